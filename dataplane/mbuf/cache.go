@@ -1,0 +1,81 @@
+package mbuf
+
+// CacheChunk is the number of buffers moved between a Cache and its Pool at once.
+const CacheChunk = 256
+
+// Cache is one core's stock of free buffers in front of a Pool. It is not safe for concurrent use.
+type Cache struct {
+	pool Pool
+	n    int
+	free [2 * CacheChunk]*Mbuf
+}
+
+// NewCache returns an empty cache over pool.
+func NewCache(pool Pool) *Cache { return &Cache{pool: pool} }
+
+// Pool returns the pool behind the cache.
+func (c *Cache) Pool() Pool { return c.pool }
+
+// Avail is the number of buffers this core could still take, the cached ones included.
+func (c *Cache) Avail() int { return c.n + c.pool.Avail() }
+
+// Alloc returns an empty buffer with one reference, or nil when the pool is exhausted.
+func (c *Cache) Alloc() *Mbuf {
+	if c.n == 0 && !c.refill() {
+		return nil
+	}
+	c.n--
+	m := c.free[c.n]
+	m.Reset()
+	return m
+}
+
+// AllocBurst fills ms from the front with empty buffers and returns how many it got.
+func (c *Cache) AllocBurst(ms []*Mbuf) int {
+	for i := range ms {
+		if ms[i] = c.Alloc(); ms[i] == nil {
+			return i
+		}
+	}
+	return len(ms)
+}
+
+// Free drops one reference of m and takes the buffer back when it was the last.
+func (c *Cache) Free(m *Mbuf) {
+	for m != nil {
+		next := (*Mbuf)(m.Next)
+		if m.release() {
+			m.Next, m.NbSegs = nil, 1
+			if c.n == len(c.free) {
+				c.n -= CacheChunk
+				c.pool.FreeBulk(c.free[c.n:])
+			}
+			c.free[c.n] = m
+			c.n++
+		}
+		m = next
+	}
+}
+
+// FreeBurst frees every buffer of ms.
+func (c *Cache) FreeBurst(ms []*Mbuf) {
+	for _, m := range ms {
+		c.Free(m)
+	}
+}
+
+// Flush gives every cached buffer back to the pool.
+func (c *Cache) Flush() {
+	c.pool.FreeBulk(c.free[:c.n])
+	c.n = 0
+}
+
+func (c *Cache) refill() bool {
+	for n := CacheChunk; n > 0; n /= 4 {
+		if c.pool.AllocBulk(c.free[:n]) {
+			c.n = n
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,77 @@
+// Package port is the interface between the pipeline and whatever moves packets: DPDK poll-mode drivers, AF_PACKET
+// sockets, or memory for tests. It holds the interface and the small types it speaks in; the kinds of port live in the
+// packages below it, and Open in package portspec chooses among them.
+package port
+
+import (
+	"time"
+
+	"linecrypt/dataplane/mbuf"
+)
+
+// Burst is the number of packets a worker asks for and hands over at a time.
+const Burst = 32
+
+// Queue is one receive and one transmit queue of a port. One worker polls it; it is not safe for concurrent use.
+type Queue interface {
+	// RxBurst fills ms with received packets and returns how many there are, without waiting. The caller owns them. A packet
+	// is one buffer (never a chain); its OlFlags say what the port verified of its checksums.
+	RxBurst(ms []*mbuf.Mbuf) int
+	// TxBurst sends packets in order and returns how many it took; it owns those from then on, the caller keeps the rest.
+	TxBurst(ms []*mbuf.Mbuf) int
+	// Stats returns the queue's own counters since it was opened. Only the polling worker calls it.
+	Stats() Stats
+}
+
+// Waiter is implemented by queues that can sleep until a packet may have arrived. A worker that backs off when idle uses
+// it; busy polling does not.
+type Waiter interface {
+	// Fd returns a file descriptor that polls readable when packets are waiting.
+	Fd() int
+}
+
+// Stats are a queue's own counters: what the port dropped before a worker saw it, by name, and what it could not send.
+type Stats struct {
+	RxMissed       uint64 // packets lost in the driver because the worker was too slow
+	RxNoMbuf       uint64 // packets lost because no buffer was free
+	RxSuperPacket  uint64 // packets larger than a buffer (TSO, GSO or GRO left on at the sender)
+	RxTruncated    uint64 // packets shorter than the link-layer header or cut off by the capture
+	RxCsumComplete uint64 // packets whose checksum a local sender had left unfinished and the port completed
+	TxErrors       uint64 // packets the kernel or the device refused
+}
+
+// Caps says what a port does in hardware.
+type Caps struct {
+	RxCksum     bool // verifies IPv4 and TCP checksums and says so in OlFlags
+	TxIPv4Cksum bool
+	TxTCPCksum  bool
+	RSS         bool // spreads flows over queues symmetrically: both directions of a connection reach the same queue
+}
+
+// Port is an open device.
+type Port interface {
+	// Name is the name the user gave it.
+	Name() string
+	// Kind is `dpdk`, `packet` or `memory`.
+	Kind() string
+	// Queue returns queue i, 0 <= i < Queues().
+	Queue(i int) Queue
+	Queues() int
+	Caps() Caps
+	// MTU is the largest IP packet in bytes the port carries.
+	MTU() int
+	// LinkUp reports the link state as the port knows it.
+	LinkUp() bool
+	// Close releases the device. No queue may be polled any more.
+	Close() error
+}
+
+// Config is what the data plane asks of a port when it opens it.
+type Config struct {
+	// Queues is the number of queue pairs, one a worker.
+	Queues int
+	// Caches holds one buffer cache for each queue; the queue's worker shares it.
+	Caches []*mbuf.Cache
+	// OpenTimeout bounds how long opening may wait for a link to come up.
+	OpenTimeout time.Duration
+}

@@ -107,12 +107,8 @@ func (f field) bytes() []byte { return f.all[f.from : f.from+f.n] }
 // marginsIntact reports whether nothing but the first used bytes of the place
 // was written.
 func (f field) marginsIntact(used int) bool {
-	for i, b := range f.all {
-		if (i < f.from || i >= f.from+used) && b != canary {
-			return false
-		}
-	}
-	return true
+	around := len(f.all) - used
+	return bytes.Count(f.all[:f.from], []byte{canary})+bytes.Count(f.all[f.from+used:], []byte{canary}) == around
 }
 
 // opCase is one operation with what must come out of it.

@@ -1,0 +1,142 @@
+// Package packet reads and rewrites the headers of one Ethernet packet where it lies: VLAN tags, IPv4 with options, IPv6
+// with extension headers, TCP with its options, and ICMP errors about a TCP segment. It also builds the segments that the
+// gateway itself originates.
+//
+// It knows no connection and keeps no state: no sequence number is translated here, a caller says which one to write. It
+// does not reassemble IP fragments and looks into no tunnel.
+//
+// Memory: a Packet is owned by its caller and reused for packet after packet. It refers to the mbuf it was parsed from
+// and takes no reference; it is valid while that mbuf is and as long as nothing else moves the mbuf's bounds. Nothing in
+// the package allocates, locks or panics on any bytes a wire may bring.
+package packet
+
+import (
+	"encoding/binary"
+
+	"linecrypt/dataplane/mbuf"
+)
+
+// Class says what a packet is to the gateway.
+type Class uint8
+
+const (
+	// NonIP is a frame that carries neither IPv4 nor IPv6 behind at most two VLAN tags.
+	NonIP Class = iota
+	// NonTCP is an IP packet that carries something other than TCP, AH and ESP included, and IPv6 jumbograms.
+	NonTCP
+	// TCP is a whole TCP segment; every field of Packet is set.
+	TCP
+	// Fragment is TCP that cannot be told to belong to a flow, so that it must not reach a host with an encrypted flow as
+	// if it were plaintext: an IP fragment whose datagram is or may be TCP (an IPv6 fragment header alone suffices), TCP
+	// with a source route not yet at its end, or an IPv6 packet with more extension headers than are looked at. Only the
+	// addresses are meaningful.
+	Fragment
+	// Malformed is a packet whose lengths contradict each other or the buffer.
+	Malformed
+)
+
+// String names the class as counters do.
+func (c Class) String() string {
+	switch c {
+	case NonIP:
+		return "non-ip"
+	case NonTCP:
+		return "non-tcp"
+	case TCP:
+		return "tcp"
+	case Fragment:
+		return "fragment"
+	case Malformed:
+		return "malformed"
+	}
+	return "unknown"
+}
+
+// TCP flags as they stand in the flags byte.
+const (
+	FlagFIN = uint8(1) << iota
+	FlagSYN
+	FlagRST
+	FlagPSH
+	FlagACK
+	FlagURG
+	FlagECE
+	FlagCWR
+)
+
+// IP protocol numbers the package tells apart.
+const (
+	protoHopByHop = 0
+	protoICMPv4   = 1
+	protoTCP      = 6
+	protoRouting  = 43
+	protoFragment = 44
+	protoICMPv6   = 58
+	protoDstOpts  = 60
+)
+
+// Packet is one parsed packet. Offsets count from the start of the packet data (mbuf.Data) and survive moves of that
+// start; the methods of this package that change a header keep them right.
+type Packet struct {
+	M     *mbuf.Mbuf
+	Class Class
+	Ver   uint8 // 4 or 6; 0 when NonIP
+	Proto uint8 // upper-layer protocol, where the headers before it could be read
+	Flags uint8 // TCP flags byte; the reserved bits beside the data offset are only ever preserved
+
+	L3         uint16 // IP header
+	L4         uint16 // upper-layer header; 0 when there is none to be found (fragments, unknown chains)
+	Payload    uint16 // TCP payload; L4 when NonTCP
+	PayloadLen uint16 // payload bytes by the IP length: link-layer padding behind it does not count
+
+	Seq, Ack         uint32
+	Win, Urg         uint16
+	SrcPort, DstPort uint16
+	VLAN             uint32 // outer VLAN ID << 12 | inner one; a single tag's ID alone; 0 untagged
+
+	Opt Options // TCP options
+}
+
+// Data returns the packet from its first byte to the last payload byte, without link-layer padding. It aliases the mbuf.
+func (p *Packet) Data() []byte { return p.M.Data()[:int(p.Payload)+int(p.PayloadLen)] }
+
+// PayloadBytes returns the payload, aliasing the mbuf.
+func (p *Packet) PayloadBytes() []byte {
+	return p.M.Data()[p.Payload : int(p.Payload)+int(p.PayloadLen)]
+}
+
+// SegLen is the sequence space the segment takes: payload, SYN and FIN.
+func (p *Packet) SegLen() uint32 {
+	return uint32(p.PayloadLen) + uint32(p.Flags>>1&1) + uint32(p.Flags&1)
+}
+
+// SrcAddr16 stores the source address, an IPv4 one in its ::ffff:a.b.c.d form. The packet must be IP.
+func (p *Packet) SrcAddr16(dst *[16]byte) {
+	b := p.M.Data()[p.L3:]
+	if p.Ver == 4 {
+		mapped(dst, b[12:16])
+		return
+	}
+	copy(dst[:], b[8:24])
+}
+
+// DstAddr16 stores the destination address, an IPv4 one in its ::ffff:a.b.c.d form. The packet must be IP.
+func (p *Packet) DstAddr16(dst *[16]byte) {
+	b := p.M.Data()[p.L3:]
+	if p.Ver == 4 {
+		mapped(dst, b[16:20])
+		return
+	}
+	copy(dst[:], b[24:40])
+}
+
+func mapped(dst *[16]byte, a []byte) {
+	binary.LittleEndian.PutUint64(dst[:8], 0)
+	binary.LittleEndian.PutUint32(dst[8:12], 0xffff0000)
+	copy(dst[12:], a[:4])
+}
+
+// DontFragment reports whether an IPv4 packet has DF set; IPv6 always counts as having it.
+func (p *Packet) DontFragment() bool {
+	return p.Ver == 6 || p.M.Data()[p.L3+6]&0x40 != 0
+}

@@ -136,6 +136,28 @@ func TestAADMayShareMemoryWithSrc(t *testing.T) {
 	})
 }
 
+func TestOnlyWhatIsWrittenOfDstCountsAsOverlap(t *testing.T) {
+	eachEngine(t, func(t *testing.T, e Engine) {
+		rng := newRand(9)
+		b := e.NewBatcher(1)
+		for _, k := range testKeys(t, e, rng, 1) {
+			c := newOpCase(rng, k, 64, 9, false)
+			mem := make([]byte, 200)
+			op := []Op{{Key: k.key, Nonce: c.nonce, Dst: mem, Src: mem[80:144], AAD: mem[144:153]}}
+			copy(op[0].Src, c.plain)
+			copy(op[0].AAD, c.aad)
+			if b.Seal(op) != 0 || !bytes.Equal(mem[:80], c.sealed) {
+				t.Errorf("seal %v with Src right behind the result: %v or wrong result", k.alg, op[0].Status)
+			}
+			op[0].Src, op[0].AAD = mem[64:144], mem[144:153]
+			copy(op[0].Src, c.sealed)
+			if b.Open(op) != 0 || !bytes.Equal(mem[:64], c.plain) {
+				t.Errorf("open %v with Src right behind the result: %v or wrong result", k.alg, op[0].Status)
+			}
+		}
+	})
+}
+
 func TestUserAndInputsOfAnOperationStayTheCallers(t *testing.T) {
 	eachEngine(t, func(t *testing.T, e Engine) {
 		rng := newRand(7)

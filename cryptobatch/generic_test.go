@@ -15,12 +15,16 @@ func TestGenericWipeErasesTheLibrarysKeySchedule(t *testing.T) {
 	g := newGenericForTest(t)
 	for _, k := range testKeys(t, g, newRand(40), 1) {
 		aead := g.aead(k.key)
+		n, _ := k.key.slot()
 		if reflect.ValueOf(aead).Elem().IsZero() {
 			t.Fatalf("%v: the expanded AEAD is zero before it is wiped", k.alg)
 		}
 		g.Wipe(k.key)
 		if !reflect.ValueOf(aead).Elem().IsZero() {
 			t.Errorf("%v: the AEAD still holds key material", k.alg)
+		}
+		if g.slots.at(n).aead != nil {
+			t.Errorf("%v: the engine still refers to the AEAD", k.alg)
 		}
 	}
 }

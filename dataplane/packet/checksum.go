@@ -1,0 +1,146 @@
+package packet
+
+import (
+	"encoding/binary"
+	"math/bits"
+
+	"linecrypt/dataplane/mbuf"
+)
+
+// Sum returns the ones' complement sum (RFC 1071) of b as big-endian 16-bit words, added to initial; an odd last byte
+// counts as the high one. The checksum field is its complement. Sums of parts chain as long as every part but the last
+// has even length.
+func Sum(b []byte, initial uint16) uint16 {
+	// The sum of byte-swapped words is the byte-swapped sum, so the loads need no swap each.
+	acc := uint64(bits.ReverseBytes16(initial))
+	var c uint64
+	for len(b) >= 64 {
+		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(b), c)
+		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(b[8:]), c)
+		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(b[16:]), c)
+		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(b[24:]), c)
+		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(b[32:]), c)
+		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(b[40:]), c)
+		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(b[48:]), c)
+		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(b[56:]), c)
+		b = b[64:]
+	}
+	for len(b) >= 8 {
+		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(b), c)
+		b = b[8:]
+	}
+	acc, c = bits.Add64(acc, tail(b), c)
+	acc, c = bits.Add64(acc, 0, c)
+	return bits.ReverseBytes16(fold(acc + c))
+}
+
+// tail loads the up to seven last bytes, padded with zeros.
+func tail(b []byte) uint64 {
+	var v uint64
+	if len(b) >= 4 {
+		v = uint64(binary.LittleEndian.Uint32(b))
+		b = b[4:]
+		switch len(b) {
+		case 3:
+			return v | uint64(b[0])<<32 | uint64(b[1])<<40 | uint64(b[2])<<48
+		case 2:
+			return v | uint64(b[0])<<32 | uint64(b[1])<<40
+		case 1:
+			return v | uint64(b[0])<<32
+		}
+		return v
+	}
+	switch len(b) {
+	case 3:
+		return uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16
+	case 2:
+		return uint64(b[0]) | uint64(b[1])<<8
+	case 1:
+		return uint64(b[0])
+	}
+	return 0
+}
+
+func fold(v uint64) uint16 {
+	v = v>>32 + v&0xffffffff
+	v = v>>32 + v&0xffffffff
+	v = v>>16 + v&0xffff
+	v = v>>16 + v&0xffff
+	return uint16(v)
+}
+
+// Update16 returns the checksum field after a 16-bit word of what it covers changed from was to is (RFC 1624, eqn. 3).
+func Update16(field, was, is uint16) uint16 {
+	v := uint32(^field) + uint32(^was) + uint32(is)
+	v = v>>16 + v&0xffff
+	return ^uint16(v>>16 + v&0xffff)
+}
+
+// Update32 is Update16 for a 32-bit value at an even offset.
+func Update32(field uint16, was, is uint32) uint16 {
+	return Update16(Update16(field, uint16(was>>16), uint16(is>>16)), uint16(was), uint16(is))
+}
+
+// pseudo returns the sum of the TCP pseudo header (RFC 9293 section 3.1, RFC 8200 section 8.1) of the IP header at h for n
+// bytes of TCP.
+func (p *Packet) pseudo(h []byte, n int) uint16 {
+	addrs := h[12:20]
+	if p.Ver == 6 {
+		addrs = h[8:40]
+	}
+	return Sum(addrs, addOnes(uint16(n), protoTCP))
+}
+
+func addOnes(a, b uint16) uint16 {
+	v := uint32(a) + uint32(b)
+	return uint16(v>>16 + v&0xffff)
+}
+
+// VerifyTCP reports whether the segment's checksum is right. Where the port has already looked, its word counts: both
+// flags together mean that the data is known good though the field is not filled in.
+func (p *Packet) VerifyTCP() bool {
+	if f := p.M.OlFlags & (mbuf.RxL4CksumGood | mbuf.RxL4CksumBad); f != 0 {
+		return f&mbuf.RxL4CksumGood != 0
+	}
+	b := p.Data()
+	return Sum(b[p.L4:], p.pseudo(b[p.L3:], len(b)-int(p.L4))) == 0xffff
+}
+
+// VerifyIPv4 reports whether the IPv4 header checksum is right, honouring what the port says. It is true of IPv6.
+func (p *Packet) VerifyIPv4() bool {
+	if f := p.M.OlFlags & (mbuf.RxIPCksumGood | mbuf.RxIPCksumBad); f != 0 {
+		return f&mbuf.RxIPCksumGood != 0
+	}
+	if p.Ver != 4 {
+		return true
+	}
+	h := p.M.Data()[p.L3:]
+	return Sum(h[:int(h[0]&15)*4], 0) == 0xffff
+}
+
+// rxCksumFlags is what a port says about a received packet; it is no longer true of a rewritten one.
+const rxCksumFlags = mbuf.RxL4CksumGood | mbuf.RxL4CksumBad | mbuf.RxIPCksumGood | mbuf.RxIPCksumBad
+
+const txFlags = mbuf.TxTCPCksum | mbuf.TxIPCksum | mbuf.TxIPv4 | mbuf.TxIPv6
+
+// Finish makes the TCP checksum of a rewritten or built segment right: in software, or where offload is true by setting
+// the mbuf up for the transmitting port to do it (pseudo-header sum in the field, TxTCPCksum, header lengths in TxOffload
+// as DPDK lays them out). It hides damage, so a received segment is verified before. The IPv4 header checksum needs no
+// finishing, every method here keeps it right.
+func (p *Packet) Finish(offload bool) {
+	b := p.Data()
+	l3, l4 := int(p.L3), int(p.L4)
+	n := len(b) - l4
+	ps := p.pseudo(b[l3:], n)
+	field := b[l4+16 : l4+18]
+	m := p.M
+	m.OlFlags &^= rxCksumFlags | txFlags
+	if !offload {
+		field[0], field[1] = 0, 0
+		binary.BigEndian.PutUint16(field, ^Sum(b[l4:], ps))
+		return
+	}
+	binary.BigEndian.PutUint16(field, ps)
+	m.OlFlags |= mbuf.TxTCPCksum | mbuf.TxIPv4<<(p.Ver>>1&1)
+	m.TxOffload = uint64(l3) | uint64(l4-l3)<<7 | uint64(int(p.Payload)-l4)<<16
+}

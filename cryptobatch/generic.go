@@ -21,7 +21,9 @@ const (
 )
 
 // generic works one operation after the other with the standard library and
-// x/crypto. It is the twin that every other engine is checked against.
+// x/crypto. It is the twin that every other engine is checked against. Built with
+// the tag purego the libraries allocate for each operation; with their assembly
+// they do not.
 type generic struct {
 	// owner is drawn at random for each instance, because the numbers in its
 	// keys mean nothing to another one, such as that of the process before a restart.

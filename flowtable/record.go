@@ -116,8 +116,8 @@ type Template [72]byte
 type Timer struct {
 	Deadline   int64
 	Next, Prev Index
-	Slot       uint32
-	_          uint32
+	Slot       uint32 // list it is in, plus 1; 0 none
+	At         uint32 // low bits of the tick at which that list is looked at: no later than the deadline
 }
 
 // Secrets are the session secrets of one direction: the master key its next generation comes from, and the nonce randomizer of the

@@ -29,7 +29,8 @@ type ChunkIndex uint32
 // Chunk is a piece of a ledger, 496 bytes with its links.
 type Chunk struct {
 	Next    ChunkIndex
-	_       [3]uint32
+	free    uint32 // of chunk 0: number of free chunks
+	_       [2]uint32
 	Entries [ChunkEntries]Entry
 }
 
@@ -38,4 +39,141 @@ type Ledger struct {
 	First, Last ChunkIndex
 	Head, Tail  uint16 // next entry to read in First, next free entry in Last
 	Count       uint32
+}
+
+// Chunks is the stock of ledger chunks of one table, over memory that the caller gives. Chunk 0 is never handed out: its
+// link is the head of the list of free ones, so that the list survives a restart of the process.
+type Chunks struct{ mem []Chunk }
+
+// FormatChunks makes every chunk of mem but the first free. mem is at least one chunk.
+func FormatChunks(mem []Chunk) Chunks {
+	clear(mem[:1])
+	for i := len(mem) - 1; i > 0; i-- {
+		mem[i].Next = mem[0].Next
+		mem[0].Next = ChunkIndex(i)
+	}
+	mem[0].free = uint32(len(mem) - 1)
+	return Chunks{mem}
+}
+
+// OpenChunks takes over chunks that FormatChunks made.
+func OpenChunks(mem []Chunk) Chunks { return Chunks{mem} }
+
+// Len is the number of chunks, the reserved first one included.
+func (c Chunks) Len() int { return len(c.mem) }
+
+// Free is the number of chunks that can still be taken.
+func (c Chunks) Free() int {
+	if len(c.mem) == 0 {
+		return 0
+	}
+	return int(c.mem[0].free)
+}
+
+func (c Chunks) alloc() ChunkIndex {
+	i := c.mem[0].Next
+	if i == 0 || int(i) >= len(c.mem) {
+		return 0
+	}
+	c.mem[0].Next = c.mem[i].Next
+	c.mem[0].free--
+	c.mem[i].Next = 0
+	return i
+}
+
+func (c Chunks) release(i ChunkIndex) {
+	c.mem[i].Next = c.mem[0].Next
+	c.mem[0].Next = i
+	c.mem[0].free++
+}
+
+// EntryID names an entry for as long as it is queued: it indexes arrays that run parallel to the chunks.
+type EntryID uint32
+
+// MaxEntryID returns an upper bound, exclusive, of the IDs the chunks can have.
+func (c Chunks) MaxEntryID() int { return len(c.mem) * ChunkEntries }
+
+// At returns the entry.
+func (c Chunks) At(id EntryID) *Entry { return &c.mem[id/ChunkEntries].Entries[id%ChunkEntries] }
+
+// Push appends an empty entry to the ledger and returns it, or nil when no chunk is free.
+func (c Chunks) Push(l *Ledger) (*Entry, EntryID) {
+	if l.Last == 0 || l.Tail == ChunkEntries {
+		i := c.alloc()
+		if i == 0 {
+			return nil, 0
+		}
+		if l.Last == 0 {
+			l.First, l.Head = i, 0
+		} else {
+			c.mem[l.Last].Next = i
+		}
+		l.Last, l.Tail = i, 0
+	}
+	id := EntryID(l.Last)*ChunkEntries + EntryID(l.Tail)
+	l.Tail++
+	l.Count++
+	e := c.At(id)
+	*e = Entry{}
+	return e, id
+}
+
+// Front returns the oldest entry, or nil.
+func (c Chunks) Front(l *Ledger) (*Entry, EntryID) {
+	if l.Count == 0 {
+		return nil, 0
+	}
+	id := EntryID(l.First)*ChunkEntries + EntryID(l.Head)
+	return c.At(id), id
+}
+
+// Back returns the newest entry, or nil.
+func (c Chunks) Back(l *Ledger) (*Entry, EntryID) {
+	if l.Count == 0 {
+		return nil, 0
+	}
+	id := EntryID(l.Last)*ChunkEntries + EntryID(l.Tail) - 1
+	return c.At(id), id
+}
+
+// Pop removes the oldest entry; the ledger must not be empty.
+func (c Chunks) Pop(l *Ledger) {
+	l.Head++
+	l.Count--
+	switch {
+	case l.Count == 0:
+		c.release(l.First)
+		*l = Ledger{}
+	case l.Head == ChunkEntries:
+		next := c.mem[l.First].Next
+		c.release(l.First)
+		l.First, l.Head = next, 0
+	}
+}
+
+// Iter walks a ledger from its oldest entry on. The ledger must not change meanwhile.
+type Iter struct {
+	chunks Chunks
+	chunk  ChunkIndex
+	at     uint16
+	left   uint32
+}
+
+// Iter returns an iterator before the oldest entry.
+func (c Chunks) Iter(l *Ledger) Iter {
+	return Iter{chunks: c, chunk: l.First, at: l.Head, left: l.Count}
+}
+
+// Next returns the next entry, or nil at the end.
+func (i *Iter) Next() (*Entry, EntryID) {
+	if i.left == 0 {
+		return nil, 0
+	}
+	if i.at == ChunkEntries {
+		i.chunk, i.at = i.chunks.mem[i.chunk].Next, 0
+	}
+	id := EntryID(i.chunk)*ChunkEntries + EntryID(i.at)
+	i.at++
+	i.left--
+	return i.chunks.At(id), id
 }

@@ -1,0 +1,212 @@
+package stream
+
+import (
+	"linecrypt/cryptobatch"
+	"linecrypt/ctrlplane/tcpcrypt"
+	"linecrypt/dataplane/mbuf"
+	"linecrypt/flowtable"
+)
+
+// PPos is a position in the plaintext stream of one direction: 0 is the byte behind the SYN; a FIN takes one position.
+type PPos uint64
+
+// WPos is a position in the wire stream of one direction: 0 is the first byte of the Init message or of the first frame;
+// a FIN takes one position.
+type WPos uint64
+
+// TCP flags as in the header (RFC 9293 section 3.1).
+const (
+	FIN = 1 << 0
+	SYN = 1 << 1
+	RST = 1 << 2
+	PSH = 1 << 3
+	ACK = 1 << 4
+	URG = 1 << 5
+	ECE = 1 << 6
+	CWR = 1 << 7
+)
+
+// Roles of the gateway in flowtable.Record.Role.
+const (
+	RoleA = 1
+	RoleB = 2
+)
+
+// Segment is a parsed TCP segment of a flow, its positions not yet translated. The buffer M passes to the translator with
+// the call: it ends up in an Emit, in a queue, or freed with a drop counted.
+type Segment struct {
+	M        *mbuf.Mbuf
+	Off, Len int // payload within M.Buf(), without link-layer padding
+	Seq, Ack uint32
+	Win, Urg uint16 // as in the header
+	Flags    uint8
+	HasTS    bool
+	NSACK    uint8
+	TSVal    uint32
+	TSEcr    uint32
+	SACK     [4][2]uint32
+}
+
+// Direction says where an Emit goes.
+type Direction uint8
+
+// The two directions of an Emit.
+const (
+	ToWire Direction = iota
+	ToHost
+)
+
+// EmitKind says how the packet of an Emit gets its headers.
+type EmitKind uint8
+
+// The kinds of an Emit.
+const (
+	// EmitNone: the emit was cancelled; M is nil and there is nothing to send.
+	EmitNone EmitKind = iota
+	// EmitForward: M is a packet that was received. Its link, network and TCP headers lie unchanged in front of Off, from
+	// M.DataOff() on (the translator has moved them when the payload begins elsewhere than in the received packet); the
+	// caller writes the TCP fields, options and lengths of the Emit into them.
+	EmitForward
+	// EmitBuild: M is a fresh buffer with the payload at Off, at least BuildOffset bytes from its start; the caller puts
+	// headers from the record's template in front of it.
+	EmitBuild
+)
+
+// BuildOffset is the offset in the buffer at which the payload of an EmitBuild lies: room for Ethernet, two VLAN tags,
+// IPv6 and 60 bytes of TCP, on a cache line.
+const BuildOffset = 192
+
+// Emit is a segment to be sent. The caller owns M's reference. A kept frame has a second reference in the flow's queue: the
+// payload bytes of an Emit must not be changed, the bytes in front of Off may.
+type Emit struct {
+	R        *flowtable.Record
+	M        *mbuf.Mbuf
+	Flow     flowtable.Index
+	Seq, Ack uint32
+	TSVal    uint32
+	TSEcr    uint32
+	Win, Urg uint16
+	Off, Len int // payload within M.Buf()
+	Flags    uint8
+	NSACK    uint8
+	HasTS    bool
+	Dir      Direction
+	Kind     EmitKind
+	SACK     [4][2]uint32
+}
+
+// EventKind says what an Event tells.
+type EventKind uint8
+
+// The events.
+const (
+	EventNone EventKind = iota
+	// EventInit: the peer's whole Init message has arrived; Data holds it until InstallKeys or Release.
+	EventInit
+	// EventAbort: the translator aborted the connection; Reason says why. The RSTs are among the emits.
+	EventAbort
+	// EventReset: a valid RST passed; the connection is gone.
+	EventReset
+	// EventClosed: both directions are finished and acknowledged.
+	EventClosed
+	// EventRekeyed: a new generation is in use in one direction; Data is nil.
+	EventRekeyed
+	// EventRelease: the flow has lingered long enough; the caller calls Release and frees the record.
+	EventRelease
+)
+
+// Event tells the caller something it may have to act on.
+type Event struct {
+	R      *flowtable.Record
+	Flow   flowtable.Index
+	Kind   EventKind
+	Reason Counter
+	Data   []byte
+}
+
+// Keys is what the handshake yields for the translator.
+type Keys struct {
+	AEAD   tcpcrypt.AEAD
+	Master tcpcrypt.MasterKey // mk[0]
+	Egress tcpcrypt.Direction // the direction this gateway seals in; it opens the other one
+}
+
+// Config holds what a Core is made of. Sizes are per Core.
+type Config struct {
+	Cache    *mbuf.Cache
+	Engine   cryptobatch.Engine
+	Chunks   flowtable.Chunks
+	Counters *[NumCounters]uint64 // nil: the Core has an array of its own
+
+	Keys         int // expanded keys: two a flow and some for rekeying
+	Pieces       int // out-of-order segments kept over all flows
+	Custodies    int // flows that can have a frame in custody at a time
+	HeldFrames   int // frames in custody over all flows
+	LargeBuffers int // 64 KiB buffers for frames that do not fit in a packet buffer
+
+	PoolLow    int    // new plaintext is dropped while fewer buffers than this are free
+	FlowFrames uint32 // frames kept unacknowledged per flow
+	FlowBytes  uint32 // bytes kept unacknowledged per flow
+	FlowPieces uint32 // out-of-order segments kept per flow
+	MaxPayload int    // largest TCP payload of a wire segment that the gateway builds, 0: what Peer.MSS allows
+
+	RekeyFrames  uint64 // frames after which a generation is replaced, 0 never
+	RekeyBytes   uint64 // wire bytes after which a generation is replaced, 0 never
+	AuthFailures uint8  // consecutive frames that fail authentication before the connection is aborted
+	Linger       int64  // ns a finished or reset flow answers stragglers
+}
+
+// Output collects what a burst's segments lead to. All its slices have a fixed capacity. The caller works it in this order:
+//
+//	for out.Pending() {
+//		batcher.Seal(out.Seals)
+//		core.Sealed(out, now)
+//		batcher.Open(out.Opens)
+//		core.Opened(out, now)
+//	}
+//	send out.Emits in order; act on out.Events; out.Reset()
+type Output struct {
+	Emits  []Emit
+	Events []Event
+	Seals  []cryptobatch.Op
+	Opens  []cryptobatch.Op
+
+	sealRefs []sealRef
+	openRefs []openRef
+}
+
+// segmentEmits and segmentOps are what one call appends at most, apart from work that goes on only while there is room.
+const (
+	segmentEmits = 8
+	segmentOps   = 4
+)
+
+// NewOutput makes an Output for bursts of the given number of segments.
+func NewOutput(burst int) *Output {
+	emits, ops := burst*segmentEmits+64, burst*segmentOps+64
+	return &Output{
+		Emits:    make([]Emit, 0, emits),
+		Events:   make([]Event, 0, 4*burst+64),
+		Seals:    make([]cryptobatch.Op, 0, ops),
+		Opens:    make([]cryptobatch.Op, 0, ops),
+		sealRefs: make([]sealRef, 0, ops),
+		openRefs: make([]openRef, 0, ops),
+	}
+}
+
+// Room reports whether another segment can be taken; if not, the caller works the Output first.
+func (o *Output) Room() bool {
+	return cap(o.Emits)-len(o.Emits)-2*len(o.Opens) >= 3*segmentEmits &&
+		cap(o.Opens)-len(o.Opens) >= segmentOps && cap(o.Seals)-len(o.Seals) >= segmentOps &&
+		cap(o.Events)-len(o.Events)-len(o.Opens) >= 8
+}
+
+// Pending reports whether there are operations to be worked.
+func (o *Output) Pending() bool { return len(o.Seals)+len(o.Opens) > 0 }
+
+// Reset empties the Output. What the emits hold has passed to the caller.
+func (o *Output) Reset() {
+	clear(o.Emits)
+	clear(o.Events)
+	o.Emits, o.Events = o.Emits[:0], o.Events[:0]
+}

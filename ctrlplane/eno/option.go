@@ -1,0 +1,132 @@
+package eno
+
+import "fmt"
+
+// Role is one of the two abstract roles of a connection (RFC 8547 section 4.3).
+type Role uint8
+
+// The roles. Their values are those of the global suboption's b bit.
+const (
+	A Role = 0 // sent b = 0: normally the active opener
+	B Role = 1 // sent b = 1: normally the passive opener
+)
+
+// Peer returns the other role.
+func (r Role) Peer() Role { return r ^ 1 }
+
+// String returns "A" or "B".
+func (r Role) String() string {
+	if r == A {
+		return "A"
+	}
+	return "B"
+}
+
+// TEP is a seven-bit TCP encryption protocol identifier, MinTEP to MaxTEP.
+type TEP uint8
+
+// The range of TEP identifiers (RFC 8547 section 3).
+const (
+	MinTEP TEP = 0x20
+	MaxTEP TEP = 0x7f
+)
+
+// Bits of suboption bytes (RFC 8547 sections 4.1, 4.2, 4.4).
+const (
+	vBit       = 0x80
+	bBit       = 0x01
+	aBit       = 0x02
+	lengthMask = 0x1f
+	maxCounted = lengthMask + 1 // most data a length byte can count
+	minWithTEP = vBit | byte(MinTEP)
+)
+
+// Suboption is a suboption with a TEP identifier: its initial byte, "v" bit included, and its data. A length byte before
+// it is not part of it. A Suboption is never empty; the methods rely on that.
+type Suboption []byte
+
+// TEP returns the identifier.
+func (s Suboption) TEP() TEP { return TEP(s[0] &^ vBit) }
+
+// V reports the "v" bit: whether the suboption was sent with variable-length data.
+func (s Suboption) V() bool { return s[0]&vBit != 0 }
+
+// Data returns the suboption data; it is empty without the "v" bit, and may be with it.
+func (s Suboption) Data() []byte { return s[1:] }
+
+// Option is a SYN-form ENO option (RFC 8547 section 4.1).
+type Option struct {
+	Raw        []byte      // the option as on the wire, kind and length bytes included
+	Global     byte        // the first global suboption, or the implicit 0x00
+	Explicit   bool        // whether there is a global suboption
+	Suboptions []Suboption // those with TEP identifiers, in order; they alias Raw
+}
+
+// Parse reads a SYN-form ENO option; raw is the whole option with kind and length bytes, as FindSYN returns it. An error
+// is or wraps a Reason, BadLength, DataBeyondEnd or LengthWithoutTEP, and asks to ignore the option and to disable
+// encryption (RFC 8547 section 4.4). An option without any TEP identifier is well-formed: see Negotiate.
+func Parse(raw []byte) (Option, error) {
+	if len(raw) < headerLen || raw[0] != Kind || int(raw[1]) != len(raw) {
+		return Option{}, fmt.Errorf("eno option of %d bytes: %w", len(raw), BadLength)
+	}
+	o := Option{Raw: raw}
+	for at := headerLen; at < len(raw); {
+		switch c := raw[at]; {
+		case c < byte(MinTEP):
+			if !o.Explicit {
+				o.Global, o.Explicit = c, true
+			}
+			at++
+		case c < vBit:
+			o.add(raw[at : at+1])
+			at++
+		case c < minWithTEP:
+			end := at + 2 + int(c&lengthMask) + 1
+			if at+1 < len(raw) && raw[at+1] < minWithTEP {
+				return Option{}, fmt.Errorf("eno option, byte %d: %w", at, LengthWithoutTEP)
+			}
+			if end > len(raw) {
+				return Option{}, fmt.Errorf("eno option, byte %d: %w", at, DataBeyondEnd)
+			}
+			o.add(raw[at+1 : end])
+			at = end
+		default:
+			o.add(raw[at:])
+			at = len(raw)
+		}
+	}
+	return o, nil
+}
+
+func (o *Option) add(s []byte) {
+	o.Suboptions = append(o.Suboptions, Suboption(s[:len(s):len(s)]))
+}
+
+// Role returns the role that the sender claims by its b bit.
+func (o Option) Role() Role { return Role(o.Global & bBit) }
+
+// Aware returns the application-aware bit a.
+func (o Option) Aware() bool { return o.Global&aBit != 0 }
+
+// Vacuous reports whether the option has no TEP identifier (RFC 8547 section 4.6).
+func (o Option) Vacuous() bool { return len(o.Suboptions) == 0 }
+
+// SYNTEP returns the last TEP identifier, which governs data in the option's SYN segment (RFC 8547 section 4.7), and
+// false if there is none. RFC 8548 defines no data in SYN segments: with its TEPs such data is discarded.
+func (o Option) SYNTEP() (TEP, bool) {
+	if o.Vacuous() {
+		return 0, false
+	}
+	return o.Suboptions[len(o.Suboptions)-1].TEP(), true
+}
+
+// find returns the suboption with the given TEP and how often that occurs.
+func (o Option) find(t TEP) (sub Suboption, n int) {
+	for _, s := range o.Suboptions {
+		if s.TEP() == t {
+			sub = s
+			n++
+		}
+	}
+	return sub, n
+}

@@ -97,7 +97,8 @@ type Packet struct {
 	Opt Options // TCP options
 }
 
-// Data returns the packet from its first byte to the last payload byte, without link-layer padding. It aliases the mbuf.
+// Data returns the packet from its first byte to the last payload byte, without link-layer padding, aliasing the mbuf. It is
+// empty where no upper-layer header was found (L4 is 0).
 func (p *Packet) Data() []byte { return p.M.Data()[:int(p.Payload)+int(p.PayloadLen)] }
 
 // PayloadBytes returns the payload, aliasing the mbuf.
@@ -110,7 +111,7 @@ func (p *Packet) SegLen() uint32 {
 	return uint32(p.PayloadLen) + uint32(p.Flags>>1&1) + uint32(p.Flags&1)
 }
 
-// SrcAddr16 stores the source address, an IPv4 one in its ::ffff:a.b.c.d form. The packet must be IP.
+// SrcAddr16 stores the source address, an IPv4 one in its ::ffff:a.b.c.d form. The class is TCP, NonTCP or Fragment.
 func (p *Packet) SrcAddr16(dst *[16]byte) {
 	b := p.M.Data()[p.L3:]
 	if p.Ver == 4 {
@@ -120,7 +121,7 @@ func (p *Packet) SrcAddr16(dst *[16]byte) {
 	copy(dst[:], b[8:24])
 }
 
-// DstAddr16 stores the destination address, an IPv4 one in its ::ffff:a.b.c.d form. The packet must be IP.
+// DstAddr16 stores the destination address, an IPv4 one in its ::ffff:a.b.c.d form. The class is TCP, NonTCP or Fragment.
 func (p *Packet) DstAddr16(dst *[16]byte) {
 	b := p.M.Data()[p.L3:]
 	if p.Ver == 4 {

@@ -148,10 +148,11 @@ func (k *PrivateKey) String() string { return k.tep.String() + redacted }
 // GoString keeps the key out of logs.
 func (k *PrivateKey) GoString() string { return k.String() }
 
-// Wipe erases the scalar. What the standard library's key holds goes with the next garbage collection.
+// Wipe erases the scalar and makes the key useless. What the standard library's key holds goes with the next garbage
+// collection.
 func (k *PrivateKey) Wipe() {
 	clear(k.scalar[:])
-	k.key = nil
+	k.key, k.public = nil, nil
 }
 
 // Shared returns the ephemeral secret ES of k and the peer's public key as on the wire (RFC 8548 section 5), in a new
@@ -165,11 +166,11 @@ func (k *PrivateKey) Shared(peer []byte) ([]byte, error) {
 	if len(peer) != s.public {
 		return nil, fmt.Errorf("public key of %d bytes for %v: %w", len(peer), k.tep, ErrPublicKey)
 	}
+	if k.public == nil {
+		return nil, fmt.Errorf("shared secret for %v with a wiped key: %w", k.tep, ErrPrivateKey)
+	}
 	if s.ecdh == nil {
 		return k.sharedX448(peer)
-	}
-	if k.key == nil {
-		return nil, fmt.Errorf("shared secret for %v with a wiped key: %w", k.tep, ErrPrivateKey)
 	}
 	point := peer
 	if s.nist != nil {

@@ -109,7 +109,31 @@ func parseVectors(b []byte) ([]vectorCase, error) {
 	if path := missing(reflect.ValueOf(f.Cases), "cases"); path != "" {
 		return nil, fmt.Errorf("%s is missing or empty", path)
 	}
+	for i, c := range f.Cases {
+		if err := c.checkLengths(); err != nil {
+			return nil, fmt.Errorf("cases[%d]%w", i, err)
+		}
+	}
 	return f.Cases, nil
+}
+
+// checkLengths checks the fields whose length the tests take for granted.
+func (c vectorCase) checkLengths() error {
+	type field struct {
+		name string
+		got  hexBytes
+		want int
+	}
+	fields := []field{{"nonce_a", c.NonceA, 32}, {"nonce_b", c.NonceB, 32}, {"session_id", c.SessionID, 33}}
+	for _, r := range c.Resumed {
+		fields = append(fields, field{"resumed.session_id", r.SessionID, 33}, field{"resumed.resume", r.Resume, 18})
+	}
+	for _, f := range fields {
+		if len(f.got) != f.want {
+			return fmt.Errorf(".%s has %d bytes, not %d", f.name, len(f.got), f.want)
+		}
+	}
+	return nil
 }
 
 // missing returns the path of the first field under v that the file lacks, or "".

@@ -1,0 +1,165 @@
+package config
+
+import (
+	"log/slog"
+	"time"
+
+	"linecrypt/ctrlplane/tcpcrypt"
+)
+
+// Config is the configuration of one instance. The table of keys in keys.go documents each field.
+type Config struct {
+	Name    string
+	Inside  string // PORT towards the hosts, empty when none was given
+	Outside string // PORT towards the network, empty when none was given
+	Policy  Policy
+	Engine  string
+
+	Workers    Workers
+	Flows      Flows
+	Buffers    Buffers
+	Retransmit Retransmit
+	Reassembly Reassembly
+	Handshake  Handshake
+
+	TEPs             []tcpcrypt.TEP  // in order of preference, never empty
+	AEADs            []tcpcrypt.AEAD // in order of preference, never empty
+	ApplicationAware Awareness
+
+	Rekey        Rekey
+	Metrics      Metrics
+	SessionTable SessionTable
+	DPDK         DPDK
+	Log          Log
+
+	set map[string]Position
+}
+
+// MaxWorkers is the largest number of workers of an instance.
+const MaxWorkers = 64
+
+// Policy says what happens to connections that cannot be encrypted.
+type Policy string
+
+// The policies.
+const (
+	Opportunistic Policy = "opportunistic" // encrypt where the far end can, else pass in the clear
+	Require       Policy = "require"       // refuse what cannot be encrypted
+	Disabled      Policy = "disabled"      // pass everything untouched
+)
+
+// Awareness is the use of the application-aware bit (RFC 8547 section 4.3).
+type Awareness string
+
+// The uses of the application-aware bit.
+const (
+	AwareOff       Awareness = "off"       // a=0 is sent
+	AwareOn        Awareness = "on"        // a=1 is sent
+	AwareMandatory Awareness = "mandatory" // a=1 is sent, and a far end that sends a=0 is not encrypted with
+)
+
+// Poll is how a worker waits for packets.
+type Poll string
+
+// The poll modes.
+const (
+	Busy     Poll = "busy"     // never sleeps
+	Adaptive Poll = "adaptive" // sleeps when both ports are idle
+)
+
+// Workers are the data plane's packet threads.
+type Workers struct {
+	Count     int   // number of workers; len(Cores) when Cores is not empty
+	Cores     []int // core numbers in worker order; empty: chosen among the free ones
+	Poll      Poll
+	IdleSleep time.Duration // the longest sleep of an idle adaptive worker
+}
+
+// Flows sizes the flow tables.
+type Flows struct {
+	Max int // records of one worker
+}
+
+// Buffers sizes the packet buffer pool.
+type Buffers struct {
+	Count int // buffers of one worker
+}
+
+// Retransmit bounds the frames kept for retransmission.
+type Retransmit struct {
+	FlowBytes int // unacknowledged frame bytes of one connection
+}
+
+// Reassembly bounds what is kept of frames that are not complete.
+type Reassembly struct {
+	FlowBytes    int // bytes kept of one connection
+	LargeBuffers int // 64 KiB buffers of one worker
+}
+
+// Handshake are the timers of connection set-up.
+type Handshake struct {
+	Retransmit time.Duration // first interval of the gateway's own retransmissions, which doubles
+	Timeout    time.Duration // set-up takes no longer than this
+	ENOTries   int           // SYNs with ENO before one goes without
+}
+
+// Rekey is when the gateway changes keys of a connection on its own account; 0 means never.
+type Rekey struct {
+	Frames uint64
+	Bytes  uint64
+}
+
+// Metrics is the Prometheus endpoint.
+type Metrics struct {
+	Listen string // address:port, empty when switched off
+}
+
+// SessionTable is the table in which applications look session IDs up.
+type SessionTable struct {
+	Group string // the group that may read it, empty for none
+}
+
+// DPDK is what the environment abstraction layer is started with.
+type DPDK struct {
+	EAL      []string // arguments appended to the gateway's own
+	MemoryMB int      // 0: what the buffers need
+}
+
+// Log is what the processes write to standard error.
+type Log struct {
+	Level slog.Level
+}
+
+// Default returns the configuration of an empty file.
+func Default() *Config {
+	c := &Config{set: map[string]Position{}}
+	for _, k := range keys {
+		if err := k.set(c, textValue(k.Default, k.list)); err != nil {
+			panic("config: default of " + k.Name + ": " + err.Error())
+		}
+	}
+	return c
+}
+
+// Set gives the key the value that text stands for, as `--set name=text` does. Items of a list are separated by commas.
+// The error is an *Error that begins with origin, for example "command line".
+func (c *Config) Set(origin, name, text string) error {
+	k := lookup(name)
+	if k == nil {
+		return &Error{Position: Position{File: origin}, Key: name, Reason: unknownKey(name)}
+	}
+	c.set[name] = Position{File: origin}
+	if err := k.set(c, textValue(text, k.list)); err != nil {
+		return c.Err(name, err)
+	}
+	return nil
+}
+
+// Pos returns where the key was set, the zero Position when it has its default.
+func (c *Config) Pos(name string) Position { return c.set[name] }
+
+// IsSet reports whether the key was given in the file or on the command line.
+func (c *Config) IsSet(name string) bool {
+	_, ok := c.set[name]
+	return ok
+}

@@ -1,0 +1,90 @@
+package config
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"strings"
+)
+
+// commandLine is the File of positions of keys that were set by a flag.
+const commandLine = "command line"
+
+// Flags are the command line flags that both processes and `linecrypt run` share: --config FILE, --name NAME,
+// --inside PORT, --outside PORT, and --set KEY=VALUE for any other key, as often as wanted.
+type Flags struct {
+	file      string
+	overrides []override
+}
+
+type override struct{ key, text string }
+
+// AddFlags defines the shared flags in fs.
+func AddFlags(fs *flag.FlagSet) *Flags {
+	f := &Flags{}
+	fs.StringVar(&f.file, "config", "", "read the configuration from `FILE`")
+	for _, d := range []struct{ name, usage string }{
+		{"name", "`NAME` of the instance (default \"default\")"},
+		{"inside", "`PORT` towards the hosts: an interface, a PCI address or an EAL device string"},
+		{"outside", "`PORT` towards the network: an interface, a PCI address or an EAL device string"},
+	} {
+		fs.Func(d.name, d.usage, func(s string) error {
+			f.overrides = append(f.overrides, override{d.name, s})
+			return nil
+		})
+	}
+	fs.Func("set", "set a key of the configuration, as in `KEY=VALUE`; may be repeated", f.addSet)
+	return f
+}
+
+func (f *Flags) addSet(s string) error {
+	key, text, ok := strings.Cut(s, "=")
+	if !ok {
+		return errors.New("want KEY=VALUE")
+	}
+	if lookup(key) == nil {
+		return fmt.Errorf("%s: %w", key, unknownKey(key))
+	}
+	f.overrides = append(f.overrides, override{key, text})
+	return nil
+}
+
+// Load returns the configuration of the file, or the default one without a file, with the flags applied over it. It may be
+// called again to read a file that has changed. The error joins everything that is wrong.
+func (f *Flags) Load() (*Config, error) {
+	c := Default()
+	if f.file != "" {
+		var err error
+		if c, err = Load(f.file); err != nil {
+			return nil, err
+		}
+	}
+	var errs []error
+	for _, o := range f.overrides {
+		errs = append(errs, c.Set(commandLine, o.key, o.text))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Args returns the flags that make another process load the same configuration.
+func (f *Flags) Args() []string {
+	var args []string
+	if f.file != "" {
+		args = append(args, "--config", f.file)
+	}
+	for _, o := range f.overrides {
+		switch o.key {
+		case "name", "inside", "outside":
+			args = append(args, "--"+o.key, o.text)
+		default:
+			args = append(args, "--set", o.key+"="+o.text)
+		}
+	}
+	return args
+}

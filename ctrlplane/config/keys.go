@@ -1,0 +1,165 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"linecrypt/ctrlplane/instance"
+	"linecrypt/ctrlplane/tcpcrypt"
+)
+
+// Key is a line of the table of keys.
+type Key struct {
+	Name    string // dotted: the part before the dot is the section in the YAML file
+	Default string // as `--set` takes it
+	Help    string // one sentence or two, with units
+	kind
+}
+
+// Type names the type of the key's value.
+func (k *Key) Type() string { return k.kind.name }
+
+// Allowed says which values the key takes.
+func (k *Key) Allowed() string { return k.allowed }
+
+// Keys returns the table of keys in the order of the reference. Each call returns a fresh slice.
+func Keys() []Key { return append([]Key(nil), keys...) }
+
+// keys is constant after initialisation.
+var keys = []Key{
+	{"name", "default", "Name of the instance. It separates instances on one machine: their run directory, shared memory and control socket.",
+		text("a-z, 0-9, `.`, `_`, `-`", func(c *Config) *string { return &c.Name }, instance.CheckName)},
+	{"inside", "", "Port towards the hosts, which speak plain TCP: a network interface, a PCI address or an EAL device string.",
+		text("PORT", func(c *Config) *string { return &c.Inside }, anything)},
+	{"outside", "", "Port towards the network, on which tcpcrypt is spoken: a network interface, a PCI address or an EAL device string.",
+		text("PORT", func(c *Config) *string { return &c.Outside }, anything)},
+	{"policy", "opportunistic", "What happens to connections that cannot be encrypted: opportunistic passes them in the clear, require refuses them, disabled passes every connection untouched.",
+		choice(func(c *Config) *Policy { return &c.Policy }, option[Policy]{"opportunistic", Opportunistic}, option[Policy]{"require", Require}, option[Policy]{"disabled", Disabled})},
+	{"engine", "auto", "Implementation of the AEADs; auto takes the fastest one that the CPU can run. The environment variable LINECRYPT_ENGINE overrides it.",
+		text("auto, generic or another engine of this build", func(c *Config) *string { return &c.Engine }, word)},
+
+	{"workers.count", "1", "Number of workers, each a thread on a core of its own. It follows from workers.cores when that is given.",
+		integer(func(c *Config) *int { return &c.Workers.Count }, 1, MaxWorkers)},
+	{"workers.cores", "[]", "Cores of the workers by number, one worker each. Empty: the highest-numbered cores that no other instance uses.",
+		list("core numbers", func(c *Config) *[]int { return &c.Workers.Cores }, parseCore, true, false)},
+	{"workers.poll", "busy", "busy polls the ports without a pause; adaptive sleeps while both ports are idle, at the price of latency.",
+		choice(func(c *Config) *Poll { return &c.Workers.Poll }, option[Poll]{"busy", Busy}, option[Poll]{"adaptive", Adaptive})},
+	{"workers.idle_sleep", "50us", "The longest sleep of an adaptive worker at a time.",
+		duration(func(c *Config) *time.Duration { return &c.Workers.IdleSleep }, time.Microsecond, 10*time.Millisecond)},
+
+	{"flows.max", "65536", "Connections that one worker keeps track of. Further connections pass or are refused as the policy says.",
+		integer(func(c *Config) *int { return &c.Flows.Max }, 64, 1<<22)},
+	{"buffers.count", "16384", "Packet buffers of one worker, 2 KiB and a little each.",
+		integer(func(c *Config) *int { return &c.Buffers.Count }, 1024, 1<<22)},
+	{"retransmit.flow_bytes", "4MiB", "Sealed bytes of one connection that are kept until the far end has acknowledged them. New data beyond it is dropped before it is sealed, as a full queue would.",
+		size(func(c *Config) *int { return &c.Retransmit.FlowBytes }, 64<<10, 256<<20)},
+	{"reassembly.flow_bytes", "1MiB", "Bytes of one connection that are kept while they wait for missing ones.",
+		size(func(c *Config) *int { return &c.Reassembly.FlowBytes }, 128<<10, 256<<20)},
+	{"reassembly.large_buffers", "64", "Buffers of one worker, 64 KiB each, for frames larger than a packet.",
+		integer(func(c *Config) *int { return &c.Reassembly.LargeBuffers }, 2, 1<<16)},
+
+	{"handshake.retransmit", "1s", "Time after which a segment of the gateway's own is sent again during connection set-up; it doubles with each attempt.",
+		duration(func(c *Config) *time.Duration { return &c.Handshake.Retransmit }, 10*time.Millisecond, time.Minute)},
+	{"handshake.timeout", "30s", "Time after which a connection that is not set up is given up.",
+		duration(func(c *Config) *time.Duration { return &c.Handshake.Timeout }, 100*time.Millisecond, 10*time.Minute)},
+	{"handshake.eno_tries", "2", "SYNs sent with the ENO option before a retransmission goes without it, because some middleboxes drop what they do not know (policy opportunistic only).",
+		integer(func(c *Config) *int { return &c.Handshake.ENOTries }, 1, 10)},
+
+	{"teps", "[ECDHE_Curve25519, ECDHE_P256, ECDHE_Curve448, ECDHE_P521]", "Key agreements on offer, the preferred one first.",
+		list(names(tcpcrypt.TEPs()), func(c *Config) *[]tcpcrypt.TEP { return &c.TEPs }, named("key agreement", tcpcrypt.TEPs()), false, false)},
+	{"aeads", "[AES_128_GCM, AES_256_GCM, CHACHA20_POLY1305]", "Ciphers on offer, the preferred one first.",
+		list(names(tcpcrypt.AEADs()), func(c *Config) *[]tcpcrypt.AEAD { return &c.AEADs }, named("cipher", tcpcrypt.AEADs()), false, false)},
+	{"application_aware", "off", "Application-aware bit: on says that applications here use session IDs; mandatory also refuses to encrypt with a far end that does not say so.",
+		choice(func(c *Config) *Awareness { return &c.ApplicationAware }, option[Awareness]{"off", AwareOff}, option[Awareness]{"on", AwareOn}, option[Awareness]{"mandatory", AwareMandatory})},
+
+	{"rekey.frames", "16777216", "Frames sealed under one key before the gateway changes it; 0 is never.",
+		count(func(c *Config) *uint64 { return &c.Rekey.Frames })},
+	{"rekey.bytes", "64GiB", "Bytes sealed under one key before the gateway changes it; 0 is never.",
+		bigSize(func(c *Config) *uint64 { return &c.Rekey.Bytes })},
+
+	{"metrics.listen", "127.0.0.1:9469", "Address and port at which the control plane serves /metrics; off for none. When the default is taken by another program the control plane goes on without.",
+		scalar("text", "address:port or off", func(c *Config) *string { return &c.Metrics.Listen }, parseListen)},
+	{"session_table.group", "", "Group whose members may look session IDs up. Empty: only the user that runs the gateway.",
+		text("group name or number", func(c *Config) *string { return &c.SessionTable.Group }, word)},
+
+	{"dpdk.eal", "[]", "Further arguments for DPDK's environment abstraction layer, for example [--no-huge].",
+		list("EAL arguments", func(c *Config) *[]string { return &c.DPDK.EAL }, parseArgument, true, true)},
+	{"dpdk.memory_mb", "0", "Memory that DPDK reserves, in MiB; 0 is what the buffers need.",
+		integer(func(c *Config) *int { return &c.DPDK.MemoryMB }, 0, 1<<20)},
+	{"log.level", "info", "The least important messages that are written to standard error.",
+		choice(func(c *Config) *slog.Level { return &c.Log.Level }, option[slog.Level]{"debug", slog.LevelDebug}, option[slog.Level]{"info", slog.LevelInfo}, option[slog.Level]{"warn", slog.LevelWarn}, option[slog.Level]{"error", slog.LevelError})},
+}
+
+func lookup(name string) *Key {
+	for i := range keys {
+		if keys[i].Name == name {
+			return &keys[i]
+		}
+	}
+	return nil
+}
+
+func anything(string) error { return nil }
+
+// word refuses what cannot be the name of a group or an engine.
+func word(s string) error {
+	if strings.ContainsAny(s, " \t/:,") {
+		return fmt.Errorf("%q is not one word", s)
+	}
+	return nil
+}
+
+func parseCore(s string) (int, error) {
+	n, err := strconv.ParseUint(s, 10, 16)
+	if err != nil || n >= 1024 {
+		return 0, fmt.Errorf("%q is not a core number from 0 to 1023", s)
+	}
+	return int(n), nil
+}
+
+func parseArgument(s string) (string, error) {
+	if s == "" {
+		return "", errors.New("an argument is empty")
+	}
+	return s, plain(s)
+}
+
+// parseListen returns an empty text for "off".
+func parseListen(s string) (string, error) {
+	if s == "off" {
+		return "", nil
+	}
+	_, port, err := net.SplitHostPort(s)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil || plain(s) != nil {
+		return "", fmt.Errorf("%q is neither address:port nor off", s)
+	}
+	return s, nil
+}
+
+func names[T fmt.Stringer](xs []T) string {
+	var s []string
+	for _, x := range xs {
+		s = append(s, x.String())
+	}
+	return strings.Join(s, ", ")
+}
+
+func named[T fmt.Stringer](what string, xs []T) func(string) (T, error) {
+	return func(s string) (T, error) {
+		for _, x := range xs {
+			if x.String() == s {
+				return x, nil
+			}
+		}
+		var none T
+		return none, fmt.Errorf("%q is no %s: want some of %s", s, what, names(xs))
+	}
+}

@@ -1,0 +1,50 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Validate checks what involves more than one key. Load, Parse and Flags.Load have called it; a Config that was changed
+// with Set afterwards needs it again. When workers.cores is given, it sets Workers.Count to match.
+func (c *Config) Validate() error {
+	var errs []error
+	if n := len(c.Workers.Cores); n > 0 {
+		if c.IsSet("workers.count") && c.Workers.Count != n {
+			errs = append(errs, c.Err("workers.count", fmt.Errorf("%d does not fit the %d cores of workers.cores", c.Workers.Count, n)))
+		}
+		if n > MaxWorkers {
+			errs = append(errs, c.Err("workers.cores", fmt.Errorf("%d cores are more than %d", n, MaxWorkers)))
+		}
+		c.Workers.Count = n
+	}
+	if c.Handshake.Retransmit > c.Handshake.Timeout {
+		errs = append(errs, c.Err(c.given("handshake.retransmit", "handshake.timeout"),
+			fmt.Errorf("handshake.retransmit %v is longer than handshake.timeout %v", c.Handshake.Retransmit, c.Handshake.Timeout)))
+	}
+	if c.Inside != "" && c.Inside == c.Outside {
+		errs = append(errs, c.Err(c.given("outside", "inside"), fmt.Errorf("inside and outside are the same port %q", c.Outside)))
+	}
+	return errors.Join(errs...)
+}
+
+// given returns the first of the keys that was set, so that an error about several points to a line.
+func (c *Config) given(names ...string) string {
+	for _, n := range names {
+		if c.IsSet(n) {
+			return n
+		}
+	}
+	return names[0]
+}
+
+// RequirePorts returns an error unless both ports are given, which the data plane needs.
+func (c *Config) RequirePorts() error {
+	var errs []error
+	for _, p := range []struct{ key, is string }{{"inside", c.Inside}, {"outside", c.Outside}} {
+		if p.is == "" {
+			errs = append(errs, c.Err(p.key, fmt.Errorf("no port is given: use --%s PORT, or the key %s of the configuration file", p.key, p.key)))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -64,7 +64,12 @@ func scalar[T any](name, allowed string, field func(*Config) *T, parse func(stri
 }
 
 func text(allowed string, field func(*Config) *string, check func(string) error) kind {
-	return scalar("text", allowed, field, func(s string) (string, error) { return s, errors.Join(plain(s), check(s)) })
+	return scalar("text", allowed, field, func(s string) (string, error) {
+		if err := plain(s); err != nil {
+			return "", err
+		}
+		return s, check(s)
+	})
 }
 
 // plain refuses what no key can mean: control characters and texts of unreasonable length.

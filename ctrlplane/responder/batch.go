@@ -1,0 +1,76 @@
+package responder
+
+import (
+	"io"
+
+	"linecrypt/ctrlplane/shm"
+)
+
+// batch is what the handlers of one batch share.
+type batch struct {
+	rules  *rules
+	rand   source
+	probed bool   // the source of randomness was tried
+	random bool   // and has worked
+	reason Reason // of the last request's Pass, Refuse or Abort
+}
+
+func (b *batch) handle(q *shm.Request) shm.Reply {
+	b.reason = 0
+	var p shm.Reply
+	switch q.Kind {
+	case shm.ActiveOpen:
+		p = b.activeOpen()
+	case shm.ActiveAnswer:
+		p = b.activeAnswer(q)
+	case shm.ActiveKeys:
+		p = b.activeKeys(q)
+	case shm.PassiveOpen:
+		p = b.passiveOpen(q)
+	case shm.PassiveKeys:
+		p = b.passiveKeys(q)
+	case shm.Closed:
+		return shm.Reply{}
+	default:
+		p = b.abort(BadRequest)
+	}
+	p.Ref, p.Seq = q.Ref, q.Seq
+	return p
+}
+
+// fall gives encryption up for a connection that does not need it yet: what the policy does then.
+func (b *batch) fall(r Reason) shm.Reply {
+	b.reason = r
+	if b.rules.require {
+		return shm.Reply{Kind: shm.Refuse, Reason: r.code()}
+	}
+	return shm.Reply{Kind: shm.Pass, Reason: r.code()}
+}
+
+// abort ends a connection for which encryption is enabled, so that there is no way back to the clear (RFC 8547 section
+// 4.6, RFC 8548 section 3.3).
+func (b *batch) abort(r Reason) shm.Reply {
+	b.reason = r
+	return shm.Reply{Kind: shm.Abort, Reason: r.code()}
+}
+
+// hasRandom reports whether the source of randomness works: ENO must not be sent without it.
+func (b *batch) hasRandom() bool {
+	if !b.probed {
+		var probe [8]byte
+		_, err := io.ReadFull(b.rand, probe[:])
+		b.probed, b.random = true, err == nil
+	}
+	return b.random
+}
+
+// mayStart returns why no negotiation may begin, 0 if it may.
+func (b *batch) mayStart() Reason {
+	if b.rules.disabled {
+		return PolicyDisabled
+	}
+	if !b.hasRandom() {
+		return NoRandomness
+	}
+	return 0
+}

@@ -1,0 +1,82 @@
+package responder
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+
+	"linecrypt/ctrlplane/shm"
+)
+
+// errRandomness marks errors of the source of randomness.
+var errRandomness = errors.New("no randomness")
+
+// Responder answers handshake requests. HandleBatch, Handle and SetPolicy may be called at the same time where the source
+// of randomness may be read so, as crypto/rand.Reader may.
+type Responder struct {
+	rules atomic.Pointer[rules]
+	rand  source
+	stats Stats
+}
+
+// New returns a responder. rand, outside of tests crypto/rand.Reader, gives ephemeral keys and nonces. The error wraps
+// ErrPolicy.
+func New(p Policy, rand io.Reader) (*Responder, error) {
+	r := &Responder{rand: source{rand}}
+	if err := r.SetPolicy(p); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// SetPolicy replaces the policy for requests that are handled from now on. A handshake whose ENO option is out goes on by
+// that option, and by the new policy where RFC 8547 still leaves a choice. With an error, which wraps ErrPolicy, the old
+// policy stays.
+func (r *Responder) SetPolicy(p Policy) error {
+	c, err := p.compile()
+	if err != nil {
+		return fmt.Errorf("responder: %w", err)
+	}
+	r.rules.Store(c)
+	return nil
+}
+
+// Stats returns the responder's counters.
+func (r *Responder) Stats() *Stats { return &r.stats }
+
+// HandleBatch answers reqs[i] by replies[i]; replies must be as long as reqs. A request that has no answer, Closed, leaves
+// Kind 0. One policy and one look at the source of randomness serve the whole batch. Slices of a reply are new memory.
+// After it is sent, a reply is for Wipe.
+func (r *Responder) HandleBatch(reqs []shm.Request, replies []shm.Reply) {
+	b := batch{rules: r.rules.Load(), rand: r.rand}
+	for i := range reqs {
+		replies[i] = b.handle(&reqs[i])
+		r.stats.count(reqs[i].Kind, &replies[i], b.reason)
+	}
+}
+
+// Handle answers one request: a batch of one.
+func (r *Responder) Handle(req *shm.Request, reply *shm.Reply) {
+	var replies [1]shm.Reply
+	r.HandleBatch([]shm.Request{*req}, replies[:])
+	*reply = replies[0]
+	replies[0].Erase()
+}
+
+// Wipe erases the secrets of a reply that was sent: its keys, and the blob it points to.
+func Wipe(reply *shm.Reply) {
+	reply.Erase()
+	clear(reply.Secret)
+}
+
+// source is a source of randomness whose errors can be told from others.
+type source struct{ io.Reader }
+
+func (s source) Read(p []byte) (int, error) {
+	n, err := s.Reader.Read(p)
+	if err != nil {
+		err = fmt.Errorf("%w: %w", errRandomness, err)
+	}
+	return n, err
+}

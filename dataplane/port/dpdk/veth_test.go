@@ -1,0 +1,410 @@
+//go:build dpdk && cgo
+
+package dpdk
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"linecrypt/dataplane/mbuf"
+	"linecrypt/dataplane/port"
+)
+
+// inNamespace moves the test's thread into a network namespace of its own. The thread ends with the test and the namespace
+// with it, however the test ends.
+func inNamespace(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("needs root")
+		}
+		t.Skip("needs root")
+	}
+	runtime.LockOSThread()
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func command(t *testing.T, line string) {
+	t.Helper()
+	f := strings.Fields(line)
+	if out, err := exec.Command(f[0], f[1:]...).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v: %s", line, err, out)
+	}
+}
+
+// veth makes the pair lc-p (the port's end) and lc-h (the host's end), without offloads, up.
+func veth(t *testing.T, queues int) {
+	t.Helper()
+	command(t, fmt.Sprintf("ip link add lc-p numrxqueues %d numtxqueues %d type veth peer name lc-h numrxqueues %d numtxqueues %d",
+		queues, queues, queues, queues))
+	for _, end := range []string{"lc-p", "lc-h"} {
+		command(t, "ethtool -K "+end+" tx off rx off tso off gso off gro off txvlan off rxvlan off")
+		command(t, "ip link set "+end+" up")
+	}
+}
+
+// host is a raw socket on the host's end.
+type host struct {
+	t  *testing.T
+	fd int
+}
+
+func newHost(t *testing.T, ifname string) host {
+	t.Helper()
+	const all = unix.ETH_P_ALL<<8&0xff00 | unix.ETH_P_ALL>>8
+	ifc, err := net.InterfaceByName(ifname)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: ifc.Index}); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1); err != nil {
+		t.Fatal(err)
+	}
+	tv := unix.Timeval{Sec: 2}
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv); err != nil {
+		t.Fatal(err)
+	}
+	return host{t, fd}
+}
+
+func (h host) send(b []byte) {
+	h.t.Helper()
+	if _, err := unix.Write(h.fd, b); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// receive returns the next test frame that arrived, its VLAN tag in place, or nil when none came within two seconds.
+func (h host) receive() []byte {
+	h.t.Helper()
+	buf, oob := make([]byte, 9000), make([]byte, 256)
+	for {
+		n, on, _, from, err := unix.Recvmsg(h.fd, buf, oob, 0)
+		if err != nil {
+			return nil
+		}
+		if sll, ok := from.(*unix.SockaddrLinklayer); ok && sll.Pkttype == unix.PACKET_OUTGOING {
+			continue
+		}
+		if b := untrim(buf[:n], oob[:on]); isTest(b) {
+			return b
+		}
+	}
+}
+
+// untrim puts the VLAN tag back that the kernel took out of the frame.
+func untrim(b, oob []byte) []byte {
+	msgs, _ := unix.ParseSocketControlMessage(oob)
+	for _, m := range msgs {
+		if m.Header.Level != unix.SOL_PACKET || m.Header.Type != unix.PACKET_AUXDATA || len(m.Data) < 20 {
+			continue
+		}
+		aux := (*unix.TpacketAuxdata)(unsafe.Pointer(&m.Data[0]))
+		if aux.Status&unix.TP_STATUS_VLAN_VALID != 0 {
+			tag := binary.BigEndian.AppendUint16([]byte{0x81, 0}, aux.Vlan_tci)
+			return append(append(bytes.Clone(b[:12]), tag...), b[12:]...)
+		}
+	}
+	return bytes.Clone(b)
+}
+
+// isTest tells the test's frames from what the kernel sends by itself.
+func isTest(b []byte) bool {
+	return len(b) >= 14 && (binary.BigEndian.Uint16(b[12:]) == testEtherType ||
+		len(b) >= 18 && binary.BigEndian.Uint16(b[12:]) == 0x8100 && binary.BigEndian.Uint16(b[16:]) == testEtherType)
+}
+
+func tagged(b []byte, tci uint16) []byte {
+	tag := binary.BigEndian.AppendUint16([]byte{0x81, 0}, tci)
+	return append(append(bytes.Clone(b[:12]), tag...), b[12:]...)
+}
+
+// poll receives the next test frame within two seconds; others are freed.
+func poll(q port.Queue, c *mbuf.Cache) *mbuf.Mbuf {
+	var ms [1]*mbuf.Mbuf
+	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); {
+		if q.RxBurst(ms[:]) == 0 {
+			continue
+		}
+		if isTest(ms[0].Data()) {
+			return ms[0]
+		}
+		c.Free(ms[0])
+	}
+	return nil
+}
+
+// testFrames are frames of every size that matters, with and without a tag.
+func testFrames() map[string][]byte {
+	frames := map[string][]byte{}
+	for i, n := range []int{14, 15, 60, 64, 65, 590, 1400, 1513, 1514} {
+		frames[fmt.Sprint(n)] = frame(n, byte(i))
+		if n >= 60 {
+			frames[fmt.Sprint("vlan", n)] = tagged(frame(n, byte(i)), 0x2064)
+		}
+	}
+	return frames
+}
+
+// carriesFrames shows that frames pass both ways between a port and the host's end unchanged.
+func carriesFrames(t *testing.T, p port.Port, c *mbuf.Cache, h host) {
+	t.Helper()
+	q := p.Queue(0)
+	for name, f := range testFrames() {
+		h.send(f)
+		m := poll(q, c)
+		if m == nil {
+			t.Errorf("%s: nothing came in", name)
+			continue
+		}
+		if !bytes.Equal(m.Data(), f) || m.RefCnt() != 1 || m.NbSegs != 1 || int(m.PktLen) != len(f) || m.HeadroomLen() < mbuf.Headroom-4 {
+			t.Errorf("%s: came in as %x", name, m.Data())
+		}
+		if n := q.TxBurst([]*mbuf.Mbuf{m}); n != 1 {
+			t.Errorf("%s: not taken", name)
+			c.Free(m)
+		}
+		// net_tap and net_af_packet may pad; the kernel never cuts.
+		if got := h.receive(); !bytes.HasPrefix(got, f) {
+			t.Errorf("%s: went out as %x", name, got)
+		}
+	}
+}
+
+func TestKernelDriversCarryFramesOfEverySize(t *testing.T) {
+	for _, driver := range []string{"net_af_packet", "net_af_xdp"} {
+		t.Run(driver, func(t *testing.T) {
+			inNamespace(t)
+			veth(t, 1)
+			p, c := open(t, vdev(driver, ",iface=lc-p"))
+			if !p.LinkUp() || p.MTU() != 1500 {
+				t.Errorf("link %v, MTU %d", p.LinkUp(), p.MTU())
+			}
+			carriesFrames(t, p, c, newHost(t, "lc-h"))
+			if s := p.Queue(0).Stats(); s != (port.Stats{}) {
+				t.Errorf("stats %+v", s)
+			}
+			command(t, "ip link set lc-h down")
+			if p.LinkUp() {
+				t.Error("link up with its other end down")
+			}
+		})
+	}
+}
+
+func TestTapCarriesFramesOfEverySize(t *testing.T) {
+	inNamespace(t)
+	p, c := open(t, vdev("net_tap", ",iface=lc-tap"))
+	command(t, "ip link set lc-tap up")
+	carriesFrames(t, p, c, newHost(t, "lc-tap"))
+}
+
+func TestOpenRefusesAnInterfaceThatIsDown(t *testing.T) {
+	inNamespace(t)
+	command(t, "ip link add lc-p type veth peer name lc-h")
+	_, err := Open(vdev("net_af_xdp", ",iface=lc-p"), port.Config{Queues: 1, Caches: []*mbuf.Cache{mbuf.NewCache(testPool)}})
+	if err == nil || !strings.Contains(err.Error(), "interface lc-p is down") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestSleepingQueueWakesWhenAPacketArrives(t *testing.T) {
+	for _, driver := range []string{"net_af_packet", "net_af_xdp"} {
+		t.Run(driver, func(t *testing.T) {
+			inNamespace(t)
+			veth(t, 1)
+			p, c := open(t, vdev(driver, ",iface=lc-p"))
+			h := newHost(t, "lc-h")
+			w, ok := p.Queue(0).(port.Waiter)
+			if !ok {
+				t.Fatal("queue cannot be waited for")
+			}
+			fds := []unix.PollFd{{Fd: int32(w.Fd()), Events: unix.POLLIN}}
+			for drained := false; !drained; {
+				if m := poll1(p.Queue(0)); m != nil {
+					c.Free(m)
+				} else if n, _ := unix.Poll(fds, 100); n == 0 {
+					drained = true
+				}
+			}
+			h.send(frame(100, 1))
+			if n, err := unix.Poll(fds, 2000); n != 1 || err != nil {
+				t.Fatalf("poll: %d, %v", n, err)
+			}
+			m := poll(p.Queue(0), c)
+			if m == nil {
+				t.Fatal("woken for nothing")
+			}
+			c.Free(m)
+		})
+	}
+}
+
+func poll1(q port.Queue) *mbuf.Mbuf {
+	var ms [1]*mbuf.Mbuf
+	q.RxBurst(ms[:])
+	return ms[0]
+}
+
+// What the retransmission queue relies on: a frame it keeps is sent as often as it likes and comes back unchanged, and the
+// driver's references end also when nothing further is sent.
+func TestSentFrameThatIsKeptStaysIntact(t *testing.T) {
+	for _, driver := range []string{"net_af_packet", "net_af_xdp"} {
+		t.Run(driver, func(t *testing.T) {
+			inNamespace(t)
+			veth(t, 1)
+			p, c := open(t, vdev(driver, ",iface=lc-p"))
+			q, h := p.Queue(0), newHost(t, "lc-h")
+			before := testPool.count() + c.Avail() - testPool.Avail()
+			ms := make([]*mbuf.Mbuf, 64)
+			for i := range ms {
+				ms[i] = alloc(t, c, frame(1000, byte(i)))
+				ms[i].Retain()
+				ms[i].Retain()
+			}
+			for range 2 {
+				if n := q.TxBurst(ms); n != len(ms) {
+					t.Fatalf("%d taken", n)
+				}
+				for i := range ms {
+					if !bytes.Equal(h.receive(), frame(1000, byte(i))) {
+						t.Fatalf("frame %d went out changed", i)
+					}
+				}
+			}
+			for range 4 * 1024 {
+				if m := poll1(q); m != nil {
+					c.Free(m)
+				}
+			}
+			for i, m := range ms {
+				if m.RefCnt() != 1 || !bytes.Equal(m.Data(), frame(1000, byte(i))) {
+					t.Fatalf("frame %d: %d references", i, m.RefCnt())
+				}
+			}
+			c.FreeBurst(ms)
+			if after := testPool.count() + c.Avail() - testPool.Avail(); after != before {
+				t.Errorf("%d buffers are free, before %d", after, before)
+			}
+		})
+	}
+}
+
+func TestXDPPortsForwardWithoutLeak(t *testing.T) {
+	inNamespace(t)
+	veth(t, 1)
+	a, ca := open(t, vdev("net_af_xdp", ",iface=lc-p"))
+	b, cb := open(t, vdev("net_af_xdp", ",iface=lc-h"))
+	before := testPool.count()
+	ms, sent, got := make([]*mbuf.Mbuf, port.Burst), 0, 0
+	for end := time.Now().Add(5 * time.Second); got < 20000 && time.Now().Before(end); {
+		if sent-got < 512 {
+			for i := range ms {
+				ms[i] = alloc(t, ca, frame(60+(sent+i)%1455, byte(sent+i)))
+			}
+			n := a.Queue(0).TxBurst(ms)
+			ca.FreeBurst(ms[n:])
+			sent += n
+		}
+		n := b.Queue(0).RxBurst(ms)
+		for _, m := range ms[:n] {
+			if isTest(m.Data()) {
+				if !bytes.Equal(m.Data(), frame(60+got%1455, byte(got))) {
+					t.Fatalf("packet %d changed", got)
+				}
+				got++
+			}
+		}
+		cb.FreeBurst(ms[:n])
+	}
+	if got < 20000 {
+		t.Fatalf("%d of %d sent packets arrived", got, sent)
+	}
+	for range 4 * 1024 {
+		for _, q := range []port.Queue{a.Queue(0), b.Queue(0)} {
+			if m := poll1(q); m != nil {
+				ca.Free(m)
+			}
+		}
+	}
+	ca.Flush()
+	cb.Flush()
+	if after := testPool.count(); after < before {
+		t.Errorf("%d buffers are free, before %d", after, before)
+	}
+}
+
+func TestXDPPortOpensAgain(t *testing.T) {
+	inNamespace(t)
+	veth(t, 1)
+	for i := range 2 {
+		c := mbuf.NewCache(testPool)
+		p, err := Open(vdev("net_af_xdp", ",iface=lc-p"), port.Config{Queues: 1, Caches: []*mbuf.Cache{c}})
+		if err != nil {
+			t.Fatalf("time %d: %v", i, err)
+		}
+		carriesFrames(t, p, c, newHost(t, "lc-h"))
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
+		}
+		c.Flush()
+	}
+}
+
+// childInterface is set in the process that TestPortOpensAfterItsProcessWasKilled kills.
+const childInterface = "LINECRYPT_TEST_DPDK_INTERFACE"
+
+func TestPortOpensAfterItsProcessWasKilled(t *testing.T) {
+	if device := os.Getenv(childInterface); device != "" {
+		open(t, device)
+		fmt.Println("open")
+		select {}
+	}
+	for _, driver := range []string{"net_af_packet", "net_af_xdp"} {
+		t.Run(driver, func(t *testing.T) {
+			inNamespace(t)
+			veth(t, 1)
+			device := vdev(driver, ",iface=lc-p")
+			child := exec.Command(os.Args[0], "-test.run=^TestPortOpensAfterItsProcessWasKilled$")
+			child.Env = append(os.Environ(), childInterface+"="+device)
+			child.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+			out, err := child.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := child.Start(); err != nil {
+				t.Fatal(err)
+			}
+			line, err := bufio.NewReader(out).ReadString('\n')
+			_ = child.Process.Kill()
+			_ = child.Wait()
+			if line != "open\n" {
+				t.Fatalf("child said %q, %v", line, err)
+			}
+			p, c := open(t, device)
+			carriesFrames(t, p, c, newHost(t, "lc-h"))
+		})
+	}
+}

@@ -1,0 +1,70 @@
+# Linecrypt: `make demo` shows it, `make test` tests it; each is the only command that a fresh Debian 12 machine with Go needs.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+# Every target sets the tag dpdk where DPDK is to be had; the script says where it is not. It is asked when a recipe runs,
+# after the packages were installed.
+TAGS = $$(bench/scripts/tags)
+
+PROGRAMS := linecrypt linecrypt-dataplane linecrypt-ctrlplane
+
+# Tests that make namespaces and want the machine for themselves run after the others and only once.
+KERNEL := linecrypt/bench/kernel
+TEST_FLAGS ?=
+
+.PHONY: help
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: deps
+deps: ## install the Debian packages that are missing (as root)
+	@bench/scripts/deps all
+
+.PHONY: build
+build: ## build the programs into bin/
+	@bench/scripts/deps build
+	@mkdir -p bin
+	@set -e; tags=$(TAGS); for p in $(PROGRAMS); do go build $$tags -o bin/$$p ./cmd/$$p; done
+	@echo "built: $(PROGRAMS:%=bin/%)"
+
+.PHONY: demo
+demo: deps build ## two gateways between a client and a server, with real traffic (KEEP=1 keeps them, PORTS=packet chooses)
+	@set -e; go build $(TAGS) -o bin/demo ./bench/demo; exec bin/demo $(if $(KEEP),--keep) $(if $(PORTS),--ports $(PORTS))
+
+.PHONY: test
+test: deps build ## all tests: plain Go, DPDK ports, real kernel TCP in namespaces
+	@set -e; echo "test: plain Go, without cgo and DPDK"; \
+	CGO_ENABLED=0 go test $(TEST_FLAGS) $$(CGO_ENABLED=0 go list ./... | grep -vx $(KERNEL)); \
+	tags=$(TAGS); if [ -n "$$tags" ]; then echo "test: with DPDK"; \
+	go test $$tags $(TEST_FLAGS) $$(go list $$tags ./... | grep -vx $(KERNEL)); fi; \
+	echo "test: kernel TCP in namespaces"; go test $$tags -count=1 -timeout 10m $(TEST_FLAGS) $(KERNEL)
+
+.PHONY: test-kernel
+test-kernel: deps build ## only the tests with real kernel TCP (TEST_FLAGS='-v -run X' as go test takes them)
+	go test $(TAGS) -count=1 -timeout 10m $(TEST_FLAGS) $(KERNEL)
+
+.PHONY: fuzz-seeds
+fuzz-seeds: ## run the seed corpus of every fuzz target
+	CGO_ENABLED=0 go test -run '^Fuzz' ./...
+
+.PHONY: bench-packet
+bench-packet: ## nanoseconds a packet on the packet path, over memory ports
+	go test $(TAGS) -run '^$$' -bench . -benchmem ./dataplane/worker
+
+.PHONY: vet
+vet: ## go vet, with and without DPDK
+	CGO_ENABLED=0 go vet ./...
+	@set -e; tags=$(TAGS); if [ -n "$$tags" ]; then echo "go vet $$tags ./..."; go vet $$tags ./...; fi
+
+.PHONY: lint
+lint: ## staticcheck, with and without DPDK
+	CGO_ENABLED=0 go tool staticcheck ./...
+	@set -e; tags=$(TAGS); if [ -n "$$tags" ]; then echo "go tool staticcheck $$tags ./..."; go tool staticcheck $$tags ./...; fi
+
+.PHONY: fmt-check
+fmt-check: ## fail where gofmt would change a file
+	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not formatted (run gofmt -w):"; echo "$$files"; exit 1; fi
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin

@@ -68,17 +68,17 @@ func (in *Instance) ControlSocket() string { return filepath.Join(in.dir, "contr
 // SessionTablePath returns the path of the session-ID table, a file of its own because a group may be let read it.
 func (in *Instance) SessionTablePath() string { return filepath.Join(in.dir, "sessions") }
 
-// segmentLink is the name of the symbolic link in the folder that leads to the segment.
+// segmentLink is the name of the symbolic link in the folder that leads to the folder of the segment.
 const segmentLink = "segment"
 
-// SegmentPath returns the path of the shared memory segment: in /dev/shm where that can be had, so that it is memory
-// whatever file system the folder is on, else in the folder. The first call chooses, and leaves a link in the folder by
-// which all later ones find it. The file itself is the data plane's to make, mode 0600.
-func (in *Instance) SegmentPath() (string, error) {
+// SegmentDir returns the folder of the shared memory segment, as package shm takes it: one in /dev/shm where that can be
+// had, so that the segment is memory whatever file system the instance's folder is on, else the instance's folder. The first
+// call chooses, and leaves a link in the instance's folder by which all later ones find it.
+func (in *Instance) SegmentDir() (string, error) {
 	link := filepath.Join(in.dir, segmentLink)
 	for range 3 {
 		target, err := os.Readlink(link)
-		if err == nil && in.mayBeSegment(target) {
+		if err == nil && in.mayHoldSegment(target) {
 			return target, nil
 		}
 		if err == nil {
@@ -87,31 +87,39 @@ func (in *Instance) SegmentPath() (string, error) {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return "", fmt.Errorf("instance %q: segment: %w", in.name, err)
 		}
-		if err := os.Symlink(in.chooseSegment(), link); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := os.Symlink(in.chooseSegmentDir(), link); err != nil && !errors.Is(err, fs.ErrExist) {
 			return "", fmt.Errorf("instance %q: segment: %w", in.name, err)
 		}
 	}
 	return "", fmt.Errorf("instance %q: segment: %s keeps changing", in.name, link)
 }
 
-func (in *Instance) inFolder() string { return filepath.Join(in.dir, "segment.shm") }
-
-func (in *Instance) shmFolder() string { return fmt.Sprintf("/dev/shm/linecrypt-%d", os.Getuid()) }
-
-// inShm is distinct for instances of one name that live below different bases.
-func (in *Instance) inShm() string {
-	return filepath.Join(in.shmFolder(), fmt.Sprintf("%s-%08x", in.name, hash(in.base)))
-}
-
-func (in *Instance) mayBeSegment(target string) bool {
-	return target == in.inFolder() || target == in.inShm() && checkOwn(in.shmFolder()) == nil
-}
-
-func (in *Instance) chooseSegment() string {
-	if makeOwn(in.shmFolder()) == nil {
-		return in.inShm()
+// SegmentPath returns the path of the segment in SegmentDir.
+func (in *Instance) SegmentPath() (string, error) {
+	dir, err := in.SegmentDir()
+	if err != nil {
+		return "", err
 	}
-	return in.inFolder()
+	return segmentFile(dir, in.name), nil
+}
+
+// segmentFile is the name that package shm gives a segment.
+func segmentFile(dir, name string) string { return filepath.Join(dir, "linecrypt-"+name) }
+
+// shmFolder is distinct for instances of one name that live below different bases.
+func (in *Instance) shmFolder() string {
+	return fmt.Sprintf("/dev/shm/linecrypt-%d-%08x", os.Getuid(), hash(in.base))
+}
+
+func (in *Instance) mayHoldSegment(dir string) bool {
+	return dir == in.dir || dir == in.shmFolder() && makeOwn(dir) == nil
+}
+
+func (in *Instance) chooseSegmentDir() string {
+	if makeOwn(in.shmFolder()) == nil {
+		return in.shmFolder()
+	}
+	return in.dir
 }
 
 // hash is FNV-1a: it only has to tell a handful of folders apart.
@@ -155,9 +163,9 @@ func (in *Instance) Remove() error {
 		}
 		defer l.Release()
 	}
-	paths := []string{in.ControlSocket(), in.SessionTablePath(), in.inFolder()}
-	if target, err := os.Readlink(filepath.Join(in.dir, segmentLink)); err == nil && in.mayBeSegment(target) {
-		paths = append(paths, target)
+	paths := []string{in.ControlSocket(), in.SessionTablePath(), segmentFile(in.dir, in.name)}
+	if checkOwn(in.shmFolder()) == nil {
+		paths = append(paths, segmentFile(in.shmFolder(), in.name))
 	}
 	paths = append(paths, filepath.Join(in.dir, segmentLink), in.lockPath(DataPlane), in.lockPath(ControlPlane), in.dir)
 	var errs []error

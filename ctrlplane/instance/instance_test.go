@@ -17,7 +17,10 @@ func open(t *testing.T, name string) *Instance {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { os.RemoveAll(base) })
+		t.Cleanup(func() {
+			os.Remove(at(filepath.Join(base, "run"), name).shmFolder())
+			os.RemoveAll(base)
+		})
 		t.Setenv(EnvRunDir, filepath.Join(base, "run"))
 	}
 	in, err := Open(name)
@@ -161,14 +164,14 @@ func TestSegmentLinkToElsewhereIsReplaced(t *testing.T) {
 	if err := os.Symlink("/etc/passwd", filepath.Join(in.Dir(), segmentLink)); err != nil {
 		t.Fatal(err)
 	}
-	path, err := in.SegmentPath()
-	if err != nil || !in.mayBeSegment(path) {
-		t.Fatalf("path %q, error %v", path, err)
+	dir, err := in.SegmentDir()
+	if err != nil || !in.mayHoldSegment(dir) {
+		t.Fatalf("folder %q, error %v", dir, err)
 	}
 }
 
 func TestSegmentsOfOneNameBelowDifferentBasesDiffer(t *testing.T) {
-	if a, b := at("/run/linecrypt", "one").inShm(), at("/tmp/linecrypt-0", "one").inShm(); a == b {
+	if a, b := at("/run/linecrypt", "one").shmFolder(), at("/tmp/linecrypt-0", "one").shmFolder(); a == b {
 		t.Fatalf("both are %s", a)
 	}
 }
@@ -187,7 +190,7 @@ func TestRemoveLeavesNothing(t *testing.T) {
 	if err := in.Remove(); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{segment, in.Dir()} {
+	for _, path := range []string{segment, filepath.Dir(segment), in.Dir()} {
 		if _, err := os.Lstat(path); !os.IsNotExist(err) {
 			t.Errorf("%s is still there (%v)", path, err)
 		}

@@ -28,6 +28,12 @@ import (
 // linkPoll is how often Open looks whether a link has come up.
 const linkPoll = 10 * time.Millisecond
 
+// Open waits this long before it tries a busy AF_XDP queue again, four times as long before the last time.
+const (
+	busyWait    = 100 * time.Millisecond
+	busyWaitMax = 4 * busyWait
+)
+
 // device is an open Ethernet device.
 type device struct {
 	name   string
@@ -80,17 +86,34 @@ func (d *device) open(cfg port.Config) error {
 	if err := d.checkInterface(); err != nil {
 		return err
 	}
-	discardLog()
-	before := driverSockets()
-	if err := d.probe(); err != nil {
+	if err := d.bringUp(pools); err != nil {
 		return err
-	}
-	d.socks = newSockets(before, driverSockets())
-	if err := d.start(pools); err != nil {
-		return errors.Join(err, d.release())
 	}
 	d.awaitLink(cfg.OpenTimeout)
 	return nil
+}
+
+// bringUp probes and starts the device. The kernel frees the queue of an AF_XDP socket some time after its process ended,
+// so a gateway that is started again at once may find it busy, which the driver does not tell from other failures. Each
+// failure costs the pool what the driver has put into its ring, so there are few tries.
+func (d *device) bringUp(pools []*pool) error {
+	for wait := busyWait; ; wait *= 4 {
+		discardLog()
+		before := driverSockets()
+		if err := d.probe(); err != nil {
+			return err
+		}
+		d.socks = newSockets(before, driverSockets())
+		err := d.start(pools)
+		if err == nil {
+			return nil
+		}
+		retry := d.afXDP() && wait <= busyWaitMax
+		if err = errors.Join(err, d.release()); !retry {
+			return err
+		}
+		time.Sleep(wait)
+	}
 }
 
 // poolsOf checks cfg and returns the pool of each queue.
@@ -164,6 +187,10 @@ func (d *device) start(pools []*pool) error {
 	}
 	if rc == 0 {
 		rc = C.lc_dev_start(c)
+	}
+	if rc < 0 && d.afXDP() {
+		return fmt.Errorf("%s: %w; another program may use the interface's queue or its XDP hook",
+			C.GoString(c.step), withLog(syscall.Errno(-rc)))
 	}
 	if rc < 0 {
 		return fmt.Errorf("%s: %w", C.GoString(c.step), withLog(syscall.Errno(-rc)))

@@ -1,0 +1,145 @@
+package metrics
+
+import (
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sys/unix"
+
+	"linecrypt/ctrlplane/shm"
+	"linecrypt/flowtable"
+)
+
+// aliveLimit is how old a heartbeat may be, in ns: several times the interval of heartbeats.
+const aliveLimit = 2_000_000_000
+
+// segmentCollector collects what lies in the segment. It is unchecked, for the table of counters is the data plane's.
+type segmentCollector struct{ segments Segments }
+
+// Describe describes nothing: see segmentCollector.
+func (segmentCollector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect reads the segment.
+func (c segmentCollector) Collect(ch chan<- prometheus.Metric) {
+	c.segments.View(func(s *shm.Segment) {
+		collectProcesses(ch, s)
+		for i := range s.Workers() {
+			collectWorker(ch, s, i)
+		}
+	})
+}
+
+// workerLabels are the labels of everything that a worker counts.
+var workerLabels = []string{"worker", "core"}
+
+func workerDesc(name, help string, more ...string) *prometheus.Desc {
+	return prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), help, append(append([]string(nil), workerLabels...), more...), nil)
+}
+
+var (
+	descFlows     = workerDesc("flows", "connections in the flow table by state", "state")
+	descCapacity  = workerDesc("flow_table_capacity", "connections the flow table can hold")
+	descRingUsed  = workerDesc("ring_used_bytes", "bytes that wait in a ring between the processes", "ring")
+	descRingFull  = workerDesc("ring_full_total", "times a ring between the processes had no room", "ring")
+	descRingReset = workerDesc("ring_damaged_total", "times the damaged content of a ring was thrown away", "ring")
+	descEngine    = prometheus.NewDesc(namespace+"_engine_info", "the AEAD engine of the data plane", []string{"engine"}, nil)
+	descPorts     = prometheus.NewDesc(namespace+"_port_info", "the ports of the instance", []string{"instance_name", "inside", "outside"}, nil)
+	descUp        = prometheus.NewDesc(namespace+"_process_up", "1 while the process gives signs of life", []string{"process"}, nil)
+	descEpoch     = prometheus.NewDesc(namespace+"_process_starts", "processes that had this part since the segment was made", []string{"process"}, nil)
+	descReady     = prometheus.NewDesc(namespace+"_ready", "1 while packets flow", nil, nil)
+	descCreated   = prometheus.NewDesc(namespace+"_segment_created_seconds", "unix time at which the shared segment was made", nil, nil)
+	descLocked    = prometheus.NewDesc(namespace+"_segment_locked", "1 if the control plane has locked the shared segment into memory", nil, nil)
+)
+
+func gauge(d *prometheus.Desc, v float64, labels ...string) prometheus.Metric {
+	return prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+}
+
+func counter(d *prometheus.Desc, v uint64, labels ...string) prometheus.Metric {
+	return prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func collectProcesses(ch chan<- prometheus.Metric, s *shm.Segment) {
+	var ts unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
+	for name, p := range map[string]shm.Process{"dataplane": s.DataPlane(), "ctrlplane": s.ControlPlane()} {
+		ch <- gauge(descUp, truth(p.Alive(ts.Nano(), aliveLimit)), name)
+		ch <- gauge(descEpoch, float64(p.Epoch), name)
+	}
+	ch <- gauge(descEngine, 1, s.Engine())
+	ch <- gauge(descPorts, 1, s.Name(), s.Inside(), s.Outside())
+	ch <- gauge(descReady, truth(s.Ready()))
+	ch <- gauge(descCreated, float64(s.Created().UnixNano())/1e9)
+	ch <- gauge(descLocked, truth(s.Locked()))
+}
+
+func collectWorker(ch chan<- prometheus.Metric, s *shm.Segment, i int) {
+	w := s.Worker(i)
+	if w == nil {
+		return
+	}
+	labels := []string{strconv.Itoa(i), strconv.Itoa(s.Core(i))}
+	s.Counters().Range(func(c shm.Counter, info shm.Info) bool {
+		name, label := metricName(c, info)
+		values := labels
+		var more []string
+		if label != [2]string{} {
+			more, values = label[:1], append(labels[:2:2], label[1])
+		}
+		ch <- counter(workerDesc(name, help(c, info), more...), atomic.LoadUint64(&w.Counters[c]), values...)
+		return true
+	})
+	for name, r := range map[string]shm.Ring{"requests": w.Requests, "replies": w.Replies} {
+		ch <- gauge(descRingUsed, float64(r.Used()), labels[0], labels[1], name)
+		ch <- counter(descRingFull, r.Full(), labels[0], labels[1], name)
+		ch <- counter(descRingReset, r.Resets(), labels[0], labels[1], name)
+	}
+	flows, err := w.Flows()
+	if err != nil {
+		return // the data plane has not made it yet
+	}
+	ch <- gauge(descCapacity, float64(flows.Capacity()), labels...)
+	for st := flowtable.Free + 1; st < flowtable.NumStates; st++ {
+		ch <- gauge(descFlows, float64(flows.Count(st)), labels[0], labels[1], st.String())
+	}
+}
+
+// metricName returns the name of a counter's metric without namespace, and the label in place of what the counter's own name
+// says, where counters are of one family: reasons of drops and of aborts, and stages.
+func metricName(c shm.Counter, info shm.Info) (name string, label [2]string) {
+	if st := shm.Stage(c / 2); st < shm.NumStages {
+		if c == st.Cycles() {
+			return "stage_cycles_total", [2]string{"stage", st.String()}
+		}
+		return "stage_packets_total", [2]string{"stage", st.String()}
+	}
+	switch info.Kind {
+	case shm.KindDrop:
+		return "drops_total", [2]string{"reason", strings.TrimPrefix(info.Name, "drop_")}
+	case shm.KindAbort:
+		return "aborts_total", [2]string{"reason", strings.TrimPrefix(info.Name, "abort_")}
+	}
+	return info.Name + "_total", [2]string{}
+}
+
+// help is one text for a family, as the format wants it.
+func help(c shm.Counter, info shm.Info) string {
+	switch {
+	case c < 2*shm.Counter(shm.NumStages):
+		return info.Unit + " by stage of the packet path"
+	case info.Kind == shm.KindDrop:
+		return "packets dropped by reason"
+	case info.Kind == shm.KindAbort:
+		return "connections aborted by reason"
+	}
+	return info.Help
+}

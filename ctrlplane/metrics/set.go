@@ -1,0 +1,81 @@
+package metrics
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"linecrypt/ctrlplane/responder"
+	"linecrypt/ctrlplane/shm"
+)
+
+// namespace begins every metric's name.
+const namespace = "linecrypt"
+
+// Segments gives access to the segment of the data plane that runs now.
+type Segments interface {
+	// View calls f with the segment, which stays mapped until f returns, or not at all while there is none.
+	View(f func(*shm.Segment))
+}
+
+// Event is a counter of the control plane's own: Name in snake case without prefix and "_total".
+type Event struct {
+	Name, Help string
+	Value      func() uint64
+}
+
+// Config says what a Set shows. All of it may be used at any time.
+type Config struct {
+	Segments Segments
+	Stats    *responder.Stats
+	Events   []Event
+	Log      *slog.Logger // told of what a scrape could not collect; nil for nowhere
+}
+
+// Set is the metrics of one control plane. It is safe for concurrent use.
+type Set struct {
+	registry *prometheus.Registry
+	requests *prometheus.HistogramVec
+	log      *slog.Logger
+}
+
+// New makes the metrics.
+func New(c Config) *Set {
+	s := &Set{
+		registry: prometheus.NewRegistry(),
+		log:      c.Log,
+		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: namespace,
+			Subsystem: "ctrlplane",
+			Name:      "request_seconds",
+			Help:      "time the control plane worked on a request of the data plane, from taking it off the ring to writing the reply",
+			Buckets:   prometheus.ExponentialBuckets(20e-6, 2, 12),
+		}, []string{"kind"}),
+	}
+	s.registry.MustRegister(
+		s.requests,
+		segmentCollector{c.Segments},
+		controlCollector{c.Stats, c.Events},
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	return s
+}
+
+// ObserveRequest records how long a request took.
+func (s *Set) ObserveRequest(kind shm.RequestKind, d time.Duration) {
+	s.requests.WithLabelValues(kind.String()).Observe(d.Seconds())
+}
+
+// Handler serves the metrics in the formats that Prometheus asks for. What cannot be collected is left out and logged.
+func (s *Set) Handler() http.Handler {
+	o := promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 4}
+	if s.log != nil {
+		o.ErrorLog = slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)
+	}
+	return promhttp.HandlerFor(s.registry, o)
+}

@@ -1,0 +1,94 @@
+package shm
+
+import "time"
+
+// Workers returns the number of workers.
+func (s *Segment) Workers() int { return int(s.shape.Workers) }
+
+// Core returns the core of worker i, -1 when it is not pinned.
+func (s *Segment) Core(i int) int {
+	if i < 0 || i >= s.Workers() {
+		return -1
+	}
+	return int(s.hdr.cores[i])
+}
+
+// Counters returns the table that names the counters.
+func (s *Segment) Counters() *Table { return s.table }
+
+// Name returns the instance's name.
+func (s *Segment) Name() string { return text(s.hdr.name[:]) }
+
+// Inside returns the inside port as configured.
+func (s *Segment) Inside() string { return text(s.hdr.inside[:]) }
+
+// Outside returns the outside port as configured.
+func (s *Segment) Outside() string { return text(s.hdr.outside[:]) }
+
+// Engine returns the name of the AEAD engine.
+func (s *Segment) Engine() string { return text(s.hdr.engine[:]) }
+
+// Nonce returns the random number of this segment: another one is another set of flows.
+func (s *Segment) Nonce() [16]byte { return s.hdr.nonce }
+
+// Created returns when the segment was made.
+func (s *Segment) Created() time.Time { return time.Unix(0, s.hdr.created) }
+
+// Size returns the size of the segment in bytes.
+func (s *Segment) Size() int { return len(s.mem) }
+
+// Locked reports whether the segment is locked into memory in this process.
+func (s *Segment) Locked() bool { return s.locked }
+
+// DataPlane returns what the data plane says about itself.
+func (s *Segment) DataPlane() Process { return s.hdr.data.read() }
+
+// ControlPlane returns what the control plane says about itself.
+func (s *Segment) ControlPlane() Process { return s.hdr.control.read() }
+
+// DataPlaneRuns reports whether a process has the data plane's part, alive or stuck. The data plane itself must not ask.
+func (s *Segment) DataPlaneRuns() bool { return locked(s.fd, lockData) }
+
+// ControlPlaneRuns reports whether a process has the control plane's part. The control plane itself must not ask.
+func (s *Segment) ControlPlaneRuns() bool { return locked(s.fd, lockControl) }
+
+// Beat says that the process whose part this is lives. Now is CLOCK_MONOTONIC in ns. To be called every 50 to 100 ms.
+func (s *Segment) Beat(now int64) {
+	switch s.part {
+	case partData:
+		s.hdr.data.beat.Store(now)
+	case partControl:
+		s.hdr.control.beat.Store(now)
+	}
+}
+
+// SetReady says whether packets flow. Only the data plane may say so.
+func (s *Segment) SetReady(ready bool) {
+	if s.part != partData {
+		return
+	}
+	var word uint64
+	if ready {
+		word = 1
+	}
+	s.hdr.data.word.Store(word)
+}
+
+// Ready reports whether packets flow.
+func (s *Segment) Ready() bool { return s.hdr.data.word.Load() == 1 }
+
+// SetPolicy publishes what the data plane does while the control plane is away. Only the control plane may.
+func (s *Segment) SetPolicy(p Policy) {
+	if s.part == partControl {
+		s.hdr.control.word.Store(uint64(p))
+	}
+}
+
+// Policy returns what the control plane published, PolicyUnset when that is no policy.
+func (s *Segment) Policy() Policy {
+	p := Policy(s.hdr.control.word.Load())
+	if p > PolicyDisabled {
+		return PolicyUnset
+	}
+	return p
+}

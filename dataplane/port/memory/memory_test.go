@@ -164,8 +164,10 @@ func TestWaitReturnsWhenThePortSends(t *testing.T) {
 	cs := caches(t, 2, 16)
 	p, e := newEnd(t, Options{}, cs)
 	var buf [64]byte
+	sent := make(chan struct{})
 	for round := range 200 {
 		go func() {
+			defer func() { sent <- struct{}{} }()
 			m := cs[round%2].Alloc()
 			m.Append([]byte{byte(round)})
 			p.Queue(round % 2).TxBurst([]*mbuf.Mbuf{m})
@@ -181,6 +183,7 @@ func TestWaitReturnsWhenThePortSends(t *testing.T) {
 				t.Fatal("stopped")
 			}
 		}
+		<-sent
 	}
 }
 

@@ -88,7 +88,9 @@ const (
 	FlagWScale     = 1 << 2 // both ends agreed on window scaling
 	FlagActive     = 1 << 3 // the host opened the connection
 	FlagOwnClosing = 1 << 4 // the gateway aborted the connection itself
-	FlagReported   = 1 << 5 // the control plane was told of the end
+	FlagReported   = 1 << 5 // the control plane knows the connection and is to be told of its end
+	FlagStarted    = 1 << 6 // the translator has state for the connection
+	FlagSendENO    = 1 << 7 // segments of the gateway's own carry ENO until the far end's first non-SYN segment
 )
 
 // Endpoint is what a SYN or SYN-ACK said about the TCP that sent it, and what it said last.

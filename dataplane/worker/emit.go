@@ -1,0 +1,83 @@
+package worker
+
+import (
+	"linecrypt/dataplane/packet"
+	"linecrypt/dataplane/stream"
+	"linecrypt/flowtable"
+)
+
+// enoACK is the non-SYN form of the ENO option (RFC 8547 section 4.1), with no contents because tcpcrypt gives it none.
+var enoACK = []byte{packet.KindENO, 2}
+
+// emit sends a segment of the translator's: one that was received with new fields, or one of its own.
+func (w *Worker) emit(e *stream.Emit) {
+	if e.Kind == stream.EmitNone {
+		return
+	}
+	to, tpl := inside, &e.R.ToHost
+	if e.Dir == stream.ToWire {
+		to, tpl = outside, &e.R.ToWire
+	}
+	p := &w.scratch
+	ok := false
+	if e.Kind == stream.EmitForward {
+		ok = w.forward(p, e)
+	} else {
+		ok = w.build(p, e, tpl)
+	}
+	if !ok {
+		w.n[DropBuild]++
+		w.cache.Free(e.M)
+		return
+	}
+	p.Finish(w.tx[to].offload)
+	w.tx[to].push(e.M)
+}
+
+// forward writes the emit's fields into the headers in front of its payload.
+func (w *Worker) forward(p *packet.Packet, e *stream.Emit) bool {
+	if !p.Resume(e.M, e.Len) || e.M.DataOff()+int(p.Payload) != e.Off {
+		return false
+	}
+	if e.NSACK > 0 || p.Opt.Has(packet.OptSACK) {
+		// The payload with its overhead fills a segment as the MSS allows, so the header may grow only where there is none.
+		grow := 0
+		if e.Len == 0 {
+			grow = packet.MaxOptions
+		}
+		p.SetSACK(e.SACK[:e.NSACK], grow)
+	}
+	p.SetTCP(e.Seq, e.Ack, e.Win, e.Flags, e.Urg)
+	return true
+}
+
+// build makes headers from the flow's template in front of the emit's payload.
+func (w *Worker) build(p *packet.Packet, e *stream.Emit, tpl *flowtable.Template) bool {
+	seg := &w.own
+	*seg = packet.Seg{
+		Seq: e.Seq, Ack: e.Ack, Win: e.Win, Urg: e.Urg, Flags: e.Flags, NSACK: e.NSACK, SACK: e.SACK,
+		HasTS: e.HasTS, TSVal: e.TSVal, TSEcr: e.TSEcr,
+	}
+	if e.Dir == stream.ToWire && e.R.HostFlags&flowtable.FlagSendENO != 0 {
+		seg.ENO = enoACK
+	}
+	e.M.SetBounds(e.Off, e.Len)
+	return p.Prepend(e.M, template(tpl), seg)
+}
+
+// send builds and sends a segment without payload.
+func (w *Worker) send(to side, t *packet.Template, seg *packet.Seg) {
+	m := w.cache.Alloc()
+	if m == nil {
+		w.n[DropBuild]++
+		return
+	}
+	p := &w.made
+	if !p.Build(m, t, seg, 0) {
+		w.n[DropBuild]++
+		w.cache.Free(m)
+		return
+	}
+	p.Finish(w.tx[to].offload)
+	w.tx[to].push(m)
+}

@@ -1,0 +1,83 @@
+package worker
+
+import (
+	"linecrypt/ctrlplane/shm"
+	"linecrypt/dataplane/stream"
+	"linecrypt/dataplane/tsc"
+	"linecrypt/flowtable"
+)
+
+// finish works what the translator has gathered: the crypto of all segments at once, then the packets, then the events.
+func (w *Worker) finish(now int64) {
+	if !w.out.Pending() && len(w.out.Emits) == 0 && len(w.out.Events) == 0 {
+		return
+	}
+	t := tsc.Now()
+	for w.out.Pending() {
+		n := len(w.out.Seals) + len(w.out.Opens)
+		w.batch.Seal(w.out.Seals)
+		t1 := w.spend(StageCrypto, t, n)
+		w.core.Sealed(w.out, now)
+		t = w.spend(StageStream, t1, 0)
+		w.batch.Open(w.out.Opens)
+		t1 = w.spend(StageCrypto, t, 0)
+		w.core.Opened(w.out, now)
+		t = w.spend(StageStream, t1, 0)
+	}
+	for e := range w.out.Emits {
+		w.emit(&w.out.Emits[e])
+	}
+	w.spend(StageRewrite, t, len(w.out.Emits))
+	w.events = append(w.events[:0], w.out.Events...)
+	w.out.Reset()
+	for e := range w.events {
+		w.event(&w.events[e], now)
+	}
+}
+
+// flush sends what is gathered for the ports.
+func (w *Worker) flush() {
+	if w.tx[inside].n+w.tx[outside].n == 0 {
+		return
+	}
+	t := tsc.Now()
+	n := w.tx[outside].flush() + w.tx[inside].flush()
+	w.spend(StageTx, t, n)
+}
+
+// event acts on what the translator tells.
+func (w *Worker) event(e *stream.Event, now int64) {
+	r := e.R
+	if r.State == flowtable.Free {
+		return
+	}
+	switch e.Kind {
+	case stream.EventInit:
+		w.initReady(e.Flow, r, e.Data, now)
+	case stream.EventAbort:
+		w.over(e.Flow, r, abortReason(e.Reason), now)
+	case stream.EventReset:
+		w.over(e.Flow, r, shm.ReasonReset, now)
+	case stream.EventRelease:
+		w.remove(e.Flow, r)
+		return
+	}
+	w.schedule(e.Flow, r)
+}
+
+// abortReason tells the control plane, in its own terms, why the translator aborted.
+func abortReason(c stream.Counter) shm.Reason {
+	switch c {
+	case stream.AbortAuth:
+		return shm.ReasonAuthentication
+	case stream.AbortFinWithoutFinp:
+		return shm.ReasonTruncated
+	case stream.AbortOwnTimeout, stream.AbortCustodyTimeout:
+		return shm.ReasonTimeout
+	case stream.AbortInit:
+		return shm.ReasonBadInit
+	case stream.AbortCaller:
+		return shm.ReasonReset
+	}
+	return shm.ReasonProtocol
+}

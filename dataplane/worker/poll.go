@@ -1,0 +1,112 @@
+package worker
+
+import (
+	"linecrypt/dataplane/packet"
+	"linecrypt/dataplane/tsc"
+	"linecrypt/flowtable"
+)
+
+// spend adds the cycles since t0 to a stage and returns the time.
+func (w *Worker) spend(s Stage, t0 uint64, packets int) uint64 {
+	t1 := tsc.Now()
+	w.stages[s].Cycles += t1 - t0
+	w.stages[s].Packets += uint64(packets)
+	return t1
+}
+
+// pollPort takes a burst from a port as far as the translator.
+func (w *Worker) pollPort(s side, now int64) int {
+	t := tsc.Now()
+	n := w.rx[s].RxBurst(w.ms[:])
+	if n == 0 {
+		return 0
+	}
+	t = w.spend(StageRx, t, n)
+	segments := w.parse(s, n)
+	t = w.spend(StageParse, t, n)
+	w.lookup(s, segments)
+	t = w.spend(StageLookup, t, segments)
+	w.work(s, n, segments, now)
+	w.spend(StageStream, t, n)
+	return n
+}
+
+// parse reads the headers of the burst and returns the number of TCP segments in it.
+func (w *Worker) parse(s side, n int) int {
+	bytes, segments := uint64(0), 0
+	for i, m := range w.ms[:n] {
+		bytes += uint64(m.PktLen)
+		p := &w.pkts[i]
+		if p.Parse(m) == packet.TCP {
+			w.tcp[segments] = uint8(i)
+			segments++
+		}
+	}
+	if s == inside {
+		w.n[RxInsidePackets] += uint64(n)
+		w.n[RxInsideBytes] += bytes
+	} else {
+		w.n[RxOutsidePackets] += uint64(n)
+		w.n[RxOutsideBytes] += bytes
+	}
+	return segments
+}
+
+// lookup finds the records of the burst's TCP segments.
+func (w *Worker) lookup(s side, segments int) {
+	for j := range segments {
+		k := &w.keys[j]
+		flowKey(k, &w.pkts[w.tcp[j]], s)
+		w.hashes[j] = w.table.Hash(k)
+	}
+	w.table.LookupBurst(w.keys[:segments], w.hashes[:segments], w.found[:segments])
+	w.changed = false
+}
+
+// flowKey writes the key of the connection that a TCP segment received on side s belongs to.
+func flowKey(k *flowtable.Key, p *packet.Packet, s side) {
+	k.VLAN = p.VLAN
+	if s == inside {
+		p.SrcAddr16(&k.Inside)
+		p.DstAddr16(&k.Outside)
+		k.InsidePort, k.OutsidePort = p.SrcPort, p.DstPort
+		return
+	}
+	p.DstAddr16(&k.Inside)
+	p.SrcAddr16(&k.Outside)
+	k.InsidePort, k.OutsidePort = p.DstPort, p.SrcPort
+}
+
+// work gives every packet of the burst to what its flow's state wants, in the order of arrival.
+func (w *Worker) work(s side, n, segments int, now int64) {
+	next := 0
+	for i := range n {
+		p := &w.pkts[i]
+		if next < segments && int(w.tcp[next]) == i {
+			j := next
+			next++
+			if w.changed {
+				w.found[j] = w.table.Lookup(&w.keys[j], w.hashes[j])
+			}
+			if !w.out.Room() {
+				w.finish(now)
+			}
+			w.segment(s, p, &w.keys[j], w.hashes[j], w.found[j], now)
+			continue
+		}
+		w.other(s, p, now)
+	}
+}
+
+// pass sends a packet on untouched.
+func (w *Worker) pass(s side, p *packet.Packet) {
+	w.n[PassedPackets]++
+	p.M.OlFlags = 0
+	w.tx[s.other()].push(p.M)
+}
+
+// drop frees a packet and counts why.
+func (w *Worker) drop(p *packet.Packet, why Counter) {
+	w.n[why]++
+	w.cache.Free(p.M)
+}

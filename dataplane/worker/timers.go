@@ -1,0 +1,126 @@
+package worker
+
+import (
+	"linecrypt/ctrlplane/shm"
+	"linecrypt/flowtable"
+)
+
+// pollTimers does what time brought about and returns the number of flows concerned.
+func (w *Worker) pollTimers(now int64) int {
+	n := w.table.Expire(now, w.expired[:])
+	for _, i := range w.expired[:n] {
+		r := w.table.Record(i)
+		if r == nil || r.State == flowtable.Free {
+			continue
+		}
+		if !w.out.Room() {
+			w.finish(now)
+		}
+		w.expire(i, r, now)
+	}
+	return n
+}
+
+// schedule makes the record's timer fire no later than anything it waits for.
+func (w *Worker) schedule(i flowtable.Index, r *flowtable.Record) {
+	if r.State == flowtable.Free {
+		return
+	}
+	if d := w.deadline(r); r.Timer.Slot == 0 || d < r.Timer.Deadline {
+		w.table.Arm(i, d)
+	}
+}
+
+// deadline returns the earliest time at which something is due.
+func (w *Worker) deadline(r *flowtable.Record) int64 {
+	d := r.LastSeen + w.params.FlowIdle
+	switch r.State {
+	case flowtable.Plain:
+		return r.LastSeen + w.params.PlainIdle
+	case flowtable.Closing:
+		d = r.LastSeen + w.params.Timeout
+	}
+	if r.HostFlags&flowtable.FlagStarted != 0 {
+		if t := w.core.Deadline(r); t > 0 && t < d {
+			d = t
+		}
+	}
+	if r.HsBlock != 0 {
+		b := &w.blocks.all[r.HsBlock]
+		d = min(d, b.deadline)
+		if b.ask != 0 {
+			d = min(d, b.ask)
+		}
+	}
+	return d
+}
+
+// expire does what is due for a record.
+func (w *Worker) expire(i flowtable.Index, r *flowtable.Record, now int64) {
+	if r.HostFlags&flowtable.FlagStarted != 0 {
+		if t := w.core.Deadline(r); t > 0 && t <= now {
+			w.core.Timeout(i, r, now, w.out)
+			w.finish(now)
+			if r.State == flowtable.Free {
+				return
+			}
+		}
+	}
+	switch r.State {
+	case flowtable.Plain:
+		if now-r.LastSeen >= w.params.PlainIdle || r.Timer.Deadline == 0 && now-r.LastSeen >= plainLinger {
+			w.remove(i, r)
+			return
+		}
+	case flowtable.Closing:
+		if now-r.LastSeen >= w.params.Timeout {
+			w.remove(i, r)
+			return
+		}
+	case flowtable.Encrypted:
+		if now-r.LastSeen >= w.params.FlowIdle {
+			w.abort(i, r, shm.ReasonTimeout, now)
+			return
+		}
+		if r.HsBlock != 0 && now >= w.blocks.all[r.HsBlock].deadline {
+			w.freeBlock(r)
+		}
+	default:
+		if w.expireSetup(i, r, now) {
+			return
+		}
+	}
+	w.schedule(i, r)
+}
+
+// expireSetup does what is due for a connection in set-up and reports whether it ended that.
+func (w *Worker) expireSetup(i flowtable.Index, r *flowtable.Record, now int64) bool {
+	b := &w.blocks.all[r.HsBlock]
+	if now >= b.deadline {
+		if r.HostFlags&flowtable.FlagStarted == 0 && w.ctl.Policy() != Require {
+			// Nobody answered, with or without ENO: nothing to reset.
+			w.remove(i, r)
+			return true
+		}
+		w.resetBoth(i, r, now)
+		w.endSetup(i, r, shm.ReasonTimeout)
+		return true
+	}
+	if b.ask == 0 || now < b.ask {
+		return false
+	}
+	switch r.State {
+	case flowtable.ActiveOffer:
+		w.fallBack(i, r, inside, now)
+		return true
+	case flowtable.PassiveOffer, flowtable.ActiveAnswer:
+		w.fallBack(i, r, outside, now)
+		return true
+	}
+	// ENO is confirmed: there is only waiting for a control plane to come back, until the deadline.
+	b.asked++
+	b.ask = now + b.interval
+	w.n[ControlRetries]++
+	w.sendRequest(r, b)
+	return false
+}

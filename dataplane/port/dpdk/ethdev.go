@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"regexp"
 	"strings"
 	"syscall"
@@ -86,6 +87,11 @@ func (d *device) open(cfg port.Config) error {
 	if err := d.checkInterface(); err != nil {
 		return err
 	}
+	if strings.HasPrefix(d.name, "net_af_xdp") {
+		if err := d.checkUMEM(pools); err != nil {
+			return err
+		}
+	}
 	if err := d.bringUp(pools); err != nil {
 		return err
 	}
@@ -152,6 +158,25 @@ func (d *device) checkInterface() error {
 		return fmt.Errorf("interface %s is down (ip link set %s up)", d.iface, d.iface)
 	}
 	d.mtu = ifc.MTU
+	return nil
+}
+
+// checkUMEM sees that net_af_xdp can lay its UMEM over the pools: one object is one chunk, which the kernel wants between
+// 2048 bytes and a page, and the kernel keeps xdpHeadroom bytes of it to itself.
+func (d *device) checkUMEM(pools []*pool) error {
+	const xdpHeadroom, minChunk, ethernet = 256, 2048, 14 + 2*4
+	if C.rte_eal_iova_mode() != C.RTE_IOVA_VA {
+		return errors.New("net_af_xdp needs virtual I/O addresses, but a physical device made EAL choose physical ones")
+	}
+	for _, p := range pools {
+		if chunk := objectOverhead + p.dataRoom; chunk < minChunk || chunk > os.Getpagesize() {
+			return fmt.Errorf("net_af_xdp cannot use buffers of %d bytes", p.dataRoom)
+		}
+		if room := p.dataRoom - xdpHeadroom; d.mtu+ethernet > room {
+			return fmt.Errorf("interface %s has an MTU of %d, of which %d fit a buffer (ip link set %s mtu %d)",
+				d.iface, d.mtu, room-ethernet, d.iface, room-ethernet)
+		}
+	}
 	return nil
 }
 

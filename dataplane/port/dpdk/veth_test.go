@@ -25,7 +25,7 @@ import (
 
 // inNamespace moves the test's thread into a network namespace of its own. The thread ends with the test and the namespace
 // with it, however the test ends.
-func inNamespace(t *testing.T) {
+func inNamespace(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		if os.Getenv("CI") == "true" {
@@ -39,7 +39,7 @@ func inNamespace(t *testing.T) {
 	}
 }
 
-func command(t *testing.T, line string) {
+func command(t testing.TB, line string) {
 	t.Helper()
 	f := strings.Fields(line)
 	if out, err := exec.Command(f[0], f[1:]...).CombinedOutput(); err != nil {
@@ -48,7 +48,7 @@ func command(t *testing.T, line string) {
 }
 
 // veth makes the pair lc-p (the port's end) and lc-h (the host's end), without offloads, up.
-func veth(t *testing.T, queues int) {
+func veth(t testing.TB, queues int) {
 	t.Helper()
 	command(t, fmt.Sprintf("ip link add lc-p numrxqueues %d numtxqueues %d type veth peer name lc-h numrxqueues %d numtxqueues %d",
 		queues, queues, queues, queues))
@@ -230,6 +230,16 @@ func TestOpenRefusesAnInterfaceThatIsDown(t *testing.T) {
 	}
 }
 
+func TestOpenRefusesAnMTUThatNoBufferHolds(t *testing.T) {
+	inNamespace(t)
+	veth(t, 1)
+	command(t, "ip link set lc-p mtu 3000")
+	_, err := Open(vdev("net_af_xdp", ",iface=lc-p"), port.Config{Queues: 1, Caches: []*mbuf.Cache{mbuf.NewCache(testPool)}})
+	if err == nil || !strings.Contains(err.Error(), "MTU of 3000") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestSleepingQueueWakesWhenAPacketArrives(t *testing.T) {
 	for _, driver := range []string{"net_af_packet", "net_af_xdp"} {
 		t.Run(driver, func(t *testing.T) {
@@ -405,6 +415,39 @@ func TestPortOpensAfterItsProcessWasKilled(t *testing.T) {
 			}
 			p, c := open(t, device)
 			carriesFrames(t, p, c, newHost(t, "lc-h"))
+		})
+	}
+}
+
+// BenchmarkXDP moves bursts of 32 over a pair of interfaces with an AF_XDP port on either end.
+func BenchmarkXDP(b *testing.B) {
+	inNamespace(b)
+	veth(b, 1)
+	from, cf := open(b, vdev("net_af_xdp", ",iface=lc-p"))
+	to, ct := open(b, vdev("net_af_xdp", ",iface=lc-h"))
+	ms := make([]*mbuf.Mbuf, port.Burst)
+	b.Run("empty", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			ct.FreeBurst(ms[:to.Queue(0).RxBurst(ms)])
+		}
+	})
+	for _, size := range []int{64, 1460} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(size * port.Burst))
+			got := 0
+			for b.Loop() {
+				cf.AllocBurst(ms)
+				for _, m := range ms {
+					m.SetBounds(mbuf.Headroom, size)
+				}
+				cf.FreeBurst(ms[from.Queue(0).TxBurst(ms):])
+				n := to.Queue(0).RxBurst(ms)
+				got += n
+				ct.FreeBurst(ms[:n])
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(max(got, 1)), "ns/packet")
 		})
 	}
 }

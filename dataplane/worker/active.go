@@ -33,23 +33,23 @@ func (w *Worker) activeOpening(s side, p *packet.Packet, i flowtable.Index, r *f
 	case p.Flags&(syn|ack) == syn|ack && r.State == flowtable.ActiveSyn:
 		w.synAck(p, i, r, now)
 	case p.Flags&(syn|ack) == syn|ack:
-		w.drop(p, DropHeld)
+		w.drop(p, shm.DropHeld)
 	default:
-		w.drop(p, DropHandshake)
+		w.drop(p, shm.DropHandshake)
 	}
 }
 
 // hostSYNAgain handles the host's retransmission of its SYN.
 func (w *Worker) hostSYNAgain(p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) {
 	if r.State != flowtable.ActiveSyn {
-		w.drop(p, DropHeld)
+		w.drop(p, shm.DropHeld)
 		return
 	}
 	r.Handshake++
 	b := &w.blocks.all[r.HsBlock]
 	if int(r.Handshake) >= w.params.ENOTries && w.ctl.Policy() != Require {
 		// Something on the path may drop SYNs with an option it does not know (RFC 8547 section 4.6 allows this).
-		w.n[FlowsFallback]++
+		w.n[shm.HandshakesFallback]++
 		w.becomePlain(i, r, now)
 		w.pass(inside, p)
 		return
@@ -81,7 +81,7 @@ func (w *Worker) simultaneous(p *packet.Packet, i flowtable.Index, r *flowtable.
 	if p.Opt.HasAny(packet.OptENO) && p.RemoveENO() {
 		p.Finish(w.tx[inside].offload)
 	}
-	w.n[PassedPackets]++
+	w.n[shm.PassedPackets]++
 	w.tx[inside].push(p.M)
 }
 
@@ -132,11 +132,11 @@ func (w *Worker) activeExchange(s side, p *packet.Packet, i flowtable.Index, r *
 		w.cache.Free(p.M)
 		w.abort(i, r, shm.ReasonReset, now)
 	case s == inside, p.Flags&packet.FlagSYN != 0:
-		w.drop(p, DropHeld)
+		w.drop(p, shm.DropHeld)
 	case p.Flags&packet.FlagRST != 0:
 		// The host is in SYN-SENT: it takes a RST only with the right acknowledgement.
 		if p.Seq != w.expectedFromPeer(r) {
-			w.drop(p, DropHandshake)
+			w.drop(p, shm.DropHandshake)
 			return
 		}
 		w.cache.Free(p.M)
@@ -165,7 +165,7 @@ func (w *Worker) releaseSynAck(i flowtable.Index, r *flowtable.Record) {
 	}
 	p := &w.scratch
 	if p.Parse(m) != packet.TCP {
-		w.drop(p, DropHandshake)
+		w.drop(p, shm.DropHandshake)
 		return
 	}
 	p.RemoveENO()
@@ -208,11 +208,11 @@ func (w *Worker) justEncrypted(s side, p *packet.Packet, i flowtable.Index, r *f
 	if s == outside {
 		// A SYN in an established connection is answered by an acknowledgement (RFC 9293 section 3.10.7.4); the sender's RST
 		// tells whether it was in earnest.
-		w.drop(p, DropHandshake)
+		w.drop(p, shm.DropHandshake)
 		w.ackPeer(r)
 		return
 	}
-	w.drop(p, DropHeld)
+	w.drop(p, shm.DropHeld)
 	if r.HostFlags&flowtable.FlagActive == 0 {
 		w.ackHost(r)
 		return

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/packet"
 	"linecrypt/flowtable"
 )
@@ -9,12 +10,12 @@ import (
 func (w *Worker) other(s side, p *packet.Packet, now int64) {
 	switch p.Class {
 	case packet.Malformed:
-		w.drop(p, DropMalformed)
+		w.drop(p, shm.DropParse)
 	case packet.Fragment:
 		var k flowtable.Key
 		flowKey(&k, p, s)
 		if w.pairs.encrypted(&k) {
-			w.drop(p, DropFragment)
+			w.drop(p, shm.DropFragment)
 			return
 		}
 		w.pass(s, p)
@@ -48,7 +49,7 @@ func (w *Worker) segment(s side, p *packet.Packet, k *flowtable.Key, hash uint32
 		return
 	}
 	if !p.VerifyTCP() {
-		w.drop(p, DropChecksum)
+		w.drop(p, shm.DropChecksum)
 		return
 	}
 	if p.Opt.Malformed {
@@ -110,7 +111,7 @@ func (w *Worker) closing(s side, p *packet.Packet, k *flowtable.Key, hash uint32
 // translate gives a segment of an encrypted flow, or one whose Init messages are under way, to the translator.
 func (w *Worker) translate(s side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) {
 	if !p.VerifyTCP() || !p.VerifyIPv4() {
-		w.drop(p, DropChecksum)
+		w.drop(p, shm.DropChecksum)
 		return
 	}
 	if p.Opt.Malformed {

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/packet"
 	"linecrypt/dataplane/stream"
 	"linecrypt/flowtable"
@@ -26,7 +27,7 @@ func (w *Worker) emit(e *stream.Emit) {
 		ok = w.build(p, e, tpl)
 	}
 	if !ok {
-		w.n[DropBuild]++
+		w.n[shm.DropNoBuffer]++
 		w.cache.Free(e.M)
 		return
 	}
@@ -69,12 +70,12 @@ func (w *Worker) build(p *packet.Packet, e *stream.Emit, tpl *flowtable.Template
 func (w *Worker) send(to side, t *packet.Template, seg *packet.Seg) {
 	m := w.cache.Alloc()
 	if m == nil {
-		w.n[DropBuild]++
+		w.n[shm.DropNoBuffer]++
 		return
 	}
 	p := &w.made
 	if !p.Build(m, t, seg, 0) {
-		w.n[DropBuild]++
+		w.n[shm.DropNoBuffer]++
 		w.cache.Free(m)
 		return
 	}

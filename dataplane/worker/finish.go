@@ -16,18 +16,18 @@ func (w *Worker) finish(now int64) {
 	for w.out.Pending() {
 		n := len(w.out.Seals) + len(w.out.Opens)
 		w.batch.Seal(w.out.Seals)
-		t1 := w.spend(StageCrypto, t, n)
+		t1 := w.spend(shm.StageCrypto, t, n)
 		w.core.Sealed(w.out, now)
-		t = w.spend(StageStream, t1, 0)
+		t = w.spend(shm.StageStream, t1, 0)
 		w.batch.Open(w.out.Opens)
-		t1 = w.spend(StageCrypto, t, 0)
+		t1 = w.spend(shm.StageCrypto, t, 0)
 		w.core.Opened(w.out, now)
-		t = w.spend(StageStream, t1, 0)
+		t = w.spend(shm.StageStream, t1, 0)
 	}
 	for e := range w.out.Emits {
 		w.emit(&w.out.Emits[e])
 	}
-	w.spend(StageRewrite, t, len(w.out.Emits))
+	w.spend(shm.StageRewrite, t, len(w.out.Emits))
 	w.events = append(w.events[:0], w.out.Events...)
 	w.out.Reset()
 	for e := range w.events {
@@ -42,7 +42,7 @@ func (w *Worker) flush() {
 	}
 	t := tsc.Now()
 	n := w.tx[outside].flush() + w.tx[inside].flush()
-	w.spend(StageTx, t, n)
+	w.spend(shm.StageTx, t, n)
 }
 
 // event acts on what the translator tells.

@@ -25,7 +25,7 @@ func (w *Worker) stranger(s side, p *packet.Packet, k *flowtable.Key, hash uint3
 		return
 	}
 	if !p.VerifyTCP() {
-		w.drop(p, DropChecksum)
+		w.drop(p, shm.DropChecksum)
 		return
 	}
 	r, i := w.insert(k, hash, now)
@@ -33,7 +33,7 @@ func (w *Worker) stranger(s side, p *packet.Packet, k *flowtable.Key, hash uint3
 		w.leavePlain(s, p, policy)
 		return
 	}
-	w.n[FlowsOpened]++
+	w.n[shm.FlowsCreated]++
 	learn(w.endpoint(s, r), p)
 	if s == inside {
 		capture(&r.ToWire, p)
@@ -48,7 +48,7 @@ func (w *Worker) stranger(s side, p *packet.Packet, k *flowtable.Key, hash uint3
 	}
 	b, n := w.blocks.take()
 	if b == nil {
-		w.n[DropNoBlock]++
+		w.n[SetupOverload]++
 		w.decidePlain(s, p, i, r, policy, false)
 		return
 	}
@@ -76,7 +76,7 @@ func (w *Worker) insert(k *flowtable.Key, hash uint32, now int64) (*flowtable.Re
 	i, _ := w.table.Insert(k, hash, now)
 	if i == 0 {
 		if old := w.table.OldestPlain(); old != 0 {
-			w.n[FlowsEvicted]++
+			w.n[shm.FlowsEvicted]++
 			w.table.Remove(old)
 			i, _ = w.table.Insert(k, hash, now)
 		}
@@ -106,7 +106,7 @@ func (w *Worker) suits(s side, p *packet.Packet, now int64, policy Policy) bool 
 // leavePlain passes a segment in the clear if policy lets it.
 func (w *Worker) leavePlain(s side, p *packet.Packet, policy Policy) {
 	if policy == Require {
-		w.drop(p, DropPolicy)
+		w.drop(p, shm.DropRefused)
 		return
 	}
 	w.pass(s, p)
@@ -118,7 +118,7 @@ func (w *Worker) decidePlain(s side, p *packet.Packet, i flowtable.Index, r *flo
 		w.pass(s, p)
 		return
 	}
-	w.n[DropPolicy]++
+	w.n[shm.DropRefused]++
 	w.refuseSYN(s, p)
 	w.remove(i, r)
 }

@@ -23,7 +23,7 @@ func (w *Worker) passiveOpening(s side, p *packet.Packet, i flowtable.Index, r *
 		w.pass(s, p)
 		w.remove(i, r)
 	case s == outside && opens(p) && r.State == flowtable.PassiveOffer:
-		w.drop(p, DropHeld)
+		w.drop(p, shm.DropHeld)
 	case s == outside && opens(p):
 		w.forwardSYN(p, i, r, now)
 	case s == inside && p.Flags&(syn|ack) == syn|ack && r.State != flowtable.PassiveOffer:
@@ -35,7 +35,7 @@ func (w *Worker) passiveOpening(s side, p *packet.Packet, i flowtable.Index, r *
 		w.becomePlain(i, r, now)
 		w.pass(s, p)
 	default:
-		w.drop(p, DropHandshake)
+		w.drop(p, shm.DropHandshake)
 	}
 }
 
@@ -102,15 +102,15 @@ func (w *Worker) confirm(p *packet.Packet, i flowtable.Index, r *flowtable.Recor
 func (w *Worker) passiveExchange(s side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) {
 	switch {
 	case p.Flags&packet.FlagSYN != 0:
-		w.drop(p, DropHeld)
+		w.drop(p, shm.DropHeld)
 	case s == inside && p.Flags&packet.FlagRST != 0:
 		w.cache.Free(p.M)
 		w.abort(i, r, shm.ReasonReset, now)
 	case s == inside:
-		w.drop(p, DropHandshake)
+		w.drop(p, shm.DropHandshake)
 	case p.Flags&packet.FlagRST != 0:
 		if p.Seq != w.expectedFromPeer(r) {
-			w.drop(p, DropHandshake)
+			w.drop(p, shm.DropHandshake)
 			return
 		}
 		w.cache.Free(p.M)

@@ -1,16 +1,17 @@
 package worker
 
 import (
+	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/packet"
 	"linecrypt/dataplane/tsc"
 	"linecrypt/flowtable"
 )
 
 // spend adds the cycles since t0 to a stage and returns the time.
-func (w *Worker) spend(s Stage, t0 uint64, packets int) uint64 {
+func (w *Worker) spend(s shm.Stage, t0 uint64, packets int) uint64 {
 	t1 := tsc.Now()
-	w.stages[s].Cycles += t1 - t0
-	w.stages[s].Packets += uint64(packets)
+	w.n[s.Cycles()] += t1 - t0
+	w.n[s.Packets()] += uint64(packets)
 	return t1
 }
 
@@ -21,13 +22,13 @@ func (w *Worker) pollPort(s side, now int64) int {
 	if n == 0 {
 		return 0
 	}
-	t = w.spend(StageRx, t, n)
+	t = w.spend(shm.StageRx, t, n)
 	segments := w.parse(s, n)
-	t = w.spend(StageParse, t, n)
+	t = w.spend(shm.StageParse, t, n)
 	w.lookup(s, segments)
-	t = w.spend(StageLookup, t, segments)
+	t = w.spend(shm.StageLookup, t, segments)
 	w.work(s, n, segments, now)
-	w.spend(StageStream, t, n)
+	w.spend(shm.StageStream, t, n)
 	return n
 }
 
@@ -43,11 +44,11 @@ func (w *Worker) parse(s side, n int) int {
 		}
 	}
 	if s == inside {
-		w.n[RxInsidePackets] += uint64(n)
-		w.n[RxInsideBytes] += bytes
+		w.n[shm.RxInsidePackets] += uint64(n)
+		w.n[shm.RxInsideBytes] += bytes
 	} else {
-		w.n[RxOutsidePackets] += uint64(n)
-		w.n[RxOutsideBytes] += bytes
+		w.n[shm.RxOutsidePackets] += uint64(n)
+		w.n[shm.RxOutsideBytes] += bytes
 	}
 	return segments
 }
@@ -100,13 +101,13 @@ func (w *Worker) work(s side, n, segments int, now int64) {
 
 // pass sends a packet on untouched.
 func (w *Worker) pass(s side, p *packet.Packet) {
-	w.n[PassedPackets]++
+	w.n[shm.PassedPackets]++
 	p.M.OlFlags = 0
 	w.tx[s.other()].push(p.M)
 }
 
 // drop frees a packet and counts why.
-func (w *Worker) drop(p *packet.Packet, why Counter) {
+func (w *Worker) drop(p *packet.Packet, why shm.Counter) {
 	w.n[why]++
 	w.cache.Free(p.M)
 }

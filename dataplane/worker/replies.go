@@ -83,7 +83,7 @@ func (w *Worker) offered(i flowtable.Index, r *flowtable.Record, b *block, rep *
 		return
 	}
 	if p.Parse(m) != packet.TCP {
-		w.drop(p, DropHandshake)
+		w.drop(p, shm.DropHandshake)
 		return
 	}
 	switch r.State {
@@ -95,7 +95,7 @@ func (w *Worker) offered(i flowtable.Index, r *flowtable.Record, b *block, rep *
 		b.setENO(roleB, rep.ENO)
 		w.forwardSYN(p, i, r, now)
 	default:
-		w.drop(p, DropHandshake)
+		w.drop(p, shm.DropHandshake)
 	}
 }
 
@@ -131,7 +131,7 @@ func (w *Worker) install(i flowtable.Index, r *flowtable.Record, b *block, rep *
 	r.HostFlags |= flowtable.FlagReported
 	w.table.SetState(i, flowtable.Encrypted)
 	w.pairs.add(&r.Key, 1)
-	w.n[FlowsEncrypted]++
+	w.n[shm.HandshakesDone]++
 	err := w.core.InstallKeys(i, r, &keys, now, w.out)
 	keys.Master.Wipe()
 	if err != nil {

@@ -22,7 +22,7 @@ func (w *Worker) setup(s side, p *packet.Packet, i flowtable.Index, r *flowtable
 	case flowtable.Encrypted:
 		w.justEncrypted(s, p, i, r, now)
 	default:
-		w.drop(p, DropHandshake)
+		w.drop(p, shm.DropHandshake)
 	}
 }
 
@@ -55,7 +55,7 @@ func (w *Worker) fallBack(i flowtable.Index, r *flowtable.Record, from side, now
 	b := &w.blocks.all[r.HsBlock]
 	m := b.held
 	b.held = nil
-	w.n[FlowsFallback]++
+	w.n[shm.HandshakesFallback]++
 	if w.ctl.Policy() == Require {
 		if m != nil {
 			w.cache.Free(m)
@@ -65,7 +65,7 @@ func (w *Worker) fallBack(i flowtable.Index, r *flowtable.Record, from side, now
 	}
 	w.becomePlain(i, r, now)
 	if m != nil {
-		w.n[PassedPackets]++
+		w.n[shm.PassedPackets]++
 		w.tx[from.other()].push(m)
 	}
 }
@@ -83,7 +83,7 @@ func (w *Worker) becomePlain(i flowtable.Index, r *flowtable.Record, now int64) 
 
 // refuse resets both sides of a connection that is being set up, as far as they know of it, and forgets it.
 func (w *Worker) refuse(i flowtable.Index, r *flowtable.Record, now int64) {
-	w.n[DropPolicy]++
+	w.n[shm.DropRefused]++
 	w.resetBoth(i, r, now)
 	w.remove(i, r)
 }

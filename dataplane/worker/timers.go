@@ -120,7 +120,7 @@ func (w *Worker) expireSetup(i flowtable.Index, r *flowtable.Record, now int64) 
 	// ENO is confirmed: there is only waiting for a control plane to come back, until the deadline.
 	b.asked++
 	b.ask = now + b.interval
-	w.n[ControlRetries]++
+	w.n[shm.RequestsLost]++
 	w.sendRequest(r, b)
 	return false
 }

@@ -54,18 +54,6 @@ func DefaultParams() Params {
 	}
 }
 
-// Counters are where a worker counts: arrays in shared memory that it alone writes.
-type Counters struct {
-	Worker *[NumCounters]uint64
-	Stream *[stream.NumCounters]uint64
-	Stages *[NumStages]StageCount
-}
-
-// NewCounters returns counters in private memory.
-func NewCounters() Counters {
-	return Counters{new([NumCounters]uint64), new([stream.NumCounters]uint64), new([NumStages]StageCount)}
-}
-
 // Config is what a Worker is made of. The worker alone uses the queues, the cache, the table and the ring ends.
 type Config struct {
 	ID              uint16
@@ -77,8 +65,8 @@ type Config struct {
 	Replies         *shm.Consumer
 	Engine          cryptobatch.Engine
 	Control         Control
-	Counters        Counters
-	Pairs           *Pairs // shared by the workers of a data plane
+	Counters        *shm.Block // in shared memory; this worker alone writes it
+	Pairs           *Pairs     // shared by the workers of a data plane
 	Stream          stream.Config
 	Params          Params
 }
@@ -103,8 +91,7 @@ type Worker struct {
 	batch  cryptobatch.Batcher
 	cache  *mbuf.Cache
 	ctl    Control
-	n      *[NumCounters]uint64
-	stages *[NumStages]StageCount
+	n      *shm.Block
 	pairs  *Pairs
 
 	rx      [2]port.Queue
@@ -139,11 +126,11 @@ func New(cfg Config) (*Worker, error) {
 		cfg.Control == nil || cfg.Requests == nil || cfg.Replies == nil || cfg.Pairs == nil {
 		return nil, fmt.Errorf("worker %d: incomplete configuration", cfg.ID)
 	}
-	if cfg.Counters.Worker == nil {
-		cfg.Counters = NewCounters()
+	if cfg.Counters == nil {
+		cfg.Counters = new(shm.Block)
 	}
 	sc := cfg.Stream
-	sc.Cache, sc.Engine, sc.Counters = cfg.Cache, cfg.Engine, cfg.Counters.Stream
+	sc.Cache, sc.Engine, sc.Counters = cfg.Cache, cfg.Engine, streamCounters(cfg.Counters)
 	sc.Chunks = flowtable.FormatChunks(cfg.Table.Chunks())
 	core, err := stream.NewCore(sc)
 	if err != nil {
@@ -151,16 +138,16 @@ func New(cfg Config) (*Worker, error) {
 	}
 	w := &Worker{
 		cfg: cfg, params: cfg.Params, table: cfg.Table, core: core, cache: cfg.Cache, ctl: cfg.Control, pairs: cfg.Pairs,
-		n: cfg.Counters.Worker, stages: cfg.Counters.Stages,
+		n:   cfg.Counters,
 		out: stream.NewOutput(2 * port.Burst), batch: cfg.Engine.NewBatcher(8 * port.Burst),
 		rx: [2]port.Queue{cfg.Inside, cfg.Outside},
 	}
 	w.events = make([]stream.Event, 0, cap(w.out.Events))
 	w.blocks.init(cfg.Params.Blocks)
 	w.tx[inside] = txQueue{q: cfg.Inside, cache: cfg.Cache, offload: cfg.TxCksum[inside],
-		packets: &w.n[TxInsidePackets], bytes: &w.n[TxInsideBytes], full: &w.n[DropTxFull]}
+		packets: &w.n[shm.TxInsidePackets], bytes: &w.n[shm.TxInsideBytes], full: &w.n[shm.DropTxFull]}
 	w.tx[outside] = txQueue{q: cfg.Outside, cache: cfg.Cache, offload: cfg.TxCksum[outside],
-		packets: &w.n[TxOutsidePackets], bytes: &w.n[TxOutsideBytes], full: &w.n[DropTxFull]}
+		packets: &w.n[shm.TxOutsidePackets], bytes: &w.n[shm.TxOutsideBytes], full: &w.n[shm.DropTxFull]}
 	w.idle.init(cfg.Params, cfg.Inside, cfg.Outside)
 	return w, nil
 }
@@ -188,10 +175,9 @@ func (w *Worker) Poll(now int64) int {
 	work += w.pollTimers(now)
 	w.finish(now)
 	w.flush()
-	if work > 0 {
-		w.n[BusyPolls]++
-	} else {
-		w.n[IdlePolls]++
+	w.n[shm.Polls]++
+	if work == 0 {
+		w.n[shm.IdlePolls]++
 	}
 	return work
 }
@@ -220,6 +206,6 @@ func (w *Worker) portStats() {
 		sum.RxMissed += st.RxMissed
 		sum.TxErrors += st.TxErrors
 	}
-	w.n[DropSuperPacket], w.n[DropRxNoBuffer] = sum.RxSuperPacket, sum.RxNoMbuf
+	w.n[shm.DropSuperPacket], w.n[DropRxNoBuffer] = sum.RxSuperPacket, sum.RxNoMbuf
 	w.n[DropRxMissed], w.n[DropTxError] = sum.RxMissed, sum.TxErrors
 }

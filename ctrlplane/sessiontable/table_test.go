@@ -1,0 +1,326 @@
+package sessiontable
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync/atomic"
+	"testing"
+
+	"linecrypt/flowtable"
+)
+
+func entry(n int) Entry {
+	e := Entry{
+		Tuple:  flowtable.Key{Inside: [16]byte{10: 0xff, 11: 0xff, 12: 10, 15: byte(n)}, InsidePort: uint16(n), OutsidePort: uint16(n >> 16)},
+		Active: n%2 == 0, Role: uint8(1 + n%2), TEP: 0x23, AEAD: 0x10, Start: int64(n) * 1e9, Worker: 2, Index: flowtable.Index(n), Gen: uint32(n) + 7,
+	}
+	for i := range e.SessionID {
+		e.SessionID[i] = byte(n + i)
+	}
+	return e
+}
+
+func writer(t testing.TB, path string, capacity int) *Table {
+	t.Helper()
+	w, err := OpenWriter(path, Options{Capacity: capacity, Instance: [16]byte{1}, Group: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = w.Close() })
+	return w
+}
+
+func insert(t testing.TB, w *Table, n int) {
+	t.Helper()
+	e := entry(n)
+	if err := w.Insert(&e); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func has(r *Table, n int) bool {
+	want := entry(n)
+	var e Entry
+	return r.Lookup(&want.Tuple, &e) && e == want
+}
+
+func TestReaderFindsWhatTheWriterPublished(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "t")
+	w := writer(t, path, 1000)
+	r, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for n := range 1000 {
+		insert(t, w, n)
+	}
+	if w.Len() != 1000 || r.Capacity() != 1000 {
+		t.Fatalf("%d entries of %d", w.Len(), r.Capacity())
+	}
+	seen := 0
+	r.Range(func(e *Entry) bool { seen++; return true })
+	for n := range 1000 {
+		if !has(r, n) {
+			t.Fatalf("entry %d is not found", n)
+		}
+	}
+	if seen != 1000 || has(r, 1001) {
+		t.Fatalf("%d entries listed", seen)
+	}
+	e := entry(5)
+	if w.Delete(&e.Tuple, e.Worker, e.Index, e.Gen+1) || !has(r, 5) {
+		t.Error("deleted on behalf of another flow")
+	}
+	for n := range 1000 {
+		e := entry(n)
+		if !w.Delete(&e.Tuple, e.Worker, e.Index, e.Gen) || has(r, n) {
+			t.Fatalf("entry %d is not deleted", n)
+		}
+	}
+	if w.Len() != 0 {
+		t.Errorf("%d entries left", w.Len())
+	}
+	if err := r.Insert(&e); !errors.Is(err, ErrReader) || r.Delete(&e.Tuple, 0, 0, 0) {
+		t.Errorf("a reader wrote: %v", err)
+	}
+}
+
+func TestChurnLeavesTheTableSearchable(t *testing.T) {
+	w := writer(t, filepath.Join(t.TempDir(), "t"), 500)
+	for n := range 20000 {
+		insert(t, w, n)
+		if n >= 400 {
+			e := entry(n - 400)
+			if !w.Delete(&e.Tuple, e.Worker, e.Index, e.Gen) {
+				t.Fatalf("entry %d is gone", n-400)
+			}
+		}
+		if !has(w, n) || n > 100 && !has(w, n-100) {
+			t.Fatalf("round %d: an entry is not found", n)
+		}
+	}
+	if w.Len() != 400 {
+		t.Errorf("%d entries", w.Len())
+	}
+}
+
+func TestInsertReplacesTheEntryOfTheSameTuple(t *testing.T) {
+	w := writer(t, filepath.Join(t.TempDir(), "t"), 10)
+	insert(t, w, 1)
+	e := entry(1)
+	e.Gen, e.SessionID[3] = 99, 0
+	if err := w.Insert(&e); err != nil || w.Len() != 1 {
+		t.Fatalf("%d entries: %v", w.Len(), err)
+	}
+	var got Entry
+	if !w.Lookup(&e.Tuple, &got) || got != e {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestFullTableRefuses(t *testing.T) {
+	w := writer(t, filepath.Join(t.TempDir(), "t"), 1)
+	var err error
+	n := 0
+	for ; err == nil && n < 1000; n++ {
+		e := entry(n)
+		err = w.Insert(&e)
+	}
+	if !errors.Is(err, ErrFull) || n < slotsFor(1) {
+		t.Errorf("after %d entries: %v", n, err)
+	}
+}
+
+func TestNextWriterKeepsEntriesOfTheSameInstanceAlone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "t")
+	w := writer(t, path, 100)
+	insert(t, w, 1)
+	insert(t, w, 2)
+	if _, err := OpenWriter(path, Options{Capacity: 100, Group: -1}); !errors.Is(err, ErrBusy) {
+		t.Fatalf("second writer: %v", err)
+	}
+	r, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	_ = w.Close()
+	w = writer(t, path, 100)
+	if w.Len() != 2 || !has(w, 1) || !r.Current() {
+		t.Fatalf("%d entries after a restart", w.Len())
+	}
+	if gone := w.Reconcile(func(e *Entry) bool { return e.Index == 2 }); gone != 1 || has(r, 1) || !has(r, 2) {
+		t.Fatalf("%d entries reconciled away", gone)
+	}
+	_ = w.Close()
+	w, err = OpenWriter(path, Options{Capacity: 100, Instance: [16]byte{2}, Group: os.Getgid()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	if w.Len() != 0 || r.Current() {
+		t.Errorf("%d entries of another instance", w.Len())
+	}
+	if st, err := os.Stat(path); err != nil || st.Mode() != 0o640 {
+		t.Errorf("mode %v: %v", st.Mode(), err)
+	}
+}
+
+// TestWriterKilledAtAnyStepWedgesNobody stops a write after each of its stores.
+func TestWriterKilledAtAnyStepWedgesNobody(t *testing.T) {
+	for step := range slotWords + 3 {
+		path := filepath.Join(t.TempDir(), "t")
+		w := writer(t, path, 10)
+		insert(t, w, 1)
+		e := entry(1)
+		i, found := w.place(&e.Tuple)
+		if !found {
+			t.Fatal("not found")
+		}
+		e.Gen, e.SessionID[0] = 1000, 0xee
+		s, image := &w.slots[i], encode(&e)
+		if step > 0 {
+			s.seq.Store(s.seq.Load() | 1)
+		}
+		for n := 0; n < slotWords && n+1 < step; n++ {
+			s.words[n].Store(image[n])
+		}
+		if step > slotWords+1 {
+			s.sum.Store(image.sum())
+		}
+		var got Entry
+		if w.Lookup(&e.Tuple, &got) && got != entry(1) {
+			t.Fatalf("step %d: a reader got a torn entry", step)
+		}
+		_ = w.Close()
+		w = writer(t, path, 10)
+		want := 1
+		if step > 0 {
+			want = 0
+		}
+		if w.Len() != want {
+			t.Fatalf("step %d: %d entries after mending", step, w.Len())
+		}
+		if err := w.Insert(&e); err != nil || w.Len() != 1 || !w.Lookup(&e.Tuple, &got) || got != e {
+			t.Fatalf("step %d: the slot cannot be used again: %v", step, err)
+		}
+	}
+}
+
+func TestReaderNeverSeesATornEntry(t *testing.T) {
+	w := writer(t, filepath.Join(t.TempDir(), "t"), 4)
+	var stop atomic.Bool
+	done := make(chan error)
+	a := entry(1)
+	b := a
+	b.Gen, b.SessionID, b.Start = 5, entry(9).SessionID, 77
+	go func() {
+		var err error
+		for n := 0; !stop.Load() && err == nil; n++ {
+			if n%2 == 0 {
+				err = w.Insert(&a)
+			} else {
+				err = w.Insert(&b)
+			}
+		}
+		done <- err
+	}()
+	found := 0
+	for tries := 0; found < 20000 && tries < 20_000_000; tries++ {
+		var got Entry
+		if !w.Lookup(&a.Tuple, &got) {
+			runtime.Gosched()
+			continue
+		}
+		if got != a && got != b {
+			t.Errorf("torn entry %+v", got)
+			break
+		}
+		found++
+	}
+	stop.Store(true)
+	if err := <-done; err != nil || found == 0 {
+		t.Fatalf("found %d times: %v", found, err)
+	}
+}
+
+func TestUnsafeOrDamagedFilesAreRefused(t *testing.T) {
+	damage := map[string]func(t *testing.T, path string, w *Table){
+		"magic":     func(_ *testing.T, _ string, w *Table) { w.hdr.magic++ },
+		"version":   func(_ *testing.T, _ string, w *Table) { w.hdr.version++ },
+		"slots":     func(_ *testing.T, _ string, w *Table) { w.hdr.slots++ },
+		"capacity":  func(_ *testing.T, _ string, w *Table) { w.hdr.capacity = 1 << 60 },
+		"truncated": func(_ *testing.T, path string, _ *Table) { _ = os.Truncate(path, headerBytes+5) },
+		"empty":     func(_ *testing.T, path string, _ *Table) { _ = os.Truncate(path, 0) },
+		"writable":  func(_ *testing.T, path string, _ *Table) { _ = os.Chmod(path, 0o666) },
+		"directory": func(_ *testing.T, path string, _ *Table) { _ = os.Remove(path); _ = os.Mkdir(path, 0o700) },
+	}
+	for name, f := range damage {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "t")
+			w := writer(t, path, 10)
+			f(t, path, w)
+			if _, err := Open(path); !errors.Is(err, ErrFile) {
+				t.Errorf("open: %v", err)
+			}
+		})
+	}
+}
+
+func TestLookupAllocatesNothing(t *testing.T) {
+	w := writer(t, filepath.Join(t.TempDir(), "t"), 100)
+	insert(t, w, 1)
+	e := entry(1)
+	var got Entry
+	if n := testing.AllocsPerRun(100, func() { w.Lookup(&e.Tuple, &got) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func FuzzFile(f *testing.F) {
+	path := filepath.Join(f.TempDir(), "t")
+	w, err := OpenWriter(path, Options{Capacity: 4, Group: -1})
+	if err != nil {
+		f.Fatal(err)
+	}
+	insert(f, w, 1)
+	good, err := os.ReadFile(path)
+	if err != nil {
+		f.Fatal(err)
+	}
+	_ = w.Close()
+	f.Add(uint16(0), []byte{9})
+	f.Add(uint16(16), []byte{255, 255, 255, 255, 255, 255, 255, 255})
+	f.Add(uint16(headerBytes), []byte{1, 0, 0, 0, 1, 2, 3, 4, 1, 2, 3})
+	f.Fuzz(func(t *testing.T, at uint16, patch []byte) {
+		path := filepath.Join(t.TempDir(), "t")
+		b := append([]byte(nil), good...)
+		copy(b[int(at)%len(b):], patch)
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r, err := Open(path)
+		if err != nil {
+			return
+		}
+		defer r.Close()
+		n := 0
+		r.Range(func(e *Entry) bool { n++; return true })
+		if n > len(r.slots) {
+			t.Fatalf("%d entries", n)
+		}
+		has(r, 1)
+		w, err := OpenWriter(path, Options{Capacity: r.Capacity(), Instance: r.hdr.instance, Group: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.Close()
+		e := entry(2)
+		if err := w.Insert(&e); err != nil && !errors.Is(err, ErrFull) || err == nil && !has(w, 2) {
+			t.Fatalf("insert: %v", err)
+		}
+	})
+}

@@ -9,6 +9,7 @@ type Egress struct {
 	PUna  uint64 // plaintext position of WUna
 	WAck  uint64 // highest acknowledgement of the far end; it may lie inside a frame
 	WEdge uint64 // right edge of the far end's window
+	WL1   uint64 // wire position, of the other direction, of the segment that told WEdge
 	Queue Ledger // frames from WUna on
 
 	Held     uint32 // bytes of the frames in Queue
@@ -36,4 +37,5 @@ const (
 	EgressKeys  = 1 << 2 // keys are in place
 	EgressDead  = 1 << 3 // the connection is reset: stragglers are answered by RST
 	EgressFreed = 1 << 4 // a dead connection's buffers are freed
+	EgressBA    = 1 << 5 // sealed by the host B of the original session (RFC 8548 section 3.5)
 )

@@ -44,6 +44,6 @@ const (
 	IngressWireFIN = 1 << 1 // a FIN was seen on the wire, at WFin
 	IngressInit    = 1 << 2 // the peer's Init message is complete
 	IngressKeys    = 1 << 3 // keys are in place
-	IngressAckDue  = 1 << 4 // the wire is owed an acknowledgement
-	IngressStalled = 1 << 5 // stored bytes could not be worked because the output was full
+	IngressStalled = 1 << 4 // stored bytes could not be worked because the output was full
+	IngressClosed  = 1 << 5 // both directions are finished and acknowledged
 )

@@ -3,73 +3,178 @@ package stream
 import (
 	"fmt"
 
+	"linecrypt/cryptobatch"
+	"linecrypt/ctrlplane/tcpcrypt"
+	"linecrypt/dataplane/mbuf"
 	"linecrypt/flowtable"
 )
 
-// Core translates the flows of one worker. It is not safe for concurrent use.
+// Core translates the flows of one worker. It is not safe for concurrent use. It never writes Record.State: events tell
+// the caller when to.
 type Core struct {
-	cfg Config
-	n   *[NumCounters]uint64
+	cfg    Config
+	n      *[NumCounters]uint64
+	cache  *mbuf.Cache
+	chunks flowtable.Chunks
+
+	kept      []kept // frames in flight, by ledger entry
+	keys      keyring
+	pieces    []piece
+	freePiece uint32
+	custodies []custody
+	freeCust  uint32
+	held      []held
+	freeHeld  uint32
+	large     largeBuffers
 }
 
-type sealRef struct{}
+// kept is the buffer of a frame in flight on the egress side.
+type kept struct {
+	m   *mbuf.Mbuf
+	off int
+}
 
-type openRef struct{}
+// Defaults of Config fields that are zero.
+const (
+	defaultFlowFrames   = 1 << 14
+	defaultFlowBytes    = 16 << 20
+	defaultFlowPieces   = 4096
+	defaultAuthFailures = 3
+	defaultLinger       = 60e9
+)
 
 // NewCore makes a Core; all memory it will ever use is allocated here. The error names the setting that is wrong.
 func NewCore(cfg Config) (*Core, error) {
-	if cfg.Cache == nil || cfg.Engine == nil {
-		return nil, fmt.Errorf("stream core: no buffer cache or no crypto engine")
+	if cfg.Cache == nil || cfg.Engine == nil || cfg.Chunks.Len() < 2 {
+		return nil, fmt.Errorf("stream core: no buffer cache, no crypto engine or no ledger chunks")
 	}
-	return &Core{cfg: cfg, n: cfg.Counters}, nil
+	if cfg.Keys < 2 || cfg.Pieces < 1 || cfg.Custodies < 1 || cfg.HeldFrames < 1 || cfg.LargeBuffers < 1 {
+		return nil, fmt.Errorf("stream core: %d keys, %d pieces, %d custodies, %d held frames, %d large buffers: at least 2, 1, 1, 1, 1",
+			cfg.Keys, cfg.Pieces, cfg.Custodies, cfg.HeldFrames, cfg.LargeBuffers)
+	}
+	setDefaults(&cfg)
+	c := &Core{cfg: cfg, n: cfg.Counters, cache: cfg.Cache, chunks: cfg.Chunks}
+	c.kept = make([]kept, cfg.Chunks.MaxEntryID())
+	c.pieces = make([]piece, cfg.Pieces+1)
+	for i := len(c.pieces) - 1; i > 0; i-- {
+		c.freePieceNode(uint32(i))
+	}
+	c.custodies = make([]custody, cfg.Custodies+1)
+	for i := len(c.custodies) - 1; i > 0; i-- {
+		c.custodies[i].next, c.freeCust = c.freeCust, uint32(i)
+	}
+	c.held = make([]held, cfg.HeldFrames+1)
+	for i := len(c.held) - 1; i > 0; i-- {
+		c.held[i].next, c.freeHeld = c.freeHeld, uint32(i)
+	}
+	if err := c.keys.init(cfg.Engine, cfg.Keys); err != nil {
+		return nil, fmt.Errorf("stream core: %w", err)
+	}
+	if err := c.large.init(cfg.LargeBuffers); err != nil {
+		return nil, fmt.Errorf("stream core: %w", err)
+	}
+	return c, nil
 }
+
+func setDefaults(cfg *Config) {
+	if cfg.Counters == nil {
+		cfg.Counters = new([NumCounters]uint64)
+	}
+	if cfg.FlowFrames == 0 {
+		cfg.FlowFrames = defaultFlowFrames
+	}
+	if cfg.FlowBytes == 0 {
+		cfg.FlowBytes = defaultFlowBytes
+	}
+	if cfg.FlowPieces == 0 {
+		cfg.FlowPieces = defaultFlowPieces
+	}
+	if cfg.AuthFailures == 0 {
+		cfg.AuthFailures = defaultAuthFailures
+	}
+	if cfg.Linger == 0 {
+		cfg.Linger = defaultLinger
+	}
+}
+
+// Close erases all keys and gives the memory outside of the Go heap back.
+func (c *Core) Close() {
+	c.keys.close()
+	c.large.close()
+}
+
+// Counters returns the Core's counters.
+func (c *Core) Counters() *[NumCounters]uint64 { return c.n }
 
 // Start initialises both halves of a record once the ISNs, MSS and window scales of both ends are in r.Host and r.Peer and
 // r.HostFlags says what was agreed. It also takes the windows in r.Host.Win and r.Peer.Win, in bytes.
-func (c *Core) Start(idx flowtable.Index, r *flowtable.Record, now int64) {}
-
-// QueueInit sends the gateway's own Init message at wire position 0, and again until it is acknowledged. msg is copied.
-// It reports false where no buffer is free; the caller tries again later.
-func (c *Core) QueueInit(idx flowtable.Index, r *flowtable.Record, msg []byte, now int64, out *Output) bool {
-	return false
+func (c *Core) Start(_ flowtable.Index, r *flowtable.Record, _ int64) {
+	r.Egress = flowtable.Egress{WEdge: uint64(r.Peer.Win), AckTold: r.Host.ISN + 1}
+	r.Ingress = flowtable.Ingress{PEdge: uint64(r.Host.Win), AckTold: r.Peer.ISN + 1}
 }
 
 // InstallKeys expands the keys and processes what arrived behind the peer's Init message. Both Init messages must have
 // passed. The error is for the log; the connection is then aborted, with the RSTs in out.
 func (c *Core) InstallKeys(idx flowtable.Index, r *flowtable.Record, keys *Keys, now int64, out *Output) error {
+	e, in := &r.Egress, &r.Ingress
+	r.AEAD = uint16(keys.AEAD)
+	var err error
+	if e.Key, err = c.keys.install(&e.Secrets, keys.AEAD, keys.Master, keys.Egress); err == nil {
+		in.Key, err = c.keys.install(&in.Secrets, keys.AEAD, keys.Master, keys.Egress.Reverse())
+	}
+	if err != nil {
+		c.Abort(idx, r, AbortKeys, now, out)
+		return fmt.Errorf("install keys: %w", err)
+	}
+	if keys.Egress == tcpcrypt.BA {
+		e.Flags |= flowtable.EgressBA
+	}
+	e.Flags |= flowtable.EgressKeys
+	in.Flags |= flowtable.IngressKeys
+	c.dropInit(r)
+	f := flow{c: c, idx: idx, r: r, now: now, out: out}
+	f.drain()
 	return nil
 }
 
-// EgressSegment takes a segment from the host.
-func (c *Core) EgressSegment(idx flowtable.Index, r *flowtable.Record, seg *Segment, now int64, out *Output) {
-}
-
-// IngressSegment takes a segment from the wire.
-func (c *Core) IngressSegment(idx flowtable.Index, r *flowtable.Record, seg *Segment, now int64, out *Output) {
-}
-
-// Sealed takes the results of out.Seals and empties it.
-func (c *Core) Sealed(out *Output, now int64) {}
-
-// Opened takes the results of out.Opens and empties it; it delivers, and may add emits and, for rekeying, seals.
-func (c *Core) Opened(out *Output, now int64) {}
-
-// Timeout does what is due at now.
-func (c *Core) Timeout(idx flowtable.Index, r *flowtable.Record, now int64, out *Output) {}
-
-// Deadline returns when Timeout wants to be called, in ns of the caller's clock, 0 for never. It changes with every other
-// call on the record. A time that has passed means as soon as possible.
-func (c *Core) Deadline(r *flowtable.Record) int64 { return 0 }
-
-// Rekey initiates rekeying (RFC 8548 section 3.8) with an empty frame and reports whether it did: not while the last
-// rekeying is unanswered or after the FIN.
-func (c *Core) Rekey(idx flowtable.Index, r *flowtable.Record, now int64, out *Output) bool {
-	return false
-}
-
-// Abort resets the connection on both sides. The buffers are freed by a later Timeout or Release.
-func (c *Core) Abort(idx flowtable.Index, r *flowtable.Record, reason Counter, now int64, out *Output) {
-}
-
 // Release frees everything kept for the record and wipes its secrets. No operation of the flow may be pending.
-func (c *Core) Release(idx flowtable.Index, r *flowtable.Record) {}
+func (c *Core) Release(_ flowtable.Index, r *flowtable.Record) {
+	c.freeBuffers(r)
+	e, in := &r.Egress, &r.Ingress
+	for _, k := range []*uint32{&e.Key, &in.Key, &in.PrevKey, &in.NextKey} {
+		c.keys.wipe(*k)
+		*k = 0
+	}
+	e.Secrets, in.Secrets = flowtable.Secrets{}, flowtable.Secrets{}
+	in.PrevNR, in.NextNR = [12]byte{}, [12]byte{}
+	e.Flags |= flowtable.EgressDead | flowtable.EgressFreed
+}
+
+// freeBuffers frees the queues of a flow.
+func (c *Core) freeBuffers(r *flowtable.Record) {
+	for r.Egress.Queue.Count > 0 {
+		c.popKept(&r.Egress)
+	}
+	for r.Ingress.Queue.Count > 0 {
+		c.chunks.Pop(&r.Ingress.Queue)
+	}
+	for r.Ingress.Pieces != 0 {
+		c.dropPiece(&r.Ingress)
+	}
+	c.freeCustody(r)
+}
+
+// popKept removes the oldest frame in flight.
+func (c *Core) popKept(e *flowtable.Egress) {
+	en, id := c.chunks.Front(&e.Queue)
+	k := &c.kept[id]
+	if k.m != nil {
+		c.cache.Free(k.m)
+		k.m = nil
+	}
+	e.Held -= en.Len
+	c.chunks.Pop(&e.Queue)
+}
+
+// keyOf returns the expanded key of a slab index for an operation.
+func (c *Core) keyOf(i uint32) *cryptobatch.Key { return &c.keys.slab[i] }

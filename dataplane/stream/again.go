@@ -1,0 +1,148 @@
+package stream
+
+import (
+	"linecrypt/flowtable"
+)
+
+// oldWireData takes the part of a segment that lies before the next frame: frames that the host has not acknowledged may have
+// been lost inside, so they are opened and delivered again. It reports whether there was one.
+func (f *flow) oldWireData(seg *Segment, w int64) bool {
+	in := &f.r.Ingress
+	again := false
+	end := w + int64(seg.Len)
+	p := in.PAckH
+	first := true
+	it := f.c.chunks.Iter(&in.Queue)
+	for en, _ := it.Next(); en != nil; en, _ = it.Next() {
+		start := int64(en.WEnd) - int64(en.Len)
+		if start >= end {
+			break
+		}
+		if en.Flags&flowtable.EntryCustody == 0 {
+			switch {
+			case start >= w && int64(en.WEnd) <= end:
+				again = f.openOld(seg, en, int(start-w), PPos(p)) || again
+			case first:
+				f.redo(seg, w, en, PPos(p))
+			}
+			first = false
+		}
+		p += plainLen(en)
+	}
+	return again
+}
+
+// openOld queues a whole old frame to be opened again. The frame lies at at in the segment's payload.
+func (f *flow) openOld(seg *Segment, en *flowtable.Entry, at int, p PPos) bool {
+	if en.Len == uint32(en.Over) && en.Flags&flowtable.EntryFIN == 0 || !f.openRoom() {
+		return false
+	}
+	n := int(en.Len)
+	from := seg.Off + at
+	m := f.copied(seg.M.Buf()[from : from+n])
+	if m == nil {
+		return false
+	}
+	ref := openRef{m: m, off: BuildOffset, n: n, hdrEnd: -1, kind: openAgain, flags: PSH, w: WPos(en.WEnd - uint64(n)), p: p}
+	f.queueOld(&ref)
+	return true
+}
+
+// queueOld queues a frame under the generation it was sealed with.
+func (f *flow) queueOld(ref *openRef) {
+	in := &f.r.Ingress
+	key, nr := in.Key, &in.Secrets.NR
+	if uint64(ref.w) < in.WRekey && in.PrevKey != 0 {
+		key, nr = in.PrevKey, &in.PrevNR
+	}
+	f.queueOpen(ref, key, nr)
+}
+
+// redo collects the oldest delivered frame from pieces, where the far end cuts its stream otherwise than before.
+func (f *flow) redo(seg *Segment, w int64, en *flowtable.Entry, p PPos) {
+	cu := f.custodyOf()
+	if cu == nil {
+		return
+	}
+	f.collect(cu, seg, w, en, p)
+	f.idleCustody()
+}
+
+// collect adds what the segment has of the frame.
+func (f *flow) collect(cu *custody, seg *Segment, w int64, en *flowtable.Entry, p PPos) {
+	a := &cu.redo
+	start := WPos(en.WEnd - uint64(en.Len))
+	if a.active && a.start != start {
+		f.c.freeAssembly(a)
+	}
+	if !a.active {
+		if w > int64(start) || !f.begin(a, start) {
+			return
+		}
+		a.p, a.need = p, int(en.Len)
+	}
+	at := int64(a.start) + int64(a.have) - w
+	if at < 0 || at >= int64(seg.Len) {
+		return
+	}
+	for b := seg.M.Buf()[seg.Off+int(at) : seg.Off+seg.Len]; len(b) > 0 && a.have < a.need; {
+		n := f.c.fill(a, b)
+		if n <= 0 {
+			return
+		}
+		b = b[n:]
+	}
+	if a.have < a.need || !f.openRoom() {
+		return
+	}
+	ref := openRef{kind: openRedo, m: a.m, large: a.large, held: a.held, n: a.need, hdrEnd: -1, flags: PSH, w: a.start, p: a.p}
+	if a.large == 0 {
+		ref.off = BuildOffset
+	}
+	f.queueOld(&ref)
+	*a = assembly{}
+}
+
+// openedAgain delivers an old frame again.
+func (f *flow) openedAgain(ref *openRef, ok bool) {
+	pt, good := f.c.parse(ref)
+	if !ok || !good {
+		f.count(DropIngressAuth)
+		f.c.freeRef(ref)
+		return
+	}
+	if uint64(ref.p)+uint64(pt.n) < f.r.Ingress.HostAck {
+		f.c.freeRef(ref)
+		return
+	}
+	f.count(RedeliveredFrames)
+	f.deliver(ref, &pt, ref.p)
+}
+
+// openedRedo takes custody of an old frame that came in pieces: they were acknowledged as they came.
+func (f *flow) openedRedo(ref *openRef, ok bool) {
+	in := &f.r.Ingress
+	pt, good := f.c.parse(ref)
+	if !ok || !good {
+		f.count(DropIngressAuth)
+		acked := in.WAcked > uint64(ref.w)
+		f.c.freeRef(ref)
+		if acked {
+			f.c.Abort(f.idx, f.r, AbortAuth, f.now, f.out)
+		}
+		return
+	}
+	wEnd := uint64(ref.w) + uint64(ref.n)
+	it := f.c.chunks.Iter(&in.Queue)
+	for en, _ := it.Next(); en != nil; en, _ = it.Next() {
+		if en.WEnd == wEnd {
+			en.Flags |= flowtable.EntryCustody
+			f.count(CustodyFrames)
+			f.count(RedeliveredFrames)
+			f.hold(ref, &pt, ref.p)
+			f.tell()
+			return
+		}
+	}
+	f.c.freeRef(ref)
+}

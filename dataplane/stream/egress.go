@@ -1,0 +1,314 @@
+package stream
+
+import (
+	"linecrypt/cryptobatch"
+	"linecrypt/ctrlplane/tcpcrypt"
+	"linecrypt/dataplane/mbuf"
+	"linecrypt/flowtable"
+)
+
+// Initial and largest retransmission timeout of what the gateway retransmits itself, and how often it does, in ns.
+const (
+	ownRTO    = 1e9
+	maxRTO    = 60e9
+	maxOwnTry = 9
+)
+
+// sealRef goes with an operation of Output.Seals.
+type sealRef struct {
+	r     *flowtable.Record
+	wEnd  uint64
+	flow  flowtable.Index
+	entry flowtable.EntryID
+	emit  int
+}
+
+// EgressSegment takes a segment from the host.
+func (c *Core) EgressSegment(idx flowtable.Index, r *flowtable.Record, seg *Segment, now int64, out *Output) {
+	f := flow{c: c, idx: idx, r: r, now: now, out: out}
+	e := &r.Egress
+	if e.Flags&flowtable.EgressDead != 0 {
+		f.straggler(seg, ToHost)
+		return
+	}
+	if e.Flags&flowtable.EgressKeys == 0 {
+		f.drop(seg.M, DropNoKeys)
+		return
+	}
+	if seg.HasTS && later(seg.TSVal, r.Host.TSVal) {
+		r.Host.TSVal = seg.TSVal
+	}
+	if seg.Flags&RST != 0 {
+		f.hostReset(seg)
+		return
+	}
+	var ack ackNews
+	if seg.Flags&ACK != 0 && !f.hostAck(seg, &ack) {
+		f.drop(seg.M, DropEgressAck)
+		f.ackHost()
+		return
+	}
+	if seg.Len == 0 && seg.Flags&FIN == 0 {
+		f.forwardHostAck(seg, &ack)
+	} else {
+		f.hostData(seg)
+	}
+	f.deliverCustody()
+	f.checkClosed()
+}
+
+// hostData takes a segment with payload or FIN.
+func (f *flow) hostData(seg *Segment) {
+	e := &f.r.Egress
+	p := unwrap(seg.Seq, f.hostISN(), e.PNext)
+	end := p + int64(seg.Len)
+	if seg.Flags&FIN != 0 {
+		end++
+	}
+	switch {
+	case p > int64(e.PNext):
+		f.refuse(seg, DropEgressGap)
+	case end <= int64(e.PUna):
+		f.oldHostData(seg, p)
+	case p < int64(e.PNext):
+		f.resend(seg, p, end)
+		if end <= int64(e.PNext) {
+			f.c.cache.Free(seg.M)
+			return
+		}
+		cut := int(int64(e.PNext) - p)
+		seg.Off, seg.Len, seg.Seq = seg.Off+cut, seg.Len-cut, seg.Seq+uint32(cut)
+		seg.Urg -= uint16(min(cut, int(seg.Urg)))
+		f.frameSegment(seg, seg.Off-cut)
+	default:
+		f.frameSegment(seg, seg.Off)
+	}
+}
+
+// refuse drops what the host must send again, and tells it at once how far it is.
+func (f *flow) refuse(seg *Segment, why Counter) {
+	f.drop(seg.M, why)
+	f.ackHost()
+	if f.wireNews() {
+		f.ackWire()
+	}
+}
+
+// oldHostData answers a segment that the far end has acknowledged in full. One byte just before the window is a
+// keep-alive: the far end is asked.
+func (f *flow) oldHostData(seg *Segment, p int64) {
+	if seg.Len <= 1 && seg.Flags&FIN == 0 && p == int64(f.r.Egress.PUna)-1 {
+		f.probe(seg)
+		return
+	}
+	f.refuse(seg, DropEgressOld)
+}
+
+// probe turns the host's segment into an empty one just before what the far end expects, which it answers.
+func (f *flow) probe(seg *Segment) {
+	if e := f.emit(EmitForward, ToWire, seg.M, seg.Off, 0); e != nil {
+		moveHeaders(seg.M, seg.Off, seg.Off, 0)
+		e.Seq = f.hostISN() + uint32(f.r.Egress.WUna) - 1
+		e.TSVal, e.TSEcr = seg.TSVal, seg.TSEcr
+		e.Ack, e.Win = f.toWire()
+	}
+}
+
+// frameSegment makes one frame of new plaintext, or two where urgent data makes it too long. The headers end at hdrEnd.
+func (f *flow) frameSegment(seg *Segment, hdrEnd int) {
+	e := &f.r.Egress
+	urgent := seg.Flags&URG != 0 && seg.Urg > 0
+	switch {
+	case e.Flags&flowtable.EgressFIN != 0:
+		f.refuse(seg, DropEgressBehindFin)
+		return
+	case f.c.cache.Avail() < f.c.cfg.PoolLow:
+		f.refuse(seg, DropEgressPool)
+		return
+	case e.Queue.Count >= f.c.cfg.FlowFrames || e.Held >= f.c.cfg.FlowBytes:
+		f.refuse(seg, DropEgressLimit)
+		return
+	case seg.Len > tcpcrypt.MaxData-tcpcrypt.UrgentLen:
+		f.refuse(seg, DropEgressRoom)
+		return
+	case len(f.out.Emits) == cap(f.out.Emits) || len(f.out.Seals) == cap(f.out.Seals):
+		f.drop(seg.M, DropNoOutput)
+		return
+	}
+	over := tcpcrypt.Overhead
+	if urgent {
+		over += tcpcrypt.UrgentLen
+	}
+	head := over - tcpcrypt.TagLen
+	hdrLen := hdrEnd - seg.M.DataOff()
+	if seg.Off-head-hdrLen < 0 || seg.Off+seg.Len+tcpcrypt.TagLen > int(seg.M.BufLen) {
+		f.refuse(seg, DropEgressRoom)
+		return
+	}
+	if urgent && seg.Len+over > f.wirePayload() {
+		f.splitUrgent(seg, hdrEnd)
+		return
+	}
+	n := seg.Len + over
+	if e.WNext+uint64(n) > e.WEdge {
+		f.noWindow(seg, hdrEnd)
+		return
+	}
+	f.sealSegment(seg, hdrEnd, head, n)
+}
+
+// sealSegment frames a segment's payload in place. All checks are done; what can still fail is the ledger.
+func (f *flow) sealSegment(seg *Segment, hdrEnd, head, n int) {
+	e := &f.r.Egress
+	fin := seg.Flags&FIN != 0
+	start := seg.Off - head
+	m := seg.M
+	var flags byte
+	var eflags uint16
+	if fin {
+		flags, eflags = tcpcrypt.FlagFIN, flowtable.EntryFIN
+	}
+	if head > tcpcrypt.HeaderLen+tcpcrypt.FlagsLen {
+		flags, eflags = flags|tcpcrypt.FlagURG, eflags|flowtable.EntryURG
+	}
+	f.rekeyIfDue()
+	w := e.WNext
+	en, id := f.c.chunks.Push(&e.Queue)
+	if en == nil {
+		f.refuse(seg, DropEgressLimit)
+		return
+	}
+	moveHeaders(m, hdrEnd, start, n)
+	em := f.emit(EmitForward, ToWire, m, start, n)
+	buf := m.Buf()
+	buf[start+tcpcrypt.HeaderLen] = flags
+	if flags&tcpcrypt.FlagURG != 0 {
+		buf[start+4], buf[start+5] = byte((seg.Urg-1)>>8), byte(seg.Urg-1)
+		em.Urg = uint16(min(n, 65535))
+	}
+	m.Retain()
+	f.c.kept[id] = kept{m: m, off: start}
+	f.enqueueSeal(en, id, m, start, n, n-seg.Len, eflags)
+	em.Seq = f.hostISN() + uint32(w)
+	em.Ack, em.Win = f.toWire()
+	em.TSVal, em.TSEcr = seg.TSVal, seg.TSEcr
+	em.Flags = seg.Flags&^(URG|FIN|SYN) | ACK
+	if flags&tcpcrypt.FlagURG != 0 {
+		em.Flags |= URG
+	}
+	if fin {
+		em.Flags |= FIN
+	}
+}
+
+// enqueueSeal enters a frame of n bytes, whose flags and data lie in place, into the ledger, writes its header and asks for
+// its encryption. The frame's emit is the last one.
+func (f *flow) enqueueSeal(en *flowtable.Entry, id flowtable.EntryID, m *mbuf.Mbuf, start, n, over int, eflags uint16) {
+	e := &f.r.Egress
+	rekey := e.Flags&flowtable.EgressRekey != 0
+	if rekey {
+		eflags |= flowtable.EntryRekey
+		e.Flags &^= flowtable.EgressRekey
+	}
+	h, _ := tcpcrypt.NewHeader(n-tcpcrypt.HeaderLen-tcpcrypt.TagLen, rekey)
+	buf := m.Buf()
+	h.Put(buf[start : start+tcpcrypt.HeaderLen])
+	en.WEnd, en.Len, en.Over, en.Flags = e.WNext+uint64(n), uint32(n), uint16(over), eflags
+	at := start + tcpcrypt.HeaderLen
+	end := start + n
+	o := f.out
+	o.Seals = append(o.Seals, cryptobatch.Op{
+		Key: f.c.keyOf(e.Key), Nonce: tcpcrypt.Nonce(e.Secrets.NR, e.WNext),
+		AAD: buf[start:at:at], Src: buf[at : end-tcpcrypt.TagLen : end-tcpcrypt.TagLen], Dst: buf[at:end:end],
+	})
+	o.sealRefs = append(o.sealRefs, sealRef{r: f.r, wEnd: en.WEnd, flow: f.idx, entry: id, emit: len(o.Emits) - 1})
+	e.WNext = en.WEnd + finLen(en)
+	e.PNext += plainLen(en)
+	e.Held += en.Len
+	e.GenFrames++
+	e.GenBytes += uint64(n)
+	e.Frames++
+	e.Bytes += uint64(n - over)
+	f.c.n[SealedFrames]++
+	f.c.n[SealedBytes] += uint64(n - over)
+	if eflags&flowtable.EntryFIN != 0 {
+		e.Flags |= flowtable.EgressFIN
+	}
+	if e.Queue.Count == 1 {
+		f.armOwn()
+	}
+}
+
+// splitUrgent frames a segment that a full frame's urgent field would make too long as two frames.
+func (f *flow) splitUrgent(seg *Segment, hdrEnd int) {
+	const over = tcpcrypt.Overhead + tcpcrypt.UrgentLen
+	first := min(f.wirePayload()-over, seg.Len/2)
+	if e := &f.r.Egress; first <= 0 || e.WNext+uint64(seg.Len+over+tcpcrypt.Overhead+tcpcrypt.UrgentLen) > e.WEdge {
+		f.noWindow(seg, hdrEnd)
+		return
+	}
+	m := f.c.cache.Alloc()
+	rest := seg.Len - first
+	if m == nil || BuildOffset+rest+over > int(m.BufLen) {
+		f.c.cache.Free(m)
+		f.refuse(seg, DropEgressPool)
+		return
+	}
+	tail := *seg
+	tail.M, tail.Off, tail.Len, tail.Seq = m, BuildOffset, rest, seg.Seq+uint32(first)
+	hdr := seg.M.Buf()[seg.M.DataOff():hdrEnd]
+	copy(m.Buf()[BuildOffset-len(hdr):], hdr)
+	copy(m.Buf()[BuildOffset:BuildOffset+rest], seg.M.Buf()[seg.Off+first:seg.Off+seg.Len])
+	m.SetBounds(BuildOffset-len(hdr), len(hdr)+rest)
+	m.OlFlags, m.PacketType, m.Port = seg.M.OlFlags, seg.M.PacketType, seg.M.Port
+	m.VlanTCI, m.TxOffload = seg.M.VlanTCI, seg.M.TxOffload
+	seg.Len, seg.Flags = first, seg.Flags&^FIN
+	f.frameSegment(seg, hdrEnd)
+	if int(seg.Urg) > first {
+		tail.Urg = seg.Urg - uint16(first)
+	} else {
+		tail.Flags &^= URG
+	}
+	if unwrap(tail.Seq, f.hostISN(), f.r.Egress.PNext) != int64(f.r.Egress.PNext) {
+		f.drop(m, DropEgressLimit)
+		return
+	}
+	f.frameSegment(&tail, BuildOffset)
+}
+
+// noWindow refuses plaintext that the far end has no room for. With nothing in flight it is the host's window probe.
+func (f *flow) noWindow(seg *Segment, hdrEnd int) {
+	if f.r.Egress.Queue.Count > 0 {
+		f.refuse(seg, DropEgressWindow)
+		return
+	}
+	f.count(DropEgressWindow)
+	seg.Off = hdrEnd
+	f.probe(seg)
+}
+
+// Sealed takes the results of out.Seals and empties it.
+func (c *Core) Sealed(out *Output, now int64) {
+	for i := range out.Seals {
+		ref := &out.sealRefs[i]
+		op := &out.Seals[i]
+		if op.Status == cryptobatch.StatusOK {
+			// A far end that acknowledges what was not sent yet has made the entry go.
+			if en := c.chunks.At(ref.entry); en.WEnd == ref.wEnd {
+				copy(en.Tag[:], op.Dst[len(op.Dst)-tcpcrypt.TagLen:])
+			}
+			continue
+		}
+		em := &out.Emits[ref.emit]
+		f := flow{c: c, idx: ref.flow, r: ref.r, now: now, out: out}
+		f.drop(em.M, DropEgressSeal)
+		em.M, em.Kind = nil, EmitNone
+		c.Abort(ref.flow, ref.r, AbortSeal, now, out)
+	}
+	clear(out.Seals)
+	clear(out.sealRefs)
+	out.Seals, out.sealRefs = out.Seals[:0], out.sealRefs[:0]
+	if !out.Pending() {
+		c.keys.sweep()
+	}
+}

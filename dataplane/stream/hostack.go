@@ -1,0 +1,115 @@
+package stream
+
+import "linecrypt/flowtable"
+
+// ackNews is what an acknowledgement said that was not known before.
+type ackNews struct {
+	advanced bool // the acknowledgement number
+	window   bool // the right edge
+	dup      bool // neither: a duplicate
+}
+
+// hostAck takes acknowledgement and window of a host's segment; false where it acknowledges what it never got.
+func (f *flow) hostAck(seg *Segment, news *ackNews) bool {
+	in := &f.r.Ingress
+	a := unwrap(seg.Ack, f.peerISN(), in.HostAck)
+	if a > int64(in.PNext) {
+		return false
+	}
+	if a < int64(in.HostAck) {
+		return true
+	}
+	edge := uint64(a) + uint64(seg.Win)<<f.r.Host.WScale
+	news.advanced = uint64(a) > in.HostAck
+	news.window = edge != in.PEdge
+	news.dup = !news.advanced && !news.window
+	if edge < in.PEdge {
+		in.WEdge = 0
+	}
+	in.PEdge = edge
+	if news.advanced {
+		in.HostAck = uint64(a)
+		in.HostDups = 0
+		f.advanceHost()
+	} else if news.dup && seg.Len == 0 && in.HostDups < 255 {
+		in.HostDups++
+	}
+	f.custodyAcked(news)
+	return true
+}
+
+// advanceHost moves the acknowledged boundary over every frame the host has in full, those without plaintext included.
+func (f *flow) advanceHost() {
+	in := &f.r.Ingress
+	for {
+		en, _ := f.c.chunks.Front(&in.Queue)
+		if en == nil {
+			break
+		}
+		end := in.PAckH + plainLen(en)
+		if end > in.HostAck {
+			break
+		}
+		in.WAckH, in.PAckH = en.WEnd, end
+		f.c.chunks.Pop(&in.Queue)
+	}
+	if in.PrevKey != 0 && in.WAckH >= in.WRekey {
+		f.c.keys.retire(in.PrevKey)
+		in.PrevKey, in.PrevNR = 0, [12]byte{}
+	}
+}
+
+// forwardHostAck passes a segment without payload on, translated, unless it tells the far end nothing.
+func (f *flow) forwardHostAck(seg *Segment, news *ackNews) {
+	in, e := &f.r.Ingress, &f.r.Egress
+	if seg.Flags&ACK == 0 {
+		f.drop(seg.M, DropEgressAck)
+		return
+	}
+	oldAck, oldWin := in.AckTold, in.WinTold
+	p := unwrap(seg.Seq, f.hostISN(), e.PNext)
+	if p == int64(e.PUna)-1 && p < int64(e.PNext) {
+		f.probe(seg)
+		return
+	}
+	ack, win := f.toWire()
+	told := ack == oldAck && win == oldWin
+	if told && seg.NSACK == 0 && (news.advanced || news.window || in.WAcked > in.WAckH+1) {
+		f.drop(seg.M, AbsorbedAcks)
+		return
+	}
+	em := f.emit(EmitForward, ToWire, seg.M, seg.Off, 0)
+	if em == nil {
+		return
+	}
+	moveHeaders(seg.M, seg.Off, seg.Off, 0)
+	em.Seq, em.Ack, em.Win = f.hostISN()+uint32(e.WNext), ack, win
+	em.TSVal, em.TSEcr = seg.TSVal, seg.TSEcr
+	em.Flags = seg.Flags &^ (URG | SYN)
+	f.hostSACK(seg, em)
+	f.storedSACK(em)
+}
+
+// hostNext is the plaintext position of the next byte to be sent to the host.
+func (f *flow) hostNext() PPos {
+	in := &f.r.Ingress
+	if in.Custody != 0 {
+		if cu := &f.c.custodies[in.Custody]; cu.unsent(f.c) {
+			return cu.pSent
+		}
+	}
+	return PPos(in.PNext)
+}
+
+// checkClosed tells the caller once that both directions are finished.
+func (f *flow) checkClosed() {
+	e, in := &f.r.Egress, &f.r.Ingress
+	if in.Flags&(flowtable.IngressFINp|flowtable.IngressClosed) != flowtable.IngressFINp || e.Flags&flowtable.EgressFIN == 0 {
+		return
+	}
+	if e.WUna == e.WNext && in.HostAck == in.PNext {
+		in.Flags |= flowtable.IngressClosed
+		in.Linger = f.now + f.c.cfg.Linger
+		f.event(EventClosed, CountNone, nil)
+	}
+}

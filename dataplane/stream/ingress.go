@@ -1,0 +1,316 @@
+package stream
+
+import (
+	"linecrypt/cryptobatch"
+	"linecrypt/ctrlplane/tcpcrypt"
+	"linecrypt/dataplane/mbuf"
+	"linecrypt/flowtable"
+)
+
+// openKind says what happens to a frame once it is open.
+type openKind uint8
+
+const (
+	openNext  openKind = iota // the next frame of the stream, whole in one segment
+	openPart                  // the next frame of the stream, put together from pieces: custody
+	openAgain                 // a frame that was delivered before, and that the host has not acknowledged
+	openRedo                  // the same, put together from pieces: custody from now on
+)
+
+// openRef goes with an operation of Output.Opens. It owns the buffer that the frame lies in.
+type openRef struct {
+	r      *flowtable.Record
+	m      *mbuf.Mbuf
+	w      WPos
+	p      PPos // openAgain, openRedo: where the plaintext belongs
+	flow   flowtable.Index
+	off    int // of the frame in the buffer
+	n      int
+	hdrEnd int // where the received headers end; -1: the packet gets new ones
+	large  uint32
+	held   uint32 // reserved for the frame in custody
+	tsEcr  uint32
+	kind   openKind
+	flags  uint8
+	rekey  bool
+}
+
+// IngressSegment takes a segment from the wire.
+func (c *Core) IngressSegment(idx flowtable.Index, r *flowtable.Record, seg *Segment, now int64, out *Output) {
+	f := flow{c: c, idx: idx, r: r, now: now, out: out}
+	e, in := &r.Egress, &r.Ingress
+	if e.Flags&flowtable.EgressDead != 0 {
+		f.straggler(seg, ToWire)
+		return
+	}
+	w := unwrap(seg.Seq, f.peerISN(), in.WNext)
+	if seg.Flags&RST != 0 {
+		f.wireReset(seg, w)
+		return
+	}
+	if w > int64(max(in.WEdge, in.WAcked))+1 {
+		f.drop(seg.M, DropIngressWindow)
+		f.ackWire()
+		return
+	}
+	if seg.HasTS && later(seg.TSVal, r.Peer.TSVal) {
+		r.Peer.TSVal = seg.TSVal
+	}
+	var news ackNews
+	if seg.Flags&ACK == 0 || !f.ackFromWire(seg, w, &news) {
+		f.drop(seg.M, DropIngressAck)
+		f.ackWire()
+		return
+	}
+	if seg.Len == 0 && seg.Flags&FIN == 0 {
+		f.wireControl(seg, w, &news)
+	} else {
+		opens := len(out.Opens)
+		f.wireData(seg, w)
+		if len(out.Opens) == opens && (news.advanced || news.window) && f.hostNews() {
+			f.ackHost()
+		}
+	}
+	f.settle()
+}
+
+// settle does what may follow from any change of the ingress side.
+func (f *flow) settle() {
+	if f.r.Egress.Flags&flowtable.EgressDead != 0 {
+		return
+	}
+	f.deliverCustody()
+	f.checkFin()
+	f.checkClosed()
+}
+
+// wireControl takes a segment without payload.
+func (f *flow) wireControl(seg *Segment, w int64, news *ackNews) {
+	in := &f.r.Ingress
+	keepAlive := w == int64(in.WAcked)-1 && !news.advanced
+	if keepAlive && (in.Custody != 0 || in.Flags&flowtable.IngressKeys == 0) {
+		f.c.cache.Free(seg.M)
+		f.ackWire()
+		return
+	}
+	f.forwardWireAck(seg, news, keepAlive)
+}
+
+// wireData takes a segment with payload or FIN at wire position w.
+func (f *flow) wireData(seg *Segment, w int64) {
+	in := &f.r.Ingress
+	end := w + int64(seg.Len)
+	if seg.Flags&FIN != 0 && end >= int64(in.WOpen) {
+		in.WFin = uint64(end)
+		in.Flags |= flowtable.IngressWireFIN
+	}
+	hdrEnd := seg.Off
+	if w < int64(in.WNext) {
+		again := f.oldWireData(seg, w)
+		if end <= int64(in.WNext) {
+			f.c.cache.Free(seg.M)
+			f.count(DropIngressOld)
+			if !again || f.wireNews() {
+				f.ackWire()
+			}
+			return
+		}
+		cut := int(int64(in.WNext) - w)
+		seg.Off, seg.Len, w = seg.Off+cut, seg.Len-cut, int64(in.WNext)
+	}
+	next := f.contiguous()
+	switch {
+	case seg.Len == 0:
+		f.c.cache.Free(seg.M)
+		f.ackWire()
+	case w >= int64(max(in.WEdge, in.WAcked)) && w > int64(in.WNext):
+		f.drop(seg.M, DropIngressWindow)
+		f.ackWire()
+	case WPos(w) > next:
+		f.store(seg.M, WPos(w), seg.Off, seg.Len)
+		f.ackWire()
+	case WPos(end) <= next:
+		f.drop(seg.M, DropIngressOld)
+		f.ackWire()
+	default:
+		cut := int(next - WPos(w))
+		f.feed(chunk{m: seg.M, off: seg.Off + cut, n: seg.Len - cut, hdrEnd: hdrEnd, flags: seg.Flags, tsEcr: seg.TSEcr})
+		f.drain()
+		if f.wireNews() || in.Pieces != 0 {
+			f.ackWire()
+		}
+	}
+}
+
+// contiguous is the end of what was received without a hole.
+func (f *flow) contiguous() WPos {
+	in := &f.r.Ingress
+	if in.Custody != 0 {
+		if a := &f.c.custodies[in.Custody].part; a.active {
+			return a.start + WPos(a.have)
+		}
+	}
+	return WPos(in.WNext)
+}
+
+// chunk is a run of wire bytes in a buffer that feed owns.
+type chunk struct {
+	m      *mbuf.Mbuf
+	off, n int
+	hdrEnd int // where the received headers end; -1 when they are of no use any more
+	flags  uint8
+	tsEcr  uint32
+}
+
+// feed takes bytes that follow immediately what was received before: whole frames are queued to be opened, what remains begins
+// or continues a frame in progress.
+func (f *flow) feed(ch chunk) {
+	in := &f.r.Ingress
+	for ch.n > 0 {
+		if f.r.Egress.Flags&flowtable.EgressDead != 0 {
+			break
+		}
+		if in.Flags&flowtable.IngressFINp != 0 {
+			f.c.Abort(f.idx, f.r, AbortBehindFinp, f.now, f.out)
+			break
+		}
+		if a := f.part(); a != nil {
+			n := f.extend(a, ch.m.Buf()[ch.off:ch.off+ch.n])
+			if n == 0 {
+				f.keep(ch)
+				return
+			}
+			ch.off, ch.n = ch.off+n, ch.n-n
+			continue
+		}
+		if in.Flags&flowtable.IngressInit != 0 && in.Flags&flowtable.IngressKeys == 0 {
+			f.keep(ch)
+			return
+		}
+		if !f.openRoom() {
+			in.Flags |= flowtable.IngressStalled
+			f.keep(ch)
+			return
+		}
+		if !f.frame(&ch) {
+			return
+		}
+	}
+	f.c.cache.Free(ch.m)
+}
+
+// openRoom reports whether another frame can be queued to be opened.
+func (f *flow) openRoom() bool {
+	return len(f.out.Opens) < cap(f.out.Opens) && f.emitRoom(4)
+}
+
+// keep stores bytes that cannot be worked now.
+func (f *flow) keep(ch chunk) { f.store(ch.m, f.contiguous(), ch.off, ch.n) }
+
+// frame takes one frame, or the beginning of one, from the chunk; false where the chunk is used up or dropped.
+func (f *flow) frame(ch *chunk) bool {
+	in := &f.r.Ingress
+	buf := ch.m.Buf()[ch.off : ch.off+ch.n]
+	if in.Flags&flowtable.IngressInit == 0 {
+		return f.startPart(ch)
+	}
+	h, err := tcpcrypt.ParseHeader(buf)
+	switch {
+	case err == tcpcrypt.ErrShortHeader:
+		return f.startPart(ch)
+	case err != nil:
+		f.c.cache.Free(ch.m)
+		f.c.Abort(f.idx, f.r, AbortMalformed, f.now, f.out)
+		return false
+	case h.FrameLen() > ch.n:
+		return f.startPart(ch)
+	}
+	n := h.FrameLen()
+	ref := openRef{m: ch.m, off: ch.off, n: n, hdrEnd: ch.hdrEnd, kind: openNext, flags: ch.flags, tsEcr: ch.tsEcr, rekey: h.Rekey()}
+	if n < ch.n || ch.hdrEnd < 0 && ch.off < BuildOffset {
+		if ref.m = f.copied(buf[:n]); ref.m == nil {
+			if n+BuildOffset > int(ch.m.BufLen) {
+				return f.startPart(ch)
+			}
+			f.drop(ch.m, DropIngressPool)
+			return false
+		}
+		ref.off, ref.hdrEnd = BuildOffset, -1
+	}
+	if !f.queueNext(&ref) {
+		if ref.m != ch.m {
+			f.c.cache.Free(ref.m)
+		}
+		f.drop(ch.m, DropIngressRekey)
+		return false
+	}
+	ch.off, ch.n = ch.off+n, ch.n-n
+	if ref.m == ch.m {
+		return false
+	}
+	ch.flags &^= CWR
+	return true
+}
+
+// copied returns a fresh buffer with the bytes at BuildOffset, or nil.
+func (f *flow) copied(b []byte) *mbuf.Mbuf {
+	m := f.c.cache.Alloc()
+	if m == nil {
+		return nil
+	}
+	if BuildOffset+len(b) > int(m.BufLen) {
+		f.c.cache.Free(m)
+		return nil
+	}
+	copy(m.Buf()[BuildOffset:], b)
+	return m
+}
+
+// queueNext queues the next frame of the stream to be opened. False where it begins a generation that cannot begin now.
+func (f *flow) queueNext(ref *openRef) bool {
+	in := &f.r.Ingress
+	if ref.rekey && !f.prepareNext() {
+		return false
+	}
+	key, nr := in.Key, &in.Secrets.NR
+	if in.NextKey != 0 {
+		key, nr = in.NextKey, &in.NextNR
+	}
+	ref.w = WPos(in.WNext)
+	f.queueOpen(ref, key, nr)
+	in.WNext += uint64(ref.n)
+	return true
+}
+
+// queueOpen appends the operation that opens a frame in place. openRoom has been checked.
+func (f *flow) queueOpen(ref *openRef, key uint32, nr *[12]byte) {
+	ref.r, ref.flow = f.r, f.idx
+	b := f.c.frameBytes(ref)
+	const hdr = tcpcrypt.HeaderLen
+	o := f.out
+	o.Opens = append(o.Opens, cryptobatch.Op{
+		Key: f.c.keyOf(key), Nonce: tcpcrypt.Nonce(*nr, uint64(ref.w)),
+		AAD: b[:hdr:hdr], Src: b[hdr:], Dst: b[hdr : len(b)-tcpcrypt.TagLen : len(b)-tcpcrypt.TagLen],
+	})
+	o.openRefs = append(o.openRefs, *ref)
+}
+
+// frameBytes returns the frame of an operation where it lies.
+func (c *Core) frameBytes(ref *openRef) []byte {
+	if ref.large != 0 {
+		return c.large.buf(ref.large)[ref.off : ref.off+ref.n : ref.off+ref.n]
+	}
+	return ref.m.Buf()[ref.off : ref.off+ref.n : ref.off+ref.n]
+}
+
+// freeRef frees what an operation owns.
+func (c *Core) freeRef(ref *openRef) {
+	c.cache.Free(ref.m)
+	if ref.large != 0 {
+		c.large.release(ref.large)
+	}
+	if ref.held != 0 {
+		c.freeHeldNode(ref.held)
+	}
+	ref.m, ref.large, ref.held = nil, 0, 0
+}

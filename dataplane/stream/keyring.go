@@ -1,0 +1,96 @@
+package stream
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"linecrypt/cryptobatch"
+	"linecrypt/ctrlplane/tcpcrypt"
+	"linecrypt/flowtable"
+)
+
+var errNoKeySlot = errors.New("no key slot is free")
+
+// keyring is the slab of expanded keys of a Core. Slot 0 means none. A key that is given up stays valid until the
+// operations that may refer to it have been worked.
+type keyring struct {
+	engine  cryptobatch.Engine
+	mem     []byte
+	slab    []cryptobatch.Key
+	free    []uint32
+	retired []uint32
+}
+
+func (k *keyring) init(engine cryptobatch.Engine, n int) error {
+	mem, err := secretMemory((n + 1) * cryptobatch.KeySize)
+	if err != nil {
+		return err
+	}
+	k.engine, k.mem, k.slab = engine, mem, sliceOf[cryptobatch.Key](mem, n+1)
+	k.free, k.retired = make([]uint32, 0, n), make([]uint32, 0, n)
+	for i := n; i > 0; i-- {
+		k.free = append(k.free, uint32(i))
+	}
+	return nil
+}
+
+func (k *keyring) close() {
+	for i := range k.slab {
+		k.engine.Wipe(&k.slab[i])
+	}
+	if k.mem != nil {
+		_ = unix.Munmap(k.mem)
+	}
+	k.mem, k.slab, k.free, k.retired = nil, nil, nil, nil
+}
+
+// expand puts a traffic key into a free slot.
+func (k *keyring) expand(t *tcpcrypt.TrafficKey) (uint32, error) {
+	n := len(k.free)
+	if n == 0 {
+		return 0, errNoKeySlot
+	}
+	i := k.free[n-1]
+	if err := k.engine.Expand(&k.slab[i], cryptobatch.Algorithm(t.AEAD), t.Key[:t.KeyLen]); err != nil {
+		return 0, fmt.Errorf("expand key: %w", err)
+	}
+	k.free = k.free[:n-1]
+	return i, nil
+}
+
+// install makes s the secrets of the generation that master begins, and returns the slot of its expanded key.
+func (k *keyring) install(s *flowtable.Secrets, aead tcpcrypt.AEAD, master tcpcrypt.MasterKey, d tcpcrypt.Direction) (uint32, error) {
+	t := master.Traffic(aead, d)
+	defer t.Wipe()
+	i, err := k.expand(&t)
+	if err != nil {
+		return 0, err
+	}
+	s.Master, s.Raw, s.NR = master, t.Key, t.NR
+	return i, nil
+}
+
+// wipe erases a key that no pending operation refers to.
+func (k *keyring) wipe(i uint32) {
+	if i != 0 {
+		k.engine.Wipe(&k.slab[i])
+		k.free = append(k.free, i)
+	}
+}
+
+// retire gives a key up once the operations that are pending have been worked.
+func (k *keyring) retire(i uint32) {
+	if i != 0 {
+		k.retired = append(k.retired, i)
+	}
+}
+
+// sweep wipes the keys that were given up. No operation may be pending.
+func (k *keyring) sweep() {
+	for _, i := range k.retired {
+		k.wipe(i)
+	}
+	k.retired = k.retired[:0]
+}

@@ -1,0 +1,72 @@
+package stream
+
+import (
+	"fmt"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"linecrypt/ctrlplane/tcpcrypt"
+)
+
+// secretMemory maps n bytes that stay out of core dumps and, where the limits allow it, out of swap.
+func secretMemory(n int) ([]byte, error) {
+	mem, err := unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		return nil, fmt.Errorf("map %d bytes: %w", n, err)
+	}
+	_ = unix.Madvise(mem, unix.MADV_DONTDUMP)
+	_ = unix.Mlock(mem)
+	return mem, nil
+}
+
+// sliceOf views mapped memory as n values of a type without pointers.
+func sliceOf[T any](mem []byte, n int) []T {
+	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(mem))), n)
+}
+
+// largeSize is the size of a buffer for the largest frame.
+const largeSize = (tcpcrypt.MaxFrame + 63) &^ 63
+
+// largeBuffers is a stock of buffers for frames that a packet buffer cannot hold. Number 0 means none.
+type largeBuffers struct {
+	mem  []byte
+	free []uint32
+}
+
+func (l *largeBuffers) init(n int) error {
+	mem, err := unix.Mmap(-1, 0, n*largeSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		return fmt.Errorf("map %d large buffers: %w", n, err)
+	}
+	_ = unix.Madvise(mem, unix.MADV_DONTDUMP)
+	l.mem, l.free = mem, make([]uint32, 0, n)
+	for i := n; i > 0; i-- {
+		l.free = append(l.free, uint32(i))
+	}
+	return nil
+}
+
+func (l *largeBuffers) close() {
+	if l.mem != nil {
+		_ = unix.Munmap(l.mem)
+		l.mem, l.free = nil, nil
+	}
+}
+
+func (l *largeBuffers) alloc() uint32 {
+	n := len(l.free)
+	if n == 0 {
+		return 0
+	}
+	i := l.free[n-1]
+	l.free = l.free[:n-1]
+	return i
+}
+
+func (l *largeBuffers) release(i uint32) { l.free = append(l.free, i) }
+
+func (l *largeBuffers) buf(i uint32) []byte {
+	at := int(i-1) * largeSize
+	return l.mem[at : at+largeSize : at+largeSize]
+}

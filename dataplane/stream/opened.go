@@ -1,0 +1,235 @@
+package stream
+
+import (
+	"linecrypt/cryptobatch"
+	"linecrypt/ctrlplane/tcpcrypt"
+	"linecrypt/flowtable"
+)
+
+// Opened takes the results of out.Opens and empties it; it delivers, and may add emits and, for rekeying, seals.
+func (c *Core) Opened(out *Output, now int64) {
+	n := len(out.Opens)
+	for i := range n {
+		ref := &out.openRefs[i]
+		f := flow{c: c, idx: ref.flow, r: ref.r, now: now, out: out}
+		ok := out.Opens[i].Status == cryptobatch.StatusOK
+		if ref.r.Egress.Flags&flowtable.EgressDead != 0 {
+			f.count(DropClosed)
+			c.freeRef(ref)
+			continue
+		}
+		switch ref.kind {
+		case openNext, openPart:
+			f.openedNext(ref, ok)
+		case openAgain:
+			f.openedAgain(ref, ok)
+		case openRedo:
+			f.openedRedo(ref, ok)
+		}
+		f.settle()
+	}
+	clear(out.Opens)
+	clear(out.openRefs)
+	out.Opens, out.openRefs = out.Opens[:0], out.openRefs[:0]
+	if !out.Pending() {
+		c.keys.sweep()
+	}
+}
+
+// opened is a frame's plaintext within its buffer.
+type opened struct {
+	off, n int
+	urgent uint16
+	fin    bool
+	urg    bool
+}
+
+// parse finds the data of an opened frame; false where it has no room for what its flags promise.
+func (c *Core) parse(ref *openRef) (opened, bool) {
+	b := c.frameBytes(ref)
+	pt, err := tcpcrypt.ParsePlaintext(b[tcpcrypt.HeaderLen : len(b)-tcpcrypt.TagLen])
+	if err != nil {
+		return opened{}, false
+	}
+	at := tcpcrypt.HeaderLen + pt.PrefixLen()
+	return opened{off: ref.off + at, n: len(pt.Data), urgent: pt.Urgent, fin: pt.FIN, urg: pt.URG}, true
+}
+
+// openedNext takes the next frame of the stream.
+func (f *flow) openedNext(ref *openRef, ok bool) {
+	in := &f.r.Ingress
+	if uint64(ref.w) != in.WOpen {
+		f.count(DropIngressBehindFailure)
+		f.c.freeRef(ref)
+		return
+	}
+	if !ok {
+		f.authFailed(ref)
+		return
+	}
+	pt, ok := f.c.parse(ref)
+	if !ok || in.Flags&flowtable.IngressFINp != 0 {
+		why := AbortMalformed
+		if ok {
+			why = AbortBehindFinp
+		}
+		f.c.freeRef(ref)
+		f.c.Abort(f.idx, f.r, why, f.now, f.out)
+		return
+	}
+	custody := ref.kind == openPart || f.custodyUnsent()
+	if custody && !f.reserveHeld(ref) {
+		f.rollback(ref, DropIngressLimit)
+		return
+	}
+	en, _ := f.c.chunks.Push(&in.Queue)
+	if en == nil {
+		f.rollback(ref, DropIngressLimit)
+		return
+	}
+	p := PPos(in.PNext)
+	f.enter(en, ref, &pt, custody)
+	if ref.rekey {
+		f.commitNext(ref.w)
+	}
+	f.advanceHost()
+	switch {
+	case pt.n == 0 && !pt.fin:
+		f.c.freeRef(ref)
+		f.tell()
+	case custody:
+		f.count(CustodyFrames)
+		f.hold(ref, &pt, p)
+		f.deliverCustody()
+		f.tell()
+	default:
+		f.deliver(ref, &pt, p)
+	}
+}
+
+// enter records an authentic frame as delivered.
+func (f *flow) enter(en *flowtable.Entry, ref *openRef, pt *opened, custody bool) {
+	in := &f.r.Ingress
+	*en = flowtable.Entry{WEnd: in.WOpen + uint64(ref.n), Len: uint32(ref.n), Over: uint16(ref.n - pt.n)}
+	if pt.fin {
+		en.Flags |= flowtable.EntryFIN
+		in.Flags |= flowtable.IngressFINp
+	}
+	if pt.urg {
+		en.Flags |= flowtable.EntryURG
+	}
+	if ref.rekey {
+		en.Flags |= flowtable.EntryRekey
+	}
+	if custody {
+		en.Flags |= flowtable.EntryCustody
+	}
+	in.WOpen = en.WEnd
+	in.PNext += plainLen(en)
+	in.Failures = 0
+	in.Frames++
+	in.Bytes += uint64(pt.n)
+	f.c.n[OpenedFrames]++
+	f.c.n[OpenedBytes] += uint64(pt.n)
+}
+
+// tell acknowledges to the wire what the host will not, and to the host what was to go with data.
+func (f *flow) tell() {
+	if f.wireNews() {
+		f.ackWire()
+	}
+	if f.hostNews() {
+		f.ackHost()
+	}
+}
+
+// deliver sends an opened frame to the host as one segment.
+func (f *flow) deliver(ref *openRef, pt *opened, p PPos) {
+	m, off, kind := ref.m, pt.off, EmitForward
+	ref.m = nil
+	if ref.hdrEnd < 0 {
+		kind = EmitBuild
+		m.SetBounds(off, pt.n)
+	} else {
+		moveHeaders(m, ref.hdrEnd, off, pt.n)
+	}
+	em := f.emit(kind, ToHost, m, off, pt.n)
+	if em == nil {
+		return
+	}
+	em.Seq = f.peerISN() + uint32(p)
+	em.Ack, em.Win = f.toHost()
+	em.TSVal, em.TSEcr = f.r.Peer.TSVal, ref.tsEcr
+	if ref.hdrEnd < 0 {
+		em.TSEcr = f.r.Host.TSVal
+	}
+	em.Flags = ref.flags&(PSH|ECE|CWR) | ACK
+	f.mark(em, pt)
+}
+
+// mark sets what a frame's plaintext says of FIN and urgent data.
+func (f *flow) mark(em *Emit, pt *opened) {
+	if pt.fin {
+		em.Flags |= FIN
+	}
+	if pt.urg {
+		em.Flags |= URG
+		em.Urg = uint16(min(uint32(pt.urgent)+1, 65535))
+	}
+}
+
+// authFailed takes a frame whose tag is wrong. While none of its bytes was acknowledged, a retransmission may be right
+// (RFC 8548 section 3.6).
+func (f *flow) authFailed(ref *openRef) {
+	in := &f.r.Ingress
+	in.Failures++
+	if in.WAcked > uint64(ref.w) || in.Failures >= f.c.cfg.AuthFailures {
+		f.count(DropIngressAuth)
+		f.c.freeRef(ref)
+		f.c.Abort(f.idx, f.r, AbortAuth, f.now, f.out)
+		return
+	}
+	f.rollback(ref, DropIngressAuth)
+}
+
+// rollback forgets a frame, and those behind it, as if their segments had not come.
+func (f *flow) rollback(ref *openRef, why Counter) {
+	in := &f.r.Ingress
+	f.count(why)
+	w := ref.w
+	if ref.kind == openPart && in.WAcked > uint64(w) {
+		f.c.freeRef(ref)
+		f.c.Abort(f.idx, f.r, AbortAuth, f.now, f.out)
+		return
+	}
+	f.c.freeRef(ref)
+	in.WNext = uint64(w)
+	f.dropNext()
+	if a := f.part(); a != nil {
+		f.c.freeAssembly(a)
+	}
+	in.Flags &^= flowtable.IngressWireFIN
+	if f.hostNews() {
+		f.ackHost()
+	}
+}
+
+// checkFin judges the wire's FIN once everything in front of it was received: the frame before it must have said that it is
+// the last (RFC 8548 section 3.7).
+func (f *flow) checkFin() {
+	in := &f.r.Ingress
+	if in.Flags&flowtable.IngressWireFIN == 0 || in.WNext != in.WOpen || f.r.Egress.Flags&flowtable.EgressDead != 0 {
+		return
+	}
+	next := f.contiguous()
+	switch {
+	case in.Flags&flowtable.IngressFINp != 0 && in.WFin == in.WOpen:
+		if f.wireNews() {
+			f.ackWire()
+		}
+	case in.WFin < uint64(next):
+		in.Flags &^= flowtable.IngressWireFIN
+	case in.WFin == uint64(next) && in.Pieces == 0 && in.Flags&flowtable.IngressFINp == 0:
+		f.c.Abort(f.idx, f.r, AbortFinWithoutFinp, f.now, f.out)
+	}
+}

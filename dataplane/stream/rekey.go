@@ -1,0 +1,130 @@
+package stream
+
+import (
+	"linecrypt/ctrlplane/tcpcrypt"
+	"linecrypt/flowtable"
+)
+
+// Rekey initiates rekeying (RFC 8548 section 3.8) with an empty frame and reports whether it did: not while the last
+// rekeying is unanswered or after the FIN.
+func (c *Core) Rekey(idx flowtable.Index, r *flowtable.Record, now int64, out *Output) bool {
+	f := flow{c: c, idx: idx, r: r, now: now, out: out}
+	if !f.mayRekey() || !f.advanceEgress() {
+		return false
+	}
+	f.rekeyFrame()
+	return true
+}
+
+// mayRekey reports whether rekeying may be initiated: never more than one generation beyond what the far end has shown.
+func (f *flow) mayRekey() bool {
+	e, in := &f.r.Egress, &f.r.Ingress
+	return e.Flags&(flowtable.EgressKeys|flowtable.EgressFIN|flowtable.EgressDead|flowtable.EgressRekey) == flowtable.EgressKeys &&
+		in.Flags&flowtable.IngressFINp == 0 && e.Secrets.Generation <= in.Secrets.Generation
+}
+
+// rekeyIfDue begins a new generation, from the frame about to be made on, where the current one has sealed enough.
+func (f *flow) rekeyIfDue() {
+	e, cfg := &f.r.Egress, &f.c.cfg
+	if (cfg.RekeyFrames > 0 && e.GenFrames >= cfg.RekeyFrames || cfg.RekeyBytes > 0 && e.GenBytes >= cfg.RekeyBytes) && f.mayRekey() {
+		f.advanceEgress()
+	}
+}
+
+// advanceEgress begins the next generation of what is sealed: the next frame carries the rekey bit. False where no key slot
+// is free.
+func (f *flow) advanceEgress() bool {
+	e := &f.r.Egress
+	d := tcpcrypt.AB
+	if e.Flags&flowtable.EgressBA != 0 {
+		d = tcpcrypt.BA
+	}
+	mk := tcpcrypt.MasterKey(e.Secrets.Master)
+	defer mk.Wipe()
+	key, err := f.c.keys.install(&e.Secrets, tcpcrypt.AEAD(f.r.AEAD), mk.Next(), d)
+	if err != nil {
+		return false
+	}
+	f.c.keys.retire(e.Key)
+	e.Key = key
+	e.Secrets.Generation++
+	e.GenFrames, e.GenBytes = 0, 0
+	e.Flags |= flowtable.EgressRekey
+	f.count(Rekeys)
+	f.event(EventRekeyed, CountNone, nil)
+	return true
+}
+
+// rekeyFrame makes the empty frame of a new generation; if that is not possible now, the timer tries again, or the host's next
+// frame begins the generation.
+func (f *flow) rekeyFrame() {
+	e := &f.r.Egress
+	if e.Flags&flowtable.EgressRekey != 0 && e.Flags&flowtable.EgressFIN == 0 {
+		f.ownFrame()
+	}
+	if e.Flags&flowtable.EgressRekey != 0 {
+		f.armOwn()
+	}
+}
+
+// prepareNext derives the generation that a frame with the rekey bit begins, before it is known to be authentic. False where
+// the last rekeying is unfinished or no key slot is free.
+func (f *flow) prepareNext() bool {
+	in := &f.r.Ingress
+	if in.NextKey != 0 || in.PrevKey != 0 {
+		return false
+	}
+	mk := tcpcrypt.MasterKey(in.Secrets.Master)
+	next := mk.Next()
+	t := next.Traffic(tcpcrypt.AEAD(f.r.AEAD), f.ingressDirection())
+	key, err := f.c.keys.expand(&t)
+	if err == nil {
+		in.NextKey, in.NextNR = key, t.NR
+	}
+	mk.Wipe()
+	next.Wipe()
+	t.Wipe()
+	return err == nil
+}
+
+func (f *flow) ingressDirection() tcpcrypt.Direction {
+	if f.r.Egress.Flags&flowtable.EgressBA != 0 {
+		return tcpcrypt.AB
+	}
+	return tcpcrypt.BA
+}
+
+// dropNext gives the derived generation up: the frame that was to begin it is not authentic.
+func (f *flow) dropNext() {
+	in := &f.r.Ingress
+	f.c.keys.retire(in.NextKey)
+	in.NextKey, in.NextNR = 0, [12]byte{}
+}
+
+// commitNext makes the derived generation the current one: the frame at w that begins it is authentic. If the local generation
+// lags behind, it advances at once and the far end is shown so (RFC 8548 section 3.8).
+func (f *flow) commitNext(w WPos) {
+	in, e := &f.r.Ingress, &f.r.Egress
+	in.PrevKey, in.PrevNR, in.WRekey = in.Key, in.Secrets.NR, uint64(w)
+	in.Key = in.NextKey
+	mk := tcpcrypt.MasterKey(in.Secrets.Master)
+	next := mk.Next()
+	t := next.Traffic(tcpcrypt.AEAD(f.r.AEAD), f.ingressDirection())
+	in.Secrets.Master, in.Secrets.Raw, in.Secrets.NR = next, t.Key, t.NR
+	in.Secrets.Generation++
+	in.NextKey, in.NextNR = 0, [12]byte{}
+	mk.Wipe()
+	next.Wipe()
+	t.Wipe()
+	if in.WAckH >= in.WRekey {
+		f.c.keys.retire(in.PrevKey)
+		in.PrevKey, in.PrevNR = 0, [12]byte{}
+	}
+	f.count(Rekeys)
+	f.event(EventRekeyed, CountNone, nil)
+	if in.Secrets.Generation > e.Secrets.Generation && e.Flags&flowtable.EgressFIN == 0 {
+		if f.advanceEgress() {
+			f.rekeyFrame()
+		}
+	}
+}

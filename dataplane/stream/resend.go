@@ -1,0 +1,206 @@
+package stream
+
+import (
+	"linecrypt/ctrlplane/tcpcrypt"
+	"linecrypt/dataplane/mbuf"
+	"linecrypt/flowtable"
+)
+
+// resend sends every kept frame that overlaps the plaintext [p, end) again, as it was. Several small frames share a segment.
+// What the host acknowledges and says besides goes along.
+func (f *flow) resend(seg *Segment, p, end int64) {
+	e := &f.r.Egress
+	at := int64(e.PUna)
+	g := gather{f: f, seg: seg, limit: f.wirePayload()}
+	it := f.c.chunks.Iter(&e.Queue)
+	for en, id := it.Next(); en != nil && at < end; en, id = it.Next() {
+		next := at + int64(plainLen(en))
+		if next > p || next == at && at >= p {
+			g.add(en, f.c.kept[id])
+			f.count(ResentFrames)
+		}
+		at = next
+	}
+	g.flush()
+}
+
+// resendOwn sends a frame or message of the gateway's own again.
+func (f *flow) resendOwn(en *flowtable.Entry, id flowtable.EntryID) {
+	g := gather{f: f, limit: f.wirePayload()}
+	f.count(OwnResent)
+	g.add(en, f.c.kept[id])
+	g.flush()
+}
+
+// gather copies kept frames into segments to be sent again.
+type gather struct {
+	f     *flow
+	seg   *Segment // the host's segment that caused it, or nil
+	m     *mbuf.Mbuf
+	n     int
+	limit int
+	start uint64 // wire position of what is gathered
+	end   uint64
+	flags uint8
+	urg   uint16
+}
+
+// add gathers one frame. What is gathered goes out before where the frame does not follow it or makes it too long; a frame
+// that is longer than a segment may be is sent in several.
+func (g *gather) add(en *flowtable.Entry, k kept) {
+	if k.m == nil {
+		return
+	}
+	bytes := k.m.Buf()[k.off : k.off+int(en.Len)]
+	w := en.WEnd - uint64(en.Len)
+	if g.m != nil && (g.end != w || g.n+len(bytes) > g.limit || en.Flags&flowtable.EntryURG != 0) {
+		g.flush()
+	}
+	for len(bytes) > 0 {
+		if g.m == nil && !g.begin(w) {
+			return
+		}
+		room := min(g.limit, int(g.m.BufLen)-BuildOffset) - g.n
+		n := min(room, len(bytes))
+		copy(g.m.Buf()[BuildOffset+g.n:], bytes[:n])
+		g.n, g.end, w, bytes = g.n+n, g.end+uint64(n), w+uint64(n), bytes[n:]
+		if en.Flags&flowtable.EntryURG != 0 {
+			g.flags, g.urg = g.flags|URG, uint16(g.n+len(bytes))
+		}
+		if len(bytes) > 0 {
+			g.flush()
+		}
+	}
+	if en.Flags&flowtable.EntryFIN != 0 {
+		g.flags |= FIN
+	}
+}
+
+func (g *gather) begin(w uint64) bool {
+	if !g.f.emitRoom(1) {
+		return false
+	}
+	g.m = g.f.c.cache.Alloc()
+	g.n, g.start, g.end, g.flags, g.urg = 0, w, w, ACK, 0
+	return g.m != nil
+}
+
+func (g *gather) flush() {
+	if g.m == nil {
+		return
+	}
+	f := g.f
+	g.m.SetBounds(BuildOffset, g.n)
+	e := f.emit(EmitBuild, ToWire, g.m, BuildOffset, g.n)
+	g.m = nil
+	if e == nil {
+		return
+	}
+	e.Seq = f.hostISN() + uint32(g.start)
+	e.Ack, e.Win = f.toWire()
+	e.TSVal, e.TSEcr = f.r.Host.TSVal, f.r.Peer.TSVal
+	e.Flags, e.Urg = g.flags, g.urg
+	if g.seg != nil {
+		e.TSVal, e.TSEcr = g.seg.TSVal, g.seg.TSEcr
+		e.Flags |= g.seg.Flags & (PSH | ECE | CWR)
+	}
+}
+
+// armOwn runs the retransmission timer while a frame of the gateway's own is the oldest in flight, or a rekeying frame has yet
+// to be made.
+func (f *flow) armOwn() {
+	e := &f.r.Egress
+	en, _ := f.c.chunks.Front(&e.Queue)
+	if en == nil || en.Flags&flowtable.EntryOwn == 0 {
+		e.OwnTimer = 0
+		if e.Flags&(flowtable.EgressRekey|flowtable.EgressFIN) == flowtable.EgressRekey {
+			e.OwnTimer = f.now + ownRTO
+		}
+		return
+	}
+	e.Tries, e.RTO = 0, ownRTO
+	e.OwnTimer = f.now + e.RTO
+}
+
+// ownTimeout sends the own frame at the front again, or gives up.
+func (f *flow) ownTimeout() {
+	e := &f.r.Egress
+	en, id := f.c.chunks.Front(&e.Queue)
+	if en == nil || en.Flags&flowtable.EntryOwn == 0 {
+		f.rekeyFrame()
+		return
+	}
+	if e.Tries >= maxOwnTry {
+		f.c.Abort(f.idx, f.r, AbortOwnTimeout, f.now, f.out)
+		return
+	}
+	e.Tries++
+	e.RTO = min(2*e.RTO, int64(maxRTO))
+	e.OwnTimer = f.now + e.RTO
+	f.resendOwn(en, id)
+}
+
+// QueueInit sends the gateway's own Init message at wire position 0, and again until it is acknowledged. msg is copied.
+// It reports false where no buffer is free, or the message is longer than one; the caller tries again later.
+func (c *Core) QueueInit(idx flowtable.Index, r *flowtable.Record, msg []byte, now int64, out *Output) bool {
+	f := flow{c: c, idx: idx, r: r, now: now, out: out}
+	e := &r.Egress
+	if e.WNext != 0 || len(msg) == 0 || !f.emitRoom(1) {
+		return false
+	}
+	m := c.cache.Alloc()
+	if m == nil || BuildOffset+len(msg) > int(m.BufLen) {
+		c.cache.Free(m)
+		return false
+	}
+	en, id := c.chunks.Push(&e.Queue)
+	if en == nil {
+		c.cache.Free(m)
+		return false
+	}
+	copy(m.Buf()[BuildOffset:], msg)
+	m.SetBounds(BuildOffset, len(msg))
+	c.kept[id] = kept{m: m, off: BuildOffset}
+	en.WEnd, en.Len, en.Over = uint64(len(msg)), uint32(len(msg)), uint16(len(msg))
+	en.Flags = flowtable.EntryOwn
+	e.WNext, e.Held = en.WEnd, en.Len
+	f.armOwn()
+	g := gather{f: &f, limit: f.wirePayload()}
+	g.add(en, c.kept[id])
+	if g.m != nil {
+		g.flags |= PSH
+	}
+	g.flush()
+	return true
+}
+
+// ownFrame makes an empty frame, and reports whether buffers and the far end's window allowed it.
+func (f *flow) ownFrame() bool {
+	e := &f.r.Egress
+	const n = tcpcrypt.Overhead
+	o := f.out
+	if e.WNext+n > e.WEdge || len(o.Seals) == cap(o.Seals) || len(o.Emits) == cap(o.Emits) {
+		return false
+	}
+	m := f.c.cache.Alloc()
+	if m == nil {
+		return false
+	}
+	en, id := f.c.chunks.Push(&e.Queue)
+	if en == nil {
+		f.c.cache.Free(m)
+		return false
+	}
+	w := e.WNext
+	em := f.emit(EmitBuild, ToWire, m, BuildOffset, n)
+	m.SetBounds(BuildOffset, n)
+	m.Buf()[BuildOffset+tcpcrypt.HeaderLen] = 0
+	m.Retain()
+	f.c.kept[id] = kept{m: m, off: BuildOffset}
+	f.enqueueSeal(en, id, m, BuildOffset, n, n, flowtable.EntryOwn)
+	em.Seq = f.hostISN() + uint32(w)
+	em.Ack, em.Win = f.toWire()
+	em.TSVal, em.TSEcr = f.r.Host.TSVal, f.r.Peer.TSVal
+	em.Flags = ACK | PSH
+	return true
+}

@@ -1,0 +1,65 @@
+package stream
+
+import "linecrypt/flowtable"
+
+// Timeout does what is due at now.
+func (c *Core) Timeout(idx flowtable.Index, r *flowtable.Record, now int64, out *Output) {
+	f := flow{c: c, idx: idx, r: r, now: now, out: out}
+	e, in := &r.Egress, &r.Ingress
+	if e.Flags&(flowtable.EgressDead|flowtable.EgressFreed) == flowtable.EgressDead && !out.Pending() {
+		c.freeBuffers(r)
+		e.Flags |= flowtable.EgressFreed
+		e.OwnTimer = 0
+	}
+	if in.Linger != 0 && now >= in.Linger {
+		in.Linger = now + c.cfg.Linger
+		f.event(EventRelease, CountNone, nil)
+	}
+	if e.Flags&flowtable.EgressDead != 0 {
+		return
+	}
+	if in.Flags&flowtable.IngressStalled != 0 {
+		f.drain()
+		if f.wireNews() {
+			f.ackWire()
+		}
+	}
+	if e.OwnTimer != 0 && now >= e.OwnTimer {
+		f.ownTimeout()
+	}
+	if in.Custody != 0 {
+		if t := c.custodies[in.Custody].timer; t != 0 && now >= t {
+			f.custodyTimeout()
+		}
+	}
+	f.settle()
+}
+
+// Deadline returns when Timeout wants to be called, in ns of the caller's clock, 0 for never. It changes with every other
+// call on the record. A time that has passed means as soon as possible.
+func (c *Core) Deadline(r *flowtable.Record) int64 {
+	e, in := &r.Egress, &r.Ingress
+	d := in.Linger
+	if e.Flags&flowtable.EgressDead != 0 {
+		if e.Flags&flowtable.EgressFreed == 0 {
+			return 1
+		}
+		return d
+	}
+	if in.Flags&flowtable.IngressStalled != 0 {
+		return 1
+	}
+	d = earlier(d, e.OwnTimer)
+	if in.Custody != 0 {
+		d = earlier(d, c.custodies[in.Custody].timer)
+	}
+	return d
+}
+
+// earlier returns the earlier of two deadlines, of which 0 is none.
+func earlier(a, b int64) int64 {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}

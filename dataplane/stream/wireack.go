@@ -1,0 +1,97 @@
+package stream
+
+import "linecrypt/flowtable"
+
+// ackFromWire takes acknowledgement and window of a wire segment at position w; false where it acknowledges what was never
+// sent.
+func (f *flow) ackFromWire(seg *Segment, w int64, news *ackNews) bool {
+	e := &f.r.Egress
+	a := unwrap(seg.Ack, f.hostISN(), e.WAck)
+	if a > int64(e.WNext) {
+		return false
+	}
+	if a < int64(e.WAck) {
+		return true
+	}
+	edge := uint64(a) + uint64(seg.Win)<<f.r.Peer.WScale
+	news.advanced = uint64(a) > e.WAck
+	// A segment that was overtaken must not take the window back (RFC 9293 section 3.10.7.4).
+	if news.advanced || w > int64(e.WL1) || edge > e.WEdge {
+		news.window = edge != e.WEdge
+		e.WEdge = edge
+		e.WL1 = uint64(max(w, int64(e.WL1)))
+	}
+	news.dup = !news.advanced && !news.window
+	if news.advanced {
+		e.WAck, e.Dups = uint64(a), 0
+		f.advanceWire()
+	} else if news.dup && seg.Len == 0 && e.Queue.Count > 0 {
+		f.wireDup()
+	}
+	return true
+}
+
+// advanceWire frees every frame the far end has in full.
+func (f *flow) advanceWire() {
+	e := &f.r.Egress
+	popped := false
+	for {
+		en, _ := f.c.chunks.Front(&e.Queue)
+		if en == nil || en.WEnd+finLen(en) > e.WAck {
+			break
+		}
+		e.WUna = en.WEnd + finLen(en)
+		e.PUna += plainLen(en)
+		f.c.popKept(e)
+		popped = true
+	}
+	if popped {
+		f.armOwn()
+	}
+}
+
+// wireDup counts duplicate acknowledgements: what the gateway made itself, nobody else sends again.
+func (f *flow) wireDup() {
+	e := &f.r.Egress
+	if e.Dups < 255 {
+		e.Dups++
+	}
+	if e.Dups != 3 {
+		return
+	}
+	if en, id := f.c.chunks.Front(&e.Queue); en.Flags&flowtable.EntryOwn != 0 {
+		f.resendOwn(en, id)
+	}
+}
+
+// forwardWireAck passes a wire segment without payload on, translated, unless it tells the host nothing. keepAlive says
+// that it asks for an answer.
+func (f *flow) forwardWireAck(seg *Segment, news *ackNews, keepAlive bool) {
+	if f.r.Ingress.Flags&flowtable.IngressKeys == 0 {
+		f.c.cache.Free(seg.M)
+		return
+	}
+	e := &f.r.Egress
+	oldAck, oldWin := e.AckTold, e.WinTold
+	ack, win := f.toHost()
+	told := ack == oldAck && win == oldWin
+	em := f.emit(EmitForward, ToHost, seg.M, seg.Off, 0)
+	if em == nil {
+		return
+	}
+	em.Ack, em.Win = ack, win
+	f.wireSACK(seg, em)
+	if told && em.NSACK == 0 && !news.dup && !keepAlive {
+		f.out.Emits = f.out.Emits[:len(f.out.Emits)-1]
+		em.M = nil
+		f.drop(seg.M, AbsorbedAcks)
+		return
+	}
+	moveHeaders(seg.M, seg.Off, seg.Off, 0)
+	em.Seq = f.peerISN() + uint32(f.hostNext())
+	if keepAlive {
+		em.Seq = f.peerISN() + uint32(f.r.Ingress.HostAck) - 1
+	}
+	em.TSVal, em.TSEcr = seg.TSVal, seg.TSEcr
+	em.Flags = seg.Flags &^ (URG | SYN | FIN)
+}

@@ -20,4 +20,3 @@ func main() {
 
 	Generate()
 }
-

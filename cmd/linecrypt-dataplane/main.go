@@ -1,0 +1,18 @@
+// Command linecrypt-dataplane moves and encrypts packets. `linecrypt run` starts it together with linecrypt-ctrlplane.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"linecrypt/dataplane/process"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
+	os.Exit(process.Main(ctx, os.Args[1:], os.Stderr))
+}

@@ -1,0 +1,242 @@
+// Package gateway puts a data plane together: the shared segment, one worker for each pair of port queues, and the
+// heartbeat. It is the whole data plane but for what a process needs around it (flags, locks, opening ports), so that tests
+// run it within their own process.
+//
+// A Gateway owns its segment and its workers. Ports and buffer pools belong to the caller and outlive it.
+package gateway
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"linecrypt/cryptobatch"
+	"linecrypt/ctrlplane/config"
+	"linecrypt/ctrlplane/shm"
+	"linecrypt/dataplane/mbuf"
+	"linecrypt/dataplane/port"
+	"linecrypt/dataplane/worker"
+	"linecrypt/flowtable"
+)
+
+// Options are what a Gateway is made of.
+type Options struct {
+	Config     *config.Config
+	SegmentDir string // folder of the shared segment
+	Inside     port.Port
+	Outside    port.Port
+	Caches     []*mbuf.Cache // one a worker, those the ports were opened with
+	Cores      []int         // core of each worker, -1 for one that is not pinned
+	Engine     cryptobatch.Engine
+	Log        *slog.Logger
+	// Hint is asked for advice when a port drops super-packets; empty advice is not logged.
+	Hint func() string
+}
+
+// Gateway is a data plane.
+type Gateway struct {
+	opt     Options
+	seg     *shm.Segment
+	workers []*worker.Worker
+	clock   func() int64
+}
+
+// beat is the interval of the heartbeat and of looking after the workers.
+const beat = 50 * time.Millisecond
+
+// controlAlive is how old the control plane's heartbeat may be, in ns.
+const controlAlive = int64(time.Second)
+
+// New makes the segment and the workers. The caller closes the Gateway.
+func New(o Options) (*Gateway, error) {
+	if len(o.Cores) == 0 || len(o.Caches) != len(o.Cores) || o.Inside.Queues() < len(o.Cores) || o.Outside.Queues() < len(o.Cores) {
+		return nil, fmt.Errorf("data plane: %d workers with %d buffer caches, %d and %d port queues",
+			len(o.Cores), len(o.Caches), o.Inside.Queues(), o.Outside.Queues())
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	table, err := worker.CounterTable()
+	if err != nil {
+		return nil, fmt.Errorf("data plane: %w", err)
+	}
+	flows := o.Config.Flows.Max
+	seg, err := shm.Create(o.SegmentDir, shm.Params{
+		Name: o.Config.Name, Inside: o.Inside.Name(), Outside: o.Outside.Name(), Engine: o.Engine.Name(), Cores: o.Cores,
+		Flows:    flowtable.Layout{Capacity: uint32(flows), Chunks: uint32(2*flows + 8192)},
+		Counters: table,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("data plane: %w", err)
+	}
+	g := &Gateway{opt: o, seg: seg, clock: Monotonic()}
+	if err := g.makeWorkers(); err != nil {
+		_ = seg.Unlink()
+		return nil, errors.Join(fmt.Errorf("data plane: %w", err), seg.Close())
+	}
+	return g, nil
+}
+
+func (g *Gateway) makeWorkers() error {
+	var random [16]byte
+	if _, err := rand.Read(random[:]); err != nil {
+		return fmt.Errorf("seed of the flow tables: %w", err)
+	}
+	seed := [2]uint64{binary.LittleEndian.Uint64(random[:]), binary.LittleEndian.Uint64(random[8:])}
+	pairs := new(worker.Pairs)
+	for i := range g.opt.Cores {
+		part := g.seg.Worker(i)
+		table, err := flowtable.New(part.FlowMemory, part.Layout, seed, g.clock())
+		if err != nil {
+			return err
+		}
+		c := worker.Config{
+			ID: uint16(i), Inside: g.opt.Inside.Queue(i), Outside: g.opt.Outside.Queue(i),
+			TxCksum: [2]bool{g.opt.Inside.Caps().TxTCPCksum, g.opt.Outside.Caps().TxTCPCksum},
+			Cache:   g.opt.Caches[i], Table: table, Engine: g.opt.Engine, Counters: part.Counters, Pairs: pairs,
+			Requests: shm.NewProducer(part.Requests), Replies: shm.NewConsumer(part.Replies),
+			Control: &control{seg: g.seg, fallback: policyOf(g.opt.Config.Policy)},
+			Stream:  streamConfig(g.opt.Config, g.opt.Caches[i]), Params: params(g.opt.Config),
+		}
+		w, err := worker.New(c)
+		if err != nil {
+			return err
+		}
+		g.workers = append(g.workers, w)
+	}
+	return nil
+}
+
+// Segment returns the shared segment, for a control plane in the same process and for tests.
+func (g *Gateway) Segment() *shm.Segment { return g.seg }
+
+// Run polls until ctx is done, then resets the encrypted connections, which nobody would translate any more. Ready is
+// called once packets flow.
+func (g *Gateway) Run(ctx context.Context, ready func()) error {
+	var running sync.WaitGroup
+	failed := make(chan error, len(g.workers))
+	for i, w := range g.workers {
+		running.Go(func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			if err := pin(g.opt.Cores[i]); err != nil {
+				failed <- fmt.Errorf("worker %d: %w", i, err)
+				return
+			}
+			w.Run(g.clock)
+			w.Shutdown(g.clock())
+		})
+	}
+	g.seg.Beat(g.clock())
+	g.seg.SetReady(true)
+	if ready != nil {
+		ready()
+	}
+	err := g.look(ctx, failed)
+	g.seg.SetReady(false)
+	for _, w := range g.workers {
+		w.Stop()
+	}
+	running.Wait()
+	return err
+}
+
+// look keeps the heartbeat and watches the ports until ctx is done.
+func (g *Gateway) look(ctx context.Context, failed <-chan error) error {
+	tick := time.NewTicker(beat)
+	defer tick.Stop()
+	var super uint64
+	var said time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-failed:
+			return err
+		case <-tick.C:
+		}
+		g.seg.Beat(g.clock())
+		var now uint64
+		for i := range g.workers {
+			now += g.seg.Worker(i).Counters[shm.DropSuperPacket]
+		}
+		if now > super && time.Since(said) > time.Minute {
+			said = time.Now()
+			g.adviseOnSuperPackets(now - super)
+		}
+		super = now
+	}
+}
+
+func (g *Gateway) adviseOnSuperPackets(n uint64) {
+	advice := ""
+	if g.opt.Hint != nil {
+		advice = g.opt.Hint()
+	}
+	g.opt.Log.Warn("packets larger than the MTU are dropped: segmentation offload is on at their sender", "packets", n, "fix", advice)
+}
+
+// Close unmaps and removes the segment. Run has returned.
+func (g *Gateway) Close() error {
+	return errors.Join(g.seg.Unlink(), g.seg.Close())
+}
+
+// pin keeps the calling thread on a core; -1 leaves it free. The shortest sleeps shall be short.
+func pin(core int) error {
+	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1000, 0, 0, 0)
+	if core < 0 {
+		return nil
+	}
+	var set unix.CPUSet
+	set.Set(core)
+	if err := unix.SchedSetaffinity(0, &set); err != nil {
+		return fmt.Errorf("pin to core %d: %w", core, err)
+	}
+	return nil
+}
+
+// Monotonic returns a function that reads CLOCK_MONOTONIC in ns, the clock of all heartbeats, without a system call.
+func Monotonic() func() int64 {
+	var ts unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
+	start, base := time.Now(), ts.Nano()
+	return func() int64 { return base + int64(time.Since(start)) }
+}
+
+// control is what the workers know of the control plane.
+type control struct {
+	seg      *shm.Segment
+	fallback worker.Policy
+}
+
+func (c *control) Alive(now int64) bool { return c.seg.ControlPlane().Alive(now, controlAlive) }
+
+func (c *control) Policy() worker.Policy {
+	switch c.seg.Policy() {
+	case shm.PolicyOpportunistic:
+		return worker.Opportunistic
+	case shm.PolicyRequire:
+		return worker.Require
+	case shm.PolicyDisabled:
+		return worker.Disabled
+	}
+	return c.fallback
+}
+
+func policyOf(p config.Policy) worker.Policy {
+	switch p {
+	case config.Require:
+		return worker.Require
+	case config.Disabled:
+		return worker.Disabled
+	}
+	return worker.Opportunistic
+}

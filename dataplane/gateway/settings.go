@@ -1,0 +1,43 @@
+package gateway
+
+import (
+	"linecrypt/ctrlplane/config"
+	"linecrypt/dataplane/mbuf"
+	"linecrypt/dataplane/stream"
+	"linecrypt/dataplane/worker"
+)
+
+// linger is how long a finished connection answers retransmissions, in ns.
+const linger = int64(15e9)
+
+// streamConfig sizes a translator. What it keeps for flows is bounded by the number of flows and by the buffers there are.
+func streamConfig(c *config.Config, cache *mbuf.Cache) stream.Config {
+	buffers := cache.Pool().Size()
+	segment := cache.Pool().DataRoom()
+	return stream.Config{
+		Keys:         2*c.Flows.Max + 1024,
+		Pieces:       buffers / 2,
+		Custodies:    min(c.Flows.Max, 4096),
+		HeldFrames:   buffers / 4,
+		LargeBuffers: c.Reassembly.LargeBuffers,
+		PoolLow:      buffers / 8,
+		FlowFrames:   uint32(max(c.Retransmit.FlowBytes/512, 64)),
+		FlowBytes:    uint32(c.Retransmit.FlowBytes),
+		FlowPieces:   uint32(max(c.Reassembly.FlowBytes/segment, 64)),
+		RekeyFrames:  c.Rekey.Frames,
+		RekeyBytes:   c.Rekey.Bytes,
+		AuthFailures: 3,
+		Linger:       linger,
+	}
+}
+
+func params(c *config.Config) worker.Params {
+	p := worker.DefaultParams()
+	p.Retransmit = int64(c.Handshake.Retransmit)
+	p.Timeout = int64(c.Handshake.Timeout)
+	p.ENOTries = c.Handshake.ENOTries
+	p.Adaptive = c.Workers.Poll == config.Adaptive
+	p.IdleSleep = int64(c.Workers.IdleSleep)
+	p.Blocks = min(p.Blocks, c.Flows.Max)
+	return p
+}

@@ -1,0 +1,41 @@
+//go:build dpdk && cgo
+
+package process
+
+import (
+	"fmt"
+	"log/slog"
+
+	"linecrypt/ctrlplane/config"
+	"linecrypt/dataplane/mbuf"
+	"linecrypt/dataplane/port/dpdk"
+	"linecrypt/dataplane/port/portspec"
+)
+
+// Buffers that drivers keep for themselves, beside those that the configuration counts: receive and completion rings of two
+// ports, and what they cache for each thread.
+const (
+	driverPerQueue  = 2 * 6144
+	driverPerThread = 1024
+)
+
+// dpdkPool starts EAL and makes the pool of all workers.
+func dpdkPool(cfg *config.Config, specs [2]portspec.Spec, workers int, log *slog.Logger) (mbuf.Pool, error) {
+	n := workers * (cfg.Buffers.Count + driverPerQueue + driverPerThread)
+	mem := cfg.DPDK.MemoryMB
+	if mem == 0 {
+		mem = dpdk.MemMB(n, mbuf.DefaultDataRoom)
+	}
+	info, err := dpdk.Init(dpdk.Options{
+		Name: cfg.Name, MemMB: mem, PCI: specs[0].PCI || specs[1].PCI, Args: cfg.DPDK.EAL,
+	})
+	if err != nil {
+		return nil, cfg.Err("dpdk.eal", err)
+	}
+	log.Info("EAL is up", "version", info.Version, "hugepages", info.HugePages, "without", info.Reason, "memory_mb", info.MemMB)
+	pool, err := dpdk.NewPool("packets", n, mbuf.DefaultDataRoom)
+	if err != nil {
+		return nil, cfg.Err("buffers.count", fmt.Errorf("pool of %d buffers: %w", n, err))
+	}
+	return pool, nil
+}

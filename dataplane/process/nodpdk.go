@@ -1,0 +1,16 @@
+//go:build !dpdk || !cgo
+
+package process
+
+import (
+	"log/slog"
+
+	"linecrypt/ctrlplane/config"
+	"linecrypt/dataplane/mbuf"
+	"linecrypt/dataplane/port/portspec"
+)
+
+// dpdkPool is for binaries with DPDK.
+func dpdkPool(*config.Config, [2]portspec.Spec, int, *slog.Logger) (mbuf.Pool, error) {
+	return nil, portspec.ErrNoDPDK
+}

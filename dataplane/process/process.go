@@ -1,0 +1,216 @@
+// Package process is the data plane as a process: configuration, locks, cores, ports and buffers around a gateway. It logs to
+// standard error and never from a worker.
+package process
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"linecrypt/cryptobatch"
+	"linecrypt/ctrlplane/config"
+	"linecrypt/ctrlplane/harden"
+	"linecrypt/ctrlplane/instance"
+	"linecrypt/dataplane/gateway"
+	"linecrypt/dataplane/mbuf"
+	"linecrypt/dataplane/port"
+	"linecrypt/dataplane/port/afpacket"
+	"linecrypt/dataplane/port/portspec"
+)
+
+// Main runs a data plane with the arguments of a command line until ctx is done, and returns the exit status: 0 after a
+// clean stop, 1 for a failure, 2 for arguments that are wrong.
+func Main(ctx context.Context, args []string, stderr io.Writer) int {
+	fs := flag.NewFlagSet("linecrypt-dataplane", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	flags := config.AddFlags(fs)
+	readyFD := fs.Int("ready-fd", -1, "write a line to this file `descriptor` when packets flow")
+	if err := fs.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return 0
+		}
+		return 2
+	}
+	if fs.NArg() > 0 {
+		fmt.Fprintf(stderr, "linecrypt-dataplane: unexpected argument %q\n", fs.Arg(0))
+		return 2
+	}
+	cfg, err := flags.Load()
+	if err == nil {
+		err = cfg.RequirePorts()
+	}
+	if err == nil {
+		err = run(ctx, cfg, *readyFD, stderr)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "linecrypt-dataplane: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+func run(ctx context.Context, cfg *config.Config, readyFD int, stderr io.Writer) error {
+	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: cfg.Log.Level})).With("process", "dataplane")
+	if err := harden.Process(); errors.Is(err, harden.ErrNotLocked) {
+		log.Warn("secrets may reach a swap device", "reason", err)
+	} else if err != nil {
+		return err
+	}
+	in, err := instance.Open(cfg.Name)
+	if err != nil {
+		return err
+	}
+	lock, err := in.Lock(instance.DataPlane)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	cores, err := in.ClaimCores(cfg.Workers.Cores, cfg.Workers.Count)
+	if err != nil {
+		return cfg.Err("workers.cores", err)
+	}
+	defer cores.Release()
+	if cores.Shared && cfg.Workers.Poll == config.Busy {
+		log.Info("a core is shared by busy polling workers; workers.poll=adaptive suits such a machine better", "cores", cores.Numbers)
+	}
+	// The workers' threads never leave their cores to the scheduler of goroutines; the heartbeat and the garbage collector
+	// need some of their own.
+	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), len(cores.Numbers)+2))
+	engine, err := cryptobatch.New(cryptobatch.Select(cfg.Engine, os.Getenv(cryptobatch.EnvEngine)))
+	if err != nil {
+		return cfg.Err("engine", err)
+	}
+	p, err := openPorts(cfg, len(cores.Numbers), log)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	dir, err := in.SegmentDir()
+	if err != nil {
+		return err
+	}
+	g, err := gateway.New(gateway.Options{
+		Config: cfg, SegmentDir: dir, Inside: p.inside, Outside: p.outside, Caches: p.caches,
+		Cores: cores.Numbers, Engine: engine, Log: log, Hint: p.hint,
+	})
+	if err != nil {
+		return err
+	}
+	err = g.Run(ctx, func() {
+		log.Info("packets flow", "inside", p.inside.Name(), "outside", p.outside.Name(), "cores", cores.Numbers, "engine", engine.Name())
+		reportReady(readyFD, log)
+	})
+	return errors.Join(err, g.Close())
+}
+
+// reportReady tells whoever started the process, through a descriptor it gave, that packets flow.
+func reportReady(fd int, log *slog.Logger) {
+	if fd < 0 {
+		return
+	}
+	f := os.NewFile(uintptr(fd), "ready")
+	if f == nil {
+		return
+	}
+	if _, err := f.WriteString("ready\n"); err != nil {
+		log.Warn("could not report readiness", "error", err)
+	}
+	f.Close()
+}
+
+// ports are the two open ports with the buffers they share.
+type ports struct {
+	inside, outside port.Port
+	caches          []*mbuf.Cache
+	specs           [2]portspec.Spec
+}
+
+// openTimeout is how long a link may take to come up.
+const openTimeout = 10 * time.Second
+
+func openPorts(cfg *config.Config, workers int, log *slog.Logger) (*ports, error) {
+	p := &ports{}
+	for i, key := range []string{"inside", "outside"} {
+		spec, err := portspec.Parse([]string{cfg.Inside, cfg.Outside}[i])
+		if err == nil {
+			err = spec.Check()
+		}
+		if err != nil {
+			return nil, cfg.Err(key, err)
+		}
+		p.specs[i] = spec
+	}
+	if p.specs[0] == p.specs[1] {
+		return nil, cfg.Err("outside", fmt.Errorf("%s is the inside port already", cfg.Outside))
+	}
+	if err := p.makeBuffers(cfg, workers, log); err != nil {
+		return nil, err
+	}
+	pc := port.Config{Queues: workers, Caches: p.caches, OpenTimeout: openTimeout}
+	var err error
+	if p.inside, err = portspec.Open(p.specs[0], pc); err != nil {
+		return nil, cfg.Err("inside", err)
+	}
+	if p.outside, err = portspec.Open(p.specs[1], pc); err != nil {
+		p.close()
+		return nil, cfg.Err("outside", err)
+	}
+	for _, spec := range p.specs {
+		if spec.Kind != portspec.Packet {
+			continue
+		}
+		if line, on := afpacket.OffloadHint(spec.Device); on {
+			log.Warn("offloads that make super-packets are on; until they are supported such packets are dropped", "port", spec.Device, "fix", line)
+		}
+	}
+	return p, nil
+}
+
+// makeBuffers makes one pool a worker, or a single one of DPDK's where one of the ports is a DPDK device.
+func (p *ports) makeBuffers(cfg *config.Config, workers int, log *slog.Logger) error {
+	if p.specs[0].Kind == portspec.DPDK || p.specs[1].Kind == portspec.DPDK {
+		pool, err := dpdkPool(cfg, p.specs, workers, log)
+		if err != nil {
+			return err
+		}
+		for range workers {
+			p.caches = append(p.caches, mbuf.NewCache(pool))
+		}
+		return nil
+	}
+	for range workers {
+		arena, err := mbuf.NewArena(cfg.Buffers.Count, mbuf.DefaultDataRoom)
+		if err != nil {
+			return cfg.Err("buffers.count", err)
+		}
+		p.caches = append(p.caches, mbuf.NewCache(arena))
+	}
+	return nil
+}
+
+func (p *ports) close() {
+	for _, open := range []port.Port{p.inside, p.outside} {
+		if open != nil {
+			_ = open.Close()
+		}
+	}
+}
+
+// hint returns the commands that keep super-packets from the ports.
+func (p *ports) hint() string {
+	var lines []string
+	for _, spec := range p.specs {
+		if name := spec.Interface(); name != "" {
+			line, _ := afpacket.OffloadHint(name)
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "; ")
+}

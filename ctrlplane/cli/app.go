@@ -1,0 +1,125 @@
+package cli
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+
+	"linecrypt/ctrlplane/config"
+)
+
+// Exit statuses of the command.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+// App is what the command needs of the process it runs in.
+type App struct {
+	Stdout io.Writer
+	Stderr io.Writer
+	// BinDir is where `run` looks for the two processes before it looks along PATH.
+	BinDir string
+	// Hugepages serves `setup hugepages`.
+	Hugepages Hugepages
+}
+
+// command is a subcommand. Its name may be two words.
+type command struct {
+	name    string
+	args    string // as in the usage line
+	summary string
+	details string
+	// define adds the command's flags to fs and returns what to do once they are parsed.
+	define func(a *App, fs *flag.FlagSet) func() error
+}
+
+func commands() []command {
+	return []command{
+		runCommand, sessionsCommand, statusCommand, configCommand, hugepagesCommand, versionCommand,
+	}
+}
+
+// usageError is a command line that makes no sense.
+type usageError struct {
+	command string // empty when no command was recognised
+	err     error
+}
+
+func (e *usageError) Error() string {
+	if e.command == "" {
+		return "linecrypt: " + e.err.Error() + "\nRun 'linecrypt help' for the commands."
+	}
+	return fmt.Sprintf("linecrypt %s: %v\nRun 'linecrypt help %s' for its flags.", e.command, e.err, e.command)
+}
+
+func (e *usageError) Unwrap() error { return e.err }
+
+// Main runs the command line args, without the program's name, and returns the exit status: 0 for success, 1 for a
+// failure, 2 for a command line that makes no sense.
+func (a *App) Main(args []string) int {
+	err := a.dispatch(args)
+	var usage *usageError
+	var conf *config.Error
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &usage):
+		fmt.Fprintln(a.Stderr, err)
+		return exitUsage
+	case errors.As(err, &conf):
+		// Such an error begins with file and line, where an editor looks for them.
+		fmt.Fprintln(a.Stderr, err)
+	default:
+		fmt.Fprintln(a.Stderr, "linecrypt:", err)
+	}
+	return exitFailure
+}
+
+func (a *App) dispatch(args []string) error {
+	if len(args) == 0 {
+		return &usageError{err: errors.New("no command is given")}
+	}
+	if args[0] == "help" || args[0] == "-h" || args[0] == "--help" || args[0] == "-help" {
+		return a.help(args[1:])
+	}
+	c, rest := match(args)
+	if c == nil {
+		return &usageError{err: unknownCommand(args)}
+	}
+	fs := flag.NewFlagSet(c.name, flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	body := c.define(a, fs)
+	if err := fs.Parse(rest); errors.Is(err, flag.ErrHelp) {
+		return a.help(strings.Fields(c.name))
+	} else if err != nil {
+		return &usageError{c.name, err}
+	}
+	if fs.NArg() > 0 {
+		return &usageError{c.name, fmt.Errorf("unexpected argument %q", fs.Arg(0))}
+	}
+	return body()
+}
+
+// match returns the command that args begin with and what follows it.
+func match(args []string) (*command, []string) {
+	for _, c := range commands() {
+		words := strings.Fields(c.name)
+		if len(args) >= len(words) && strings.Join(args[:len(words)], " ") == c.name {
+			return &c, args[len(words):]
+		}
+	}
+	return nil, nil
+}
+
+func unknownCommand(args []string) error {
+	for _, c := range commands() {
+		if first, second, ok := strings.Cut(c.name, " "); ok && first == args[0] {
+			return fmt.Errorf("%s: want %q", strings.Join(args[:min(2, len(args))], " "), first+" "+second)
+		}
+	}
+	return fmt.Errorf("unknown command %q", args[0])
+}

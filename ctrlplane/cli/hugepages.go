@@ -1,0 +1,63 @@
+package cli
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"strings"
+)
+
+// Pages is the state of the huge pages that the kernel keeps.
+type Pages struct {
+	PageBytes uint64   // size of a page
+	Total     int      // pages reserved
+	Free      int      // pages that nobody uses
+	Mounts    []string // where hugetlbfs is mounted
+}
+
+// Hugepages reads and changes the state of huge pages.
+type Hugepages struct {
+	Read  func() (Pages, error)
+	Setup func(pages int) (Pages, error)
+}
+
+// defaultHugeMB is enough for an instance with a few workers on DPDK ports.
+const defaultHugeMB = 512
+
+var hugepagesCommand = command{
+	name:    "setup hugepages",
+	args:    "[--pages N | --size MB]",
+	summary: "reserve huge pages for DPDK (as root)",
+	details: "Reserves huge pages and mounts hugetlbfs where it is not mounted yet. A larger reservation that is there is kept.\nPorts without DPDK need none.",
+	define:  defineHugepages,
+}
+
+func defineHugepages(a *App, fs *flag.FlagSet) func() error {
+	pages := fs.Int("pages", 0, "reserve `N` pages in all")
+	size := fs.Int("size", 0, fmt.Sprintf("reserve `MB` MiB in all (default %d)", defaultHugeMB))
+	return func() error {
+		switch {
+		case *pages != 0 && *size != 0:
+			return &usageError{"setup hugepages", errors.New("--pages and --size exclude each other")}
+		case *pages < 0 || *size < 0 || *pages > 1<<24 || *size > 1<<24:
+			return &usageError{"setup hugepages", errors.New("the amount is not a sensible one")}
+		case *pages == 0 && *size == 0:
+			*size = defaultHugeMB
+		}
+		n := *pages
+		if n == 0 {
+			now, err := a.Hugepages.Read()
+			if err != nil {
+				return err
+			}
+			n = int((uint64(*size)<<20 + now.PageBytes - 1) / now.PageBytes)
+		}
+		state, err := a.Hugepages.Setup(n)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(a.Stdout, "huge pages: %d of %d KiB reserved, %d free, mounted on %s\n",
+			state.Total, state.PageBytes>>10, state.Free, strings.Join(state.Mounts, ", "))
+		return err
+	}
+}

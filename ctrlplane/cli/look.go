@@ -1,0 +1,56 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"linecrypt/ctrlplane/instance"
+	"linecrypt/ctrlplane/shm"
+)
+
+// lookFlags are the flags of the commands that look at a running instance.
+type lookFlags struct {
+	name *string
+	json *bool
+}
+
+func addLookFlags(fs *flag.FlagSet) lookFlags {
+	return lookFlags{
+		name: fs.String("name", "default", "`NAME` of the instance (default \"default\")"),
+		json: fs.Bool("json", false, "print JSON"),
+	}
+}
+
+// with calls f with the running instance and its segment, mapped for reading.
+func (l lookFlags) with(f func(*instance.Instance, *shm.Segment) error) error {
+	in, err := instance.Find(*l.name)
+	if err != nil {
+		return err
+	}
+	dir, err := in.SegmentDir()
+	if err != nil {
+		return err
+	}
+	s, err := shm.Open(dir, in.Name())
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("instance %q is starting: it has no shared memory yet", in.Name())
+	}
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return f(in, s)
+}
+
+// printJSON writes v, indented, and a newline.
+func printJSON(out io.Writer, v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err == nil {
+		_, err = out.Write(append(b, '\n'))
+	}
+	return err
+}

@@ -1,0 +1,308 @@
+package cli
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"linecrypt/ctrlplane/instance"
+	"linecrypt/ctrlplane/sessiontable"
+	"linecrypt/ctrlplane/shm"
+	"linecrypt/flowtable"
+)
+
+// fakeGateway is a segment with flow tables as a data plane makes them, in a run directory of the test's own.
+type fakeGateway struct {
+	in     *instance.Instance
+	seg    *shm.Segment
+	tables []*flowtable.Table
+}
+
+func newFakeGateway(t *testing.T) *fakeGateway {
+	t.Helper()
+	base, err := os.MkdirTemp("/tmp", "lc-look-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(base) })
+	t.Setenv(instance.EnvRunDir, base)
+	g := &fakeGateway{}
+	if g.in, err = instance.Open("gw"); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := g.in.Lock(instance.DataPlane)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := g.in.SegmentDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	counters, err := shm.NewTable(shm.GroupOf(shm.StreamBase, 2, func(i int) (string, string) {
+		return []string{"abort_auth", "drop_egress_window"}[i], "some help"
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.seg, err = shm.Create(dir, shm.Params{
+		Name: "gw", Inside: "eth0", Outside: "eth1", Engine: "generic", Cores: []int{3, -1},
+		Flows: flowtable.Layout{Capacity: 100, Chunks: 10}, RequestRing: 128 << 10, ReplyRing: 128 << 10, Counters: counters,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		g.seg.Close()
+		lock.Release()
+		g.in.Remove()
+	})
+	for i := range g.seg.Workers() {
+		w := g.seg.Worker(i)
+		table, err := flowtable.New(w.FlowMemory, w.Layout, [2]uint64{1, 2}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.tables = append(g.tables, table)
+	}
+	return g
+}
+
+// add enters a connection and returns its record.
+func (g *fakeGateway) add(worker int, key flowtable.Key, state flowtable.State) (flowtable.Index, *flowtable.Record) {
+	table := g.tables[worker]
+	i, _ := table.Insert(&key, table.Hash(&key), 0)
+	table.SetState(i, state)
+	return i, table.Record(i)
+}
+
+func v4Key(inside, outside byte, insidePort, outsidePort uint16) flowtable.Key {
+	var k flowtable.Key
+	copy(k.Inside[10:], []byte{0xff, 0xff, 192, 0, 2, inside})
+	copy(k.Outside[10:], []byte{0xff, 0xff, 198, 51, 100, outside})
+	k.InsidePort, k.OutsidePort = insidePort, outsidePort
+	return k
+}
+
+func v6Key() flowtable.Key {
+	k := flowtable.Key{Inside: [16]byte{0x20, 1, 0xd, 0xb8, 15: 1}, Outside: [16]byte{0x20, 1, 0xd, 0xb8, 15: 2}}
+	k.InsidePort, k.OutsidePort = 443, 50000
+	return k
+}
+
+func TestNoEncryptedConnectionIsAnEmptyArray(t *testing.T) {
+	g := newFakeGateway(t)
+	g.add(0, v4Key(1, 1, 1, 1), flowtable.Plain)
+	g.add(0, v4Key(1, 1, 2, 2), flowtable.PassiveInit)
+	g.add(1, v4Key(1, 1, 3, 3), flowtable.Closing)
+	if status, out, errs := call(t, "sessions", "--json", "--name", "gw"); status != exitOK || out != "[]\n" {
+		t.Errorf("status %d, output %q, error %q", status, out, errs)
+	}
+	if _, out, _ := call(t, "sessions", "--name", "gw"); out != "no encrypted connections\n" {
+		t.Errorf("output %q", out)
+	}
+}
+
+func TestSessionsListsBothWorkersOldestFirst(t *testing.T) {
+	g := newFakeGateway(t)
+	now := monotonic()
+	_, old := g.add(1, v6Key(), flowtable.Encrypted)
+	old.Role, old.TEP, old.AEAD, old.Created = 2, 0x21|0x80, 2, now-3e9
+	_, young := g.add(0, v4Key(1, 2, 40000, 80), flowtable.Encrypted)
+	young.HostFlags, young.Role, young.TEP, young.AEAD, young.Created = flowtable.FlagActive, 1, 0x23, 1, now-1e9
+	young.Egress.Frames, young.Egress.Bytes, young.Ingress.Frames, young.Ingress.Bytes = 1, 2, 3, 4
+	_, out, errs := call(t, "sessions", "--json", "--name", "gw")
+	list, ok := decode(t, out).([]any)
+	if !ok || len(list) != 2 {
+		t.Fatalf("output %s, error %s", out, errs)
+	}
+	want := []string{"aead", "age_s", "client", "opened", "role", "sealed", "server", "session_id", "tep"}
+	for _, s := range list {
+		if got := fields(t, s); !slices.Equal(got, want) {
+			t.Errorf("fields %v, want %v", got, want)
+		}
+	}
+	first, second := list[0].(map[string]any), list[1].(map[string]any)
+	for name, want := range map[string]any{"client": "[2001:db8::2]:50000", "server": "[2001:db8::1]:443", "role": "B", "tep": "0x21", "aead": "AES_256_GCM"} {
+		if first[name] != want {
+			t.Errorf("old connection: %s is %v, want %v", name, first[name], want)
+		}
+	}
+	for name, want := range map[string]any{"client": "192.0.2.1:40000", "server": "198.51.100.2:80", "role": "A", "tep": "0x23", "aead": "AES_128_GCM"} {
+		if second[name] != want {
+			t.Errorf("young connection: %s is %v, want %v", name, second[name], want)
+		}
+	}
+	if age := second["age_s"].(float64); age < 1 || age > 2.9 {
+		t.Errorf("age_s is %v", age)
+	}
+	sealed, opened := second["sealed"].(map[string]any), second["opened"].(map[string]any)
+	if sealed["frames"] != 1.0 || sealed["bytes"] != 2.0 || opened["frames"] != 3.0 || opened["bytes"] != 4.0 || len(sealed) != 2 || len(opened) != 2 {
+		t.Errorf("sealed %v, opened %v", sealed, opened)
+	}
+}
+
+// oneID is a table with one entry.
+type oneID sessiontable.Entry
+
+func (o *oneID) Lookup(key *flowtable.Key, e *sessiontable.Entry) bool {
+	*e = sessiontable.Entry(*o)
+	return *key == o.Tuple
+}
+
+func TestSessionIDOfAnEarlierConnectionIsNotShown(t *testing.T) {
+	c := connection{ref: shm.FlowRef{Worker: 1, Index: 2, Gen: 3}, key: v6Key()}
+	ids := oneID{Tuple: v6Key(), Worker: 1, Index: 2, Gen: 3, SessionID: [33]byte{0x23, 32: 0xff}}
+	if got := c.session(c.sessionID(&ids), 0).SessionID; len(got) != 66 || !strings.HasPrefix(got, "2300") || !strings.HasSuffix(got, "ff") {
+		t.Errorf("session ID %q", got)
+	}
+	ids.Gen = 2
+	if got := c.session(c.sessionID(&ids), 0).SessionID; got != "" {
+		t.Errorf("session ID %q of generation 2 for generation 3", got)
+	}
+}
+
+func TestSessionsTextIsOneLineEach(t *testing.T) {
+	var b bytes.Buffer
+	s := Session{"192.0.2.1:1", "192.0.2.2:80", "A", "0x23", "AES_128_GCM", "23ab", Traffic{1, 2}, Traffic{3, 4567890}, 61.4}
+	if err := printSessions(&b, []Session{s}); err != nil {
+		t.Fatal(err)
+	}
+	const want = "CLIENT       SERVER        ROLE  TEP   AEAD         SEALED         OPENED            AGE   SESSION ID\n" +
+		"192.0.2.1:1  192.0.2.2:80  A     0x23  AES_128_GCM  1 frames, 2 B  3 frames, 4.6 MB  1m1s  23ab\n"
+	if b.String() != want {
+		t.Errorf("got\n%swant\n%s", b.String(), want)
+	}
+}
+
+func TestStatusListsEveryDropReasonInJSON(t *testing.T) {
+	g := newFakeGateway(t)
+	g.seg.SetReady(true)
+	for i, n := range []uint64{5, 7} {
+		c := g.seg.Worker(i).Counters
+		c[shm.DropParse], c[shm.RxInsidePackets], c[shm.RxInsideBytes], c[shm.TxOutsidePackets] = n, 10*n, 1000*n, n
+		c[shm.StageCrypto.Packets()], c[shm.StageCrypto.Cycles()] = n, 100*n
+		c[shm.BusyCycles], c[shm.IdleCycles] = 1, 3
+		c[shm.StreamBase+1] = n
+	}
+	g.add(0, v6Key(), flowtable.Encrypted)
+	status, out, errs := call(t, "status", "--json", "--name", "gw")
+	if status != exitOK {
+		t.Fatalf("status %d, error %s", status, errs)
+	}
+	st := decode(t, out).(map[string]any)
+	want := []string{"aborts", "control_plane", "cores", "counters", "data_plane", "drops", "engine", "flows", "name", "policy", "ports", "ready", "stages"}
+	if got := fields(t, st); !slices.Equal(got, want) {
+		t.Errorf("fields %v, want %v", got, want)
+	}
+	drops := map[string]any{}
+	for _, d := range st["drops"].([]any) {
+		drops[d.(map[string]any)["name"].(string)] = d.(map[string]any)["count"]
+	}
+	g.seg.Counters().Range(func(_ shm.Counter, info shm.Info) bool {
+		if _, ok := drops[info.Name]; ok != (info.Kind == shm.KindDrop) {
+			t.Errorf("%s among the drops: %v", info.Name, ok)
+		}
+		return true
+	})
+	if drops["drop_parse"] != 12.0 || drops["drop_egress_window"] != 12.0 || drops["drop_table_full"] != 0.0 {
+		t.Errorf("drops %v", drops)
+	}
+	port := st["ports"].([]any)[0].(map[string]any)
+	if port["side"] != "inside" || port["name"] != "eth0" || port["rx_packets"] != 120.0 || port["rx_bytes"] != 12000.0 {
+		t.Errorf("inside port %v", port)
+	}
+	core := st["cores"].([]any)[1].(map[string]any)
+	if core["core"] != -1.0 || core["busy"] != 0.25 || core["drops"] != 14.0 || core["rx_packets"] != 70.0 {
+		t.Errorf("second worker %v", core)
+	}
+	flows := st["flows"].(map[string]any)
+	states := flows["states"].(map[string]any)
+	if flows["total"] != 1.0 || flows["capacity"] != 200.0 || states["encrypted"] != 1.0 || states["plain"] != 0.0 || len(states) != int(flowtable.NumStates)-1 {
+		t.Errorf("flows %v", flows)
+	}
+	if data := st["data_plane"].(map[string]any); data["running"] != true || data["pid"] != float64(os.Getpid()) || st["ready"] != true {
+		t.Errorf("data plane %v", data)
+	}
+	if ctrl := st["control_plane"].(map[string]any); ctrl["running"] != false || ctrl["pid"] != 0.0 {
+		t.Errorf("control plane %v", ctrl)
+	}
+}
+
+func TestStatusTextShowsWhatIsNotZeroAndNamesTheRest(t *testing.T) {
+	st := &Status{
+		Name: "gw", Policy: "require", Engine: "generic", DataPlane: ProcessState{true, 7, 1}, Ready: true,
+		Ports:  []PortStatus{{"inside", "eth0", 1, 2, 3, 4}, {"outside", "eth1", 5, 6, 7, 8}},
+		Cores:  []CoreStatus{{0, 3, 6, 10, 2, 0.256, 0, 1}, {1, -1, 0, 0, 0, 0, 0, 0}},
+		Flows:  FlowStatus{200, 1, map[string]uint64{"encrypted": 1, "plain": 0}},
+		Drops:  []NamedCount{{"drop_a", 2, "packets", "things"}, {"drop_b", 0, "packets", "x"}, {"drop_c", 0, "packets", "x"}},
+		Stages: []StageStatus{{"rx", 4, 100, 25}},
+	}
+	const want = `instance gw   policy require   engine generic
+data plane: pid 7, ready
+control plane: not running: encrypted connections go on, new ones follow the policy
+
+PORT      NAME   RX PACKETS   RX BYTES   TX PACKETS   TX BYTES
+inside    eth0   1            2          3            4
+outside   eth1   5            6          7            8
+
+WORKER   CORE   RX PACKETS   TX PACKETS   DROPS   BUSY     FLOWS
+0        3      6            10           2       25.6 %   1
+1        any    0            0            0       0.0 %    0
+
+FLOWS       1 of 200
+encrypted   1
+
+DROPPED   COUNT   
+drop_a    2       things
+none: drop_b drop_c
+
+ABORTED   COUNT   
+
+STAGE   PACKETS   CYCLES PER PACKET
+rx      4         25.0
+`
+	var b bytes.Buffer
+	if err := st.print(&b); err != nil {
+		t.Fatal(err)
+	}
+	if b.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
+	}
+}
+
+func TestSegmentLiesWherePackageInstanceSays(t *testing.T) {
+	g := newFakeGateway(t)
+	dir, err1 := g.in.SegmentDir()
+	path, err2 := g.in.SegmentPath()
+	if err1 != nil || err2 != nil || path != shm.Path(dir, "gw") {
+		t.Fatalf("%s in %s (%v, %v), package shm says %s", path, dir, err1, err2, shm.Path(dir, "gw"))
+	}
+	if _, err := os.Stat(filepath.Join(dir, filepath.Base(path))); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSessionIDComesFromTheSessionTable(t *testing.T) {
+	g := newFakeGateway(t)
+	i, r := g.add(1, v4Key(1, 2, 40000, 80), flowtable.Encrypted)
+	r.TEP = 0x23
+	table, err := sessiontable.OpenWriter(g.in.SessionTablePath(), sessiontable.Options{Capacity: 10, Instance: g.seg.Nonce(), Group: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := sessiontable.Entry{Tuple: r.Key, Worker: 1, Index: i, Gen: r.Gen, SessionID: [33]byte{0x23, 0xab, 32: 0xcd}}
+	if err := table.Insert(&e); err != nil {
+		t.Fatal(err)
+	}
+	// The control plane that wrote the table is gone by the time it is read.
+	if err := table.Close(); err != nil {
+		t.Fatal(err)
+	}
+	list, err := readSessions(g.in, g.seg)
+	if want := "23ab" + strings.Repeat("0", 60) + "cd"; err != nil || len(list) != 1 || list[0].SessionID != want {
+		t.Fatalf("sessions %+v, error %v; want session ID %s", list, err, want)
+	}
+}

@@ -1,0 +1,86 @@
+package cli
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"linecrypt/ctrlplane/config"
+	"linecrypt/ctrlplane/instance"
+)
+
+// Names of the programs that run starts.
+const (
+	dataPlaneBinary    = "linecrypt-dataplane"
+	controlPlaneBinary = "linecrypt-ctrlplane"
+)
+
+var runCommand = command{
+	name:    "run",
+	args:    "--inside PORT --outside PORT [--name NAME] [--config FILE] [--set KEY=VALUE]...",
+	summary: "run a gateway in the foreground",
+	details: `Runs the data plane and the control plane of an instance until SIGINT or SIGTERM, and prints "ready" on standard
+output once packets flow. A control plane that ends is started again while encrypted connections go on; when the data
+plane ends, so does the gateway. SIGHUP is passed to the control plane.
+
+PORT is a network interface, a PCI address or an EAL device string. Flags count more than the file.`,
+	define: defineRun,
+}
+
+func defineRun(a *App, fs *flag.FlagSet) func() error {
+	flags := config.AddFlags(fs)
+	return func() error {
+		c, err := flags.Load()
+		if err != nil {
+			return err
+		}
+		if err := c.RequirePorts(); err != nil {
+			return &usageError{"run", err}
+		}
+		in, err := instance.Open(c.Name)
+		if err != nil {
+			return err
+		}
+		if pid, ok := in.Running(instance.DataPlane); ok {
+			return &instance.RunningError{Name: c.Name, Process: instance.DataPlane, PID: pid}
+		}
+		s, err := a.supervisor(in, flags.Args())
+		if err != nil {
+			return err
+		}
+		signals := make(chan os.Signal, 4)
+		signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+		defer signal.Stop(signals)
+		return s.run(signals)
+	}
+}
+
+func (a *App) supervisor(in *instance.Instance, args []string) (*supervisor, error) {
+	data, err1 := a.find(dataPlaneBinary)
+	ctrl, err2 := a.find(controlPlaneBinary)
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
+	return &supervisor{
+		in: in, args: args, stdout: a.Stdout, stderr: a.Stderr,
+		dataPath: data, ctrlPath: ctrl, timing: defaultTiming,
+	}, nil
+}
+
+func (a *App) find(name string) (string, error) {
+	if path := filepath.Join(a.BinDir, name); a.BinDir != "" {
+		if st, err := os.Stat(path); err == nil && st.Mode()&0o111 != 0 && !st.IsDir() {
+			return path, nil
+		}
+	}
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return "", fmt.Errorf("%s is neither beside this program (%s) nor in PATH", name, a.BinDir)
+	}
+	return path, nil
+}

@@ -1,0 +1,183 @@
+package cli
+
+import (
+	"encoding/hex"
+	"flag"
+	"fmt"
+	"io"
+	"math"
+	"net/netip"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"linecrypt/ctrlplane/instance"
+	"linecrypt/ctrlplane/shm"
+	"linecrypt/ctrlplane/tcpcrypt"
+	"linecrypt/flowtable"
+)
+
+var sessionsCommand = command{
+	name:    "sessions",
+	args:    "[--json] [--name NAME]",
+	summary: "encrypted connections of a running gateway",
+	details: "Lists the connections that a running instance encrypts, the oldest first, with their session IDs. It works also while\nthe control plane is away.",
+	define: func(a *App, fs *flag.FlagSet) func() error {
+		look := addLookFlags(fs)
+		return func() error {
+			return look.with(func(in *instance.Instance, s *shm.Segment) error {
+				list, err := readSessions(in, s)
+				if err != nil {
+					return err
+				}
+				if *look.json {
+					return printJSON(a.Stdout, list)
+				}
+				return printSessions(a.Stdout, list)
+			})
+		}
+	},
+}
+
+// Session is an encrypted connection as `sessions --json` prints it.
+type Session struct {
+	Client    string  `json:"client"` // of the end that opened the connection, address:port
+	Server    string  `json:"server"`
+	Role      string  `json:"role"` // of the gateway: A or B
+	TEP       string  `json:"tep"`  // without the v bit, 0x23
+	AEAD      string  `json:"aead"`
+	SessionID string  `json:"session_id"` // hexadecimal, TEP byte first; empty while it is not published
+	Sealed    Traffic `json:"sealed"`
+	Opened    Traffic `json:"opened"`
+	AgeS      float64 `json:"age_s"`
+}
+
+// Traffic counts frames, and the bytes of the application in them.
+type Traffic struct {
+	Frames uint64 `json:"frames"`
+	Bytes  uint64 `json:"bytes"`
+}
+
+// connection is what is copied of a flow record: all but the keys.
+type connection struct {
+	ref            shm.FlowRef
+	key            flowtable.Key
+	active         bool
+	role, tep      uint8
+	aead           uint16
+	created        int64 // ns of the monotonic clock
+	sealed, opened Traffic
+}
+
+// readSessions lists the encrypted connections, the oldest first. The list is never nil.
+func readSessions(in *instance.Instance, s *shm.Segment) ([]Session, error) {
+	ids, done, err := openSessionIDs(in)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	var found []connection
+	for i := range s.Workers() {
+		table, err := s.Worker(i).Flows()
+		if err != nil {
+			return nil, err
+		}
+		found = appendConnections(found, uint16(i), table)
+	}
+	slices.SortStableFunc(found, func(a, b connection) int { return int(min(1, max(-1, a.created-b.created))) })
+	now := monotonic()
+	list := make([]Session, 0, len(found))
+	for i := range found {
+		list = append(list, found[i].session(found[i].sessionID(ids), now))
+	}
+	return list, nil
+}
+
+// appendConnections copies what the encrypted records of a table say. Its worker goes on meanwhile: a record that was handed
+// to another connection while it was read is left out.
+func appendConnections(list []connection, worker uint16, table *flowtable.Table) []connection {
+	table.Range(func(i flowtable.Index, r *flowtable.Record) bool {
+		gen := r.Gen
+		if r.State != flowtable.Encrypted {
+			return true
+		}
+		c := connection{
+			ref: shm.FlowRef{Worker: worker, Index: i, Gen: gen}, key: r.Key, active: r.HostFlags&flowtable.FlagActive != 0,
+			role: r.Role, tep: r.TEP, aead: r.AEAD, created: r.Created,
+			sealed: Traffic{r.Egress.Frames, r.Egress.Bytes}, opened: Traffic{r.Ingress.Frames, r.Ingress.Bytes},
+		}
+		if r.State == flowtable.Encrypted && r.Gen == gen {
+			list = append(list, c)
+		}
+		return true
+	})
+	return list
+}
+
+// session is the connection in the form in which it is printed. Now is in ns of the monotonic clock.
+func (c *connection) session(id []byte, now int64) Session {
+	client, server := endpoint(c.key.Inside, c.key.InsidePort), endpoint(c.key.Outside, c.key.OutsidePort)
+	if !c.active {
+		client, server = server, client
+	}
+	role := "A"
+	if c.role == 2 {
+		role = "B"
+	}
+	age := time.Duration(max(0, now-c.created)).Seconds()
+	return Session{
+		Client: client, Server: server, Role: role,
+		TEP: fmt.Sprintf("0x%02x", c.tep&0x7f), AEAD: tcpcrypt.AEAD(c.aead).String(), SessionID: hex.EncodeToString(id),
+		Sealed: c.sealed, Opened: c.opened, AgeS: math.Round(age*1000) / 1000,
+	}
+}
+
+// endpoint prints IPv4 as 192.0.2.1:80 and IPv6 as [2001:db8::1]:80.
+func endpoint(addr [16]byte, port uint16) string {
+	return netip.AddrPortFrom(netip.AddrFrom16(addr).Unmap(), port).String()
+}
+
+// monotonic returns CLOCK_MONOTONIC in ns, which the data plane stamps records with.
+func monotonic() int64 {
+	var ts unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) != nil {
+		return 0
+	}
+	return ts.Nano()
+}
+
+func printSessions(out io.Writer, list []Session) error {
+	if len(list) == 0 {
+		_, err := fmt.Fprintln(out, "no encrypted connections")
+		return err
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "CLIENT\tSERVER\tROLE\tTEP\tAEAD\tSEALED\tOPENED\tAGE\tSESSION ID")
+	for i := range list {
+		s := &list[i]
+		age := time.Duration(s.AgeS * float64(time.Second)).Round(time.Second)
+		fmt.Fprintln(w, strings.Join([]string{s.Client, s.Server, s.Role, s.TEP, s.AEAD, s.Sealed.String(), s.Opened.String(), age.String(), s.SessionID}, "\t"))
+	}
+	return w.Flush()
+}
+
+// String returns for example "3 frames, 4.2 kB".
+func (t Traffic) String() string {
+	return fmt.Sprintf("%d frames, %s", t.Frames, humanBytes(t.Bytes))
+}
+
+func humanBytes(n uint64) string {
+	units := []string{"B", "kB", "MB", "GB", "TB", "PB", "EB"}
+	f, u := float64(n), 0
+	for f >= 1000 && u < len(units)-1 {
+		f /= 1000
+		u++
+	}
+	if u == 0 {
+		return fmt.Sprintf("%d B", n)
+	}
+	return fmt.Sprintf("%.1f %s", f, units[u])
+}

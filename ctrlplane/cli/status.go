@@ -1,0 +1,145 @@
+package cli
+
+import (
+	"flag"
+
+	"linecrypt/ctrlplane/instance"
+	"linecrypt/ctrlplane/shm"
+	"linecrypt/flowtable"
+)
+
+var statusCommand = command{
+	name:    "status",
+	args:    "[--json] [--name NAME]",
+	summary: "ports, cores, flows and drops of a running gateway",
+	details: "Prints what a running instance does: its ports, its workers and their load, connections by state, every drop by name,\nand the cycles that a packet takes in each stage. All counts are since the data plane's start.",
+	define: func(a *App, fs *flag.FlagSet) func() error {
+		look := addLookFlags(fs)
+		return func() error {
+			return look.with(func(in *instance.Instance, s *shm.Segment) error {
+				st, err := readStatus(in, s)
+				if err != nil {
+					return err
+				}
+				if *look.json {
+					return printJSON(a.Stdout, st)
+				}
+				return st.print(a.Stdout)
+			})
+		}
+	},
+}
+
+// Status is what `status --json` prints.
+type Status struct {
+	Name         string        `json:"name"`
+	Ready        bool          `json:"ready"`
+	Policy       string        `json:"policy"` // of the control plane that ran last; unset when none did
+	Engine       string        `json:"engine"`
+	DataPlane    ProcessState  `json:"data_plane"`
+	ControlPlane ProcessState  `json:"control_plane"`
+	Ports        []PortStatus  `json:"ports"`
+	Cores        []CoreStatus  `json:"cores"`
+	Flows        FlowStatus    `json:"flows"`
+	Drops        []NamedCount  `json:"drops"`
+	Aborts       []NamedCount  `json:"aborts"`
+	Counters     []NamedCount  `json:"counters"` // everything that is no drop, abort or cycle count
+	Stages       []StageStatus `json:"stages"`
+}
+
+// ProcessState says whether a process of the instance is there.
+type ProcessState struct {
+	Running bool `json:"running"`
+	PID     int  `json:"pid"` // 0 when it does not run
+	Starts  int  `json:"starts"`
+}
+
+// PortStatus is a port with what went through it, seen from the gateway.
+type PortStatus struct {
+	Side      string `json:"side"` // inside or outside
+	Name      string `json:"name"`
+	RxPackets uint64 `json:"rx_packets"`
+	RxBytes   uint64 `json:"rx_bytes"`
+	TxPackets uint64 `json:"tx_packets"`
+	TxBytes   uint64 `json:"tx_bytes"`
+}
+
+// CoreStatus is one worker. Busy is the share of its cycles, or of its polls where cycles are not counted, that found
+// work, 0 to 1.
+type CoreStatus struct {
+	Worker    int     `json:"worker"`
+	Core      int     `json:"core"` // -1 when it is not pinned
+	RxPackets uint64  `json:"rx_packets"`
+	TxPackets uint64  `json:"tx_packets"`
+	Drops     uint64  `json:"drops"`
+	Busy      float64 `json:"busy"`
+	Sleeps    uint64  `json:"sleeps"`
+	Flows     uint64  `json:"flows"`
+}
+
+// FlowStatus counts connections.
+type FlowStatus struct {
+	Capacity uint64            `json:"capacity"`
+	Total    uint64            `json:"total"`
+	States   map[string]uint64 `json:"states"`
+}
+
+// NamedCount is a counter, summed over the workers.
+type NamedCount struct {
+	Name  string `json:"name"`
+	Count uint64 `json:"count"`
+	Unit  string `json:"unit"`
+	Help  string `json:"help"`
+}
+
+// StageStatus is what a stage of the pipeline costs.
+type StageStatus struct {
+	Name            string  `json:"name"`
+	Packets         uint64  `json:"packets"`
+	Cycles          uint64  `json:"cycles"`
+	CyclesPerPacket float64 `json:"cycles_per_packet"`
+}
+
+func readStatus(in *instance.Instance, s *shm.Segment) (*Status, error) {
+	r := counterReader{seg: s, table: s.Counters()}
+	st := &Status{
+		Name: in.Name(), Ready: s.Ready() && s.DataPlaneRuns(), Policy: s.Policy().String(), Engine: s.Engine(),
+		DataPlane:    processState(s.DataPlane(), s.DataPlaneRuns()),
+		ControlPlane: processState(s.ControlPlane(), s.ControlPlaneRuns()),
+		Ports:        []PortStatus{r.port("inside", s.Inside()), r.port("outside", s.Outside())},
+		Drops:        r.kind(shm.KindDrop),
+		Aborts:       r.kind(shm.KindAbort),
+		Counters:     r.kind(shm.KindPackets, shm.KindBytes, shm.KindEvent),
+		Stages:       r.stages(),
+	}
+	return st, st.readFlows(&r)
+}
+
+func processState(p shm.Process, running bool) ProcessState {
+	st := ProcessState{Running: running, Starts: int(p.Epoch)}
+	if running {
+		st.PID = p.PID
+	}
+	return st
+}
+
+// readFlows fills Flows and Cores.
+func (st *Status) readFlows(r *counterReader) error {
+	st.Flows.States = map[string]uint64{}
+	for i := range r.seg.Workers() {
+		table, err := r.seg.Worker(i).Flows()
+		if err != nil {
+			return err
+		}
+		core := r.core(i)
+		for state := flowtable.Free + 1; state < flowtable.NumStates; state++ {
+			n := table.Count(state)
+			st.Flows.States[state.String()] += n
+			core.Flows += n
+		}
+		st.Flows.Capacity += uint64(table.Capacity())
+		st.Flows.Total += core.Flows
+		st.Cores = append(st.Cores, core)
+	}
+	return nil
+}

@@ -1,0 +1,181 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+	"time"
+
+	"linecrypt/ctrlplane/instance"
+)
+
+// timing is how patient the supervisor is.
+type timing struct {
+	grace      time.Duration // between SIGTERM and SIGKILL
+	backoff    time.Duration // before the control plane is started again, at first
+	maxBackoff time.Duration // at last
+	foreign    time.Duration // between looks at a control plane that somebody else started
+}
+
+var defaultTiming = timing{grace: 5 * time.Second, backoff: time.Second, maxBackoff: 30 * time.Second, foreign: 500 * time.Millisecond}
+
+// supervisor runs the two processes of an instance. It is one loop over what can happen: a signal, a report that a
+// process is ready, the end of a process, or the time to start the control plane again.
+type supervisor struct {
+	in       *instance.Instance
+	args     []string
+	stdout   io.Writer
+	stderr   io.Writer
+	dataPath string
+	ctrlPath string
+	timing   timing
+
+	data, ctrl *child // ctrl is nil while no control plane of ours runs
+	backoff    time.Duration
+	again      *time.Timer // when it fires, the control plane is to be started
+	waiting    bool        // a control plane that somebody else started holds the lock
+
+	dataReady, ctrlReady, announced bool
+}
+
+// run returns nil after a signal that asks for the end, and otherwise why the gateway cannot go on. Both processes have
+// ended then.
+func (s *supervisor) run(signals <-chan os.Signal) error {
+	var err error
+	if s.data, err = startChild("data plane", s.dataPath, s.args, s.stderr); err != nil {
+		return err
+	}
+	s.backoff = s.timing.backoff
+	s.again = time.NewTimer(0)
+	defer s.again.Stop()
+	for err == nil {
+		select {
+		case sig := <-signals:
+			if sig != syscall.SIGHUP {
+				return s.end(signals)
+			}
+			s.reload()
+		case err := <-s.data.done:
+			return errors.Join(dataPlaneEnded(err), s.stopControl(signals))
+		case err = <-s.ctrlDone():
+			err = s.controlEnded(err)
+		case <-s.again.C:
+			err = s.startControl()
+		case <-s.awaiting(s.data, s.dataReady):
+			s.dataReady = true
+			s.announce()
+		case <-s.awaiting(s.ctrl, s.ctrlReady):
+			s.ctrlReady = true
+			s.announce()
+		}
+	}
+	return errors.Join(err, s.end(signals))
+}
+
+func dataPlaneEnded(err error) error {
+	if err == nil {
+		err = errors.New("without being asked to")
+	}
+	return fmt.Errorf("the data plane ended: %w", err)
+}
+
+// awaiting returns the channel that reports that c is ready, nil (which never does) if there is nothing to wait for.
+func (s *supervisor) awaiting(c *child, ready bool) <-chan struct{} {
+	if c == nil || ready {
+		return nil
+	}
+	return c.ready
+}
+
+func (s *supervisor) ctrlDone() <-chan error {
+	if s.ctrl == nil {
+		return nil
+	}
+	return s.ctrl.done
+}
+
+func (s *supervisor) announce() {
+	if s.dataReady && s.ctrlReady && !s.announced {
+		s.announced = true
+		fmt.Fprintln(s.stdout, "ready")
+	}
+}
+
+// startControl starts the control plane, unless one that somebody else started is there: then it looks again later.
+func (s *supervisor) startControl() error {
+	if pid, ok := s.in.Running(instance.ControlPlane); ok {
+		if !s.waiting {
+			fmt.Fprintf(s.stderr, "linecrypt: a control plane of instance %q runs already (pid %d); it will be replaced when it ends\n", s.in.Name(), pid)
+		}
+		s.waiting, s.ctrlReady = true, true
+		s.announce()
+		s.again.Reset(s.timing.foreign)
+		return nil
+	}
+	s.waiting, s.ctrlReady = false, false
+	var err error
+	s.ctrl, err = startChild("control plane", s.ctrlPath, s.args, s.stderr)
+	return err
+}
+
+// controlEnded decides what the end of the control plane means. One that gave up before the gateway was ever ready has
+// been given something it cannot work with, and would give up again.
+func (s *supervisor) controlEnded(err error) error {
+	lived := time.Since(s.ctrl.started)
+	s.ctrl = nil
+	if _, ok := s.in.Running(instance.ControlPlane); ok {
+		s.again.Reset(0)
+		return nil
+	}
+	if !s.announced && endedBy(err) == 0 {
+		return fmt.Errorf("the control plane ended before it was ready: %w", orClean(err))
+	}
+	if lived > s.timing.maxBackoff {
+		s.backoff = s.timing.backoff
+	}
+	fmt.Fprintf(s.stderr, "linecrypt: the control plane ended (%v); encrypted connections go on, new ones follow the policy; starting it again in %v\n",
+		orClean(err), s.backoff)
+	s.again.Reset(s.backoff)
+	s.backoff = min(2*s.backoff, s.timing.maxBackoff)
+	return nil
+}
+
+func orClean(err error) error {
+	if err == nil {
+		return errors.New("exit status 0")
+	}
+	return err
+}
+
+// reload passes SIGHUP on.
+func (s *supervisor) reload() {
+	if s.ctrl != nil {
+		_ = s.ctrl.cmd.Process.Signal(syscall.SIGHUP)
+	}
+}
+
+// end stops both processes, the data plane first so that the control plane can serve it to the end, and removes what the
+// instance left.
+func (s *supervisor) end(signals <-chan os.Signal) error {
+	err := s.data.stop(s.timing.grace, signals)
+	if err != nil {
+		err = fmt.Errorf("the data plane: %w", err)
+	}
+	err = errors.Join(err, s.stopControl(signals))
+	if rm := s.in.Remove(); rm != nil && !errors.Is(rm, instance.ErrRunning) {
+		err = errors.Join(err, rm)
+	}
+	return err
+}
+
+func (s *supervisor) stopControl(signals <-chan os.Signal) error {
+	if s.ctrl == nil {
+		return nil
+	}
+	if err := s.ctrl.stop(s.timing.grace, signals); err != nil {
+		return fmt.Errorf("the control plane: %w", err)
+	}
+	return nil
+}

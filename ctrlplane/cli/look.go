@@ -10,6 +10,7 @@ import (
 
 	"linecrypt/ctrlplane/instance"
 	"linecrypt/ctrlplane/shm"
+	"linecrypt/flowtable"
 )
 
 // lookFlags are the flags of the commands that look at a running instance.
@@ -53,4 +54,13 @@ func printJSON(out io.Writer, v any) error {
 		_, err = out.Write(append(b, '\n'))
 	}
 	return err
+}
+
+// flows returns worker i's flow table.
+func flows(s *shm.Segment, i int) (*flowtable.Table, error) {
+	table, err := s.Worker(i).Flows()
+	if err != nil && !s.Ready() {
+		return nil, fmt.Errorf("instance %q is starting: worker %d has no flow table yet", s.Name(), i)
+	}
+	return table, err
 }

@@ -81,7 +81,7 @@ func readSessions(in *instance.Instance, s *shm.Segment) ([]Session, error) {
 	defer done()
 	var found []connection
 	for i := range s.Workers() {
-		table, err := s.Worker(i).Flows()
+		table, err := flows(s, i)
 		if err != nil {
 			return nil, err
 		}

@@ -127,7 +127,7 @@ func processState(p shm.Process, running bool) ProcessState {
 func (st *Status) readFlows(r *counterReader) error {
 	st.Flows.States = map[string]uint64{}
 	for i := range r.seg.Workers() {
-		table, err := r.seg.Worker(i).Flows()
+		table, err := flows(r.seg, i)
 		if err != nil {
 			return err
 		}

@@ -163,17 +163,18 @@ func (in *Instance) Remove() error {
 		}
 		defer l.Release()
 	}
-	paths := []string{in.ControlSocket(), in.SessionTablePath(), segmentFile(in.dir, in.name)}
-	if checkOwn(in.shmFolder()) == nil {
-		paths = append(paths, segmentFile(in.shmFolder(), in.name))
-	}
-	paths = append(paths, filepath.Join(in.dir, segmentLink), in.lockPath(DataPlane), in.lockPath(ControlPlane), in.dir)
+	segment := segmentFile(in.shmFolder(), in.name)
 	var errs []error
-	for _, path := range paths {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, err)
+	if checkOwn(in.shmFolder()) == nil {
+		halves, err := filepath.Glob(segment + ".new-*")
+		errs = append(errs, err)
+		for _, path := range append(halves, segment) {
+			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				errs = append(errs, err)
+			}
 		}
 	}
+	errs = append(errs, os.RemoveAll(in.dir))
 	in.removeEmpty()
 	return errors.Join(errs...)
 }

@@ -182,7 +182,7 @@ func TestRemoveLeavesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{segment, in.SessionTablePath(), in.ControlSocket(), in.lockPath(DataPlane)} {
+	for _, path := range []string{segment, segment + ".new-1", in.SessionTablePath(), in.SessionTablePath() + ".new-1", in.ControlSocket(), in.lockPath(DataPlane)} {
 		if err := os.WriteFile(path, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}

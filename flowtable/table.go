@@ -3,6 +3,7 @@ package flowtable
 import (
 	"fmt"
 	"math/bits"
+	"sync/atomic"
 	"unsafe"
 )
 
@@ -266,9 +267,9 @@ func (t *Table) Snapshot(i Index, r *Record) bool {
 	if src == nil {
 		return false
 	}
-	gen := src.Gen
+	gen := atomic.LoadUint32(&src.Gen)
 	*r = *src
-	return r.State != Free && r.State < NumStates && r.Gen == gen && src.Gen == gen && src.State != Free
+	return r.State != Free && r.State < NumStates && r.Gen == gen && atomic.LoadUint32(&src.Gen) == gen && src.State != Free
 }
 
 // victims is how many plain flows OldestPlain compares.

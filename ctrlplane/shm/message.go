@@ -69,7 +69,7 @@ func (r Reason) String() string {
 	return "invalid"
 }
 
-// appendRef and the like write the fixed parts, all little endian.
+// The fixed parts of messages are little endian.
 
 func putRef(b []byte, ref FlowRef, seq uint32) {
 	le := binary.LittleEndian
@@ -107,15 +107,6 @@ type blob struct {
 	bytes *[]byte
 	max   int
 	min   int
-}
-
-// blobSize returns the bytes of the blobs together.
-func blobSize(blobs []blob) int {
-	n := 0
-	for i := range blobs {
-		n += len(*blobs[i].bytes)
-	}
-	return n
 }
 
 // putBlobs writes the lengths of the blobs to lens, 4 bytes each, and the blobs to body.

@@ -1,0 +1,235 @@
+package topology
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"linecrypt/ctrlplane/cli"
+)
+
+// Side is a gateway's place.
+type Side byte
+
+// The two places: A is the client's.
+const (
+	SideA Side = 'a'
+	SideB Side = 'b'
+)
+
+func (s Side) String() string { return string(s) }
+
+// PortKind is how a gateway's ports are opened.
+type PortKind string
+
+// The kinds of port that work on a device of the kernel's.
+const (
+	AFXDP    PortKind = "net_af_xdp"    // DPDK over AF_XDP sockets
+	AFPacket PortKind = "net_af_packet" // DPDK over AF_PACKET sockets
+	Packet   PortKind = "packet"        // the gateway's own AF_PACKET port, without DPDK
+)
+
+// Spec is the port's name as `linecrypt run` takes it; n tells the ports of a process apart.
+func (k PortKind) Spec(n int, dev string) string {
+	if k == Packet {
+		return dev
+	}
+	return fmt.Sprintf("%s%d,iface=%s", k, n, dev)
+}
+
+// Patience bounds how long a gateway may take until it is ready, and to end.
+const Patience = 30 * time.Second
+
+// Gateway is a `linecrypt run` in its namespace.
+type Gateway struct {
+	Side Side
+	Name string // of the instance
+
+	top    *Topology
+	cmd    *exec.Cmd
+	stderr *tail
+	done   chan error // delivers the end once
+	ended  bool
+	err    error
+}
+
+// Start starts a gateway with adaptive polling, for the machine's cores are shared, and waits until it is ready. Set are
+// settings in the form KEY=VALUE.
+func (t *Topology) Start(side Side, kind PortKind, set ...string) (*Gateway, error) {
+	g := &Gateway{Side: side, Name: t.ID + "-" + side.String(), top: t, done: make(chan error, 1),
+		stderr: &tail{out: t.opts.Log, prefix: "gateway " + side.String() + ": "}}
+	args := []string{"run", "--name", g.Name, "--inside", kind.Spec(0, Inside), "--outside", kind.Spec(1, Outside),
+		"--set", "workers.poll=adaptive"}
+	for _, s := range set {
+		args = append(args, "--set", s)
+	}
+	g.cmd = t.Place(side).Command(context.Background(), filepath.Join(t.opts.Bin, "linecrypt"), args...)
+	g.cmd.Env = t.Env()
+	g.cmd.Stderr = g.stderr
+	stdout, err := g.cmd.StdoutPipe()
+	if err != nil {
+		return nil, fmt.Errorf("gateway %s: %w", side, err)
+	}
+	if err := g.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("gateway %s: %w", side, err)
+	}
+	t.gateways = append(t.gateways, g)
+	if err := g.awaitReady(stdout); err != nil {
+		g.Kill()
+		return nil, fmt.Errorf("gateway %s: %w\n%s", side, err, g.stderr)
+	}
+	return g, nil
+}
+
+// Env is the environment in which programs find this topology's gateways.
+func (t *Topology) Env() []string { return append(os.Environ(), "LINECRYPT_RUN_DIR="+t.RunDir()) }
+
+// RunDir is the value of LINECRYPT_RUN_DIR.
+func (t *Topology) RunDir() string { return filepath.Join(t.Dir, "run") }
+
+func (g *Gateway) awaitReady(stdout io.Reader) error {
+	ready := make(chan bool, 1)
+	go func() {
+		lines := bufio.NewScanner(stdout)
+		for lines.Scan() {
+			if lines.Text() == "ready" {
+				ready <- true
+			}
+		}
+		close(ready)
+		g.done <- g.cmd.Wait()
+	}()
+	select {
+	case ok := <-ready:
+		if ok {
+			return nil
+		}
+		return fmt.Errorf("ended before it was ready: %w", orNil(g.wait()))
+	case <-time.After(Patience):
+		return fmt.Errorf("not ready after %v", Patience)
+	}
+}
+
+func orNil(err error) error {
+	if err == nil {
+		return errors.New("exit status 0")
+	}
+	return err
+}
+
+func (g *Gateway) wait() error {
+	if !g.ended {
+		g.err, g.ended = <-g.done, true
+	}
+	return g.err
+}
+
+// Stop ends the gateway as a user would. The error is about an end that was not clean, or came before. Only the first call
+// does something.
+func (g *Gateway) Stop() error {
+	if g.ended {
+		return nil
+	}
+	select {
+	case err := <-g.done:
+		g.ended = true
+		return fmt.Errorf("gateway %s ended by itself: %w\n%s", g.Side, orNil(err), g.stderr)
+	default:
+	}
+	_ = g.cmd.Process.Signal(syscall.SIGTERM)
+	timer := time.AfterFunc(Patience, g.Kill)
+	defer timer.Stop()
+	g.err, g.ended = <-g.done, true
+	if g.err != nil {
+		return fmt.Errorf("gateway %s: stop: %w\n%s", g.Side, g.err, g.stderr)
+	}
+	return nil
+}
+
+// Kill ends the gateway the hard way.
+func (g *Gateway) Kill() { _ = syscall.Kill(-g.cmd.Process.Pid, syscall.SIGKILL) }
+
+// Stderr returns the last that the gateway wrote to standard error.
+func (g *Gateway) Stderr() string { return g.stderr.String() }
+
+// Sessions returns what `linecrypt sessions --json` prints.
+func (g *Gateway) Sessions() ([]cli.Session, error) {
+	var list []cli.Session
+	return list, g.look(&list, "sessions")
+}
+
+// Status returns what `linecrypt status --json` prints.
+func (g *Gateway) Status() (cli.Status, error) {
+	var st cli.Status
+	return st, g.look(&st, "status")
+}
+
+func (g *Gateway) look(into any, command string) error {
+	cmd := exec.Command(filepath.Join(g.top.opts.Bin, "linecrypt"), command, "--json", "--name", g.Name)
+	cmd.Env = g.top.Env()
+	var out, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("gateway %s: %s: %w: %s", g.Side, command, err, bytes.TrimSpace(stderr.Bytes()))
+	}
+	if err := json.Unmarshal(out.Bytes(), into); err != nil {
+		return fmt.Errorf("gateway %s: %s: %w", g.Side, command, err)
+	}
+	return nil
+}
+
+// ControlPlane returns the process number of the control plane, 0 while there is none.
+func (g *Gateway) ControlPlane() int { return g.child("linecrypt-ctrlplane") }
+
+func (g *Gateway) child(program string) int {
+	for _, pid := range children(g.cmd.Process.Pid) {
+		if path, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err == nil && filepath.Base(path) == program {
+			return pid
+		}
+	}
+	return 0
+}
+
+// tail keeps the end of what is written to it, and passes it on line by line where there is somebody to take it.
+type tail struct {
+	out    io.Writer
+	prefix string
+
+	mu   sync.Mutex
+	kept []byte
+}
+
+const tailLen = 16 << 10
+
+// Write implements io.Writer; it never fails.
+func (t *tail) Write(b []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.kept = append(t.kept, b...)
+	if over := len(t.kept) - tailLen; over > 0 {
+		t.kept = append(t.kept[:0], t.kept[over:]...)
+	}
+	if t.out != nil {
+		for line := range bytes.Lines(b) {
+			fmt.Fprintf(t.out, "%s%s\n", t.prefix, bytes.TrimRight(line, "\n"))
+		}
+	}
+	return len(b), nil
+}
+
+// String returns what was kept.
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.kept)
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"linecrypt/dataplane/hugepages"
+)
+
+// hugeMB is what the buffers of both gateways need together, with room to spare.
+const hugeMB = 768
+
+// reservation remembers how the machine's huge pages were before.
+type reservation struct {
+	text    string // what was reached
+	before  hugepages.State
+	changed bool
+	madeDir bool
+}
+
+// reserveHugepages reserves what the gateways need. Where that fails they use ordinary pages (EAL's --no-huge), which they
+// find out by themselves.
+func reserveHugepages() *reservation {
+	r := &reservation{}
+	before, err := hugepages.Read("/")
+	if err != nil {
+		r.text = fmt.Sprintf("ordinary pages (--no-huge): %v", err)
+		return r
+	}
+	r.before = before
+	_, err = os.Stat(hugepages.MountPoint)
+	r.madeDir = os.IsNotExist(err)
+	want := before.Total - before.Free + int(hugeMB<<20/before.PageBytes)
+	r.changed = true
+	state, err := hugepages.Setup(max(want, before.Total))
+	if err != nil {
+		r.text = fmt.Sprintf("ordinary pages (--no-huge) where huge ones do not suffice: %v", err)
+		return r
+	}
+	r.text = fmt.Sprintf("%d MiB in huge pages of %d KiB", state.FreeBytes()>>20, state.PageBytes>>10)
+	return r
+}
+
+// restore brings the machine's huge pages back to what they were.
+func (r *reservation) restore() error {
+	if !r.changed {
+		return nil
+	}
+	if err := os.WriteFile("/proc/sys/vm/nr_hugepages", fmt.Appendln(nil, r.before.Total), 0); err != nil {
+		return fmt.Errorf("restore huge pages: %w", err)
+	}
+	now, err := hugepages.Read("/")
+	if err != nil {
+		return err
+	}
+	if len(r.before.Mounts) > 0 || !slices.Contains(now.Mounts, hugepages.MountPoint) {
+		return nil
+	}
+	if err := unix.Unmount(hugepages.MountPoint, 0); err != nil {
+		return fmt.Errorf("unmount %s: %w", hugepages.MountPoint, err)
+	}
+	if r.madeDir {
+		return os.Remove(hugepages.MountPoint)
+	}
+	return nil
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -34,6 +35,7 @@ type header struct {
 	capacity uint64
 	slots    uint64
 	instance [16]byte // of the segment whose flows the entries name
+	moves    atomic.Uint64
 }
 
 type file struct {
@@ -122,10 +124,9 @@ func (t *Table) publish(temporary string, o Options) error {
 	if err := t.mapFile(size); err != nil {
 		return err
 	}
-	*t.hdr = header{
-		version: tableVersion, slotSize: uint32(unsafe.Sizeof(slot{})),
-		capacity: uint64(o.Capacity), slots: uint64(slotsFor(o.Capacity)), instance: o.Instance, magic: tableMagic,
-	}
+	h := t.hdr
+	h.magic, h.version, h.slotSize = tableMagic, tableVersion, uint32(unsafe.Sizeof(slot{}))
+	h.capacity, h.slots, h.instance = uint64(o.Capacity), uint64(slotsFor(o.Capacity)), o.Instance
 	t.view()
 	if err := share(t.file.fd, o.Group); err != nil {
 		return err
@@ -206,15 +207,16 @@ func (t *Table) attach() error {
 }
 
 func (t *Table) validate() error {
-	h := *t.hdr
+	h := t.hdr
 	if h.magic != tableMagic || h.version != tableVersion || h.slotSize != uint32(unsafe.Sizeof(slot{})) {
 		return fmt.Errorf("magic %#x, version %d: %w", h.magic, h.version, ErrFile)
 	}
-	if h.capacity == 0 || h.capacity > maxCapacity || h.slots != uint64(slotsFor(int(h.capacity))) ||
-		len(t.file.mem) != headerBytes+int(h.slots)*int(unsafe.Sizeof(slot{})) {
-		return fmt.Errorf("%d connections in %d slots in %d bytes: %w", h.capacity, h.slots, len(t.file.mem), ErrFile)
+	capacity := h.capacity
+	if capacity == 0 || capacity > maxCapacity || h.slots != uint64(slotsFor(int(capacity))) ||
+		len(t.file.mem) != headerBytes+slotsFor(int(capacity))*int(unsafe.Sizeof(slot{})) {
+		return fmt.Errorf("%d connections in %d slots in %d bytes: %w", capacity, h.slots, len(t.file.mem), ErrFile)
 	}
-	t.file.capacity = h.capacity
+	t.file.capacity = capacity
 	t.view()
 	return nil
 }

@@ -41,7 +41,7 @@ const (
 const (
 	slotEmpty   = 0 // never used: a search ends here
 	slotUsed    = 1
-	slotDeleted = 2 // a search goes on
+	slotDeleted = 2 // was broken and mended: a search goes on
 )
 
 const readTries = 64

@@ -51,6 +51,23 @@ func (t *Table) probes() int { return min(maxProbe, len(t.slots)) }
 // the host's end. A slot that is being written all the time, or was left half written by a writer that was killed, counts
 // as not there.
 func (t *Table) Lookup(key *flowtable.Key, e *Entry) bool {
+	for range lookupTries {
+		moves := t.hdr.moves.Load()
+		if t.search(key, e) {
+			return true
+		}
+		if t.hdr.moves.Load() == moves {
+			break
+		}
+	}
+	*e = Entry{}
+	return false
+}
+
+// lookupTries bounds the searches of one Lookup while the writer moves entries.
+const lookupTries = 16
+
+func (t *Table) search(key *flowtable.Key, e *Entry) bool {
 	var w image
 	home := t.home(key)
 	for n := range t.probes() {
@@ -58,7 +75,7 @@ func (t *Table) Lookup(key *flowtable.Key, e *Entry) bool {
 			continue
 		}
 		if w.kind() == slotEmpty {
-			break
+			return false
 		}
 		if w.kind() != slotUsed {
 			continue
@@ -67,12 +84,11 @@ func (t *Table) Lookup(key *flowtable.Key, e *Entry) bool {
 			return true
 		}
 	}
-	*e = Entry{}
 	return false
 }
 
-// Range calls f for a copy of each entry until f returns false. The order means nothing. f may delete the entry it is
-// called for.
+// Range calls f for a copy of each entry until f returns false. The order means nothing. f must not change the
+// table (see Reconcile); an entry that the writer of another process moves meanwhile may be missed or come twice.
 func (t *Table) Range(f func(e *Entry) bool) {
 	var w image
 	var e Entry
@@ -134,10 +150,10 @@ func (t *Table) Reconcile(live func(e *Entry) bool) int {
 	var e Entry
 	gone := 0
 	for i := range t.slots {
-		if !t.slots[i].read(&w) || w.kind() != slotUsed {
-			continue
-		}
-		if w.decode(&e); !live(&e) {
+		for t.slots[i].read(&w) && w.kind() == slotUsed {
+			if w.decode(&e); live(&e) {
+				break
+			}
 			t.remove(i)
 			gone++
 		}
@@ -145,23 +161,40 @@ func (t *Table) Reconcile(live func(e *Entry) bool) int {
 	return gone
 }
 
-// remove marks a slot as deleted, and it and the deleted ones before it as empty when a search would end behind it anyway.
+// remove takes the entry of a slot out and closes the gap: entries behind it that may lie nearer to their place move up, so
+// that searches stay short however long the table is in use. An entry is copied before its old slot changes; a writer that
+// is killed in between leaves it twice, never not at all. Readers see by the count of moves that they may have missed one.
 func (t *Table) remove(i int) {
-	t.slots[i].write(&image{slotDeleted})
-	t.count--
 	var w image
-	if !t.slots[t.at(i, 1)].read(&w) || w.kind() != slotEmpty {
-		return
-	}
-	for range t.probes() {
-		t.slots[i].write(&image{slotEmpty})
-		if i = i - 1; i < 0 {
-			i = len(t.slots) - 1
+	var e Entry
+	t.hdr.moves.Add(1)
+	for n := 1; n < len(t.slots); n++ {
+		j := t.at(i, n)
+		if !t.slots[j].read(&w) {
+			continue
 		}
-		if !t.slots[i].read(&w) || w.kind() != slotDeleted {
-			return
+		if w.kind() == slotEmpty {
+			break
+		}
+		if w.kind() != slotUsed {
+			continue
+		}
+		if w.decode(&e); t.distance(t.home(&e.Tuple), j) >= n {
+			t.slots[i].write(&w)
+			i, n = j, 0
 		}
 	}
+	t.slots[i].write(&image{slotEmpty})
+	t.hdr.moves.Add(1)
+	t.count--
+}
+
+// distance returns how far slot j lies behind slot i.
+func (t *Table) distance(i, j int) int {
+	if j < i {
+		j += len(t.slots)
+	}
+	return j - i
 }
 
 // place returns the slot of a tuple and true, or the slot where it belongs and false; -1 when there is none.
@@ -191,9 +224,10 @@ func (t *Table) place(key *flowtable.Key) (int, bool) {
 	return vacant, false
 }
 
-// mend makes slots usable in whose middle an earlier writer was killed, and counts the entries.
+// mend makes slots usable in whose middle an earlier writer was killed, removes what it left twice, and counts the entries.
 func (t *Table) mend() {
 	var w image
+	var e Entry
 	t.count = 0
 	for i := range t.slots {
 		s := &t.slots[i]
@@ -202,6 +236,15 @@ func (t *Table) mend() {
 		}
 		if s.read(&w) && w.kind() == slotUsed {
 			t.count++
+		}
+	}
+	for i := range t.slots {
+		for t.slots[i].read(&w) && w.kind() == slotUsed {
+			w.decode(&e)
+			if first, found := t.place(&e.Tuple); found && first == i {
+				break
+			}
+			t.remove(i)
 		}
 	}
 }

@@ -107,6 +107,35 @@ func TestChurnLeavesTheTableSearchable(t *testing.T) {
 	}
 }
 
+func TestWriterKilledWhileItClosesAGapLosesNoEntry(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "t")
+	w := writer(t, path, 200)
+	for n := range 200 {
+		insert(t, w, n)
+	}
+	var image image
+	copies := 0
+	for i := range w.slots {
+		s, next := &w.slots[i], &w.slots[w.at(i, 1)]
+		if next.read(&image); image.kind() != slotUsed || !s.read(&image) || image.kind() != slotEmpty {
+			continue
+		}
+		next.read(&image)
+		s.write(&image) // an entry moved, its old slot not yet changed
+		copies++
+	}
+	_ = w.Close()
+	w = writer(t, path, 200)
+	if w.Len() != 200 || copies == 0 {
+		t.Fatalf("%d entries after %d copies", w.Len(), copies)
+	}
+	seen := 0
+	w.Range(func(e *Entry) bool { seen++; return has(w, int(e.Index)) })
+	if seen != 200 {
+		t.Errorf("%d entries found", seen)
+	}
+}
+
 func TestInsertReplacesTheEntryOfTheSameTuple(t *testing.T) {
 	w := writer(t, filepath.Join(t.TempDir(), "t"), 10)
 	insert(t, w, 1)

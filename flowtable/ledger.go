@@ -18,6 +18,7 @@ const (
 	EntryOwn     = 1 << 2 // made by the gateway itself, which retransmits it
 	EntryCustody = 1 << 3 // ingress: acknowledged to the wire by the gateway, which delivers it
 	EntryURG     = 1 << 4
+	EntryPending = 1 << 5 // egress: still plaintext, until the burst's operations have been worked
 )
 
 // ChunkEntries is the number of entries in a chunk: a flow with little in flight holds one chunk or none.

@@ -213,7 +213,7 @@ func (f *flow) enqueueSeal(en *flowtable.Entry, id flowtable.EntryID, m *mbuf.Mb
 	h, _ := tcpcrypt.NewHeader(n-tcpcrypt.HeaderLen-tcpcrypt.TagLen, rekey)
 	buf := m.Buf()
 	h.Put(buf[start : start+tcpcrypt.HeaderLen])
-	en.WEnd, en.Len, en.Over, en.Flags = e.WNext+uint64(n), uint32(n), uint16(over), eflags
+	en.WEnd, en.Len, en.Over, en.Flags = e.WNext+uint64(n), uint32(n), uint16(over), eflags|flowtable.EntryPending
 	at := start + tcpcrypt.HeaderLen
 	end := start + n
 	o := f.out
@@ -296,6 +296,7 @@ func (c *Core) Sealed(out *Output, now int64) {
 			// A far end that acknowledges what was not sent yet has made the entry go.
 			if en := c.chunks.At(ref.entry); en.WEnd == ref.wEnd {
 				copy(en.Tag[:], op.Dst[len(op.Dst)-tcpcrypt.TagLen:])
+				en.Flags &^= flowtable.EntryPending
 			}
 			continue
 		}

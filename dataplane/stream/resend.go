@@ -48,8 +48,8 @@ type gather struct {
 // add gathers one frame. What is gathered goes out before where the frame does not follow it or makes it too long; a frame
 // that is longer than a segment may be is sent in several.
 func (g *gather) add(en *flowtable.Entry, k kept) {
-	if k.m == nil {
-		return
+	if k.m == nil || en.Flags&flowtable.EntryPending != 0 {
+		return // a frame of this burst is not sealed yet, and is about to go out anyway
 	}
 	bytes := k.m.Buf()[k.off : k.off+int(en.Len)]
 	w := en.WEnd - uint64(en.Len)

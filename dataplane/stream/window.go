@@ -27,9 +27,6 @@ func (f *flow) wirePayload() int {
 	return n
 }
 
-// hostPayload is the largest payload the host sends in a segment: what the far end's MSS, less a frame's overhead, allows.
-func (f *flow) hostPayload() int { return f.wirePayload() - tcpcrypt.Overhead }
-
 // insidePayload is the largest payload of a segment to the host.
 func (f *flow) insidePayload() int { return max(int(f.r.Host.MSS), minMSS) - f.tsOverhead() }
 

@@ -1,0 +1,270 @@
+package worker
+
+import (
+	"encoding/binary"
+	"testing"
+
+	"linecrypt/cryptobatch"
+	"linecrypt/ctrlplane/eno"
+	"linecrypt/ctrlplane/shm"
+	"linecrypt/ctrlplane/tcpcrypt"
+	"linecrypt/dataplane/mbuf"
+	"linecrypt/dataplane/packet"
+	"linecrypt/dataplane/port"
+	"linecrypt/dataplane/stream"
+	"linecrypt/flowtable"
+)
+
+// testQueue is a port queue that a test feeds and looks at.
+type testQueue struct {
+	cache *mbuf.Cache
+	fill  func(m *mbuf.Mbuf) bool // makes the next packet; false when there is none
+	limit int                     // packets the next RxBurst may bring
+	sent  func(m *mbuf.Mbuf)      // sees what is transmitted
+}
+
+func (q *testQueue) RxBurst(ms []*mbuf.Mbuf) int {
+	n := 0
+	for n < len(ms) && q.limit > 0 {
+		m := q.cache.Alloc()
+		if m == nil {
+			break
+		}
+		if !q.fill(m) {
+			q.cache.Free(m)
+			break
+		}
+		ms[n] = m
+		n++
+		q.limit--
+	}
+	return n
+}
+
+func (q *testQueue) TxBurst(ms []*mbuf.Mbuf) int {
+	for _, m := range ms {
+		if q.sent != nil {
+			q.sent(m)
+		}
+		q.cache.Free(m)
+	}
+	return len(ms)
+}
+
+func (q *testQueue) Stats() port.Stats { return port.Stats{} }
+
+// testControl is a control plane that is there and lets everything be encrypted.
+type testControl struct {
+	policy Policy
+	dead   bool
+}
+
+func (c *testControl) Alive(int64) bool { return !c.dead }
+func (c *testControl) Policy() Policy   { return c.policy }
+
+// rig is a worker between two test queues, with a control plane that hands out the same master key to everyone.
+type rig struct {
+	t       testing.TB
+	w       *Worker
+	ctl     *testControl
+	in, out *testQueue
+	asked   *shm.Consumer
+	answer  *shm.Producer
+	master  tcpcrypt.MasterKey
+	now     int64
+	toHost  [][]byte // what was sent inside, while keep is set
+	toWire  [][]byte
+	keep    bool
+	mute    bool // the control plane does not answer
+}
+
+func ring(t testing.TB) shm.Ring {
+	t.Helper()
+	size := shm.DefaultRing
+	r, err := shm.FormatRing(alignedBytes(shm.RingBytes(size)), size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func alignedBytes(n int) []byte {
+	b := make([]uint64, n/8+16)
+	mem := bytesOf(b)
+	for addressOf(mem)%64 != 0 {
+		mem = mem[8:]
+	}
+	return mem[:n]
+}
+
+func newRig(t testing.TB, flows, buffers int, offload bool) *rig {
+	t.Helper()
+	arena, err := mbuf.NewArena(buffers, mbuf.DefaultDataRoom)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { arena.Close() })
+	engine, err := cryptobatch.New(cryptobatch.Auto)
+	if err != nil {
+		t.Fatal(err)
+	}
+	layout := flowtable.Layout{Capacity: uint32(flows), Chunks: uint32(2*flows + 1024)}
+	g := &rig{t: t, ctl: &testControl{}, now: 1e9}
+	table, err := flowtable.New(alignedBytes(flowtable.Size(layout)), layout, [2]uint64{1, 2}, g.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range g.master {
+		g.master[i] = byte(i)
+	}
+	cache := mbuf.NewCache(arena)
+	g.in, g.out = &testQueue{cache: cache}, &testQueue{cache: cache}
+	g.in.sent = func(m *mbuf.Mbuf) { g.note(&g.toHost, m) }
+	g.out.sent = func(m *mbuf.Mbuf) { g.note(&g.toWire, m) }
+	requests, replies := ring(t), ring(t)
+	g.asked, g.answer = shm.NewConsumer(requests), shm.NewProducer(replies)
+	g.w, err = New(Config{
+		Inside: g.in, Outside: g.out, TxCksum: [2]bool{offload, offload}, Cache: cache, Table: table, Engine: engine,
+		Requests: shm.NewProducer(requests), Replies: shm.NewConsumer(replies), Control: g.ctl, Pairs: new(Pairs), Params: DefaultParams(),
+		Stream: stream.Config{
+			Keys: 2*flows + 64, Pieces: 64, Custodies: 16, HeldFrames: 64, LargeBuffers: 2, FlowFrames: 8192, FlowBytes: 8 << 20,
+			FlowPieces: 64, AuthFailures: 3, Linger: 1e9,
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+func (g *rig) note(to *[][]byte, m *mbuf.Mbuf) {
+	if g.keep {
+		*to = append(*to, append([]byte(nil), m.Data()...))
+	}
+}
+
+// flowAddr gives flow n an address and a port of its own.
+func flowTemplate(n int, fromInside bool) packet.Template {
+	t := packet.Template{L2Len: 14, Ver: 4, TTL: 64, DF: 1, SrcPort: uint16(1024 + n%60000), DstPort: 80}
+	t.L2[12] = 0x08
+	copy(t.Src[10:], []byte{0xff, 0xff, 10, 1, byte(n / 60000), 1})
+	copy(t.Dst[10:], []byte{0xff, 0xff, 10, 2, 0, 1})
+	if fromInside {
+		return t
+	}
+	t.Reverse()
+	return t
+}
+
+const (
+	hostISN = 1000
+	peerISN = 5_000_000
+)
+
+// raw builds a segment as bytes, with right checksums.
+func (g *rig) raw(tpl packet.Template, seg packet.Seg, payload []byte) []byte {
+	g.t.Helper()
+	m := g.in.cache.Alloc()
+	defer g.in.cache.Free(m)
+	var p packet.Packet
+	if !p.Build(m, &tpl, &seg, len(payload)) {
+		g.t.Fatal("segment cannot be built")
+	}
+	copy(p.PayloadBytes(), payload)
+	p.Finish(false)
+	return append([]byte(nil), m.Data()...)
+}
+
+// feed brings one packet in through a port and lets the worker and the control plane work it.
+func (g *rig) feed(q *testQueue, b []byte) {
+	q.fill = func(m *mbuf.Mbuf) bool { return m.Append(b) }
+	q.limit = 1
+	g.turn()
+}
+
+// turn lets the worker and the control plane work until neither has anything to do.
+func (g *rig) turn() {
+	for g.w.Poll(g.now)+g.control() > 0 {
+	}
+}
+
+// control answers what the worker asked.
+func (g *rig) control() int {
+	n := 0
+	for !g.mute {
+		msg, err := g.asked.Peek()
+		if err != nil || msg == nil {
+			break
+		}
+		var q shm.Request
+		if err := q.Decode(msg); err != nil {
+			g.t.Fatal(err)
+		}
+		g.reply(&q)
+		g.asked.Release()
+		n++
+	}
+	return n
+}
+
+func (g *rig) reply(q *shm.Request) {
+	rep := shm.Reply{Ref: q.Ref, Seq: q.Seq}
+	switch q.Kind {
+	case shm.ActiveOpen:
+		rep.Kind, rep.ENO = shm.Offer, []byte{eno.Kind, 3, byte(tcpcrypt.ECDHECurve25519)}
+	case shm.PassiveOpen:
+		rep.Kind, rep.ENO = shm.Offer, []byte{eno.Kind, 4, 1, byte(tcpcrypt.ECDHECurve25519)}
+	case shm.ActiveAnswer:
+		rep.Kind, rep.Init, rep.Secret, rep.TEP = shm.Init1, initMessage(tcpcrypt.KindInit1), []byte{1}, byte(tcpcrypt.ECDHECurve25519)
+	case shm.PassiveKeys, shm.ActiveKeys:
+		rep.Kind, rep.Role, rep.TEP, rep.AEAD = shm.Keys, stream.RoleA, byte(tcpcrypt.ECDHECurve25519), uint16(tcpcrypt.AES128GCM)
+		rep.Keys.Master = g.master
+		if q.Kind == shm.PassiveKeys {
+			rep.Role, rep.Init = stream.RoleB, initMessage(tcpcrypt.KindInit2)
+		}
+	default:
+		return
+	}
+	if !g.answer.SendReply(&rep) {
+		g.t.Fatal("reply does not fit")
+	}
+}
+
+// initMessage is an Init message of 80 bytes; nobody looks into it here.
+func initMessage(kind tcpcrypt.InitKind) []byte {
+	b := make([]byte, 80)
+	binary.BigEndian.PutUint32(b, uint32(kind))
+	binary.BigEndian.PutUint32(b[4:], uint32(len(b)))
+	return b
+}
+
+// mssOption is the MSS option for 1460 bytes, and wscaleOption, padded, that for a shift of 10.
+var synOptions = []byte{2, 4, 5, 180, 1, 3, 3, 10}
+
+// openPassive takes flow n through connection set-up, opened by the far end.
+func (g *rig) openPassive(n int) *flowtable.Record {
+	g.t.Helper()
+	in, out := flowTemplate(n, true), flowTemplate(n, false)
+	enoA := []byte{eno.Kind, 3, byte(tcpcrypt.ECDHECurve25519)}
+	g.feed(g.out, g.raw(out, packet.Seg{Seq: peerISN, Win: 65535, Flags: packet.FlagSYN, Other: synOptions, ENO: enoA}, nil))
+	g.feed(g.in, g.raw(in, packet.Seg{Seq: hostISN, Ack: peerISN + 1, Win: 65535, Flags: packet.FlagSYN | packet.FlagACK, Other: synOptions}, nil))
+	g.feed(g.out, g.raw(out, packet.Seg{Seq: peerISN + 1, Ack: hostISN + 1, Win: 65535, Flags: packet.FlagACK | packet.FlagPSH, ENO: enoACK},
+		initMessage(tcpcrypt.KindInit1)))
+	g.feed(g.in, g.raw(in, packet.Seg{Seq: hostISN + 1, Ack: peerISN + 1, Win: 65535, Flags: packet.FlagACK}, nil))
+	g.feed(g.out, g.raw(out, packet.Seg{Seq: peerISN + 81, Ack: hostISN + 81, Win: 65535, Flags: packet.FlagACK}, nil))
+	r := g.record(n)
+	if r == nil || r.State != flowtable.Encrypted {
+		g.t.Fatalf("flow %d did not become encrypted: %+v", n, r)
+	}
+	return r
+}
+
+func (g *rig) record(n int) *flowtable.Record {
+	tpl := flowTemplate(n, true)
+	k := flowtable.Key{Inside: tpl.Src, Outside: tpl.Dst, InsidePort: tpl.SrcPort, OutsidePort: tpl.DstPort}
+	i := g.w.table.Lookup(&k, g.w.table.Hash(&k))
+	if i == 0 {
+		return nil
+	}
+	return g.w.table.Record(i)
+}

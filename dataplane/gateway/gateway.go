@@ -69,6 +69,7 @@ func New(o Options) (*Gateway, error) {
 		return nil, fmt.Errorf("data plane: %w", err)
 	}
 	flows := o.Config.Flows.Max
+	lost := orphans(o.SegmentDir, o.Config.Name)
 	seg, err := shm.Create(o.SegmentDir, shm.Params{
 		Name: o.Config.Name, Inside: o.Inside.Name(), Outside: o.Outside.Name(), Engine: o.Engine.Name(), Cores: o.Cores,
 		Flows:    flowtable.Layout{Capacity: uint32(flows), Chunks: uint32(2*flows + 8192)},
@@ -82,6 +83,7 @@ func New(o Options) (*Gateway, error) {
 		_ = seg.Unlink()
 		return nil, errors.Join(fmt.Errorf("data plane: %w", err), seg.Close())
 	}
+	g.bury(lost)
 	return g, nil
 }
 

@@ -102,7 +102,7 @@ func (w *Worker) closing(s side, p *packet.Packet, k *flowtable.Key, hash uint32
 		return
 	}
 	if r.HostFlags&flowtable.FlagStarted == 0 {
-		w.drop(p, DropClosing)
+		w.refuseBuried(s, p)
 		return
 	}
 	w.translate(s, p, i, r, now)

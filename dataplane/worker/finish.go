@@ -58,6 +58,9 @@ func (w *Worker) event(e *stream.Event, now int64) {
 		w.over(e.Flow, r, abortReason(e.Reason), now)
 	case stream.EventReset:
 		w.over(e.Flow, r, shm.ReasonReset, now)
+	case stream.EventClosed:
+		// The translator goes on answering retransmissions until EventRelease.
+		w.over(e.Flow, r, shm.ReasonFinished, now)
 	case stream.EventRelease:
 		w.remove(e.Flow, r)
 		return

@@ -29,25 +29,15 @@ func (w *Worker) setup(s side, p *packet.Packet, i flowtable.Index, r *flowtable
 // reopened decides what a SYN with another sequence number than the record's means, and reports whether the record is
 // gone and the SYN begins a connection of its own.
 func (w *Worker) reopened(s side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) bool {
-	switch {
-	case s == inside && r.State == flowtable.Encrypted && w.finished(r):
-		w.remove(i, r)
-		return true
-	case s == inside:
-		// The host has forgotten the connection: nobody else can send from its port.
-		w.abort(i, r, shm.ReasonReset, now)
-		w.finish(now)
-		w.remove(i, r)
-		return true
-	case r.State == flowtable.Encrypted && w.finished(r):
-		w.remove(i, r)
-		return true
+	if s == outside {
+		return false
 	}
-	return false
+	// The host has forgotten the connection: nobody else can send from its port.
+	w.abort(i, r, shm.ReasonReset, now)
+	w.finish(now)
+	w.remove(i, r)
+	return true
 }
-
-// finished reports whether an encrypted connection has ended in both directions.
-func (w *Worker) finished(r *flowtable.Record) bool { return r.Ingress.Linger != 0 }
 
 // fallBack leaves the connection in the clear and sends the segment that decided it, which is held, on as it came; under
 // policy require it refuses the connection.
@@ -128,7 +118,7 @@ func (w *Worker) abort(i flowtable.Index, r *flowtable.Record, why shm.Reason, n
 	w.over(i, r, why, now)
 }
 
-// over moves a connection that was reset to Closing and tells the control plane.
+// over moves a connection that has ended to Closing and tells the control plane.
 func (w *Worker) over(i flowtable.Index, r *flowtable.Record, why shm.Reason, now int64) {
 	w.freeBlock(r)
 	if r.State == flowtable.Encrypted {

@@ -38,7 +38,7 @@ func (w *Worker) deadline(r *flowtable.Record) int64 {
 	case flowtable.Plain:
 		return r.LastSeen + w.params.PlainIdle
 	case flowtable.Closing:
-		d = r.LastSeen + w.params.Timeout
+		d = r.LastSeen + w.closingTime(r)
 	}
 	if r.HostFlags&flowtable.FlagStarted != 0 {
 		if t := w.core.Deadline(r); t > 0 && t < d {
@@ -73,7 +73,7 @@ func (w *Worker) expire(i flowtable.Index, r *flowtable.Record, now int64) {
 			return
 		}
 	case flowtable.Closing:
-		if now-r.LastSeen >= w.params.Timeout {
+		if now-r.LastSeen >= w.closingTime(r) {
 			w.remove(i, r)
 			return
 		}

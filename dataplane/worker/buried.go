@@ -1,0 +1,43 @@
+package worker
+
+import (
+	"linecrypt/dataplane/packet"
+	"linecrypt/flowtable"
+)
+
+// Bury remembers a connection that an earlier data plane encrypted and whose state is gone: its ciphertext must never pass
+// as if it were plaintext. What still comes of it is dropped and answered by a RST. It reports false when the table is full.
+// Run must not have begun.
+func (w *Worker) Bury(k *flowtable.Key, now int64) bool {
+	i, fresh := w.table.Insert(k, w.table.Hash(k), now)
+	if i == 0 {
+		return false
+	}
+	if fresh {
+		w.table.SetState(i, flowtable.Closing)
+		w.schedule(i, w.table.Record(i))
+	}
+	return true
+}
+
+// refuseBuried resets the sender of a segment of a buried connection.
+func (w *Worker) refuseBuried(s side, p *packet.Packet) {
+	answer := p.Flags&(packet.FlagRST|packet.FlagACK) == packet.FlagACK
+	var t packet.Template
+	t.FromPacket(p)
+	t.Reverse()
+	ack := p.Ack
+	w.drop(p, DropClosing)
+	if answer {
+		w.send(s, &t, &packet.Seg{Seq: ack, Flags: packet.FlagRST})
+	}
+}
+
+// closingTime is how long a silent connection that has ended is remembered, in ns: one whose state was lost as long as
+// its ends may believe in it.
+func (w *Worker) closingTime(r *flowtable.Record) int64 {
+	if r.HostFlags&flowtable.FlagStarted == 0 {
+		return w.params.FlowIdle
+	}
+	return w.params.Timeout
+}

@@ -178,3 +178,10 @@ func (c *Core) popKept(e *flowtable.Egress) {
 
 // keyOf returns the expanded key of a slab index for an operation.
 func (c *Core) keyOf(i uint32) *cryptobatch.Key { return &c.keys.slab[i] }
+
+// begin is called before anything is done: with no operation pending, keys that were given up can go.
+func (c *Core) begin(out *Output) {
+	if len(c.keys.retired) > 0 && !out.Pending() {
+		c.keys.sweep()
+	}
+}

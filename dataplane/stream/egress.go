@@ -25,6 +25,7 @@ type sealRef struct {
 
 // EgressSegment takes a segment from the host.
 func (c *Core) EgressSegment(idx flowtable.Index, r *flowtable.Record, seg *Segment, now int64, out *Output) {
+	c.begin(out)
 	f := flow{c: c, idx: idx, r: r, now: now, out: out}
 	e := &r.Egress
 	if e.Flags&flowtable.EgressDead != 0 {

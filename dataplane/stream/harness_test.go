@@ -50,10 +50,12 @@ type arrival struct {
 
 type arrivals []arrival
 
-func (a arrivals) Len() int           { return len(a) }
-func (a arrivals) Less(i, j int) bool { return a[i].at < a[j].at || a[i].at == a[j].at && a[i].n < a[j].n }
-func (a arrivals) Swap(i, j int)      { a[i], a[j] = a[j], a[i] }
-func (a *arrivals) Push(x any)        { *a = append(*a, x.(arrival)) }
+func (a arrivals) Len() int { return len(a) }
+func (a arrivals) Less(i, j int) bool {
+	return a[i].at < a[j].at || a[i].at == a[j].at && a[i].n < a[j].n
+}
+func (a arrivals) Swap(i, j int) { a[i], a[j] = a[j], a[i] }
+func (a *arrivals) Push(x any)   { *a = append(*a, x.(arrival)) }
 func (a *arrivals) Pop() any {
 	old := *a
 	x := old[len(old)-1]
@@ -193,7 +195,7 @@ func testCore(tb testing.TB, bufs int, change func(*Config)) (*Core, *mbuf.Cache
 	cache := mbuf.NewCache(arena)
 	cfg := Config{
 		Cache: cache, Engine: engine, Chunks: flowtable.FormatChunks(make([]flowtable.Chunk, 400)),
-		Keys: 16, Pieces: 2000, Custodies: 4, HeldFrames: 1000, LargeBuffers: 16, AuthFailures: 3, Linger: 1e9,
+		Keys: 16, Pieces: 2000, Custodies: 4, HeldFrames: 1000, LargeBuffers: 16, AuthFailures: 3, Linger: 20e9,
 	}
 	if change != nil {
 		change(&cfg)

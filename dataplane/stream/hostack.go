@@ -104,7 +104,11 @@ func (f *flow) hostNext() PPos {
 // checkClosed tells the caller once that both directions are finished.
 func (f *flow) checkClosed() {
 	e, in := &f.r.Egress, &f.r.Ingress
-	if in.Flags&(flowtable.IngressFINp|flowtable.IngressClosed) != flowtable.IngressFINp || e.Flags&flowtable.EgressFIN == 0 {
+	if in.Flags&flowtable.IngressClosed != 0 {
+		in.Linger = f.now + f.c.cfg.Linger // somebody has missed the end and asks again
+		return
+	}
+	if in.Flags&flowtable.IngressFINp == 0 || e.Flags&flowtable.EgressFIN == 0 {
 		return
 	}
 	if e.WUna == e.WNext && in.HostAck == in.PNext {

@@ -37,6 +37,7 @@ type openRef struct {
 
 // IngressSegment takes a segment from the wire.
 func (c *Core) IngressSegment(idx flowtable.Index, r *flowtable.Record, seg *Segment, now int64, out *Output) {
+	c.begin(out)
 	f := flow{c: c, idx: idx, r: r, now: now, out: out}
 	e, in := &r.Egress, &r.Ingress
 	if e.Flags&flowtable.EgressDead != 0 {

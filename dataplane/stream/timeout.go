@@ -4,6 +4,7 @@ import "linecrypt/flowtable"
 
 // Timeout does what is due at now.
 func (c *Core) Timeout(idx flowtable.Index, r *flowtable.Record, now int64, out *Output) {
+	c.begin(out)
 	f := flow{c: c, idx: idx, r: r, now: now, out: out}
 	e, in := &r.Egress, &r.Ingress
 	if e.Flags&(flowtable.EgressDead|flowtable.EgressFreed) == flowtable.EgressDead && !out.Pending() {

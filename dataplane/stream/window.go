@@ -110,7 +110,9 @@ func (f *flow) wireEdge() WPos {
 		edge += in.PEdge - in.PAckH + tcpcrypt.Overhead
 	}
 	if in.Custody != 0 {
-		edge = max(edge, f.c.custodies[in.Custody].part.edge())
+		if end := f.c.custodies[in.Custody].part.edge(); end > 0 {
+			edge = max(edge, end+1<<f.r.Host.WScale-1) // the header rounds down, and must not leave the last bytes out
+		}
 	}
 	in.WEdge = max(in.WEdge, edge)
 	return WPos(in.WEdge)

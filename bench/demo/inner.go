@@ -98,7 +98,7 @@ func stay(parent *os.File) error {
 type demo struct {
 	ctx   context.Context
 	kind  topology.PortKind
-	huge  *reservation
+	huge  *topology.Reservation
 	top   *topology.Topology
 	a, b  *topology.Gateway
 	web   *webServer
@@ -135,8 +135,8 @@ func (d *demo) choosePorts(ports string, userNamespace bool) error {
 		return nil
 	}
 	fmt.Printf("ports: DPDK, device %s\n", kind)
-	d.huge = reserveHugepages()
-	fmt.Println("memory:", d.huge.text)
+	d.huge = topology.ReserveHugepages()
+	fmt.Println("memory:", d.huge.Text)
 	return nil
 }
 
@@ -209,7 +209,7 @@ func (d *demo) close() error {
 		errs = append(errs, d.top.Close())
 	}
 	if d.huge != nil {
-		errs = append(errs, d.huge.restore())
+		errs = append(errs, d.huge.Restore())
 	}
 	return errors.Join(errs...)
 }

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +10,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"linecrypt/bench/pattern"
 	"linecrypt/bench/topology"
@@ -35,7 +32,7 @@ func (d *demo) run() error {
 	if err := d.fetch(); err != nil {
 		return err
 	}
-	stop, err := startIperf(d.top)
+	stop, err := d.top.StartIperf()
 	if err != nil {
 		return err
 	}
@@ -44,7 +41,7 @@ func (d *demo) run() error {
 		text string
 		args []string
 	}{{"client to server", nil}, {"server to client", []string{"-R"}}} {
-		rate, err := runIperf(d.ctx, d.top, way.args...)
+		rate, err := d.top.Iperf(d.ctx, 4, way.args...)
 		if err != nil {
 			return err
 		}
@@ -180,74 +177,4 @@ func examine(path string, lost int) error {
 		return errors.New("wire: the capture has less than half of the transfer")
 	}
 	return nil
-}
-
-// startIperf starts the server, which runs until stop is called, and waits until it listens.
-func startIperf(top *topology.Topology) (stop func(), err error) {
-	cmd := top.Server.Command(context.Background(), "iperf3", "-s", "--forceflush")
-	out, err := cmd.StdoutPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("iperf3: %w", err)
-	}
-	listens := make(chan error, 1)
-	go func() {
-		listens <- awaitText(out, "listening")
-		_, _ = io.Copy(io.Discard, out)
-	}()
-	stop = func() {
-		_ = cmd.Cancel()
-		_ = cmd.Wait()
-	}
-	select {
-	case err = <-listens:
-	case <-time.After(10 * time.Second):
-		err = errors.New("does not listen")
-	}
-	if err != nil {
-		stop()
-		return nil, fmt.Errorf("iperf3: server: %w", err)
-	}
-	return stop, nil
-}
-
-func awaitText(r io.Reader, text string) error {
-	var seen strings.Builder
-	buf := make([]byte, 512)
-	for !strings.Contains(seen.String(), text) {
-		n, err := r.Read(buf)
-		seen.Write(buf[:n])
-		if err != nil {
-			return fmt.Errorf("%w: %s", err, seen.String())
-		}
-	}
-	return nil
-}
-
-// runIperf runs one stream for a few seconds and returns the bits a second that arrived.
-func runIperf(ctx context.Context, top *topology.Topology, args ...string) (float64, error) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	cmd := top.Client.Command(ctx, "iperf3", append([]string{"-c", topology.Server4, "-t", "4", "-J"}, args...)...)
-	out, err := cmd.Output()
-	var result struct {
-		Error string
-		End   struct {
-			Received struct {
-				Rate float64 `json:"bits_per_second"`
-			} `json:"sum_received"`
-		}
-	}
-	if jsonErr := json.Unmarshal(out, &result); jsonErr == nil && result.Error != "" {
-		return 0, fmt.Errorf("iperf3: %s", result.Error)
-	}
-	if err != nil {
-		return 0, fmt.Errorf("iperf3: %w", err)
-	}
-	if result.End.Received.Rate <= 0 {
-		return 0, errors.New("iperf3: nothing arrived")
-	}
-	return result.End.Received.Rate, nil
 }

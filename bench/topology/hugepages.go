@@ -1,4 +1,4 @@
-package main
+package topology
 
 import (
 	"fmt"
@@ -13,21 +13,23 @@ import (
 // hugeMB is what the buffers of both gateways need together, with room to spare.
 const hugeMB = 768
 
-// reservation remembers how the machine's huge pages were before.
-type reservation struct {
-	text    string // what was reached
+// Reservation remembers how the machine's huge pages were before.
+type Reservation struct {
+	Text string // what was reached, for people
+	Huge bool   // all that was asked for was reached
+
 	before  hugepages.State
 	changed bool
 	madeDir bool
 }
 
-// reserveHugepages reserves what the gateways need. Where that fails they use ordinary pages (EAL's --no-huge), which they
-// find out by themselves.
-func reserveHugepages() *reservation {
-	r := &reservation{}
+// ReserveHugepages reserves huge pages for two gateways with DPDK ports. Where that fails they use ordinary pages (EAL's
+// --no-huge), which they find out by themselves. The caller calls Restore when the gateways have ended.
+func ReserveHugepages() *Reservation {
+	r := &Reservation{}
 	before, err := hugepages.Read("/")
 	if err != nil {
-		r.text = fmt.Sprintf("ordinary pages (--no-huge): %v", err)
+		r.Text = fmt.Sprintf("ordinary pages (--no-huge): %v", err)
 		return r
 	}
 	r.before = before
@@ -37,15 +39,16 @@ func reserveHugepages() *reservation {
 	r.changed = true
 	state, err := hugepages.Setup(max(want, before.Total))
 	if err != nil {
-		r.text = fmt.Sprintf("ordinary pages (--no-huge) where huge ones do not suffice: %v", err)
+		r.Text = fmt.Sprintf("ordinary pages (--no-huge) where huge ones do not suffice: %v", err)
 		return r
 	}
-	r.text = fmt.Sprintf("%d MiB in huge pages of %d KiB", state.FreeBytes()>>20, state.PageBytes>>10)
+	r.Huge = true
+	r.Text = fmt.Sprintf("%d MiB in huge pages of %d KiB", state.FreeBytes()>>20, state.PageBytes>>10)
 	return r
 }
 
-// restore brings the machine's huge pages back to what they were.
-func (r *reservation) restore() error {
+// Restore brings the machine's huge pages back to what they were.
+func (r *Reservation) Restore() error {
 	if !r.changed {
 		return nil
 	}

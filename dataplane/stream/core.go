@@ -110,7 +110,7 @@ func (c *Core) Counters() *[NumCounters]uint64 { return c.n }
 // r.HostFlags says what was agreed. It also takes the windows in r.Host.Win and r.Peer.Win, in bytes.
 func (c *Core) Start(_ flowtable.Index, r *flowtable.Record, _ int64) {
 	r.Egress = flowtable.Egress{WEdge: uint64(r.Peer.Win), AckTold: r.Host.ISN + 1}
-	r.Ingress = flowtable.Ingress{PEdge: uint64(r.Host.Win), AckTold: r.Peer.ISN + 1}
+	r.Ingress = flowtable.Ingress{PEdge: uint64(r.Host.Win), WEdge: uint64(r.Host.Win), AckTold: r.Peer.ISN + 1}
 }
 
 // InstallKeys expands the keys and processes what arrived behind the peer's Init message. Both Init messages must have
@@ -134,6 +134,10 @@ func (c *Core) InstallKeys(idx flowtable.Index, r *flowtable.Record, keys *Keys,
 	c.dropInit(r)
 	f := flow{c: c, idx: idx, r: r, now: now, out: out}
 	f.drain()
+	if f.wireNews() {
+		f.ackWire()
+	}
+	f.settle()
 	return nil
 }
 

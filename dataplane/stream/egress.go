@@ -151,9 +151,14 @@ func (f *flow) frameSegment(seg *Segment, hdrEnd int) {
 		return
 	}
 	n := seg.Len + over
-	if e.WNext+uint64(n) > e.WEdge {
-		f.noWindow(seg, hdrEnd)
-		return
+	if free := int64(e.WEdge) - int64(e.WNext); int64(n) > free {
+		if e.Queue.Count > 0 || free <= int64(over) {
+			f.noWindow(seg, hdrEnd)
+			return
+		}
+		// Nothing in flight will move the edge: what fits goes, the host sends the rest again.
+		n = int(free)
+		seg.Len, seg.Flags = n-over, seg.Flags&^FIN
 	}
 	f.sealSegment(seg, hdrEnd, head, n)
 }

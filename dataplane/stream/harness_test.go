@@ -172,12 +172,11 @@ type gateway struct {
 	events  []Event
 	early   []*pkt // toward the host before keys
 
-	sent      []byte // every wire byte sent, by position
-	sentMark  []bool
-	edgeTold  uint64 // largest right edge told to the wire, in the other direction's positions
-	peer      *gateway
-	violation string
-	freed     bool
+	sent     []byte // every wire byte sent, by position
+	sentMark []bool
+	edgeTold uint64 // largest right edge told to the wire, in the other direction's positions
+	peer     *gateway
+	freed    bool
 }
 
 const testFlow = flowtable.Index(1)
@@ -219,16 +218,15 @@ func newGateway(t *testing.T, name string, change func(*Config)) *gateway {
 
 // link is what both ends of a connection agreed on.
 type link struct {
-	flags            uint8
-	clientISN        uint32
-	serverISN        uint32
-	mss              uint16
-	clientWS         uint8
-	serverWS         uint8
-	clientWin        uint32
-	serverWin        uint32
-	aead             tcpcrypt.AEAD
-	init1Pad, initNo int
+	flags     uint8
+	clientISN uint32
+	serverISN uint32
+	mss       uint16
+	clientWS  uint8
+	serverWS  uint8
+	clientWin uint32
+	serverWin uint32
+	aead      tcpcrypt.AEAD
 }
 
 func defaultLink(rng *rand.Rand) link {

@@ -74,7 +74,7 @@ func (f *flow) forwardHostAck(seg *Segment, news *ackNews) {
 	}
 	ack, win := f.toWire()
 	told := ack == oldAck && win == oldWin
-	if told && seg.NSACK == 0 && (news.advanced || news.window || in.WAcked > in.WAckH+1) {
+	if told && seg.NSACK == 0 && (!news.dup || in.WAcked > in.WAckH+1) {
 		f.drop(seg.M, AbsorbedAcks)
 		return
 	}

@@ -23,12 +23,20 @@ func (f *flow) mayRekey() bool {
 		in.Flags&flowtable.IngressFINp == 0 && e.Secrets.Generation <= in.Secrets.Generation
 }
 
-// rekeyIfDue begins a new generation, from the frame about to be made on, where the current one has sealed enough.
+// rekeyIfDue begins a new generation, from the frame about to be made on, where the current one has sealed enough. Where it has
+// sealed twice that, the far end is not waited for any more: with data to send, a host may be several generations ahead.
 func (f *flow) rekeyIfDue() {
-	e, cfg := &f.r.Egress, &f.c.cfg
-	if (cfg.RekeyFrames > 0 && e.GenFrames >= cfg.RekeyFrames || cfg.RekeyBytes > 0 && e.GenBytes >= cfg.RekeyBytes) && f.mayRekey() {
-		f.advanceEgress()
+	e := &f.r.Egress
+	if !f.sealed(1) || !f.mayRekey() && (!f.sealed(2) || e.Flags&flowtable.EgressRekey != 0) {
+		return
 	}
+	f.advanceEgress()
+}
+
+// sealed reports whether the current generation has reached a multiple of what is set for one.
+func (f *flow) sealed(times uint64) bool {
+	e, cfg := &f.r.Egress, &f.c.cfg
+	return cfg.RekeyFrames > 0 && e.GenFrames >= times*cfg.RekeyFrames || cfg.RekeyBytes > 0 && e.GenBytes >= times*cfg.RekeyBytes
 }
 
 // advanceEgress begins the next generation of what is sealed: the next frame carries the rekey bit. False where no key slot
@@ -68,10 +76,10 @@ func (f *flow) rekeyFrame() {
 }
 
 // prepareNext derives the generation that a frame with the rekey bit begins, before it is known to be authentic. False where
-// the last rekeying is unfinished or no key slot is free.
+// the last rekeying is unfinished, or key slots for it and for the answer are not free.
 func (f *flow) prepareNext() bool {
 	in := &f.r.Ingress
-	if in.NextKey != 0 || in.PrevKey != 0 {
+	if in.NextKey != 0 || in.PrevKey != 0 || len(f.c.keys.free) < 2 {
 		return false
 	}
 	mk := tcpcrypt.MasterKey(in.Secrets.Master)
@@ -123,8 +131,10 @@ func (f *flow) commitNext(w WPos) {
 	f.count(Rekeys)
 	f.event(EventRekeyed, CountNone, nil)
 	if in.Secrets.Generation > e.Secrets.Generation && e.Flags&flowtable.EgressFIN == 0 {
-		if f.advanceEgress() {
-			f.rekeyFrame()
+		if !f.advanceEgress() {
+			f.c.Abort(f.idx, f.r, AbortKeys, f.now, f.out)
+			return
 		}
+		f.rekeyFrame()
 	}
 }

@@ -121,3 +121,12 @@ func OffloadsOff(t testing.TB, ns, dev string) {
 	t.Helper()
 	RunIn(t, ns, "ethtool", "-K", dev, "tx", "off", "tso", "off", "gso", "off", "gro", "off")
 }
+
+// Skip skips the test for want of something that the machine lacks; with CI=true it fails it.
+func Skip(t testing.TB, why string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("%s, and CI=true allows no skip", why)
+	}
+	t.Skip(why)
+}

@@ -44,12 +44,21 @@ func (r *counterReader) total(name string) uint64 {
 	return r.sum(c)
 }
 
-func (r *counterReader) port(side, name string) PortStatus {
+func (r *counterReader) port(s shm.Side, name string) PortStatus {
+	side := s.String()
 	return PortStatus{
-		Side: side, Name: name,
+		Side: side, Name: name, Kind: r.seg.PortKind(s), Link: r.link(s), Queues: r.seg.Workers(),
 		RxPackets: r.total("rx_" + side + "_packets"), RxBytes: r.total("rx_" + side + "_bytes"),
 		TxPackets: r.total("tx_" + side + "_packets"), TxBytes: r.total("tx_" + side + "_bytes"),
 	}
+}
+
+// link is what a data plane that runs says; of one that is gone nothing is known.
+func (r *counterReader) link(s shm.Side) string {
+	if !r.seg.DataPlaneRuns() {
+		return shm.LinkUnknown.String()
+	}
+	return r.seg.Link(s).String()
 }
 
 func (r *counterReader) core(i int) CoreStatus {

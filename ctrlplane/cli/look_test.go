@@ -48,7 +48,7 @@ func newFakeGateway(t *testing.T) *fakeGateway {
 		t.Fatal(err)
 	}
 	g.seg, err = shm.Create(dir, shm.Params{
-		Name: "gw", Inside: "eth0", Outside: "eth1", Engine: "generic", Cores: []int{3, -1},
+		Name: "gw", Inside: "eth0", Outside: "eth1", Kinds: [2]string{"packet", "dpdk"}, Poll: "adaptive", Engine: "generic", Cores: []int{3, -1},
 		Flows: flowtable.Layout{Capacity: 100, Chunks: 10}, RequestRing: 128 << 10, ReplyRing: 128 << 10, Counters: counters,
 	})
 	if err != nil {
@@ -180,6 +180,7 @@ func TestSessionsTextIsOneLineEach(t *testing.T) {
 func TestStatusListsEveryDropReasonInJSON(t *testing.T) {
 	g := newFakeGateway(t)
 	g.seg.SetReady(true)
+	g.seg.SetLink(shm.Outside, false)
 	for i, n := range []uint64{5, 7} {
 		c := g.seg.Worker(i).Counters
 		c[shm.DropParse], c[shm.RxInsidePackets], c[shm.RxInsideBytes], c[shm.TxOutsidePackets] = n, 10*n, 1000*n, n
@@ -193,7 +194,7 @@ func TestStatusListsEveryDropReasonInJSON(t *testing.T) {
 		t.Fatalf("status %d, error %s", status, errs)
 	}
 	st := decode(t, out).(map[string]any)
-	want := []string{"aborts", "control_plane", "cores", "counters", "data_plane", "drops", "engine", "flows", "name", "policy", "ports", "ready", "stages"}
+	want := []string{"aborts", "control_plane", "cores", "counters", "data_plane", "drops", "engine", "flows", "name", "policy", "poll", "ports", "ready", "stages"}
 	if got := fields(t, st); !slices.Equal(got, want) {
 		t.Errorf("fields %v, want %v", got, want)
 	}
@@ -214,6 +215,12 @@ func TestStatusListsEveryDropReasonInJSON(t *testing.T) {
 	if port["side"] != "inside" || port["name"] != "eth0" || port["rx_packets"] != 120.0 || port["rx_bytes"] != 12000.0 {
 		t.Errorf("inside port %v", port)
 	}
+	if port["kind"] != "packet" || port["link"] != "unknown" || port["queues"] != 2.0 || st["poll"] != "adaptive" {
+		t.Errorf("inside port %v, polling %v", port, st["poll"])
+	}
+	if port := st["ports"].([]any)[1].(map[string]any); port["kind"] != "dpdk" || port["link"] != "down" {
+		t.Errorf("outside port %v", port)
+	}
 	core := st["cores"].([]any)[1].(map[string]any)
 	if core["core"] != -1.0 || core["busy"] != 0.25 || core["drops"] != 14.0 || core["rx_packets"] != 70.0 {
 		t.Errorf("second worker %v", core)
@@ -233,20 +240,20 @@ func TestStatusListsEveryDropReasonInJSON(t *testing.T) {
 
 func TestStatusTextShowsWhatIsNotZeroAndNamesTheRest(t *testing.T) {
 	st := &Status{
-		Name: "gw", Policy: "require", Engine: "generic", DataPlane: ProcessState{true, 7, 1}, Ready: true,
-		Ports:  []PortStatus{{"inside", "eth0", 1, 2, 3, 4}, {"outside", "eth1", 5, 6, 7, 8}},
+		Name: "gw", Policy: "require", Engine: "generic", Poll: "busy", DataPlane: ProcessState{true, 7, 1}, Ready: true,
+		Ports:  []PortStatus{{"inside", "eth0", "packet", "up", 2, 1, 2, 3, 4}, {"outside", "eth1", "packet", "down", 2, 5, 6, 7, 8}},
 		Cores:  []CoreStatus{{0, 3, 6, 10, 2, 0.256, 0, 1}, {1, -1, 0, 0, 0, 0, 0, 0}},
 		Flows:  FlowStatus{200, 1, map[string]uint64{"encrypted": 1, "plain": 0}},
 		Drops:  []NamedCount{{"drop_a", 2, "packets", "things"}, {"drop_b", 0, "packets", "x"}, {"drop_c", 0, "packets", "x"}},
 		Stages: []StageStatus{{"rx", 4, 100, 25}},
 	}
-	const want = `instance gw   policy require   engine generic
+	const want = `instance gw   policy require   engine generic   polling busy
 data plane: pid 7, ready
 control plane: not running: encrypted connections go on, new ones follow the policy
 
-PORT      NAME   RX PACKETS   RX BYTES   TX PACKETS   TX BYTES
-inside    eth0   1            2          3            4
-outside   eth1   5            6          7            8
+PORT      NAME   KIND     LINK   QUEUES   RX PACKETS   RX BYTES   TX PACKETS   TX BYTES
+inside    eth0   packet   up     2        1            2          3            4
+outside   eth1   packet   down   2        5            6          7            8
 
 WORKER   CORE   RX PACKETS   TX PACKETS   DROPS   BUSY     FLOWS
 0        3      6            10           2       25.6 %   1

@@ -12,7 +12,7 @@ var statusCommand = command{
 	name:    "status",
 	args:    "[--json] [--name NAME]",
 	summary: "ports, cores, flows and drops of a running gateway",
-	details: "Prints what a running instance does: its ports, its workers and their load, connections by state, every drop by name,\nand the cycles that a packet takes in each stage. All counts are since the data plane's start.",
+	details: "Prints what a running instance does: its ports and links, its workers and their load, connections by state, every drop\nby name, and the cycles that a packet takes in each stage. All counts are since the data plane's start.",
 	define: func(a *App, fs *flag.FlagSet) func() error {
 		look := addLookFlags(fs)
 		return func() error {
@@ -36,6 +36,7 @@ type Status struct {
 	Ready        bool          `json:"ready"`
 	Policy       string        `json:"policy"` // of the control plane that ran last; unset when none did
 	Engine       string        `json:"engine"`
+	Poll         string        `json:"poll"` // busy or adaptive
 	DataPlane    ProcessState  `json:"data_plane"`
 	ControlPlane ProcessState  `json:"control_plane"`
 	Ports        []PortStatus  `json:"ports"`
@@ -58,6 +59,9 @@ type ProcessState struct {
 type PortStatus struct {
 	Side      string `json:"side"` // inside or outside
 	Name      string `json:"name"`
+	Kind      string `json:"kind"`   // dpdk, packet or memory
+	Link      string `json:"link"`   // up, down, or unknown
+	Queues    int    `json:"queues"` // in use, one a worker
 	RxPackets uint64 `json:"rx_packets"`
 	RxBytes   uint64 `json:"rx_bytes"`
 	TxPackets uint64 `json:"tx_packets"`
@@ -103,10 +107,10 @@ type StageStatus struct {
 func readStatus(in *instance.Instance, s *shm.Segment) (*Status, error) {
 	r := counterReader{seg: s, table: s.Counters()}
 	st := &Status{
-		Name: in.Name(), Ready: s.Ready() && s.DataPlaneRuns(), Policy: s.Policy().String(), Engine: s.Engine(),
+		Name: in.Name(), Ready: s.Ready() && s.DataPlaneRuns(), Policy: s.Policy().String(), Engine: s.Engine(), Poll: s.Poll(),
 		DataPlane:    processState(s.DataPlane(), s.DataPlaneRuns()),
 		ControlPlane: processState(s.ControlPlane(), s.ControlPlaneRuns()),
-		Ports:        []PortStatus{r.port("inside", s.Inside()), r.port("outside", s.Outside())},
+		Ports:        []PortStatus{r.port(shm.Inside, s.Inside()), r.port(shm.Outside, s.Outside())},
 		Drops:        r.kind(shm.KindDrop),
 		Aborts:       r.kind(shm.KindAbort),
 		Counters:     r.kind(shm.KindPackets, shm.KindBytes, shm.KindEvent),

@@ -25,6 +25,35 @@ func (s *Segment) Inside() string { return text(s.hdr.inside[:]) }
 // Outside returns the outside port as configured.
 func (s *Segment) Outside() string { return text(s.hdr.outside[:]) }
 
+// PortKind returns the kind of a port.
+func (s *Segment) PortKind(side Side) string { return text(s.hdr.kinds[side][:]) }
+
+// Poll returns how the workers wait for packets, as configured.
+func (s *Segment) Poll() string { return text(s.hdr.poll[:]) }
+
+// SetLink says in which state a port's link is. Only the data plane may say so.
+func (s *Segment) SetLink(side Side, up bool) {
+	if s.part != partData {
+		return
+	}
+	state := LinkDown
+	if up {
+		state = LinkUp
+	}
+	if at := &s.hdr.ports.links[side]; at.Load() != uint32(state) {
+		at.Store(uint32(state))
+	}
+}
+
+// Link returns the state of a port's link when the data plane last looked, LinkUnknown when that is no state.
+func (s *Segment) Link(side Side) Link {
+	l := Link(s.hdr.ports.links[side].Load())
+	if l > LinkDown {
+		return LinkUnknown
+	}
+	return l
+}
+
 // Engine returns the name of the AEAD engine.
 func (s *Segment) Engine() string { return text(s.hdr.engine[:]) }
 

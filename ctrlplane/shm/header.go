@@ -17,10 +17,64 @@ type segmentHeader struct {
 	inside  [textRoom]byte
 	outside [textRoom]byte
 	engine  [textRoom]byte
+	kinds   [numSides][kindRoom]byte
+	poll    [kindRoom]byte
 	cores   [MaxWorkers]int32
 
 	data    processLine
 	control processLine
+	ports   portLine
+}
+
+// kindRoom holds a short word and the zero byte behind it.
+const kindRoom = 16
+
+// Side is one of the two ports.
+type Side uint8
+
+// The sides.
+const (
+	Inside Side = iota
+	Outside
+	numSides
+)
+
+// String returns the side's name as in the configuration.
+func (s Side) String() string {
+	switch s {
+	case Inside:
+		return "inside"
+	case Outside:
+		return "outside"
+	}
+	return "invalid"
+}
+
+// Link is the state of a port's link.
+type Link uint32
+
+// The states of a link.
+const (
+	LinkUnknown Link = iota // nobody has looked yet
+	LinkUp
+	LinkDown
+)
+
+// String returns the state's name.
+func (l Link) String() string {
+	switch l {
+	case LinkUp:
+		return "up"
+	case LinkDown:
+		return "down"
+	}
+	return "unknown"
+}
+
+// portLine is what the data plane says about its ports while it runs.
+type portLine struct {
+	links [numSides]atomic.Uint32 // Link
+	_     [64 - 4*numSides]byte
 }
 
 // processLine is what a process says about itself.

@@ -130,7 +130,7 @@ func claimStale(path string) (int, error) {
 }
 
 // Adopt takes the data plane's part in the segment that an earlier data plane left, with its flows. P must describe the same
-// segment; names of ports and engine are written anew. The error wraps os.ErrNotExist when there is none, ErrVersion or
+// segment; what it says of ports, polling and engine is written anew. The error wraps os.ErrNotExist when there is none, ErrVersion or
 // ErrSegment when it does not fit, which Create then replaces, and ErrBusy when a data plane is running.
 func Adopt(dir string, p Params) (*Segment, error) {
 	if err := p.check(); err != nil {
@@ -293,11 +293,17 @@ func (s *Segment) format(p *Params) error {
 func (s *Segment) describe(p *Params) {
 	h := s.hdr
 	for _, t := range []struct {
-		room *[textRoom]byte
+		room []byte
 		text string
-	}{{&h.name, p.Name}, {&h.inside, p.Inside}, {&h.outside, p.Outside}, {&h.engine, p.Engine}} {
-		clear(t.room[:])
-		copy(t.room[:textRoom-1], t.text)
+	}{
+		{h.name[:], p.Name}, {h.inside[:], p.Inside}, {h.outside[:], p.Outside}, {h.engine[:], p.Engine},
+		{h.kinds[Inside][:], p.Kinds[Inside]}, {h.kinds[Outside][:], p.Kinds[Outside]}, {h.poll[:], p.Poll},
+	} {
+		clear(t.room)
+		copy(t.room[:len(t.room)-1], t.text)
+	}
+	for s := range h.ports.links {
+		h.ports.links[s].Store(uint32(LinkUnknown))
 	}
 	for i, core := range p.Cores {
 		h.cores[i] = int32(core)

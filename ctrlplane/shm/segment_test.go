@@ -20,7 +20,8 @@ func testParams(t *testing.T) Params {
 		t.Fatal(err)
 	}
 	return Params{
-		Name: "test", Inside: "veth0", Outside: "veth1", Engine: "generic", Cores: []int{3, -1},
+		Name: "test", Inside: "veth0", Outside: "veth1", Kinds: [2]string{"dpdk", "packet"}, Poll: "adaptive",
+		Engine: "generic", Cores: []int{3, -1},
 		Flows:       flowtable.Layout{Capacity: 100, Chunks: 50},
 		RequestRing: minRing, ReplyRing: minRing, Counters: table,
 	}
@@ -51,6 +52,9 @@ func TestSegmentTellsOtherProcessesWhatItWasMadeOf(t *testing.T) {
 	if tool.Inside() != "veth0" || tool.Outside() != "veth1" || tool.Engine() != "generic" || tool.Name() != "test" {
 		t.Errorf("names %q %q %q %q", tool.Inside(), tool.Outside(), tool.Engine(), tool.Name())
 	}
+	if tool.PortKind(Inside) != "dpdk" || tool.PortKind(Outside) != "packet" || tool.Poll() != "adaptive" {
+		t.Errorf("kinds %q and %q, polling %q", tool.PortKind(Inside), tool.PortKind(Outside), tool.Poll())
+	}
 	if tool.Workers() != 2 || tool.Core(0) != 3 || tool.Core(1) != -1 {
 		t.Errorf("%d workers on cores %d and %d", tool.Workers(), tool.Core(0), tool.Core(1))
 	}
@@ -69,8 +73,52 @@ func TestSegmentTellsOtherProcessesWhatItWasMadeOf(t *testing.T) {
 	tool.Beat(7)
 	tool.SetReady(false)
 	tool.SetPolicy(PolicyRequire)
-	if !data.Ready() || data.Policy() != PolicyUnset {
+	tool.SetLink(Inside, true)
+	if !data.Ready() || data.Policy() != PolicyUnset || data.Link(Inside) != LinkUnknown {
 		t.Error("a tool changed the segment")
+	}
+}
+
+func TestLinksAreUnknownUntilTheDataPlaneLooks(t *testing.T) {
+	dir := t.TempDir()
+	data := mustCreate(t, dir, testParams(t))
+	tool, err := Open(dir, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tool.Close()
+	if a, b := tool.Link(Inside), tool.Link(Outside); a != LinkUnknown || b != LinkUnknown {
+		t.Errorf("links %v and %v before anyone looked", a, b)
+	}
+	data.SetLink(Inside, true)
+	data.SetLink(Outside, false)
+	if a, b := tool.Link(Inside), tool.Link(Outside); a != LinkUp || b != LinkDown {
+		t.Errorf("links %v and %v, not up and down", a, b)
+	}
+	data.hdr.ports.links[Inside].Store(99)
+	if l := tool.Link(Inside); l != LinkUnknown {
+		t.Errorf("a state that is none reads as %v", l)
+	}
+	data.SetLink(Outside, true)
+	if err := data.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Adopt(dir, testParams(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if l := tool.Link(Outside); l != LinkUnknown {
+		t.Errorf("the next data plane begins with a link that is %v", l)
+	}
+}
+
+func TestWhatOneProcessWritesHasCacheLinesOfItsOwn(t *testing.T) {
+	var h segmentHeader
+	for _, at := range []uintptr{unsafe.Offsetof(h.data), unsafe.Offsetof(h.control), unsafe.Offsetof(h.ports), unsafe.Sizeof(h)} {
+		if at%64 != 0 {
+			t.Errorf("a line begins at %d", at)
+		}
 	}
 }
 

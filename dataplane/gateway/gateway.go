@@ -52,6 +52,9 @@ type Gateway struct {
 // beat is the interval of the heartbeat and of looking after the workers.
 const beat = 50 * time.Millisecond
 
+// linkEvery is how many heartbeats pass between two looks at the links, which cost system calls.
+const linkEvery = 20
+
 // controlAlive is how old the control plane's heartbeat may be, in ns.
 const controlAlive = int64(time.Second)
 
@@ -71,7 +74,9 @@ func New(o Options) (*Gateway, error) {
 	flows := o.Config.Flows.Max
 	lost := orphans(o.SegmentDir, o.Config.Name)
 	seg, err := shm.Create(o.SegmentDir, shm.Params{
-		Name: o.Config.Name, Inside: o.Inside.Name(), Outside: o.Outside.Name(), Engine: o.Engine.Name(), Cores: o.Cores,
+		Name: o.Config.Name, Inside: o.Inside.Name(), Outside: o.Outside.Name(),
+		Kinds: [2]string{shm.Inside: o.Inside.Kind(), shm.Outside: o.Outside.Kind()}, Poll: string(o.Config.Workers.Poll),
+		Engine: o.Engine.Name(), Cores: o.Cores,
 		Flows:    flowtable.Layout{Capacity: uint32(flows), Chunks: uint32(2*flows + 8192)},
 		Counters: table,
 	})
@@ -138,6 +143,7 @@ func (g *Gateway) Run(ctx context.Context, ready func()) error {
 		})
 	}
 	g.seg.Beat(g.clock())
+	g.lookAtLinks()
 	g.seg.SetReady(true)
 	if ready != nil {
 		ready()
@@ -157,7 +163,7 @@ func (g *Gateway) look(ctx context.Context, failed <-chan error) error {
 	defer tick.Stop()
 	var super uint64
 	var said time.Time
-	for {
+	for beats := 1; ; beats++ {
 		select {
 		case <-ctx.Done():
 			return nil
@@ -166,6 +172,9 @@ func (g *Gateway) look(ctx context.Context, failed <-chan error) error {
 		case <-tick.C:
 		}
 		g.seg.Beat(g.clock())
+		if beats%linkEvery == 0 {
+			g.lookAtLinks()
+		}
 		var now uint64
 		for i := range g.workers {
 			now += g.seg.Worker(i).Counters[shm.DropSuperPacket]
@@ -176,6 +185,12 @@ func (g *Gateway) look(ctx context.Context, failed <-chan error) error {
 		}
 		super = now
 	}
+}
+
+// lookAtLinks notes in the segment which links are up.
+func (g *Gateway) lookAtLinks() {
+	g.seg.SetLink(shm.Inside, g.opt.Inside.LinkUp())
+	g.seg.SetLink(shm.Outside, g.opt.Outside.LinkUp())
 }
 
 func (g *Gateway) adviseOnSuperPackets(n uint64) {

@@ -1,0 +1,12 @@
+// Package server is the control plane process: it attaches to the segment of a data plane, takes handshake requests off the
+// workers' rings, has package responder answer them, publishes session IDs, and sends the answers back.
+//
+// It decides nothing about a handshake itself and keeps nothing of one: whatever it is in the middle of when it is killed,
+// the data plane asks again. One goroutine (Run) reads and writes rings and session table; others may look at the segment
+// through View and change the policy.
+//
+// A request's way: gather (copied out of the ring, decoded, duplicates dropped), HandleBatch, deliver (session ID published
+// or removed, then the reply), wipe. The files of the package follow it.
+//
+// Who owns the memory: the segment is the data plane's; the server unmaps it when the data plane has made another one.
+package server

@@ -1,0 +1,27 @@
+package server
+
+import (
+	"sync/atomic"
+
+	"linecrypt/ctrlplane/metrics"
+)
+
+// events counts what the server itself meets.
+type events struct {
+	attached, reloads, badReloads, damaged, duplicates, kept, unfit, unpublished, reconciled atomic.Uint64
+}
+
+// table names them.
+func (e *events) table() []metrics.Event {
+	return []metrics.Event{
+		{Name: "attachments", Help: "segments of a data plane that were served", Value: e.attached.Load},
+		{Name: "reloads", Help: "times the policy was loaded again", Value: e.reloads.Load},
+		{Name: "failed_reloads", Help: "times the policy could not be loaded again", Value: e.badReloads.Load},
+		{Name: "damaged_requests", Help: "times damaged content of a request ring was thrown away", Value: e.damaged.Load},
+		{Name: "duplicate_requests", Help: "requests for keys that had been answered before", Value: e.duplicates.Load},
+		{Name: "kept_replies", Help: "replies that had to wait because their ring was full", Value: e.kept.Load},
+		{Name: "unfit_replies", Help: "replies that could not be encoded", Value: e.unfit.Load},
+		{Name: "unpublished_sessions", Help: "session IDs for which the session table had no room", Value: e.unpublished.Load},
+		{Name: "reconciled_sessions", Help: "entries of the session table removed because their connection was gone", Value: e.reconciled.Load},
+	}
+}

@@ -1,0 +1,223 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"linecrypt/ctrlplane/config"
+	"linecrypt/ctrlplane/harden"
+	"linecrypt/ctrlplane/instance"
+	"linecrypt/ctrlplane/metrics"
+	"linecrypt/ctrlplane/responder"
+	"linecrypt/ctrlplane/sessiontable"
+	"linecrypt/ctrlplane/shm"
+)
+
+// Exit statuses of Execute.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+const programName = "linecrypt-ctrlplane"
+
+// Execute is the program linecrypt-ctrlplane: it serves the instance that its flags and its configuration name until SIGTERM
+// or SIGINT, and loads the policy again at SIGHUP. args are the flags, stderr takes the log. It returns the exit status:
+// 0 after a signal, 1 for a failure, 2 for a command line that makes no sense.
+func Execute(args []string, stderr io.Writer) int {
+	fs := flag.NewFlagSet(programName, flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	p := &process{flags: config.AddFlags(fs)}
+	fs.IntVar(&p.readyFD, "ready-fd", -1, "write a line to file descriptor `N` once the data plane is served")
+	fs.DurationVar(&p.wait, "wait", DefaultWait, "how long to wait for the data plane at first")
+	switch err := fs.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return exitOK
+	case err != nil:
+		return exitUsage
+	case fs.NArg() > 0:
+		fmt.Fprintf(stderr, "%s: %q is not a flag\n", programName, fs.Arg(0))
+		return exitUsage
+	}
+	if err := p.run(stderr); err != nil {
+		fmt.Fprintf(stderr, "%s: %v\n", programName, err)
+		return exitFailure
+	}
+	return exitOK
+}
+
+// process is one run of the program.
+type process struct {
+	flags   *config.Flags
+	readyFD int
+	wait    time.Duration
+
+	log   *slog.Logger
+	level slog.LevelVar
+	hup   chan os.Signal
+	in    *instance.Instance
+	group int
+}
+
+func (p *process) run(stderr io.Writer) error {
+	p.hup = make(chan os.Signal, 1) // from here on SIGHUP does not end the process
+	signal.Notify(p.hup, syscall.SIGHUP)
+	defer signal.Stop(p.hup)
+	c, err := p.flags.Load()
+	if err != nil {
+		return err
+	}
+	p.level.Set(c.Log.Level)
+	p.log = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: &p.level})).With("process", "ctrlplane")
+	if err := harden.Process(); errors.Is(err, harden.ErrNotLocked) {
+		p.log.Debug("memory is not locked", "error", err)
+	} else if err != nil {
+		return err
+	}
+	if p.in, err = instance.Open(c.Name); err != nil {
+		return err
+	}
+	lock, err := p.in.Lock(instance.ControlPlane)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Release() }()
+	p.group = -1
+	if c.SessionTable.Group != "" {
+		if p.group, err = p.in.ShareWith(c.SessionTable.Group); err != nil {
+			return c.Err("session_table.group", err)
+		}
+	}
+	return p.serve(c)
+}
+
+// serve runs the server beside its sockets until a signal ends it.
+func (p *process) serve(c *config.Config) error {
+	srv, err := New(Options{
+		Open: p.openSegment, OpenSessions: p.openSessions, Policy: responder.PolicyOf(c),
+		Log: p.log, Wait: p.wait, Ready: p.ready,
+	})
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	sockets, err := p.listen(c)
+	if err != nil {
+		return err
+	}
+	for _, l := range sockets {
+		h := srv.MetricsHandler()
+		if l.Addr().Network() == "unix" {
+			h = srv.ControlHandler()
+		}
+		go serveHTTP(ctx, l, h, p.log)
+	}
+	go p.reloads(ctx, srv)
+	err = srv.Run(ctx)
+	for _, l := range sockets {
+		l.Close()
+	}
+	if err == nil {
+		p.log.Info("stopped")
+	}
+	return err
+}
+
+func (p *process) openSegment() (*shm.Segment, error) {
+	dir, err := p.in.SegmentDir()
+	if err != nil {
+		return nil, err
+	}
+	return shm.OpenControl(dir, p.in.Name())
+}
+
+func (p *process) openSessions(seg *shm.Segment) (*sessiontable.Table, error) {
+	capacity := 0
+	for i := range seg.Workers() {
+		capacity += int(seg.Worker(i).Layout.Capacity)
+	}
+	return sessiontable.OpenWriter(p.in.SessionTablePath(), sessiontable.Options{Capacity: capacity, Instance: seg.Nonce(), Group: p.group})
+}
+
+// listen opens the control socket, and the address for metrics. Where that one is the default and cannot be had, because
+// another instance has it or there is no such address, the gateway goes on without.
+func (p *process) listen(c *config.Config) ([]net.Listener, error) {
+	path := p.in.ControlSocket()
+	_ = os.Remove(path) // what a crash left there: we hold the lock
+	control, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		control.Close()
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	if c.Metrics.Listen == "" {
+		return []net.Listener{control}, nil
+	}
+	l, err := metrics.Listen(c.Metrics.Listen)
+	if err == nil {
+		p.log.Info("serving metrics", "address", l.Addr().String())
+		return []net.Listener{control, l}, nil
+	}
+	if c.IsSet("metrics.listen") {
+		control.Close()
+		return nil, c.Err("metrics.listen", err)
+	}
+	p.log.Warn("going on without an address for metrics; metrics.listen chooses another", "error", err)
+	return []net.Listener{control}, nil
+}
+
+// ready reports to the process that started this one.
+func (p *process) ready() {
+	if p.readyFD < 0 {
+		return
+	}
+	f := os.NewFile(uintptr(p.readyFD), "ready-fd")
+	if f == nil {
+		return
+	}
+	if _, err := f.WriteString("ready\n"); err != nil {
+		p.log.Warn("report to --ready-fd", "error", err)
+	}
+	f.Close()
+}
+
+// reloads loads the policy again at each SIGHUP.
+func (p *process) reloads(ctx context.Context, srv *Server) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.hup:
+			p.reload(srv)
+		}
+	}
+}
+
+func (p *process) reload(srv *Server) {
+	c, err := p.flags.Load()
+	if err == nil {
+		err = srv.SetPolicy(responder.PolicyOf(c))
+	}
+	if err != nil {
+		srv.events.badReloads.Add(1)
+		p.log.Error("the configuration is not loaded again; the old policy stays", "error", err)
+		return
+	}
+	srv.events.reloads.Add(1)
+	p.level.Set(c.Log.Level)
+	p.log.Info("policy loaded again; other keys count from the next start", "policy", string(c.Policy), "teps", fmt.Sprint(c.TEPs),
+		"aeads", fmt.Sprint(c.AEADs), "application_aware", string(c.ApplicationAware))
+}

@@ -1,0 +1,135 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"linecrypt/ctrlplane/sessiontable"
+	"linecrypt/ctrlplane/shm"
+	"linecrypt/ctrlplane/tcpcrypt"
+)
+
+// Status is what GET /status on the control socket answers.
+type Status struct {
+	Name      string  `json:"name"` // of the instance; empty while there is no data plane
+	PID       int     `json:"pid"`
+	Policy    string  `json:"policy"`
+	DataPlane Process `json:"data_plane"`
+	Ready     bool    `json:"ready"` // packets flow
+	Workers   int     `json:"workers"`
+	Engine    string  `json:"engine"`
+	Inside    string  `json:"inside"`
+	Outside   string  `json:"outside"`
+}
+
+// Process is a process in Status.
+type Process struct {
+	PID     int    `json:"pid"`
+	Running bool   `json:"running"`
+	Epoch   uint64 `json:"epoch"`
+}
+
+// Session is an element of what GET /sessions on the control socket answers.
+type Session struct {
+	Client    string    `json:"client"` // address:port of the opener
+	Server    string    `json:"server"`
+	Role      string    `json:"role"` // the gateway's: "A" or "B"
+	TEP       string    `json:"tep"`
+	AEAD      string    `json:"aead"`
+	SessionID string    `json:"session_id"`
+	Since     time.Time `json:"since"`
+}
+
+// MetricsHandler serves /metrics alone, for the address that Prometheus scrapes.
+func (s *Server) MetricsHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", s.metrics.Handler())
+	return mux
+}
+
+// ControlHandler serves /metrics, /status and /sessions, for the control socket.
+func (s *Server) ControlHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", s.metrics.Handler())
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Status()) })
+	mux.HandleFunc("GET /sessions", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Sessions()) })
+	return mux
+}
+
+// Status returns the state of the instance.
+func (s *Server) Status() Status {
+	st := Status{Policy: shm.Policy(s.mode.Load()).String()}
+	s.View(func(seg *shm.Segment) {
+		data := seg.DataPlane()
+		st.Name, st.PID = seg.Name(), seg.ControlPlane().PID
+		st.DataPlane = Process{PID: data.PID, Running: seg.DataPlaneRuns(), Epoch: data.Epoch}
+		st.Ready, st.Workers, st.Engine = seg.Ready(), seg.Workers(), seg.Engine()
+		st.Inside, st.Outside = seg.Inside(), seg.Outside()
+	})
+	return st
+}
+
+// Sessions returns the connections whose session IDs are published.
+func (s *Server) Sessions() []Session {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	list := []Session{}
+	if s.sessions != nil {
+		s.sessions.Range(func(e *sessiontable.Entry) bool {
+			list = append(list, sessionOf(e))
+			return true
+		})
+	}
+	return list
+}
+
+func sessionOf(e *sessiontable.Entry) Session {
+	client := netip.AddrPortFrom(netip.AddrFrom16(e.Tuple.Inside).Unmap(), e.Tuple.InsidePort).String()
+	server := netip.AddrPortFrom(netip.AddrFrom16(e.Tuple.Outside).Unmap(), e.Tuple.OutsidePort).String()
+	if !e.Active {
+		client, server = server, client
+	}
+	role := "A"
+	if e.Role == 2 {
+		role = "B"
+	}
+	return Session{
+		Client: client, Server: server, Role: role, TEP: fmt.Sprintf("0x%02x", e.TEP&0x7f), AEAD: tcpcrypt.AEAD(e.AEAD).String(),
+		SessionID: tcpcrypt.SessionID(e.SessionID).String(), Since: time.Unix(0, e.Start),
+	}
+}
+
+func writeJSON(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(v) // the client is gone if this fails
+}
+
+// serveHTTP serves h on l until ctx is done, and closes l.
+func serveHTTP(ctx context.Context, l net.Listener, h http.Handler, logger *slog.Logger) {
+	srv := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          log.New(slogWriter{logger}, "", 0),
+	}
+	stop := context.AfterFunc(ctx, func() { srv.Close() })
+	defer stop()
+	_ = srv.Serve(l) // ends with Close, or with an error of the listener, which then is of no use any more
+}
+
+// slogWriter takes the lines of an http.Server, which are about clients that misbehave.
+type slogWriter struct{ log *slog.Logger }
+
+func (w slogWriter) Write(p []byte) (int, error) {
+	w.log.Debug("http", "message", string(p))
+	return len(p), nil
+}

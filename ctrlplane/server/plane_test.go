@@ -1,0 +1,223 @@
+package server
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"linecrypt/ctrlplane/config"
+	"linecrypt/ctrlplane/responder"
+	"linecrypt/ctrlplane/sessiontable"
+	"linecrypt/ctrlplane/shm"
+	"linecrypt/ctrlplane/tcpcrypt"
+	"linecrypt/flowtable"
+)
+
+// patience bounds every wait of these tests.
+const patience = 10 * time.Second
+
+// plane is a data plane that holds still: its segment, and the workers' ends of the rings, which a test plays.
+type plane struct {
+	t     *testing.T
+	dir   string
+	seg   *shm.Segment
+	lanes []testLane
+}
+
+type testLane struct {
+	w        *shm.Worker
+	flows    *flowtable.Table
+	requests *shm.Producer
+	replies  *shm.Consumer
+}
+
+func params(t *testing.T, workers int) shm.Params {
+	t.Helper()
+	table, err := shm.NewTable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return shm.Params{
+		Name: "gw", Inside: "in0", Outside: "out0", Engine: "generic", Cores: make([]int, workers),
+		Flows: flowtable.Layout{Capacity: 256, Chunks: 16}, RequestRing: 128 << 10, ReplyRing: 128 << 10, Counters: table,
+	}
+}
+
+// newPlane makes a data plane in dir.
+func newPlane(t *testing.T, dir string, workers int) *plane {
+	t.Helper()
+	seg, err := shm.Create(dir, params(t, workers))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &plane{t: t, dir: dir, seg: seg}
+	t.Cleanup(p.end)
+	for i := range workers {
+		w := seg.Worker(i)
+		flows, err := flowtable.New(w.FlowMemory, w.Layout, [2]uint64{1, uint64(i)}, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.lanes = append(p.lanes, testLane{w, flows, shm.NewProducer(w.Requests), shm.NewConsumer(w.Replies)})
+	}
+	return p
+}
+
+// end is the end of the data plane, as if it were killed.
+func (p *plane) end() {
+	if p.seg != nil {
+		p.seg.Close()
+		p.seg = nil
+	}
+}
+
+// flow makes a connection in some state and returns its reference and addresses.
+func (p *plane) flow(worker int, port uint16, s flowtable.State) (shm.FlowRef, flowtable.Key) {
+	l := &p.lanes[worker]
+	k := flowtable.Key{Inside: [16]byte{10: 0xff, 11: 0xff, 12: 10, 15: 1}, Outside: [16]byte{10: 0xff, 11: 0xff, 12: 10, 15: 2}, InsidePort: port, OutsidePort: 80}
+	i, _ := l.flows.Insert(&k, l.flows.Hash(&k), 1)
+	l.flows.SetState(i, s)
+	return shm.FlowRef{Worker: uint16(worker), Index: i, Gen: l.flows.Record(i).Gen}, k
+}
+
+func (p *plane) send(worker int, q shm.Request) {
+	p.t.Helper()
+	deadline := time.Now().Add(patience)
+	for !p.lanes[worker].requests.SendRequest(&q) {
+		if time.Now().After(deadline) {
+			p.t.Fatalf("no room for %v", q.Kind)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// receive waits for a worker's next reply, a copy.
+func (p *plane) receive(worker int) shm.Reply {
+	p.t.Helper()
+	r, ok := p.receiveWithin(worker, patience)
+	if !ok {
+		p.t.Fatal("no reply")
+	}
+	return r
+}
+
+func (p *plane) receiveWithin(worker int, d time.Duration) (shm.Reply, bool) {
+	p.t.Helper()
+	c := p.lanes[worker].replies
+	for deadline := time.Now().Add(d); time.Now().Before(deadline); {
+		msg, err := c.Peek()
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		if msg != nil {
+			var r shm.Reply
+			if err := r.Decode(append([]byte(nil), msg...)); err != nil {
+				p.t.Fatal(err)
+			}
+			c.Release()
+			return r, true
+		}
+		time.Sleep(100 * time.Microsecond)
+	}
+	return shm.Reply{}, false
+}
+
+// call sends a request and waits for its reply.
+func (p *plane) call(worker int, q shm.Request, want shm.ReplyKind) shm.Reply {
+	p.t.Helper()
+	p.send(worker, q)
+	r := p.receive(worker)
+	if r.Kind != want || r.Ref != q.Ref || r.Seq != q.Seq {
+		p.t.Fatalf("%v is answered by %v (%v) for %+v, %d", q.Kind, r.Kind, r.Reason, r.Ref, r.Seq)
+	}
+	return r
+}
+
+// table opens the session table for reading.
+func (p *plane) table() *sessiontable.Table {
+	p.t.Helper()
+	t, err := sessiontable.Open(sessiontable.Path(p.dir, "gw"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { t.Close() })
+	return t
+}
+
+// options are those of a control plane for a data plane in dir.
+func options(dir string) Options {
+	return Options{
+		Open: func() (*shm.Segment, error) { return shm.OpenControl(dir, "gw") },
+		OpenSessions: func(s *shm.Segment) (*sessiontable.Table, error) {
+			return sessiontable.OpenWriter(sessiontable.Path(dir, "gw"), sessiontable.Options{Capacity: 256, Instance: s.Nonce(), Group: -1})
+		},
+		Policy: responder.PolicyOf(config.Default()),
+		Wait:   patience,
+	}
+}
+
+// run starts a control plane and waits until it serves. The function returned ends it and is idempotent.
+func run(t *testing.T, o Options) (*Server, func()) {
+	t.Helper()
+	ready := make(chan struct{})
+	o.Ready = func() { close(ready) }
+	s, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	ended := false
+	stop := func() {
+		if ended {
+			return
+		}
+		ended = true
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("run: %v", err)
+		}
+	}
+	t.Cleanup(stop)
+	select {
+	case <-ready:
+	case err := <-done:
+		t.Fatalf("run: %v", err)
+	case <-time.After(patience):
+		t.Fatal("not ready")
+	}
+	return s, stop
+}
+
+// eventually waits until a condition holds.
+func eventually(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !f(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
+
+// peer is the other gateway of a handshake, without a process.
+func peer(t *testing.T) *responder.Responder {
+	t.Helper()
+	p := responder.PolicyOf(config.Default())
+	p.TEPs = []tcpcrypt.TEP{tcpcrypt.ECDHECurve25519}
+	r, err := responder.New(p, zeroFree{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// zeroFree is a source of numbers that no secret depends on.
+type zeroFree struct{}
+
+func (zeroFree) Read(b []byte) (int, error) {
+	for i := range b {
+		b[i] = byte(i + 1)
+	}
+	return len(b), nil
+}

@@ -1,0 +1,77 @@
+package server
+
+import (
+	"context"
+
+	"golang.org/x/sys/unix"
+)
+
+// Intervals in ns of the monotonic clock.
+const (
+	beatEvery      = 50_000_000
+	reconcileEvery = 30_000_000_000
+)
+
+// ticker is what is looked at from time to time beside the rings.
+type ticker struct {
+	due       int64 // of the next heartbeat
+	reconcile int64
+	running   bool   // the data plane, when last looked at
+	epoch     uint64 // of the data plane
+}
+
+// serve answers requests until ctx is done or the data plane has made another segment.
+func (s *Server) serve(ctx context.Context) {
+	var idle idler
+	done := ctx.Done()
+	for {
+		select {
+		case <-done:
+			return
+		default:
+		}
+		worked := s.round()
+		now := monotonic()
+		if now >= s.tick.due {
+			s.tick.due = now + beatEvery
+			s.seg.Beat(now)
+			if !s.seg.Current() {
+				s.log.Info("the data plane has ended or has made a new segment; waiting for one")
+				return
+			}
+			s.watch(now, worked)
+		}
+		if worked {
+			idle.reset()
+		} else {
+			idle.wait(now)
+		}
+	}
+}
+
+// watch notices that the data plane ended, that another one took its segment over, and that the session table is due.
+func (s *Server) watch(now int64, busy bool) {
+	t := &s.tick
+	if running := s.seg.DataPlaneRuns(); running != t.running {
+		t.running = running
+		if !running {
+			s.log.Warn("the data plane has ended; its connections wait for another one")
+		}
+	}
+	if epoch := s.seg.DataPlane().Epoch; epoch != t.epoch {
+		t.epoch = epoch
+		t.reconcile = now
+		s.log.Info("another data plane has taken over", "pid", s.seg.DataPlane().PID)
+	}
+	if now >= t.reconcile && !busy {
+		t.reconcile = now + reconcileEvery
+		s.reconcile()
+	}
+}
+
+// monotonic returns CLOCK_MONOTONIC in ns, the clock of heartbeats.
+func monotonic() int64 {
+	var ts unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
+	return ts.Nano()
+}

@@ -1,0 +1,141 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"linecrypt/ctrlplane/config"
+	"linecrypt/ctrlplane/metrics"
+	"linecrypt/ctrlplane/responder"
+	"linecrypt/ctrlplane/sessiontable"
+	"linecrypt/ctrlplane/shm"
+)
+
+// Options says what a Server works with.
+type Options struct {
+	// Open takes the control plane's part in the data plane's segment. It is called until it succeeds, and again when the
+	// data plane has made another segment. The server closes what it returns.
+	Open func() (*shm.Segment, error)
+	// OpenSessions opens the table in which the session IDs of a segment's connections are published, for writing; nil
+	// for nowhere. The server closes what it returns.
+	OpenSessions func(*shm.Segment) (*sessiontable.Table, error)
+	Policy       responder.Policy
+	// Rand gives keys and nonces; nil for crypto/rand.Reader.
+	Rand io.Reader
+	// Log is told what happens to the process, never anything of a connection; nil for nowhere.
+	Log *slog.Logger
+	// Wait is how long Run waits for the first segment; 0 for DefaultWait.
+	Wait time.Duration
+	// Ready is called once, when the server serves its first segment; it may be nil.
+	Ready func()
+}
+
+// DefaultWait is how long Run waits for a data plane.
+const DefaultWait = 30 * time.Second
+
+// ErrNoDataPlane is wrapped by the error of Run when no data plane came in time.
+var ErrNoDataPlane = errors.New("no data plane to serve")
+
+// Server is a control plane. Run may be called once; all other methods are safe for concurrent use with it.
+type Server struct {
+	opts      Options
+	log       *slog.Logger
+	responder *responder.Responder
+	metrics   *metrics.Set
+	events    events
+	mode      atomic.Uint64 // shm.Policy in force
+
+	mu       sync.RWMutex // held for writing while these change, for reading while another goroutine looks at them
+	seg      *shm.Segment
+	sessions *sessiontable.Table // nil for none
+
+	lanes []lane
+	batch batch
+	tick  ticker
+}
+
+// New makes a control plane. The error wraps responder.ErrPolicy.
+func New(o Options) (*Server, error) {
+	if o.Rand == nil {
+		o.Rand = rand.Reader
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Wait == 0 {
+		o.Wait = DefaultWait
+	}
+	r, err := responder.New(o.Policy, o.Rand)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{opts: o, log: o.Log, responder: r}
+	s.mode.Store(uint64(modeOf(o.Policy)))
+	s.metrics = metrics.New(metrics.Config{Segments: s, Stats: r.Stats(), Events: s.events.table(), Log: o.Log})
+	return s, nil
+}
+
+// Run serves until ctx is done, and returns nil then. It returns an error that wraps ErrNoDataPlane when there is no data
+// plane at first. Later it waits for as long as it takes: a data plane that ended may be started again. Other errors are
+// those of OpenSessions.
+func (s *Server) Run(ctx context.Context) error {
+	wait := s.opts.Wait
+	for {
+		seg, err := s.await(ctx, wait)
+		if seg == nil {
+			return err
+		}
+		if err := s.attach(seg); err != nil {
+			return err
+		}
+		if wait != forever && s.opts.Ready != nil {
+			s.opts.Ready()
+		}
+		wait = forever
+		s.serve(ctx)
+		s.detach()
+		if ctx.Err() != nil {
+			return nil
+		}
+	}
+}
+
+// SetPolicy replaces the policy for new connections, without a change to those that are encrypted. With an error, which wraps
+// responder.ErrPolicy, the old policy stays.
+func (s *Server) SetPolicy(p responder.Policy) error {
+	if err := s.responder.SetPolicy(p); err != nil {
+		return err
+	}
+	s.mode.Store(uint64(modeOf(p)))
+	s.View(func(seg *shm.Segment) { seg.SetPolicy(modeOf(p)) })
+	return nil
+}
+
+// View calls f with the segment that is being served; it stays mapped until f returns. Without one f is not called.
+func (s *Server) View(f func(*shm.Segment)) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.seg != nil {
+		f(s.seg)
+	}
+}
+
+// Stats returns the counters of what was decided.
+func (s *Server) Stats() *responder.Stats { return s.responder.Stats() }
+
+// modeOf returns what the data plane does while the control plane is away.
+func modeOf(p responder.Policy) shm.Policy {
+	switch p.Mode {
+	case config.Require:
+		return shm.PolicyRequire
+	case config.Disabled:
+		return shm.PolicyDisabled
+	}
+	return shm.PolicyOpportunistic
+}

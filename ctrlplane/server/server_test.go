@@ -1,0 +1,353 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"linecrypt/ctrlplane/config"
+	"linecrypt/ctrlplane/responder"
+	"linecrypt/ctrlplane/sessiontable"
+	"linecrypt/ctrlplane/shm"
+	"linecrypt/flowtable"
+)
+
+// passive runs a handshake as host B up to Init1 of the peer, and returns the request for keys.
+func passive(t *testing.T, p *plane, worker int, ref shm.FlowRef, k flowtable.Key) shm.Request {
+	t.Helper()
+	a := peer(t)
+	var offer, init1 shm.Reply
+	a.Handle(&shm.Request{Kind: shm.ActiveOpen}, &offer)
+	answer := p.call(worker, shm.Request{Kind: shm.PassiveOpen, Ref: ref, Seq: 1, Tuple: k, ENOA: offer.ENO}, shm.Offer)
+	a.Handle(&shm.Request{Kind: shm.ActiveAnswer, ENOA: offer.ENO, ENOB: answer.ENO}, &init1)
+	return shm.Request{Kind: shm.PassiveKeys, Ref: ref, Seq: 2, Tuple: k, ENOA: offer.ENO, ENOB: answer.ENO, Init1: init1.Init}
+}
+
+func TestKeysAndSessionIDOfBothGatewaysAgreeOverTheRings(t *testing.T) {
+	pa, pb := newPlane(t, t.TempDir(), 1), newPlane(t, t.TempDir(), 1)
+	run(t, options(pa.dir))
+	run(t, options(pb.dir))
+	refA, keyA := pa.flow(0, 1000, flowtable.ActiveKeys)
+	refB, keyB := pb.flow(0, 2000, flowtable.PassiveKeys)
+	offer := pa.call(0, shm.Request{Kind: shm.ActiveOpen, Ref: refA, Seq: 1, Tuple: keyA}, shm.Offer)
+	answer := pb.call(0, shm.Request{Kind: shm.PassiveOpen, Ref: refB, Seq: 1, Tuple: keyB, ENOA: offer.ENO}, shm.Offer)
+	init1 := pa.call(0, shm.Request{Kind: shm.ActiveAnswer, Ref: refA, Seq: 2, Tuple: keyA, ENOA: offer.ENO, ENOB: answer.ENO}, shm.Init1)
+	kb := pb.call(0, shm.Request{Kind: shm.PassiveKeys, Ref: refB, Seq: 2, Tuple: keyB, ENOA: offer.ENO, ENOB: answer.ENO, Init1: init1.Init}, shm.Keys)
+	var e sessiontable.Entry
+	if !pb.table().Lookup(&keyB, &e) || e.SessionID != kb.Keys.SessionID || e.Active || e.Role != 2 || e.Gen != refB.Gen {
+		t.Errorf("host B's entry is %+v", e)
+	}
+	ka := pa.call(0, shm.Request{Kind: shm.ActiveKeys, Ref: refA, Seq: 3, Tuple: keyA, ENOA: offer.ENO, ENOB: answer.ENO, Secret: init1.Secret, Init1: init1.Init, Init2: kb.Init}, shm.Keys)
+	if ka.Keys.SessionID != kb.Keys.SessionID || ka.Keys.Out != kb.Keys.In || ka.Keys.In != kb.Keys.Out {
+		t.Error("keys or session IDs differ")
+	}
+	if !pa.table().Lookup(&keyA, &e) || e.SessionID != ka.Keys.SessionID || !e.Active || e.Role != 1 {
+		t.Errorf("host A's entry is %+v", e)
+	}
+}
+
+func TestAnotherControlPlaneGoesOnWithAHandshake(t *testing.T) {
+	p := newPlane(t, t.TempDir(), 1)
+	ref, key := p.flow(0, 1, flowtable.ActiveKeys)
+	b := peer(t)
+	_, stop := run(t, options(p.dir))
+	offer := p.call(0, shm.Request{Kind: shm.ActiveOpen, Ref: ref, Tuple: key}, shm.Offer)
+	stop()
+	var answer, kb shm.Reply
+	b.Handle(&shm.Request{Kind: shm.PassiveOpen, ENOA: offer.ENO}, &answer)
+	_, stop = run(t, options(p.dir))
+	init1 := p.call(0, shm.Request{Kind: shm.ActiveAnswer, Ref: ref, Tuple: key, ENOA: offer.ENO, ENOB: answer.ENO}, shm.Init1)
+	stop()
+	b.Handle(&shm.Request{Kind: shm.PassiveKeys, ENOA: offer.ENO, ENOB: answer.ENO, Init1: init1.Init}, &kb)
+	q := shm.Request{Kind: shm.ActiveKeys, Ref: ref, Tuple: key, ENOA: offer.ENO, ENOB: answer.ENO, Secret: init1.Secret, Init1: init1.Init, Init2: kb.Init}
+	p.send(0, q) // asked while nobody is there
+	run(t, options(p.dir))
+	if ka := p.receive(0); ka.Kind != shm.Keys || ka.Keys.SessionID != kb.Keys.SessionID {
+		t.Errorf("%v (%v)", ka.Kind, ka.Reason)
+	}
+}
+
+func TestRequestForKeysThatIsAskedAgainDoesNotChangeTheSessionID(t *testing.T) {
+	p := newPlane(t, t.TempDir(), 1)
+	ref, key := p.flow(0, 1, flowtable.PassiveKeys)
+	s, _ := run(t, options(p.dir))
+	q := passive(t, p, 0, ref, key)
+	p.send(0, q)
+	p.send(0, q)
+	first := p.receive(0)
+	p.lanes[0].flows.SetState(ref.Index, flowtable.Encrypted)
+	p.send(0, q)
+	p.call(0, shm.Request{Kind: shm.ActiveOpen, Ref: ref, Seq: 9}, shm.Offer)
+	var e sessiontable.Entry
+	if !p.table().Lookup(&key, &e) || e.SessionID != first.Keys.SessionID {
+		t.Error("the published session ID is not that of the keys that were sent first")
+	}
+	if n := s.events.duplicates.Load(); n != 2 {
+		t.Errorf("%d duplicates are counted", n)
+	}
+}
+
+func TestKeysThatWereNeverSentAreMadeAgain(t *testing.T) {
+	p := newPlane(t, t.TempDir(), 1)
+	ref, key := p.flow(0, 1, flowtable.PassiveKeys)
+	_, stop := run(t, options(p.dir))
+	q := passive(t, p, 0, ref, key)
+	stop()
+	w, err := options(p.dir).OpenSessions(p.seg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A control plane that was killed between entry and reply.
+	if err := w.Insert(&sessiontable.Entry{Tuple: key, Index: ref.Index, Gen: ref.Gen, Start: time.Now().UnixNano(), Role: 2}); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	run(t, options(p.dir))
+	again := p.call(0, q, shm.Keys)
+	var e sessiontable.Entry
+	if !p.table().Lookup(&key, &e) || e.SessionID != again.Keys.SessionID {
+		t.Error("the published session ID is not that of the keys")
+	}
+}
+
+func TestFullReplyRingHoldsUpItsWorkerOnlyAndLosesNothing(t *testing.T) {
+	p := newPlane(t, t.TempDir(), 2)
+	s, _ := run(t, options(p.dir))
+	ref, key := p.flow(0, 1, flowtable.ActiveOffer)
+	for s.events.kept.Load() == 0 {
+		for range 32 {
+			p.send(0, shm.Request{Kind: shm.ActiveOpen, Ref: ref, Tuple: key, Seq: 7})
+		}
+		eventually(t, "answers or kept ones", func() bool {
+			return p.lanes[0].w.Requests.Used() == 0 || s.events.kept.Load() > 0
+		})
+	}
+	const more = 100
+	for i := range uint32(more) {
+		p.send(0, shm.Request{Kind: shm.ActiveOpen, Ref: ref, Tuple: key, Seq: 1000 + i})
+	}
+	p.call(1, shm.Request{Kind: shm.ActiveOpen, Ref: shm.FlowRef{Worker: 1}}, shm.Offer)
+	if p.lanes[0].w.Requests.Used() == 0 {
+		t.Error("requests are taken although there is no room for replies")
+	}
+	next := uint32(1000)
+	for next < 1000+more {
+		r := p.receive(0)
+		if r.Seq == 7 {
+			continue
+		}
+		if r.Seq != next {
+			t.Fatalf("reply %d comes in place of %d", r.Seq, next)
+		}
+		next++
+	}
+}
+
+func TestClosedConnectionLosesItsEntry(t *testing.T) {
+	p := newPlane(t, t.TempDir(), 1)
+	run(t, options(p.dir))
+	ref, key := p.flow(0, 1, flowtable.PassiveKeys)
+	p.call(0, passive(t, p, 0, ref, key), shm.Keys)
+	table := p.table()
+	var e sessiontable.Entry
+	old := ref
+	old.Gen--
+	p.send(0, shm.Request{Kind: shm.Closed, Reason: shm.ReasonFinished, Ref: old, Tuple: key})
+	p.call(0, shm.Request{Kind: shm.ActiveOpen}, shm.Offer)
+	if !table.Lookup(&key, &e) {
+		t.Fatal("the end of an earlier connection removes the entry of this one")
+	}
+	p.send(0, shm.Request{Kind: shm.Closed, Reason: shm.ReasonFinished, Ref: ref, Tuple: key})
+	eventually(t, "entry removed", func() bool { return !table.Lookup(&key, &e) })
+}
+
+func TestEntriesOfConnectionsThatEndedMeanwhileGoAtTheStart(t *testing.T) {
+	p := newPlane(t, t.TempDir(), 1)
+	_, stop := run(t, options(p.dir))
+	refs, keys := make([]shm.FlowRef, 4), make([]flowtable.Key, 4)
+	for i := range refs {
+		refs[i], keys[i] = p.flow(0, uint16(i+1), flowtable.PassiveKeys)
+		p.call(0, passive(t, p, 0, refs[i], keys[i]), shm.Keys)
+		p.lanes[0].flows.SetState(refs[i].Index, flowtable.Encrypted)
+	}
+	stop()
+	flows := p.lanes[0].flows
+	flows.Remove(refs[0].Index)                      // gone
+	flows.Remove(refs[1].Index)                      // gone, and its record is another connection's
+	p.flow(0, 99, flowtable.Encrypted)               //
+	flows.SetState(refs[2].Index, flowtable.Plain)   // not encrypted
+	flows.SetState(refs[3].Index, flowtable.Closing) // still there
+	s, _ := run(t, options(p.dir))
+	var e sessiontable.Entry
+	table := p.table()
+	for i, want := range []bool{false, false, false, true} {
+		if table.Lookup(&keys[i], &e) != want {
+			t.Errorf("connection %d: entry is there: %v", i, !want)
+		}
+	}
+	if n := s.events.reconciled.Load(); n != 3 {
+		t.Errorf("%d entries are counted as removed", n)
+	}
+}
+
+func TestNewSegmentOfARestartedDataPlaneIsServed(t *testing.T) {
+	dir := t.TempDir()
+	p := newPlane(t, dir, 1)
+	s, _ := run(t, options(dir))
+	p.call(0, shm.Request{Kind: shm.ActiveOpen}, shm.Offer)
+	p.end()
+	q := newPlane(t, dir, 2)
+	q.call(1, shm.Request{Kind: shm.ActiveOpen, Ref: shm.FlowRef{Worker: 1}}, shm.Offer)
+	if s.Status().Workers != 2 || s.events.attached.Load() != 2 {
+		t.Errorf("%+v after %d attachments", s.Status(), s.events.attached.Load())
+	}
+}
+
+func TestSegmentThatAnotherDataPlaneTakesOverIsServedOn(t *testing.T) {
+	dir := t.TempDir()
+	p := newPlane(t, dir, 1)
+	s, _ := run(t, options(dir))
+	p.end()
+	eventually(t, "the end of the data plane is seen", func() bool { return !s.Status().DataPlane.Running })
+	seg, err := shm.Adopt(dir, params(t, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.seg = seg
+	w := seg.Worker(0)
+	p.lanes[0] = testLane{w, nil, shm.NewProducer(w.Requests), shm.NewConsumer(w.Replies)}
+	p.call(0, shm.Request{Kind: shm.ActiveOpen}, shm.Offer)
+	if n := s.events.attached.Load(); n != 1 {
+		t.Errorf("%d attachments", n)
+	}
+}
+
+func TestHeartbeatAndPolicyArePublishedAndEndWithTheProcess(t *testing.T) {
+	p := newPlane(t, t.TempDir(), 1)
+	o := options(p.dir)
+	o.Policy.Mode = config.Require
+	s, stop := run(t, o)
+	if p.seg.Policy() != shm.PolicyRequire || p.seg.ControlPlane().PID == 0 || !p.seg.ControlPlaneRuns() {
+		t.Errorf("policy %v, %+v", p.seg.Policy(), p.seg.ControlPlane())
+	}
+	first := p.seg.ControlPlane().Beat
+	eventually(t, "another heartbeat", func() bool { return p.seg.ControlPlane().Beat > first })
+	o.Policy.Mode = config.Disabled
+	if err := s.SetPolicy(o.Policy); err != nil || p.seg.Policy() != shm.PolicyDisabled {
+		t.Errorf("policy %v, %v", p.seg.Policy(), err)
+	}
+	if r := p.call(0, shm.Request{Kind: shm.ActiveOpen}, shm.Pass); r.Reason != shm.ReasonPolicy {
+		t.Errorf("passed for %v", r.Reason)
+	}
+	if err := s.SetPolicy(responder.Policy{}); err == nil || p.seg.Policy() != shm.PolicyDisabled {
+		t.Errorf("policy %v after a bad one, %v", p.seg.Policy(), err)
+	}
+	stop()
+	if p.seg.ControlPlane().Alive(monotonic(), int64(time.Hour)) || p.seg.ControlPlaneRuns() {
+		t.Error("a control plane that stopped seems to live")
+	}
+}
+
+func TestGarbageInARequestRingIsCountedAndSurvived(t *testing.T) {
+	p := newPlane(t, t.TempDir(), 1)
+	s, _ := run(t, options(p.dir))
+	for n := 1; n < 200; n += 7 {
+		room := p.lanes[0].requests.Reserve(n)
+		copy(room, bytes.Repeat([]byte{byte(n)}, n))
+		p.lanes[0].requests.Commit(n)
+	}
+	p.call(0, shm.Request{Kind: shm.ActiveOpen}, shm.Offer)
+	if n := s.Stats().Requests(0); n != 29 {
+		t.Errorf("%d malformed requests are counted", n)
+	}
+}
+
+func TestControlPlaneWaitsForTheDataPlane(t *testing.T) {
+	dir := t.TempDir()
+	o := options(dir)
+	o.Wait = 50 * time.Millisecond
+	s, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Run(context.Background()); !errors.Is(err, ErrNoDataPlane) {
+		t.Errorf("without a data plane: %v", err)
+	}
+	p := newPlane(t, dir, 1)
+	p.end() // killed: its file is left
+	if err := s.Run(context.Background()); !errors.Is(err, ErrNoDataPlane) || !errors.Is(err, errDataPlaneGone) {
+		t.Errorf("with a dead data plane: %v", err)
+	}
+	late, err := New(options(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- late.Run(ctx) }()
+	time.Sleep(50 * time.Millisecond)
+	newPlane(t, dir, 1).call(0, shm.Request{Kind: shm.ActiveOpen}, shm.Offer)
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("with a late data plane: %v", err)
+	}
+}
+
+func TestControlSocketTellsStatusSessionsAndMetrics(t *testing.T) {
+	p := newPlane(t, t.TempDir(), 1)
+	s, _ := run(t, options(p.dir))
+	ref, key := p.flow(0, 4321, flowtable.PassiveKeys)
+	keys := p.call(0, passive(t, p, 0, ref, key), shm.Keys)
+	get := func(path string) string {
+		w := httptest.NewRecorder()
+		s.ControlHandler().ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		return w.Body.String()
+	}
+	var st Status
+	if err := json.Unmarshal([]byte(get("/status")), &st); err != nil || st.Name != "gw" || st.Policy != "opportunistic" || !st.DataPlane.Running {
+		t.Errorf("status %+v, %v", st, err)
+	}
+	var list []Session
+	if err := json.Unmarshal([]byte(get("/sessions")), &list); err != nil || len(list) != 1 {
+		t.Fatalf("sessions %+v, %v", list, err)
+	}
+	if e := list[0]; e.Client != "10.0.0.2:80" || e.Server != "10.0.0.1:4321" || e.Role != "B" || e.TEP != "0x23" || e.SessionID != hex.EncodeToString(keys.Keys.SessionID[:]) {
+		t.Errorf("session %+v", e)
+	}
+	if m := get("/metrics"); !strings.Contains(m, "linecrypt_ctrlplane_sessions_total{aead=\"AES_128_GCM\",role=\"B\",tep=\"ECDHE_Curve25519\"} 1") {
+		t.Errorf("metrics lack the session")
+	}
+	w := httptest.NewRecorder()
+	if s.MetricsHandler().ServeHTTP(w, httptest.NewRequest("GET", "/sessions", nil)); w.Code != 404 {
+		t.Errorf("the metrics address tells sessions: %d", w.Code)
+	}
+}
+
+func TestIdleServerSleepsLongerAndLongerUpToABound(t *testing.T) {
+	var i idler
+	now := int64(1)
+	begin := time.Now()
+	i.wait(now)
+	if d := time.Since(begin); d > 50*time.Millisecond {
+		t.Errorf("first look takes %v", d)
+	}
+	i.wait(now + spinFor)
+	if i.sleep != shortest {
+		t.Errorf("first sleep of %d ns", i.sleep)
+	}
+	for range 20 {
+		i.wait(now + restFor + 1)
+	}
+	if i.sleep != longest {
+		t.Errorf("sleeps grow to %d ns", i.sleep)
+	}
+	if i.reset(); i != (idler{}) {
+		t.Error("work does not wake it")
+	}
+}

@@ -1,0 +1,95 @@
+package server
+
+import (
+	"time"
+
+	"linecrypt/ctrlplane/sessiontable"
+	"linecrypt/ctrlplane/shm"
+	"linecrypt/flowtable"
+)
+
+// publish enters the session ID of a connection whose keys are about to be sent. A connection works without its entry.
+func (s *Server) publish(at int, q *shm.Request, p *shm.Reply) {
+	if s.sessions == nil {
+		return
+	}
+	err := s.sessions.Insert(&sessiontable.Entry{
+		Tuple:     q.Tuple,
+		Active:    q.Kind == shm.ActiveKeys,
+		Role:      p.Role,
+		TEP:       p.TEP,
+		AEAD:      p.AEAD,
+		SessionID: p.Keys.SessionID,
+		Start:     time.Now().UnixNano(),
+		Worker:    uint16(at),
+		Index:     q.Ref.Index,
+		Gen:       q.Ref.Gen,
+	})
+	if err != nil {
+		s.events.unpublished.Add(1)
+	}
+}
+
+// duplicate reports whether a request for keys was answered before. The data plane asks again when an answer takes long, and
+// takes the first one that comes; a second answer of host B's has other keys, and must not replace the published session
+// ID. If the first answer was never sent, because a control plane was killed between entry and reply, the flow still waits
+// while nothing is in its ring, and the request is not a duplicate.
+func (s *Server) duplicate(at int, q *shm.Request) bool {
+	if q.Kind != shm.ActiveKeys && q.Kind != shm.PassiveKeys {
+		return false
+	}
+	for i := range s.batch.reqs {
+		if o := &s.batch.reqs[i]; o.Kind == q.Kind && s.batch.lanes[i] == at && o.Ref == q.Ref {
+			return true
+		}
+	}
+	var e sessiontable.Entry
+	if s.sessions == nil || !s.sessions.Lookup(&q.Tuple, &e) || e.Worker != uint16(at) || e.Index != q.Ref.Index || e.Gen != q.Ref.Gen {
+		return false
+	}
+	l := &s.lanes[at]
+	if l.worker.Replies.Used() > 0 {
+		return true
+	}
+	flows := l.flows()
+	if flows == nil {
+		return false
+	}
+	r := flows.Get(q.Ref.Index, q.Ref.Gen)
+	return r == nil || r.State != flowtable.ActiveKeys && r.State != flowtable.PassiveKeys
+}
+
+// unpublish removes the entry of a connection that is over.
+func (s *Server) unpublish(at int, q *shm.Request) {
+	if s.sessions != nil {
+		s.sessions.Delete(&q.Tuple, uint16(at), q.Ref.Index, q.Ref.Gen)
+	}
+}
+
+// reconcile removes entries of connections that ended without word of it: while no control plane was there, or when a ring
+// was full.
+func (s *Server) reconcile() {
+	if s.sessions != nil {
+		s.events.reconciled.Add(uint64(s.sessions.Reconcile(s.lives)))
+	}
+}
+
+// lives reports whether an entry's flow is encrypted or about to be. It is taken to live while its table cannot be read.
+func (s *Server) lives(e *sessiontable.Entry) bool {
+	if int(e.Worker) >= len(s.lanes) {
+		return false
+	}
+	flows := s.lanes[e.Worker].flows()
+	if flows == nil {
+		return true
+	}
+	r := flows.Get(e.Index, e.Gen)
+	if r == nil || r.Key != e.Tuple {
+		return false
+	}
+	switch r.State {
+	case flowtable.ActiveKeys, flowtable.PassiveKeys, flowtable.Encrypted, flowtable.Closing:
+		return true
+	}
+	return false
+}

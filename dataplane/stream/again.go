@@ -5,10 +5,9 @@ import (
 )
 
 // oldWireData takes the part of a segment that lies before the next frame: frames that the host has not acknowledged may have
-// been lost inside, so they are opened and delivered again. It reports whether there was one.
-func (f *flow) oldWireData(seg *Segment, w int64) bool {
+// been lost inside, so they are opened and delivered again.
+func (f *flow) oldWireData(seg *Segment, w int64) {
 	in := &f.r.Ingress
-	again := false
 	end := w + int64(seg.Len)
 	p := in.PAckH
 	first := true
@@ -21,7 +20,7 @@ func (f *flow) oldWireData(seg *Segment, w int64) bool {
 		if en.Flags&flowtable.EntryCustody == 0 {
 			switch {
 			case start >= w && int64(en.WEnd) <= end:
-				again = f.openOld(seg, en, int(start-w), PPos(p)) || again
+				f.openOld(seg, en, int(start-w), PPos(p))
 			case first:
 				f.redo(seg, w, en, PPos(p))
 			}
@@ -29,23 +28,21 @@ func (f *flow) oldWireData(seg *Segment, w int64) bool {
 		}
 		p += plainLen(en)
 	}
-	return again
 }
 
 // openOld queues a whole old frame to be opened again. The frame lies at at in the segment's payload.
-func (f *flow) openOld(seg *Segment, en *flowtable.Entry, at int, p PPos) bool {
+func (f *flow) openOld(seg *Segment, en *flowtable.Entry, at int, p PPos) {
 	if en.Len == uint32(en.Over) && en.Flags&flowtable.EntryFIN == 0 || !f.openRoom() {
-		return false
+		return
 	}
 	n := int(en.Len)
 	from := seg.Off + at
 	m := f.copied(seg.M.Buf()[from : from+n])
 	if m == nil {
-		return false
+		return
 	}
 	ref := openRef{m: m, off: BuildOffset, n: n, hdrEnd: -1, kind: openAgain, flags: PSH, w: WPos(en.WEnd - uint64(n)), p: p}
 	f.queueOld(&ref)
-	return true
 }
 
 // queueOld queues a frame under the generation it was sealed with.

@@ -256,9 +256,11 @@ func (c *Core) fill(a *assembly, b []byte) int {
 	copy(mem[a.have:], b[:n])
 	a.have += n
 	if a.need == 0 && a.have == want {
-		if a.need = frameLength(a.init, mem[:want]); a.need < 0 {
+		need := frameLength(a.init, mem[:want])
+		if need < 0 {
 			return -1
 		}
+		a.need = need
 	}
 	return n
 }

@@ -107,11 +107,12 @@ func (f *flow) wireData(seg *Segment, w int64) {
 	}
 	hdrEnd := seg.Off
 	if w < int64(in.WNext) {
-		again := f.oldWireData(seg, w)
+		opens := len(f.out.Opens)
+		f.oldWireData(seg, w)
 		if end <= int64(in.WNext) {
 			f.c.cache.Free(seg.M)
 			f.count(DropIngressOld)
-			if !again || f.wireNews() {
+			if len(f.out.Opens) == opens || f.wireNews() {
 				f.ackWire()
 			}
 			return

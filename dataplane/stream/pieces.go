@@ -70,7 +70,7 @@ func (f *flow) store(m *mbuf.Mbuf, w WPos, off, n int) {
 func (f *flow) drain() {
 	in := &f.r.Ingress
 	in.Flags &^= flowtable.IngressStalled
-	if f.part() != nil && !f.finishPart() {
+	if f.r.Egress.Flags&flowtable.EgressDead != 0 || f.part() != nil && !f.finishPart() {
 		return
 	}
 	for in.Pieces != 0 && in.Flags&flowtable.IngressStalled == 0 && f.r.Egress.Flags&flowtable.EgressDead == 0 {

@@ -1,0 +1,149 @@
+package stream
+
+import (
+	"bytes"
+	"testing"
+
+	"linecrypt/ctrlplane/tcpcrypt"
+)
+
+func TestRekeyingFrameIsAnsweredAtOnce(t *testing.T) {
+	r := newRig(t, nil, nil)
+	re := data(0)
+	re.Rekey = true
+	a, b := r.farFrame(re)
+	r.far(a, b, 0)
+	_, w := r.take()
+	var answer *pkt
+	for _, p := range w {
+		if len(p.data) > 0 {
+			answer = p
+		}
+	}
+	if answer == nil {
+		t.Fatalf("sent %v", w)
+	}
+	if f := r.open(initLen, answer.data); !f[0].Rekey || len(f[0].Data) != 0 {
+		t.Errorf("answer %+v", f)
+	}
+	r.say(0, 0, pattern(1, 10))
+	if f := r.open(initLen+20, r.one(ToWire).data); f[0].Rekey {
+		t.Error("the rekey bit is set twice")
+	}
+}
+
+func TestRekeyingIsNotAnsweredAfterTheLastFrame(t *testing.T) {
+	r := newRig(t, nil, nil)
+	r.say(0, FIN, nil)
+	r.take()
+	re := data(10)
+	re.Rekey = true
+	a, b := r.farFrame(re)
+	r.far(a, b, 0)
+	r.one(ToHost)
+}
+
+func TestOneRekeyingAtATime(t *testing.T) {
+	r := newRig(t, nil, nil)
+	rekey := func() bool {
+		ok := r.g.core.Rekey(testFlow, &r.g.rec, r.w.now, r.g.out)
+		r.flush()
+		return ok
+	}
+	if !rekey() {
+		t.Fatal("refused")
+	}
+	if f := r.open(initLen, r.one(ToWire).data); !f[0].Rekey {
+		t.Error("no rekey bit")
+	}
+	if rekey() {
+		t.Error("a second rekeying began while the first is unanswered")
+	}
+	r.silence()
+	re := data(10)
+	re.Rekey = true
+	a, b := r.farFrame(re)
+	r.far(a, b, 0)
+	r.one(ToHost)
+	r.hostAcks(10)
+	r.take()
+	if !rekey() {
+		t.Error("refused after the answer")
+	}
+}
+
+func TestLostRekeyingFrameIsSentAgain(t *testing.T) {
+	r := newRig(t, nil, nil)
+	r.g.core.Rekey(testFlow, &r.g.rec, r.w.now, r.g.out)
+	r.flush()
+	first := r.one(ToWire)
+	r.pass()
+	if p := r.one(ToWire); p.seq != first.seq || !bytes.Equal(p.data, first.data) {
+		t.Errorf("sent %v after %v", p, first)
+	}
+	for range 3 {
+		r.wire(&pkt{seq: wireSeq + initLen, ack: hostSeq + initLen, win: 65535, flags: ACK})
+	}
+	_, w := r.take()
+	if len(w) != 1 || !bytes.Equal(w[0].data, first.data) {
+		t.Errorf("after three duplicates: %v", w)
+	}
+}
+
+func TestGenerationsAreReplacedAtTheLimit(t *testing.T) {
+	limit := func(c *Config) { c.RekeyFrames = 10 }
+	p := newPair(t, 5, pattern(1, 300000), pattern(2, 300000), limit)
+	p.start()
+	p.finish()
+	if n := p.a.core.n[Rekeys]; n < 10 {
+		t.Errorf("%d rekeyings", n)
+	}
+}
+
+func TestGenerationsAreReplacedOverImpairedPaths(t *testing.T) {
+	for seed := range uint64(seeds()) {
+		limit := func(c *Config) { c.RekeyBytes = 9000 }
+		p := newPair(t, seed, pattern(1, 60000), pattern(2, 60000), limit)
+		im := impairment{loss: 0.05, reorder: 0.1, split: 0.1, dup: 0.05}
+		for _, g := range []*gateway{p.a, p.b} {
+			g.wire, g.insideL = &im, &im
+		}
+		p.client.link, p.server.link = &im, &im
+		p.start()
+		p.finish()
+		if p.a.core.n[Rekeys] == 0 {
+			t.Error("no rekeying")
+		}
+	}
+}
+
+// TestEveryFrameHasItsOwnNonce opens both wire streams as a whole: each position was sealed once, under the generation that the
+// rekey bits say.
+func TestEveryFrameHasItsOwnNonce(t *testing.T) {
+	p := newPair(t, 6, pattern(1, 100000), pattern(2, 1), func(c *Config) { c.RekeyFrames = 7 })
+	im := impairment{loss: 0.05}
+	p.a.wire = &im
+	p.start()
+	p.finish()
+	wire := p.a.sent
+	master := tcpcrypt.MasterKey{1, 2, 3}
+	var plain []byte
+	for at := 90; at < len(wire); {
+		h, err := tcpcrypt.ParseHeader(wire[at:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.Rekey() {
+			master = master.Next()
+		}
+		key := master.Traffic(p.link.aead, tcpcrypt.AB)
+		f, n, err := tcpcrypt.Open(&key, uint64(at), wire[at:])
+		if err != nil {
+			t.Fatalf("at %d: %v", at, err)
+		}
+		plain, at = append(plain, f.Data...), at+n
+	}
+	if !bytes.Equal(plain, p.client.out) {
+		t.Error("the wire does not hold the stream")
+	}
+}

@@ -1,0 +1,81 @@
+package stream
+
+import (
+	"testing"
+
+	"linecrypt/flowtable"
+)
+
+func TestResetOfTheHostPassesTranslated(t *testing.T) {
+	r := newRig(t, nil, nil)
+	r.say(0, 0, pattern(1, 100))
+	r.take()
+	r.host(&pkt{seq: hostSeq + 100, flags: RST})
+	if p := r.one(ToWire); p.seq != hostSeq+initLen+120 || p.flags != RST {
+		t.Errorf("sent %v", p)
+	}
+	if r.g.events[len(r.g.events)-1].Kind != EventReset {
+		t.Error("no event")
+	}
+	r.far(initLen, initLen, 0)
+	if p := r.one(ToWire); p.flags != RST || p.seq != hostSeq+initLen+120 {
+		t.Errorf("a straggler was answered by %v", p)
+	}
+	r.pass()
+	r.pass()
+	if !r.g.freed || r.g.leaks() != 0 {
+		t.Errorf("freed %v, %d buffers lost", r.g.freed, r.g.leaks())
+	}
+}
+
+func TestResetOfTheFarEndPassesWhereItIsExact(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		w    int
+		want uint32 // plaintext position
+	}{{"behind what was sent", 120, 100}, {"at what was acknowledged", 0, 0}} {
+		r := newRig(t, nil, nil)
+		a, b := r.farFrame(data(100))
+		r.far(a, b, 0)
+		r.take()
+		r.wire(&pkt{seq: wireSeq + uint32(initLen+c.w), flags: RST})
+		if p := r.one(ToHost); p.seq != wireSeq+c.want || p.flags != RST {
+			t.Errorf("%s: sent %v", c.name, p)
+		}
+	}
+}
+
+func TestResetElsewhereInTheWindowIsChallenged(t *testing.T) {
+	r := newRig(t, nil, nil)
+	r.wire(&pkt{seq: wireSeq + initLen + 50, flags: RST})
+	if p := r.one(ToWire); p.ack != wireSeq+initLen || p.flags != ACK {
+		t.Errorf("sent %v", p)
+	}
+	r.wire(&pkt{seq: wireSeq + initLen - 1, flags: RST})
+	r.wire(&pkt{seq: wireSeq + 0x10000000, flags: RST})
+	r.silence()
+	r.count(DropIngressRST, 3)
+	if r.g.rec.Egress.Flags&flowtable.EgressDead != 0 {
+		t.Error("the connection is dead")
+	}
+}
+
+func TestAbortFreesEverything(t *testing.T) {
+	r := newRig(t, nil, nil)
+	r.say(0, 0, pattern(1, 100))
+	r.farFrame(data(60000))
+	r.far(initLen, initLen+1000, 0)
+	r.far(initLen+1100, initLen+1200, 0)
+	r.g.core.Abort(testFlow, &r.g.rec, AbortCaller, r.w.now, r.g.out)
+	r.flush()
+	r.aborted(AbortCaller)
+	for range 2 {
+		r.pass()
+	}
+	if !r.g.freed || r.g.leaks() != 0 || len(r.g.core.large.free) != 16 || len(r.g.core.keys.free) != 16 {
+		t.Errorf("freed %v, %d buffers lost: %s", r.g.freed, r.g.leaks(), r.g.state())
+	}
+	if r.g.rec.Egress.Secrets != (flowtable.Secrets{}) || r.g.rec.Ingress.Secrets != (flowtable.Secrets{}) {
+		t.Error("secrets remain")
+	}
+}

@@ -11,31 +11,29 @@ import (
 func (f *flow) resend(seg *Segment, p, end int64) {
 	e := &f.r.Egress
 	at := int64(e.PUna)
-	g := gather{f: f, seg: seg, limit: f.wirePayload()}
+	g := gather{limit: f.wirePayload()}
 	it := f.c.chunks.Iter(&e.Queue)
 	for en, id := it.Next(); en != nil && at < end; en, id = it.Next() {
 		next := at + int64(plainLen(en))
 		if next > p || next == at && at >= p {
-			g.add(en, f.c.kept[id])
+			g.add(f, seg, en, f.c.kept[id])
 			f.count(ResentFrames)
 		}
 		at = next
 	}
-	g.flush()
+	g.flush(f, seg)
 }
 
 // resendOwn sends a frame or message of the gateway's own again.
 func (f *flow) resendOwn(en *flowtable.Entry, id flowtable.EntryID) {
-	g := gather{f: f, limit: f.wirePayload()}
+	g := gather{limit: f.wirePayload()}
 	f.count(OwnResent)
-	g.add(en, f.c.kept[id])
-	g.flush()
+	g.add(f, nil, en, f.c.kept[id])
+	g.flush(f, nil)
 }
 
-// gather copies kept frames into segments to be sent again.
+// gather copies kept frames into segments to be sent again. Its methods take the host's segment that caused it, or nil.
 type gather struct {
-	f     *flow
-	seg   *Segment // the host's segment that caused it, or nil
 	m     *mbuf.Mbuf
 	n     int
 	limit int
@@ -47,17 +45,17 @@ type gather struct {
 
 // add gathers one frame. What is gathered goes out before where the frame does not follow it or makes it too long; a frame
 // that is longer than a segment may be is sent in several.
-func (g *gather) add(en *flowtable.Entry, k kept) {
+func (g *gather) add(f *flow, seg *Segment, en *flowtable.Entry, k kept) {
 	if k.m == nil || en.Flags&flowtable.EntryPending != 0 {
 		return // a frame of this burst is not sealed yet, and is about to go out anyway
 	}
 	bytes := k.m.Buf()[k.off : k.off+int(en.Len)]
 	w := en.WEnd - uint64(en.Len)
 	if g.m != nil && (g.end != w || g.n+len(bytes) > g.limit || en.Flags&flowtable.EntryURG != 0) {
-		g.flush()
+		g.flush(f, seg)
 	}
 	for len(bytes) > 0 {
-		if g.m == nil && !g.begin(w) {
+		if g.m == nil && !g.begin(f, w) {
 			return
 		}
 		room := min(g.limit, int(g.m.BufLen)-BuildOffset) - g.n
@@ -68,7 +66,7 @@ func (g *gather) add(en *flowtable.Entry, k kept) {
 			g.flags, g.urg = g.flags|URG, uint16(g.n+len(bytes))
 		}
 		if len(bytes) > 0 {
-			g.flush()
+			g.flush(f, seg)
 		}
 	}
 	if en.Flags&flowtable.EntryFIN != 0 {
@@ -76,20 +74,19 @@ func (g *gather) add(en *flowtable.Entry, k kept) {
 	}
 }
 
-func (g *gather) begin(w uint64) bool {
-	if !g.f.emitRoom(1) {
+func (g *gather) begin(f *flow, w uint64) bool {
+	if !f.emitRoom(1) {
 		return false
 	}
-	g.m = g.f.c.cache.Alloc()
+	g.m = f.c.cache.Alloc()
 	g.n, g.start, g.end, g.flags, g.urg = 0, w, w, ACK, 0
 	return g.m != nil
 }
 
-func (g *gather) flush() {
+func (g *gather) flush(f *flow, seg *Segment) {
 	if g.m == nil {
 		return
 	}
-	f := g.f
 	g.m.SetBounds(BuildOffset, g.n)
 	e := f.emit(EmitBuild, ToWire, g.m, BuildOffset, g.n)
 	g.m = nil
@@ -100,9 +97,9 @@ func (g *gather) flush() {
 	e.Ack, e.Win = f.toWire()
 	e.TSVal, e.TSEcr = f.r.Host.TSVal, f.r.Peer.TSVal
 	e.Flags, e.Urg = g.flags, g.urg
-	if g.seg != nil {
-		e.TSVal, e.TSEcr = g.seg.TSVal, g.seg.TSEcr
-		e.Flags |= g.seg.Flags & (PSH | ECE | CWR)
+	if seg != nil {
+		e.TSVal, e.TSEcr = seg.TSVal, seg.TSEcr
+		e.Flags |= seg.Flags & (PSH | ECE | CWR)
 	}
 }
 
@@ -165,12 +162,12 @@ func (c *Core) QueueInit(idx flowtable.Index, r *flowtable.Record, msg []byte, n
 	en.Flags = flowtable.EntryOwn
 	e.WNext, e.Held = en.WEnd, en.Len
 	f.armOwn()
-	g := gather{f: &f, limit: f.wirePayload()}
-	g.add(en, c.kept[id])
+	g := gather{limit: f.wirePayload()}
+	g.add(&f, nil, en, c.kept[id])
 	if g.m != nil {
 		g.flags |= PSH
 	}
-	g.flush()
+	g.flush(&f, nil)
 	return true
 }
 

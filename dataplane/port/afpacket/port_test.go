@@ -393,6 +393,20 @@ func TestDirectionsOfAConnectionShareAQueueAndNothingIsDoubled(t *testing.T) {
 	}
 }
 
+func TestPortWithSeveralQueuesDoesNotReceiveWhatItSends(t *testing.T) {
+	testenv.NeedRoot(t)
+	nsA, nsB := testenv.NewNetNS(t), testenv.NewNetNS(t)
+	devA, _ := testenv.Veth(t, nsA, nsB)
+	cfg := config(t, 2, 4096)
+	p := openIn(t, nsA, devA, cfg)
+	send(t, p, cfg.Caches[0], tcpFrame(1, 2, 1000, 80), tcpFrame(2, 1, 80, 1000))
+	for i := range 2 {
+		if got, _ := receive(p, cfg.Caches[i], i, 1, etherType(0x0800)); len(got) > 0 {
+			t.Errorf("queue %d received what the port sent", i)
+		}
+	}
+}
+
 func tcpFrame(src, dst byte, sport, dport uint16) []byte {
 	f := testFrame(60, 0)
 	binary.BigEndian.PutUint16(f[12:], 0x0800)

@@ -119,9 +119,13 @@ func acceptAll(fd int) error {
 	return nil
 }
 
+// fanoutMode is the symmetric hash. The group has a hook of its own in the kernel, to which the sockets' own
+// PACKET_IGNORE_OUTGOING does not apply: without the flag the port would receive again what it sends.
+const fanoutMode = unix.PACKET_FANOUT_HASH | unix.PACKET_FANOUT_FLAG_IGNORE_OUTGOING
+
 // newFanout makes a fanout group with an ID nobody else uses and returns the ID.
 func newFanout(fd int) (int, error) {
-	arg := (unix.PACKET_FANOUT_HASH | unix.PACKET_FANOUT_FLAG_UNIQUEID) << 16
+	arg := (fanoutMode | unix.PACKET_FANOUT_FLAG_UNIQUEID) << 16
 	if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_FANOUT, arg); err != nil {
 		return 0, fmt.Errorf("make a fanout group: %w", err)
 	}
@@ -133,7 +137,7 @@ func newFanout(fd int) (int, error) {
 }
 
 func joinFanout(fd, group int) error {
-	if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_FANOUT, group|unix.PACKET_FANOUT_HASH<<16); err != nil {
+	if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_FANOUT, group|fanoutMode<<16); err != nil {
 		return fmt.Errorf("join the fanout group: %w", err)
 	}
 	return nil

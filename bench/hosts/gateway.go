@@ -1,0 +1,267 @@
+package hosts
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"linecrypt/cryptobatch"
+	"linecrypt/ctrlplane/config"
+	"linecrypt/ctrlplane/responder"
+	"linecrypt/ctrlplane/server"
+	"linecrypt/ctrlplane/sessiontable"
+	"linecrypt/ctrlplane/shm"
+	"linecrypt/dataplane/gateway"
+	"linecrypt/dataplane/mbuf"
+	"linecrypt/dataplane/port/memory"
+	"linecrypt/flowtable"
+)
+
+// Settings are keys of the configuration file with their values.
+type Settings map[string]string
+
+// small keeps a gateway of a test small; a test's own settings come on top.
+var small = Settings{
+	"flows.max": "1024", "buffers.count": "8192", "reassembly.large_buffers": "16",
+	"workers.poll": "adaptive", "workers.idle_sleep": "500us", "metrics.listen": "off",
+}
+
+// Gateway is a whole gateway within the process.
+type Gateway struct {
+	Config *config.Config
+
+	dir      string
+	data     *gateway.Gateway
+	inside   *memory.Port
+	outside  *memory.Port
+	arena    *mbuf.Arena
+	sessions *sessiontable.Table // open for reading, as applications have it
+	engine   cryptobatch.Engine
+
+	// The far sides of the ports.
+	insideEnd, outsideEnd *memory.End
+
+	stop    context.CancelFunc
+	running sync.WaitGroup
+	mu      sync.Mutex
+	control *controlPlane
+	failed  []error
+}
+
+// controlPlane is one control plane's run.
+type controlPlane struct {
+	stop context.CancelFunc
+	done chan struct{}
+}
+
+// newGateway builds a gateway whose ports nothing is connected to yet, and starts both its planes.
+func newGateway(t testing.TB, name string, own Settings) *Gateway {
+	t.Helper()
+	g := &Gateway{Config: config.Default(), dir: t.TempDir()}
+	g.Config.Name = name
+	for _, settings := range []Settings{small, own} {
+		for key, value := range settings {
+			if err := g.Config.Set("test", key, value); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := g.build(); err != nil {
+		t.Fatalf("gateway %s: %v", name, err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	g.stop = cancel
+	g.running.Go(func() { g.note(g.data.Run(ctx, nil)) })
+	g.StartControl(t)
+	return g
+}
+
+func (g *Gateway) build() error {
+	var err error
+	if g.arena, err = mbuf.NewArena(g.Config.Buffers.Count, mbuf.DefaultDataRoom); err != nil {
+		return err
+	}
+	caches := []*mbuf.Cache{mbuf.NewCache(g.arena)}
+	opt := memory.Options{MTU: MTU}
+	if g.inside, g.insideEnd, err = memory.NewEnd(g.Config.Name+"-inside", opt, caches); err != nil {
+		return err
+	}
+	if g.outside, g.outsideEnd, err = memory.NewEnd(g.Config.Name+"-outside", opt, caches); err != nil {
+		return err
+	}
+	if g.engine, err = cryptobatch.New(g.Config.Engine); err != nil {
+		return err
+	}
+	g.data, err = gateway.New(gateway.Options{
+		Config: g.Config, SegmentDir: g.dir, Inside: g.inside, Outside: g.outside, Caches: caches, Cores: []int{-1}, Engine: g.engine,
+	})
+	if err != nil {
+		return err
+	}
+	return err
+}
+
+func (g *Gateway) sessionsPath() string { return sessiontable.Path(g.dir, g.Config.Name) }
+
+func (g *Gateway) openSessions(seg *shm.Segment) (*sessiontable.Table, error) {
+	return sessiontable.OpenWriter(g.sessionsPath(), sessiontable.Options{Capacity: g.Config.Flows.Max, Instance: seg.Nonce(), Group: -1})
+}
+
+// StartControl starts a control plane on the gateway's segment and waits until it serves.
+func (g *Gateway) StartControl(t testing.TB) {
+	t.Helper()
+	ready := make(chan struct{})
+	s, err := server.New(server.Options{
+		Open:         func() (*shm.Segment, error) { return shm.OpenControl(g.dir, g.Config.Name) },
+		OpenSessions: g.openSessions,
+		Policy:       responder.PolicyOf(g.Config),
+		Ready:        func() { close(ready) },
+	})
+	if err != nil {
+		t.Fatalf("control plane of %s: %v", g.Config.Name, err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	c := &controlPlane{stop: cancel, done: make(chan struct{})}
+	go func() {
+		g.note(s.Run(ctx))
+		close(c.done)
+	}()
+	select {
+	case <-ready:
+	case <-c.done:
+		t.Fatalf("control plane of %s ended: %v", g.Config.Name, g.errors())
+	}
+	g.mu.Lock()
+	g.control = c
+	g.mu.Unlock()
+	if g.sessions != nil && g.sessions.Current() {
+		return
+	}
+	table, err := sessiontable.Open(g.sessionsPath())
+	if err != nil {
+		t.Fatalf("gateway %s: %v", g.Config.Name, err)
+	}
+	if g.sessions != nil {
+		g.note(g.sessions.Close())
+	}
+	g.sessions = table
+}
+
+// StopControl ends the control plane. From its return on the data plane does without.
+func (g *Gateway) StopControl() {
+	g.mu.Lock()
+	c := g.control
+	g.control = nil
+	g.mu.Unlock()
+	if c != nil {
+		c.stop()
+		<-c.done
+	}
+}
+
+func (g *Gateway) note(err error) {
+	if err == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.failed = append(g.failed, err)
+}
+
+func (g *Gateway) errors() []error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.failed
+}
+
+// halt ends both planes; the links still run, so that the last packets go out.
+func (g *Gateway) halt() {
+	g.StopControl()
+	g.stop()
+	g.running.Wait()
+}
+
+// close gives all memory back; the gateway is halted and the links are closed.
+func (g *Gateway) close(t testing.TB) {
+	for _, f := range []func() error{g.sessions.Close, g.data.Close, g.inside.Close, g.outside.Close, g.arena.Close} {
+		g.note(f())
+	}
+	for _, err := range g.errors() {
+		t.Errorf("gateway %s: %v", g.Config.Name, err)
+	}
+}
+
+// key names a connection as the gateway does.
+func key(host, peer netip.AddrPort) flowtable.Key {
+	return flowtable.Key{Inside: host.Addr().As16(), Outside: peer.Addr().As16(), InsidePort: host.Port(), OutsidePort: peer.Port()}
+}
+
+// Session returns what the session-ID table says about the connection of the gateway's own host with a peer.
+func (g *Gateway) Session(host, peer netip.AddrPort) (sessiontable.Entry, bool) {
+	k := key(host, peer)
+	var e sessiontable.Entry
+	ok := g.sessions.Lookup(&k, &e)
+	return e, ok
+}
+
+// Sessions returns the number of entries of the session-ID table.
+func (g *Gateway) Sessions() int {
+	n := 0
+	g.sessions.Range(func(*sessiontable.Entry) bool { n++; return true })
+	return n
+}
+
+// Count returns a counter of the data plane by its name. It may be a moment old.
+func (g *Gateway) Count(t testing.TB, name string) uint64 {
+	t.Helper()
+	seg := g.data.Segment()
+	c, ok := seg.Counters().Find(name)
+	if !ok {
+		t.Fatalf("no counter has the name %q", name)
+	}
+	return seg.Worker(0).Counters[c]
+}
+
+// Counters lists the counters that are not zero.
+func (g *Gateway) Counters() string {
+	seg := g.data.Segment()
+	block := seg.Worker(0).Counters
+	var b strings.Builder
+	seg.Counters().Range(func(c shm.Counter, info shm.Info) bool {
+		if n := block[c]; n != 0 && info.Kind != shm.KindCycles {
+			fmt.Fprintf(&b, " %s=%d", info.Name, n)
+		}
+		return true
+	})
+	return b.String()
+}
+
+// Flows returns the number of flow records in a state, seen while the worker goes on.
+func (g *Gateway) Flows(state flowtable.State) int {
+	table, err := g.data.Segment().Worker(0).Flows()
+	if err != nil {
+		return 0
+	}
+	n := 0
+	table.Range(func(_ flowtable.Index, r *flowtable.Record) bool {
+		if r.State == state {
+			n++
+		}
+		return true
+	})
+	return n
+}
+
+// AwaitSessions waits until the session-ID table has n entries.
+func (g *Gateway) AwaitSessions(t testing.TB, n int, within time.Duration) {
+	t.Helper()
+	for end := time.Now().Add(within); g.Sessions() != n; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("gateway %s lists %d sessions, want %d", g.Config.Name, g.Sessions(), n)
+		}
+	}
+}

@@ -26,6 +26,14 @@ type bench struct {
 func newBench(tb testing.TB, d tcpcrypt.Direction) *bench {
 	b := &bench{out: NewOutput(benchBurst), now: 1}
 	b.core, b.cache, _, b.batcher = testCore(tb, 2000, nil)
+	b.restart(tb, d)
+	return b
+}
+
+// restart begins a new connection in the record.
+func (b *bench) restart(tb testing.TB, d tcpcrypt.Direction) {
+	b.core.Release(1, &b.rec)
+	b.rec = flowtable.Record{}
 	b.rec.Host = flowtable.Endpoint{MSS: 1460, WScale: 7, Win: 1 << 22}
 	b.rec.Peer = flowtable.Endpoint{MSS: 1460, WScale: 7, Win: 1 << 22}
 	b.rec.HostFlags = flowtable.FlagTimestamps | flowtable.FlagSACK | flowtable.FlagWScale
@@ -35,7 +43,6 @@ func newBench(tb testing.TB, d tcpcrypt.Direction) *bench {
 	if err := b.core.InstallKeys(1, &b.rec, &keys, b.now, b.out); err != nil {
 		tb.Fatal(err)
 	}
-	return b
 }
 
 func (b *bench) work() {

@@ -55,7 +55,9 @@ func (f *flow) emit(kind EmitKind, dir Direction, m *mbuf.Mbuf, off, n int) *Emi
 }
 
 // emitRoom reports whether n more emits fit, not counting what pending operations may need.
-func (f *flow) emitRoom(n int) bool { return cap(f.out.Emits)-len(f.out.Emits) >= n+2*len(f.out.Opens) }
+func (f *flow) emitRoom(n int) bool {
+	return cap(f.out.Emits)-len(f.out.Emits) >= n+openEmits*len(f.out.Opens)
+}
 
 // build is emit with a fresh buffer; nil when there is none.
 func (f *flow) build(dir Direction) *Emit {

@@ -177,8 +177,9 @@ type Output struct {
 
 // segmentEmits and segmentOps are what one call appends at most, apart from work that goes on only while there is room.
 const (
-	segmentEmits = 8
+	segmentEmits = 12
 	segmentOps   = 4
+	openEmits    = 3 // that an opened frame may need
 )
 
 // NewOutput makes an Output for bursts of the given number of segments.
@@ -196,7 +197,7 @@ func NewOutput(burst int) *Output {
 
 // Room reports whether another segment can be taken; if not, the caller works the Output first.
 func (o *Output) Room() bool {
-	return cap(o.Emits)-len(o.Emits)-2*len(o.Opens) >= 3*segmentEmits &&
+	return cap(o.Emits)-len(o.Emits)-openEmits*len(o.Opens) >= segmentEmits &&
 		cap(o.Opens)-len(o.Opens) >= segmentOps && cap(o.Seals)-len(o.Seals) >= segmentOps &&
 		cap(o.Events)-len(o.Events)-len(o.Opens) >= 8
 }

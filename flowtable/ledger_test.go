@@ -1,0 +1,87 @@
+package flowtable
+
+import (
+	"math/rand/v2"
+	"testing"
+	"unsafe"
+)
+
+func TestLedgerIsAQueue(t *testing.T) {
+	c := FormatChunks(make([]Chunk, 20))
+	rng := rand.New(rand.NewPCG(1, 2))
+	var l Ledger
+	next, oldest := uint64(1), uint64(1)
+	for range 5000 {
+		if rng.IntN(2) == 0 {
+			if e, id := c.Push(&l); e != nil {
+				if e.WEnd != 0 || c.At(id) != e {
+					t.Fatal("the new entry is not empty, or not the one that its ID names")
+				}
+				e.WEnd = next
+				next++
+			} else if c.Free() != 0 {
+				t.Fatal("refused with chunks free")
+			}
+		} else if l.Count > 0 {
+			c.Pop(&l)
+			oldest++
+		}
+		at := oldest
+		it := c.Iter(&l)
+		for e, _ := it.Next(); e != nil; e, _ = it.Next() {
+			if e.WEnd != at {
+				t.Fatalf("entry %d, want %d", e.WEnd, at)
+			}
+			at++
+		}
+		if at != next || int(l.Count) != int(next-oldest) {
+			t.Fatalf("%d entries seen, %d counted, want %d", at-oldest, l.Count, next-oldest)
+		}
+		front, _ := c.Front(&l)
+		back, _ := c.Back(&l)
+		if l.Count == 0 && (front != nil || back != nil) || l.Count > 0 && (front.WEnd != oldest || back.WEnd != next-1) {
+			t.Fatal("front or back is not the oldest or newest entry")
+		}
+	}
+	for l.Count > 0 {
+		c.Pop(&l)
+	}
+	if c.Free() != 19 || l != (Ledger{}) {
+		t.Errorf("%d chunks free after all, want 19; ledger %+v", c.Free(), l)
+	}
+}
+
+func TestLedgersShareChunksUntilNoneIsFree(t *testing.T) {
+	c := FormatChunks(make([]Chunk, 4))
+	var a, b Ledger
+	for range ChunkEntries + 1 {
+		c.Push(&a)
+	}
+	c.Push(&b)
+	if e, _ := c.Push(&a); e == nil || c.Free() != 0 {
+		t.Fatal("a chunk that is not full refused an entry")
+	}
+	var other Ledger
+	if e, _ := c.Push(&other); e != nil || other != (Ledger{}) {
+		t.Error("an entry without a chunk")
+	}
+}
+
+func TestFreeChunksSurviveARestart(t *testing.T) {
+	mem := make([]Chunk, 5)
+	c := FormatChunks(mem)
+	var l Ledger
+	c.Push(&l)
+	if again := OpenChunks(mem); again.Free() != 3 {
+		t.Errorf("%d chunks free, want 3", again.Free())
+	}
+}
+
+func TestChunkIsFourHundredNinetySixBytes(t *testing.T) {
+	if n := unsafe.Sizeof(Chunk{}); n != 496 {
+		t.Errorf("a chunk takes %d bytes", n)
+	}
+	if n := unsafe.Sizeof(Entry{}); n != 32 {
+		t.Errorf("an entry takes %d bytes", n)
+	}
+}

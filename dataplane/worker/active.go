@@ -20,23 +20,54 @@ func (w *Worker) activeOpening(s side, p *packet.Packet, i flowtable.Index, r *f
 	const syn, ack, rst = packet.FlagSYN, packet.FlagACK, packet.FlagRST
 	switch {
 	case p.Flags&rst != 0:
-		w.pass(s, p)
-		w.remove(i, r)
+		w.activeReset(s, p, i, r)
 	case s == inside && opens(p):
 		w.hostSYNAgain(p, i, r, now)
 	case s == inside:
-		w.pass(s, p)
+		w.strayFromHost(p)
 	case p.Flags&(syn|ack) == syn:
-		// Simultaneous open: both ends say b=0, so encryption is off (RFC 8547 section 4.3) and, since the SYN told so, no
-		// SYN-ACK needs ENO (4.6).
 		w.simultaneous(p, i, r, now)
 	case p.Flags&(syn|ack) == syn|ack && r.State == flowtable.ActiveSyn:
 		w.synAck(p, i, r, now)
 	case p.Flags&(syn|ack) == syn|ack:
 		w.drop(p, shm.DropHeld)
+	case p.Flags&ack != 0 && r.State == flowtable.ActiveSyn:
+		// The far end answers for a connection that the host has forgotten; the host's RST ends that (RFC 9293 section 3.5.1).
+		w.pass(s, p)
 	default:
 		w.drop(p, shm.DropHandshake)
 	}
+}
+
+// activeReset passes a RST on, and forgets the connection where the RST is about it and not about an older one.
+func (w *Worker) activeReset(s side, p *packet.Packet, i flowtable.Index, r *flowtable.Record) {
+	switch {
+	case s == inside:
+		w.pass(s, p)
+		if p.Seq == r.Host.ISN || p.Seq == r.Host.ISN+1 {
+			w.remove(i, r)
+		}
+	case r.State == flowtable.ActiveAnswer && p.Seq == r.Peer.ISN+1:
+		// The host does not know yet that the far end has answered.
+		w.cache.Free(p.M)
+		w.resetHost(r)
+		w.remove(i, r)
+	default:
+		w.pass(s, p)
+		if p.Flags&packet.FlagACK != 0 && p.Ack == r.Host.ISN+1 {
+			w.remove(i, r)
+		}
+	}
+}
+
+// strayFromHost passes what a host that opens or accepts a connection says of an older one, but for its data: that connection
+// may have been encrypted.
+func (w *Worker) strayFromHost(p *packet.Packet) {
+	if p.PayloadLen > 0 || p.Flags&packet.FlagACK == 0 {
+		w.drop(p, shm.DropHandshake)
+		return
+	}
+	w.pass(inside, p)
 }
 
 // hostSYNAgain handles the host's retransmission of its SYN.
@@ -45,44 +76,73 @@ func (w *Worker) hostSYNAgain(p *packet.Packet, i flowtable.Index, r *flowtable.
 		w.drop(p, shm.DropHeld)
 		return
 	}
+	w.n[shm.HandshakeResent]++
 	r.Handshake++
 	b := &w.blocks.all[r.HsBlock]
 	if int(r.Handshake) >= w.params.ENOTries && w.ctl.Policy() != Require {
 		// Something on the path may drop SYNs with an option it does not know (RFC 8547 section 4.6 allows this).
+		w.n[shm.SynWithoutENO]++
 		w.n[shm.HandshakesFallback]++
 		w.becomePlain(i, r, now)
 		w.pass(inside, p)
 		return
+	}
+	if p.Opt.Has(packet.OptTimestamps) && !p.Opt.Malformed {
+		// The far end takes no older timestamp from the gateway than this (RFC 7323 section 5.3).
+		r.Host.TSVal = p.Opt.TSVal
 	}
 	w.sendOffer(p, i, r, b, now)
 }
 
 // sendOffer sends the host's SYN with the ENO option that the control plane gave, or, where the option does not fit, without.
 func (w *Worker) sendOffer(p *packet.Packet, i flowtable.Index, r *flowtable.Record, b *block, now int64) {
-	// Removing the cookie and with it the data that it vouches for keeps RFC 8547 section 4.7.
-	if p.Opt.TFOLen > 0 && p.Opt.HasAny(packet.OptTFO) && !p.RemoveTFO() || p.PayloadLen > 0 && !p.SetPayloadLen(0) ||
-		!p.InsertENO(b.enoOf(roleA)) {
+	opt := b.enoOf(roleA)
+	if !fits(p, opt) {
 		w.hold(b, p)
 		w.fallBack(i, r, inside, now)
+		return
+	}
+	// Removing the cookie, and with it the data that it vouches for, keeps RFC 8547 section 4.7.
+	ok := !p.Opt.HasAny(packet.OptTFO) || p.Opt.TFOLen == 0 || p.RemoveTFO()
+	ok = ok && (p.PayloadLen == 0 || p.SetPayloadLen(0)) && p.InsertENO(opt)
+	if !ok {
+		// The host sends again, and then what is said of it is held as it came.
+		w.drop(p, shm.DropInternal)
 		return
 	}
 	p.Finish(w.tx[outside].offload)
 	w.tx[outside].push(p.M)
 }
 
-// simultaneous leaves a connection that both ends open at once in the clear.
+// fits reports whether an ENO option that may be put on the segment finds room in it, once a Fast Open cookie is gone.
+func fits(p *packet.Packet, opt []byte) bool {
+	if p.Opt.Malformed || len(opt) < 2 || opt[0] != packet.KindENO || int(opt[1]) != len(opt) {
+		return false
+	}
+	room := p.OptionRoom()
+	if p.Opt.HasAny(packet.OptTFO) && p.Opt.TFOLen > 0 {
+		room += int(p.Opt.TFOLen) + 2
+	}
+	return room >= len(opt) && p.M.HeadroomLen() >= packet.MaxOptions
+}
+
+// simultaneous leaves a connection that both ends open at once in the clear: both say b=0 (RFC 8547 section 4.3) and, since the
+// SYN told so, no SYN-ACK needs ENO (section 4.6).
 func (w *Worker) simultaneous(p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) {
+	learn(&r.Peer, p)
 	if w.ctl.Policy() == Require {
-		w.cache.Free(p.M)
+		w.n[shm.DropRefused]++
+		w.refuseSYN(outside, p)
 		w.refuse(i, r, now)
 		return
 	}
 	w.fallBack(i, r, inside, now)
-	if p.Opt.HasAny(packet.OptENO) && p.RemoveENO() {
-		p.Finish(w.tx[inside].offload)
+	if !p.Opt.HasAny(packet.OptENO) || !p.RemoveENO() {
+		w.pass(outside, p)
+		return
 	}
-	w.n[shm.PassedPackets]++
-	w.tx[inside].push(p.M)
+	p.Finish(w.tx[inside].offload)
+	w.passBuffer(outside, p.M)
 }
 
 // synAck handles the far end's answer to SYN + ENO.
@@ -94,7 +154,7 @@ func (w *Worker) synAck(p *packet.Packet, i flowtable.Index, r *flowtable.Record
 	b := &w.blocks.all[r.HsBlock]
 	w.hold(b, p)
 	learn(&r.Peer, p)
-	if p.Opt.ENOCount != 1 || p.Opt.ENOLen < 2 || p.Opt.HasAny(packet.OptBinding) {
+	if p.Opt.Malformed || p.Opt.ENOCount != 1 || p.Opt.ENOLen < 2 || p.Opt.HasAny(packet.OptBinding) {
 		w.fallBack(i, r, outside, now)
 		return
 	}
@@ -131,28 +191,37 @@ func (w *Worker) activeExchange(s side, p *packet.Packet, i flowtable.Index, r *
 	case s == inside && p.Flags&packet.FlagRST != 0:
 		w.cache.Free(p.M)
 		w.abort(i, r, shm.ReasonReset, now)
-	case s == inside, p.Flags&packet.FlagSYN != 0:
+	case s == inside:
 		w.drop(p, shm.DropHeld)
 	case p.Flags&packet.FlagRST != 0:
-		// The host is in SYN-SENT: it takes a RST only with the right acknowledgement.
-		if p.Seq != w.expectedFromPeer(r) {
-			w.drop(p, shm.DropHandshake)
-			return
-		}
-		w.cache.Free(p.M)
-		t := *template(&r.ToWire)
-		t.Reverse()
-		w.send(inside, &t, &packet.Seg{Ack: r.Host.ISN + 1, Flags: packet.FlagRST | packet.FlagACK})
-		w.remove(i, r)
+		w.wireReset(p, i, r)
+	case p.Flags&packet.FlagSYN != 0:
+		w.drop(p, shm.DropHeld)
+		w.ackPeer(r)
+	case p.Opt.Malformed:
+		w.drop(p, DropOptions)
 	default:
 		r.HostFlags &^= flowtable.FlagSendENO
 		w.translate(s, p, i, r, now)
 	}
 }
 
-// expectedFromPeer is the next sequence number that the wire owes.
-func (w *Worker) expectedFromPeer(r *flowtable.Record) uint32 {
-	return r.Peer.ISN + 1 + uint32(r.Ingress.WNext)
+// wireReset handles the far end's RST while Init messages are under way: one that is where it must be ends the connection, for
+// another in the window the far end is asked to confirm it (RFC 5961 section 3.2).
+func (w *Worker) wireReset(p *packet.Packet, i flowtable.Index, r *flowtable.Record) {
+	at := p.Seq - (r.Peer.ISN + 1)
+	in := &r.Ingress
+	if at != uint32(in.WNext) && at != uint32(in.WAcked) {
+		w.drop(p, shm.DropHandshake)
+		if at < r.Host.Win {
+			w.ackPeer(r)
+		}
+		return
+	}
+	w.cache.Free(p.M)
+	w.n[shm.HandshakesAborted]++
+	w.resetHost(r)
+	w.remove(i, r)
 }
 
 // releaseSynAck lets the host have the SYN-ACK: from here on its connection exists and is encrypted.
@@ -199,7 +268,7 @@ func (w *Worker) clone(m *mbuf.Mbuf) *mbuf.Mbuf {
 // of the connection's establishment.
 func (w *Worker) justEncrypted(s side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) {
 	if p.Flags&packet.FlagSYN == 0 {
-		if s == inside {
+		if s == inside && !p.Opt.Malformed {
 			w.freeBlock(r)
 		}
 		w.translate(s, p, i, r, now)
@@ -217,10 +286,18 @@ func (w *Worker) justEncrypted(s side, p *packet.Packet, i flowtable.Index, r *f
 		w.ackHost(r)
 		return
 	}
-	if r.HsBlock == 0 || w.blocks.all[r.HsBlock].copy == nil {
+	if r.HsBlock != 0 {
+		w.sendSynAckAgain(&w.blocks.all[r.HsBlock])
+	}
+}
+
+// sendSynAckAgain sends the host its SYN-ACK again.
+func (w *Worker) sendSynAckAgain(b *block) {
+	if b.copy == nil {
 		return
 	}
-	if m := w.clone(w.blocks.all[r.HsBlock].copy); m != nil {
+	w.n[shm.HandshakeResent]++
+	if m := w.clone(b.copy); m != nil {
 		w.tx[inside].push(m)
 	}
 }

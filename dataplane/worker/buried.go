@@ -15,6 +15,7 @@ func (w *Worker) Bury(k *flowtable.Key, now int64) bool {
 	}
 	if fresh {
 		w.table.SetState(i, flowtable.Closing)
+		w.pairs.add(k, 1)
 		w.schedule(i, w.table.Record(i))
 	}
 	return true

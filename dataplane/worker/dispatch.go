@@ -20,7 +20,10 @@ func (w *Worker) other(s side, p *packet.Packet, now int64) {
 		}
 		w.pass(s, p)
 	case packet.NonTCP:
-		w.icmp(s, p)
+		if !w.icmp(s, p) {
+			w.drop(p, shm.DropICMP)
+			return
+		}
 		w.pass(s, p)
 	default:
 		w.pass(s, p)
@@ -34,6 +37,10 @@ func (w *Worker) segment(s side, p *packet.Packet, k *flowtable.Key, hash uint32
 		return
 	}
 	r := w.table.Record(i)
+	if now>>freshTick != r.LastSeen>>freshTick {
+		r.Host.Flags &^= endpointFresh
+		r.Peer.Flags &^= endpointFresh
+	}
 	r.LastSeen = now
 	switch r.State {
 	case flowtable.Plain:
@@ -48,15 +55,11 @@ func (w *Worker) segment(s side, p *packet.Packet, k *flowtable.Key, hash uint32
 		w.closing(s, p, k, hash, i, now)
 		return
 	}
-	if !p.VerifyTCP() {
+	if !p.VerifyTCP() || !p.VerifyIPv4() {
 		w.drop(p, shm.DropChecksum)
 		return
 	}
-	if p.Opt.Malformed {
-		w.drop(p, DropOptions)
-		return
-	}
-	if opens(p) && p.Seq != w.openerISN(s, r) && w.reopened(s, p, i, r, now) {
+	if opens(p) && w.otherISN(s, p, r) && w.reopened(s, i, r, now) {
 		w.stranger(s, p, k, hash, now)
 		return
 	}
@@ -68,37 +71,55 @@ func opens(p *packet.Packet) bool {
 	return p.Flags&(packet.FlagSYN|packet.FlagACK|packet.FlagRST) == packet.FlagSYN
 }
 
-// plainLinger is how long a plain connection is remembered after a FIN or RST, in ns.
+// plainLinger is how long a plain connection is remembered after its end, in ns.
 const plainLinger = int64(10e9)
 
 // plain passes a segment of a connection that is not encrypted, and forgets the connection soon after its end.
 func (w *Worker) plain(s side, p *packet.Packet, k *flowtable.Key, hash uint32, i flowtable.Index, now int64) {
 	r := w.table.Record(i)
-	if opens(p) && p.Seq != w.openerISN(s, r) {
+	// A SYN from outside may be forged: while the connection lives, the host answers it, and the far end's RST tells.
+	if opens(p) && w.otherISN(s, p, r) && (s == inside || r.Ingress.Linger != 0) {
 		w.remove(i, r)
 		w.stranger(s, p, k, hash, now)
 		return
 	}
 	if p.Flags&(packet.FlagRST|packet.FlagFIN) != 0 {
-		w.table.Arm(i, now+plainLinger)
+		w.plainEnds(s, p, i, r, now)
 	}
 	w.pass(s, p)
 }
 
-// openerISN returns the initial sequence number that the record holds for the sender of segments from side s.
-func (w *Worker) openerISN(s side, r *flowtable.Record) uint32 {
+// plainEnds notes a RST, or a FIN: the connection is over when both ends have sent theirs. The translator's fields for the
+// ends of its streams, of no other use in a plain connection, remember them.
+func (w *Worker) plainEnds(s side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) {
 	if s == inside {
-		return r.Host.ISN
+		r.Egress.Flags |= flowtable.EgressFIN
+	} else {
+		r.Ingress.Flags |= flowtable.IngressWireFIN
 	}
-	return r.Peer.ISN
+	both := r.Egress.Flags&flowtable.EgressFIN != 0 && r.Ingress.Flags&flowtable.IngressWireFIN != 0
+	if both || p.Flags&packet.FlagRST != 0 {
+		r.Ingress.Linger = now + plainLinger
+		w.schedule(i, r)
+	}
+}
+
+// otherISN reports whether a SYN from side s is not the one that the record knows its sender by.
+func (w *Worker) otherISN(s side, p *packet.Packet, r *flowtable.Record) bool {
+	e := w.endpoint(s, r)
+	return e.Flags&flowtable.EndpointSYN != 0 && p.Seq != e.ISN
 }
 
 // closing answers stragglers of a connection that was reset.
 func (w *Worker) closing(s side, p *packet.Packet, k *flowtable.Key, hash uint32, i flowtable.Index, now int64) {
 	r := w.table.Record(i)
-	if opens(p) {
+	if opens(p) && (w.endpoint(s, r).Flags&flowtable.EndpointSYN == 0 || w.otherISN(s, p, r)) {
 		w.remove(i, r)
 		w.stranger(s, p, k, hash, now)
+		return
+	}
+	if p.Flags&packet.FlagSYN != 0 {
+		w.drop(p, DropClosing)
 		return
 	}
 	if r.HostFlags&flowtable.FlagStarted == 0 {
@@ -118,6 +139,10 @@ func (w *Worker) translate(s side, p *packet.Packet, i flowtable.Index, r *flowt
 		w.drop(p, DropOptions)
 		return
 	}
+	if e := w.endpoint(s, r); e.Flags&endpointFresh == 0 {
+		e.Flags |= endpointFresh
+		capture(w.templateFrom(s, r), p)
+	}
 	p.NoteHeaders()
 	seg := &w.seg
 	seg.M = p.M
@@ -134,4 +159,20 @@ func (w *Worker) translate(s side, p *packet.Packet, i flowtable.Index, r *flowt
 		w.core.IngressSegment(i, r, seg, now, w.out)
 	}
 	w.schedule(i, r)
+}
+
+// What the gateway sends itself follows what the hosts send: where their next hop, TTL or flow label changes, so does its
+// own. The template of a direction is captured anew from the first segment of every freshTick of a second or so, which a bit
+// in the record of the segment's sender, the worker's own, remembers.
+const (
+	freshTick     = 30
+	endpointFresh = 1 << 7
+)
+
+// templateFrom returns the template for segments in the direction of those received from side s.
+func (w *Worker) templateFrom(s side, r *flowtable.Record) *flowtable.Template {
+	if s == inside {
+		return &r.ToWire
+	}
+	return &r.ToHost
 }

@@ -27,7 +27,7 @@ func (w *Worker) emit(e *stream.Emit) {
 		ok = w.build(p, e, tpl)
 	}
 	if !ok {
-		w.n[shm.DropNoBuffer]++
+		w.n[shm.DropInternal]++
 		w.cache.Free(e.M)
 		return
 	}
@@ -75,7 +75,7 @@ func (w *Worker) send(to side, t *packet.Template, seg *packet.Seg) {
 	}
 	p := &w.made
 	if !p.Build(m, t, seg, 0) {
-		w.n[shm.DropNoBuffer]++
+		w.n[shm.DropInternal]++
 		w.cache.Free(m)
 		return
 	}

@@ -55,14 +55,14 @@ func (w *Worker) event(e *stream.Event, now int64) {
 	case stream.EventInit:
 		w.initReady(e.Flow, r, e.Data, now)
 	case stream.EventAbort:
-		w.over(e.Flow, r, abortReason(e.Reason), now)
+		w.over(e.Flow, r, abortReason(e.Reason))
 	case stream.EventReset:
-		w.over(e.Flow, r, shm.ReasonReset, now)
+		w.over(e.Flow, r, shm.ReasonReset)
 	case stream.EventClosed:
 		// The translator goes on answering retransmissions until EventRelease.
-		w.over(e.Flow, r, shm.ReasonFinished, now)
+		w.over(e.Flow, r, shm.ReasonFinished)
 	case stream.EventRelease:
-		w.remove(e.Flow, r)
+		w.forget(e.Flow, r)
 		return
 	}
 	w.schedule(e.Flow, r)

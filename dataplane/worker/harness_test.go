@@ -76,6 +76,10 @@ type rig struct {
 	toWire  [][]byte
 	keep    bool
 	mute    bool // the control plane does not answer
+	tpl     [2]packet.Template
+	change  func(q *shm.Request, rep *shm.Reply) // what else the control plane answers
+	asks    []shm.RequestKind
+	closed  []shm.Reason
 }
 
 func ring(t testing.TB) shm.Ring {
@@ -134,7 +138,27 @@ func newRig(t testing.TB, flows, buffers int, offload bool) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	g.tpl = [2]packet.Template{flowTemplate(0, true), flowTemplate(0, false)}
+	if t, ok := t.(*testing.T); ok {
+		t.Cleanup(func() { g.checkLeaks(t, buffers) })
+	}
 	return g
+}
+
+// checkLeaks ends the worker and shows that it has given everything back.
+func (g *rig) checkLeaks(t *testing.T, buffers int) {
+	g.w.Shutdown(g.now)
+	if n := g.in.cache.Avail(); n != buffers {
+		t.Errorf("%d of %d buffers did not come back", buffers-n, buffers)
+	}
+	if g.w.blocks.used != 0 || g.w.table.Len() != 0 {
+		t.Errorf("%d blocks and %d records are left", g.w.blocks.used, g.w.table.Len())
+	}
+	for i := range g.w.pairs.counts {
+		if n := g.w.pairs.counts[i].Load(); n != 0 {
+			t.Errorf("pair %d counts %d connections", i, n)
+		}
+	}
 }
 
 func (g *rig) note(to *[][]byte, m *mbuf.Mbuf) {
@@ -200,6 +224,10 @@ func (g *rig) control() int {
 		if err := q.Decode(msg); err != nil {
 			g.t.Fatal(err)
 		}
+		g.asks = append(g.asks, q.Kind)
+		if q.Kind == shm.Closed {
+			g.closed = append(g.closed, q.Reason)
+		}
 		g.reply(&q)
 		g.asked.Release()
 		n++
@@ -224,6 +252,9 @@ func (g *rig) reply(q *shm.Request) {
 		}
 	default:
 		return
+	}
+	if g.change != nil {
+		g.change(q, &rep)
 	}
 	if !g.answer.SendReply(&rep) {
 		g.t.Fatal("reply does not fit")

@@ -24,13 +24,17 @@ func (w *Worker) stranger(s side, p *packet.Packet, k *flowtable.Key, hash uint3
 		w.pass(s, p)
 		return
 	}
-	if !p.VerifyTCP() {
+	if !p.VerifyTCP() || !p.VerifyIPv4() {
 		w.drop(p, shm.DropChecksum)
 		return
 	}
 	r, i := w.insert(k, hash, now)
 	if r == nil {
-		w.leavePlain(s, p, policy)
+		if policy == Require {
+			w.drop(p, shm.DropTableFull)
+			return
+		}
+		w.pass(s, p)
 		return
 	}
 	w.n[shm.FlowsCreated]++
@@ -53,11 +57,14 @@ func (w *Worker) stranger(s side, p *packet.Packet, k *flowtable.Key, hash uint3
 		return
 	}
 	r.HsBlock = n
-	b.flow, b.held, b.deadline = i, p.M, now+w.params.Timeout
+	w.hold(b, p)
+	b.flow, b.deadline = i, now+w.params.Timeout
 	if s == inside {
+		w.n[shm.HandshakesActive]++
 		w.table.SetState(i, flowtable.ActiveOffer)
 		w.ask(r, b, shm.ActiveOpen, now)
 	} else {
+		w.n[shm.HandshakesPassive]++
 		b.setENO(roleA, p.ENO())
 		w.table.SetState(i, flowtable.PassiveOffer)
 		w.ask(r, b, shm.PassiveOpen, now)
@@ -77,7 +84,7 @@ func (w *Worker) insert(k *flowtable.Key, hash uint32, now int64) (*flowtable.Re
 	if i == 0 {
 		if old := w.table.OldestPlain(); old != 0 {
 			w.n[shm.FlowsEvicted]++
-			w.table.Remove(old)
+			w.forget(old, w.table.Record(old))
 			i, _ = w.table.Insert(k, hash, now)
 		}
 	}
@@ -119,6 +126,7 @@ func (w *Worker) decidePlain(s side, p *packet.Packet, i flowtable.Index, r *flo
 		return
 	}
 	w.n[shm.DropRefused]++
+	w.n[shm.HandshakesRefused]++
 	w.refuseSYN(s, p)
 	w.remove(i, r)
 }

@@ -20,22 +20,88 @@ func (w *Worker) passiveOpening(s side, p *packet.Packet, i flowtable.Index, r *
 	const syn, ack, rst = packet.FlagSYN, packet.FlagACK, packet.FlagRST
 	switch {
 	case p.Flags&rst != 0:
-		w.pass(s, p)
-		w.remove(i, r)
+		w.passiveReset(s, p, i, r)
 	case s == outside && opens(p) && r.State == flowtable.PassiveOffer:
 		w.drop(p, shm.DropHeld)
 	case s == outside && opens(p):
-		w.forwardSYN(p, i, r, now)
+		w.peerSYNAgain(p, i, r, now)
 	case s == inside && p.Flags&(syn|ack) == syn|ack && r.State != flowtable.PassiveOffer:
 		w.answer(p, i, r, now)
 	case s == outside && p.Flags&ack != 0 && r.State == flowtable.PassiveAck:
 		w.confirm(p, i, r, now)
-	case s == inside && opens(p):
-		// Simultaneous open: see activeOpening.
-		w.becomePlain(i, r, now)
-		w.pass(s, p)
+	case s == inside && opens(p) && r.State != flowtable.PassiveAck:
+		w.simultaneousAnswer(p, i, r, now)
+	case s == inside && r.State == flowtable.PassiveSyn:
+		w.olderConnection(p, i, r)
 	default:
 		w.drop(p, shm.DropHandshake)
+	}
+}
+
+// olderConnection handles a host that goes on with a connection it has already instead of answering the SYN. It may be one that
+// the gateway never saw opened, and the SYN forged: it must not suffer. Where the far end has in truth forgotten it, the far
+// end's RST ends it and the SYN comes again (RFC 9293 section 3.5.1).
+func (w *Worker) olderConnection(p *packet.Packet, i flowtable.Index, r *flowtable.Record) {
+	if w.ctl.Policy() == Require {
+		w.strayFromHost(p)
+		return
+	}
+	w.remove(i, r)
+	w.pass(inside, p)
+}
+
+// passiveReset passes a RST on, and forgets the connection where the RST is about it and not about an older one. One that the
+// host would not take must not make the gateway forget: what came then would reach the host as if it were data.
+func (w *Worker) passiveReset(s side, p *packet.Packet, i flowtable.Index, r *flowtable.Record) {
+	about := p.Seq == r.Peer.ISN+1
+	if s == inside {
+		about = p.Seq == r.Host.ISN+1 || p.Flags&packet.FlagACK != 0 && p.Ack == r.Peer.ISN+1
+	}
+	if s == outside && r.State == flowtable.PassiveOffer {
+		w.drop(p, shm.DropHandshake) // the host knows of nothing
+	} else {
+		w.pass(s, p)
+	}
+	if about {
+		w.remove(i, r)
+	}
+}
+
+// peerSYNAgain handles the far end's SYN where it comes again.
+func (w *Worker) peerSYNAgain(p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) {
+	w.n[shm.HandshakeResent]++
+	if p.Seq == r.Peer.ISN && r.State == flowtable.PassiveAck && p.Opt.Malformed {
+		w.drop(p, DropOptions)
+		return
+	}
+	if p.Seq == r.Peer.ISN && p.Opt.ENOCount != 1 {
+		// The far end has given ENO up, as it may between retransmissions (RFC 8547 section 4.6).
+		w.hold(&w.blocks.all[r.HsBlock], p)
+		w.fallBack(i, r, outside, now)
+		return
+	}
+	// With another sequence number it is about another connection: the host says what becomes of the two.
+	w.forwardSYN(p, i, r, now)
+}
+
+// simultaneousAnswer leaves a connection that both ends open at once in the clear: see simultaneous.
+func (w *Worker) simultaneousAnswer(p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) {
+	if w.ctl.Policy() == Require {
+		learn(&r.Host, p)
+		w.n[shm.DropRefused]++
+		w.refuseSYN(inside, p)
+		w.resetPeer(r)
+		w.remove(i, r)
+		return
+	}
+	b := &w.blocks.all[r.HsBlock]
+	m := b.held
+	b.held = nil
+	w.n[shm.HandshakesFallback]++
+	w.becomePlain(i, r, now)
+	w.pass(inside, p)
+	if m != nil {
+		w.passBuffer(outside, m)
 	}
 }
 
@@ -44,8 +110,7 @@ func (w *Worker) forwardSYN(p *packet.Packet, i flowtable.Index, r *flowtable.Re
 	ok := p.RemoveENO() && (p.Opt.TFOLen == 0 || !p.Opt.HasAny(packet.OptTFO) || p.RemoveTFO()) &&
 		(p.PayloadLen == 0 || p.SetPayloadLen(0))
 	if !ok {
-		w.hold(&w.blocks.all[r.HsBlock], p)
-		w.fallBack(i, r, outside, now)
+		w.drop(p, DropOptions)
 		return
 	}
 	p.ClampMSS(clamped(r.Peer.MSS))
@@ -62,26 +127,42 @@ func (w *Worker) answer(p *packet.Packet, i flowtable.Index, r *flowtable.Record
 		w.pass(inside, p)
 		return
 	}
-	b := &w.blocks.all[r.HsBlock]
-	if p.Opt.HasAny(packet.OptBinding|packet.OptENO) || !p.InsertENO(b.enoOf(roleB)) {
-		w.hold(b, p)
-		w.fallBack(i, r, inside, now)
-		return
+	if r.State == flowtable.PassiveAck {
+		w.n[shm.HandshakeResent]++
 	}
 	learn(&r.Host, p)
 	capture(&r.ToWire, p)
+	if p.Opt.HasAny(packet.OptBinding|packet.OptENO) || !p.InsertENO(w.blocks.all[r.HsBlock].enoOf(roleB)) {
+		w.answerPlain(p, i, r, now)
+		return
+	}
 	p.Finish(w.tx[outside].offload)
 	w.tx[outside].push(p.M)
 	w.table.SetState(i, flowtable.PassiveAck)
 }
 
-// confirm handles the first ACK of the far end: only with ENO in it is encryption on (RFC 8547 section 4.6).
-func (w *Worker) confirm(p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) {
-	if p.Flags&packet.FlagSYN != 0 || p.Ack != r.Host.ISN+1 {
-		w.pass(outside, p)
+// answerPlain sends a SYN-ACK that can have no ENO option as it is, which turns encryption off, unless one with ENO is out
+// already.
+func (w *Worker) answerPlain(p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) {
+	if r.State == flowtable.PassiveAck {
+		w.drop(p, shm.DropHandshake)
 		return
 	}
-	if !p.Opt.HasAny(packet.OptENO) {
+	w.hold(&w.blocks.all[r.HsBlock], p)
+	w.fallBack(i, r, inside, now)
+}
+
+// confirm handles the first ACK of the far end: only with ENO in it is encryption on (RFC 8547 section 4.6).
+func (w *Worker) confirm(p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) {
+	switch at := p.Seq - (r.Peer.ISN + 1); {
+	case p.Flags&packet.FlagSYN != 0 || p.Ack != r.Host.ISN+1 || at > r.Host.Win:
+		// Not an answer to the SYN-ACK, or not in the window: an older connection's.
+		w.drop(p, shm.DropHandshake)
+		return
+	case p.Opt.Malformed && p.Opt.HasAny(packet.OptENO):
+		w.drop(p, DropOptions)
+		return
+	case !p.Opt.HasAny(packet.OptENO):
 		w.hold(&w.blocks.all[r.HsBlock], p)
 		w.fallBack(i, r, outside, now)
 		return
@@ -101,21 +182,20 @@ func (w *Worker) confirm(p *packet.Packet, i flowtable.Index, r *flowtable.Recor
 // passiveExchange handles segments while Init1 is collected or at the control plane.
 func (w *Worker) passiveExchange(s side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) {
 	switch {
-	case p.Flags&packet.FlagSYN != 0:
-		w.drop(p, shm.DropHeld)
 	case s == inside && p.Flags&packet.FlagRST != 0:
 		w.cache.Free(p.M)
 		w.abort(i, r, shm.ReasonReset, now)
+	case s == inside && p.Flags&packet.FlagSYN != 0:
+		w.drop(p, shm.DropHeld)
 	case s == inside:
 		w.drop(p, shm.DropHandshake)
 	case p.Flags&packet.FlagRST != 0:
-		if p.Seq != w.expectedFromPeer(r) {
-			w.drop(p, shm.DropHandshake)
-			return
-		}
-		w.cache.Free(p.M)
-		w.send(inside, template(&r.ToHost), &packet.Seg{Seq: r.Peer.ISN + 1, Flags: packet.FlagRST})
-		w.remove(i, r)
+		w.wireReset(p, i, r)
+	case p.Flags&packet.FlagSYN != 0:
+		w.drop(p, shm.DropHandshake)
+		w.ackPeer(r)
+	case p.Opt.Malformed:
+		w.drop(p, DropOptions)
 	default:
 		w.translate(s, p, i, r, now)
 	}
@@ -141,6 +221,9 @@ func (w *Worker) ackPeer(r *flowtable.Record) {
 	}
 	if r.HostFlags&flowtable.FlagTimestamps != 0 {
 		seg.HasTS, seg.TSVal, seg.TSEcr = true, r.Host.TSVal, r.Peer.TSVal
+	}
+	if r.HostFlags&flowtable.FlagSendENO != 0 {
+		seg.ENO = enoACK
 	}
 	w.send(outside, template(&r.ToWire), &seg)
 }

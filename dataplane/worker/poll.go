@@ -1,7 +1,10 @@
 package worker
 
 import (
+	"encoding/binary"
+
 	"linecrypt/ctrlplane/shm"
+	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/packet"
 	"linecrypt/dataplane/tsc"
 	"linecrypt/flowtable"
@@ -101,10 +104,38 @@ func (w *Worker) work(s side, n, segments int, now int64) {
 
 // pass sends a packet on untouched.
 func (w *Worker) pass(s side, p *packet.Packet) {
-	w.n[shm.PassedPackets]++
-	p.M.OlFlags = 0
-	w.tx[s.other()].push(p.M)
+	complete(p)
+	w.passBuffer(s, p.M)
 }
+
+// passBuffer is pass for a packet whose checksum is complete.
+func (w *Worker) passBuffer(s side, m *mbuf.Mbuf) {
+	w.n[shm.PassedPackets]++
+	w.n[shm.PassedBytes] += uint64(m.PktLen)
+	w.tx[s.other()].push(m)
+}
+
+// complete fills in a TCP or UDP checksum that the port reported as not computed yet, which a packet that stays on the
+// machine of its sender has, and forgets what the port said of the packet.
+func complete(p *packet.Packet) {
+	const unfinished = mbuf.RxL4CksumGood | mbuf.RxL4CksumBad
+	if p.M.OlFlags&unfinished == unfinished {
+		switch {
+		case p.Class == packet.TCP:
+			p.Finish(false)
+		case p.Class == packet.NonTCP && p.Proto == protoUDP && p.PayloadLen >= 8:
+			// The field holds the sum of the pseudo header, which goes into the sum with the rest.
+			sum := ^packet.Sum(p.PayloadBytes(), 0)
+			if sum == 0 {
+				sum = 0xffff
+			}
+			binary.BigEndian.PutUint16(p.PayloadBytes()[6:], sum)
+		}
+	}
+	p.M.OlFlags = 0
+}
+
+const protoUDP = 17
 
 // drop frees a packet and counts why.
 func (w *Worker) drop(p *packet.Packet, why shm.Counter) {

@@ -17,6 +17,7 @@ func (w *Worker) pollReplies(now int64) int {
 	for ; n < replyBurst; n++ {
 		msg, err := w.cfg.Replies.Peek()
 		if err != nil {
+			w.n[shm.RingResets]++
 			continue
 		}
 		if msg == nil {
@@ -25,8 +26,11 @@ func (w *Worker) pollReplies(now int64) int {
 		if !w.out.Room() {
 			w.finish(now)
 		}
+		w.n[shm.RepliesReceived]++
 		if w.rep.Decode(msg) == nil {
 			w.reply(&w.rep, now)
+		} else {
+			w.n[shm.RepliesBad]++
 		}
 		w.rep.Erase()
 		w.cfg.Replies.Release()
@@ -38,11 +42,13 @@ func (w *Worker) pollReplies(now int64) int {
 func (w *Worker) reply(rep *shm.Reply, now int64) {
 	i := rep.Ref.Index
 	r := w.table.Get(i, rep.Ref.Gen)
-	if r == nil || rep.Ref.Worker != w.cfg.ID || r.HsBlock == 0 || r.RequestSeq != rep.Seq {
+	if r == nil || rep.Ref.Worker != w.cfg.ID || r.HsBlock == 0 || r.RequestSeq != rep.Seq || w.blocks.all[r.HsBlock].ask == 0 {
+		w.n[shm.RepliesStale]++
 		return
 	}
 	b := &w.blocks.all[r.HsBlock]
-	if b.ask == 0 {
+	if !answers(rep.Kind, b.kind) {
+		w.n[shm.RepliesBad]++
 		return
 	}
 	b.ask = 0
@@ -50,9 +56,7 @@ func (w *Worker) reply(rep *shm.Reply, now int64) {
 	case shm.Offer:
 		w.offered(i, r, b, rep, now)
 	case shm.Init1:
-		if r.State == flowtable.ActiveAnswer {
-			w.sendInit1(i, r, rep, now)
-		}
+		w.sendInit1(i, r, rep, now)
 	case shm.Keys:
 		w.install(i, r, b, rep, now)
 	case shm.Pass:
@@ -65,13 +69,26 @@ func (w *Worker) reply(rep *shm.Reply, now int64) {
 	}
 }
 
+// answers reports whether a reply of kind a is one to a request of kind q.
+func answers(a shm.ReplyKind, q shm.RequestKind) bool {
+	switch a {
+	case shm.Offer:
+		return q == shm.ActiveOpen || q == shm.PassiveOpen
+	case shm.Init1:
+		return q == shm.ActiveAnswer
+	case shm.Keys:
+		return q == shm.ActiveKeys || q == shm.PassiveKeys
+	}
+	return true
+}
+
 // endSetup ends a connection in set-up that was reset.
 func (w *Worker) endSetup(i flowtable.Index, r *flowtable.Record, why shm.Reason) {
 	if r.HostFlags&flowtable.FlagStarted == 0 {
 		w.remove(i, r)
 		return
 	}
-	w.over(i, r, why, 0)
+	w.over(i, r, why)
 }
 
 // offered goes on with the SYN that was held.
@@ -135,7 +152,7 @@ func (w *Worker) install(i flowtable.Index, r *flowtable.Record, b *block, rep *
 	err := w.core.InstallKeys(i, r, &keys, now, w.out)
 	keys.Master.Wipe()
 	if err != nil {
-		w.over(i, r, shm.ReasonInternal, now)
+		w.over(i, r, shm.ReasonInternal)
 		return
 	}
 	if active {

@@ -26,15 +26,29 @@ func (w *Worker) setup(s side, p *packet.Packet, i flowtable.Index, r *flowtable
 	}
 }
 
+// committed reports whether the far end may believe that the connection is encrypted: then there is no way back to plaintext,
+// and without a record its messages would reach the host as if they were data.
+func committed(r *flowtable.Record) bool {
+	return r.HostFlags&flowtable.FlagStarted != 0 || r.State == flowtable.PassiveAck
+}
+
 // reopened decides what a SYN with another sequence number than the record's means, and reports whether the record is
 // gone and the SYN begins a connection of its own.
-func (w *Worker) reopened(s side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) bool {
+func (w *Worker) reopened(s side, i flowtable.Index, r *flowtable.Record, now int64) bool {
 	if s == outside {
-		return false
+		if r.State != flowtable.PassiveOffer && r.State != flowtable.PassiveSyn {
+			return false
+		}
+		// The host has not answered the SYN before, and will take this one for it.
+		w.remove(i, r)
+		return true
 	}
 	// The host has forgotten the connection: nobody else can send from its port.
-	w.abort(i, r, shm.ReasonReset, now)
-	w.finish(now)
+	if r.HostFlags&flowtable.FlagStarted != 0 {
+		w.abort(i, r, shm.ReasonReset, now)
+	} else {
+		w.resetPeer(r)
+	}
 	w.remove(i, r)
 	return true
 }
@@ -55,8 +69,7 @@ func (w *Worker) fallBack(i flowtable.Index, r *flowtable.Record, from side, now
 	}
 	w.becomePlain(i, r, now)
 	if m != nil {
-		w.n[shm.PassedPackets]++
-		w.tx[from.other()].push(m)
+		w.passBuffer(from, m)
 	}
 }
 
@@ -66,63 +79,83 @@ func (w *Worker) becomePlain(i flowtable.Index, r *flowtable.Record, now int64) 
 	if r.HostFlags&flowtable.FlagStarted != 0 {
 		w.core.Release(i, r)
 		r.HostFlags &^= flowtable.FlagStarted
+		r.Egress, r.Ingress = flowtable.Egress{}, flowtable.Ingress{}
 	}
 	w.table.SetState(i, flowtable.Plain)
 	w.table.Arm(i, now+w.params.PlainIdle)
 }
 
-// refuse resets both sides of a connection that is being set up, as far as they know of it, and forgets it.
+// refuse resets both sides of a connection that is being set up, as far as they know of it.
 func (w *Worker) refuse(i flowtable.Index, r *flowtable.Record, now int64) {
 	w.n[shm.DropRefused]++
+	w.n[shm.HandshakesRefused]++
 	w.resetBoth(i, r, now)
-	w.remove(i, r)
+	w.endSetup(i, r, shm.ReasonRequired)
 }
 
-// resetBoth sends the RSTs with which a connection in set-up ends: one that a host in SYN-SENT accepts, or one at the sequence
-// number that the end expects.
+// resetBoth sends the RSTs with which a connection in set-up ends, in the forms that their receivers' states accept.
 func (w *Worker) resetBoth(i flowtable.Index, r *flowtable.Record, now int64) {
+	w.n[shm.HandshakesAborted]++
 	if r.HostFlags&flowtable.FlagStarted != 0 {
 		w.core.Abort(i, r, stream.AbortCaller, now, w.out)
 		w.finish(now)
+		return
 	}
-	const rst, ack = packet.FlagRST, packet.FlagACK
-	active := r.HostFlags&flowtable.FlagActive != 0
-	hostKnows, peerKnows := r.Host.Flags != 0, r.Peer.Flags != 0
-	switch {
-	case active:
-		t := *template(&r.ToWire)
-		t.Reverse()
-		w.send(inside, &t, &packet.Seg{Ack: r.Host.ISN + 1, Flags: rst | ack})
-		if peerKnows && r.HostFlags&flowtable.FlagStarted == 0 {
-			w.send(outside, template(&r.ToWire), &packet.Seg{Seq: r.Host.ISN + 1, Ack: r.Peer.ISN + 1, Flags: rst | ack})
-		}
-	default:
-		if hostKnows && r.HostFlags&flowtable.FlagStarted == 0 {
-			w.send(inside, template(&r.ToHost), &packet.Seg{Seq: r.Peer.ISN + 1, Flags: rst})
-		}
-		if r.HostFlags&flowtable.FlagStarted == 0 {
-			t := *template(&r.ToHost)
-			t.Reverse()
-			seq := uint32(0)
-			if hostKnows {
-				seq = r.Host.ISN + 1
-			}
-			w.send(outside, &t, &packet.Seg{Seq: seq, Ack: r.Peer.ISN + 1, Flags: rst | ack})
-		}
+	w.resetHost(r)
+	w.resetPeer(r)
+}
+
+// resetHost sends the host a RST: in SYN-SENT it takes one that acknowledges its SYN, in SYN-RECEIVED one at the sequence number
+// that it expects.
+func (w *Worker) resetHost(r *flowtable.Record) {
+	if r.Host.Flags&flowtable.EndpointSYN == 0 {
+		return
 	}
+	if r.HostFlags&flowtable.FlagActive == 0 {
+		w.send(inside, template(&r.ToHost), &packet.Seg{Seq: r.Peer.ISN + 1, Flags: packet.FlagRST})
+		return
+	}
+	t := *template(&r.ToWire)
+	t.Reverse()
+	w.send(inside, &t, &packet.Seg{Ack: r.Host.ISN + 1, Flags: packet.FlagRST | packet.FlagACK})
+}
+
+// resetPeer is resetHost for the far end. One that has not answered the host's SYN with its own is reset too where it may
+// have got the SYN.
+func (w *Worker) resetPeer(r *flowtable.Record) {
+	seg := packet.Seg{Seq: r.Host.ISN + 1, Ack: r.Peer.ISN + 1, Flags: packet.FlagRST | packet.FlagACK}
+	if r.HostFlags&flowtable.FlagActive != 0 {
+		if r.State == flowtable.ActiveOffer {
+			return
+		}
+		if r.Peer.Flags&flowtable.EndpointSYN == 0 {
+			seg.Ack, seg.Flags = 0, packet.FlagRST
+		}
+		w.send(outside, template(&r.ToWire), &seg)
+		return
+	}
+	if r.Host.Flags&flowtable.EndpointSYN == 0 {
+		seg.Seq = 0
+	}
+	t := *template(&r.ToHost)
+	t.Reverse()
+	w.send(outside, &t, &seg)
 }
 
 // abort resets a connection whose translator runs, and keeps its record for stragglers.
 func (w *Worker) abort(i flowtable.Index, r *flowtable.Record, why shm.Reason, now int64) {
 	w.core.Abort(i, r, stream.AbortCaller, now, w.out)
-	w.over(i, r, why, now)
+	w.over(i, r, why)
 }
 
 // over moves a connection that has ended to Closing and tells the control plane.
-func (w *Worker) over(i flowtable.Index, r *flowtable.Record, why shm.Reason, now int64) {
+func (w *Worker) over(i flowtable.Index, r *flowtable.Record, why shm.Reason) {
+	if r.State == flowtable.Closing {
+		return
+	}
 	w.freeBlock(r)
-	if r.State == flowtable.Encrypted {
-		w.pairs.add(&r.Key, -1)
+	if !unpassable(r) {
+		w.pairs.add(&r.Key, 1)
 	}
 	w.table.SetState(i, flowtable.Closing)
 	r.Abort = uint8(why)
@@ -130,10 +163,24 @@ func (w *Worker) over(i flowtable.Index, r *flowtable.Record, why shm.Reason, no
 	w.schedule(i, r)
 }
 
+// unpassable reports whether segments of the connection may be under way that must not pass as plaintext, so that its hosts
+// count in Pairs.
+func unpassable(r *flowtable.Record) bool {
+	return r.State == flowtable.Encrypted || r.State == flowtable.Closing
+}
+
 // remove forgets a connection, with all that is kept for it.
 func (w *Worker) remove(i flowtable.Index, r *flowtable.Record) {
+	// What the translator gathered for the connection in this burst refers to the record.
+	if w.finish(w.now); r.State != flowtable.Free {
+		w.forget(i, r)
+	}
+}
+
+// forget is remove where nothing is gathered.
+func (w *Worker) forget(i flowtable.Index, r *flowtable.Record) {
 	w.freeBlock(r)
-	if r.State == flowtable.Encrypted {
+	if unpassable(r) {
 		w.pairs.add(&r.Key, -1)
 	}
 	w.report(i, r, shm.ReasonFinished)
@@ -141,6 +188,7 @@ func (w *Worker) remove(i flowtable.Index, r *flowtable.Record) {
 		w.core.Release(i, r)
 	}
 	w.table.Remove(i)
+	w.n[shm.FlowsRemoved]++
 	w.changed = true
 }
 
@@ -165,5 +213,6 @@ func (w *Worker) hold(b *block, p *packet.Packet) {
 	if b.held != nil {
 		w.cache.Free(b.held)
 	}
+	complete(p)
 	b.held = p.M
 }

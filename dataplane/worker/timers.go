@@ -16,6 +16,7 @@ func (w *Worker) pollTimers(now int64) int {
 		if !w.out.Room() {
 			w.finish(now)
 		}
+		w.n[shm.TimersFired]++
 		w.expire(i, r, now)
 	}
 	return n
@@ -36,7 +37,7 @@ func (w *Worker) deadline(r *flowtable.Record) int64 {
 	d := r.LastSeen + w.params.FlowIdle
 	switch r.State {
 	case flowtable.Plain:
-		return r.LastSeen + w.params.PlainIdle
+		return w.plainDeadline(r)
 	case flowtable.Closing:
 		d = r.LastSeen + w.closingTime(r)
 	}
@@ -55,6 +56,18 @@ func (w *Worker) deadline(r *flowtable.Record) int64 {
 	return d
 }
 
+// plainDeadline is when a plain connection is forgotten. Under policy require a connection without a record does not pass, so
+// that those which may be plain are remembered as long as an encrypted one.
+func (w *Worker) plainDeadline(r *flowtable.Record) int64 {
+	switch {
+	case r.Ingress.Linger != 0:
+		return r.Ingress.Linger
+	case w.ctl.Policy() == Require:
+		return r.LastSeen + w.params.FlowIdle
+	}
+	return r.LastSeen + w.params.PlainIdle
+}
+
 // expire does what is due for a record.
 func (w *Worker) expire(i flowtable.Index, r *flowtable.Record, now int64) {
 	if r.HostFlags&flowtable.FlagStarted != 0 {
@@ -68,7 +81,7 @@ func (w *Worker) expire(i flowtable.Index, r *flowtable.Record, now int64) {
 	}
 	switch r.State {
 	case flowtable.Plain:
-		if now-r.LastSeen >= w.params.PlainIdle || r.Timer.Deadline == 0 && now-r.LastSeen >= plainLinger {
+		if now >= w.plainDeadline(r) {
 			w.remove(i, r)
 			return
 		}
@@ -82,8 +95,9 @@ func (w *Worker) expire(i flowtable.Index, r *flowtable.Record, now int64) {
 			w.abort(i, r, shm.ReasonTimeout, now)
 			return
 		}
-		if r.HsBlock != 0 && now >= w.blocks.all[r.HsBlock].deadline {
-			w.freeBlock(r)
+		if r.HsBlock != 0 && now >= w.blocks.all[r.HsBlock].deadline && !w.askHost(r, now) {
+			w.abort(i, r, shm.ReasonTimeout, now)
+			return
 		}
 	default:
 		if w.expireSetup(i, r, now) {
@@ -93,11 +107,24 @@ func (w *Worker) expire(i flowtable.Index, r *flowtable.Record, now int64) {
 	w.schedule(i, r)
 }
 
+// askHost sends a host that has not answered its SYN-ACK for the whole time of set-up that SYN-ACK once more: if it has the
+// connection it acknowledges. It reports false when that was done before.
+func (w *Worker) askHost(r *flowtable.Record, now int64) bool {
+	b := &w.blocks.all[r.HsBlock]
+	if b.asked > 0 || b.copy == nil {
+		return false
+	}
+	b.asked++
+	b.deadline = now + 3*w.params.Retransmit
+	w.sendSynAckAgain(b)
+	return true
+}
+
 // expireSetup does what is due for a connection in set-up and reports whether it ended that.
 func (w *Worker) expireSetup(i flowtable.Index, r *flowtable.Record, now int64) bool {
 	b := &w.blocks.all[r.HsBlock]
 	if now >= b.deadline {
-		if r.HostFlags&flowtable.FlagStarted == 0 && w.ctl.Policy() != Require {
+		if !committed(r) && w.ctl.Policy() != Require {
 			// Nobody answered, with or without ENO: nothing to reset.
 			w.remove(i, r)
 			return true
@@ -109,6 +136,7 @@ func (w *Worker) expireSetup(i flowtable.Index, r *flowtable.Record, now int64) 
 	if b.ask == 0 || now < b.ask {
 		return false
 	}
+	w.n[shm.RequestsLost]++
 	switch r.State {
 	case flowtable.ActiveOffer:
 		w.fallBack(i, r, inside, now)
@@ -117,10 +145,12 @@ func (w *Worker) expireSetup(i flowtable.Index, r *flowtable.Record, now int64) 
 		w.fallBack(i, r, outside, now)
 		return true
 	}
-	// ENO is confirmed: there is only waiting for a control plane to come back, until the deadline.
+	// ENO is confirmed: there is only waiting for a control plane to come back, until the deadline. Only the answer to the
+	// latest question counts, because two answers may hold different keys and the control plane publishes those it gave last.
 	b.asked++
+	b.interval = min(2*b.interval, 8*w.params.AskTimeout)
 	b.ask = now + b.interval
-	w.n[shm.RequestsLost]++
+	r.RequestSeq++
 	w.sendRequest(r, b)
 	return false
 }

@@ -10,6 +10,7 @@ import (
 	"linecrypt/dataplane/packet"
 	"linecrypt/dataplane/port"
 	"linecrypt/dataplane/stream"
+	"linecrypt/dataplane/tsc"
 	"linecrypt/flowtable"
 )
 
@@ -110,7 +111,8 @@ type Worker struct {
 	icmpKey flowtable.Key
 	events  []stream.Event
 	expired [64]flowtable.Index
-	changed bool // a record was inserted or removed since the last lookup
+	changed bool  // a record was inserted or removed since the last lookup
+	now     int64 // of the poll in progress
 
 	blocks blocks
 	req    shm.Request
@@ -170,6 +172,8 @@ func (w *Worker) Run(clock func() int64) {
 // Poll does all that is to be done now and returns how much there was of it, 0 when the worker is idle. Now is in ns of
 // the monotonic clock.
 func (w *Worker) Poll(now int64) int {
+	t := tsc.Now()
+	w.now = now
 	work := w.pollPort(inside, now) + w.pollPort(outside, now)
 	work += w.pollReplies(now)
 	work += w.pollTimers(now)
@@ -178,19 +182,28 @@ func (w *Worker) Poll(now int64) int {
 	w.n[shm.Polls]++
 	if work == 0 {
 		w.n[shm.IdlePolls]++
+		w.n[shm.IdleCycles] += tsc.Now() - t
+		return 0
 	}
+	w.n[shm.BusyCycles] += tsc.Now() - t
 	return work
 }
 
-// Shutdown resets every encrypted connection on both sides, because what comes after the worker knows nothing of them and
-// would pass their ciphertext, and sends what is left. Run must have returned.
+// Shutdown resets every connection that is encrypted, or whose far end believes so, on both sides, because what comes after
+// the worker knows nothing of them and would pass their ciphertext. It sends what is left and forgets all connections. Run
+// must have returned.
 func (w *Worker) Shutdown(now int64) {
+	w.now = now
 	w.table.Range(func(i flowtable.Index, r *flowtable.Record) bool {
-		if r.State == flowtable.Encrypted {
+		switch {
+		case r.State == flowtable.Encrypted:
 			w.abort(i, r, shm.ReasonReset, now)
-			w.finish(now)
-			w.flush()
+		case r.State != flowtable.Closing && committed(r):
+			w.resetBoth(i, r, now)
 		}
+		w.finish(now)
+		w.flush()
+		w.remove(i, r)
 		return true
 	})
 }

@@ -162,6 +162,14 @@ func openPorts(cfg *config.Config, workers int, log *slog.Logger) (*ports, error
 		p.close()
 		return nil, cfg.Err("outside", err)
 	}
+	if err := checkSpread(p.inside, p.outside, workers); err != nil {
+		p.close()
+		key := "workers.count"
+		if cfg.IsSet("workers.cores") {
+			key = "workers.cores"
+		}
+		return nil, cfg.Err(key, err)
+	}
 	for _, spec := range p.specs {
 		if spec.Kind != portspec.Packet {
 			continue
@@ -171,6 +179,23 @@ func openPorts(cfg *config.Config, workers int, log *slog.Logger) (*ports, error
 		}
 	}
 	return p, nil
+}
+
+// checkSpread refuses several workers where the two directions of a connection would not reach the same one.
+func checkSpread(inside, outside port.Port, workers int) error {
+	if workers == 1 {
+		return nil
+	}
+	for _, p := range []port.Port{inside, outside} {
+		if !p.Caps().RSS {
+			return fmt.Errorf("%d workers, but port %s does not spread connections over queues: it takes 1", workers, p.Name())
+		}
+	}
+	if inside.Kind() != outside.Kind() {
+		return fmt.Errorf("%d workers, but ports of kind %s and %s spread connections differently: they take 1",
+			workers, inside.Kind(), outside.Kind())
+	}
+	return nil
 }
 
 // makeBuffers makes one pool a worker, or a single one of DPDK's where one of the ports is a DPDK device.

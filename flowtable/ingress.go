@@ -10,7 +10,7 @@ type Ingress struct {
 	PAckH   uint64 // plaintext position of WAckH
 	HostAck uint64 // highest acknowledgement of the host; it may lie inside a frame
 	WAcked  uint64 // highest acknowledgement sent to the wire
-	WEdge   uint64 // right edge announced to the wire
+	WEdge   uint64 // largest right edge announced to the wire
 	PEdge   uint64 // right edge announced by the host
 	Queue   Ledger // frames opened and not yet acknowledged by the host, from WAckH on
 
@@ -46,4 +46,5 @@ const (
 	IngressKeys    = 1 << 3 // keys are in place
 	IngressStalled = 1 << 4 // stored bytes could not be worked because the output was full
 	IngressClosed  = 1 << 5 // both directions are finished and acknowledged
+	IngressShrunk  = 1 << 6 // the host took its right edge back: what is announced may be less than WEdge
 )

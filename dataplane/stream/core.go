@@ -107,7 +107,9 @@ func (c *Core) Close() {
 func (c *Core) Counters() *[NumCounters]uint64 { return c.n }
 
 // Start initialises both halves of a record once the ISNs, MSS and window scales of both ends are in r.Host and r.Peer and
-// r.HostFlags says what was agreed. It also takes the windows in r.Host.Win and r.Peer.Win, in bytes.
+// r.HostFlags says what was agreed. It also takes the windows in r.Host.Win and r.Peer.Win, in bytes, and the timestamps in
+// r.Host.TSVal and r.Peer.TSVal, which the segments carry that the gateway makes. MSS and window scales are as each end
+// announced them: the translator itself subtracts a frame's overhead from r.Peer.MSS.
 func (c *Core) Start(_ flowtable.Index, r *flowtable.Record, _ int64) {
 	r.Egress = flowtable.Egress{WEdge: uint64(r.Peer.Win), AckTold: r.Host.ISN + 1}
 	r.Ingress = flowtable.Ingress{PEdge: uint64(r.Host.Win), WEdge: uint64(r.Host.Win), AckTold: r.Peer.ISN + 1}

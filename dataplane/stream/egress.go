@@ -32,16 +32,16 @@ func (c *Core) EgressSegment(idx flowtable.Index, r *flowtable.Record, seg *Segm
 		f.straggler(seg, ToHost)
 		return
 	}
+	if seg.Flags&RST != 0 {
+		f.hostReset(seg)
+		return
+	}
 	if e.Flags&flowtable.EgressKeys == 0 {
 		f.drop(seg.M, DropNoKeys)
 		return
 	}
 	if seg.HasTS && later(seg.TSVal, r.Host.TSVal) {
 		r.Host.TSVal = seg.TSVal
-	}
-	if seg.Flags&RST != 0 {
-		f.hostReset(seg)
-		return
 	}
 	var ack ackNews
 	if seg.Flags&ACK != 0 && !f.hostAck(seg, &ack) {

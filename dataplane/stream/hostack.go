@@ -24,7 +24,7 @@ func (f *flow) hostAck(seg *Segment, news *ackNews) bool {
 	news.window = edge != in.PEdge
 	news.dup = !news.advanced && !news.window
 	if edge < in.PEdge {
-		in.WEdge = 0
+		in.Flags |= flowtable.IngressShrunk
 	}
 	in.PEdge = edge
 	if news.advanced {

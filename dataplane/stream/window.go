@@ -102,7 +102,7 @@ func (f *flow) wireAck() WPos {
 }
 
 // wireEdge translates the host's window to the wire. It leaves room for one frame's overhead: a frame is smaller than the
-// window that allows it by just that. A frame in progress is always allowed to end.
+// window that allows it by just that. A frame in progress is always allowed to end. The edge moves back only with the host's.
 func (f *flow) wireEdge() WPos {
 	in := &f.r.Ingress
 	edge := in.WAckH
@@ -114,8 +114,13 @@ func (f *flow) wireEdge() WPos {
 			edge = max(edge, end+1<<f.r.Host.WScale-1) // the header rounds down, and must not leave the last bytes out
 		}
 	}
-	in.WEdge = max(in.WEdge, edge)
-	return WPos(in.WEdge)
+	if edge >= in.WEdge {
+		in.WEdge = edge
+		in.Flags &^= flowtable.IngressShrunk
+	} else if in.Flags&flowtable.IngressShrunk == 0 {
+		edge = in.WEdge
+	}
+	return WPos(edge)
 }
 
 // news reports whether the wire has not been told the current acknowledgement, or a window that it should know of.

@@ -306,6 +306,19 @@ func TestWindowShrunkIntoFramesEndsAtABoundary(t *testing.T) {
 	}
 }
 
+func TestFrameThatCannotBeSealedEndsTheConnection(t *testing.T) {
+	r := newRig(t, nil, nil)
+	r.g.core.cfg.Engine.Wipe(r.g.core.keyOf(r.g.rec.Egress.Key))
+	text := pattern(1, 100)
+	r.say(0, 0, text)
+	for _, p := range r.toWire {
+		if len(p.data) > 0 {
+			t.Fatalf("sent %v", p)
+		}
+	}
+	r.aborted(AbortSeal)
+}
+
 func TestPlaintextBeforeKeysIsDropped(t *testing.T) {
 	r := newRig(t, nil, nil)
 	r.g.rec.Egress.Flags &^= flowtable.EgressKeys

@@ -41,9 +41,9 @@ func (s *sealer) frame(f tcpcrypt.Frame) {
 }
 
 // newForeign prepares the connection; frames are sealed by the returned sealer, finish by start.
-func newForeign(t *testing.T, seed uint64, down []byte) (*foreign, *sealer) {
+func newForeign(t *testing.T, seed uint64, down []byte, change func(*Config)) (*foreign, *sealer) {
 	w := newWorld(t, seed)
-	f := &foreign{w: w, link: defaultLink(w.rng), b: newGateway(t, "B", nil)}
+	f := &foreign{w: w, link: defaultLink(w.rng), b: newGateway(t, "B", change)}
 	f.server = newHost("server", w.rng, down)
 	return f, &sealer{t: t, master: tcpcrypt.MasterKey{1, 2, 3}, aead: f.link.aead, out: initMessage(tcpcrypt.KindInit1, 100+w.rng.IntN(100)*w.rng.IntN(100))}
 }
@@ -109,7 +109,7 @@ func (f *foreign) finish() []tcpcrypt.Frame {
 		t.Error("the last frame has no FINp")
 	}
 	f.w.run(f.w.now+100e9, func() bool { return f.b.freed && len(f.w.queue) == 0 })
-	if n := f.b.leaks(); n != 0 || len(f.b.core.large.free) != 16 || len(f.b.core.keys.free) != 16 {
+	if n := f.b.leaks(); n != 0 || len(f.b.core.large.free) != f.b.core.cfg.LargeBuffers || len(f.b.core.keys.free) != 16 {
 		t.Errorf("%d buffers lost, %d large ones and %d keys free: %s", n, len(f.b.core.large.free), len(f.b.core.keys.free), f.b.state())
 	}
 	return frames
@@ -143,6 +143,7 @@ func TestForeignFramesOfAnySizeArriveInAnySegmentation(t *testing.T) {
 		slow         bool
 		rekey        float64
 		total        int
+		change       func(*Config)
 	}{
 		{name: "clean", total: 300000},
 		{name: "rekeying", total: 200000, rekey: 0.2},
@@ -153,13 +154,16 @@ func TestForeignFramesOfAnySizeArriveInAnySegmentation(t *testing.T) {
 		{name: "loss inside", inside: impairment{loss: 0.04, reorder: 0.1}, total: 100000},
 		{name: "loss everywhere", wire: impairment{loss: 0.03, dup: 0.1}, inside: impairment{loss: 0.03}, total: 60000, rekey: 0.1},
 		{name: "slow reader", slow: true, total: 200000},
+		{name: "few buffers", slow: true, wire: impairment{loss: 0.02, split: 0.2}, total: 100000, change: func(c *Config) {
+			c.LargeBuffers, c.HeldFrames = 1, 3
+		}},
 		{name: "slow reader, loss", slow: true, wire: impairment{loss: 0.03}, inside: impairment{loss: 0.03}, total: 100000, rekey: 0.1},
 	}
 	for i, s := range paths {
 		t.Run(s.name, func(t *testing.T) {
 			for seed := range uint64(seeds()) {
 				if !t.Run(fmt.Sprint(seed), func(t *testing.T) {
-					f, se := newForeign(t, seed*100+uint64(i), pattern(9, 40000))
+					f, se := newForeign(t, seed*100+uint64(i), pattern(9, 40000), s.change)
 					f.b.wire, f.b.insideL, f.server.link = &s.wire, &s.inside, &s.inside
 					f.server.slow = s.slow
 					f.randomFrames(se, f.w.rng, s.total, s.rekey)

@@ -207,6 +207,36 @@ func TestSegmentsBehindAHoleAreStoredAndReported(t *testing.T) {
 	}
 }
 
+func TestStoredSegmentsAreWorkedAsTheOutputHasRoom(t *testing.T) {
+	r := newRig(t, nil, nil)
+	r.g.out = NewOutput(1)
+	const n = 90
+	var text []byte
+	var starts []int
+	for i := range n {
+		fr := data(10 + i)
+		a, _ := r.farFrame(fr)
+		starts, text = append(starts, a), append(text, fr.Data...)
+	}
+	starts = append(starts, len(r.seal.out))
+	for i := n - 1; i >= 0; i-- {
+		r.far(starts[i], starts[i+1], 0)
+		r.toWire = nil
+	}
+	for r.g.core.Deadline(&r.g.rec) != 0 {
+		r.pass()
+	}
+	var got []byte
+	h, _ := r.take()
+	for _, p := range h {
+		got = append(got, p.data...)
+	}
+	if !bytes.Equal(got, text) || r.g.rec.Ingress.Pieces != 0 {
+		t.Errorf("%d bytes delivered of %d: %s", len(got), len(text), r.g.state())
+	}
+	r.count(DropNoOutput, 0)
+}
+
 func TestStoredSegmentsAreBounded(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.FlowPieces = 2 }, nil)
 	r.farFrame(data(1000))

@@ -73,22 +73,34 @@ func (f *flow) forwardHostAck(seg *Segment, news *ackNews) {
 		return
 	}
 	ack, win := f.toWire()
-	told := ack == oldAck && win == oldWin
-	if told && seg.NSACK == 0 && (!news.dup || in.WAcked > in.WAckH+1) {
-		f.drop(seg.M, AbsorbedAcks)
-		return
-	}
 	em := f.emit(EmitForward, ToWire, seg.M, seg.Off, 0)
 	if em == nil {
 		return
 	}
+	f.hostSACK(seg, em)
+	// What the host is missing of a frame in custody, or reports as received twice, is nothing to the far end.
+	inside := !news.dup || in.WAcked > in.WAckH+1 || seg.repeats(f.peerISN()+uint32(in.HostAck))
+	if ack == oldAck && win == oldWin && em.NSACK == 0 && inside {
+		f.absorb(em)
+		return
+	}
+	f.storedSACK(em)
 	moveHeaders(seg.M, seg.Off, seg.Off, 0)
 	em.Seq, em.Ack, em.Win = f.hostISN()+uint32(e.WNext), ack, win
 	em.TSVal, em.TSEcr = seg.TSVal, seg.TSEcr
 	em.Flags = seg.Flags &^ (URG | SYN)
-	f.hostSACK(seg, em)
-	f.storedSACK(em)
 }
+
+// absorb takes back the last emit, an acknowledgement that is not to be passed on.
+func (f *flow) absorb(em *Emit) {
+	f.drop(em.M, AbsorbedAcks)
+	*em = Emit{}
+	f.out.Emits = f.out.Emits[:len(f.out.Emits)-1]
+}
+
+// repeats reports whether the segment's first SACK block lies below ack: it tells of something received twice
+// (RFC 2883 section 4).
+func (s *Segment) repeats(ack uint32) bool { return s.NSACK > 0 && later(ack, s.SACK[0][1]) }
 
 // hostNext is the plaintext position of the next byte to be sent to the host.
 func (f *flow) hostNext() PPos {

@@ -578,3 +578,30 @@ func TestAcknowledgementOfWhatWasNeverDeliveredIsRefused(t *testing.T) {
 	r.one(ToHost)
 	r.count(DropEgressAck, 1)
 }
+
+func TestReportsOfRepeatedDataStayOnTheirSide(t *testing.T) {
+	r := newRig(t, nil, nil)
+	a, b := r.farFrame(data(100))
+	r.far(a, b, 0)
+	r.say(0, 0, pattern(1, 100))
+	r.wire(&pkt{seq: wireSeq + uint32(b), ack: hostSeq + initLen + 120, win: 65535, flags: ACK})
+	r.hostAcks(100)
+	r.take()
+	r.host(&pkt{seq: hostSeq + 100, ack: wireSeq + 100, win: 65535, flags: ACK, sack: [][2]uint32{{wireSeq, wireSeq + 100}}})
+	r.silence()
+	r.wire(&pkt{seq: wireSeq + uint32(b), ack: hostSeq + initLen + 120, win: 65535, flags: ACK, sack: [][2]uint32{{hostSeq + initLen, hostSeq + initLen + 120}}})
+	r.silence()
+	r.count(AbsorbedAcks, 2)
+}
+
+func TestDuplicatesAboutFramesInCustodyStayInside(t *testing.T) {
+	r := newRig(t, nil, nil)
+	a, b := r.farFrame(data(3000))
+	r.far(a, a+1400, 0)
+	r.far(a+1400, a+2800, 0)
+	r.far(a+2800, b, 0)
+	r.take()
+	r.host(&pkt{seq: hostSeq, ack: wireSeq, win: 65535, flags: ACK, sack: [][2]uint32{{wireSeq + 1460, wireSeq + 2920}}})
+	r.silence()
+	r.count(AbsorbedAcks, 1)
+}

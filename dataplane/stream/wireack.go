@@ -81,10 +81,8 @@ func (f *flow) forwardWireAck(seg *Segment, news *ackNews, keepAlive bool) {
 	}
 	em.Ack, em.Win = ack, win
 	f.wireSACK(seg, em)
-	if told && em.NSACK == 0 && !news.dup && !keepAlive {
-		f.out.Emits = f.out.Emits[:len(f.out.Emits)-1]
-		em.M = nil
-		f.drop(seg.M, AbsorbedAcks)
+	if told && em.NSACK == 0 && (!news.dup || seg.repeats(f.hostISN()+uint32(e.WAck))) && !keepAlive {
+		f.absorb(em)
 		return
 	}
 	moveHeaders(seg.M, seg.Off, seg.Off, 0)

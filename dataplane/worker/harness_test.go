@@ -206,6 +206,19 @@ func (g *rig) feed(q *testQueue, b []byte) {
 	g.turn()
 }
 
+// trustedNotFilled is how a port reports a checksum that it knows to be unfinished.
+const trustedNotFilled = mbuf.RxL4CksumGood | mbuf.RxL4CksumBad
+
+// feedFlags is feed with what the port says of the packet.
+func (g *rig) feedFlags(q *testQueue, b []byte, flags uint64) {
+	q.fill = func(m *mbuf.Mbuf) bool {
+		m.OlFlags = flags
+		return m.Append(b)
+	}
+	q.limit = 1
+	g.turn()
+}
+
 // turn lets the worker and the control plane work until neither has anything to do.
 func (g *rig) turn() {
 	for g.w.Poll(g.now)+g.control() > 0 {

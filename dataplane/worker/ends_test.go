@@ -1,0 +1,537 @@
+package worker
+
+import (
+	"slices"
+	"testing"
+
+	"linecrypt/ctrlplane/shm"
+	"linecrypt/ctrlplane/tcpcrypt"
+	"linecrypt/dataplane/packet"
+	"linecrypt/flowtable"
+)
+
+func TestResetReachesTheOtherEndInAFormItsStateAccepts(t *testing.T) {
+	// A host in SYN-SENT takes a RST that acknowledges its SYN, one in SYN-RECEIVED a RST at the number it expects.
+	for _, c := range []struct {
+		name       string
+		at         stage
+		fromWire   bool
+		seg        packet.Seg
+		host, wire []string
+		left       flowtable.State
+	}{
+		{"refused by the far end", activeStages[1], true, packet.Seg{Ack: hostISN + 1, Flags: rst | ack}, list("RA s=zero a1"), nil, flowtable.Free},
+		{"far end, its SYN-ACK held", activeStages[2], true, fromPeer(1, 0, rst), list("RA s=zero a1"), nil, flowtable.Free},
+		{"far end, Init1 under way", activeStages[3], true, fromPeer(1, 0, rst), list("RA s=zero a1"), nil, flowtable.Free},
+		{"far end, Init2 at the control plane", activeStages[4], true, fromPeer(81, 81, rst|ack), list("RA s=zero a1"), nil, flowtable.Free},
+		{"far end, SYN-ACK released", activeStages[5], true, fromPeer(81, 81, rst|ack), list("RA s1 a1"), nil, flowtable.Closing},
+		{"far end, encrypted", activeStages[6], true, fromPeer(81, 0, rst), list("R s1"), nil, flowtable.Closing},
+		{"host, SYN sent", activeStages[1], false, fromHost(1, 0, rst), nil, list("R s1"), flowtable.Free},
+		{"host, SYN-ACK held", activeStages[2], false, fromHost(1, 0, rst), nil, list("R s1"), flowtable.Free},
+		{"host, Init1 under way", activeStages[3], false, fromHost(1, 0, rst), list("RA s1 a1"), list("RA s81 a1 eno"), flowtable.Closing},
+		{"host, encrypted", activeStages[6], false, fromHost(1, 1, rst|ack), nil, list("RA s81 a81"), flowtable.Closing},
+		{"far end gives up, SYN passed", passiveStages[1], true, fromPeer(1, 0, rst), list("R s1"), nil, flowtable.Free},
+		{"far end, SYN-ACK passed", passiveStages[2], true, fromPeer(1, 0, rst), list("R s1"), nil, flowtable.Free},
+		{"far end, half of Init1", passiveStages[3], true, fromPeer(41, 0, rst), list("R s1"), nil, flowtable.Free},
+		{"far end, Init1 at the control plane", passiveStages[4], true, fromPeer(81, 0, rst), list("R s1"), nil, flowtable.Free},
+		{"far end, passive encrypted", passiveStages[5], true, fromPeer(81, 0, rst), list("R s1"), nil, flowtable.Closing},
+		{"refused by the host", passiveStages[1], false, packet.Seg{Ack: peerISN + 1, Flags: rst | ack}, nil, list("RA s=zero a1"), flowtable.Free},
+		{"host, SYN-ACK passed", passiveStages[2], false, fromHost(1, 0, rst), nil, list("R s1"), flowtable.Free},
+		{"host, half of Init1", passiveStages[3], false, fromHost(1, 0, rst), list("RA s1 a1"), list("RA s1 a41"), flowtable.Closing},
+		{"host, passive encrypted", passiveStages[5], false, fromHost(1, 0, rst), nil, list("R s81"), flowtable.Closing},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := c.at.at(t)
+			if c.fromWire {
+				g.wire(c.seg)
+			} else {
+				g.host(c.seg)
+			}
+			g.expect(c.name, c.host, c.wire)
+			g.state(c.left)
+			if c.left == flowtable.Closing {
+				g.later(60 * second)
+				g.state(flowtable.Free)
+			}
+		})
+	}
+}
+
+func TestResetOfAnOlderConnectionDoesNotEndSetUp(t *testing.T) {
+	for _, c := range []struct {
+		at     stage
+		s      side
+		seg    packet.Seg
+		passes bool
+	}{
+		{activeStages[1], outside, fromPeer(5, 0, rst), true},
+		{activeStages[1], outside, packet.Seg{Ack: hostISN + 7, Flags: rst | ack}, true},
+		{activeStages[1], inside, fromHost(5000, 0, rst), true},
+		{activeStages[3], outside, fromPeer(5, 0, rst), false},
+		{passiveStages[0], outside, fromPeer(5, 0, rst), false},
+		{passiveStages[1], outside, fromPeer(5, 0, rst), true},
+		{passiveStages[2], outside, fromPeer(5, 0, rst), true},
+		{passiveStages[2], inside, fromHost(5000, 0, rst), true},
+		{passiveStages[3], outside, fromPeer(5, 0, rst), false},
+	} {
+		g := c.at.at(t)
+		g.mute = true
+		raw := g.raw(g.tpl[c.s], c.seg, nil)
+		if c.s == inside {
+			g.feed(g.in, raw)
+		} else {
+			g.feed(g.out, raw)
+		}
+		got := g.toHost
+		if c.s == inside {
+			got = g.toWire
+		}
+		if passed := len(got) > 0 && slices.Equal(got[0], raw); passed != c.passes {
+			t.Errorf("%s, side %d: passed %v", c.at.name, c.s, passed)
+		}
+		g.state(c.at.state)
+	}
+}
+
+func TestSetUpThatNobodyFinishesEnds(t *testing.T) {
+	for _, c := range []struct {
+		at         stage
+		host, wire []string
+	}{
+		{activeStages[1], nil, nil},
+		{passiveStages[1], nil, nil},
+		{passiveStages[2], list("R s1"), list("RA s1 a1")},
+		{passiveStages[3], list("RA s1 a1"), list("RA s1 a41")},
+		{passiveStages[4], list("RA s1 a1"), list("RA s1 a81")},
+		{activeStages[4], list("RA s1 a1"), list("RA s81 a81")},
+	} {
+		t.Run(c.at.name, func(t *testing.T) {
+			g := c.at.at(t)
+			g.mute = true
+			g.later(31 * second)
+			g.expect("time is over", c.host, c.wire)
+			g.later(60 * second)
+			g.state(flowtable.Free)
+		})
+	}
+	t.Run("Init1 unanswered", func(t *testing.T) {
+		g := activeStages[3].at(t)
+		g.later(31 * second)
+		n := len(g.toWire)
+		if n < 4 || g.shot(outside, g.toWire[n-1]) != "RA s81 a1 eno" || len(g.toHost) != 1 || g.shot(inside, g.toHost[0]) != "RA s1 a1" {
+			t.Errorf("%d segments out, %d in", n, len(g.toHost))
+		}
+	})
+}
+
+func TestHostThatNeverAnswersItsSynAckIsAskedAndThenReset(t *testing.T) {
+	g := activeStages[5].at(t)
+	g.later(31 * second)
+	g.expect("set-up time is over", list("SA s0 a1 mss1440"), nil)
+	g.later(4 * second)
+	g.expect("no answer", list("RA s1 a1"), list("RA s81 a81"))
+	if !slices.Equal(g.closed, []shm.Reason{shm.ReasonTimeout}) {
+		t.Errorf("reported %v", g.closed)
+	}
+	g = activeStages[5].at(t)
+	g.later(31 * second)
+	g.host(fromHost(1, 1, ack))
+	g.later(20 * second)
+	g.state(flowtable.Encrypted)
+}
+
+func TestControlPlaneThatIsAwayOrSilentLeavesNewConnectionsPlain(t *testing.T) {
+	for name, c := range map[string]struct {
+		before stage
+		seg    packet.Seg
+		s      side
+	}{
+		"active open":   {stage{}, hostSYN(), inside},
+		"active answer": {activeStages[1], peerSynAck(), outside},
+		"passive open":  {stage{}, peerSYN(), outside},
+	} {
+		for _, dead := range []bool{false, true} {
+			if dead && c.before.reach != nil {
+				continue
+			}
+			for policy, refused := range map[Policy]bool{Opportunistic: false, Require: true} {
+				t.Run(name, func(t *testing.T) {
+					g := newShooter(t)
+					g.ctl.policy, g.ctl.dead = policy, dead
+					if c.before.reach != nil {
+						c.before.reach(g)
+					}
+					g.toHost, g.toWire = nil, nil
+					g.mute = true
+					raw := g.raw(g.tpl[c.s], c.seg, nil)
+					if c.s == inside {
+						g.feed(g.in, raw)
+					} else {
+						g.feed(g.out, raw)
+					}
+					g.later(600 * ms)
+					switch {
+					case refused && name == "active open":
+						g.expect("refusal", list("RA s=zero a1"), nil)
+					case refused && name == "active answer":
+						g.expect("refusal", list("RA s=zero a1"), list("RA s1 a1"))
+					case refused:
+						g.expect("refusal", nil, list("RA s=zero a1"))
+					case c.s == inside:
+						g.untouched("passed", nil, [][]byte{raw})
+						g.plainData()
+					default:
+						g.untouched("passed", [][]byte{raw}, nil)
+						g.plainData()
+					}
+				})
+			}
+		}
+	}
+}
+
+func TestConfirmedConnectionsWaitForANewControlPlane(t *testing.T) {
+	for _, at := range []stage{activeStages[4], passiveStages[4]} {
+		t.Run(at.name, func(t *testing.T) {
+			g := newShooter(t)
+			at.reach(g)
+			g.toHost, g.toWire = nil, nil
+			g.mute = true
+			var old shm.Request
+			for { // a dead control plane reads nothing; what was asked stays in the ring for the next one
+				msg, err := g.asked.Peek()
+				if err != nil || msg == nil {
+					break
+				}
+				if err := old.Decode(msg); err != nil {
+					t.Fatal(err)
+				}
+				g.asked.Release()
+			}
+			g.later(5 * second)
+			g.state(at.state)
+			g.mute = false
+			g.later(5 * second)
+			g.state(flowtable.Encrypted)
+			if g.w.n[shm.RequestsLost] == 0 {
+				t.Error("no question was asked again")
+			}
+		})
+	}
+}
+
+func TestStaleAndSenselessRepliesChangeNothing(t *testing.T) {
+	g := passiveStages[4].at(t)
+	r := g.state(flowtable.PassiveKeys)
+	good := shm.FlowRef{Worker: 0, Index: 1, Gen: r.Gen}
+	for i := flowtable.Index(1); g.w.table.Record(i) != r; i++ {
+		good.Index = i + 1
+	}
+	keys := shm.Reply{Kind: shm.Keys, Role: 2, TEP: 0x23, AEAD: 1, Init: initMessage(tcpcrypt.KindInit2)}
+	for name, c := range map[string]struct {
+		ref   shm.FlowRef
+		seq   uint32
+		reply shm.Reply
+		n     shm.Counter
+	}{
+		"another generation": {shm.FlowRef{Index: good.Index, Gen: good.Gen + 1}, r.RequestSeq, keys, shm.RepliesStale},
+		"another worker":     {shm.FlowRef{Worker: 1, Index: good.Index, Gen: good.Gen}, r.RequestSeq, keys, shm.RepliesStale},
+		"no such record":     {shm.FlowRef{Index: 1 << 30, Gen: 1}, r.RequestSeq, keys, shm.RepliesStale},
+		"older question":     {good, r.RequestSeq - 1, keys, shm.RepliesStale},
+		"answer to another":  {good, r.RequestSeq, shm.Reply{Kind: shm.Offer, ENO: enoOfB}, shm.RepliesBad},
+	} {
+		before := g.w.n[c.n]
+		c.reply.Ref, c.reply.Seq = c.ref, c.seq
+		if !g.answer.SendReply(&c.reply) {
+			t.Fatal("no room")
+		}
+		g.mute = true
+		g.turn()
+		g.mute = false
+		if g.w.n[c.n] != before+1 {
+			t.Errorf("%s: not counted", name)
+		}
+		g.state(flowtable.PassiveKeys)
+	}
+	g.turn()
+	g.state(flowtable.Encrypted)
+}
+
+func TestPassBehindConfirmedENOResetsInsteadOfGoingBackToPlaintext(t *testing.T) {
+	g := passiveStages[3].at(t)
+	g.change = func(q *shm.Request, rep *shm.Reply) {
+		*rep = shm.Reply{Kind: shm.Pass, Reason: shm.ReasonNoAEAD, Ref: q.Ref, Seq: q.Seq}
+	}
+	g.wire(fromPeer(41, 1, ack|psh), initMessage(tcpcrypt.KindInit1)[40:]...)
+	g.expect("Init1", list("RA s1 a1"), list("A s1 a81", "RA s1 a81"))
+}
+
+func TestRequireRefusesWhatCannotBeEncrypted(t *testing.T) {
+	g := newShooter(t)
+	g.ctl.policy = Require
+	g.wire(with(peerSYN(), synOptions, nil))
+	g.expect("plain SYN from outside", nil, list("RA s=zero a1"))
+	g.host(with(hostSYN(), []byte{packet.KindMPTCP, 4, 0, 0}, nil))
+	g.expect("MPTCP SYN of a host", list("RA s=zero a1"), nil)
+	g.host(fromHost(1, 1, ack|psh), []byte("secret")...)
+	g.wire(fromPeer(1, 1, ack|psh), []byte("unknown")...)
+	g.expect("unknown connection", nil, nil)
+	g.host(hostSYN())
+	g.wire(with(peerSynAck(), synOptions, nil))
+	g.expect("SYN-ACK without ENO", list("RA s=zero a1"), list("S s0 mss1460 eno23", "RA s1 a1"))
+	g.state(flowtable.Free)
+	g.wire(peerSYN())
+	g.host(with(hostSynAck(), []byte{packet.KindMPTCP, 4, 0, 0}, nil))
+	g.expect("SYN-ACK that can have no ENO", list("S s0 mss1440", "R s1"), list("RA s1 a1"))
+	g.wire(peerSYN())
+	g.host(hostSynAck())
+	g.wire(fromPeer(1, 1, ack))
+	g.expect("ACK without ENO", list("S s0 mss1440", "R s1"), list("SA s0 a1 mss1460 eno0123", "RA s1 a1"))
+	g.host(hostSYN())
+	for range 4 {
+		g.later(second)
+		g.host(hostSYN())
+	}
+	for _, raw := range g.toWire {
+		if s := g.shot(outside, raw); s != "S s0 mss1460 eno23" {
+			t.Errorf("%q went out", s)
+		}
+	}
+}
+
+func TestRequireKeepsPassingAHostThatSpeaksENOItself(t *testing.T) {
+	g := newShooter(t)
+	g.ctl.policy = Require
+	a := g.raw(g.tpl[inside], with(hostSYN(), synOptions, enoOfA), nil)
+	b := g.raw(g.tpl[outside], peerSynAck(), nil)
+	g.feed(g.in, a)
+	g.feed(g.out, b)
+	g.untouched("SYNs", [][]byte{b}, [][]byte{a})
+	g.later(400 * second)
+	g.plainData()
+	g.host(fromHost(9, 7, ack|fin))
+	g.toWire = nil
+	g.later(60 * second)
+	g.plainData()
+}
+
+func TestDisabledPassesEverything(t *testing.T) {
+	g := newShooter(t)
+	g.ctl.policy = Disabled
+	a, b := g.raw(g.tpl[inside], hostSYN(), nil), g.raw(g.tpl[outside], peerSYN(), nil)
+	g.feed(g.in, a)
+	g.feed(g.out, b)
+	g.untouched("SYNs", [][]byte{b}, [][]byte{a})
+	g.state(flowtable.Free)
+}
+
+func TestConnectionsBeyondTheBlocksArePlain(t *testing.T) {
+	g := newShooter(t)
+	g.w.blocks = blocks{}
+	g.w.blocks.init(1)
+	g.openHeld(1)
+	g.mute = true
+	raw := g.raw(g.tpl[inside], hostSYN(), nil)
+	g.feed(g.in, raw)
+	g.untouched("SYN", nil, [][]byte{raw})
+	g.counted(1, SetupOverload)
+	g.plainData()
+}
+
+// openHeld makes the SYN of flow n wait for the control plane.
+func (g *rig) openHeld(n int) {
+	g.t.Helper()
+	silent(g, func() { g.feed(g.in, g.raw(flowTemplate(n, true), hostSYN(), nil)) })
+	if r := g.record(n); r == nil || r.State != flowtable.ActiveOffer {
+		g.t.Fatalf("flow %d is not held", n)
+	}
+}
+
+func TestFullTableEvictsPlainConnectionsAndElsePassesWithoutARecord(t *testing.T) {
+	g := newRig(t, 4, 256, false)
+	g.keep = true
+	noENO := with(peerSYN(), synOptions, nil)
+	for n := 1; n <= 4; n++ {
+		g.feed(g.out, g.raw(flowTemplate(n, false), noENO, nil))
+	}
+	for n := 5; n <= 8; n++ {
+		g.openPassive(n)
+	}
+	g.counted(4, shm.FlowsEvicted)
+	g.toHost, g.toWire = nil, nil
+	raw := g.raw(g.tpl[inside], hostSYN(), nil)
+	g.feed(g.in, raw)
+	g.untouched("SYN", nil, [][]byte{raw})
+	g.state(flowtable.Free)
+	g.ctl.policy = Require
+	g.feed(g.in, raw)
+	g.expect("SYN under require", nil, nil)
+	g.counted(1, shm.DropTableFull)
+}
+
+func TestCloseIsReportedOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		end  func(g *rig)
+		want shm.Reason
+	}{
+		"RST":     {func(g *rig) { g.host(fromHost(1, 1, rst|ack)) }, shm.ReasonReset},
+		"silence": {func(g *rig) { g.later(8 * second) }, shm.ReasonTimeout},
+		"new connection": {func(g *rig) {
+			s := hostSYN()
+			s.Seq += 77777
+			g.host(s)
+		}, shm.ReasonReset},
+		"worker stops": {func(g *rig) { g.w.Shutdown(g.now) }, shm.ReasonReset},
+		"both FINs": {func(g *rig) {
+			g.host(fromHost(1, 1, ack|fin))
+			key := g.master.Traffic(tcpcrypt.AES128GCM, tcpcrypt.BA)
+			frame, err := tcpcrypt.Seal(nil, &key, 80, tcpcrypt.Frame{Plaintext: tcpcrypt.Plaintext{FIN: true}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			g.wire(fromPeer(81, 102, ack|fin), frame...)
+			g.host(fromHost(2, 2, ack))
+		}, shm.ReasonFinished},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := activeStages[6].at(t)
+			g.w.params.FlowIdle = 7 * second
+			if name != "silence" {
+				g.w.params.FlowIdle = 3600 * second
+			}
+			g.w.schedule(g.index(), g.state(flowtable.Encrypted))
+			g.w.table.Arm(g.index(), g.now+7*second)
+			c.end(g)
+			g.later(60 * second)
+			if !slices.Equal(g.closed, []shm.Reason{c.want}) {
+				t.Errorf("reported %v, not once %v", g.closed, c.want)
+			}
+		})
+	}
+}
+
+// index returns the record's index of flow 0.
+func (g *rig) index() flowtable.Index {
+	tpl := g.tpl[inside]
+	k := flowtable.Key{Inside: tpl.Src, Outside: tpl.Dst, InsidePort: tpl.SrcPort, OutsidePort: tpl.DstPort}
+	return g.w.table.Lookup(&k, g.w.table.Hash(&k))
+}
+
+func TestStoppingResetsEveryoneWhoBelievesInEncryption(t *testing.T) {
+	for _, c := range []struct {
+		at         stage
+		host, wire []string
+	}{
+		{activeStages[1], nil, nil},
+		{passiveStages[1], nil, nil},
+		{passiveStages[2], list("R s1"), list("RA s1 a1")},
+		{passiveStages[3], list("RA s1 a1"), list("RA s1 a41")},
+		{activeStages[3], list("RA s1 a1"), list("RA s81 a1 eno")},
+		{activeStages[6], list("RA s1 a1"), list("RA s81 a81")},
+		{passiveStages[5], list("RA s1 a1"), list("RA s81 a81")},
+	} {
+		t.Run(c.at.name, func(t *testing.T) {
+			g := c.at.at(t)
+			g.w.Shutdown(g.now)
+			g.expect("shutdown", c.host, c.wire)
+		})
+	}
+}
+
+func TestBuriedConnectionsAreAnsweredByResetsAndNeverPass(t *testing.T) {
+	g := newShooter(t)
+	k := flowtable.Key{Inside: g.tpl[inside].Src, Outside: g.tpl[inside].Dst, InsidePort: g.tpl[inside].SrcPort, OutsidePort: g.tpl[inside].DstPort}
+	if !g.w.Bury(&k, g.now) || !g.w.Bury(&k, g.now) {
+		t.Fatal("not remembered")
+	}
+	g.wire(fromPeer(500, 900, ack|psh), []byte("ciphertext")...)
+	g.expect("from the far end", nil, list("R s900"))
+	g.host(fromHost(700, 300, ack|psh), []byte("plaintext")...)
+	g.expect("from the host", list("R s300"), nil)
+	g.wire(fromPeer(500, 900, rst|ack))
+	g.wire(fromPeer(500, 0, 0), 1)
+	g.expect("nothing to answer", nil, nil)
+	g.counted(4, DropClosing)
+	s := hostSYN()
+	s.Seq += 5
+	g.host(s)
+	g.state(flowtable.ActiveSyn)
+}
+
+func TestTupleIsUsedAgain(t *testing.T) {
+	other := func(s packet.Seg) packet.Seg {
+		s.Seq += 1 << 20
+		return s
+	}
+	for _, c := range []struct {
+		name string
+		at   stage
+		s    side
+		seg  packet.Seg
+		want flowtable.State
+	}{
+		{"host, its SYN sent", activeStages[1], inside, other(hostSYN()), flowtable.ActiveSyn},
+		{"host, Init1 sent", activeStages[3], inside, other(hostSYN()), flowtable.ActiveSyn},
+		{"host, encrypted", activeStages[6], inside, other(hostSYN()), flowtable.ActiveSyn},
+		{"host, encrypted as passive", passiveStages[5], inside, other(hostSYN()), flowtable.ActiveSyn},
+		{"far end, host has not answered", passiveStages[1], outside, other(peerSYN()), flowtable.PassiveSyn},
+		{"far end, host has answered", passiveStages[2], outside, other(peerSYN()), flowtable.PassiveAck},
+		{"far end, encrypted", passiveStages[5], outside, other(peerSYN()), flowtable.Encrypted},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := c.at.at(t)
+			gen := g.state(c.at.state).Gen
+			if c.s == inside {
+				g.host(c.seg)
+			} else {
+				g.wire(c.seg)
+			}
+			r := g.state(c.want)
+			if again := c.s == inside || c.want == flowtable.PassiveSyn; (r.Gen != gen) != again {
+				t.Errorf("generation %d, was %d", r.Gen, gen)
+			}
+		})
+	}
+	t.Run("after a RST", func(t *testing.T) {
+		g := passiveStages[5].at(t)
+		g.wire(fromPeer(81, 81, rst|ack))
+		g.wire(other(peerSYN()))
+		g.state(flowtable.PassiveSyn)
+	})
+	t.Run("an old duplicate of the SYN after a RST", func(t *testing.T) {
+		g := passiveStages[5].at(t)
+		g.wire(fromPeer(81, 81, rst|ack))
+		g.wire(peerSYN())
+		g.state(flowtable.Closing)
+	})
+}
+
+func TestForgedSynDoesNotDisturbAPlainConnection(t *testing.T) {
+	forged := peerSYN()
+	forged.Seq += 1 << 24
+	t.Run("with a record", func(t *testing.T) {
+		g := inState(flowtable.ActiveSyn).at(t)
+		g.wire(with(peerSynAck(), synOptions, nil))
+		g.wire(forged)
+		g.toHost = nil
+		g.plainData()
+	})
+	t.Run("without one", func(t *testing.T) {
+		g := newShooter(t)
+		g.wire(forged)
+		g.toHost = nil
+		g.plainData()
+	})
+}
+
+func TestHalfOpenConnectionIsReplaced(t *testing.T) {
+	g := inState(flowtable.ActiveSyn).at(t)
+	challenge := g.raw(g.tpl[outside], fromPeer(777, 12345, ack), nil)
+	g.feed(g.out, challenge)
+	answer := g.raw(g.tpl[inside], fromHost(12345, 0, rst), nil)
+	g.feed(g.in, answer)
+	g.untouched("challenge", [][]byte{challenge}, [][]byte{answer})
+	g.host(hostSYN())
+	g.wire(peerSynAck())
+	g.state(flowtable.ActiveInit)
+}

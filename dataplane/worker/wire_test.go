@@ -1,0 +1,254 @@
+package worker
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"testing"
+
+	"linecrypt/ctrlplane/shm"
+	"linecrypt/ctrlplane/tcpcrypt"
+	"linecrypt/dataplane/mbuf"
+	"linecrypt/dataplane/packet"
+	"linecrypt/flowtable"
+)
+
+// tagged gives both templates VLAN tags.
+func (g *rig) tagged(ids ...uint16) {
+	for s := range g.tpl {
+		t := &g.tpl[s]
+		et := []byte{t.L2[12], t.L2[13]}
+		for i, id := range ids {
+			t.L2[12+4*i], t.L2[13+4*i] = 0x81, 0
+			if i == 0 && len(ids) > 1 {
+				t.L2[12], t.L2[13] = 0x88, 0xa8
+			}
+			binary.BigEndian.PutUint16(t.L2[14+4*i:], id)
+		}
+		t.L2Len = uint8(14 + 4*len(ids))
+		copy(t.L2[12+4*len(ids):], et)
+	}
+}
+
+func (g *rig) ipv6() {
+	for s := range g.tpl {
+		t := &g.tpl[s]
+		t.Ver = 6
+		t.Src, t.Dst = [16]byte{0x20, 1, 15: byte(1 + s)}, [16]byte{0x20, 1, 15: byte(2 - s)}
+		binary.BigEndian.PutUint16(t.L2[t.L2Len-2:], 0x86dd)
+		t.FlowLabel = 0x12345
+	}
+}
+
+func TestConnectionsAreEncryptedInEveryLinkAndNetworkLayer(t *testing.T) {
+	for name, change := range map[string]func(g *rig){
+		"IPv4":             func(*rig) {},
+		"VLAN":             func(g *rig) { g.tagged(7) },
+		"QinQ":             func(g *rig) { g.tagged(100, 7) },
+		"IPv6":             func(g *rig) { g.ipv6() },
+		"IPv6 behind QinQ": func(g *rig) { g.tagged(100, 7); g.ipv6() },
+	} {
+		for _, at := range []stage{activeStages[6], passiveStages[5]} {
+			t.Run(name+"/"+at.name, func(t *testing.T) {
+				g := newShooter(t)
+				change(g)
+				at.reach(g)
+				g.state(flowtable.Encrypted)
+				l2 := g.tpl[inside].L2[12:g.tpl[inside].L2Len]
+				for _, raw := range append(slices.Clone(g.toHost), g.toWire...) {
+					if !slices.Equal(raw[12:g.tpl[inside].L2Len], l2) {
+						t.Errorf("%x has other tags than %x", raw[:24], l2)
+					}
+				}
+				g.toHost, g.toWire = nil, nil
+				g.host(fromHost(1, 1, ack|psh), []byte("hello")...)
+				g.expect("data", nil, list("PA s81 a81 l25"))
+			})
+		}
+	}
+}
+
+func TestSameAddressesInAnotherVLANAreAnotherConnection(t *testing.T) {
+	g := activeStages[6].at(t)
+	g.tagged(9)
+	raw := g.raw(g.tpl[outside], fromPeer(1, 1, ack|psh), []byte("plain"))
+	g.feed(g.out, raw)
+	g.untouched("data in another VLAN", [][]byte{raw}, nil)
+}
+
+// stamped adds timestamps to a segment.
+func stamped(s packet.Seg, val, ecr uint32) packet.Seg {
+	s.HasTS, s.TSVal, s.TSEcr = true, val, ecr
+	return s
+}
+
+// timestamps reads the option of a packet sent.
+func (g *rig) timestamps(raw []byte) [2]uint32 {
+	m := g.in.cache.Alloc()
+	defer g.in.cache.Free(m)
+	m.Append(raw)
+	var p packet.Packet
+	p.Parse(m)
+	return [2]uint32{p.Opt.TSVal, p.Opt.TSEcr}
+}
+
+func TestOwnSegmentsAreNotOlderThanTheLastRetransmissionOfTheHost(t *testing.T) {
+	g := newShooter(t)
+	g.host(stamped(hostSYN(), 100, 0))
+	g.host(stamped(hostSYN(), 1100, 0))
+	g.toWire = nil
+	g.wire(stamped(peerSynAck(), 5000, 1100))
+	if got := g.timestamps(g.toWire[0]); got != [2]uint32{1100, 5000} {
+		t.Errorf("Init1 carries timestamps %v: the far end has seen 1100", got)
+	}
+}
+
+func TestWindowScaleOfBothEndsIsKept(t *testing.T) {
+	g := activeStages[5].at(t)
+	g.wire(packet.Seg{Seq: peerISN + 81, Ack: hostISN + 81, Win: 100, Flags: ack})
+	g.host(fromHost(1, 1, ack))
+	r := g.state(flowtable.Encrypted)
+	if r.Host.WScale != 10 || r.Peer.WScale != 10 || r.Egress.WEdge != 80+100<<10 {
+		t.Errorf("scales %d and %d, edge %d", r.Host.WScale, r.Peer.WScale, r.Egress.WEdge)
+	}
+}
+
+func TestECNOfTheSynsSurvives(t *testing.T) {
+	g := newShooter(t)
+	s := hostSYN()
+	s.Flags |= ece | cwr
+	g.host(s)
+	a := peerSynAck()
+	a.Flags |= ece
+	g.wire(a)
+	g.wire(fromPeer(1, 81, ack|psh), initMessage(tcpcrypt.KindInit2)...)
+	g.expect("set-up", list("SAE s0 a1 mss1440"), list("SEC s0 mss1460 eno23", "PA s1 a1 l80 eno", "A s81 a81"))
+}
+
+func TestDataBehindInit2FollowsTheSynAck(t *testing.T) {
+	g := activeStages[4].at(t)
+	g.mute = true
+	g.wire(fromPeer(81, 81, ack|psh), g.sealed(80, tcpcrypt.BA, "early")...)
+	g.expect("data before keys", nil, g.shots(outside, g.toWire))
+	g.mute = false
+	g.turn()
+	if len(g.toHost) < 2 || g.shot(inside, g.toHost[0]) != "SA s0 a1 mss1440" || g.shot(inside, g.toHost[1]) != "PA s1 a1 l5" {
+		t.Errorf("the host got %q", g.shots(inside, g.toHost))
+	}
+}
+
+func (g *rig) shots(to side, raw [][]byte) []string {
+	var out []string
+	for _, b := range raw {
+		out = append(out, g.shot(to, b))
+	}
+	return out
+}
+
+func TestDamagedSegmentsAreDroppedAndCounted(t *testing.T) {
+	for _, at := range append(slices.Clone(activeStages[1:]), passiveStages[1:]...) {
+		t.Run(at.name, func(t *testing.T) {
+			g := at.at(t)
+			g.mute = true
+			for _, where := range []int{14 + 8, 14 + 20 + 4} { // TTL, sequence number
+				raw := g.raw(g.tpl[inside], fromHost(1, 1, ack), nil)
+				raw[where] ^= 1
+				g.feed(g.in, raw)
+			}
+			g.feedFlags(g.out, g.raw(g.tpl[outside], fromPeer(81, 81, ack), nil), mbuf.RxL4CksumBad)
+			g.expect("damaged", nil, nil)
+			g.counted(3, shm.DropChecksum)
+			g.state(at.state)
+		})
+	}
+	g := newShooter(t)
+	raw := g.raw(g.tpl[inside], hostSYN(), nil)
+	raw[40] ^= 1
+	g.feed(g.in, raw)
+	g.counted(1, shm.DropChecksum)
+	g.state(flowtable.Free)
+}
+
+func TestMalformedOptionsOfAnEncryptedConnectionAreDropped(t *testing.T) {
+	for _, at := range []stage{activeStages[3], activeStages[6], passiveStages[3], passiveStages[5]} {
+		g := at.at(t)
+		g.wire(with(fromPeer(81, 81, ack), []byte{8, 3, 0, 0}, nil))
+		g.expect(at.name, nil, nil)
+		g.counted(1, DropOptions)
+	}
+}
+
+func TestFragmentsPassOnlyBetweenHostsWithoutEncryptedConnections(t *testing.T) {
+	fragment := func(g *rig, s side) []byte {
+		raw := g.raw(g.tpl[s], fromPeer(81, 81, ack|psh), make([]byte, 64))
+		if g.tpl[s].Ver == 4 {
+			h := raw[14:34]
+			h[6] = 0x20
+			h[10], h[11] = 0, 0
+			binary.BigEndian.PutUint16(h[10:], ^packet.Sum(h, 0))
+			return raw
+		}
+		ext := []byte{6, 0, 0, 1, 0, 0, 0, 9}
+		out := slices.Insert(slices.Clone(raw), 54, ext...)
+		out[20] = 44
+		binary.BigEndian.PutUint16(out[18:], uint16(len(out)-54))
+		return out
+	}
+	for _, v6 := range []bool{false, true} {
+		for _, at := range []stage{passiveStages[5], {name: "buried", reach: func(g *rig) {
+			k := flowtable.Key{Inside: g.tpl[inside].Src, Outside: g.tpl[inside].Dst, InsidePort: g.tpl[inside].SrcPort, OutsidePort: g.tpl[inside].DstPort}
+			g.w.Bury(&k, g.now)
+		}}} {
+			t.Run(fmt.Sprint(at.name, v6), func(t *testing.T) {
+				g := newShooter(t)
+				if v6 {
+					g.ipv6()
+				}
+				raw := fragment(g, outside)
+				g.feed(g.out, raw)
+				g.untouched("no connection", [][]byte{raw}, nil)
+				at.reach(g)
+				g.toHost, g.toWire = nil, nil
+				g.feed(g.out, raw)
+				g.feed(g.in, fragment(g, inside))
+				g.expect("encrypted", nil, nil)
+				g.counted(2, shm.DropFragment)
+			})
+		}
+	}
+}
+
+func TestWhatIsNotTCPPassesUntouched(t *testing.T) {
+	udp := make([]byte, 14+20+8)
+	udp[12] = 8
+	copy(udp[14:], []byte{0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 0, 53, 0, 53, 0, 8})
+	arp := make([]byte, 60)
+	arp[12], arp[13] = 8, 6
+	for name, raw := range map[string][]byte{"UDP": udp, "ARP": arp, "unknown": append(make([]byte, 12), 0x88, 0xcc, 1, 2)} {
+		for _, policy := range []Policy{Opportunistic, Require, Disabled} {
+			g := newShooter(t)
+			g.ctl.policy = policy
+			g.feed(g.in, raw)
+			g.feed(g.out, raw)
+			g.untouched(name, [][]byte{raw}, [][]byte{raw})
+		}
+	}
+	g := newShooter(t)
+	g.feed(g.in, []byte{1, 2, 3})
+	g.expect("runt", nil, nil)
+	g.counted(1, shm.DropParse)
+}
+
+func TestOwnSegmentsFollowTheHostsLinkLayer(t *testing.T) {
+	g := activeStages[6].at(t)
+	g.host(fromHost(1, 1, ack|psh), []byte("hello")...)
+	g.later(3 * second)
+	mac := []byte{2, 0, 0, 0, 0, 9}
+	copy(g.tpl[inside].L2[:], mac) // the next hop is another router now
+	g.host(fromHost(1, 1, ack))
+	g.toWire = nil
+	g.host(fromHost(1, 1, ack|psh), []byte("hello")...)
+	if len(g.toWire) != 1 || !slices.Equal(g.toWire[0][:6], mac) {
+		t.Errorf("the retransmission went to %x", g.toWire)
+	}
+}

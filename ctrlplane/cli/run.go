@@ -26,9 +26,10 @@ var runCommand = command{
 	summary: "run a gateway in the foreground",
 	details: `Runs the data plane and the control plane of an instance until SIGINT or SIGTERM, and prints "ready" on standard
 output once packets flow. A control plane that ends is started again while encrypted connections go on; when the data
-plane ends, so does the gateway. SIGHUP is passed to the control plane.
+plane ends, so does the gateway. At SIGHUP the policy is loaded again from the file, for new connections.
 
-PORT is a network interface, a PCI address or an EAL device string. Flags count more than the file.`,
+PORT is a network interface (eth0), a PCI address (0000:03:00.0) or an EAL device string (net_af_xdp0,iface=eth0);
+packet: or dpdk: in front names the kind where the name does not. Flags count more than the file.`,
 	define: defineRun,
 }
 

@@ -44,7 +44,7 @@ const (
 	IngressWireFIN = 1 << 1 // a FIN was seen on the wire, at WFin
 	IngressInit    = 1 << 2 // the peer's Init message is complete
 	IngressKeys    = 1 << 3 // keys are in place
-	IngressStalled = 1 << 4 // stored bytes could not be worked because the output was full
+	IngressStalled = 1 << 4 // stored bytes could not be worked, for want of room in the output or of a key, and now may
 	IngressClosed  = 1 << 5 // both directions are finished and acknowledged
 	IngressShrunk  = 1 << 6 // the host took its right edge back: what is announced may be less than WEdge
 )

@@ -315,6 +315,9 @@ func (f *flow) finishPart() bool {
 	}
 	ref.rekey = f.c.assemblyBytes(a)[0]&tcpcrypt.ControlRekey != 0
 	if !f.queueNext(&ref) {
+		if in.NextKey != 0 {
+			in.Flags |= flowtable.IngressStalled
+		}
 		return false
 	}
 	*a = assembly{}

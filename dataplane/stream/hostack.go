@@ -56,6 +56,7 @@ func (f *flow) advanceHost() {
 	if in.PrevKey != 0 && in.WAckH >= in.WRekey {
 		f.c.keys.retire(in.PrevKey)
 		in.PrevKey, in.PrevNR = 0, [12]byte{}
+		in.Flags |= flowtable.IngressStalled // a frame that begins the next generation may have waited for this
 	}
 }
 

@@ -147,3 +147,43 @@ func TestEveryFrameHasItsOwnNonce(t *testing.T) {
 		t.Error("the wire does not hold the stream")
 	}
 }
+
+// withData returns the packets that carry payload.
+func withData(ps []*pkt) (with []*pkt) {
+	for _, p := range ps {
+		if len(p.data) > 0 {
+			with = append(with, p)
+		}
+	}
+	return with
+}
+
+func TestRekeyingFrameInCustodyWaitsForTheLastGenerationToEnd(t *testing.T) {
+	r := newRig(t, nil, nil)
+	rekeying := func(n int) tcpcrypt.Frame {
+		f := data(n)
+		f.Rekey = true
+		return f
+	}
+	a, b := r.farFrame(data(100))
+	_, c := r.farFrame(rekeying(50))
+	_, d := r.farFrame(rekeying(1000))
+	_, e := r.farFrame(data(10))
+	r.far(a, b, 0)
+	r.far(b, c, 0)
+	r.take()
+	r.far(c, c+500, 0)
+	r.far(c+500, d, 0)
+	r.far(d, e, 0)
+	if h, _ := r.take(); len(withData(h)) != 0 {
+		t.Fatalf("delivered %v", h)
+	}
+	r.hostAcks(150)
+	for d := r.g.core.Deadline(&r.g.rec); d == 1; d = r.g.core.Deadline(&r.g.rec) {
+		r.pass()
+	}
+	h, _ := r.take()
+	if h = withData(h); len(h) != 2 || !bytes.Equal(h[0].data, pattern(3, 1000)) || len(h[1].data) != 10 {
+		t.Errorf("delivered %v: %s", h, r.g.state())
+	}
+}

@@ -37,11 +37,11 @@ type benchFlow struct {
 
 const framesOfOneFlow = 1024
 
-func newPath(b *testing.B, flows, size int) *path {
-	g := newRig(b, flows+64, 4096, true)
+func newPath(t testing.TB, flows, size int, open func(g *rig, n int) *flowtable.Record) *path {
+	g := newRig(t, flows+64, 4096, true)
 	p := &path{rig: g, size: size, flows: make([]benchFlow, flows)}
 	for n := range p.flows {
-		r := g.openPassive(n)
+		r := open(g, n)
 		tpl := flowTemplate(n, true)
 		p.flows[n] = benchFlow{r: r, port: tpl.SrcPort, net: byte(n / 60000)}
 	}
@@ -69,7 +69,7 @@ func put(m *mbuf.Mbuf, raw []byte, f *benchFlow, inside bool, seq, ack uint32) {
 	binary.BigEndian.PutUint32(b[42:], ack)
 }
 
-// seal runs n segments from the hosts through the worker; the far ends acknowledge what they got.
+// seal runs n segments from the hosts through the worker; the far ends acknowledge what the poll before sent.
 func (p *path) seal(n int) {
 	burst, acked := 0, 0
 	frame := uint32(p.size + tcpcrypt.Overhead)
@@ -90,19 +90,20 @@ func (p *path) seal(n int) {
 		ack := hostISN + 1 + uint32(f.r.Egress.WNext)
 		if one {
 			acked++
-			ack -= uint32(port.Burst-2*acked) * frame
+			ack -= uint32(2*port.Burst-2*acked) * frame
 		}
 		put(m, p.ack, f, false, peerISN+81, ack)
 		p.ackNext = (p.ackNext + 1) % len(p.flows)
 		return true
 	}
 	for done := 0; done < n; done += port.Burst {
-		p.in.limit, p.out.limit = port.Burst, port.Burst
+		p.in.limit = port.Burst
+		burst, acked = 0, 0
+		p.w.Poll(p.now)
+		p.out.limit = port.Burst
 		if one {
 			p.out.limit = port.Burst / 2
 		}
-		burst, acked = 0, 0
-		p.w.Poll(p.now)
 	}
 }
 
@@ -152,14 +153,17 @@ func (p *path) open(round int) {
 		acked++
 		return true
 	}
+	p.in.limit = 0
 	for done := 0; done < round; done += port.Burst {
-		p.out.limit, p.in.limit, burst = port.Burst, 0, 0
+		sent := min(port.Burst, round-done)
+		p.out.limit, burst = sent, 0
 		p.w.Poll(p.now)
-		p.in.limit = port.Burst
+		p.in.limit = sent
 		if one {
 			p.in.limit = port.Burst / 2
 		}
 	}
+	burst = 0
 	for p.in.limit > 0 {
 		p.w.Poll(p.now)
 	}
@@ -202,7 +206,7 @@ func cases(b *testing.B, f func(b *testing.B, flows, size int)) {
 // BenchmarkSeal is the way of a host's segment to the wire, one operation a segment, acknowledgements of the far end included.
 func BenchmarkSeal(b *testing.B) {
 	cases(b, func(b *testing.B, flows, size int) {
-		p := newPath(b, flows, size)
+		p := newPath(b, flows, size, (*rig).openPassive)
 		p.seal(4 * max(flows, 1024))
 		b.SetBytes(int64(size))
 		b.ReportAllocs()
@@ -222,7 +226,7 @@ func BenchmarkSeal(b *testing.B) {
 // BenchmarkOpen is the way of a frame from the wire to the host, one operation a frame, acknowledgements of the host included.
 func BenchmarkOpen(b *testing.B) {
 	cases(b, func(b *testing.B, flows, size int) {
-		p := newPath(b, flows, size)
+		p := newPath(b, flows, size, (*rig).openPassive)
 		round := p.prepareOpen()
 		p.open(round)
 		p.rewind()
@@ -242,6 +246,49 @@ func BenchmarkOpen(b *testing.B) {
 		b.StopTimer()
 		if got := p.openedFrames() - openedIn(&counts); got < uint64(n) {
 			b.Fatalf("%d frames were opened, not %d", got, n)
+		}
+		p.report(b, n, counts)
+	})
+}
+
+// forward runs n segments of plain connections from the hosts to the far ends.
+func (p *path) forward(n int) {
+	p.in.fill = func(m *mbuf.Mbuf) bool {
+		put(m, p.data, &p.flows[p.next], true, hostISN+1, peerISN+1)
+		p.next = (p.next + 1) % len(p.flows)
+		return true
+	}
+	for done := 0; done < n; done += port.Burst {
+		p.in.limit = port.Burst
+		p.w.Poll(p.now)
+	}
+}
+
+// openPlain makes flow n a connection that is not encrypted.
+func (g *rig) openPlain(n int) *flowtable.Record {
+	g.t.Helper()
+	g.feed(g.out, g.raw(flowTemplate(n, false), packet.Seg{Seq: peerISN, Win: 65535, Flags: packet.FlagSYN, Other: synOptions}, nil))
+	r := g.record(n)
+	if r == nil || r.State != flowtable.Plain {
+		g.t.Fatalf("flow %d is not plain: %+v", n, r)
+	}
+	return r
+}
+
+// BenchmarkPass is the way of a segment that stays as it is.
+func BenchmarkPass(b *testing.B) {
+	cases(b, func(b *testing.B, flows, size int) {
+		p := newPath(b, flows, size, (*rig).openPlain)
+		p.forward(max(flows, 1024))
+		b.SetBytes(int64(size))
+		b.ReportAllocs()
+		counts := *p.w.n
+		b.ResetTimer()
+		p.forward(b.N)
+		b.StopTimer()
+		n := (b.N + port.Burst - 1) / port.Burst * port.Burst
+		if got := p.w.n[shm.PassedPackets] - counts[shm.PassedPackets]; got != uint64(n) {
+			b.Fatalf("%d segments passed, not %d", got, n)
 		}
 		p.report(b, n, counts)
 	})

@@ -18,7 +18,8 @@ func TestTransfersSurviveImpairedLinks(t *testing.T) {
 		"loss 5 %":    {Loss: 0.05, Seed: 2},
 		"reordering":  {Reorder: 0.05, Seed: 3},
 		"duplication": {Duplicate: 0.1, Seed: 4},
-		"everything":  {Loss: 0.02, Reorder: 0.02, Duplicate: 0.02, Seed: 5},
+		"splitting":   {Split: 0.5, Seed: 7},
+		"everything":  {Loss: 0.02, Reorder: 0.02, Duplicate: 0.02, Split: 0.2, Seed: 5},
 	} {
 		for where, link := range map[string]func(*hosts.Network) []*hosts.Link{
 			"on the wire":         func(n *hosts.Network) []*hosts.Link { return []*hosts.Link{n.Wire} },

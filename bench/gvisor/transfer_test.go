@@ -131,7 +131,9 @@ func TestTwoHundredConnectionsAtOnce(t *testing.T) {
 	if k := n.A.Count(t, "handshakes_done"); k != connections {
 		t.Errorf("%d of %d connections were encrypted", k, connections)
 	}
-	n.A.AwaitSessions(t, n.B.Sessions(), hosts.Patience)
+	for _, g := range []*hosts.Gateway{n.A, n.B} {
+		g.AwaitSessions(t, 0, hosts.Patience)
+	}
 }
 
 // roundTrip sends a stream to an echo server and verifies what comes back.
@@ -146,4 +148,89 @@ func roundTrip(n *hosts.Network, l *hosts.Listener, stream uint32, size int64) e
 		return err
 	}
 	return receive(c, stream, size)
+}
+
+func TestConnectionsHaveSessionIDsOfTheirOwn(t *testing.T) {
+	n := hosts.New(t, hosts.Options{})
+	l := n.Listen(t, hosts.IPv4)
+	seen := map[[33]byte]bool{}
+	for range 10 {
+		client, _ := n.Connect(t, l)
+		a, _ := sessions(t, n, client)
+		if seen[a.SessionID] {
+			t.Fatalf("two connections have the session ID %x", a.SessionID)
+		}
+		seen[a.SessionID] = true
+	}
+}
+
+func TestKeysChangeWithinAConnection(t *testing.T) {
+	for name, imp := range map[string]hosts.Impairment{"perfect wire": {}, "impaired wire": {Loss: 0.02, Reorder: 0.02, Split: 0.2, Seed: 8}} {
+		t.Run(name, func(t *testing.T) {
+			n := hosts.New(t, hosts.Options{Both: hosts.Settings{"rekey.frames": "20"}})
+			client, server := n.Connect(t, n.Listen(t, hosts.IPv6))
+			mustBeEncrypted(t, n, client)
+			n.Wire.Impair(imp)
+			mustExchange(t, client, server, 300_000, 300_000, 8192)
+			for _, g := range []*hosts.Gateway{n.A, n.B} {
+				if k := g.Count(t, "rekeys"); k < 5 {
+					t.Errorf("gateway %s changed its key %d times", g.Config.Name, k)
+				}
+			}
+		})
+	}
+}
+
+func TestStalledReaderHoldsTheSenderBackAndLosesNothing(t *testing.T) {
+	n := hosts.New(t, hosts.Options{})
+	client, server := n.Connect(t, n.Listen(t, hosts.IPv4))
+	mustBeEncrypted(t, n, client)
+	const size = 12 << 20
+	_ = client.SetDeadline(time.Now().Add(hosts.Patience))
+	_ = server.SetDeadline(time.Now().Add(hosts.Patience))
+	sent := make(chan error, 1)
+	go func() { sent <- send(client, up, size, 64<<10) }()
+	select {
+	case err := <-sent:
+		t.Fatalf("everything was sent although nobody reads: %v", err)
+	case <-time.After(500 * time.Millisecond):
+	}
+	if err := receive(server, up, size); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-sent; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestIdleConnectionOutlivesItsKeepAliveProbes(t *testing.T) {
+	t.Parallel()
+	n := hosts.New(t, hosts.Options{})
+	client, server := n.Connect(t, n.Listen(t, hosts.IPv4))
+	mustBeEncrypted(t, n, client)
+	if err := exchangeByte(client, server); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []*hosts.Conn{client, server} {
+		if err := c.KeepAlive(250*time.Millisecond, 8); err != nil {
+			t.Fatal(err)
+		}
+	}
+	time.Sleep(3 * time.Second) // a host would have given up behind eight probes
+	mustExchange(t, client, server, 5000, 5000, 5000)
+}
+
+// exchangeByte sends a byte each way.
+func exchangeByte(client, server *hosts.Conn) error {
+	var b [1]byte
+	for _, ends := range [][2]*hosts.Conn{{client, server}, {server, client}} {
+		_ = ends[1].SetDeadline(time.Now().Add(hosts.Patience))
+		if _, err := ends[0].Write(b[:]); err != nil {
+			return err
+		}
+		if _, err := io.ReadFull(ends[1], b[:]); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -33,7 +33,23 @@ func (c *Conn) Reset() {
 // SetNoDelay switches Nagle's algorithm off or on; new connections have it off.
 func (c *Conn) SetNoDelay(on bool) { c.ep.SocketOptions().SetDelayOption(!on) }
 
-// Local and Remote return the addresses of both ends.
+// KeepAlive has the host probe the far end after every pause of that length, and give it up behind that many
+// unanswered probes.
+func (c *Conn) KeepAlive(every time.Duration, probes int) error {
+	c.ep.SocketOptions().SetKeepAlive(true)
+	idle, interval := tcpip.KeepaliveIdleOption(every), tcpip.KeepaliveIntervalOption(every)
+	for _, o := range []tcpip.SettableSocketOption{&idle, &interval} {
+		if err := c.ep.SetSockOpt(o); err != nil {
+			return fmt.Errorf("keep-alive: %s", err)
+		}
+	}
+	if err := c.ep.SetSockOptInt(tcpip.KeepaliveCountOption, probes); err != nil {
+		return fmt.Errorf("keep-alive: %s", err)
+	}
+	return nil
+}
+
+// Local returns the address of this end.
 func (c *Conn) Local() netip.AddrPort { return addrPort(c.LocalAddr()) }
 
 // Remote returns the address of the far end.

@@ -28,6 +28,7 @@ type Impairment struct {
 	Loss      float64
 	Duplicate float64
 	Reorder   float64 // share of frames that are held back while up to eight others overtake them
+	Split     float64 // share of TCP segments with payload that are cut in two, as a middlebox may
 	Seed      uint64
 	// Edit sees each frame first, and may change it in place; false drops it. Each direction calls it from a goroutine of its
 	// own.
@@ -138,6 +139,13 @@ func (l *Link) carry(d Direction, frame []byte, to station, rnd *rand.Rand, late
 	if imp.Edit != nil && !imp.Edit(d, frame) || rnd.Float64() < imp.Loss {
 		l.Trace.add(d, frame, true)
 		return late
+	}
+	if rnd.Float64() < imp.Split {
+		if head, tail, ok := split(frame, rnd); ok {
+			l.Trace.add(d, head, false)
+			l.deliver(to, head)
+			frame = tail
+		}
 	}
 	l.Trace.add(d, frame, false)
 	if rnd.Float64() < imp.Duplicate {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -156,4 +157,36 @@ func (s Segment) RemoveOption(kind byte) bool {
 		s.FixChecksum()
 	}
 	return found
+}
+
+// split cuts a frame with a TCP payload of at least two bytes in two at a random place.
+func split(frame []byte, rnd *rand.Rand) (head, tail []byte, ok bool) {
+	s, ok := Parse(frame)
+	if !ok || s.SYN() || s.PayloadLen < 2 {
+		return nil, nil, false
+	}
+	at := 1 + rnd.IntN(s.PayloadLen-1)
+	headers := len(frame) - len(s.Payload())
+	head = shorten(frame[:headers], s.Payload()[:at], 0, header.TCPFlagFin|header.TCPFlagPsh)
+	tail = shorten(frame[:headers], s.Payload()[at:], uint32(at), 0)
+	return head, tail, true
+}
+
+// shorten makes a frame of the headers of another and a part of its payload.
+func shorten(headers, payload []byte, skip uint32, without header.TCPFlags) []byte {
+	frame := append(append([]byte(nil), headers...), payload...)
+	ip := frame[14:]
+	if ip[0]>>4 == 4 {
+		h := header.IPv4(ip)
+		h.SetTotalLength(uint16(len(ip)))
+		h.SetChecksum(0)
+		h.SetChecksum(^h.CalculateChecksum())
+	} else {
+		header.IPv6(ip).SetPayloadLength(uint16(len(ip) - header.IPv6MinimumSize))
+	}
+	s, _ := Parse(frame)
+	s.TCP.SetSequenceNumber(s.TCP.SequenceNumber() + skip)
+	s.TCP.SetFlags(uint8(s.TCP.Flags() &^ without))
+	s.FixChecksum()
+	return frame
 }

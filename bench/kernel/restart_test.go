@@ -46,6 +46,8 @@ func (b *bed) startLoads(n int) []*load {
 	for i := range n {
 		l := &load{errs: make(chan error, 4)}
 		l.client, l.srv = b.mustConnect(families[i%len(families)])
+		// They live as long as the test, which takes its time on a busy machine.
+		b.check(errors.Join(l.client.SetDeadline(time.Now().Add(5*patience)), l.srv.SetDeadline(time.Now().Add(5*patience))))
 		up, down := streams.Add(1), streams.Add(1)
 		go func() { l.errs <- l.write(l.client, up) }()
 		go func() { l.errs <- l.write(l.srv, down) }()
@@ -59,7 +61,7 @@ func (b *bed) startLoads(n int) []*load {
 
 // write sends a stream at a rate that leaves the machine room for everything else.
 func (l *load) write(c *net.TCPConn, stream uint32) error {
-	buf := make([]byte, 20_000)
+	buf := make([]byte, 10_000)
 	for offset := int64(0); !l.stop.Load(); offset += int64(len(buf)) {
 		pattern.Fill(buf, stream, offset)
 		if _, err := c.Write(buf); err != nil {
@@ -106,7 +108,9 @@ func (b *bed) killControlPlane(g *topology.Gateway, loads []*load) {
 	}
 	b.wire()
 	b.check(syscall.Kill(old, syscall.SIGKILL))
+	killed := time.Now()
 	client, srv := b.mustConnect(ipv4)
+	b.t.Logf("gateway %s: connected in the clear %v after the kill", g.Side, time.Since(killed).Round(time.Millisecond))
 	b.check(exchange(client, srv, 50_000, 50_000, false))
 	if pid := g.ControlPlane(); pid != 0 {
 		b.t.Errorf("gateway %s: the connection took until control plane %d was there", g.Side, pid)
@@ -119,6 +123,7 @@ func (b *bed) killControlPlane(g *topology.Gateway, loads []*load) {
 	}
 	b.wantProgress(loads)
 	b.awaitControlPlane(g, old)
+	b.t.Logf("gateway %s: control plane back %v after the kill", g.Side, time.Since(killed).Round(time.Millisecond))
 	client, srv = b.mustConnect(ipv4)
 	b.check(exchange(client, srv, 50_000, 50_000, false))
 	b.wantSameSession(client)

@@ -26,7 +26,7 @@ type Capture struct {
 	path string
 	fd   int
 	ring []byte
-	stop atomic.Bool
+	stop atomic.Int64 // when, in Unix nanoseconds; 0 while it goes on
 	done chan error
 }
 
@@ -100,22 +100,34 @@ func (c *Capture) record(file *pcapWriter) error {
 	for n := 0; ; n = (n + 1) % ringBlocks {
 		block := c.ring[n*ringBlock : (n+1)*ringBlock]
 		header := (*unix.TpacketHdrV1)(unsafe.Pointer(&block[8]))
-		for atomic.LoadUint32(&header.Block_status)&unix.TP_STATUS_USER == 0 {
-			stopping := c.stop.Load()
-			fds := []unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}}
-			ready, err := unix.Poll(fds, 2*blockTimeout)
-			if err != nil && err != unix.EINTR {
-				return fmt.Errorf("capture: %w", err)
-			}
-			if stopping && ready <= 0 && atomic.LoadUint32(&header.Block_status)&unix.TP_STATUS_USER == 0 {
-				return nil
-			}
+		if there, err := c.await(&header.Block_status); !there {
+			return err
 		}
 		if err := writeBlock(file, block, header); err != nil {
 			return err
 		}
+		last := time.Unix(int64(header.Ts_last_pkt.Sec), int64(header.Ts_last_pkt.Usec)).UnixNano() // really nanoseconds
 		atomic.StoreUint32(&header.Block_status, unix.TP_STATUS_KERNEL)
+		if stop := c.stop.Load(); stop != 0 && last > stop {
+			return nil
+		}
 	}
+}
+
+// await waits for a block, and reports that there is none when nothing came for a while after Stop.
+func (c *Capture) await(status *uint32) (bool, error) {
+	for atomic.LoadUint32(status)&unix.TP_STATUS_USER == 0 {
+		stopping := c.stop.Load() != 0
+		fds := []unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}}
+		ready, err := unix.Poll(fds, 2*blockTimeout)
+		if err != nil && err != unix.EINTR {
+			return false, err
+		}
+		if stopping && ready <= 0 && atomic.LoadUint32(status)&unix.TP_STATUS_USER == 0 {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // writeBlock writes the packets of a block, which the kernel has laid out.
@@ -134,7 +146,7 @@ func writeBlock(file *pcapWriter, block []byte, header *unix.TpacketHdrV1) error
 
 // Stop ends the recording. It returns the file's path and the number of packets that the kernel had no room for.
 func (c *Capture) Stop() (path string, lost int, err error) {
-	c.stop.Store(true)
+	c.stop.Store(time.Now().UnixNano())
 	err = <-c.done
 	if st, statErr := unix.GetsockoptTpacketStatsV3(c.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS); statErr == nil {
 		lost = int(st.Drops)

@@ -9,8 +9,8 @@ import (
 	"linecrypt/flowtable"
 )
 
-// Core translates the flows of one worker. It is not safe for concurrent use. It never writes Record.State: events tell
-// the caller when to.
+// Core translates the flows of one worker. It is not safe for concurrent use, and works with one Output at a time. It never
+// writes Record.State: events tell the caller when to.
 type Core struct {
 	cfg    Config
 	n      *[NumCounters]uint64

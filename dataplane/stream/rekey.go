@@ -27,14 +27,14 @@ func (f *flow) mayRekey() bool {
 // sealed twice that, the far end is not waited for any more: with data to send, a host may be several generations ahead.
 func (f *flow) rekeyIfDue() {
 	e := &f.r.Egress
-	if !f.sealed(1) || !f.mayRekey() && (!f.sealed(2) || e.Flags&flowtable.EgressRekey != 0) {
+	if !f.usedUp(1) || !f.mayRekey() && (!f.usedUp(2) || e.Flags&flowtable.EgressRekey != 0) {
 		return
 	}
 	f.advanceEgress()
 }
 
-// sealed reports whether the current generation has reached a multiple of what is set for one.
-func (f *flow) sealed(times uint64) bool {
+// usedUp reports whether the current generation has sealed a multiple of what is set for one.
+func (f *flow) usedUp(times uint64) bool {
 	e, cfg := &f.r.Egress, &f.c.cfg
 	return cfg.RekeyFrames > 0 && e.GenFrames >= times*cfg.RekeyFrames || cfg.RekeyBytes > 0 && e.GenBytes >= times*cfg.RekeyBytes
 }

@@ -123,7 +123,7 @@ func (f *flow) wireEdge() WPos {
 	return WPos(edge)
 }
 
-// news reports whether the wire has not been told the current acknowledgement, or a window that it should know of.
+// wireNews reports whether the wire has not been told the current acknowledgement.
 func (f *flow) wireNews() bool {
 	in := &f.r.Ingress
 	return f.peerISN()+uint32(f.wireAck()) != in.AckTold

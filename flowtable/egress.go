@@ -12,22 +12,22 @@ type Egress struct {
 	WL1   uint64 // wire position, of the other direction, of the segment that told WEdge
 	Queue Ledger // frames from WUna on
 
-	Held     uint32 // bytes of the frames in Queue
-	AckTold  uint32 // last acknowledgement sent to the host, as in the header
-	WinTold  uint16 // last window sent to the host, as in the header
-	Flags    uint16 // bits EgressXxx
-	Dups     uint8  // duplicate acknowledgements of the far end in a row
-	Tries    uint8  // times the own frame at the front of Queue was sent again
-	_        uint16
-	Key      uint32 // expanded key in the data plane's private slab, 0 none
-	RTO      int64  // ns, of the frames the gateway retransmits itself
-	OwnTimer int64  // ns of the monotonic clock when the own frame at the front is sent again, 0 none
+	Held      uint32 // bytes of the frames in Queue
+	AckTold   uint32 // last acknowledgement sent to the host, as in the header
+	WinTold   uint16 // last window sent to the host, as in the header
+	Flags     uint16 // bits EgressXxx
+	Dups      uint8  // duplicate acknowledgements of the far end in a row
+	Tries     uint8  // times the own frame at the front of Queue was sent again
+	_         uint16
+	Key       uint32 // expanded key in the data plane's private slab, 0 none
+	GenFrames uint32 // frames sealed under the current generation
+	RTO       int64  // ns, of the frames the gateway retransmits itself
+	OwnTimer  int64  // ns of the monotonic clock when the own frame at the front is sent again, 0 none
 
-	GenFrames uint64 // frames sealed under the current generation
-	GenBytes  uint64 // wire bytes sealed under the current generation
-	Frames    uint64 // frames sealed
-	Bytes     uint64 // plaintext bytes sealed
-	Secrets   Secrets
+	GenBytes uint64 // wire bytes sealed under the current generation
+	Frames   uint64 // frames sealed
+	Bytes    uint64 // plaintext bytes sealed
+	Secrets  Secrets
 }
 
 // Bits of Egress.Flags.

@@ -36,7 +36,7 @@ func (f *flow) rekeyIfDue() {
 // usedUp reports whether the current generation has sealed a multiple of what is set for one.
 func (f *flow) usedUp(times uint64) bool {
 	e, cfg := &f.r.Egress, &f.c.cfg
-	return cfg.RekeyFrames > 0 && e.GenFrames >= times*cfg.RekeyFrames || cfg.RekeyBytes > 0 && e.GenBytes >= times*cfg.RekeyBytes
+	return cfg.RekeyFrames > 0 && uint64(e.GenFrames) >= times*cfg.RekeyFrames || cfg.RekeyBytes > 0 && e.GenBytes >= times*cfg.RekeyBytes
 }
 
 // advanceEgress begins the next generation of what is sealed: the next frame carries the rekey bit. False where no key slot

@@ -31,6 +31,10 @@ func (w *Worker) emit(e *stream.Emit) {
 		w.cache.Free(e.M)
 		return
 	}
+	if to == outside && e.Len > wireLimit(e.R) {
+		w.sendPieces(p, wireLimit(e.R))
+		return
+	}
 	p.Finish(w.tx[to].offload)
 	w.tx[to].push(e.M)
 }

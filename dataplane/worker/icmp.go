@@ -1,6 +1,8 @@
 package worker
 
 import (
+	"encoding/binary"
+
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/packet"
 	"linecrypt/flowtable"
@@ -43,8 +45,15 @@ func (w *Worker) icmpToHost(p *packet.Packet, e *packet.ICMPError, r *flowtable.
 	if !e.HasSeq || e.Seq-(r.Host.ISN+1+uint32(eg.WUna)) >= uint32(eg.WNext-eg.WUna) {
 		return false
 	}
+	mtu := e.MTU
+	if e.HasMTU {
+		mtu = pathMTU(p, e)
+		// What is in flight was framed for a larger MTU and goes out again as it is, in several segments.
+		r.Peer.MSS = min(r.Peer.MSS, uint16(min(max(mtu, leastCut)-headers(p), 65535)))
+		mtu = max(mtu, minMTU+overhead) - overhead
+	}
 	w.n[shm.ICMPTranslated]++
-	p.RewriteICMPError(e, r.Host.ISN+1+uint32(eg.PUna), hostMTU(e.MTU))
+	p.RewriteICMPError(e, r.Host.ISN+1+uint32(eg.PUna), mtu)
 	return true
 }
 
@@ -60,14 +69,40 @@ func (w *Worker) icmpToPeer(p *packet.Packet, e *packet.ICMPError, r *flowtable.
 	return true
 }
 
-// minMTU is the smallest MTU an ICMP error is believed to mean (RFC 791 demands 68 bytes).
-const minMTU = 68
+// The smallest MTU an ICMP error is believed to mean (RFC 791 and RFC 8201 section 4). An IPv6 host does not go below its
+// own, so that its largest frames may be longer than the path takes.
+const (
+	minMTU  = 68
+	minMTU6 = 1280
 
-// hostMTU is what an MTU leaves of a packet once a frame's overhead is taken. 0 is what a router says that does not tell one
-// (RFC 1191 section 4), and the host guesses on.
-func hostMTU(mtu uint32) uint32 {
-	if mtu == 0 {
-		return 0
+	leastCut = 552 // segments are cut no smaller than for this MTU, as forged errors would have it
+)
+
+// headers is the size of the headers without options in front of a payload.
+func headers(p *packet.Packet) uint32 {
+	if p.Ver == 6 {
+		return 40 + 20
 	}
-	return max(mtu, minMTU+overhead) - overhead
+	return 20 + 20
+}
+
+// plateaus are the MTUs of links (RFC 1191 section 7).
+var plateaus = [...]uint32{32000, 17914, 8166, 4352, 2002, 1492, 1006, 508, 296, minMTU}
+
+// pathMTU is the MTU that an error means. A router that tells none (RFC 1191 section 5) means one below the size of the packet
+// it refused.
+func pathMTU(p *packet.Packet, e *packet.ICMPError) uint32 {
+	if p.Ver == 6 {
+		return max(e.MTU, minMTU6)
+	}
+	if e.MTU != 0 {
+		return max(e.MTU, minMTU)
+	}
+	refused := uint32(binary.BigEndian.Uint16(p.Data()[e.InnerL3+2:]))
+	for _, mtu := range plateaus {
+		if mtu < refused {
+			return mtu
+		}
+	}
+	return minMTU
 }

@@ -3,6 +3,8 @@ package worker
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"linecrypt/ctrlplane/shm"
@@ -71,10 +73,13 @@ func TestICMPErrorsAboutFramesAreTranslatedForTheHost(t *testing.T) {
 		word, mtu  uint32
 	}{
 		{false, 3, 4, 1400, 1380},
-		{false, 3, 4, 0, 0},
+		{false, 3, 4, 0, 68},
+
 		{false, 3, 4, 50, 68},
 		{false, 3, 1, 0, 0},
 		{true, 2, 0, 1400, 1380},
+		{true, 2, 0, 1280, 1260},
+		{true, 2, 0, 600, 1260},
 		{true, 1, 3, 0, 0},
 	} {
 		t.Run(fmt.Sprintf("v6=%v/type=%d/code=%d/word=%d", c.v6, c.kind, c.code, c.word), func(t *testing.T) {
@@ -137,4 +142,60 @@ func TestICMPErrorsAboutOthersPassUntouched(t *testing.T) {
 		g.feedFlags(g.out, raw, mbuf.RxIPCksumGood)
 		g.untouched("error", [][]byte{raw}, nil)
 	}
+}
+
+func TestFramesAreCutWherePathOrFarEndTakesLess(t *testing.T) {
+	full := func(n int) []byte { return make([]byte, n) }
+	t.Run("IPv6 path of 1280 bytes", func(t *testing.T) {
+		g := newShooter(t)
+		g.ipv6()
+		activeStages[6].reach(g)
+		g.toHost, g.toWire = nil, nil
+		g.host(fromHost(1, 1, ack|psh), full(1440)...)
+		sent := g.toWire[0]
+		g.expect("before", nil, list("PA s81 a81 l1460"))
+		g.feed(g.out, g.icmpError(outside, 2, 0, 1280, sent))
+		g.toHost = nil
+		g.host(fromHost(1, 1, ack|psh), full(1200)...)
+		g.expectPieces(list("s81 a81 l1220", "s1301 a81 l240"))
+		g.host(fromHost(1441, 1, ack|psh|fin), full(1220)...)
+		pieces := g.toWire
+		g.expect("new data", nil, list("A s1541 a81 l1220", "FPA s2761 a81 l20"))
+		if frame := append(pieces[0][14+60:], pieces[1][14+60:]...); len(frame) != 1240 {
+			t.Errorf("%d bytes", len(frame))
+		}
+	})
+	t.Run("router that tells no MTU", func(t *testing.T) {
+		g := activeStages[6].at(t)
+		g.host(fromHost(1, 1, ack|psh), full(1440)...)
+		g.feed(g.out, g.icmpError(outside, 3, 4, 0, g.toWire[0]))
+		if e := g.readICMP(g.toHost[0]); e.MTU != 1492-overhead {
+			t.Errorf("the host hears of %d", e.MTU)
+		}
+		g.toHost, g.toWire = nil, nil
+		g.host(fromHost(1, 1, ack|psh), full(1432)...)
+		g.expectPieces(list("s81 a81 l1452", "s1533 a81 l8"))
+	})
+	t.Run("far end without MSS", func(t *testing.T) {
+		g := newShooter(t)
+		g.wire(with(peerSYN(), nil, enoOfA))
+		g.host(with(hostSynAck(), nil, nil))
+		g.wire(withENO(fromPeer(1, 1, ack|psh)), initMessage(tcpcrypt.KindInit1)...)
+		g.toHost, g.toWire = nil, nil
+		g.host(fromHost(1, 1, ack|psh), full(536)...)
+		g.expect("data", nil, list("A s81 a81 l536", "PA s617 a81 l20"))
+	})
+}
+
+// expectPieces is expect for what went out, but for its flags.
+func (g *rig) expectPieces(want []string) {
+	g.t.Helper()
+	got := g.shots(outside, g.toWire)
+	for i := range got {
+		_, got[i], _ = strings.Cut(got[i], " ")
+	}
+	if !slices.Equal(got, want) {
+		g.t.Fatalf("%q went out, not %q", got, want)
+	}
+	g.toHost, g.toWire = nil, nil
 }

@@ -33,7 +33,7 @@ func TestTransfersSurviveImpairedLinks(t *testing.T) {
 				for _, l := range link(n) {
 					l.Impair(imp)
 				}
-				mustExchange(t, client, server, 100_000, 100_000, 8192)
+				mustExchange(t, client, server, 200_000, 200_000, 8192)
 			})
 		}
 	}
@@ -95,7 +95,7 @@ func TestNowAndThenForgedFramesAreReplacedByGoodOnes(t *testing.T) {
 	client, server := n.Connect(t, n.Listen(t, hosts.IPv4))
 	mustBeEncrypted(t, n, client)
 	n.Wire.Impair(hosts.Impairment{Edit: forge(20)})
-	// In step, for a stack of gVisor takes seconds to recover where much was in flight behind the forged frame.
+	// In step, because a stack of gVisor takes long to recover where much was in flight behind the forged frame.
 	const message = 4000
 	for _, c := range []*hosts.Conn{client, server} {
 		_ = c.SetDeadline(time.Now().Add(hosts.Patience))

@@ -124,10 +124,22 @@ func (b *bed) killControlPlane(g *topology.Gateway, loads []*load) {
 	b.wantProgress(loads)
 	b.awaitControlPlane(g, old)
 	b.t.Logf("gateway %s: control plane back %v after the kill", g.Side, time.Since(killed).Round(time.Millisecond))
-	client, srv = b.mustConnect(ipv4)
-	b.check(exchange(client, srv, 50_000, 50_000, false))
-	b.wantSameSession(client)
+	b.awaitEncryption(g)
 	b.wantProgress(loads)
+}
+
+// awaitEncryption opens connections until one is encrypted: the new control plane runs a little before it serves.
+func (b *bed) awaitEncryption(g *topology.Gateway) {
+	b.t.Helper()
+	for start := time.Now(); time.Since(start) < patience; time.Sleep(50 * time.Millisecond) {
+		client, srv := b.mustConnect(ipv4)
+		b.check(exchange(client, srv, 50_000, 50_000, false))
+		if _, listed := b.session(g, client); listed {
+			b.wantSameSession(client)
+			return
+		}
+	}
+	b.t.Errorf("gateway %s: new connections are still in the clear after %v", g.Side, patience)
 }
 
 // wantProgress fails unless data still flows on all loads, under the same sessions.

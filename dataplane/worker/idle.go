@@ -16,6 +16,7 @@ type idler struct {
 	max      time.Duration
 	empty    int
 	fds      []unix.PollFd
+	sleeps   *uint64
 }
 
 const (
@@ -24,8 +25,8 @@ const (
 	yieldMask = 15  // a busy worker yields at every sixteenth empty poll behind that
 )
 
-func (d *idler) init(p Params, queues ...port.Queue) {
-	d.adaptive, d.max = p.Adaptive, time.Duration(p.IdleSleep)
+func (d *idler) init(p Params, sleeps *uint64, queues ...port.Queue) {
+	d.adaptive, d.max, d.sleeps = p.Adaptive, time.Duration(p.IdleSleep), sleeps
 	for _, q := range queues {
 		f, ok := q.(port.Waiter)
 		if !ok {
@@ -59,12 +60,12 @@ func (d *idler) after(work int) {
 // sleep waits for a packet where the ports can tell, else for a short while. The control plane's answers cannot wake it, so
 // that it is never long.
 func (d *idler) sleep() {
+	*d.sleeps++
+	ts := unix.NsecToTimespec(int64(d.max))
 	if d.fds != nil {
-		ts := unix.NsecToTimespec(int64(d.max))
 		_, _ = unix.Ppoll(d.fds, &ts, nil)
 		return
 	}
-	ts := unix.NsecToTimespec(int64(d.max))
 	_ = unix.Nanosleep(&ts, nil)
 }
 

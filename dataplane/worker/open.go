@@ -113,7 +113,7 @@ func (w *Worker) suits(s side, p *packet.Packet, now int64, policy Policy) bool 
 // leavePlain passes a segment in the clear if policy lets it.
 func (w *Worker) leavePlain(s side, p *packet.Packet, policy Policy) {
 	if policy == Require {
-		w.drop(p, shm.DropRefused)
+		w.drop(p, shm.DropUnknownFlow)
 		return
 	}
 	w.pass(s, p)
@@ -125,7 +125,11 @@ func (w *Worker) decidePlain(s side, p *packet.Packet, i flowtable.Index, r *flo
 		w.pass(s, p)
 		return
 	}
-	w.n[shm.DropRefused]++
+	why := shm.DropRefused
+	if !w.ctl.Alive(w.now) {
+		why = shm.DropControlPlane
+	}
+	w.n[why]++
 	w.n[shm.HandshakesRefused]++
 	w.refuseSYN(s, p)
 	w.remove(i, r)

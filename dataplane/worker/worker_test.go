@@ -1,0 +1,105 @@
+package worker
+
+import (
+	"testing"
+	"time"
+
+	"linecrypt/ctrlplane/shm"
+	"linecrypt/dataplane/mbuf"
+	"linecrypt/dataplane/port"
+	"linecrypt/flowtable"
+)
+
+func TestEveryCounterHasANameOfItsOwn(t *testing.T) {
+	if _, err := CounterTable(); err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range counterInfos {
+		if c[0] == "" || c[1] == "" {
+			t.Errorf("counter %d of the worker has no name or no help", i)
+		}
+	}
+}
+
+func TestIncompleteConfigurationIsRefused(t *testing.T) {
+	if _, err := New(Config{ID: 3}); err == nil {
+		t.Error("accepted")
+	}
+}
+
+func TestIdleWorkerSleepsIfAdaptiveAndStopsWhenTold(t *testing.T) {
+	for _, adaptive := range []bool{false, true} {
+		g := newRig(t, 4, 64, false)
+		g.w.params.Adaptive, g.w.idle.adaptive = adaptive, adaptive
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			g.w.Run(func() int64 { return g.now })
+		}()
+		time.Sleep(20 * time.Millisecond)
+		g.w.Stop()
+		select {
+		case <-done:
+		case <-time.After(5 * time.Second):
+			t.Fatal("the worker does not stop")
+		}
+		if slept := g.w.n[shm.IdleSleeps] > 0; slept != adaptive {
+			t.Errorf("adaptive %v, but slept %v", adaptive, slept)
+		}
+		if g.w.n[shm.IdlePolls] == 0 || g.w.n[shm.IdleCycles] == 0 {
+			t.Error("idle polls are not counted")
+		}
+	}
+}
+
+// fullQueue takes nothing.
+type fullQueue struct{ testQueue }
+
+func (*fullQueue) TxBurst([]*mbuf.Mbuf) int { return 0 }
+func (*fullQueue) Stats() port.Stats {
+	return port.Stats{RxSuperPacket: 3, RxNoMbuf: 4, RxMissed: 5, TxErrors: 6}
+}
+
+func TestWhatAPortDropsIsCounted(t *testing.T) {
+	g := newShooter(t)
+	g.w.tx[outside].q = &fullQueue{}
+	g.w.rx[outside] = &fullQueue{}
+	g.host(hostSYN())
+	g.counted(1, shm.DropTxFull)
+	g.counted(0, shm.TxOutsideBytes)
+	g.w.portStats()
+	for c, n := range map[shm.Counter]uint64{shm.DropSuperPacket: 3, DropRxNoBuffer: 4, DropRxMissed: 5, DropTxError: 6} {
+		g.counted(n, c)
+	}
+}
+
+func TestFullRequestRingDelaysAQuestion(t *testing.T) {
+	g := passiveStages[3].at(t)
+	g.mute = true
+	for n := 0; g.w.n[RequestsDeferred] == 0; n++ {
+		g.w.req = shm.Request{Kind: shm.Closed}
+		if !g.w.cfg.Requests.SendRequest(&g.w.req) {
+			break
+		}
+	}
+	g.wire(fromPeer(41, 1, ack|psh), initMessage(1)[40:]...)
+	g.state(flowtable.PassiveInit + 1)
+	g.counted(1, RequestsDeferred)
+	g.mute = false
+	g.turn()
+	g.later(2 * second)
+	g.state(flowtable.Encrypted)
+}
+
+func TestWithoutBuffersNothingIsLostForGood(t *testing.T) {
+	g := passiveStages[4].at(t)
+	var all []*mbuf.Mbuf
+	for m := g.in.cache.Alloc(); m != nil; m = g.in.cache.Alloc() {
+		all = append(all, m)
+	}
+	g.turn() // Init2 finds no buffer
+	g.state(flowtable.PassiveKeys)
+	g.in.cache.FreeBurst(all)
+	g.later(3 * second)
+	g.state(flowtable.Encrypted)
+}

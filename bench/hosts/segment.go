@@ -44,7 +44,7 @@ func Parse(frame []byte) (Segment, bool) {
 	default:
 		return s, false
 	}
-	if len(ip) < l4+20 {
+	if l4 < 20 || n < 20 || len(ip) < l4+20 {
 		return s, false
 	}
 	s.TCP = header.TCP(ip[l4:min(len(ip), l4+n)])

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -133,49 +134,59 @@ func (b *bed) large(f family) {
 	}
 }
 
-// thousand opens a thousand connections, a hundred at any time in the making, of which some are still open when all are.
+// thousand opens a thousand connections at the same time, uses them all at once when all of them are open, and closes them.
 func (b *bed) thousand() {
-	const connections, atOnce = 1000, 100
+	const connections = 1000
 	b.wire()
-	slots := make(chan struct{}, atOnce)
-	errs := make(chan error, connections)
+	pairs := make([]pair, connections)
 	started := time.Now()
-	for i := range connections {
-		slots <- struct{}{}
-		go func() {
-			defer func() { <-slots }()
-			errs <- b.short(i)
-		}()
-	}
-	var failed []error
-	for range connections {
-		if err := <-errs; err != nil {
-			failed = append(failed, err)
+	b.all(connections, func(i int) (err error) {
+		pairs[i].client, pairs[i].srv, err = b.connect(families[i%2])
+		return err
+	})
+	b.t.Logf("%d connections open after %v", connections, time.Since(started).Round(time.Millisecond))
+	for _, g := range []*topology.Gateway{b.a, b.b} {
+		list, err := g.Sessions()
+		b.check(err)
+		if len(list) < connections {
+			b.t.Errorf("gateway %s lists %d sessions", g.Side, len(list))
 		}
 	}
-	b.t.Logf("%d connections in %v", connections, time.Since(started).Round(time.Millisecond))
-	if len(failed) > 0 {
-		b.t.Errorf("%d connections failed, the first ones: %v", len(failed), errors.Join(failed[:min(5, len(failed))]...))
-	}
+	b.all(connections, func(i int) error { return pairs[i].use(i) })
+	b.t.Logf("all used and closed after %v", time.Since(started).Round(time.Millisecond))
 	w := b.wire()
 	if w.Plaintext != 0 || w.SYN < connections || w.SYNWithENO != w.SYN || w.SYNACKWithENO != w.SYNACK {
 		b.t.Errorf("on the wire: %+v", w)
 	}
 }
 
-// short is one connection with a little data, ended in one of the ways there are.
-func (b *bed) short(i int) error {
-	client, srv, err := b.connect(families[i%2])
-	if err != nil {
-		return fmt.Errorf("connection %d: %w", i, err)
+// all runs f n times concurrently and fails with the first few errors.
+func (b *bed) all(n int, f func(i int) error) {
+	b.t.Helper()
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { errs[i] = f(i) })
 	}
-	defer client.Close()
-	defer srv.Close()
-	if err := exchange(client, srv, rand.Int64N(20_000), rand.Int64N(20_000), i%3 != 0); err != nil {
+	wg.Wait()
+	failed := slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+	if len(failed) > 0 {
+		b.t.Fatalf("%d of %d failed, the first ones: %v", len(failed), n, errors.Join(failed[:min(5, len(failed))]...))
+	}
+}
+
+// pair is both ends of a connection.
+type pair struct{ client, srv *net.TCPConn }
+
+// use sends a little data both ways and ends the connection in one of the ways there are.
+func (p *pair) use(i int) error {
+	defer p.client.Close()
+	defer p.srv.Close()
+	if err := exchange(p.client, p.srv, rand.Int64N(20_000), rand.Int64N(20_000), i%3 != 0); err != nil {
 		return fmt.Errorf("connection %d: %w", i, err)
 	}
 	if i%5 == 0 {
-		return client.SetLinger(0)
+		return p.client.SetLinger(0)
 	}
 	return nil
 }

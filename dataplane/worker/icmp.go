@@ -32,6 +32,9 @@ func (w *Worker) icmp(s side, p *packet.Packet) bool {
 	if r.State != flowtable.Encrypted {
 		return true
 	}
+	if !intact(p) {
+		return false
+	}
 	if s == outside {
 		return w.icmpToHost(p, e, r)
 	}
@@ -63,6 +66,10 @@ func (w *Worker) icmpToPeer(p *packet.Packet, e *packet.ICMPError, r *flowtable.
 	in := &r.Ingress
 	if !e.HasSeq || e.Seq-(r.Peer.ISN+1+uint32(in.HostAck)) >= uint32(in.PNext-in.HostAck) {
 		return false
+	}
+	if e.HasMTU {
+		// What the gateway itself has in custody for the host goes there in segments of this size.
+		r.Host.MSS = min(r.Host.MSS, uint16(min(max(pathMTU(p, e), leastCut)-headers(p), 65535)))
 	}
 	w.n[shm.ICMPTranslated]++
 	p.RewriteICMPError(e, r.Peer.ISN+1+uint32(in.WAcked), e.MTU)
@@ -105,4 +112,15 @@ func pathMTU(p *packet.Packet, e *packet.ICMPError) uint32 {
 		}
 	}
 	return minMTU
+}
+
+// intact reports whether the ICMP checksum is right (RFC 792, RFC 4443 section 2.3).
+func intact(p *packet.Packet) bool {
+	body, sum := p.PayloadBytes(), uint16(0)
+	if p.Ver == 6 {
+		const icmpv6 = 58
+		addresses := p.Data()[p.L3+8 : p.L3+40]
+		sum = packet.Sum(addresses, packet.Sum([]byte{byte(len(body) >> 8), byte(len(body))}, icmpv6))
+	}
+	return packet.Sum(body, sum) == 0xffff
 }

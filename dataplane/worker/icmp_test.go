@@ -115,7 +115,13 @@ func TestICMPErrorsAboutNothingInFlightAreDropped(t *testing.T) {
 			t.Errorf("an error about %d passed", seq)
 		}
 	}
-	g.counted(4, shm.DropICMP)
+	damaged := g.icmpError(outside, 3, 4, 576, g.toWire[0])
+	damaged[len(damaged)-1] ^= 1
+	g.feed(g.out, damaged)
+	if len(g.toHost) != 0 {
+		t.Error("a damaged error passed")
+	}
+	g.counted(5, shm.DropICMP)
 }
 
 func TestICMPErrorsAboutDeliveredDataAreTranslatedForTheFarEnd(t *testing.T) {

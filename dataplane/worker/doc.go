@@ -10,7 +10,7 @@
 //	         (replies.go)    what the control plane answered, in the same place of the loop
 //	         (timers.go)     what time brought about
 //	crypto   (finish.go)     all frames of the burst sealed and opened at once
-//	rewrite  (emit.go)       headers of what the translator emitted, checksums
+//	rewrite  (emit.go)       headers of what the translator emitted, checksums; too long ones are cut (pieces.go)
 //	tx       (tx.go)         bursts to the ports
 //
 // Connection set-up holds the host back until keys are in place (active.go and passive.go tell how); the control plane is

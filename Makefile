@@ -8,7 +8,6 @@ TAGS = $$(bench/scripts/tags)
 
 PROGRAMS := linecrypt linecrypt-dataplane linecrypt-ctrlplane
 
-# Tests that make namespaces and want the machine for themselves run after the others and only once.
 KERNEL := linecrypt/bench/kernel
 TEST_FLAGS ?=
 
@@ -33,11 +32,7 @@ demo: deps build ## two gateways between a client and a server, with real traffi
 
 .PHONY: test
 test: deps build ## all tests: plain Go, DPDK ports, real kernel TCP in namespaces
-	@set -e; echo "test: plain Go, without cgo and DPDK"; \
-	CGO_ENABLED=0 go test $(TEST_FLAGS) $$(CGO_ENABLED=0 go list ./... | grep -vx $(KERNEL)); \
-	tags=$(TAGS); if [ -n "$$tags" ]; then echo "test: with DPDK"; \
-	go test $$tags $(TEST_FLAGS) $$(go list $$tags ./... | grep -vx $(KERNEL)); fi; \
-	echo "test: kernel TCP in namespaces"; go test $$tags -count=1 -timeout 10m $(TEST_FLAGS) $(KERNEL)
+	@bench/scripts/test $(TEST_FLAGS)
 
 .PHONY: test-kernel
 test-kernel: deps build ## only the tests with real kernel TCP (TEST_FLAGS='-v -run X' as go test takes them)

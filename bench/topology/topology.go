@@ -216,7 +216,19 @@ func (t *Topology) Close() error {
 		errs = append(errs, os.RemoveAll(t.Dir))
 	}
 	errs = append(errs, removeSegments(t.ID))
+	removeRuntime(t.ID)
 	return errors.Join(errs...)
+}
+
+// dpdkDir is where EAL makes a folder for each file prefix, which dpdk-testpmd leaves.
+const dpdkDir = "/var/run/dpdk"
+
+func removeRuntime(id string) {
+	left, _ := filepath.Glob(filepath.Join(dpdkDir, id+"-*"))
+	for _, path := range left {
+		_ = os.RemoveAll(path)
+	}
+	_ = os.Remove(dpdkDir) // an error means that others use it
 }
 
 // removeSegments removes shared memory that a killed gateway left: a clean end leaves none.

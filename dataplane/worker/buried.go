@@ -21,6 +21,26 @@ func (w *Worker) Bury(k *flowtable.Key, now int64) bool {
 	return true
 }
 
+// buried handles a segment of a buried connection. A SYN from outside may be forged, so that only the host can tell that it
+// has the connection no more: it gets the SYN to answer, and where it would accept it is sent back, to be ready for the
+// retransmission of the SYN, which then opens a connection like any other.
+func (w *Worker) buried(s side, p *packet.Packet, i flowtable.Index, r *flowtable.Record) {
+	const syn, ack, rst = packet.FlagSYN, packet.FlagACK, packet.FlagRST
+	switch {
+	case s == outside && opens(p) && p.VerifyTCP() && p.VerifyIPv4() && p.RemoveENO():
+		p.Finish(w.tx[inside].offload)
+		w.tx[inside].push(p.M)
+	case s == inside && p.Flags&rst != 0:
+		w.pass(s, p)
+		w.remove(i, r)
+	case s == inside && p.Flags&(syn|ack) == syn|ack:
+		w.refuseBuried(s, p)
+		w.remove(i, r)
+	default:
+		w.refuseBuried(s, p)
+	}
+}
+
 // refuseBuried resets the sender of a segment of a buried connection.
 func (w *Worker) refuseBuried(s side, p *packet.Packet) {
 	answer := p.Flags&(packet.FlagRST|packet.FlagACK) == packet.FlagACK

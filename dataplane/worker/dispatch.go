@@ -113,6 +113,10 @@ func (w *Worker) otherISN(s side, p *packet.Packet, r *flowtable.Record) bool {
 // closing answers stragglers of a connection that was reset.
 func (w *Worker) closing(s side, p *packet.Packet, k *flowtable.Key, hash uint32, i flowtable.Index, now int64) {
 	r := w.table.Record(i)
+	if r.HostFlags&flowtable.FlagStarted == 0 && (s == outside || !opens(p)) {
+		w.buried(s, p, i, r)
+		return
+	}
 	if opens(p) && (w.endpoint(s, r).Flags&flowtable.EndpointSYN == 0 || w.otherISN(s, p, r)) {
 		w.remove(i, r)
 		w.stranger(s, p, k, hash, now)
@@ -120,10 +124,6 @@ func (w *Worker) closing(s side, p *packet.Packet, k *flowtable.Key, hash uint32
 	}
 	if p.Flags&packet.FlagSYN != 0 {
 		w.drop(p, DropClosing)
-		return
-	}
-	if r.HostFlags&flowtable.FlagStarted == 0 {
-		w.refuseBuried(s, p)
 		return
 	}
 	w.translate(s, p, i, r, now)

@@ -460,6 +460,38 @@ func TestBuriedConnectionsAreAnsweredByResetsAndNeverPass(t *testing.T) {
 	g.state(flowtable.ActiveSyn)
 }
 
+func TestSynFromOutsideEndsABurialOnlyIfTheHostKnowsNothing(t *testing.T) {
+	bury := func(t *testing.T) *rig {
+		g := newShooter(t)
+		k := flowtable.Key{Inside: g.tpl[inside].Src, Outside: g.tpl[inside].Dst, InsidePort: g.tpl[inside].SrcPort, OutsidePort: g.tpl[inside].DstPort}
+		g.w.Bury(&k, g.now)
+		g.wire(peerSYN())
+		g.expect("SYN", list("S s0 mss1460"), nil)
+		g.state(flowtable.Closing)
+		return g
+	}
+	t.Run("host has the connection", func(t *testing.T) {
+		g := bury(t)
+		g.host(fromHost(5000, 300, ack))
+		g.expect("challenge", list("R s300"), nil)
+		g.wire(fromPeer(500, 900, ack|psh), []byte("ciphertext")...)
+		g.expect("ciphertext", nil, list("R s900"))
+	})
+	t.Run("host would accept", func(t *testing.T) {
+		g := bury(t)
+		g.host(hostSynAck())
+		g.expect("SYN-ACK", list("R s1"), nil)
+		g.wire(peerSYN())
+		g.state(flowtable.PassiveSyn)
+	})
+	t.Run("host has nobody there", func(t *testing.T) {
+		g := bury(t)
+		g.host(packet.Seg{Ack: peerISN + 1, Flags: rst | ack})
+		g.expect("RST", nil, list("RA s=zero a1"))
+		g.state(flowtable.Free)
+	})
+}
+
 func TestTupleIsUsedAgain(t *testing.T) {
 	other := func(s packet.Seg) packet.Seg {
 		s.Seq += 1 << 20

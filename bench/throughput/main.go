@@ -138,16 +138,24 @@ func (b *bench) once(ctx context.Context, start func() (stop func() error, err e
 	return b.top.Iperf(ctx, b.seconds)
 }
 
+// probePort is for awaitPath alone: a visitor that goes away at once upsets iperf3's server.
+const probePort = 5200
+
 // awaitPath waits until the server answers through both forwarders.
 func (b *bench) awaitPath(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, topology.Patience)
 	defer cancel()
+	addr := fmt.Sprintf("%s:%d", topology.Server4, probePort)
+	l, err := b.top.Server.Listen(addr)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
 	for {
 		try, cancelTry := context.WithTimeout(ctx, 2*time.Second)
-		conn, err := b.top.Client.Dial(try, topology.Server4+":5201")
+		conn, err := b.top.Client.Dial(try, addr)
 		cancelTry()
 		if err == nil {
-			// iperf3's server takes it for a client that went away.
 			return conn.Close()
 		}
 		if ctx.Err() != nil {

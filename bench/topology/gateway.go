@@ -44,7 +44,12 @@ func (k PortKind) Spec(n int, dev string) string {
 	if k == Packet {
 		return dev
 	}
-	return fmt.Sprintf("%s%d,iface=%s", k, n, dev)
+	spec := fmt.Sprintf("%s%d,iface=%s", k, n, dev)
+	if k == AFPacket {
+		// Its default ring of 512 frames overflows whenever the worker has to wait for its core.
+		spec += ",framecnt=4096"
+	}
+	return spec
 }
 
 // Patience bounds how long a gateway may take until it is ready, and to end.

@@ -59,9 +59,11 @@ func newBed(t *testing.T) *bed {
 	b := &bed{t: t, top: top, servers: map[family]*server{}}
 	t.Cleanup(b.close)
 	for _, f := range families {
-		if b.servers[f], err = listen(top.Server, f.serverAddr(port)); err != nil {
+		s, err := listen(top.Server, f.serverAddr(port))
+		if err != nil {
 			t.Fatal(err)
 		}
+		b.servers[f] = s
 	}
 	if b.capture, err = top.Capture("wire.pcap"); err != nil {
 		t.Fatal(err)

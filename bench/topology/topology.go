@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 )
 
 // Addresses of client and server, and the names of the devices in the namespaces.
@@ -124,7 +125,11 @@ func (t *Topology) build() error {
 		addr []string
 	}{{t.Client, []string{Client4 + "/24", Client6 + "/64"}}, {t.Server, []string{Server4 + "/24", Server6 + "/64"}}} {
 		for _, addr := range a.addr {
-			if _, err := a.ns.Run("ip", "addr", "add", addr, "dev", Host); err != nil {
+			args := []string{"addr", "add", addr, "dev", Host}
+			if strings.Contains(addr, ":") {
+				args = append(args, "nodad") // else it cannot be bound to at once
+			}
+			if _, err := a.ns.Run("ip", args...); err != nil {
 				return err
 			}
 		}

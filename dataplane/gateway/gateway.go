@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -35,6 +36,7 @@ type Options struct {
 	Outside    port.Port
 	Caches     []*mbuf.Cache // one a worker, those the ports were opened with
 	Cores      []int         // core of each worker, -1 for one that is not pinned
+	SharedCore bool          // other workers may poll on one of the cores
 	Engine     cryptobatch.Engine
 	Log        *slog.Logger
 	// Hint is asked for advice when a port drops super-packets; empty advice is not logged.
@@ -47,6 +49,7 @@ type Gateway struct {
 	seg     *shm.Segment
 	workers []*worker.Worker
 	clock   func() int64
+	control atomic.Bool // a control plane has its part in the segment
 }
 
 // beat is the interval of the heartbeat and of looking after the workers.
@@ -55,8 +58,11 @@ const beat = 50 * time.Millisecond
 // linkEvery is how many heartbeats pass between two looks at the links, which cost system calls.
 const linkEvery = 20
 
-// controlAlive is how old the control plane's heartbeat may be, in ns.
-const controlAlive = int64(time.Second)
+// How old the control plane's heartbeat may be, in ns: of itself, and while its process is known to be there.
+const (
+	controlFresh = int64(3 * beat)
+	controlAlive = int64(2 * time.Second)
+)
 
 // New makes the segment and the workers. The caller closes the Gateway.
 func New(o Options) (*Gateway, error) {
@@ -110,9 +116,10 @@ func (g *Gateway) makeWorkers() error {
 			TxCksum: [2]bool{g.opt.Inside.Caps().TxTCPCksum, g.opt.Outside.Caps().TxTCPCksum},
 			Cache:   g.opt.Caches[i], Table: table, Engine: g.opt.Engine, Counters: part.Counters, Pairs: pairs,
 			Requests: shm.NewProducer(part.Requests), Replies: shm.NewConsumer(part.Replies),
-			Control: &control{seg: g.seg, fallback: policyOf(g.opt.Config.Policy)},
+			Control: &control{seg: g.seg, runs: &g.control, fallback: policyOf(g.opt.Config.Policy)},
 			Stream:  streamConfig(g.opt.Config, g.opt.Caches[i]), Params: params(g.opt.Config),
 		}
+		c.Params.SharedCore = g.opt.SharedCore
 		w, err := worker.New(c)
 		if err != nil {
 			return err
@@ -172,6 +179,7 @@ func (g *Gateway) look(ctx context.Context, failed <-chan error) error {
 		case <-tick.C:
 		}
 		g.seg.Beat(g.clock())
+		g.control.Store(g.seg.ControlPlaneRuns())
 		if beats%linkEvery == 0 {
 			g.lookAtLinks()
 		}
@@ -231,10 +239,16 @@ func Monotonic() func() int64 {
 // control is what the workers know of the control plane.
 type control struct {
 	seg      *shm.Segment
+	runs     *atomic.Bool
 	fallback worker.Policy
 }
 
-func (c *control) Alive(now int64) bool { return c.seg.ControlPlane().Alive(now, controlAlive) }
+// Alive goes by the heartbeat. One that is late counts while the lock is held, which ends with the process and is looked at now
+// and then: on a loaded machine a process that is well may be late.
+func (c *control) Alive(now int64) bool {
+	p := c.seg.ControlPlane()
+	return p.Alive(now, controlFresh) || c.runs.Load() && p.Alive(now, controlAlive)
+}
 
 func (c *control) Policy() worker.Policy {
 	switch c.seg.Policy() {

@@ -98,7 +98,7 @@ func run(ctx context.Context, cfg *config.Config, readyFD int, stderr io.Writer)
 	}
 	g, err := gateway.New(gateway.Options{
 		Config: cfg, SegmentDir: dir, Inside: p.inside, Outside: p.outside, Caches: p.caches,
-		Cores: cores.Numbers, Engine: engine, Log: log, Hint: p.hint,
+		Cores: cores.Numbers, SharedCore: cores.Shared, Engine: engine, Log: log, Hint: p.hint,
 	})
 	if err != nil {
 		return err

@@ -169,6 +169,11 @@ func TestControlPlaneThatIsAwayOrSilentLeavesNewConnectionsPlain(t *testing.T) {
 					} else {
 						g.feed(g.out, raw)
 					}
+					if !dead && c.before.reach == nil {
+						g.later(600 * ms)
+						g.expect("patience with a control plane that lives", nil, nil)
+					}
+					g.ctl.dead = true
 					g.later(600 * ms)
 					switch {
 					case refused && name == "active open":

@@ -8,11 +8,13 @@ import (
 	"linecrypt/dataplane/port"
 )
 
-// idler decides what a worker does between two polls that found nothing. A busy worker only yields now and then, so that a
-// core it must share is shared in small pieces; an adaptive one sleeps, longer the longer nothing came, until one of its
-// ports has something.
+// idler decides what a worker does between two polls that found nothing. A busy worker goes on polling, but for short pauses
+// where it shares its core with other workers; an adaptive one sleeps until one of its ports has something. Neither calls
+// sched_yield in a loop: that pushes the thread ever further back in the scheduler's time, and a thread that is new on the core
+// then waits for seconds.
 type idler struct {
 	adaptive bool
+	shared   bool
 	max      time.Duration
 	empty    int
 	fds      []unix.PollFd
@@ -20,13 +22,13 @@ type idler struct {
 }
 
 const (
-	spins     = 64  // empty polls before the core is offered to others
-	naps      = 256 // empty polls before an adaptive worker sleeps
-	yieldMask = 15  // a busy worker yields at every sixteenth empty poll behind that
+	spins     = 64                   // empty polls before an adaptive worker sleeps, or one that shares its core pauses
+	pauseMask = 15                   // the latter pauses at every sixteenth empty poll from there on
+	pause     = 1 * time.Microsecond // at least: waking up takes a few more
 )
 
 func (d *idler) init(p Params, sleeps *uint64, queues ...port.Queue) {
-	d.adaptive, d.max, d.sleeps = p.Adaptive, time.Duration(p.IdleSleep), sleeps
+	d.adaptive, d.shared, d.max, d.sleeps = p.Adaptive, p.SharedCore, time.Duration(p.IdleSleep), sleeps
 	for _, q := range queues {
 		f, ok := q.(port.Waiter)
 		if !ok {
@@ -46,14 +48,11 @@ func (d *idler) after(work int) {
 	d.empty++
 	switch {
 	case d.empty < spins:
-	case !d.adaptive:
-		if d.empty&yieldMask == 0 {
-			yield()
-		}
-	case d.empty < naps:
-		yield()
-	default:
+	case d.adaptive:
 		d.sleep()
+	case d.shared && d.empty&pauseMask == 0:
+		ts := unix.NsecToTimespec(int64(pause))
+		_ = unix.Nanosleep(&ts, nil)
 	}
 }
 
@@ -68,6 +67,3 @@ func (d *idler) sleep() {
 	}
 	_ = unix.Nanosleep(&ts, nil)
 }
-
-// yield offers the core to other threads.
-func yield() { _, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }

@@ -120,6 +120,9 @@ func (w *Worker) askHost(r *flowtable.Record, now int64) bool {
 	return true
 }
 
+// patience is how many times AskTimeout a connection that could still be plain waits more for a control plane that is alive.
+const patience = 3
+
 // expireSetup does what is due for a connection in set-up and reports whether it ended that.
 func (w *Worker) expireSetup(i flowtable.Index, r *flowtable.Record, now int64) bool {
 	b := &w.blocks.all[r.HsBlock]
@@ -134,6 +137,12 @@ func (w *Worker) expireSetup(i flowtable.Index, r *flowtable.Record, now int64) 
 		return true
 	}
 	if b.ask == 0 || now < b.ask {
+		return false
+	}
+	if !committed(r) && b.asked < patience && w.ctl.Alive(now) {
+		// It is only busy: questions are answered in their order.
+		b.asked++
+		b.ask = now + b.interval
 		return false
 	}
 	w.n[shm.RequestsLost]++

@@ -38,12 +38,13 @@ type Params struct {
 	Blocks     int   // connections in set-up at a time
 	Retransmit int64 // first interval of what is asked or sent again during set-up
 	Timeout    int64 // set-up as a whole
-	AskTimeout int64 // a first answer of the control plane; without one the connection is left plain (or refused)
+	AskTimeout int64 // an answer of the control plane; without one, and without a sign of its life, the connection is left plain (or refused)
 	ENOTries   int   // SYNs sent with ENO before one goes without
 	PlainIdle  int64 // a silent plain connection is forgotten
 	FlowIdle   int64 // a silent encrypted connection is reset
 	IdleSleep  int64 // longest sleep of an adaptive worker
 	Adaptive   bool  // sleep while idle
+	SharedCore bool  // other workers poll on the same core
 }
 
 // DefaultParams are settings that suit a gateway between ordinary hosts.

@@ -32,9 +32,8 @@ type entry struct {
 
 // table lists all engines, the fastest first; the last runs anywhere.
 func table() []entry {
-	return []entry{
-		{GenericName, func(*cpuid.CPUInfo) bool { return true }, newGeneric},
-	}
+	return append(accelerated(),
+		entry{GenericName, func(*cpuid.CPUInfo) bool { return true }, newGeneric})
 }
 
 // Select returns the engine name to use: env, the value of the environment

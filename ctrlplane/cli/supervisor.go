@@ -58,7 +58,12 @@ func (s *supervisor) run(signals <-chan os.Signal) error {
 			}
 			s.reload()
 		case err := <-s.data.done:
-			return errors.Join(dataPlaneEnded(err), s.stopControl(signals))
+			err = errors.Join(dataPlaneEnded(err), s.stopControl(signals))
+			if !s.announced {
+				// No packet was ever moved: there is nothing that the next data plane has to know of.
+				err = errors.Join(err, s.remove())
+			}
+			return err
 		case err = <-s.ctrlDone():
 			err = s.controlEnded(err)
 		case <-s.again.C:
@@ -163,11 +168,15 @@ func (s *supervisor) end(signals <-chan os.Signal) error {
 	if err != nil {
 		err = fmt.Errorf("the data plane: %w", err)
 	}
-	err = errors.Join(err, s.stopControl(signals))
-	if rm := s.in.Remove(); rm != nil && !errors.Is(rm, instance.ErrRunning) {
-		err = errors.Join(err, rm)
+	return errors.Join(err, s.stopControl(signals), s.remove())
+}
+
+// remove takes away what the instance left, unless another process of it runs.
+func (s *supervisor) remove() error {
+	if err := s.in.Remove(); err != nil && !errors.Is(err, instance.ErrRunning) {
+		return err
 	}
-	return err
+	return nil
 }
 
 func (s *supervisor) stopControl(signals <-chan os.Signal) error {

@@ -11,6 +11,7 @@ const (
 	DropClosing
 	DropRxNoBuffer
 	DropRxMissed
+	DropRxTruncated
 	DropTxError
 	SetupOverload
 	RequestsDeferred
@@ -22,6 +23,7 @@ var counterInfos = [endCounters - shm.WorkerBase][2]string{
 	DropClosing - shm.WorkerBase:      {"drop_closing", "stragglers of connections that are over"},
 	DropRxNoBuffer - shm.WorkerBase:   {"drop_rx_no_buffer", "packets lost at a port because no buffer was free"},
 	DropRxMissed - shm.WorkerBase:     {"drop_rx_missed", "packets lost at a port because the worker was too slow"},
+	DropRxTruncated - shm.WorkerBase:  {"drop_rx_truncated", "packets shorter than a link-layer header, or cut off by the kernel"},
 	DropTxError - shm.WorkerBase:      {"drop_tx_error", "packets that the kernel or the device refused to send"},
 	SetupOverload - shm.WorkerBase:    {"setup_overload", "connections left plain or refused because too many were being set up"},
 	RequestsDeferred - shm.WorkerBase: {"requests_deferred", "requests for which the ring had no room at once"},

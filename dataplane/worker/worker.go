@@ -218,8 +218,9 @@ func (w *Worker) portStats() {
 		sum.RxSuperPacket += st.RxSuperPacket
 		sum.RxNoMbuf += st.RxNoMbuf
 		sum.RxMissed += st.RxMissed
+		sum.RxTruncated += st.RxTruncated
 		sum.TxErrors += st.TxErrors
 	}
 	w.n[shm.DropSuperPacket], w.n[DropRxNoBuffer] = sum.RxSuperPacket, sum.RxNoMbuf
-	w.n[DropRxMissed], w.n[DropTxError] = sum.RxMissed, sum.TxErrors
+	w.n[DropRxMissed], w.n[DropRxTruncated], w.n[DropTxError] = sum.RxMissed, sum.RxTruncated, sum.TxErrors
 }

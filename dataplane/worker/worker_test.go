@@ -57,7 +57,7 @@ type fullQueue struct{ testQueue }
 
 func (*fullQueue) TxBurst([]*mbuf.Mbuf) int { return 0 }
 func (*fullQueue) Stats() port.Stats {
-	return port.Stats{RxSuperPacket: 3, RxNoMbuf: 4, RxMissed: 5, TxErrors: 6}
+	return port.Stats{RxSuperPacket: 3, RxNoMbuf: 4, RxMissed: 5, TxErrors: 6, RxTruncated: 7}
 }
 
 func TestWhatAPortDropsIsCounted(t *testing.T) {
@@ -68,7 +68,7 @@ func TestWhatAPortDropsIsCounted(t *testing.T) {
 	g.counted(1, shm.DropTxFull)
 	g.counted(0, shm.TxOutsideBytes)
 	g.w.portStats()
-	for c, n := range map[shm.Counter]uint64{shm.DropSuperPacket: 3, DropRxNoBuffer: 4, DropRxMissed: 5, DropTxError: 6} {
+	for c, n := range map[shm.Counter]uint64{shm.DropSuperPacket: 3, DropRxNoBuffer: 4, DropRxMissed: 5, DropTxError: 6, DropRxTruncated: 7} {
 		g.counted(n, c)
 	}
 }

@@ -1,26 +1,208 @@
 package cryptobatch
 
+import (
+	"crypto/subtle"
+	"unsafe"
+)
+
+//go:generate sh -c "cd _gen && go run ./chacha -out ../chacha_avx512_amd64.s -stubs ../chacha_avx512_stubs_amd64.go -pkg cryptobatch"
+
+// chachaKeyAt is where the engine vaes512 leaves the 32 bytes of a
+// ChaCha20-Poly1305 key in the block of a Key: on the line of its header.
+const chachaKeyAt = keyBlockLen - 32
+
+// chachaPiece is how many operations are worked at once: what fills all lanes
+// with the blocks that the one-time keys come from.
+const chachaPiece = 32
+
 // expandChaCha makes k, which is wiped, a ChaCha20-Poly1305 key from 32 bytes.
 func (v *vaes512) expandChaCha(k *Key, raw []byte) error {
-	return v.generic.Expand(k, ChaCha20Poly1305, raw)
+	copy(k.block[chachaKeyAt:], raw)
+	k.alg, k.owner = ChaCha20Poly1305, v.owner
+	return nil
+}
+
+// chachaSecrets is the part of a batcher's scratch memory that holds what comes
+// from keys; it is zero between two calls.
+type chachaSecrets struct {
+	keys   [chachaPiece][32]byte // one-time keys of Poly1305
+	states [24 * 64]byte         // for chachaLanes32, which zeroes it
+}
+
+// chachaWork is what one call needs for at most chachaPiece operations. It lives
+// on the stack, so that nothing refers to the operations after the call.
+type chachaWork struct {
+	lanes    [32]chachaLane
+	used     int // lanes
+	secret   *chachaSecrets
+	poly     [8]polyLane
+	tags     [8][TagLen]byte
+	verified [chachaPiece]bool
 }
 
 // sealChaCha seals the ChaCha20-Poly1305 operations of the list, which passed
 // all checks, and writes their statuses.
-func (v *vaes512) sealChaCha(ops []Op, list []uint32) (failed int) {
-	b := genericBatcher{v.generic}
-	for _, i := range list {
-		failed += b.Seal(ops[i : i+1])
+func (b *vaes512Batcher) sealChaCha(ops []Op, list []uint32) (failed int) {
+	w := chachaWork{secret: &b.secret}
+	for len(list) > 0 {
+		n := min(len(list), chachaPiece)
+		w.seal(ops, list[:n])
+		list = list[n:]
 	}
-	return failed
+	b.secret.keys = [chachaPiece][32]byte{}
+	return 0
 }
 
 // openChaCha opens the ChaCha20-Poly1305 operations of the list, which passed
 // all checks, and writes their statuses.
-func (v *vaes512) openChaCha(ops []Op, list []uint32) (failed int) {
-	b := genericBatcher{v.generic}
-	for _, i := range list {
-		failed += b.Open(ops[i : i+1])
+func (b *vaes512Batcher) openChaCha(ops []Op, list []uint32) (failed int) {
+	w := chachaWork{secret: &b.secret}
+	for len(list) > 0 {
+		n := min(len(list), chachaPiece)
+		failed += w.open(ops, list[:n])
+		list = list[n:]
 	}
+	b.secret.keys = [chachaPiece][32]byte{}
 	return failed
 }
+
+func (w *chachaWork) seal(ops []Op, list []uint32) {
+	w.oneTimeKeys(ops, list)
+	for _, i := range list {
+		op := &ops[i]
+		w.text(op, len(op.Src))
+		op.Status = StatusOK
+	}
+	w.flush()
+	for at := 0; at < len(list); at += 8 {
+		eight := list[at:min(at+8, len(list))]
+		for lane, i := range eight {
+			op := &ops[i]
+			w.poly[lane].set(op.AAD, op.Dst[:len(op.Src)])
+		}
+		w.authenticate(at, len(eight))
+		for lane, i := range eight {
+			op := &ops[i]
+			copy(op.Dst[len(op.Src):][:TagLen], w.tags[lane][:])
+		}
+	}
+}
+
+// open decrypts only what it has verified.
+func (w *chachaWork) open(ops []Op, list []uint32) (failed int) {
+	w.oneTimeKeys(ops, list)
+	w.flush()
+	for at := 0; at < len(list); at += 8 {
+		eight := list[at:min(at+8, len(list))]
+		for lane, i := range eight {
+			op := &ops[i]
+			w.poly[lane].set(op.AAD, op.Src[:len(op.Src)-TagLen])
+		}
+		w.authenticate(at, len(eight))
+		for lane, i := range eight {
+			op := &ops[i]
+			n := len(op.Src) - TagLen
+			w.verified[at+lane] = subtle.ConstantTimeCompare(op.Src[n:], w.tags[lane][:]) == 1
+		}
+	}
+	for at, i := range list {
+		op := &ops[i]
+		n := len(op.Src) - TagLen
+		if !w.verified[at] {
+			clear(op.Dst[:n])
+			op.Status = StatusAuthFailed
+			failed++
+			continue
+		}
+		w.text(op, n)
+		op.Status = StatusOK
+	}
+	w.flush()
+	return failed
+}
+
+// oneTimeKeys asks for block 0 of each operation (RFC 8439, section 2.6).
+func (w *chachaWork) oneTimeKeys(ops []Op, list []uint32) {
+	for at, i := range list {
+		w.add(&ops[i], 0, unsafe.Pointer(&zeroBlock), unsafe.Pointer(&w.secret.keys[at]), 32)
+	}
+}
+
+// authenticate computes the tags of the first n lanes under the keys from at on.
+func (w *chachaWork) authenticate(at, n int) {
+	for lane := n; lane < 8; lane++ {
+		w.poly[lane] = polyLane{}
+	}
+	polyLanes8((*byte)(unsafe.Pointer(&w.poly)), &w.secret.keys[at][0], &w.tags[0][0])
+}
+
+// zeroBlock is what lanes read that have no text.
+var zeroBlock [64]byte
+
+// chachaLane is one block of ChaCha20: dst[:n] = src[:n] ^ key stream. The
+// assembly knows the layout.
+type chachaLane struct {
+	key      unsafe.Pointer // 32 bytes
+	src, dst unsafe.Pointer
+	n        int // at most 64
+	counter  uint32
+	nonce    [NonceLen]byte
+}
+
+// polyLane is one message for Poly1305. The assembly knows the layout.
+type polyLane struct {
+	aad     unsafe.Pointer
+	aadLen  int // at most 64
+	text    unsafe.Pointer
+	textLen int
+}
+
+func (l *polyLane) set(aad, text []byte) {
+	l.aad, l.aadLen = unsafe.Pointer(unsafe.SliceData(aad)), len(aad)
+	l.text, l.textLen = unsafe.Pointer(unsafe.SliceData(text)), len(text)
+}
+
+// text adds the blocks of the first n bytes of an operation's text.
+func (w *chachaWork) text(op *Op, n int) {
+	src, dst := unsafe.Pointer(unsafe.SliceData(op.Src)), unsafe.Pointer(unsafe.SliceData(op.Dst))
+	for at, counter := 0, uint32(1); at < n; at, counter = at+64, counter+1 {
+		w.add(op, counter, unsafe.Add(src, at), unsafe.Add(dst, at), min(n-at, 64))
+	}
+}
+
+// add takes a block, of any operation, and works all once they fill the lanes.
+func (w *chachaWork) add(op *Op, counter uint32, src, dst unsafe.Pointer, n int) {
+	l := &w.lanes[w.used]
+	l.key = unsafe.Pointer(&op.Key.block[chachaKeyAt])
+	l.src, l.dst, l.n = src, dst, n
+	l.counter, l.nonce = counter, op.Nonce
+	w.used++
+	if w.used == len(w.lanes) {
+		w.run()
+	}
+}
+
+// flush works the blocks that do not fill all lanes.
+func (w *chachaWork) flush() {
+	if w.used == 0 {
+		return
+	}
+	for i := w.used; i < len(w.lanes); i++ {
+		zero := unsafe.Pointer(&zeroBlock)
+		w.lanes[i] = chachaLane{key: zero, src: zero, dst: zero}
+	}
+	w.run()
+}
+
+func (w *chachaWork) run() {
+	chachaLanes32((*byte)(unsafe.Pointer(&w.lanes)), &w.secret.states[0])
+	w.used = 0
+}
+
+// The assembly takes these for granted.
+var (
+	_ [unsafe.Sizeof(chachaLane{}) - 48]struct{}
+	_ [48 - unsafe.Sizeof(chachaLane{})]struct{}
+	_ [unsafe.Sizeof(polyLane{}) - 32]struct{}
+	_ [32 - unsafe.Sizeof(polyLane{})]struct{}
+)

@@ -76,6 +76,7 @@ func (v *vaes512) NewBatcher(maxOps int) Batcher {
 type vaes512Batcher struct {
 	v           *vaes512
 	gcm, chacha []uint32
+	secret      chachaSecrets
 }
 
 func (b *vaes512Batcher) Seal(ops []Op) (failed int) {
@@ -113,7 +114,7 @@ func (b *vaes512Batcher) sealPiece(ops []Op) (failed int) {
 		failed += b.v.sealGCM(ops, b.gcm[:g])
 	}
 	if c > 0 {
-		failed += b.v.sealChaCha(ops, b.chacha[:c])
+		failed += b.sealChaCha(ops, b.chacha[:c])
 	}
 	return failed
 }
@@ -153,7 +154,7 @@ func (b *vaes512Batcher) openPiece(ops []Op) (failed int) {
 		failed += b.v.openGCM(ops, b.gcm[:g])
 	}
 	if c > 0 {
-		failed += b.v.openChaCha(ops, b.chacha[:c])
+		failed += b.openChaCha(ops, b.chacha[:c])
 	}
 	return failed
 }

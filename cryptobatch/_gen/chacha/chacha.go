@@ -1,0 +1,152 @@
+package main
+
+import (
+	"fmt"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// Offsets in the Go type chachaLane.
+const (
+	laneKey  = 0
+	laneSrc  = 8
+	laneDst  = 16
+	laneLen  = 24
+	laneRow  = 32
+	laneSize = 48
+)
+
+// group is four blocks of ChaCha20: row i of the four states in register i, one
+// block in each 128-bit lane. In this layout a round is twelve instructions and
+// three that rotate the rows by one, two and three columns, and a lane can take
+// any key, nonce and counter by a plain load.
+type group [4]reg.VecPhysical
+
+// chachaLanes writes a routine that works 4*groups blocks at once: for each lane
+// dst[:n] = src[:n] ^ block(key, counter, nonce). Eight groups fill all registers:
+// that many because one round is a chain of twelve dependent instructions.
+func chachaLanes(name string, groups int) {
+	n := 4 * groups
+	TEXT(name, NOSPLIT, "func(lanes, scratch *byte)")
+	Pragma("noescape")
+	Doc(fmt.Sprintf("%s works %d blocks of ChaCha20 (RFC 8439, section 2.3): for each lane it writes", name, n),
+		"the first n bytes of src, exclusive-or the key stream, to dst, one lane after the other.",
+		fmt.Sprintf("lanes are %d of chachaLane, scratch %d bytes, which are zeroed at the end.", n, groups*3*64))
+	lanes, scratch := reg.R8, reg.R9
+	Load(Param("lanes"), lanes)
+	Load(Param("scratch"), scratch)
+
+	gs := make([]group, groups)
+	for i := range gs {
+		copy(gs[i][:], zmm[4*i:])
+		loadGroup(gs[i], lanes, scratch, i)
+	}
+
+	MOVQ(U32(10), reg.RCX)
+	loop := label("rounds")
+	Label(loop)
+	doubleRound(gs)
+	DECQ(reg.RCX)
+	JNZ(LabelRef(loop))
+
+	for i, g := range gs {
+		VPADDD(sigma, g[0], g[0])
+		for row := 1; row < 4; row++ {
+			VPADDD(start(scratch, i, row), g[row], g[row])
+		}
+	}
+	emitGroups(gs, lanes, scratch)
+	wipe(scratch, groups*3)
+	VZEROUPPER()
+	RET()
+}
+
+// start is where the rows that group i began with are kept.
+func start(scratch reg.GPPhysical, i, row int) Mem {
+	return Mem{Base: scratch, Disp: (3*i + row - 1) * 64}
+}
+
+func loadGroup(g group, lanes, scratch reg.GPPhysical, i int) {
+	keys := []reg.GPPhysical{reg.RAX, reg.RBX, reg.RCX, reg.RDX}
+	for j, r := range keys {
+		MOVQ(Mem{Base: lanes, Disp: (4*i+j)*laneSize + laneKey}, r)
+	}
+	VMOVDQU64(sigma, g[0])
+	gather(g[1], func(j int) Mem { return Mem{Base: keys[j]} })
+	gather(g[2], func(j int) Mem { return Mem{Base: keys[j], Disp: 16} })
+	gather(g[3], func(j int) Mem { return Mem{Base: lanes, Disp: (4*i+j)*laneSize + laneRow} })
+	for row := 1; row < 4; row++ {
+		VMOVDQU64(g[row], start(scratch, i, row))
+	}
+}
+
+// gather loads four 128-bit values into one register.
+func gather(z reg.VecPhysical, from func(int) Mem) {
+	VMOVDQU32(from(0), z.AsX())
+	for j := 1; j < 4; j++ {
+		VINSERTI32X4(U8(j), from(j), z, z)
+	}
+}
+
+// doubleRound is RFC 8439, section 2.3: a column round, then a diagonal round,
+// each step for all groups before the next step.
+func doubleRound(gs []group) {
+	for _, turn := range [][4]uint64{{0, 0x39, 0x4e, 0x93}, {0, 0x93, 0x4e, 0x39}} {
+		for _, s := range []struct{ sum, addend, mixed, by int }{{0, 1, 3, 16}, {2, 3, 1, 12}, {0, 1, 3, 8}, {2, 3, 1, 7}} {
+			for _, g := range gs {
+				VPADDD(g[s.addend], g[s.sum], g[s.sum])
+			}
+			for _, g := range gs {
+				VPXORD(g[s.sum], g[s.mixed], g[s.mixed])
+			}
+			for _, g := range gs {
+				VPROLD(U8(s.by), g[s.mixed], g[s.mixed])
+			}
+		}
+		for row := 1; row < 4; row++ {
+			for _, g := range gs {
+				VPSHUFD(U8(turn[row]), g[row], g[row])
+			}
+		}
+	}
+}
+
+// emitGroups turns rows into blocks and writes what the lanes ask for. There is
+// no register left for that, so one waits in the scratch memory.
+func emitGroups(gs []group, lanes, scratch reg.GPPhysical) {
+	ones, tmp, n, src, dst := reg.RBX, reg.RCX, reg.RDX, reg.RSI, reg.RDI
+	MOVQ(I32(-1), ones)
+	last := gs[len(gs)-1]
+	VMOVDQU64(last[3], Mem{Base: scratch})
+	free := last[3]
+	for i, g := range gs {
+		if i == len(gs)-1 {
+			g[3] = gs[0][0]
+			if g[3] == free {
+				g[3] = gs[0][1]
+			}
+			VMOVDQU64(Mem{Base: scratch}, g[3])
+		}
+		var cols [4]reg.VecPhysical
+		cols, free = transpose4(g[0], g[1], g[2], g[3], free)
+		for j, block := range cols {
+			at := (4*i + j) * laneSize
+			MOVQ(Mem{Base: lanes, Disp: at + laneLen}, n)
+			MOVQ(Mem{Base: lanes, Disp: at + laneSrc}, src)
+			MOVQ(Mem{Base: lanes, Disp: at + laneDst}, dst)
+			tailMask(n, ones, tmp, reg.K1)
+			VMOVDQU8_Z(Mem{Base: src}, reg.K1, free)
+			VPXORQ(free, block, block)
+			VMOVDQU8(block, reg.K1, Mem{Base: dst})
+		}
+	}
+}
+
+func wipe(scratch reg.GPPhysical, n int) {
+	VPXORQ(reg.Z0, reg.Z0, reg.Z0)
+	for i := range n {
+		VMOVDQU64(reg.Z0, Mem{Base: scratch, Disp: 64 * i})
+	}
+}

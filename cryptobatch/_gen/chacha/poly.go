@@ -1,0 +1,336 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// Offsets in the Go type polyLane.
+const (
+	polyAAD     = 0
+	polyAADLen  = 8
+	polyText    = 16
+	polyTextLen = 24
+	polySize    = 32
+)
+
+// Registers of polyLanes. Numbers modulo 2^130-5 are held in limbs of 44, 44 and
+// 42 bits, eight numbers side by side; VPMADD52 multiplies 52 by 52 bits, so
+// limbs may be a few bits longer between two multiplications.
+var (
+	accum = [3]reg.VecPhysical{reg.Z0, reg.Z1, reg.Z2}
+	mulR  = [3]reg.VecPhysical{reg.Z3, reg.Z4, reg.Z5}
+	mulS  = [3]reg.VecPhysical{reg.Z5, reg.Z6, reg.Z7} // 20*r, index 1 and 2
+	m44   = reg.Z8
+	m42   = reg.Z9
+	top   = reg.Z10
+	prodL = [3]reg.VecPhysical{reg.Z11, reg.Z12, reg.Z13}
+	prodH = [3]reg.VecPhysical{reg.Z14, reg.Z15, reg.Z16}
+	tmpA  = reg.Z17
+	remZ  = reg.Z18 // bytes left in each lane
+	rows  = [8]reg.VecPhysical{reg.Z20, reg.Z21, reg.Z22, reg.Z23, reg.Z24, reg.Z25, reg.Z26, reg.Z27}
+	spare = reg.Z28
+)
+
+// polyLanes writes Poly1305 for eight messages of the AEAD construction.
+func polyLanes() {
+	TEXT("polyLanes8", NOSPLIT, "func(lanes, keys, tags *byte)")
+	Pragma("noescape")
+	Doc("polyLanes8 computes the tags (RFC 8439, sections 2.5 and 2.8) of eight messages, each under its own",
+		"one-time key. Messages of one length cost least; the time does not depend on what is in them.",
+		"lanes are eight of polyLane, keys eight times 32 bytes, tags takes eight times 16.")
+	lanes, keys, tags := reg.R8, reg.R9, reg.R10
+	Load(Param("lanes"), lanes)
+	Load(Param("keys"), keys)
+	Load(Param("tags"), tags)
+	VPBROADCASTQ(mask44, m44)
+	VPBROADCASTQ(mask42, m42)
+	VPBROADCASTQ(hiBit, top)
+	MOVQ(I32(-1), reg.RBX)
+
+	loadR(keys)
+	for _, z := range accum {
+		VPXORQ(z, z, z)
+	}
+	columns(lanes, lowTwo, reg.Z29, remZ)
+	XORQ(reg.RSI, reg.RSI)
+	maskedChunk(lanes, polyAAD, polyAADLen)
+
+	columns(lanes, highTwo, reg.Z29, remZ)
+	wholeChunks(lanes)
+	maskedChunks(lanes)
+
+	columns(lanes, lowTwo, reg.Z29, reg.Z30)
+	columns(lanes, highTwo, reg.Z29, reg.Z31)
+	polyStep(reg.Z30, reg.Z31, nil)
+	finish(keys, tags)
+	VZEROUPPER()
+	RET()
+}
+
+// columns takes two of the four quadwords of each of eight rows of 32 bytes.
+func columns(base reg.GPPhysical, pick Mem, first, second reg.VecPhysical) {
+	VMOVDQU64(pick, rows[0])
+	VMOVDQU64(Mem{Base: base}, rows[2])
+	VPERMT2Q(Mem{Base: base, Disp: 64}, rows[0], rows[2])
+	VMOVDQU64(Mem{Base: base, Disp: 128}, rows[3])
+	VPERMT2Q(Mem{Base: base, Disp: 192}, rows[0], rows[3])
+	VSHUFI64X2(U8(0x44), rows[3], rows[2], first)
+	VSHUFI64X2(U8(0xee), rows[3], rows[2], second)
+}
+
+// loadR clamps r, splits it into limbs and prepares the multiples by which what
+// is above 2^132 returns: 2^132 = 4 * 2^130 = 4 * 5.
+func loadR(keys reg.GPPhysical) {
+	lo, hi := reg.Z29, reg.Z30
+	columns(keys, lowTwo, lo, hi)
+	VPANDQ_BCST(clampLo, lo, lo)
+	VPANDQ_BCST(clampHi, hi, hi)
+	limbs(lo, hi, mulR[0], mulR[1], mulR[2])
+	for i := 1; i < 3; i++ {
+		VPSLLQ(U8(4), mulR[i], mulS[i])
+		VPSLLQ(U8(2), mulR[i], tmpA)
+		VPADDQ(tmpA, mulS[i], mulS[i])
+	}
+}
+
+// limbs splits 128-bit numbers; tmpA is lost.
+func limbs(lo, hi, l0, l1, l2 reg.VecPhysical) {
+	VPSRLQ(U8(44), lo, l1)
+	VPSLLQ(U8(20), hi, tmpA)
+	VPORQ(tmpA, l1, l1)
+	VPANDQ(m44, l1, l1)
+	VPANDQ(m44, lo, l0)
+	VPSRLQ(U8(24), hi, l2)
+}
+
+// polyStep absorbs a block into each lane: accum = (accum + block) * r. Lanes
+// that are not in the mask k keep what they have; k nil means all lanes.
+func polyStep(lo, hi reg.VecPhysical, k reg.OpmaskPhysical) {
+	in := [3]reg.VecPhysical{reg.Z29, reg.Z30, reg.Z31}
+	block := [3]reg.VecPhysical{prodL[0], prodL[1], prodL[2]}
+	limbs(lo, hi, block[0], block[1], block[2])
+	VPORQ(top, block[2], block[2])
+	for i := range in {
+		VPADDQ(block[i], accum[i], in[i])
+	}
+	multiply(in)
+	carry()
+	for i := range accum {
+		if k == nil {
+			VMOVDQA64(prodL[i], accum[i])
+		} else {
+			VMOVDQA64(prodL[i], k, accum[i])
+		}
+	}
+}
+
+// multiply makes prodL + 2^52*prodH, limb by limb, the product of in and r.
+func multiply(in [3]reg.VecPhysical) {
+	factors := [3][3]reg.VecPhysical{
+		{mulR[0], mulR[1], mulR[2]},
+		{mulS[2], mulR[0], mulR[1]},
+		{mulS[1], mulS[2], mulR[0]},
+	}
+	for i := range prodL {
+		VPXORQ(prodL[i], prodL[i], prodL[i])
+		VPXORQ(prodH[i], prodH[i], prodH[i])
+	}
+	for j := range in {
+		for i := range prodL {
+			VPMADD52LUQ(factors[j][i], in[j], prodL[i])
+			VPMADD52HUQ(factors[j][i], in[j], prodH[i])
+		}
+	}
+}
+
+// carry brings the product back to limbs of 44 (the second one bit more) and 42
+// bits in prodL. A high half counts 2^52, eight bits above the next limb; that
+// of the last one 2^140, ten bits above 2^130, which returns as five.
+func carry() {
+	for i := 1; i < 3; i++ {
+		VPSRLQ(U8(44), prodL[i-1], tmpA)
+		VPANDQ(m44, prodL[i-1], prodL[i-1])
+		VPSLLQ(U8(8), prodH[i-1], prodH[i-1])
+		VPADDQ(prodH[i-1], prodL[i], prodL[i])
+		VPADDQ(tmpA, prodL[i], prodL[i])
+	}
+	VPSLLQ(U8(10), prodH[2], prodH[2])
+	foldTop(prodL, prodH[2])
+}
+
+// foldTop returns what is above 2^130 in h, and more that counts as much, to the
+// lowest limb, as five, and passes on what that limb then has too much.
+func foldTop(h [3]reg.VecPhysical, more reg.VecPhysical) {
+	VPSRLQ(U8(42), h[2], tmpA)
+	VPANDQ(m42, h[2], h[2])
+	if more != nil {
+		VPADDQ(more, tmpA, tmpA)
+	}
+	VPADDQ(tmpA, h[0], h[0])
+	VPSLLQ(U8(2), tmpA, tmpA)
+	VPADDQ(tmpA, h[0], h[0])
+	passOn(h, 0)
+}
+
+// passOn carries from limb i to the next.
+func passOn(h [3]reg.VecPhysical, i int) {
+	VPSRLQ(U8(44), h[i], tmpA)
+	VPANDQ(m44, h[i], h[i])
+	VPADDQ(tmpA, h[i+1], h[i+1])
+}
+
+// transpose8 turns rows, the quadwords of a chunk for each lane, into one
+// register for each quadword.
+func transpose8() (quads [8]reg.VecPhysical) {
+	free := reg.VecPhysical(spare)
+	var low, high [4]reg.VecPhysical
+	for k := range low {
+		a, b := rows[2*k], rows[2*k+1]
+		VPUNPCKLQDQ(b, a, free)
+		VPUNPCKHQDQ(b, a, b)
+		low[k], high[k], free = free, b, a
+	}
+	even, free := transpose4(low[0], low[1], low[2], low[3], free)
+	odd, _ := transpose4(high[0], high[1], high[2], high[3], free)
+	for i := range even {
+		quads[2*i], quads[2*i+1] = even[i], odd[i]
+	}
+	return quads
+}
+
+// Registers of the loops over text: RSI is how far the lanes are.
+var (
+	at    = reg.RSI
+	ones  = reg.RBX
+	none  = reg.R11
+	chunk = reg.R12
+)
+
+// wholeChunks absorbs 64 bytes of every lane as long as every lane has them.
+func wholeChunks(lanes reg.GPPhysical) {
+	XORQ(at, at)
+	MOVQ(Mem{Base: lanes, Disp: polyTextLen}, reg.RCX)
+	for i := 1; i < 8; i++ {
+		MOVQ(Mem{Base: lanes, Disp: i*polySize + polyTextLen}, reg.RDX)
+		CMPQ(reg.RDX, reg.RCX)
+		CMOVQLT(reg.RDX, reg.RCX)
+	}
+	SHRQ(U8(6), reg.RCX)
+	loop, done := label("whole"), label("wholedone")
+	JZ(LabelRef(done))
+	Label(loop)
+	for i, z := range rows {
+		MOVQ(Mem{Base: lanes, Disp: i*polySize + polyText}, reg.RDI)
+		VMOVDQU64(Mem{Base: reg.RDI, Index: at, Scale: 1}, z)
+	}
+	quads := transpose8()
+	for j := 0; j < 8; j += 2 {
+		polyStep(quads[j], quads[j+1], nil)
+	}
+	ADDQ(I8(64), at)
+	DECQ(reg.RCX)
+	JNZ(LabelRef(loop))
+	Label(done)
+	VPBROADCASTQ(at, tmpA)
+	VPSUBQ(tmpA, remZ, remZ)
+}
+
+// maskedChunks absorbs the rest of all lanes.
+func maskedChunks(lanes reg.GPPhysical) {
+	loop, done := label("rest"), label("restdone")
+	most := reg.R13
+	MOVQ(Mem{Base: lanes, Disp: polyTextLen}, most)
+	for i := 1; i < 8; i++ {
+		MOVQ(Mem{Base: lanes, Disp: i*polySize + polyTextLen}, reg.RDX)
+		CMPQ(reg.RDX, most)
+		CMOVQGT(reg.RDX, most)
+	}
+	Label(loop)
+	CMPQ(at, most)
+	JGE(LabelRef(done))
+	maskedChunk(lanes, polyText, polyTextLen)
+	ADDQ(I8(64), at)
+	VPBROADCASTQ(chunk, tmpA)
+	VPSUBQ(tmpA, remZ, remZ)
+	JMP(LabelRef(loop))
+	Label(done)
+}
+
+// maskedChunk absorbs up to 64 bytes of each lane, padded with zeros to whole
+// blocks; remZ says how many are left.
+func maskedChunk(lanes reg.GPPhysical, ptr, length int) {
+	n, p, tmp := reg.RDX, reg.RDI, reg.RAX
+	XORQ(none, none)
+	MOVQ(U32(64), chunk)
+	for i, z := range rows {
+		MOVQ(Mem{Base: lanes, Disp: i*polySize + ptr}, p)
+		ADDQ(at, p)
+		MOVQ(Mem{Base: lanes, Disp: i*polySize + length}, n)
+		SUBQ(at, n)
+		CMOVQLE(lanes, p) // nothing left: any address that can be read
+		CMOVQLE(none, n)
+		CMPQ(n, chunk)
+		CMOVQGT(chunk, n)
+		tailMask(n, ones, tmp, reg.K1)
+		VMOVDQU8_Z(Mem{Base: p}, reg.K1, z)
+	}
+	quads := transpose8()
+	done := label("chunkdone")
+	for j := range 4 {
+		MOVQ(U32(16*j), tmp)
+		VPBROADCASTQ(tmp, tmpA)
+		VPCMPGTQ(tmpA, remZ, reg.K2)
+		KORTESTB(reg.K2, reg.K2)
+		JZ(LabelRef(done))
+		polyStep(quads[2*j], quads[2*j+1], reg.K2)
+	}
+	Label(done)
+}
+
+// finish brings the sums below 2^130-5, adds s and stores the tags.
+func finish(keys, tags reg.GPPhysical) {
+	for range 2 {
+		passOn(accum, 1)
+		foldTop(accum, nil)
+	}
+	passOn(accum, 1)
+	reduceOnce()
+	lo, hi, s0, s1 := reg.Z29, reg.Z30, reg.Z31, spare
+	VPSLLQ(U8(44), accum[1], lo)
+	VPORQ(accum[0], lo, lo)
+	VPSRLQ(U8(20), accum[1], hi)
+	VPSLLQ(U8(24), accum[2], tmpA)
+	VPORQ(tmpA, hi, hi)
+
+	columns(keys, highTwo, s0, s1)
+	VPADDQ(s0, lo, lo)
+	VPADDQ(s1, hi, hi)
+	VPCMPUQ(U8(1), s0, lo, reg.K1) // the low half wrapped around
+	VPTERNLOGQ(U8(0xff), tmpA, tmpA, tmpA)
+	VPSUBQ(tmpA, hi, reg.K1, hi)
+
+	VMOVDQA64(lo, s0)
+	VMOVDQU64(pairsLo, s1)
+	VPERMT2Q(hi, s1, s0)
+	VMOVDQU64(s0, Mem{Base: tags})
+	VMOVDQU64(pairsHi, s1)
+	VPERMT2Q(hi, s1, lo)
+	VMOVDQU64(lo, Mem{Base: tags, Disp: 64})
+}
+
+// reduceOnce subtracts 2^130-5 where the sum is not below it: where adding five
+// reaches 2^130.
+func reduceOnce() {
+	VPADDQ_BCST(five, accum[0], prodL[0])
+	VMOVDQA64(accum[1], prodL[1])
+	VMOVDQA64(accum[2], prodL[2])
+	passOn(prodL, 0)
+	passOn(prodL, 1)
+	VPCMPGTQ(m42, prodL[2], reg.K1)
+	VPANDQ(m42, prodL[2], prodL[2])
+	for i := range accum {
+		VMOVDQA64(prodL[i], reg.K1, accum[i])
+	}
+}

@@ -26,7 +26,7 @@ func (v *vaes512) expandChaCha(k *Key, raw []byte) error {
 // from keys; it is zero between two calls.
 type chachaSecrets struct {
 	keys   [chachaPiece][32]byte // one-time keys of Poly1305
-	states [24 * 64]byte         // for chachaLanes32, which zeroes it
+	states [24 * 64]byte         // scratch of the assembly: block states, powers of keys
 }
 
 // chachaWork is what one call needs for at most chachaPiece operations. It lives
@@ -34,6 +34,8 @@ type chachaSecrets struct {
 type chachaWork struct {
 	lanes    [32]chachaLane
 	used     int // lanes
+	quads    [8]chachaLane
+	usedQ    int // quads
 	secret   *chachaSecrets
 	poly     [8]polyLane
 	tags     [8][TagLen]byte
@@ -49,7 +51,7 @@ func (b *vaes512Batcher) sealChaCha(ops []Op, list []uint32) (failed int) {
 		w.seal(ops, list[:n])
 		list = list[n:]
 	}
-	b.secret.keys = [chachaPiece][32]byte{}
+	b.secret = chachaSecrets{}
 	return 0
 }
 
@@ -62,7 +64,7 @@ func (b *vaes512Batcher) openChaCha(ops []Op, list []uint32) (failed int) {
 		failed += w.open(ops, list[:n])
 		list = list[n:]
 	}
-	b.secret.keys = [chachaPiece][32]byte{}
+	b.secret = chachaSecrets{}
 	return failed
 }
 
@@ -133,7 +135,7 @@ func (w *chachaWork) authenticate(at, n int) {
 	for lane := n; lane < 8; lane++ {
 		w.poly[lane] = polyLane{}
 	}
-	polyLanes8((*byte)(unsafe.Pointer(&w.poly)), &w.secret.keys[at][0], &w.tags[0][0])
+	polyLanes8((*byte)(unsafe.Pointer(&w.poly)), &w.secret.keys[at][0], &w.tags[0][0], &w.secret.states[0])
 }
 
 // zeroBlock is what lanes read that have no text.
@@ -162,11 +164,28 @@ func (l *polyLane) set(aad, text []byte) {
 	l.text, l.textLen = unsafe.Pointer(unsafe.SliceData(text)), len(text)
 }
 
-// text adds the blocks of the first n bytes of an operation's text.
+// text takes the first n bytes of an operation's text: by four blocks, and by
+// one what is left where that is two blocks or less.
 func (w *chachaWork) text(op *Op, n int) {
 	src, dst := unsafe.Pointer(unsafe.SliceData(op.Src)), unsafe.Pointer(unsafe.SliceData(op.Dst))
-	for at, counter := 0, uint32(1); at < n; at, counter = at+64, counter+1 {
+	at, counter := 0, uint32(1)
+	for ; n-at > 128; at, counter = at+256, counter+4 {
+		w.addQuad(op, counter, unsafe.Add(src, at), unsafe.Add(dst, at), min(n-at, 256))
+	}
+	for ; at < n; at, counter = at+64, counter+1 {
 		w.add(op, counter, unsafe.Add(src, at), unsafe.Add(dst, at), min(n-at, 64))
+	}
+}
+
+// addQuad takes up to 256 bytes of one operation.
+func (w *chachaWork) addQuad(op *Op, counter uint32, src, dst unsafe.Pointer, n int) {
+	l := &w.quads[w.usedQ]
+	l.key = unsafe.Pointer(&op.Key.block[chachaKeyAt])
+	l.src, l.dst, l.n = src, dst, n
+	l.counter, l.nonce = counter, op.Nonce
+	w.usedQ++
+	if w.usedQ == len(w.quads) {
+		w.runQuads()
 	}
 }
 
@@ -182,21 +201,32 @@ func (w *chachaWork) add(op *Op, counter uint32, src, dst unsafe.Pointer, n int)
 	}
 }
 
-// flush works the blocks that do not fill all lanes.
+// flush works what does not fill all lanes.
 func (w *chachaWork) flush() {
-	if w.used == 0 {
-		return
+	zero := unsafe.Pointer(&zeroBlock)
+	idle := chachaLane{key: zero, src: zero, dst: zero}
+	if w.used > 0 {
+		for i := w.used; i < len(w.lanes); i++ {
+			w.lanes[i] = idle
+		}
+		w.run()
 	}
-	for i := w.used; i < len(w.lanes); i++ {
-		zero := unsafe.Pointer(&zeroBlock)
-		w.lanes[i] = chachaLane{key: zero, src: zero, dst: zero}
+	if w.usedQ > 0 {
+		for i := w.usedQ; i < len(w.quads); i++ {
+			w.quads[i] = idle
+		}
+		w.runQuads()
 	}
-	w.run()
 }
 
 func (w *chachaWork) run() {
 	chachaLanes32((*byte)(unsafe.Pointer(&w.lanes)), &w.secret.states[0])
 	w.used = 0
+}
+
+func (w *chachaWork) runQuads() {
+	chachaQuads8((*byte)(unsafe.Pointer(&w.quads)), &w.secret.states[0])
+	w.usedQ = 0
 }
 
 // The assembly takes these for granted.

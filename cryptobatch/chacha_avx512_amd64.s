@@ -14,6 +14,16 @@ DATA cc_sigma<>+48(SB)/8, $0x3320646e61707865
 DATA cc_sigma<>+56(SB)/8, $0x6b20657479622d32
 GLOBL cc_sigma<>(SB), RODATA|NOPTR, $64
 
+DATA cc_counters<>+0(SB)/8, $0x0000000000000000
+DATA cc_counters<>+8(SB)/8, $0x0000000000000000
+DATA cc_counters<>+16(SB)/8, $0x0000000000000001
+DATA cc_counters<>+24(SB)/8, $0x0000000000000000
+DATA cc_counters<>+32(SB)/8, $0x0000000000000002
+DATA cc_counters<>+40(SB)/8, $0x0000000000000000
+DATA cc_counters<>+48(SB)/8, $0x0000000000000003
+DATA cc_counters<>+56(SB)/8, $0x0000000000000000
+GLOBL cc_counters<>(SB), RODATA|NOPTR, $64
+
 DATA cc_clamplo<>+0(SB)/8, $0x0ffffffc0fffffff
 GLOBL cc_clamplo<>(SB), RODATA|NOPTR, $8
 
@@ -865,12 +875,973 @@ rounds_1:
 	VZEROUPPER
 	RET
 
-// func polyLanes8(lanes *byte, keys *byte, tags *byte)
+// func chachaQuads8(quads *byte, spill *byte)
+// Requires: AVX, AVX512BW, AVX512F, BMI2, CMOV
+TEXT ·chachaQuads8(SB), NOSPLIT, $0-16
+	MOVQ            quads+0(FP), R8
+	MOVQ            spill+8(FP), R9
+	MOVQ            (R8), AX
+	VMOVDQU64       cc_sigma<>+0(SB), Z0
+	VBROADCASTI32X4 (AX), Z1
+	VBROADCASTI32X4 16(AX), Z2
+	VBROADCASTI32X4 32(R8), Z3
+	VPADDD          cc_counters<>+0(SB), Z3, Z3
+	MOVQ            48(R8), AX
+	VMOVDQU64       cc_sigma<>+0(SB), Z4
+	VBROADCASTI32X4 (AX), Z5
+	VBROADCASTI32X4 16(AX), Z6
+	VBROADCASTI32X4 80(R8), Z7
+	VPADDD          cc_counters<>+0(SB), Z7, Z7
+	MOVQ            96(R8), AX
+	VMOVDQU64       cc_sigma<>+0(SB), Z8
+	VBROADCASTI32X4 (AX), Z9
+	VBROADCASTI32X4 16(AX), Z10
+	VBROADCASTI32X4 128(R8), Z11
+	VPADDD          cc_counters<>+0(SB), Z11, Z11
+	MOVQ            144(R8), AX
+	VMOVDQU64       cc_sigma<>+0(SB), Z12
+	VBROADCASTI32X4 (AX), Z13
+	VBROADCASTI32X4 16(AX), Z14
+	VBROADCASTI32X4 176(R8), Z15
+	VPADDD          cc_counters<>+0(SB), Z15, Z15
+	MOVQ            192(R8), AX
+	VMOVDQU64       cc_sigma<>+0(SB), Z16
+	VBROADCASTI32X4 (AX), Z17
+	VBROADCASTI32X4 16(AX), Z18
+	VBROADCASTI32X4 224(R8), Z19
+	VPADDD          cc_counters<>+0(SB), Z19, Z19
+	MOVQ            240(R8), AX
+	VMOVDQU64       cc_sigma<>+0(SB), Z20
+	VBROADCASTI32X4 (AX), Z21
+	VBROADCASTI32X4 16(AX), Z22
+	VBROADCASTI32X4 272(R8), Z23
+	VPADDD          cc_counters<>+0(SB), Z23, Z23
+	MOVQ            288(R8), AX
+	VMOVDQU64       cc_sigma<>+0(SB), Z24
+	VBROADCASTI32X4 (AX), Z25
+	VBROADCASTI32X4 16(AX), Z26
+	VBROADCASTI32X4 320(R8), Z27
+	VPADDD          cc_counters<>+0(SB), Z27, Z27
+	MOVQ            336(R8), AX
+	VMOVDQU64       cc_sigma<>+0(SB), Z28
+	VBROADCASTI32X4 (AX), Z29
+	VBROADCASTI32X4 16(AX), Z30
+	VBROADCASTI32X4 368(R8), Z31
+	VPADDD          cc_counters<>+0(SB), Z31, Z31
+	MOVQ            $0x0000000a, CX
+
+rounds_2:
+	VPADDD          Z1, Z0, Z0
+	VPADDD          Z5, Z4, Z4
+	VPADDD          Z9, Z8, Z8
+	VPADDD          Z13, Z12, Z12
+	VPADDD          Z17, Z16, Z16
+	VPADDD          Z21, Z20, Z20
+	VPADDD          Z25, Z24, Z24
+	VPADDD          Z29, Z28, Z28
+	VPXORD          Z0, Z3, Z3
+	VPXORD          Z4, Z7, Z7
+	VPXORD          Z8, Z11, Z11
+	VPXORD          Z12, Z15, Z15
+	VPXORD          Z16, Z19, Z19
+	VPXORD          Z20, Z23, Z23
+	VPXORD          Z24, Z27, Z27
+	VPXORD          Z28, Z31, Z31
+	VPROLD          $0x10, Z3, Z3
+	VPROLD          $0x10, Z7, Z7
+	VPROLD          $0x10, Z11, Z11
+	VPROLD          $0x10, Z15, Z15
+	VPROLD          $0x10, Z19, Z19
+	VPROLD          $0x10, Z23, Z23
+	VPROLD          $0x10, Z27, Z27
+	VPROLD          $0x10, Z31, Z31
+	VPADDD          Z3, Z2, Z2
+	VPADDD          Z7, Z6, Z6
+	VPADDD          Z11, Z10, Z10
+	VPADDD          Z15, Z14, Z14
+	VPADDD          Z19, Z18, Z18
+	VPADDD          Z23, Z22, Z22
+	VPADDD          Z27, Z26, Z26
+	VPADDD          Z31, Z30, Z30
+	VPXORD          Z2, Z1, Z1
+	VPXORD          Z6, Z5, Z5
+	VPXORD          Z10, Z9, Z9
+	VPXORD          Z14, Z13, Z13
+	VPXORD          Z18, Z17, Z17
+	VPXORD          Z22, Z21, Z21
+	VPXORD          Z26, Z25, Z25
+	VPXORD          Z30, Z29, Z29
+	VPROLD          $0x0c, Z1, Z1
+	VPROLD          $0x0c, Z5, Z5
+	VPROLD          $0x0c, Z9, Z9
+	VPROLD          $0x0c, Z13, Z13
+	VPROLD          $0x0c, Z17, Z17
+	VPROLD          $0x0c, Z21, Z21
+	VPROLD          $0x0c, Z25, Z25
+	VPROLD          $0x0c, Z29, Z29
+	VPADDD          Z1, Z0, Z0
+	VPADDD          Z5, Z4, Z4
+	VPADDD          Z9, Z8, Z8
+	VPADDD          Z13, Z12, Z12
+	VPADDD          Z17, Z16, Z16
+	VPADDD          Z21, Z20, Z20
+	VPADDD          Z25, Z24, Z24
+	VPADDD          Z29, Z28, Z28
+	VPXORD          Z0, Z3, Z3
+	VPXORD          Z4, Z7, Z7
+	VPXORD          Z8, Z11, Z11
+	VPXORD          Z12, Z15, Z15
+	VPXORD          Z16, Z19, Z19
+	VPXORD          Z20, Z23, Z23
+	VPXORD          Z24, Z27, Z27
+	VPXORD          Z28, Z31, Z31
+	VPROLD          $0x08, Z3, Z3
+	VPROLD          $0x08, Z7, Z7
+	VPROLD          $0x08, Z11, Z11
+	VPROLD          $0x08, Z15, Z15
+	VPROLD          $0x08, Z19, Z19
+	VPROLD          $0x08, Z23, Z23
+	VPROLD          $0x08, Z27, Z27
+	VPROLD          $0x08, Z31, Z31
+	VPADDD          Z3, Z2, Z2
+	VPADDD          Z7, Z6, Z6
+	VPADDD          Z11, Z10, Z10
+	VPADDD          Z15, Z14, Z14
+	VPADDD          Z19, Z18, Z18
+	VPADDD          Z23, Z22, Z22
+	VPADDD          Z27, Z26, Z26
+	VPADDD          Z31, Z30, Z30
+	VPXORD          Z2, Z1, Z1
+	VPXORD          Z6, Z5, Z5
+	VPXORD          Z10, Z9, Z9
+	VPXORD          Z14, Z13, Z13
+	VPXORD          Z18, Z17, Z17
+	VPXORD          Z22, Z21, Z21
+	VPXORD          Z26, Z25, Z25
+	VPXORD          Z30, Z29, Z29
+	VPROLD          $0x07, Z1, Z1
+	VPROLD          $0x07, Z5, Z5
+	VPROLD          $0x07, Z9, Z9
+	VPROLD          $0x07, Z13, Z13
+	VPROLD          $0x07, Z17, Z17
+	VPROLD          $0x07, Z21, Z21
+	VPROLD          $0x07, Z25, Z25
+	VPROLD          $0x07, Z29, Z29
+	VPSHUFD         $0x39, Z1, Z1
+	VPSHUFD         $0x39, Z5, Z5
+	VPSHUFD         $0x39, Z9, Z9
+	VPSHUFD         $0x39, Z13, Z13
+	VPSHUFD         $0x39, Z17, Z17
+	VPSHUFD         $0x39, Z21, Z21
+	VPSHUFD         $0x39, Z25, Z25
+	VPSHUFD         $0x39, Z29, Z29
+	VPSHUFD         $0x4e, Z2, Z2
+	VPSHUFD         $0x4e, Z6, Z6
+	VPSHUFD         $0x4e, Z10, Z10
+	VPSHUFD         $0x4e, Z14, Z14
+	VPSHUFD         $0x4e, Z18, Z18
+	VPSHUFD         $0x4e, Z22, Z22
+	VPSHUFD         $0x4e, Z26, Z26
+	VPSHUFD         $0x4e, Z30, Z30
+	VPSHUFD         $0x93, Z3, Z3
+	VPSHUFD         $0x93, Z7, Z7
+	VPSHUFD         $0x93, Z11, Z11
+	VPSHUFD         $0x93, Z15, Z15
+	VPSHUFD         $0x93, Z19, Z19
+	VPSHUFD         $0x93, Z23, Z23
+	VPSHUFD         $0x93, Z27, Z27
+	VPSHUFD         $0x93, Z31, Z31
+	VPADDD          Z1, Z0, Z0
+	VPADDD          Z5, Z4, Z4
+	VPADDD          Z9, Z8, Z8
+	VPADDD          Z13, Z12, Z12
+	VPADDD          Z17, Z16, Z16
+	VPADDD          Z21, Z20, Z20
+	VPADDD          Z25, Z24, Z24
+	VPADDD          Z29, Z28, Z28
+	VPXORD          Z0, Z3, Z3
+	VPXORD          Z4, Z7, Z7
+	VPXORD          Z8, Z11, Z11
+	VPXORD          Z12, Z15, Z15
+	VPXORD          Z16, Z19, Z19
+	VPXORD          Z20, Z23, Z23
+	VPXORD          Z24, Z27, Z27
+	VPXORD          Z28, Z31, Z31
+	VPROLD          $0x10, Z3, Z3
+	VPROLD          $0x10, Z7, Z7
+	VPROLD          $0x10, Z11, Z11
+	VPROLD          $0x10, Z15, Z15
+	VPROLD          $0x10, Z19, Z19
+	VPROLD          $0x10, Z23, Z23
+	VPROLD          $0x10, Z27, Z27
+	VPROLD          $0x10, Z31, Z31
+	VPADDD          Z3, Z2, Z2
+	VPADDD          Z7, Z6, Z6
+	VPADDD          Z11, Z10, Z10
+	VPADDD          Z15, Z14, Z14
+	VPADDD          Z19, Z18, Z18
+	VPADDD          Z23, Z22, Z22
+	VPADDD          Z27, Z26, Z26
+	VPADDD          Z31, Z30, Z30
+	VPXORD          Z2, Z1, Z1
+	VPXORD          Z6, Z5, Z5
+	VPXORD          Z10, Z9, Z9
+	VPXORD          Z14, Z13, Z13
+	VPXORD          Z18, Z17, Z17
+	VPXORD          Z22, Z21, Z21
+	VPXORD          Z26, Z25, Z25
+	VPXORD          Z30, Z29, Z29
+	VPROLD          $0x0c, Z1, Z1
+	VPROLD          $0x0c, Z5, Z5
+	VPROLD          $0x0c, Z9, Z9
+	VPROLD          $0x0c, Z13, Z13
+	VPROLD          $0x0c, Z17, Z17
+	VPROLD          $0x0c, Z21, Z21
+	VPROLD          $0x0c, Z25, Z25
+	VPROLD          $0x0c, Z29, Z29
+	VPADDD          Z1, Z0, Z0
+	VPADDD          Z5, Z4, Z4
+	VPADDD          Z9, Z8, Z8
+	VPADDD          Z13, Z12, Z12
+	VPADDD          Z17, Z16, Z16
+	VPADDD          Z21, Z20, Z20
+	VPADDD          Z25, Z24, Z24
+	VPADDD          Z29, Z28, Z28
+	VPXORD          Z0, Z3, Z3
+	VPXORD          Z4, Z7, Z7
+	VPXORD          Z8, Z11, Z11
+	VPXORD          Z12, Z15, Z15
+	VPXORD          Z16, Z19, Z19
+	VPXORD          Z20, Z23, Z23
+	VPXORD          Z24, Z27, Z27
+	VPXORD          Z28, Z31, Z31
+	VPROLD          $0x08, Z3, Z3
+	VPROLD          $0x08, Z7, Z7
+	VPROLD          $0x08, Z11, Z11
+	VPROLD          $0x08, Z15, Z15
+	VPROLD          $0x08, Z19, Z19
+	VPROLD          $0x08, Z23, Z23
+	VPROLD          $0x08, Z27, Z27
+	VPROLD          $0x08, Z31, Z31
+	VPADDD          Z3, Z2, Z2
+	VPADDD          Z7, Z6, Z6
+	VPADDD          Z11, Z10, Z10
+	VPADDD          Z15, Z14, Z14
+	VPADDD          Z19, Z18, Z18
+	VPADDD          Z23, Z22, Z22
+	VPADDD          Z27, Z26, Z26
+	VPADDD          Z31, Z30, Z30
+	VPXORD          Z2, Z1, Z1
+	VPXORD          Z6, Z5, Z5
+	VPXORD          Z10, Z9, Z9
+	VPXORD          Z14, Z13, Z13
+	VPXORD          Z18, Z17, Z17
+	VPXORD          Z22, Z21, Z21
+	VPXORD          Z26, Z25, Z25
+	VPXORD          Z30, Z29, Z29
+	VPROLD          $0x07, Z1, Z1
+	VPROLD          $0x07, Z5, Z5
+	VPROLD          $0x07, Z9, Z9
+	VPROLD          $0x07, Z13, Z13
+	VPROLD          $0x07, Z17, Z17
+	VPROLD          $0x07, Z21, Z21
+	VPROLD          $0x07, Z25, Z25
+	VPROLD          $0x07, Z29, Z29
+	VPSHUFD         $0x93, Z1, Z1
+	VPSHUFD         $0x93, Z5, Z5
+	VPSHUFD         $0x93, Z9, Z9
+	VPSHUFD         $0x93, Z13, Z13
+	VPSHUFD         $0x93, Z17, Z17
+	VPSHUFD         $0x93, Z21, Z21
+	VPSHUFD         $0x93, Z25, Z25
+	VPSHUFD         $0x93, Z29, Z29
+	VPSHUFD         $0x4e, Z2, Z2
+	VPSHUFD         $0x4e, Z6, Z6
+	VPSHUFD         $0x4e, Z10, Z10
+	VPSHUFD         $0x4e, Z14, Z14
+	VPSHUFD         $0x4e, Z18, Z18
+	VPSHUFD         $0x4e, Z22, Z22
+	VPSHUFD         $0x4e, Z26, Z26
+	VPSHUFD         $0x4e, Z30, Z30
+	VPSHUFD         $0x39, Z3, Z3
+	VPSHUFD         $0x39, Z7, Z7
+	VPSHUFD         $0x39, Z11, Z11
+	VPSHUFD         $0x39, Z15, Z15
+	VPSHUFD         $0x39, Z19, Z19
+	VPSHUFD         $0x39, Z23, Z23
+	VPSHUFD         $0x39, Z27, Z27
+	VPSHUFD         $0x39, Z31, Z31
+	DECQ            CX
+	JNZ             rounds_2
+	VMOVDQU64       Z31, (R9)
+	MOVQ            (R8), AX
+	VPADDD          cc_sigma<>+0(SB), Z0, Z0
+	VBROADCASTI32X4 (AX), Z31
+	VPADDD          Z31, Z1, Z1
+	VBROADCASTI32X4 16(AX), Z31
+	VPADDD          Z31, Z2, Z2
+	VBROADCASTI32X4 32(R8), Z31
+	VPADDD          cc_counters<>+0(SB), Z3, Z3
+	VPADDD          Z31, Z3, Z3
+	VSHUFI32X4      $0x44, Z1, Z0, Z31
+	VSHUFI32X4      $0xee, Z1, Z0, Z0
+	VSHUFI32X4      $0x44, Z3, Z2, Z1
+	VSHUFI32X4      $0xee, Z3, Z2, Z2
+	VSHUFI32X4      $0x88, Z1, Z31, Z3
+	VSHUFI32X4      $0xdd, Z1, Z31, Z1
+	VSHUFI32X4      $0x88, Z2, Z0, Z31
+	VSHUFI32X4      $0xdd, Z2, Z0, Z0
+	MOVQ            24(R8), DX
+	MOVQ            8(R8), SI
+	MOVQ            16(R8), DI
+	CMPQ            DX, $0x00000100
+	JNE             part_3
+	VPXORQ          (SI), Z3, Z3
+	VMOVDQU64       Z3, (DI)
+	VPXORQ          64(SI), Z1, Z1
+	VMOVDQU64       Z1, 64(DI)
+	VPXORQ          128(SI), Z31, Z31
+	VMOVDQU64       Z31, 128(DI)
+	VPXORQ          192(SI), Z0, Z0
+	VMOVDQU64       Z0, 192(DI)
+	JMP             quaddone_4
+
+part_3:
+	XORQ       R10, R10
+	MOVQ       $0x00000040, R11
+	MOVQ       $-1, BX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z (SI), K1, Z2
+	VPXORQ     Z2, Z3, Z3
+	VMOVDQU8   Z3, K1, (DI)
+	SUBQ       R11, DX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z 64(SI), K1, Z2
+	VPXORQ     Z2, Z1, Z1
+	VMOVDQU8   Z1, K1, 64(DI)
+	SUBQ       R11, DX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z 128(SI), K1, Z2
+	VPXORQ     Z2, Z31, Z31
+	VMOVDQU8   Z31, K1, 128(DI)
+	SUBQ       R11, DX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z 192(SI), K1, Z2
+	VPXORQ     Z2, Z0, Z0
+	VMOVDQU8   Z0, K1, 192(DI)
+	SUBQ       R11, DX
+
+quaddone_4:
+	MOVQ            48(R8), AX
+	VPADDD          cc_sigma<>+0(SB), Z4, Z4
+	VBROADCASTI32X4 (AX), Z2
+	VPADDD          Z2, Z5, Z5
+	VBROADCASTI32X4 16(AX), Z2
+	VPADDD          Z2, Z6, Z6
+	VBROADCASTI32X4 80(R8), Z2
+	VPADDD          cc_counters<>+0(SB), Z7, Z7
+	VPADDD          Z2, Z7, Z7
+	VSHUFI32X4      $0x44, Z5, Z4, Z2
+	VSHUFI32X4      $0xee, Z5, Z4, Z4
+	VSHUFI32X4      $0x44, Z7, Z6, Z5
+	VSHUFI32X4      $0xee, Z7, Z6, Z6
+	VSHUFI32X4      $0x88, Z5, Z2, Z7
+	VSHUFI32X4      $0xdd, Z5, Z2, Z5
+	VSHUFI32X4      $0x88, Z6, Z4, Z2
+	VSHUFI32X4      $0xdd, Z6, Z4, Z4
+	MOVQ            72(R8), DX
+	MOVQ            56(R8), SI
+	MOVQ            64(R8), DI
+	CMPQ            DX, $0x00000100
+	JNE             part_5
+	VPXORQ          (SI), Z7, Z7
+	VMOVDQU64       Z7, (DI)
+	VPXORQ          64(SI), Z5, Z5
+	VMOVDQU64       Z5, 64(DI)
+	VPXORQ          128(SI), Z2, Z2
+	VMOVDQU64       Z2, 128(DI)
+	VPXORQ          192(SI), Z4, Z4
+	VMOVDQU64       Z4, 192(DI)
+	JMP             quaddone_6
+
+part_5:
+	XORQ       R10, R10
+	MOVQ       $0x00000040, R11
+	MOVQ       $-1, BX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z (SI), K1, Z6
+	VPXORQ     Z6, Z7, Z7
+	VMOVDQU8   Z7, K1, (DI)
+	SUBQ       R11, DX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z 64(SI), K1, Z6
+	VPXORQ     Z6, Z5, Z5
+	VMOVDQU8   Z5, K1, 64(DI)
+	SUBQ       R11, DX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z 128(SI), K1, Z6
+	VPXORQ     Z6, Z2, Z2
+	VMOVDQU8   Z2, K1, 128(DI)
+	SUBQ       R11, DX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z 192(SI), K1, Z6
+	VPXORQ     Z6, Z4, Z4
+	VMOVDQU8   Z4, K1, 192(DI)
+	SUBQ       R11, DX
+
+quaddone_6:
+	MOVQ            96(R8), AX
+	VPADDD          cc_sigma<>+0(SB), Z8, Z8
+	VBROADCASTI32X4 (AX), Z6
+	VPADDD          Z6, Z9, Z9
+	VBROADCASTI32X4 16(AX), Z6
+	VPADDD          Z6, Z10, Z10
+	VBROADCASTI32X4 128(R8), Z6
+	VPADDD          cc_counters<>+0(SB), Z11, Z11
+	VPADDD          Z6, Z11, Z11
+	VSHUFI32X4      $0x44, Z9, Z8, Z6
+	VSHUFI32X4      $0xee, Z9, Z8, Z8
+	VSHUFI32X4      $0x44, Z11, Z10, Z9
+	VSHUFI32X4      $0xee, Z11, Z10, Z10
+	VSHUFI32X4      $0x88, Z9, Z6, Z11
+	VSHUFI32X4      $0xdd, Z9, Z6, Z9
+	VSHUFI32X4      $0x88, Z10, Z8, Z6
+	VSHUFI32X4      $0xdd, Z10, Z8, Z8
+	MOVQ            120(R8), DX
+	MOVQ            104(R8), SI
+	MOVQ            112(R8), DI
+	CMPQ            DX, $0x00000100
+	JNE             part_7
+	VPXORQ          (SI), Z11, Z11
+	VMOVDQU64       Z11, (DI)
+	VPXORQ          64(SI), Z9, Z9
+	VMOVDQU64       Z9, 64(DI)
+	VPXORQ          128(SI), Z6, Z6
+	VMOVDQU64       Z6, 128(DI)
+	VPXORQ          192(SI), Z8, Z8
+	VMOVDQU64       Z8, 192(DI)
+	JMP             quaddone_8
+
+part_7:
+	XORQ       R10, R10
+	MOVQ       $0x00000040, R11
+	MOVQ       $-1, BX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z (SI), K1, Z10
+	VPXORQ     Z10, Z11, Z11
+	VMOVDQU8   Z11, K1, (DI)
+	SUBQ       R11, DX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z 64(SI), K1, Z10
+	VPXORQ     Z10, Z9, Z9
+	VMOVDQU8   Z9, K1, 64(DI)
+	SUBQ       R11, DX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z 128(SI), K1, Z10
+	VPXORQ     Z10, Z6, Z6
+	VMOVDQU8   Z6, K1, 128(DI)
+	SUBQ       R11, DX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z 192(SI), K1, Z10
+	VPXORQ     Z10, Z8, Z8
+	VMOVDQU8   Z8, K1, 192(DI)
+	SUBQ       R11, DX
+
+quaddone_8:
+	MOVQ            144(R8), AX
+	VPADDD          cc_sigma<>+0(SB), Z12, Z12
+	VBROADCASTI32X4 (AX), Z10
+	VPADDD          Z10, Z13, Z13
+	VBROADCASTI32X4 16(AX), Z10
+	VPADDD          Z10, Z14, Z14
+	VBROADCASTI32X4 176(R8), Z10
+	VPADDD          cc_counters<>+0(SB), Z15, Z15
+	VPADDD          Z10, Z15, Z15
+	VSHUFI32X4      $0x44, Z13, Z12, Z10
+	VSHUFI32X4      $0xee, Z13, Z12, Z12
+	VSHUFI32X4      $0x44, Z15, Z14, Z13
+	VSHUFI32X4      $0xee, Z15, Z14, Z14
+	VSHUFI32X4      $0x88, Z13, Z10, Z15
+	VSHUFI32X4      $0xdd, Z13, Z10, Z13
+	VSHUFI32X4      $0x88, Z14, Z12, Z10
+	VSHUFI32X4      $0xdd, Z14, Z12, Z12
+	MOVQ            168(R8), DX
+	MOVQ            152(R8), SI
+	MOVQ            160(R8), DI
+	CMPQ            DX, $0x00000100
+	JNE             part_9
+	VPXORQ          (SI), Z15, Z15
+	VMOVDQU64       Z15, (DI)
+	VPXORQ          64(SI), Z13, Z13
+	VMOVDQU64       Z13, 64(DI)
+	VPXORQ          128(SI), Z10, Z10
+	VMOVDQU64       Z10, 128(DI)
+	VPXORQ          192(SI), Z12, Z12
+	VMOVDQU64       Z12, 192(DI)
+	JMP             quaddone_10
+
+part_9:
+	XORQ       R10, R10
+	MOVQ       $0x00000040, R11
+	MOVQ       $-1, BX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z (SI), K1, Z14
+	VPXORQ     Z14, Z15, Z15
+	VMOVDQU8   Z15, K1, (DI)
+	SUBQ       R11, DX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z 64(SI), K1, Z14
+	VPXORQ     Z14, Z13, Z13
+	VMOVDQU8   Z13, K1, 64(DI)
+	SUBQ       R11, DX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z 128(SI), K1, Z14
+	VPXORQ     Z14, Z10, Z10
+	VMOVDQU8   Z10, K1, 128(DI)
+	SUBQ       R11, DX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z 192(SI), K1, Z14
+	VPXORQ     Z14, Z12, Z12
+	VMOVDQU8   Z12, K1, 192(DI)
+	SUBQ       R11, DX
+
+quaddone_10:
+	MOVQ            192(R8), AX
+	VPADDD          cc_sigma<>+0(SB), Z16, Z16
+	VBROADCASTI32X4 (AX), Z14
+	VPADDD          Z14, Z17, Z17
+	VBROADCASTI32X4 16(AX), Z14
+	VPADDD          Z14, Z18, Z18
+	VBROADCASTI32X4 224(R8), Z14
+	VPADDD          cc_counters<>+0(SB), Z19, Z19
+	VPADDD          Z14, Z19, Z19
+	VSHUFI32X4      $0x44, Z17, Z16, Z14
+	VSHUFI32X4      $0xee, Z17, Z16, Z16
+	VSHUFI32X4      $0x44, Z19, Z18, Z17
+	VSHUFI32X4      $0xee, Z19, Z18, Z18
+	VSHUFI32X4      $0x88, Z17, Z14, Z19
+	VSHUFI32X4      $0xdd, Z17, Z14, Z17
+	VSHUFI32X4      $0x88, Z18, Z16, Z14
+	VSHUFI32X4      $0xdd, Z18, Z16, Z16
+	MOVQ            216(R8), DX
+	MOVQ            200(R8), SI
+	MOVQ            208(R8), DI
+	CMPQ            DX, $0x00000100
+	JNE             part_11
+	VPXORQ          (SI), Z19, Z19
+	VMOVDQU64       Z19, (DI)
+	VPXORQ          64(SI), Z17, Z17
+	VMOVDQU64       Z17, 64(DI)
+	VPXORQ          128(SI), Z14, Z14
+	VMOVDQU64       Z14, 128(DI)
+	VPXORQ          192(SI), Z16, Z16
+	VMOVDQU64       Z16, 192(DI)
+	JMP             quaddone_12
+
+part_11:
+	XORQ       R10, R10
+	MOVQ       $0x00000040, R11
+	MOVQ       $-1, BX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z (SI), K1, Z18
+	VPXORQ     Z18, Z19, Z19
+	VMOVDQU8   Z19, K1, (DI)
+	SUBQ       R11, DX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z 64(SI), K1, Z18
+	VPXORQ     Z18, Z17, Z17
+	VMOVDQU8   Z17, K1, 64(DI)
+	SUBQ       R11, DX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z 128(SI), K1, Z18
+	VPXORQ     Z18, Z14, Z14
+	VMOVDQU8   Z14, K1, 128(DI)
+	SUBQ       R11, DX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z 192(SI), K1, Z18
+	VPXORQ     Z18, Z16, Z16
+	VMOVDQU8   Z16, K1, 192(DI)
+	SUBQ       R11, DX
+
+quaddone_12:
+	MOVQ            240(R8), AX
+	VPADDD          cc_sigma<>+0(SB), Z20, Z20
+	VBROADCASTI32X4 (AX), Z18
+	VPADDD          Z18, Z21, Z21
+	VBROADCASTI32X4 16(AX), Z18
+	VPADDD          Z18, Z22, Z22
+	VBROADCASTI32X4 272(R8), Z18
+	VPADDD          cc_counters<>+0(SB), Z23, Z23
+	VPADDD          Z18, Z23, Z23
+	VSHUFI32X4      $0x44, Z21, Z20, Z18
+	VSHUFI32X4      $0xee, Z21, Z20, Z20
+	VSHUFI32X4      $0x44, Z23, Z22, Z21
+	VSHUFI32X4      $0xee, Z23, Z22, Z22
+	VSHUFI32X4      $0x88, Z21, Z18, Z23
+	VSHUFI32X4      $0xdd, Z21, Z18, Z21
+	VSHUFI32X4      $0x88, Z22, Z20, Z18
+	VSHUFI32X4      $0xdd, Z22, Z20, Z20
+	MOVQ            264(R8), DX
+	MOVQ            248(R8), SI
+	MOVQ            256(R8), DI
+	CMPQ            DX, $0x00000100
+	JNE             part_13
+	VPXORQ          (SI), Z23, Z23
+	VMOVDQU64       Z23, (DI)
+	VPXORQ          64(SI), Z21, Z21
+	VMOVDQU64       Z21, 64(DI)
+	VPXORQ          128(SI), Z18, Z18
+	VMOVDQU64       Z18, 128(DI)
+	VPXORQ          192(SI), Z20, Z20
+	VMOVDQU64       Z20, 192(DI)
+	JMP             quaddone_14
+
+part_13:
+	XORQ       R10, R10
+	MOVQ       $0x00000040, R11
+	MOVQ       $-1, BX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z (SI), K1, Z22
+	VPXORQ     Z22, Z23, Z23
+	VMOVDQU8   Z23, K1, (DI)
+	SUBQ       R11, DX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z 64(SI), K1, Z22
+	VPXORQ     Z22, Z21, Z21
+	VMOVDQU8   Z21, K1, 64(DI)
+	SUBQ       R11, DX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z 128(SI), K1, Z22
+	VPXORQ     Z22, Z18, Z18
+	VMOVDQU8   Z18, K1, 128(DI)
+	SUBQ       R11, DX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z 192(SI), K1, Z22
+	VPXORQ     Z22, Z20, Z20
+	VMOVDQU8   Z20, K1, 192(DI)
+	SUBQ       R11, DX
+
+quaddone_14:
+	MOVQ            288(R8), AX
+	VPADDD          cc_sigma<>+0(SB), Z24, Z24
+	VBROADCASTI32X4 (AX), Z22
+	VPADDD          Z22, Z25, Z25
+	VBROADCASTI32X4 16(AX), Z22
+	VPADDD          Z22, Z26, Z26
+	VBROADCASTI32X4 320(R8), Z22
+	VPADDD          cc_counters<>+0(SB), Z27, Z27
+	VPADDD          Z22, Z27, Z27
+	VSHUFI32X4      $0x44, Z25, Z24, Z22
+	VSHUFI32X4      $0xee, Z25, Z24, Z24
+	VSHUFI32X4      $0x44, Z27, Z26, Z25
+	VSHUFI32X4      $0xee, Z27, Z26, Z26
+	VSHUFI32X4      $0x88, Z25, Z22, Z27
+	VSHUFI32X4      $0xdd, Z25, Z22, Z25
+	VSHUFI32X4      $0x88, Z26, Z24, Z22
+	VSHUFI32X4      $0xdd, Z26, Z24, Z24
+	MOVQ            312(R8), DX
+	MOVQ            296(R8), SI
+	MOVQ            304(R8), DI
+	CMPQ            DX, $0x00000100
+	JNE             part_15
+	VPXORQ          (SI), Z27, Z27
+	VMOVDQU64       Z27, (DI)
+	VPXORQ          64(SI), Z25, Z25
+	VMOVDQU64       Z25, 64(DI)
+	VPXORQ          128(SI), Z22, Z22
+	VMOVDQU64       Z22, 128(DI)
+	VPXORQ          192(SI), Z24, Z24
+	VMOVDQU64       Z24, 192(DI)
+	JMP             quaddone_16
+
+part_15:
+	XORQ       R10, R10
+	MOVQ       $0x00000040, R11
+	MOVQ       $-1, BX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z (SI), K1, Z26
+	VPXORQ     Z26, Z27, Z27
+	VMOVDQU8   Z27, K1, (DI)
+	SUBQ       R11, DX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z 64(SI), K1, Z26
+	VPXORQ     Z26, Z25, Z25
+	VMOVDQU8   Z25, K1, 64(DI)
+	SUBQ       R11, DX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z 128(SI), K1, Z26
+	VPXORQ     Z26, Z22, Z22
+	VMOVDQU8   Z22, K1, 128(DI)
+	SUBQ       R11, DX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z 192(SI), K1, Z26
+	VPXORQ     Z26, Z24, Z24
+	VMOVDQU8   Z24, K1, 192(DI)
+	SUBQ       R11, DX
+
+quaddone_16:
+	VMOVDQU64       (R9), Z0
+	MOVQ            336(R8), AX
+	VPADDD          cc_sigma<>+0(SB), Z28, Z28
+	VBROADCASTI32X4 (AX), Z26
+	VPADDD          Z26, Z29, Z29
+	VBROADCASTI32X4 16(AX), Z26
+	VPADDD          Z26, Z30, Z30
+	VBROADCASTI32X4 368(R8), Z26
+	VPADDD          cc_counters<>+0(SB), Z0, Z0
+	VPADDD          Z26, Z0, Z0
+	VSHUFI32X4      $0x44, Z29, Z28, Z26
+	VSHUFI32X4      $0xee, Z29, Z28, Z28
+	VSHUFI32X4      $0x44, Z0, Z30, Z29
+	VSHUFI32X4      $0xee, Z0, Z30, Z30
+	VSHUFI32X4      $0x88, Z29, Z26, Z0
+	VSHUFI32X4      $0xdd, Z29, Z26, Z29
+	VSHUFI32X4      $0x88, Z30, Z28, Z26
+	VSHUFI32X4      $0xdd, Z30, Z28, Z28
+	MOVQ            360(R8), DX
+	MOVQ            344(R8), SI
+	MOVQ            352(R8), DI
+	CMPQ            DX, $0x00000100
+	JNE             part_17
+	VPXORQ          (SI), Z0, Z0
+	VMOVDQU64       Z0, (DI)
+	VPXORQ          64(SI), Z29, Z29
+	VMOVDQU64       Z29, 64(DI)
+	VPXORQ          128(SI), Z26, Z26
+	VMOVDQU64       Z26, 128(DI)
+	VPXORQ          192(SI), Z28, Z28
+	VMOVDQU64       Z28, 192(DI)
+	JMP             quaddone_18
+
+part_17:
+	XORQ       R10, R10
+	MOVQ       $0x00000040, R11
+	MOVQ       $-1, BX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z (SI), K1, Z30
+	VPXORQ     Z30, Z0, Z0
+	VMOVDQU8   Z0, K1, (DI)
+	SUBQ       R11, DX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z 64(SI), K1, Z30
+	VPXORQ     Z30, Z29, Z29
+	VMOVDQU8   Z29, K1, 64(DI)
+	SUBQ       R11, DX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z 128(SI), K1, Z30
+	VPXORQ     Z30, Z26, Z26
+	VMOVDQU8   Z26, K1, 128(DI)
+	SUBQ       R11, DX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z 192(SI), K1, Z30
+	VPXORQ     Z30, Z28, Z28
+	VMOVDQU8   Z28, K1, 192(DI)
+	SUBQ       R11, DX
+
+quaddone_18:
+	VPXORQ    Z0, Z0, Z0
+	VMOVDQU64 Z0, (R9)
+	VZEROUPPER
+	RET
+
+// func polyLanes8(lanes *byte, keys *byte, tags *byte, scratch *byte)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512IFMA, BMI2, CMOV
-TEXT ·polyLanes8(SB), NOSPLIT, $0-24
+TEXT ·polyLanes8(SB), NOSPLIT, $0-32
 	MOVQ         lanes+0(FP), R8
 	MOVQ         keys+8(FP), R9
-	MOVQ         tags+16(FP), R10
+	MOVQ         scratch+24(FP), R10
 	VPBROADCASTQ cc_mask44<>+0(SB), Z8
 	VPBROADCASTQ cc_mask42<>+0(SB), Z9
 	VPBROADCASTQ cc_hibit<>+0(SB), Z10
@@ -1025,7 +1996,7 @@ TEXT ·polyLanes8(SB), NOSPLIT, $0-24
 	VPBROADCASTQ AX, Z17
 	VPCMPGTQ     Z17, Z18, K2
 	KORTESTB     K2, K2
-	JZ           chunkdone_2
+	JZ           chunkdone_19
 	VPSRLQ       $0x2c, Z24, Z12
 	VPSLLQ       $0x14, Z27, Z17
 	VPORQ        Z17, Z12, Z12
@@ -1087,7 +2058,7 @@ TEXT ·polyLanes8(SB), NOSPLIT, $0-24
 	VPBROADCASTQ AX, Z17
 	VPCMPGTQ     Z17, Z18, K2
 	KORTESTB     K2, K2
-	JZ           chunkdone_2
+	JZ           chunkdone_19
 	VPSRLQ       $0x2c, Z20, Z12
 	VPSLLQ       $0x14, Z23, Z17
 	VPORQ        Z17, Z12, Z12
@@ -1149,7 +2120,7 @@ TEXT ·polyLanes8(SB), NOSPLIT, $0-24
 	VPBROADCASTQ AX, Z17
 	VPCMPGTQ     Z17, Z18, K2
 	KORTESTB     K2, K2
-	JZ           chunkdone_2
+	JZ           chunkdone_19
 	VPSRLQ       $0x2c, Z26, Z12
 	VPSLLQ       $0x14, Z22, Z17
 	VPORQ        Z17, Z12, Z12
@@ -1211,7 +2182,7 @@ TEXT ·polyLanes8(SB), NOSPLIT, $0-24
 	VPBROADCASTQ AX, Z17
 	VPCMPGTQ     Z17, Z18, K2
 	KORTESTB     K2, K2
-	JZ           chunkdone_2
+	JZ           chunkdone_19
 	VPSRLQ       $0x2c, Z28, Z12
 	VPSLLQ       $0x14, Z21, Z17
 	VPORQ        Z17, Z12, Z12
@@ -1270,41 +2241,216 @@ TEXT ·polyLanes8(SB), NOSPLIT, $0-24
 	VMOVDQA64    Z12, K2, Z1
 	VMOVDQA64    Z13, K2, Z2
 
-chunkdone_2:
-	VMOVDQU64  cc_hightwo<>+0(SB), Z20
-	VMOVDQU64  (R8), Z22
-	VPERMT2Q   64(R8), Z20, Z22
-	VMOVDQU64  128(R8), Z23
-	VPERMT2Q   192(R8), Z20, Z23
-	VSHUFI64X2 $0x44, Z23, Z22, Z29
-	VSHUFI64X2 $0xee, Z23, Z22, Z18
-	XORQ       SI, SI
-	MOVQ       24(R8), CX
-	MOVQ       56(R8), DX
-	CMPQ       DX, CX
-	CMOVQLT    DX, CX
-	MOVQ       88(R8), DX
-	CMPQ       DX, CX
-	CMOVQLT    DX, CX
-	MOVQ       120(R8), DX
-	CMPQ       DX, CX
-	CMOVQLT    DX, CX
-	MOVQ       152(R8), DX
-	CMPQ       DX, CX
-	CMOVQLT    DX, CX
-	MOVQ       184(R8), DX
-	CMPQ       DX, CX
-	CMOVQLT    DX, CX
-	MOVQ       216(R8), DX
-	CMPQ       DX, CX
-	CMOVQLT    DX, CX
-	MOVQ       248(R8), DX
-	CMPQ       DX, CX
-	CMOVQLT    DX, CX
-	SHRQ       $0x06, CX
-	JZ         wholedone_4
+chunkdone_19:
+	VMOVDQU64   cc_hightwo<>+0(SB), Z20
+	VMOVDQU64   (R8), Z22
+	VPERMT2Q    64(R8), Z20, Z22
+	VMOVDQU64   128(R8), Z23
+	VPERMT2Q    192(R8), Z20, Z23
+	VSHUFI64X2  $0x44, Z23, Z22, Z29
+	VSHUFI64X2  $0xee, Z23, Z22, Z18
+	XORQ        SI, SI
+	MOVQ        24(R8), CX
+	MOVQ        56(R8), DX
+	CMPQ        DX, CX
+	CMOVQLT     DX, CX
+	MOVQ        88(R8), DX
+	CMPQ        DX, CX
+	CMOVQLT     DX, CX
+	MOVQ        120(R8), DX
+	CMPQ        DX, CX
+	CMOVQLT     DX, CX
+	MOVQ        152(R8), DX
+	CMPQ        DX, CX
+	CMOVQLT     DX, CX
+	MOVQ        184(R8), DX
+	CMPQ        DX, CX
+	CMOVQLT     DX, CX
+	MOVQ        216(R8), DX
+	CMPQ        DX, CX
+	CMOVQLT     DX, CX
+	MOVQ        248(R8), DX
+	CMPQ        DX, CX
+	CMOVQLT     DX, CX
+	SHRQ        $0x06, CX
+	CMPQ        CX, $+2
+	JLT         wholedone_21
+	VPXORQ      Z11, Z11, Z11
+	VPXORQ      Z14, Z14, Z14
+	VPXORQ      Z12, Z12, Z12
+	VPXORQ      Z15, Z15, Z15
+	VPXORQ      Z13, Z13, Z13
+	VPXORQ      Z16, Z16, Z16
+	VPMADD52LUQ Z3, Z3, Z11
+	VPMADD52HUQ Z3, Z3, Z14
+	VPMADD52LUQ Z4, Z3, Z12
+	VPMADD52HUQ Z4, Z3, Z15
+	VPMADD52LUQ Z5, Z3, Z13
+	VPMADD52HUQ Z5, Z3, Z16
+	VPMADD52LUQ Z7, Z4, Z11
+	VPMADD52HUQ Z7, Z4, Z14
+	VPMADD52LUQ Z3, Z4, Z12
+	VPMADD52HUQ Z3, Z4, Z15
+	VPMADD52LUQ Z4, Z4, Z13
+	VPMADD52HUQ Z4, Z4, Z16
+	VPMADD52LUQ Z6, Z5, Z11
+	VPMADD52HUQ Z6, Z5, Z14
+	VPMADD52LUQ Z7, Z5, Z12
+	VPMADD52HUQ Z7, Z5, Z15
+	VPMADD52LUQ Z3, Z5, Z13
+	VPMADD52HUQ Z3, Z5, Z16
+	VPSRLQ      $0x2c, Z11, Z17
+	VPANDQ      Z8, Z11, Z11
+	VPSLLQ      $0x08, Z14, Z14
+	VPADDQ      Z14, Z12, Z12
+	VPADDQ      Z17, Z12, Z12
+	VPSRLQ      $0x2c, Z12, Z17
+	VPANDQ      Z8, Z12, Z12
+	VPSLLQ      $0x08, Z15, Z15
+	VPADDQ      Z15, Z13, Z13
+	VPADDQ      Z17, Z13, Z13
+	VPSLLQ      $0x0a, Z16, Z16
+	VPSRLQ      $0x2a, Z13, Z17
+	VPANDQ      Z9, Z13, Z13
+	VPADDQ      Z16, Z17, Z17
+	VPADDQ      Z17, Z11, Z11
+	VPSLLQ      $0x02, Z17, Z17
+	VPADDQ      Z17, Z11, Z11
+	VPSRLQ      $0x2c, Z11, Z17
+	VPANDQ      Z8, Z11, Z11
+	VPADDQ      Z17, Z12, Z12
+	VMOVDQU64   Z11, (R10)
+	VMOVDQA64   Z11, Z29
+	VMOVDQU64   Z12, 64(R10)
+	VPSLLQ      $0x02, Z12, Z17
+	VPADDQ      Z12, Z17, Z17
+	VPSLLQ      $0x02, Z17, Z17
+	VMOVDQU64   Z17, 192(R10)
+	VMOVDQA64   Z12, Z30
+	VMOVDQU64   Z13, 128(R10)
+	VPSLLQ      $0x02, Z13, Z17
+	VPADDQ      Z13, Z17, Z17
+	VPSLLQ      $0x02, Z17, Z17
+	VMOVDQU64   Z17, 256(R10)
+	VMOVDQA64   Z13, Z31
+	VPXORQ      Z11, Z11, Z11
+	VPXORQ      Z14, Z14, Z14
+	VPXORQ      Z12, Z12, Z12
+	VPXORQ      Z15, Z15, Z15
+	VPXORQ      Z13, Z13, Z13
+	VPXORQ      Z16, Z16, Z16
+	VPMADD52LUQ Z3, Z29, Z11
+	VPMADD52HUQ Z3, Z29, Z14
+	VPMADD52LUQ Z4, Z29, Z12
+	VPMADD52HUQ Z4, Z29, Z15
+	VPMADD52LUQ Z5, Z29, Z13
+	VPMADD52HUQ Z5, Z29, Z16
+	VPMADD52LUQ Z7, Z30, Z11
+	VPMADD52HUQ Z7, Z30, Z14
+	VPMADD52LUQ Z3, Z30, Z12
+	VPMADD52HUQ Z3, Z30, Z15
+	VPMADD52LUQ Z4, Z30, Z13
+	VPMADD52HUQ Z4, Z30, Z16
+	VPMADD52LUQ Z6, Z31, Z11
+	VPMADD52HUQ Z6, Z31, Z14
+	VPMADD52LUQ Z7, Z31, Z12
+	VPMADD52HUQ Z7, Z31, Z15
+	VPMADD52LUQ Z3, Z31, Z13
+	VPMADD52HUQ Z3, Z31, Z16
+	VPSRLQ      $0x2c, Z11, Z17
+	VPANDQ      Z8, Z11, Z11
+	VPSLLQ      $0x08, Z14, Z14
+	VPADDQ      Z14, Z12, Z12
+	VPADDQ      Z17, Z12, Z12
+	VPSRLQ      $0x2c, Z12, Z17
+	VPANDQ      Z8, Z12, Z12
+	VPSLLQ      $0x08, Z15, Z15
+	VPADDQ      Z15, Z13, Z13
+	VPADDQ      Z17, Z13, Z13
+	VPSLLQ      $0x0a, Z16, Z16
+	VPSRLQ      $0x2a, Z13, Z17
+	VPANDQ      Z9, Z13, Z13
+	VPADDQ      Z16, Z17, Z17
+	VPADDQ      Z17, Z11, Z11
+	VPSLLQ      $0x02, Z17, Z17
+	VPADDQ      Z17, Z11, Z11
+	VPSRLQ      $0x2c, Z11, Z17
+	VPANDQ      Z8, Z11, Z11
+	VPADDQ      Z17, Z12, Z12
+	VMOVDQU64   Z11, 320(R10)
+	VMOVDQA64   Z11, Z29
+	VMOVDQU64   Z12, 384(R10)
+	VPSLLQ      $0x02, Z12, Z17
+	VPADDQ      Z12, Z17, Z17
+	VPSLLQ      $0x02, Z17, Z17
+	VMOVDQU64   Z17, 512(R10)
+	VMOVDQA64   Z12, Z30
+	VMOVDQU64   Z13, 448(R10)
+	VPSLLQ      $0x02, Z13, Z17
+	VPADDQ      Z13, Z17, Z17
+	VPSLLQ      $0x02, Z17, Z17
+	VMOVDQU64   Z17, 576(R10)
+	VMOVDQA64   Z13, Z31
+	VPXORQ      Z11, Z11, Z11
+	VPXORQ      Z14, Z14, Z14
+	VPXORQ      Z12, Z12, Z12
+	VPXORQ      Z15, Z15, Z15
+	VPXORQ      Z13, Z13, Z13
+	VPXORQ      Z16, Z16, Z16
+	VPMADD52LUQ Z3, Z29, Z11
+	VPMADD52HUQ Z3, Z29, Z14
+	VPMADD52LUQ Z4, Z29, Z12
+	VPMADD52HUQ Z4, Z29, Z15
+	VPMADD52LUQ Z5, Z29, Z13
+	VPMADD52HUQ Z5, Z29, Z16
+	VPMADD52LUQ Z7, Z30, Z11
+	VPMADD52HUQ Z7, Z30, Z14
+	VPMADD52LUQ Z3, Z30, Z12
+	VPMADD52HUQ Z3, Z30, Z15
+	VPMADD52LUQ Z4, Z30, Z13
+	VPMADD52HUQ Z4, Z30, Z16
+	VPMADD52LUQ Z6, Z31, Z11
+	VPMADD52HUQ Z6, Z31, Z14
+	VPMADD52LUQ Z7, Z31, Z12
+	VPMADD52HUQ Z7, Z31, Z15
+	VPMADD52LUQ Z3, Z31, Z13
+	VPMADD52HUQ Z3, Z31, Z16
+	VPSRLQ      $0x2c, Z11, Z17
+	VPANDQ      Z8, Z11, Z11
+	VPSLLQ      $0x08, Z14, Z14
+	VPADDQ      Z14, Z12, Z12
+	VPADDQ      Z17, Z12, Z12
+	VPSRLQ      $0x2c, Z12, Z17
+	VPANDQ      Z8, Z12, Z12
+	VPSLLQ      $0x08, Z15, Z15
+	VPADDQ      Z15, Z13, Z13
+	VPADDQ      Z17, Z13, Z13
+	VPSLLQ      $0x0a, Z16, Z16
+	VPSRLQ      $0x2a, Z13, Z17
+	VPANDQ      Z9, Z13, Z13
+	VPADDQ      Z16, Z17, Z17
+	VPADDQ      Z17, Z11, Z11
+	VPSLLQ      $0x02, Z17, Z17
+	VPADDQ      Z17, Z11, Z11
+	VPSRLQ      $0x2c, Z11, Z17
+	VPANDQ      Z8, Z11, Z11
+	VPADDQ      Z17, Z12, Z12
+	VMOVDQU64   Z11, 640(R10)
+	VMOVDQA64   Z11, Z29
+	VMOVDQU64   Z12, 704(R10)
+	VPSLLQ      $0x02, Z12, Z17
+	VPADDQ      Z12, Z17, Z17
+	VPSLLQ      $0x02, Z17, Z17
+	VMOVDQU64   Z17, 832(R10)
+	VMOVDQA64   Z12, Z30
+	VMOVDQU64   Z13, 768(R10)
+	VPSLLQ      $0x02, Z13, Z17
+	VPADDQ      Z13, Z17, Z17
+	VPSLLQ      $0x02, Z17, Z17
+	VMOVDQU64   Z17, 896(R10)
+	VMOVDQA64   Z13, Z31
 
-whole_3:
+whole_20:
 	MOVQ        16(R8), DI
 	VMOVDQU64   (DI)(SI*1), Z20
 	MOVQ        48(R8), DI
@@ -1345,193 +2491,19 @@ whole_3:
 	VSHUFI32X4  $0xdd, Z23, Z22, Z23
 	VSHUFI32X4  $0x88, Z25, Z21, Z22
 	VSHUFI32X4  $0xdd, Z25, Z21, Z21
-	VPSRLQ      $0x2c, Z24, Z12
-	VPSLLQ      $0x14, Z27, Z17
-	VPORQ       Z17, Z12, Z12
-	VPANDQ      Z8, Z12, Z12
-	VPANDQ      Z8, Z24, Z11
-	VPSRLQ      $0x18, Z27, Z13
-	VPORQ       Z10, Z13, Z13
-	VPADDQ      Z11, Z0, Z29
-	VPADDQ      Z12, Z1, Z30
-	VPADDQ      Z13, Z2, Z31
 	VPXORQ      Z11, Z11, Z11
 	VPXORQ      Z14, Z14, Z14
 	VPXORQ      Z12, Z12, Z12
 	VPXORQ      Z15, Z15, Z15
 	VPXORQ      Z13, Z13, Z13
 	VPXORQ      Z16, Z16, Z16
-	VPMADD52LUQ Z3, Z29, Z11
-	VPMADD52HUQ Z3, Z29, Z14
-	VPMADD52LUQ Z4, Z29, Z12
-	VPMADD52HUQ Z4, Z29, Z15
-	VPMADD52LUQ Z5, Z29, Z13
-	VPMADD52HUQ Z5, Z29, Z16
-	VPMADD52LUQ Z7, Z30, Z11
-	VPMADD52HUQ Z7, Z30, Z14
-	VPMADD52LUQ Z3, Z30, Z12
-	VPMADD52HUQ Z3, Z30, Z15
-	VPMADD52LUQ Z4, Z30, Z13
-	VPMADD52HUQ Z4, Z30, Z16
-	VPMADD52LUQ Z6, Z31, Z11
-	VPMADD52HUQ Z6, Z31, Z14
-	VPMADD52LUQ Z7, Z31, Z12
-	VPMADD52HUQ Z7, Z31, Z15
-	VPMADD52LUQ Z3, Z31, Z13
-	VPMADD52HUQ Z3, Z31, Z16
-	VPSRLQ      $0x2c, Z11, Z17
-	VPANDQ      Z8, Z11, Z11
-	VPSLLQ      $0x08, Z14, Z14
-	VPADDQ      Z14, Z12, Z12
-	VPADDQ      Z17, Z12, Z12
-	VPSRLQ      $0x2c, Z12, Z17
-	VPANDQ      Z8, Z12, Z12
-	VPSLLQ      $0x08, Z15, Z15
-	VPADDQ      Z15, Z13, Z13
-	VPADDQ      Z17, Z13, Z13
-	VPSLLQ      $0x0a, Z16, Z16
-	VPSRLQ      $0x2a, Z13, Z17
-	VPANDQ      Z9, Z13, Z13
-	VPADDQ      Z16, Z17, Z17
-	VPADDQ      Z17, Z11, Z11
-	VPSLLQ      $0x02, Z17, Z17
-	VPADDQ      Z17, Z11, Z11
-	VPSRLQ      $0x2c, Z11, Z17
-	VPANDQ      Z8, Z11, Z11
-	VPADDQ      Z17, Z12, Z12
-	VMOVDQA64   Z11, Z0
-	VMOVDQA64   Z12, Z1
-	VMOVDQA64   Z13, Z2
-	VPSRLQ      $0x2c, Z20, Z12
-	VPSLLQ      $0x14, Z23, Z17
-	VPORQ       Z17, Z12, Z12
-	VPANDQ      Z8, Z12, Z12
-	VPANDQ      Z8, Z20, Z11
-	VPSRLQ      $0x18, Z23, Z13
-	VPORQ       Z10, Z13, Z13
-	VPADDQ      Z11, Z0, Z29
-	VPADDQ      Z12, Z1, Z30
-	VPADDQ      Z13, Z2, Z31
-	VPXORQ      Z11, Z11, Z11
-	VPXORQ      Z14, Z14, Z14
-	VPXORQ      Z12, Z12, Z12
-	VPXORQ      Z15, Z15, Z15
-	VPXORQ      Z13, Z13, Z13
-	VPXORQ      Z16, Z16, Z16
-	VPMADD52LUQ Z3, Z29, Z11
-	VPMADD52HUQ Z3, Z29, Z14
-	VPMADD52LUQ Z4, Z29, Z12
-	VPMADD52HUQ Z4, Z29, Z15
-	VPMADD52LUQ Z5, Z29, Z13
-	VPMADD52HUQ Z5, Z29, Z16
-	VPMADD52LUQ Z7, Z30, Z11
-	VPMADD52HUQ Z7, Z30, Z14
-	VPMADD52LUQ Z3, Z30, Z12
-	VPMADD52HUQ Z3, Z30, Z15
-	VPMADD52LUQ Z4, Z30, Z13
-	VPMADD52HUQ Z4, Z30, Z16
-	VPMADD52LUQ Z6, Z31, Z11
-	VPMADD52HUQ Z6, Z31, Z14
-	VPMADD52LUQ Z7, Z31, Z12
-	VPMADD52HUQ Z7, Z31, Z15
-	VPMADD52LUQ Z3, Z31, Z13
-	VPMADD52HUQ Z3, Z31, Z16
-	VPSRLQ      $0x2c, Z11, Z17
-	VPANDQ      Z8, Z11, Z11
-	VPSLLQ      $0x08, Z14, Z14
-	VPADDQ      Z14, Z12, Z12
-	VPADDQ      Z17, Z12, Z12
-	VPSRLQ      $0x2c, Z12, Z17
-	VPANDQ      Z8, Z12, Z12
-	VPSLLQ      $0x08, Z15, Z15
-	VPADDQ      Z15, Z13, Z13
-	VPADDQ      Z17, Z13, Z13
-	VPSLLQ      $0x0a, Z16, Z16
-	VPSRLQ      $0x2a, Z13, Z17
-	VPANDQ      Z9, Z13, Z13
-	VPADDQ      Z16, Z17, Z17
-	VPADDQ      Z17, Z11, Z11
-	VPSLLQ      $0x02, Z17, Z17
-	VPADDQ      Z17, Z11, Z11
-	VPSRLQ      $0x2c, Z11, Z17
-	VPANDQ      Z8, Z11, Z11
-	VPADDQ      Z17, Z12, Z12
-	VMOVDQA64   Z11, Z0
-	VMOVDQA64   Z12, Z1
-	VMOVDQA64   Z13, Z2
-	VPSRLQ      $0x2c, Z26, Z12
-	VPSLLQ      $0x14, Z22, Z17
-	VPORQ       Z17, Z12, Z12
-	VPANDQ      Z8, Z12, Z12
-	VPANDQ      Z8, Z26, Z11
-	VPSRLQ      $0x18, Z22, Z13
-	VPORQ       Z10, Z13, Z13
-	VPADDQ      Z11, Z0, Z29
-	VPADDQ      Z12, Z1, Z30
-	VPADDQ      Z13, Z2, Z31
-	VPXORQ      Z11, Z11, Z11
-	VPXORQ      Z14, Z14, Z14
-	VPXORQ      Z12, Z12, Z12
-	VPXORQ      Z15, Z15, Z15
-	VPXORQ      Z13, Z13, Z13
-	VPXORQ      Z16, Z16, Z16
-	VPMADD52LUQ Z3, Z29, Z11
-	VPMADD52HUQ Z3, Z29, Z14
-	VPMADD52LUQ Z4, Z29, Z12
-	VPMADD52HUQ Z4, Z29, Z15
-	VPMADD52LUQ Z5, Z29, Z13
-	VPMADD52HUQ Z5, Z29, Z16
-	VPMADD52LUQ Z7, Z30, Z11
-	VPMADD52HUQ Z7, Z30, Z14
-	VPMADD52LUQ Z3, Z30, Z12
-	VPMADD52HUQ Z3, Z30, Z15
-	VPMADD52LUQ Z4, Z30, Z13
-	VPMADD52HUQ Z4, Z30, Z16
-	VPMADD52LUQ Z6, Z31, Z11
-	VPMADD52HUQ Z6, Z31, Z14
-	VPMADD52LUQ Z7, Z31, Z12
-	VPMADD52HUQ Z7, Z31, Z15
-	VPMADD52LUQ Z3, Z31, Z13
-	VPMADD52HUQ Z3, Z31, Z16
-	VPSRLQ      $0x2c, Z11, Z17
-	VPANDQ      Z8, Z11, Z11
-	VPSLLQ      $0x08, Z14, Z14
-	VPADDQ      Z14, Z12, Z12
-	VPADDQ      Z17, Z12, Z12
-	VPSRLQ      $0x2c, Z12, Z17
-	VPANDQ      Z8, Z12, Z12
-	VPSLLQ      $0x08, Z15, Z15
-	VPADDQ      Z15, Z13, Z13
-	VPADDQ      Z17, Z13, Z13
-	VPSLLQ      $0x0a, Z16, Z16
-	VPSRLQ      $0x2a, Z13, Z17
-	VPANDQ      Z9, Z13, Z13
-	VPADDQ      Z16, Z17, Z17
-	VPADDQ      Z17, Z11, Z11
-	VPSLLQ      $0x02, Z17, Z17
-	VPADDQ      Z17, Z11, Z11
-	VPSRLQ      $0x2c, Z11, Z17
-	VPANDQ      Z8, Z11, Z11
-	VPADDQ      Z17, Z12, Z12
-	VMOVDQA64   Z11, Z0
-	VMOVDQA64   Z12, Z1
-	VMOVDQA64   Z13, Z2
-	VPSRLQ      $0x2c, Z28, Z12
+	VPSRLQ      $0x2c, Z28, Z30
 	VPSLLQ      $0x14, Z21, Z17
-	VPORQ       Z17, Z12, Z12
-	VPANDQ      Z8, Z12, Z12
-	VPANDQ      Z8, Z28, Z11
-	VPSRLQ      $0x18, Z21, Z13
-	VPORQ       Z10, Z13, Z13
-	VPADDQ      Z11, Z0, Z29
-	VPADDQ      Z12, Z1, Z30
-	VPADDQ      Z13, Z2, Z31
-	VPXORQ      Z11, Z11, Z11
-	VPXORQ      Z14, Z14, Z14
-	VPXORQ      Z12, Z12, Z12
-	VPXORQ      Z15, Z15, Z15
-	VPXORQ      Z13, Z13, Z13
-	VPXORQ      Z16, Z16, Z16
+	VPORQ       Z17, Z30, Z30
+	VPANDQ      Z8, Z30, Z30
+	VPANDQ      Z8, Z28, Z29
+	VPSRLQ      $0x18, Z21, Z31
+	VPORQ       Z10, Z31, Z31
 	VPMADD52LUQ Z3, Z29, Z11
 	VPMADD52HUQ Z3, Z29, Z14
 	VPMADD52LUQ Z4, Z29, Z12
@@ -1550,6 +2522,84 @@ whole_3:
 	VPMADD52HUQ Z7, Z31, Z15
 	VPMADD52LUQ Z3, Z31, Z13
 	VPMADD52HUQ Z3, Z31, Z16
+	VPSRLQ      $0x2c, Z26, Z30
+	VPSLLQ      $0x14, Z22, Z17
+	VPORQ       Z17, Z30, Z30
+	VPANDQ      Z8, Z30, Z30
+	VPANDQ      Z8, Z26, Z29
+	VPSRLQ      $0x18, Z22, Z31
+	VPORQ       Z10, Z31, Z31
+	VPMADD52LUQ (R10), Z29, Z11
+	VPMADD52HUQ (R10), Z29, Z14
+	VPMADD52LUQ 64(R10), Z29, Z12
+	VPMADD52HUQ 64(R10), Z29, Z15
+	VPMADD52LUQ 128(R10), Z29, Z13
+	VPMADD52HUQ 128(R10), Z29, Z16
+	VPMADD52LUQ 256(R10), Z30, Z11
+	VPMADD52HUQ 256(R10), Z30, Z14
+	VPMADD52LUQ (R10), Z30, Z12
+	VPMADD52HUQ (R10), Z30, Z15
+	VPMADD52LUQ 64(R10), Z30, Z13
+	VPMADD52HUQ 64(R10), Z30, Z16
+	VPMADD52LUQ 192(R10), Z31, Z11
+	VPMADD52HUQ 192(R10), Z31, Z14
+	VPMADD52LUQ 256(R10), Z31, Z12
+	VPMADD52HUQ 256(R10), Z31, Z15
+	VPMADD52LUQ (R10), Z31, Z13
+	VPMADD52HUQ (R10), Z31, Z16
+	VPSRLQ      $0x2c, Z20, Z30
+	VPSLLQ      $0x14, Z23, Z17
+	VPORQ       Z17, Z30, Z30
+	VPANDQ      Z8, Z30, Z30
+	VPANDQ      Z8, Z20, Z29
+	VPSRLQ      $0x18, Z23, Z31
+	VPORQ       Z10, Z31, Z31
+	VPMADD52LUQ 320(R10), Z29, Z11
+	VPMADD52HUQ 320(R10), Z29, Z14
+	VPMADD52LUQ 384(R10), Z29, Z12
+	VPMADD52HUQ 384(R10), Z29, Z15
+	VPMADD52LUQ 448(R10), Z29, Z13
+	VPMADD52HUQ 448(R10), Z29, Z16
+	VPMADD52LUQ 576(R10), Z30, Z11
+	VPMADD52HUQ 576(R10), Z30, Z14
+	VPMADD52LUQ 320(R10), Z30, Z12
+	VPMADD52HUQ 320(R10), Z30, Z15
+	VPMADD52LUQ 384(R10), Z30, Z13
+	VPMADD52HUQ 384(R10), Z30, Z16
+	VPMADD52LUQ 512(R10), Z31, Z11
+	VPMADD52HUQ 512(R10), Z31, Z14
+	VPMADD52LUQ 576(R10), Z31, Z12
+	VPMADD52HUQ 576(R10), Z31, Z15
+	VPMADD52LUQ 320(R10), Z31, Z13
+	VPMADD52HUQ 320(R10), Z31, Z16
+	VPSRLQ      $0x2c, Z24, Z30
+	VPSLLQ      $0x14, Z27, Z17
+	VPORQ       Z17, Z30, Z30
+	VPANDQ      Z8, Z30, Z30
+	VPANDQ      Z8, Z24, Z29
+	VPSRLQ      $0x18, Z27, Z31
+	VPORQ       Z10, Z31, Z31
+	VPADDQ      Z0, Z29, Z29
+	VPADDQ      Z1, Z30, Z30
+	VPADDQ      Z2, Z31, Z31
+	VPMADD52LUQ 640(R10), Z29, Z11
+	VPMADD52HUQ 640(R10), Z29, Z14
+	VPMADD52LUQ 704(R10), Z29, Z12
+	VPMADD52HUQ 704(R10), Z29, Z15
+	VPMADD52LUQ 768(R10), Z29, Z13
+	VPMADD52HUQ 768(R10), Z29, Z16
+	VPMADD52LUQ 896(R10), Z30, Z11
+	VPMADD52HUQ 896(R10), Z30, Z14
+	VPMADD52LUQ 640(R10), Z30, Z12
+	VPMADD52HUQ 640(R10), Z30, Z15
+	VPMADD52LUQ 704(R10), Z30, Z13
+	VPMADD52HUQ 704(R10), Z30, Z16
+	VPMADD52LUQ 832(R10), Z31, Z11
+	VPMADD52HUQ 832(R10), Z31, Z14
+	VPMADD52LUQ 896(R10), Z31, Z12
+	VPMADD52HUQ 896(R10), Z31, Z15
+	VPMADD52LUQ 640(R10), Z31, Z13
+	VPMADD52HUQ 640(R10), Z31, Z16
 	VPSRLQ      $0x2c, Z11, Z17
 	VPANDQ      Z8, Z11, Z11
 	VPSLLQ      $0x08, Z14, Z14
@@ -1575,9 +2625,9 @@ whole_3:
 	VMOVDQA64   Z13, Z2
 	ADDQ        $+64, SI
 	DECQ        CX
-	JNZ         whole_3
+	JNZ         whole_20
 
-wholedone_4:
+wholedone_21:
 	VPBROADCASTQ SI, Z17
 	VPSUBQ       Z17, Z18, Z18
 	MOVQ         24(R8), R13
@@ -1603,9 +2653,9 @@ wholedone_4:
 	CMPQ         DX, R13
 	CMOVQGT      DX, R13
 
-rest_5:
+rest_22:
 	CMPQ         SI, R13
-	JGE          restdone_6
+	JGE          restdone_23
 	XORQ         R11, R11
 	MOVQ         $0x00000040, R12
 	MOVQ         16(R8), DI
@@ -1724,7 +2774,7 @@ rest_5:
 	VPBROADCASTQ AX, Z17
 	VPCMPGTQ     Z17, Z18, K2
 	KORTESTB     K2, K2
-	JZ           chunkdone_7
+	JZ           chunkdone_24
 	VPSRLQ       $0x2c, Z24, Z12
 	VPSLLQ       $0x14, Z27, Z17
 	VPORQ        Z17, Z12, Z12
@@ -1786,7 +2836,7 @@ rest_5:
 	VPBROADCASTQ AX, Z17
 	VPCMPGTQ     Z17, Z18, K2
 	KORTESTB     K2, K2
-	JZ           chunkdone_7
+	JZ           chunkdone_24
 	VPSRLQ       $0x2c, Z20, Z12
 	VPSLLQ       $0x14, Z23, Z17
 	VPORQ        Z17, Z12, Z12
@@ -1848,7 +2898,7 @@ rest_5:
 	VPBROADCASTQ AX, Z17
 	VPCMPGTQ     Z17, Z18, K2
 	KORTESTB     K2, K2
-	JZ           chunkdone_7
+	JZ           chunkdone_24
 	VPSRLQ       $0x2c, Z26, Z12
 	VPSLLQ       $0x14, Z22, Z17
 	VPORQ        Z17, Z12, Z12
@@ -1910,7 +2960,7 @@ rest_5:
 	VPBROADCASTQ AX, Z17
 	VPCMPGTQ     Z17, Z18, K2
 	KORTESTB     K2, K2
-	JZ           chunkdone_7
+	JZ           chunkdone_24
 	VPSRLQ       $0x2c, Z28, Z12
 	VPSLLQ       $0x14, Z21, Z17
 	VPORQ        Z17, Z12, Z12
@@ -1969,13 +3019,13 @@ rest_5:
 	VMOVDQA64    Z12, K2, Z1
 	VMOVDQA64    Z13, K2, Z2
 
-chunkdone_7:
+chunkdone_24:
 	ADDQ         $+64, SI
 	VPBROADCASTQ R12, Z17
 	VPSUBQ       Z17, Z18, Z18
-	JMP          rest_5
+	JMP          rest_22
 
-restdone_6:
+restdone_23:
 	VMOVDQU64   cc_lowtwo<>+0(SB), Z20
 	VMOVDQU64   (R8), Z22
 	VPERMT2Q    64(R8), Z20, Z22
@@ -2047,6 +3097,7 @@ restdone_6:
 	VMOVDQA64   Z11, Z0
 	VMOVDQA64   Z12, Z1
 	VMOVDQA64   Z13, Z2
+	MOVQ        tags+16(FP), DX
 	VPSRLQ      $0x2c, Z1, Z17
 	VPANDQ      Z8, Z1, Z1
 	VPADDQ      Z17, Z2, Z2
@@ -2106,9 +3157,9 @@ restdone_6:
 	VMOVDQA64   Z29, Z31
 	VMOVDQU64   cc_pairslo<>+0(SB), Z28
 	VPERMT2Q    Z30, Z28, Z31
-	VMOVDQU64   Z31, (R10)
+	VMOVDQU64   Z31, (DX)
 	VMOVDQU64   cc_pairshi<>+0(SB), Z28
 	VPERMT2Q    Z30, Z28, Z29
-	VMOVDQU64   Z29, 64(R10)
+	VMOVDQU64   Z29, 64(DX)
 	VZEROUPPER
 	RET

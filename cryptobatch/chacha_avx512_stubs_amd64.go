@@ -11,9 +11,17 @@ package cryptobatch
 //go:noescape
 func chachaLanes32(lanes *byte, scratch *byte)
 
-// polyLanes8 computes the tags (RFC 8439, sections 2.5 and 2.8) of eight messages, each under its own
-// one-time key. Messages of one length cost least; the time does not depend on what is in them.
-// lanes are eight of polyLane, keys eight times 32 bytes, tags takes eight times 16.
+// chachaQuads8 works 8 groups of four blocks of ChaCha20: like chachaLanes32, but each chachaLane
+// stands for four blocks from its counter on and up to 256 bytes of text.
+// spill is 64 bytes, zeroed at the end.
 //
 //go:noescape
-func polyLanes8(lanes *byte, keys *byte, tags *byte)
+func chachaQuads8(quads *byte, spill *byte)
+
+// polyLanes8 computes the tags (RFC 8439, sections 2.5 and 2.8) of eight messages, each under its own
+// one-time key. Messages of one length cost least; the time does not depend on what is in them.
+// lanes are eight of polyLane, keys eight times 32 bytes, tags takes eight times 16. scratch is
+// 960 bytes; it is left with powers of the keys.
+//
+//go:noescape
+func polyLanes8(lanes *byte, keys *byte, tags *byte, scratch *byte)

@@ -44,13 +44,7 @@ func chachaLanes(name string, groups int) {
 		loadGroup(gs[i], lanes, scratch, i)
 	}
 
-	MOVQ(U32(10), reg.RCX)
-	loop := label("rounds")
-	Label(loop)
-	doubleRound(gs)
-	DECQ(reg.RCX)
-	JNZ(LabelRef(loop))
-
+	rounds(gs)
 	for i, g := range gs {
 		VPADDD(sigma, g[0], g[0])
 		for row := 1; row < 4; row++ {
@@ -88,6 +82,16 @@ func gather(z reg.VecPhysical, from func(int) Mem) {
 	for j := 1; j < 4; j++ {
 		VINSERTI32X4(U8(j), from(j), z, z)
 	}
+}
+
+// rounds is all of the twenty rounds; rcx is lost.
+func rounds(gs []group) {
+	MOVQ(U32(10), reg.RCX)
+	loop := label("rounds")
+	Label(loop)
+	doubleRound(gs)
+	DECQ(reg.RCX)
+	JNZ(LabelRef(loop))
 }
 
 // doubleRound is RFC 8439, section 2.3: a column round, then a diagonal round,
@@ -149,4 +153,98 @@ func wipe(scratch reg.GPPhysical, n int) {
 	for i := range n {
 		VMOVDQU64(reg.Z0, Mem{Base: scratch, Disp: 64 * i})
 	}
+}
+
+// chachaQuads writes a routine for groups that are four blocks of one operation
+// one after the other, which spares it the gathering.
+func chachaQuads(name string, groups int) {
+	TEXT(name, NOSPLIT, "func(quads, spill *byte)")
+	Pragma("noescape")
+	Doc(fmt.Sprintf("%s works %d groups of four blocks of ChaCha20: like chachaLanes32, but each chachaLane", name, groups),
+		"stands for four blocks from its counter on and up to 256 bytes of text.",
+		"spill is 64 bytes, zeroed at the end.")
+	quads, spill := reg.R8, reg.R9
+	Load(Param("quads"), quads)
+	Load(Param("spill"), spill)
+	gs := make([]group, groups)
+	for i := range gs {
+		copy(gs[i][:], zmm[4*i:])
+		loadQuad(gs[i], quads, i)
+	}
+	rounds(gs)
+	emitQuads(gs, quads, spill)
+	wipe(spill, 1)
+	VZEROUPPER()
+	RET()
+}
+
+func loadQuad(g group, quads reg.GPPhysical, i int) {
+	MOVQ(Mem{Base: quads, Disp: i*laneSize + laneKey}, reg.RAX)
+	VMOVDQU64(sigma, g[0])
+	VBROADCASTI32X4(Mem{Base: reg.RAX}, g[1])
+	VBROADCASTI32X4(Mem{Base: reg.RAX, Disp: 16}, g[2])
+	VBROADCASTI32X4(Mem{Base: quads, Disp: i*laneSize + laneRow}, g[3])
+	VPADDD(counters, g[3], g[3])
+}
+
+// emitQuads adds what the groups began with, loaded once more, and writes the
+// text. One register is missing for that; it waits in the spill memory.
+func emitQuads(gs []group, quads, spill reg.GPPhysical) {
+	last := len(gs) - 1
+	VMOVDQU64(gs[last][3], Mem{Base: spill})
+	free := gs[last][3]
+	for i, g := range gs {
+		if i == last {
+			g[3] = gs[0][0]
+			if g[3] == free {
+				g[3] = gs[0][1]
+			}
+			VMOVDQU64(Mem{Base: spill}, g[3])
+		}
+		MOVQ(Mem{Base: quads, Disp: i*laneSize + laneKey}, reg.RAX)
+		VPADDD(sigma, g[0], g[0])
+		VBROADCASTI32X4(Mem{Base: reg.RAX}, free)
+		VPADDD(free, g[1], g[1])
+		VBROADCASTI32X4(Mem{Base: reg.RAX, Disp: 16}, free)
+		VPADDD(free, g[2], g[2])
+		VBROADCASTI32X4(Mem{Base: quads, Disp: i*laneSize + laneRow}, free)
+		VPADDD(counters, g[3], g[3])
+		VPADDD(free, g[3], g[3])
+		var cols [4]reg.VecPhysical
+		cols, free = transpose4(g[0], g[1], g[2], g[3], free)
+		emitQuad(cols, free, quads, i)
+	}
+}
+
+// emitQuad writes four blocks, with masks only where the text ends in them.
+func emitQuad(cols [4]reg.VecPhysical, free reg.VecPhysical, quads reg.GPPhysical, i int) {
+	ones, tmp, n, src, dst, none, whole := reg.RBX, reg.RCX, reg.RDX, reg.RSI, reg.RDI, reg.R10, reg.R11
+	MOVQ(Mem{Base: quads, Disp: i*laneSize + laneLen}, n)
+	MOVQ(Mem{Base: quads, Disp: i*laneSize + laneSrc}, src)
+	MOVQ(Mem{Base: quads, Disp: i*laneSize + laneDst}, dst)
+	part, done := label("part"), label("quaddone")
+	CMPQ(n, U32(256))
+	JNE(LabelRef(part))
+	for j, block := range cols {
+		VPXORQ(Mem{Base: src, Disp: 64 * j}, block, block)
+		VMOVDQU64(block, Mem{Base: dst, Disp: 64 * j})
+	}
+	JMP(LabelRef(done))
+	Label(part)
+	XORQ(none, none)
+	MOVQ(U32(64), whole)
+	MOVQ(I32(-1), ones)
+	for j, block := range cols {
+		MOVQ(n, tmp)
+		CMPQ(tmp, whole)
+		CMOVQGT(whole, tmp)
+		CMPQ(tmp, none)
+		CMOVQLT(none, tmp)
+		tailMask(tmp, ones, tmp, reg.K1)
+		VMOVDQU8_Z(Mem{Base: src, Disp: 64 * j}, reg.K1, free)
+		VPXORQ(free, block, block)
+		VMOVDQU8(block, reg.K1, Mem{Base: dst, Disp: 64 * j})
+		SUBQ(whole, n)
+	}
+	Label(done)
 }

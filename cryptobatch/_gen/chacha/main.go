@@ -10,6 +10,7 @@ func main() {
 	ConstraintExpr("amd64")
 	constants()
 	chachaLanes("chachaLanes32", 8)
+	chachaQuads("chachaQuads8", 8)
 	polyLanes()
 	Generate()
 }

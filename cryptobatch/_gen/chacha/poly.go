@@ -25,10 +25,13 @@ var (
 	m44   = reg.Z8
 	m42   = reg.Z9
 	top   = reg.Z10
-	prodL = [3]reg.VecPhysical{reg.Z11, reg.Z12, reg.Z13}
-	prodH = [3]reg.VecPhysical{reg.Z14, reg.Z15, reg.Z16}
+	prod  = product{
+		low:  [3]reg.VecPhysical{reg.Z11, reg.Z12, reg.Z13},
+		high: [3]reg.VecPhysical{reg.Z14, reg.Z15, reg.Z16},
+	}
 	tmpA  = reg.Z17
 	remZ  = reg.Z18 // bytes left in each lane
+	extra = reg.Z19
 	rows  = [8]reg.VecPhysical{reg.Z20, reg.Z21, reg.Z22, reg.Z23, reg.Z24, reg.Z25, reg.Z26, reg.Z27}
 	spare = reg.Z28
 	input = [3]reg.VecPhysical{reg.Z29, reg.Z30, reg.Z31}
@@ -41,11 +44,12 @@ func polyLanes() {
 	Doc("polyLanes8 computes the tags (RFC 8439, sections 2.5 and 2.8) of eight messages, each under its own",
 		"one-time key. Messages of one length cost least; the time does not depend on what is in them.",
 		"lanes are eight of polyLane, keys eight times 32 bytes, tags takes eight times 16. scratch is",
-		"960 bytes; it is left with powers of the keys.")
+		"1024 bytes; it is left with powers of the keys.")
 	lanes, keys, tags := reg.R8, reg.R9, reg.RDX
 	Load(Param("lanes"), lanes)
 	Load(Param("keys"), keys)
 	Load(Param("scratch"), powers)
+	alignUp(powers)
 	VPBROADCASTQ(mask44, m44)
 	VPBROADCASTQ(mask42, m42)
 	VPBROADCASTQ(hiBit, top)
@@ -111,20 +115,20 @@ func limbs(lo, hi, l0, l1, l2 reg.VecPhysical) {
 // polyStep absorbs a block into each lane: accum = (accum + block) * r. Lanes
 // that are not in the mask k keep what they have; k nil means all lanes.
 func polyStep(lo, hi reg.VecPhysical, k reg.OpmaskPhysical) {
-	block := prodL
+	block := prod.low
 	limbs(lo, hi, block[0], block[1], block[2])
 	VPORQ(top, block[2], block[2])
 	for i := range input {
 		VPADDQ(block[i], accum[i], input[i])
 	}
-	clearProduct()
-	multiply(input, inRegisters())
+	prod.clear()
+	prod.add(input, inRegisters())
 	carry()
 	for i := range accum {
 		if k == nil {
-			VMOVDQA64(prodL[i], accum[i])
+			VMOVDQA64(prod.low[i], accum[i])
 		} else {
-			VMOVDQA64(prodL[i], k, accum[i])
+			VMOVDQA64(prod.low[i], k, accum[i])
 		}
 	}
 }
@@ -151,26 +155,37 @@ func inMemory(n int) (p power) {
 	return p
 }
 
-// clearProduct starts a sum of products.
-func clearProduct() {
-	for i := range prodL {
-		VPXORQ(prodL[i], prodL[i], prodL[i])
-		VPXORQ(prodH[i], prodH[i], prodH[i])
+// product is a sum of products before carries, low + 2^52*high limb by limb.
+type product struct{ low, high [3]reg.VecPhysical }
+
+// clear starts a sum of products.
+func (t product) clear() {
+	for i := range t.low {
+		VPXORQ(t.low[i], t.low[i], t.low[i])
+		VPXORQ(t.high[i], t.high[i], t.high[i])
 	}
 }
 
-// multiply adds the product of in and p to prodL + 2^52*prodH, limb by limb.
-func multiply(in [3]reg.VecPhysical, p power) {
+// add adds the product of in and p.
+func (t product) add(in [3]reg.VecPhysical, p power) {
 	factors := [3][3]Op{
 		{p.r[0], p.r[1], p.r[2]},
 		{p.s[2], p.r[0], p.r[1]},
 		{p.s[1], p.s[2], p.r[0]},
 	}
 	for j := range in {
-		for i := range prodL {
-			VPMADD52LUQ(factors[j][i], in[j], prodL[i])
-			VPMADD52HUQ(factors[j][i], in[j], prodH[i])
+		for i := range t.low {
+			VPMADD52LUQ(factors[j][i], in[j], t.low[i])
+			VPMADD52HUQ(factors[j][i], in[j], t.high[i])
 		}
+	}
+}
+
+// merge adds another sum.
+func (t product) merge(other product) {
+	for i := range t.low {
+		VPADDQ(other.low[i], t.low[i], t.low[i])
+		VPADDQ(other.high[i], t.high[i], t.high[i])
 	}
 }
 
@@ -178,11 +193,11 @@ func multiply(in [3]reg.VecPhysical, p power) {
 func preparePowers() {
 	in := mulR
 	for n := 2; n <= 4; n++ {
-		clearProduct()
-		multiply(in, inRegisters())
+		prod.clear()
+		prod.add(in, inRegisters())
 		carry()
 		p := inMemory(n)
-		for i, z := range prodL {
+		for i, z := range prod.low {
 			VMOVDQU64(z, p.r[i])
 			if i > 0 {
 				VPSLLQ(U8(2), z, tmpA)
@@ -196,44 +211,58 @@ func preparePowers() {
 	}
 }
 
-// chunkStep absorbs four blocks into each lane with one carry at the end:
-// accum = (accum + b0)*r^4 + b1*r^3 + b2*r^2 + b3*r. What does not wait for the
-// chunk before comes first.
-func chunkStep(quads [8]reg.VecPhysical) {
-	clearProduct()
+// A chunk is absorbed with one carry for its four blocks:
+// accum = (accum + b0)*r^4 + b1*r^3 + b2*r^2 + b3*r. chunkEarly is what does not
+// wait for the chunk before; it leaves b0 in input and all of quads free. It makes
+// two sums, because a sum is a chain of multiplications of four cycles each; the
+// registers of the second one are those of blocks that the first has taken.
+func chunkEarly(quads [8]reg.VecPhysical, free reg.VecPhysical) {
+	second := product{
+		low:  [3]reg.VecPhysical{quads[4], quads[5], quads[6]},
+		high: [3]reg.VecPhysical{quads[7], free, extra},
+	}
+	prod.clear()
 	for j := 3; j >= 0; j-- {
 		limbs(quads[2*j], quads[2*j+1], input[0], input[1], input[2])
 		VPORQ(top, input[2], input[2])
-		p := inRegisters()
-		if j < 3 {
-			p = inMemory(4 - j)
+		switch j {
+		case 3:
+			prod.add(input, inRegisters())
+		case 2:
+			prod.add(input, inMemory(2))
+			second.clear()
+		case 1:
+			second.add(input, inMemory(3))
+			prod.merge(second)
 		}
-		if j == 0 {
-			for i := range input {
-				VPADDQ(accum[i], input[i], input[i])
-			}
-		}
-		multiply(input, p)
 	}
+}
+
+// chunkLate is the rest of a chunk.
+func chunkLate() {
+	for i := range input {
+		VPADDQ(accum[i], input[i], input[i])
+	}
+	prod.add(input, inMemory(4))
 	carry()
 	for i := range accum {
-		VMOVDQA64(prodL[i], accum[i])
+		VMOVDQA64(prod.low[i], accum[i])
 	}
 }
 
 // carry brings the product back to limbs of 44 (the second one bit more) and 42
-// bits in prodL. A high half counts 2^52, eight bits above the next limb; that
+// bits in prod.low. A high half counts 2^52, eight bits above the next limb; that
 // of the last one 2^140, ten bits above 2^130, which returns as five.
 func carry() {
 	for i := 1; i < 3; i++ {
-		VPSRLQ(U8(44), prodL[i-1], tmpA)
-		VPANDQ(m44, prodL[i-1], prodL[i-1])
-		VPSLLQ(U8(8), prodH[i-1], prodH[i-1])
-		VPADDQ(prodH[i-1], prodL[i], prodL[i])
-		VPADDQ(tmpA, prodL[i], prodL[i])
+		VPSRLQ(U8(44), prod.low[i-1], tmpA)
+		VPANDQ(m44, prod.low[i-1], prod.low[i-1])
+		VPSLLQ(U8(8), prod.high[i-1], prod.high[i-1])
+		VPADDQ(prod.high[i-1], prod.low[i], prod.low[i])
+		VPADDQ(tmpA, prod.low[i], prod.low[i])
 	}
-	VPSLLQ(U8(10), prodH[2], prodH[2])
-	foldTop(prodL, prodH[2])
+	VPSLLQ(U8(10), prod.high[2], prod.high[2])
+	foldTop(prod.low, prod.high[2])
 }
 
 // foldTop returns what is above 2^130 in h, and more that counts as much, to the
@@ -259,8 +288,8 @@ func passOn(h [3]reg.VecPhysical, i int) {
 
 // transpose8 turns rows, the quadwords of a chunk for each lane, into one
 // register for each quadword.
-func transpose8() (quads [8]reg.VecPhysical) {
-	free := reg.VecPhysical(spare)
+func transpose8() (quads [8]reg.VecPhysical, free reg.VecPhysical) {
+	free = spare
 	var low, high [4]reg.VecPhysical
 	for k := range low {
 		a, b := rows[2*k], rows[2*k+1]
@@ -269,11 +298,11 @@ func transpose8() (quads [8]reg.VecPhysical) {
 		low[k], high[k], free = free, b, a
 	}
 	even, free := transpose4(low[0], low[1], low[2], low[3], free)
-	odd, _ := transpose4(high[0], high[1], high[2], high[3], free)
+	odd, free := transpose4(high[0], high[1], high[2], high[3], free)
 	for i := range even {
 		quads[2*i], quads[2*i+1] = even[i], odd[i]
 	}
-	return quads
+	return quads, free
 }
 
 // Registers of the loops over text: RSI is how far the lanes are.
@@ -288,7 +317,9 @@ var (
 // leastWhole is from how many whole chunks on the powers of r are worth it.
 const leastWhole = 2
 
-// wholeChunks absorbs 64 bytes of every lane as long as every lane has them.
+// wholeChunks absorbs 64 bytes of every lane as long as every lane has them. The
+// next chunk is loaded before the carries of this one, else the core has too much
+// waiting for those to reach what could be done meanwhile.
 func wholeChunks(lanes reg.GPPhysical) {
 	XORQ(at, at)
 	MOVQ(Mem{Base: lanes, Disp: polyTextLen}, reg.RCX)
@@ -302,19 +333,30 @@ func wholeChunks(lanes reg.GPPhysical) {
 	CMPQ(reg.RCX, I8(leastWhole))
 	JLT(LabelRef(done))
 	preparePowers()
+	loadChunk(lanes)
+	quads, free := transpose8()
+	DECQ(reg.RCX)
 	Label(loop)
+	chunkEarly(quads, free)
+	ADDQ(I8(64), at)
+	loadChunk(lanes)
+	transpose8() // to the same registers
+	chunkLate()
+	DECQ(reg.RCX)
+	JNZ(LabelRef(loop))
+	chunkEarly(quads, free)
+	chunkLate()
+	ADDQ(I8(64), at)
+	Label(done)
+	VPBROADCASTQ(at, tmpA)
+	VPSUBQ(tmpA, remZ, remZ)
+}
+
+func loadChunk(lanes reg.GPPhysical) {
 	for i, z := range rows {
 		MOVQ(Mem{Base: lanes, Disp: i*polySize + polyText}, reg.RDI)
 		VMOVDQU64(Mem{Base: reg.RDI, Index: at, Scale: 1}, z)
 	}
-	quads := transpose8()
-	chunkStep(quads)
-	ADDQ(I8(64), at)
-	DECQ(reg.RCX)
-	JNZ(LabelRef(loop))
-	Label(done)
-	VPBROADCASTQ(at, tmpA)
-	VPSUBQ(tmpA, remZ, remZ)
 }
 
 // maskedChunks absorbs the rest of all lanes.
@@ -356,7 +398,7 @@ func maskedChunk(lanes reg.GPPhysical, ptr, length int) {
 		tailMask(n, ones, tmp, reg.K1)
 		VMOVDQU8_Z(Mem{Base: p}, reg.K1, z)
 	}
-	quads := transpose8()
+	quads, _ := transpose8()
 	done := label("chunkdone")
 	for j := range 4 {
 		MOVQ(U32(16*j), tmp)
@@ -403,14 +445,14 @@ func finish(keys, tags reg.GPPhysical) {
 // reduceOnce subtracts 2^130-5 where the sum is not below it: where adding five
 // reaches 2^130.
 func reduceOnce() {
-	VPADDQ_BCST(five, accum[0], prodL[0])
-	VMOVDQA64(accum[1], prodL[1])
-	VMOVDQA64(accum[2], prodL[2])
-	passOn(prodL, 0)
-	passOn(prodL, 1)
-	VPCMPGTQ(m42, prodL[2], reg.K1)
-	VPANDQ(m42, prodL[2], prodL[2])
+	VPADDQ_BCST(five, accum[0], prod.low[0])
+	VMOVDQA64(accum[1], prod.low[1])
+	VMOVDQA64(accum[2], prod.low[2])
+	passOn(prod.low, 0)
+	passOn(prod.low, 1)
+	VPCMPGTQ(m42, prod.low[2], reg.K1)
+	VPANDQ(m42, prod.low[2], prod.low[2])
 	for i := range accum {
-		VMOVDQA64(prodL[i], reg.K1, accum[i])
+		VMOVDQA64(prod.low[i], reg.K1, accum[i])
 	}
 }

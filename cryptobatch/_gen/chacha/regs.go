@@ -77,6 +77,13 @@ func tailMask(n, ones, tmp reg.GPPhysical, k reg.OpmaskPhysical) {
 	KMOVQ(tmp, k)
 }
 
+// alignUp moves a pointer to the next cache line: what crosses two lines costs
+// two loads. Scratch memory is 64 bytes longer for that.
+func alignUp(p reg.GPPhysical) {
+	ADDQ(I8(63), p)
+	ANDQ(I8(-64), p)
+}
+
 var labels int
 
 // label returns a name not used yet in this file.

@@ -111,7 +111,7 @@ func (b *vaes512Batcher) sealPiece(ops []Op) (failed int) {
 		g++
 	}
 	if g > 0 {
-		failed += b.v.sealGCM(ops, b.gcm[:g])
+		b.v.sealGCM(ops, b.gcm[:g])
 	}
 	if c > 0 {
 		failed += b.sealChaCha(ops, b.chacha[:c])

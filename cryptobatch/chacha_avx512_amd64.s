@@ -878,7 +878,7 @@ rounds_1:
 	RET
 
 // func chachaQuads8(quads *byte, spill *byte)
-// Requires: AVX, AVX512BW, AVX512F, BMI2, CMOV
+// Requires: AVX, AVX512BW, AVX512F, BMI2, CMOV, MMX+
 TEXT ·chachaQuads8(SB), NOSPLIT, $0-16
 	MOVQ            quads+0(FP), R8
 	MOVQ            spill+8(FP), R9
@@ -930,6 +930,86 @@ TEXT ·chachaQuads8(SB), NOSPLIT, $0-16
 	VBROADCASTI32X4 16(AX), Z30
 	VBROADCASTI32X4 368(R8), Z31
 	VPADDD          cc_counters<>+0(SB), Z31, Z31
+	MOVQ            8(R8), AX
+	MOVQ            16(R8), BX
+	PREFETCHT0      (AX)
+	PREFETCHT0      (BX)
+	PREFETCHT0      64(AX)
+	PREFETCHT0      64(BX)
+	PREFETCHT0      128(AX)
+	PREFETCHT0      128(BX)
+	PREFETCHT0      192(AX)
+	PREFETCHT0      192(BX)
+	MOVQ            56(R8), AX
+	MOVQ            64(R8), BX
+	PREFETCHT0      (AX)
+	PREFETCHT0      (BX)
+	PREFETCHT0      64(AX)
+	PREFETCHT0      64(BX)
+	PREFETCHT0      128(AX)
+	PREFETCHT0      128(BX)
+	PREFETCHT0      192(AX)
+	PREFETCHT0      192(BX)
+	MOVQ            104(R8), AX
+	MOVQ            112(R8), BX
+	PREFETCHT0      (AX)
+	PREFETCHT0      (BX)
+	PREFETCHT0      64(AX)
+	PREFETCHT0      64(BX)
+	PREFETCHT0      128(AX)
+	PREFETCHT0      128(BX)
+	PREFETCHT0      192(AX)
+	PREFETCHT0      192(BX)
+	MOVQ            152(R8), AX
+	MOVQ            160(R8), BX
+	PREFETCHT0      (AX)
+	PREFETCHT0      (BX)
+	PREFETCHT0      64(AX)
+	PREFETCHT0      64(BX)
+	PREFETCHT0      128(AX)
+	PREFETCHT0      128(BX)
+	PREFETCHT0      192(AX)
+	PREFETCHT0      192(BX)
+	MOVQ            200(R8), AX
+	MOVQ            208(R8), BX
+	PREFETCHT0      (AX)
+	PREFETCHT0      (BX)
+	PREFETCHT0      64(AX)
+	PREFETCHT0      64(BX)
+	PREFETCHT0      128(AX)
+	PREFETCHT0      128(BX)
+	PREFETCHT0      192(AX)
+	PREFETCHT0      192(BX)
+	MOVQ            248(R8), AX
+	MOVQ            256(R8), BX
+	PREFETCHT0      (AX)
+	PREFETCHT0      (BX)
+	PREFETCHT0      64(AX)
+	PREFETCHT0      64(BX)
+	PREFETCHT0      128(AX)
+	PREFETCHT0      128(BX)
+	PREFETCHT0      192(AX)
+	PREFETCHT0      192(BX)
+	MOVQ            296(R8), AX
+	MOVQ            304(R8), BX
+	PREFETCHT0      (AX)
+	PREFETCHT0      (BX)
+	PREFETCHT0      64(AX)
+	PREFETCHT0      64(BX)
+	PREFETCHT0      128(AX)
+	PREFETCHT0      128(BX)
+	PREFETCHT0      192(AX)
+	PREFETCHT0      192(BX)
+	MOVQ            344(R8), AX
+	MOVQ            352(R8), BX
+	PREFETCHT0      (AX)
+	PREFETCHT0      (BX)
+	PREFETCHT0      64(AX)
+	PREFETCHT0      64(BX)
+	PREFETCHT0      128(AX)
+	PREFETCHT0      128(BX)
+	PREFETCHT0      192(AX)
+	PREFETCHT0      192(BX)
 	MOVQ            $0x0000000a, CX
 
 rounds_2:

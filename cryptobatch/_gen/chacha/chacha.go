@@ -188,6 +188,9 @@ func chachaQuads(name string, groups int) {
 		copy(gs[i][:], zmm[4*i:])
 		loadQuad(gs[i], quads, i)
 	}
+	for i := range gs {
+		prefetchQuad(quads, i)
+	}
 	rounds(gs)
 	emitQuads(gs, quads, spill)
 	wipe(spill, 1)
@@ -202,6 +205,16 @@ func loadQuad(g group, quads reg.GPPhysical, i int) {
 	VBROADCASTI32X4(Mem{Base: reg.RAX, Disp: 16}, g[2])
 	VBROADCASTI32X4(Mem{Base: quads, Disp: i*laneSize + laneRow}, g[3])
 	VPADDD(counters, g[3], g[3])
+}
+
+// prefetchQuad asks for the text, which is needed when the rounds are over.
+func prefetchQuad(quads reg.GPPhysical, i int) {
+	MOVQ(Mem{Base: quads, Disp: i*laneSize + laneSrc}, reg.RAX)
+	MOVQ(Mem{Base: quads, Disp: i*laneSize + laneDst}, reg.RBX)
+	for j := range 4 {
+		PREFETCHT0(Mem{Base: reg.RAX, Disp: 64 * j})
+		PREFETCHT0(Mem{Base: reg.RBX, Disp: 64 * j})
+	}
 }
 
 // emitQuads adds what the groups began with, loaded once more, and writes the

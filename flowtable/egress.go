@@ -18,7 +18,7 @@ type Egress struct {
 	Flags     uint16 // bits EgressXxx
 	Dups      uint8  // duplicate acknowledgements of the far end in a row
 	Tries     uint8  // times the own frame at the front of Queue was sent again
-	_         uint16
+	Gap       uint16 // the data plane's private list of segments behind a gap, 0 none
 	Key       uint32 // expanded key in the data plane's private slab, 0 none
 	GenFrames uint32 // frames sealed under the current generation
 	RTO       int64  // ns, of the frames the gateway retransmits itself
@@ -32,10 +32,11 @@ type Egress struct {
 
 // Bits of Egress.Flags.
 const (
-	EgressFIN   = 1 << 0 // the last frame is made; nothing comes behind it
-	EgressRekey = 1 << 1 // the next frame carries the rekey bit
-	EgressKeys  = 1 << 2 // keys are in place
-	EgressDead  = 1 << 3 // the connection is reset: stragglers are answered by RST
-	EgressFreed = 1 << 4 // a dead connection's buffers are freed
-	EgressBA    = 1 << 5 // sealed by the host B of the original session (RFC 8548 section 3.5)
+	EgressFIN     = 1 << 0 // the last frame is made; nothing comes behind it
+	EgressRekey   = 1 << 1 // the next frame carries the rekey bit
+	EgressKeys    = 1 << 2 // keys are in place
+	EgressDead    = 1 << 3 // the connection is reset: stragglers are answered by RST
+	EgressFreed   = 1 << 4 // a dead connection's buffers are freed
+	EgressBA      = 1 << 5 // sealed by the host B of the original session (RFC 8548 section 3.5)
+	EgressStalled = 1 << 6 // segments behind a gap that is filled wait for room in the output
 )

@@ -21,6 +21,8 @@ type Core struct {
 	keys      keyring
 	pieces    []piece
 	freePiece uint32
+	gaps      []gap
+	freeGap   uint16
 	custodies []custody
 	freeCust  uint32
 	held      []held
@@ -62,6 +64,10 @@ func NewCore(cfg Config) (*Core, error) {
 	c.custodies = make([]custody, cfg.Custodies+1)
 	for i := len(c.custodies) - 1; i > 0; i-- {
 		c.custodies[i].next, c.freeCust = c.freeCust, uint32(i)
+	}
+	c.gaps = make([]gap, min(cfg.Custodies, maxGaps)+1)
+	for i := len(c.gaps) - 1; i > 0; i-- {
+		c.gaps[i].next, c.freeGap = c.freeGap, uint16(i)
 	}
 	c.held = make([]held, cfg.HeldFrames+1)
 	for i := len(c.held) - 1; i > 0; i-- {
@@ -167,6 +173,7 @@ func (c *Core) freeBuffers(r *flowtable.Record) {
 	for r.Ingress.Pieces != 0 {
 		c.dropPiece(&r.Ingress)
 	}
+	c.dropGap(&r.Egress)
 	c.freeCustody(r)
 }
 

@@ -72,7 +72,7 @@ var counterInfos = [NumCounters]CounterInfo{
 	OwnAcks:                  {"own_acks", "acknowledgements made by the gateway"},
 	StoredSegments:           {"stored_segments", "segments kept because bytes before them were missing"},
 	Rekeys:                   {"rekeys", "key generations begun, both directions"},
-	DropEgressGap:            {"drop_egress_gap", "host segments behind bytes that were not seen"},
+	DropEgressGap:            {"drop_egress_gap", "host segments behind bytes that were not seen, which were not kept or were kept already"},
 	DropEgressWindow:         {"drop_egress_window", "host segments that do not fit in the far end's window"},
 	DropEgressPool:           {"drop_egress_pool", "host segments dropped because packet buffers are low"},
 	DropEgressLimit:          {"drop_egress_limit", "host segments dropped because the flow has too much unacknowledged"},

@@ -1,6 +1,7 @@
 // Package stream is the translator between the plaintext TCP stream of an inside host and the tcpcrypt stream on the wire:
-// framing, sequence, acknowledgement, SACK and window translation, retransmission from kept frames, reassembly, custody of
-// frames that span segments, rekeying, FIN, RST and urgent data (RFC 8548 sections 3.6 to 3.9, 4.2).
+// framing, sequence, acknowledgement, SACK and window translation, retransmission from kept frames, reassembly, storage of
+// host segments behind a gap, custody of frames that span segments, rekeying, FIN, RST and urgent data (RFC 8548 sections 3.6
+// to 3.9, 4.2).
 //
 // It is a pure state machine: it knows no clock, port, goroutine or packet header. Time is a parameter, packets come parsed
 // as Segments, and what shall be sent goes into an Output as Emits. The crypto it needs goes into the same Output as batches

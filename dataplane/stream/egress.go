@@ -68,7 +68,8 @@ func (f *flow) hostData(seg *Segment) {
 	}
 	switch {
 	case p > int64(e.PNext):
-		f.refuse(seg, DropEgressGap)
+		f.behindGap(seg, uint64(p), uint64(end))
+		return
 	case end <= int64(e.PUna):
 		f.oldHostData(seg, p)
 	case p < int64(e.PNext):
@@ -83,6 +84,9 @@ func (f *flow) hostData(seg *Segment) {
 		f.frameSegment(seg, seg.Off-cut)
 	default:
 		f.frameSegment(seg, seg.Off)
+	}
+	if e.Gap != 0 {
+		f.fillGap()
 	}
 }
 
@@ -197,7 +201,9 @@ func (f *flow) sealSegment(seg *Segment, hdrEnd, head, n int) {
 	f.enqueueSeal(en, id, m, start, n, n-seg.Len, eflags)
 	em.Seq = f.hostISN() + uint32(w)
 	em.Ack, em.Win = f.toWire()
-	em.TSVal, em.TSEcr = seg.TSVal, seg.TSEcr
+	// A segment that was overtaken would be older than what the far end has seen (RFC 7323 section 5.3).
+	em.TSVal, em.TSEcr = f.r.Host.TSVal, seg.TSEcr
+	em.NewTS = seg.HasTS && seg.TSVal != em.TSVal
 	em.Flags = seg.Flags&^(URG|FIN|SYN) | ACK
 	if flags&tcpcrypt.FlagURG != 0 {
 		em.Flags |= URG

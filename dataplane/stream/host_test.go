@@ -46,6 +46,12 @@ type host struct {
 	lastEdge int
 	mark     []int // positions where the sender must cut segments
 	urgents  []int // index of the last urgent byte of received segments
+
+	selective bool // sends again what is missing below what was selectively acknowledged
+	sacked    []bool
+	again     map[int]int64 // when a position was sent again
+	timeouts  int
+	lose      func(seq int) bool // of segments sent for the first time
 }
 
 func newHost(name string, rng *rand.Rand, out []byte) *host {
@@ -121,7 +127,9 @@ func (h *host) segment(w *world, at, limit int) int {
 		end++
 	}
 	p := h.packet(w, at, flags, h.out[at:at+n])
-	h.transmit(w, p)
+	if h.lose == nil || at < h.max || !h.lose(at) {
+		h.transmit(w, p)
+	}
 	return end
 }
 
@@ -162,9 +170,11 @@ func (h *host) tick(w *world) {
 	if h.timer == 0 || w.now < h.timer {
 		return
 	}
+	h.timeouts++
 	h.rto = min(h.rto*2, 3e9)
 	h.timer = w.now + h.rto
 	if h.una >= h.total() {
+		h.timeouts--
 		h.timer = 0
 		return
 	}
@@ -232,11 +242,45 @@ func (h *host) acked(w *world, p *pkt) {
 		h.wnd = edge
 	case a == h.una && len(p.data) == 0 && edge == h.wnd && h.una < h.max:
 		h.dup++
-		if h.dup == 3 {
+		if h.dup == 3 && !h.selective {
 			h.segment(w, h.una, h.max)
 		}
 	case a == h.una:
 		h.wnd = max(h.wnd, edge)
+	}
+	if h.selective {
+		h.missing(w, p)
+	}
+}
+
+// missing sends again what lies below selectively acknowledged data, once in a while.
+func (h *host) missing(w *world, p *pkt) {
+	if h.again == nil {
+		h.again, h.sacked = map[int]int64{}, make([]bool, h.total())
+	}
+	for _, b := range p.sack {
+		from, to := int(int32(b[0]-h.isn-1-uint32(h.una)))+h.una, int(int32(b[1]-h.isn-1-uint32(h.una)))+h.una
+		if from < 0 || to > h.max || from >= to {
+			w.t.Fatalf("%s: SACK of [%d %d), sent %d", h.name, from, to, h.max)
+		}
+		for i := from; i < to; i++ {
+			h.sacked[i] = true
+		}
+	}
+	top := h.max
+	for top > h.una && !h.sacked[top-1] {
+		top--
+	}
+	for at := h.una; at < top; {
+		end := at
+		for end < top && !h.sacked[end] {
+			end++
+		}
+		if t, ok := h.again[at]; end > at && (!ok || w.now > t+100e6) {
+			h.again[at] = w.now
+			end = h.segment(w, at, end)
+		}
+		at = max(end, at+1)
 	}
 }
 

@@ -98,9 +98,21 @@ func (b *bench) play(t *testing.T, script, frames []byte) {
 	b.work()
 	b.core.Release(1, &b.rec)
 	b.core.begin(b.out)
-	if n := 2000 - b.cache.Avail(); n != 0 || len(b.core.keys.free) != 16 || len(b.core.large.free) != 16 || b.core.chunks.Free() != 399 {
+	if n := 2000 - b.cache.Avail(); n != 0 || len(b.core.keys.free) != 16 || len(b.core.large.free) != 16 || b.core.chunks.Free() != 399 || b.core.freeNodes() != 2000+4 {
 		t.Fatalf("%d buffers are lost, %d keys, %d large buffers and %d chunks free", n, len(b.core.keys.free), len(b.core.large.free), b.core.chunks.Free())
 	}
+}
+
+// freeNodes counts pieces and gaps that are not in use.
+func (c *Core) freeNodes() int {
+	n := 0
+	for i := c.freePiece; i != 0; i = c.pieces[i].next {
+		n++
+	}
+	for i := c.freeGap; i != 0; i = c.gaps[i].next {
+		n++
+	}
+	return n
 }
 
 // step does what six bytes say: side, sequence offset, length, flags, acknowledgement offset, window.

@@ -72,6 +72,10 @@ func (c *Core) IngressSegment(idx flowtable.Index, r *flowtable.Record, seg *Seg
 			f.ackHost()
 		}
 	}
+	if e.Gap != 0 && e.Flags&flowtable.EgressDead == 0 {
+		f.fillGap()
+		f.tellGap()
+	}
 	f.settle()
 }
 

@@ -88,6 +88,9 @@ func (p *pair) release() {
 		if n := g.leaks(); n != 0 {
 			t.Errorf("%s: %d buffers are lost", g.name, n)
 		}
+		if n := g.core.freeNodes(); n != 2000+4 {
+			t.Errorf("%s: %d pieces and gaps free, not 2004", g.name, n)
+		}
 		if len(g.core.keys.free) != 16 {
 			t.Errorf("%s: %d keys free, not 16", g.name, len(g.core.keys.free))
 		}

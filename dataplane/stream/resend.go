@@ -98,7 +98,7 @@ func (g *gather) flush(f *flow, seg *Segment) {
 	e.TSVal, e.TSEcr = f.r.Host.TSVal, f.r.Peer.TSVal
 	e.Flags, e.Urg = g.flags, g.urg
 	if seg != nil {
-		e.TSVal, e.TSEcr = seg.TSVal, seg.TSEcr
+		e.TSEcr = seg.TSEcr
 		e.Flags |= seg.Flags & (PSH | ECE | CWR)
 	}
 }

@@ -1,6 +1,8 @@
 package stream
 
 import (
+	"math"
+
 	"linecrypt/flowtable"
 )
 
@@ -12,39 +14,58 @@ func (f *flow) maxSACK() int {
 	return 4
 }
 
+// storedRange is a run of stored pieces without a hole, and the most recent of their stamps.
+type storedRange struct {
+	start, end uint64
+	stamp      uint32
+}
+
+// recent finds the ranges of a list of pieces that begin behind from and were last added to before the stamp below, the most
+// recent first, as many as fit into ranges. It returns their number, and whether there are more.
+func (c *Core) recent(first uint32, from uint64, below uint32, ranges []storedRange) (n int, more bool) {
+	for i := first; i != 0; {
+		p := &c.pieces[i]
+		r := storedRange{p.at, p.end(), p.stamp}
+		for i = p.next; i != 0 && c.pieces[i].at == r.end; i = p.next {
+			p = &c.pieces[i]
+			r.end, r.stamp = p.end(), max(r.stamp, p.stamp)
+		}
+		if r.start <= from || r.stamp >= below {
+			continue
+		}
+		at := n
+		for at > 0 && ranges[at-1].stamp < r.stamp {
+			at--
+		}
+		more = more || n == len(ranges)
+		if at == len(ranges) {
+			continue
+		}
+		n = min(n+1, len(ranges))
+		copy(ranges[at+1:n], ranges[at:n-1])
+		ranges[at] = r
+	}
+	return n, more
+}
+
+// addSACK adds ranges to an emit that has room for them.
+func (em *Emit) addSACK(ranges []storedRange, isn uint32) {
+	for i := range ranges {
+		em.SACK[em.NSACK] = [2]uint32{isn + uint32(ranges[i].start), isn + uint32(ranges[i].end)}
+		em.NSACK++
+	}
+}
+
 // storedSACK adds the ranges that are stored behind a hole to an acknowledgement for the wire, the most recent first.
 func (f *flow) storedSACK(em *Emit) {
 	in := &f.r.Ingress
-	if in.Pieces == 0 || f.r.HostFlags&flowtable.FlagSACK == 0 {
+	limit := f.maxSACK() - int(em.NSACK)
+	if in.Pieces == 0 || f.r.HostFlags&flowtable.FlagSACK == 0 || limit <= 0 {
 		return
 	}
-	var ranges [4]struct {
-		start, end WPos
-		stamp      uint32
-	}
-	n, limit := 0, f.maxSACK()-int(em.NSACK)
-	for i := in.Pieces; i != 0 && limit > 0; {
-		p := &f.c.pieces[i]
-		start, end, stamp := p.w, p.end(), p.stamp
-		for i = p.next; i != 0 && f.c.pieces[i].w == end; i = p.next {
-			p = &f.c.pieces[i]
-			end, stamp = p.end(), max(stamp, p.stamp)
-		}
-		at := n
-		for at > 0 && ranges[at-1].stamp < stamp {
-			at--
-		}
-		if at >= limit {
-			continue
-		}
-		n = min(n+1, limit)
-		copy(ranges[at+1:n], ranges[at:n-1])
-		ranges[at].start, ranges[at].end, ranges[at].stamp = start, end, stamp
-	}
-	for _, r := range ranges[:n] {
-		em.SACK[em.NSACK] = [2]uint32{f.peerISN() + uint32(r.start), f.peerISN() + uint32(r.end)}
-		em.NSACK++
-	}
+	var ranges [4]storedRange
+	n, _ := f.c.recent(in.Pieces, 0, math.MaxUint32, ranges[:limit])
+	em.addSACK(ranges[:n], f.peerISN())
 }
 
 // bounds is a translated range and what is being translated.

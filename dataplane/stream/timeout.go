@@ -25,6 +25,9 @@ func (c *Core) Timeout(idx flowtable.Index, r *flowtable.Record, now int64, out 
 			f.ackWire()
 		}
 	}
+	if e.Flags&flowtable.EgressStalled != 0 {
+		f.fillGap()
+	}
 	if e.OwnTimer != 0 && now >= e.OwnTimer {
 		f.ownTimeout()
 	}
@@ -47,7 +50,7 @@ func (c *Core) Deadline(r *flowtable.Record) int64 {
 		}
 		return d
 	}
-	if in.Flags&flowtable.IngressStalled != 0 {
+	if in.Flags&flowtable.IngressStalled != 0 || e.Flags&flowtable.EgressStalled != 0 {
 		return 1
 	}
 	d = earlier(d, e.OwnTimer)

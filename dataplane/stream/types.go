@@ -90,6 +90,7 @@ type Emit struct {
 	Flags    uint8
 	NSACK    uint8
 	HasTS    bool
+	NewTS    bool // EmitForward: the packet's timestamps are not those of the emit and must be rewritten
 	Dir      Direction
 	Kind     EmitKind
 	SACK     [4][2]uint32
@@ -139,15 +140,15 @@ type Config struct {
 	Counters *[NumCounters]uint64 // nil: the Core has an array of its own
 
 	Keys         int // expanded keys: two a flow and some for rekeying
-	Pieces       int // out-of-order segments kept over all flows
-	Custodies    int // flows that can have a frame in custody at a time
+	Pieces       int // out-of-order segments kept over all flows, both directions
+	Custodies    int // flows that can have a frame in custody at a time, and flows that can have segments stored behind a gap
 	HeldFrames   int // frames in custody over all flows
 	LargeBuffers int // 64 KiB buffers for frames that do not fit in a packet buffer
 
 	PoolLow    int    // new plaintext is dropped while fewer buffers than this are free
 	FlowFrames uint32 // frames kept unacknowledged per flow
 	FlowBytes  uint32 // bytes kept unacknowledged per flow
-	FlowPieces uint32 // out-of-order segments kept per flow
+	FlowPieces uint32 // out-of-order segments kept per flow and direction
 	MaxPayload int    // largest TCP payload of a wire segment that the gateway builds, 0: what Peer.MSS allows
 
 	RekeyFrames  uint64 // frames after which a generation is replaced, 0 never

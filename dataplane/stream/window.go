@@ -1,6 +1,8 @@
 package stream
 
 import (
+	"math"
+
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/flowtable"
 )
@@ -147,12 +149,21 @@ func (f *flow) ackWire() {
 
 // ackHost sends the host an acknowledgement of the gateway's own.
 func (f *flow) ackHost() {
-	if f.r.Ingress.Flags&flowtable.IngressKeys == 0 {
-		return
+	if e := f.ownHostAck(); e != nil && f.r.Egress.Gap != 0 && f.tellable(e) {
+		f.gapSACK(e, math.MaxUint32)
 	}
-	if e := f.build(ToHost); e != nil {
+}
+
+// ownHostAck is an acknowledgement for the host without SACK blocks; nil where none can be made.
+func (f *flow) ownHostAck() *Emit {
+	if f.r.Ingress.Flags&flowtable.IngressKeys == 0 {
+		return nil
+	}
+	e := f.build(ToHost)
+	if e != nil {
 		f.count(OwnAcks)
 		e.Seq = f.peerISN() + uint32(f.hostNext())
 		e.Ack, e.Win = f.toHost()
 	}
+	return e
 }

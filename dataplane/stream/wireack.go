@@ -1,6 +1,10 @@
 package stream
 
-import "linecrypt/flowtable"
+import (
+	"math"
+
+	"linecrypt/flowtable"
+)
 
 // ackFromWire takes acknowledgement and window of a wire segment at position w; false where it acknowledges what was never
 // sent.
@@ -81,6 +85,9 @@ func (f *flow) forwardWireAck(seg *Segment, news *ackNews, keepAlive bool) {
 	}
 	em.Ack, em.Win = ack, win
 	f.wireSACK(seg, em)
+	if e.Gap != 0 && f.tellable(em) {
+		f.gapSACK(em, math.MaxUint32)
+	}
 	if told && em.NSACK == 0 && (!news.dup || seg.repeats(f.hostISN()+uint32(e.WAck))) && !keepAlive {
 		f.absorb(em)
 		return

@@ -44,6 +44,9 @@ func (w *Worker) forward(p *packet.Packet, e *stream.Emit) bool {
 	if !p.Resume(e.M, e.Len) || e.M.DataOff()+int(p.Payload) != e.Off {
 		return false
 	}
+	if e.NewTS {
+		p.SetTimestamps(e.TSVal, e.TSEcr)
+	}
 	if e.NSACK > 0 || p.Opt.Has(packet.OptSACK) {
 		// The payload with its overhead fills a segment as the MSS allows, so the header may grow only where there is none.
 		grow := 0

@@ -103,6 +103,22 @@ func TestOwnSegmentsAreNotOlderThanTheLastRetransmissionOfTheHost(t *testing.T) 
 	}
 }
 
+func TestOvertakenSegmentsReachTheWireInOrderWithTheNewestTimestamp(t *testing.T) {
+	g := activeStages[6].at(t)
+	g.toHost, g.toWire = nil, nil
+	g.host(stamped(fromHost(6, 1, ack|psh), 2000, 7), []byte("world")...)
+	g.host(stamped(fromHost(11, 1, ack|psh), 2001, 8), []byte("!")...)
+	g.host(stamped(fromHost(1, 1, ack), 1999, 6), []byte("hello")...)
+	if got := g.shots(outside, g.toWire); !slices.Equal(got, list("A s81 a81 l25", "PA s106 a81 l25", "PA s131 a81 l21")) {
+		t.Errorf("the wire got %q", got)
+	}
+	for i, ecr := range []uint32{6, 7, 8} {
+		if got := g.timestamps(g.toWire[i]); got != [2]uint32{2001, ecr} {
+			t.Errorf("segment %d carries timestamps %v, want 2001 and %d", i, got, ecr)
+		}
+	}
+}
+
 func TestWindowScaleOfBothEndsIsKept(t *testing.T) {
 	g := activeStages[5].at(t)
 	g.wire(packet.Seg{Seq: peerISN + 81, Ack: hostISN + 81, Win: 100, Flags: ack})

@@ -20,7 +20,55 @@ DATA gcmSwap<>+12(SB)/1, $0x03
 DATA gcmSwap<>+13(SB)/1, $0x02
 DATA gcmSwap<>+14(SB)/1, $0x01
 DATA gcmSwap<>+15(SB)/1, $0x00
-GLOBL gcmSwap<>(SB), RODATA|NOPTR, $16
+DATA gcmSwap<>+16(SB)/1, $0x0f
+DATA gcmSwap<>+17(SB)/1, $0x0e
+DATA gcmSwap<>+18(SB)/1, $0x0d
+DATA gcmSwap<>+19(SB)/1, $0x0c
+DATA gcmSwap<>+20(SB)/1, $0x0b
+DATA gcmSwap<>+21(SB)/1, $0x0a
+DATA gcmSwap<>+22(SB)/1, $0x09
+DATA gcmSwap<>+23(SB)/1, $0x08
+DATA gcmSwap<>+24(SB)/1, $0x07
+DATA gcmSwap<>+25(SB)/1, $0x06
+DATA gcmSwap<>+26(SB)/1, $0x05
+DATA gcmSwap<>+27(SB)/1, $0x04
+DATA gcmSwap<>+28(SB)/1, $0x03
+DATA gcmSwap<>+29(SB)/1, $0x02
+DATA gcmSwap<>+30(SB)/1, $0x01
+DATA gcmSwap<>+31(SB)/1, $0x00
+DATA gcmSwap<>+32(SB)/1, $0x0f
+DATA gcmSwap<>+33(SB)/1, $0x0e
+DATA gcmSwap<>+34(SB)/1, $0x0d
+DATA gcmSwap<>+35(SB)/1, $0x0c
+DATA gcmSwap<>+36(SB)/1, $0x0b
+DATA gcmSwap<>+37(SB)/1, $0x0a
+DATA gcmSwap<>+38(SB)/1, $0x09
+DATA gcmSwap<>+39(SB)/1, $0x08
+DATA gcmSwap<>+40(SB)/1, $0x07
+DATA gcmSwap<>+41(SB)/1, $0x06
+DATA gcmSwap<>+42(SB)/1, $0x05
+DATA gcmSwap<>+43(SB)/1, $0x04
+DATA gcmSwap<>+44(SB)/1, $0x03
+DATA gcmSwap<>+45(SB)/1, $0x02
+DATA gcmSwap<>+46(SB)/1, $0x01
+DATA gcmSwap<>+47(SB)/1, $0x00
+DATA gcmSwap<>+48(SB)/1, $0x0f
+DATA gcmSwap<>+49(SB)/1, $0x0e
+DATA gcmSwap<>+50(SB)/1, $0x0d
+DATA gcmSwap<>+51(SB)/1, $0x0c
+DATA gcmSwap<>+52(SB)/1, $0x0b
+DATA gcmSwap<>+53(SB)/1, $0x0a
+DATA gcmSwap<>+54(SB)/1, $0x09
+DATA gcmSwap<>+55(SB)/1, $0x08
+DATA gcmSwap<>+56(SB)/1, $0x07
+DATA gcmSwap<>+57(SB)/1, $0x06
+DATA gcmSwap<>+58(SB)/1, $0x05
+DATA gcmSwap<>+59(SB)/1, $0x04
+DATA gcmSwap<>+60(SB)/1, $0x03
+DATA gcmSwap<>+61(SB)/1, $0x02
+DATA gcmSwap<>+62(SB)/1, $0x01
+DATA gcmSwap<>+63(SB)/1, $0x00
+GLOBL gcmSwap<>(SB), RODATA|NOPTR, $64
 
 DATA gcmNonceSwap<>+0(SB)/1, $0x80
 DATA gcmNonceSwap<>+1(SB)/1, $0x80
@@ -38,7 +86,55 @@ DATA gcmNonceSwap<>+12(SB)/1, $0x03
 DATA gcmNonceSwap<>+13(SB)/1, $0x02
 DATA gcmNonceSwap<>+14(SB)/1, $0x01
 DATA gcmNonceSwap<>+15(SB)/1, $0x00
-GLOBL gcmNonceSwap<>(SB), RODATA|NOPTR, $16
+DATA gcmNonceSwap<>+16(SB)/1, $0x80
+DATA gcmNonceSwap<>+17(SB)/1, $0x80
+DATA gcmNonceSwap<>+18(SB)/1, $0x80
+DATA gcmNonceSwap<>+19(SB)/1, $0x80
+DATA gcmNonceSwap<>+20(SB)/1, $0x0b
+DATA gcmNonceSwap<>+21(SB)/1, $0x0a
+DATA gcmNonceSwap<>+22(SB)/1, $0x09
+DATA gcmNonceSwap<>+23(SB)/1, $0x08
+DATA gcmNonceSwap<>+24(SB)/1, $0x07
+DATA gcmNonceSwap<>+25(SB)/1, $0x06
+DATA gcmNonceSwap<>+26(SB)/1, $0x05
+DATA gcmNonceSwap<>+27(SB)/1, $0x04
+DATA gcmNonceSwap<>+28(SB)/1, $0x03
+DATA gcmNonceSwap<>+29(SB)/1, $0x02
+DATA gcmNonceSwap<>+30(SB)/1, $0x01
+DATA gcmNonceSwap<>+31(SB)/1, $0x00
+DATA gcmNonceSwap<>+32(SB)/1, $0x80
+DATA gcmNonceSwap<>+33(SB)/1, $0x80
+DATA gcmNonceSwap<>+34(SB)/1, $0x80
+DATA gcmNonceSwap<>+35(SB)/1, $0x80
+DATA gcmNonceSwap<>+36(SB)/1, $0x0b
+DATA gcmNonceSwap<>+37(SB)/1, $0x0a
+DATA gcmNonceSwap<>+38(SB)/1, $0x09
+DATA gcmNonceSwap<>+39(SB)/1, $0x08
+DATA gcmNonceSwap<>+40(SB)/1, $0x07
+DATA gcmNonceSwap<>+41(SB)/1, $0x06
+DATA gcmNonceSwap<>+42(SB)/1, $0x05
+DATA gcmNonceSwap<>+43(SB)/1, $0x04
+DATA gcmNonceSwap<>+44(SB)/1, $0x03
+DATA gcmNonceSwap<>+45(SB)/1, $0x02
+DATA gcmNonceSwap<>+46(SB)/1, $0x01
+DATA gcmNonceSwap<>+47(SB)/1, $0x00
+DATA gcmNonceSwap<>+48(SB)/1, $0x80
+DATA gcmNonceSwap<>+49(SB)/1, $0x80
+DATA gcmNonceSwap<>+50(SB)/1, $0x80
+DATA gcmNonceSwap<>+51(SB)/1, $0x80
+DATA gcmNonceSwap<>+52(SB)/1, $0x0b
+DATA gcmNonceSwap<>+53(SB)/1, $0x0a
+DATA gcmNonceSwap<>+54(SB)/1, $0x09
+DATA gcmNonceSwap<>+55(SB)/1, $0x08
+DATA gcmNonceSwap<>+56(SB)/1, $0x07
+DATA gcmNonceSwap<>+57(SB)/1, $0x06
+DATA gcmNonceSwap<>+58(SB)/1, $0x05
+DATA gcmNonceSwap<>+59(SB)/1, $0x04
+DATA gcmNonceSwap<>+60(SB)/1, $0x03
+DATA gcmNonceSwap<>+61(SB)/1, $0x02
+DATA gcmNonceSwap<>+62(SB)/1, $0x01
+DATA gcmNonceSwap<>+63(SB)/1, $0x00
+GLOBL gcmNonceSwap<>(SB), RODATA|NOPTR, $64
 
 DATA gcmPoly<>+0(SB)/1, $0x01
 DATA gcmPoly<>+1(SB)/1, $0x00
@@ -56,25 +152,73 @@ DATA gcmPoly<>+12(SB)/1, $0x00
 DATA gcmPoly<>+13(SB)/1, $0x00
 DATA gcmPoly<>+14(SB)/1, $0x00
 DATA gcmPoly<>+15(SB)/1, $0xc2
-GLOBL gcmPoly<>(SB), RODATA|NOPTR, $16
+DATA gcmPoly<>+16(SB)/1, $0x01
+DATA gcmPoly<>+17(SB)/1, $0x00
+DATA gcmPoly<>+18(SB)/1, $0x00
+DATA gcmPoly<>+19(SB)/1, $0x00
+DATA gcmPoly<>+20(SB)/1, $0x00
+DATA gcmPoly<>+21(SB)/1, $0x00
+DATA gcmPoly<>+22(SB)/1, $0x00
+DATA gcmPoly<>+23(SB)/1, $0x00
+DATA gcmPoly<>+24(SB)/1, $0x00
+DATA gcmPoly<>+25(SB)/1, $0x00
+DATA gcmPoly<>+26(SB)/1, $0x00
+DATA gcmPoly<>+27(SB)/1, $0x00
+DATA gcmPoly<>+28(SB)/1, $0x00
+DATA gcmPoly<>+29(SB)/1, $0x00
+DATA gcmPoly<>+30(SB)/1, $0x00
+DATA gcmPoly<>+31(SB)/1, $0xc2
+DATA gcmPoly<>+32(SB)/1, $0x01
+DATA gcmPoly<>+33(SB)/1, $0x00
+DATA gcmPoly<>+34(SB)/1, $0x00
+DATA gcmPoly<>+35(SB)/1, $0x00
+DATA gcmPoly<>+36(SB)/1, $0x00
+DATA gcmPoly<>+37(SB)/1, $0x00
+DATA gcmPoly<>+38(SB)/1, $0x00
+DATA gcmPoly<>+39(SB)/1, $0x00
+DATA gcmPoly<>+40(SB)/1, $0x00
+DATA gcmPoly<>+41(SB)/1, $0x00
+DATA gcmPoly<>+42(SB)/1, $0x00
+DATA gcmPoly<>+43(SB)/1, $0x00
+DATA gcmPoly<>+44(SB)/1, $0x00
+DATA gcmPoly<>+45(SB)/1, $0x00
+DATA gcmPoly<>+46(SB)/1, $0x00
+DATA gcmPoly<>+47(SB)/1, $0xc2
+DATA gcmPoly<>+48(SB)/1, $0x01
+DATA gcmPoly<>+49(SB)/1, $0x00
+DATA gcmPoly<>+50(SB)/1, $0x00
+DATA gcmPoly<>+51(SB)/1, $0x00
+DATA gcmPoly<>+52(SB)/1, $0x00
+DATA gcmPoly<>+53(SB)/1, $0x00
+DATA gcmPoly<>+54(SB)/1, $0x00
+DATA gcmPoly<>+55(SB)/1, $0x00
+DATA gcmPoly<>+56(SB)/1, $0x00
+DATA gcmPoly<>+57(SB)/1, $0x00
+DATA gcmPoly<>+58(SB)/1, $0x00
+DATA gcmPoly<>+59(SB)/1, $0x00
+DATA gcmPoly<>+60(SB)/1, $0x00
+DATA gcmPoly<>+61(SB)/1, $0x00
+DATA gcmPoly<>+62(SB)/1, $0x00
+DATA gcmPoly<>+63(SB)/1, $0xc2
+GLOBL gcmPoly<>(SB), RODATA|NOPTR, $64
 
-DATA gcmOne<>+0(SB)/1, $0x01
-DATA gcmOne<>+1(SB)/1, $0x00
-DATA gcmOne<>+2(SB)/1, $0x00
-DATA gcmOne<>+3(SB)/1, $0x00
-DATA gcmOne<>+4(SB)/1, $0x00
-DATA gcmOne<>+5(SB)/1, $0x00
-DATA gcmOne<>+6(SB)/1, $0x00
-DATA gcmOne<>+7(SB)/1, $0x00
-DATA gcmOne<>+8(SB)/1, $0x00
-DATA gcmOne<>+9(SB)/1, $0x00
-DATA gcmOne<>+10(SB)/1, $0x00
-DATA gcmOne<>+11(SB)/1, $0x00
-DATA gcmOne<>+12(SB)/1, $0x00
-DATA gcmOne<>+13(SB)/1, $0x00
-DATA gcmOne<>+14(SB)/1, $0x00
-DATA gcmOne<>+15(SB)/1, $0x00
-GLOBL gcmOne<>(SB), RODATA|NOPTR, $16
+DATA gcmOne<>+0(SB)/4, $0x00000001
+DATA gcmOne<>+4(SB)/4, $0x00000000
+DATA gcmOne<>+8(SB)/4, $0x00000000
+DATA gcmOne<>+12(SB)/4, $0x00000000
+DATA gcmOne<>+16(SB)/4, $0x00000000
+DATA gcmOne<>+20(SB)/4, $0x00000000
+DATA gcmOne<>+24(SB)/4, $0x00000000
+DATA gcmOne<>+28(SB)/4, $0x00000000
+DATA gcmOne<>+32(SB)/4, $0x00000000
+DATA gcmOne<>+36(SB)/4, $0x00000000
+DATA gcmOne<>+40(SB)/4, $0x00000000
+DATA gcmOne<>+44(SB)/4, $0x00000000
+DATA gcmOne<>+48(SB)/4, $0x00000000
+DATA gcmOne<>+52(SB)/4, $0x00000000
+DATA gcmOne<>+56(SB)/4, $0x00000000
+DATA gcmOne<>+60(SB)/4, $0x00000000
+GLOBL gcmOne<>(SB), RODATA|NOPTR, $64
 
 DATA gcmFour<>+0(SB)/1, $0x04
 DATA gcmFour<>+1(SB)/1, $0x00
@@ -92,7 +236,55 @@ DATA gcmFour<>+12(SB)/1, $0x00
 DATA gcmFour<>+13(SB)/1, $0x00
 DATA gcmFour<>+14(SB)/1, $0x00
 DATA gcmFour<>+15(SB)/1, $0x00
-GLOBL gcmFour<>(SB), RODATA|NOPTR, $16
+DATA gcmFour<>+16(SB)/1, $0x04
+DATA gcmFour<>+17(SB)/1, $0x00
+DATA gcmFour<>+18(SB)/1, $0x00
+DATA gcmFour<>+19(SB)/1, $0x00
+DATA gcmFour<>+20(SB)/1, $0x00
+DATA gcmFour<>+21(SB)/1, $0x00
+DATA gcmFour<>+22(SB)/1, $0x00
+DATA gcmFour<>+23(SB)/1, $0x00
+DATA gcmFour<>+24(SB)/1, $0x00
+DATA gcmFour<>+25(SB)/1, $0x00
+DATA gcmFour<>+26(SB)/1, $0x00
+DATA gcmFour<>+27(SB)/1, $0x00
+DATA gcmFour<>+28(SB)/1, $0x00
+DATA gcmFour<>+29(SB)/1, $0x00
+DATA gcmFour<>+30(SB)/1, $0x00
+DATA gcmFour<>+31(SB)/1, $0x00
+DATA gcmFour<>+32(SB)/1, $0x04
+DATA gcmFour<>+33(SB)/1, $0x00
+DATA gcmFour<>+34(SB)/1, $0x00
+DATA gcmFour<>+35(SB)/1, $0x00
+DATA gcmFour<>+36(SB)/1, $0x00
+DATA gcmFour<>+37(SB)/1, $0x00
+DATA gcmFour<>+38(SB)/1, $0x00
+DATA gcmFour<>+39(SB)/1, $0x00
+DATA gcmFour<>+40(SB)/1, $0x00
+DATA gcmFour<>+41(SB)/1, $0x00
+DATA gcmFour<>+42(SB)/1, $0x00
+DATA gcmFour<>+43(SB)/1, $0x00
+DATA gcmFour<>+44(SB)/1, $0x00
+DATA gcmFour<>+45(SB)/1, $0x00
+DATA gcmFour<>+46(SB)/1, $0x00
+DATA gcmFour<>+47(SB)/1, $0x00
+DATA gcmFour<>+48(SB)/1, $0x04
+DATA gcmFour<>+49(SB)/1, $0x00
+DATA gcmFour<>+50(SB)/1, $0x00
+DATA gcmFour<>+51(SB)/1, $0x00
+DATA gcmFour<>+52(SB)/1, $0x00
+DATA gcmFour<>+53(SB)/1, $0x00
+DATA gcmFour<>+54(SB)/1, $0x00
+DATA gcmFour<>+55(SB)/1, $0x00
+DATA gcmFour<>+56(SB)/1, $0x00
+DATA gcmFour<>+57(SB)/1, $0x00
+DATA gcmFour<>+58(SB)/1, $0x00
+DATA gcmFour<>+59(SB)/1, $0x00
+DATA gcmFour<>+60(SB)/1, $0x00
+DATA gcmFour<>+61(SB)/1, $0x00
+DATA gcmFour<>+62(SB)/1, $0x00
+DATA gcmFour<>+63(SB)/1, $0x00
+GLOBL gcmFour<>(SB), RODATA|NOPTR, $64
 
 DATA gcmFirstFour<>+0(SB)/4, $0x00000002
 DATA gcmFirstFour<>+4(SB)/4, $0x00000000
@@ -219,8 +411,8 @@ TEXT ·expandAES128Vaes512(SB), NOSPLIT, $0-16
 	VPXOR            X3, X0, X0
 	VPXOR            X2, X0, X0
 	VMOVDQU          X0, 416(R9)
-	VBROADCASTI32X4  gcmSwap<>+0(SB), Z31
-	VBROADCASTI32X4  gcmPoly<>+0(SB), Z30
+	VMOVDQU64        gcmSwap<>+0(SB), Z31
+	VMOVDQU64        gcmPoly<>+0(SB), Z30
 	VMOVDQU          256(R9), X0
 	VAESENC          272(R9), X0, X0
 	VAESENC          288(R9), X0, X0
@@ -405,8 +597,8 @@ TEXT ·expandAES256Vaes512(SB), NOSPLIT, $0-16
 	VPXOR            X3, X0, X0
 	VPXOR            X2, X0, X0
 	VMOVDQU          X0, 480(R9)
-	VBROADCASTI32X4  gcmSwap<>+0(SB), Z31
-	VBROADCASTI32X4  gcmPoly<>+0(SB), Z30
+	VMOVDQU64        gcmSwap<>+0(SB), Z31
+	VMOVDQU64        gcmPoly<>+0(SB), Z30
 	VMOVDQU          256(R9), X0
 	VAESENC          272(R9), X0, X0
 	VAESENC          288(R9), X0, X0
@@ -459,15 +651,12 @@ powers256:
 // func sealBurstVaes512(ops *byte, list *uint32, count int)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, BMI2, CMOV, VAES, VPCLMULQDQ
 TEXT ·sealBurstVaes512(SB), NOSPLIT, $0-24
-	MOVQ            ops+0(FP), DI
-	MOVQ            list+8(FP), SI
-	MOVQ            count+16(FP), DX
-	VBROADCASTI32X4 gcmSwap<>+0(SB), Z31
-	VBROADCASTI32X4 gcmPoly<>+0(SB), Z30
-	VBROADCASTI32X4 gcmFour<>+0(SB), Z29
-	VBROADCASTI32X4 gcmOne<>+0(SB), Z27
-	VBROADCASTI32X4 gcmNonceSwap<>+0(SB), Z26
-	VMOVDQU64       gcmFirstFour<>+0(SB), Z28
+	MOVQ      ops+0(FP), DI
+	MOVQ      list+8(FP), SI
+	MOVQ      count+16(FP), DX
+	VMOVDQU64 gcmSwap<>+0(SB), Z31
+	VMOVDQU64 gcmPoly<>+0(SB), Z30
+	VMOVDQU64 gcmFour<>+0(SB), Z29
 
 next:
 	MOVL            (SI), AX
@@ -481,7 +670,7 @@ next:
 	MOVQ            56(R8), R13
 	MOVQ            64(R8), CX
 	VBROADCASTI32X4 88(R8), Z0
-	VPSHUFB         Z26, Z0, Z0
+	VPSHUFB         gcmNonceSwap<>+0(SB), Z0, Z0
 	TESTQ           CX, CX
 	CMOVQEQ         R8, R13
 	MOVQ            $-1, AX
@@ -552,13 +741,13 @@ haveAAD:
 	MOVQ            $-1, CX
 	BZHIQ           BX, CX, CX
 	KMOVQ           CX, K1
-	VPADDD          Z28, Z0, Z3
+	VPADDD          gcmFirstFour<>+0(SB), Z0, Z3
 	VPADDD          Z29, Z3, Z4
 	VPADDD          Z29, Z4, Z5
 	VPSHUFB         Z31, Z3, Z3
 	VPSHUFB         Z31, Z4, Z4
 	VPSHUFB         Z31, Z5, Z5
-	VPADDD          Z27, Z0, Z7
+	VPADDD          gcmOne<>+0(SB), Z0, Z7
 	VPSHUFB         Z31, Z7, Z7
 	VBROADCASTI32X4 256(R9), Z13
 	VPXORQ          Z13, Z7, Z7
@@ -676,11 +865,11 @@ upTo128_10:
 	MOVQ            $-1, CX
 	BZHIQ           BX, CX, CX
 	KMOVQ           CX, K1
-	VPADDD          Z28, Z0, Z3
+	VPADDD          gcmFirstFour<>+0(SB), Z0, Z3
 	VPADDD          Z29, Z3, Z4
 	VPSHUFB         Z31, Z3, Z3
 	VPSHUFB         Z31, Z4, Z4
-	VPADDD          Z27, Z0, Z7
+	VPADDD          gcmOne<>+0(SB), Z0, Z7
 	VPSHUFB         Z31, Z7, Z7
 	VBROADCASTI32X4 256(R9), Z13
 	VPXORQ          Z13, Z7, Z7
@@ -775,9 +964,9 @@ upTo64_10:
 	MOVQ            $-1, CX
 	BZHIQ           BX, CX, CX
 	KMOVQ           CX, K1
-	VPADDD          Z28, Z0, Z3
+	VPADDD          gcmFirstFour<>+0(SB), Z0, Z3
 	VPSHUFB         Z31, Z3, Z3
-	VPADDD          Z27, Z0, Z7
+	VPADDD          gcmOne<>+0(SB), Z0, Z7
 	VPSHUFB         Z31, Z7, Z7
 	VBROADCASTI32X4 256(R9), Z13
 	VPXORQ          Z13, Z7, Z7
@@ -848,16 +1037,22 @@ long10:
 	VPXORQ          Z15, Z15, Z15
 	VINSERTI32X4    $0x03, X1, Z15, Z15
 	VBROADCASTI32X4 (R9), Z16
+	VPSHUFD         $0x4e, Z16, Z21
+	VPXORQ          Z16, Z21, Z21
 	VBROADCASTI32X4 64(R9), Z17
+	VPSHUFD         $0x4e, Z17, Z22
+	VPXORQ          Z17, Z22, Z22
 	VBROADCASTI32X4 128(R9), Z18
+	VPSHUFD         $0x4e, Z18, Z23
+	VPXORQ          Z18, Z23, Z23
 	VBROADCASTI32X4 192(R9), Z19
-	VPADDD          Z28, Z0, Z20
-	VPADDD          Z27, Z0, Z7
+	VPSHUFD         $0x4e, Z19, Z2
+	VPXORQ          Z19, Z2, Z2
+	VPADDD          gcmFirstFour<>+0(SB), Z0, Z20
+	VPADDD          gcmOne<>+0(SB), Z0, Z7
 	VPSHUFB         Z31, Z7, Z7
 	CMPQ            R12, $+256
 	JCS             half10
-
-full10:
 	VPSHUFB         Z31, Z20, Z3
 	VPADDD          Z29, Z20, Z20
 	VPSHUFB         Z31, Z20, Z4
@@ -921,60 +1116,181 @@ full10:
 	VAESENCLAST     Z13, Z4, Z4
 	VAESENCLAST     Z13, Z5, Z5
 	VAESENCLAST     Z13, Z6, Z6
-	VMOVDQU64       (R10), Z13
-	VPXORQ          Z13, Z3, Z3
+	VPXORQ          (R10), Z3, Z3
 	VMOVDQU64       Z3, (R11)
-	VPSHUFB         Z31, Z3, Z3
-	VMOVDQU64       64(R10), Z13
-	VPXORQ          Z13, Z4, Z4
+	VPSHUFB         Z31, Z3, Z0
+	VPXORQ          64(R10), Z4, Z4
 	VMOVDQU64       Z4, 64(R11)
-	VPSHUFB         Z31, Z4, Z4
-	VMOVDQU64       128(R10), Z13
-	VPXORQ          Z13, Z5, Z5
+	VPSHUFB         Z31, Z4, Z1
+	VPXORQ          128(R10), Z5, Z5
 	VMOVDQU64       Z5, 128(R11)
-	VPSHUFB         Z31, Z5, Z5
-	VMOVDQU64       192(R10), Z13
-	VPXORQ          Z13, Z6, Z6
+	VPSHUFB         Z31, Z5, Z26
+	VPXORQ          192(R10), Z6, Z6
 	VMOVDQU64       Z6, 192(R11)
-	VPSHUFB         Z31, Z6, Z6
-	VPCLMULQDQ      $0x00, Z16, Z15, Z8
-	VPCLMULQDQ      $0x11, Z16, Z15, Z10
-	VPCLMULQDQ      $0x01, Z16, Z15, Z9
-	VPCLMULQDQ      $0x10, Z16, Z15, Z25
-	VPXORQ          Z25, Z9, Z9
-	VPCLMULQDQ      $0x00, Z17, Z3, Z11
-	VPCLMULQDQ      $0x11, Z17, Z3, Z12
-	VPCLMULQDQ      $0x01, Z17, Z3, Z24
-	VPCLMULQDQ      $0x10, Z17, Z3, Z25
+	VPSHUFB         Z31, Z6, Z27
+	ADDQ            $+256, R10
+	ADDQ            $+256, R11
+	SUBQ            $+256, R12
+	CMPQ            R12, $+256
+	JCS             last10
+
+full10:
+	VPSHUFB         Z31, Z20, Z3
+	VPADDD          Z29, Z20, Z20
+	VPSHUFB         Z31, Z20, Z4
+	VPADDD          Z29, Z20, Z20
+	VPSHUFB         Z31, Z20, Z5
+	VPADDD          Z29, Z20, Z20
+	VPSHUFB         Z31, Z20, Z6
+	VPADDD          Z29, Z20, Z20
+	VBROADCASTI32X4 256(R9), Z13
+	VPXORQ          Z13, Z3, Z3
+	VPXORQ          Z13, Z4, Z4
+	VPXORQ          Z13, Z5, Z5
+	VPXORQ          Z13, Z6, Z6
+	VPSHUFD         $0x4e, Z0, Z25
+	VPCLMULQDQ      $0x00, Z17, Z0, Z8
+	VPXORQ          Z0, Z25, Z25
+	VBROADCASTI32X4 272(R9), Z13
+	VAESENC         Z13, Z3, Z3
+	VAESENC         Z13, Z4, Z4
+	VAESENC         Z13, Z5, Z5
+	VAESENC         Z13, Z6, Z6
+	VPCLMULQDQ      $0x11, Z17, Z0, Z10
+	VPCLMULQDQ      $0x00, Z22, Z25, Z9
+	VPSHUFD         $0x4e, Z1, Z25
+	VBROADCASTI32X4 288(R9), Z13
+	VAESENC         Z13, Z3, Z3
+	VAESENC         Z13, Z4, Z4
+	VAESENC         Z13, Z5, Z5
+	VAESENC         Z13, Z6, Z6
+	VPCLMULQDQ      $0x00, Z18, Z1, Z11
+	VPXORQ          Z1, Z25, Z25
+	VPCLMULQDQ      $0x11, Z18, Z1, Z12
+	VPCLMULQDQ      $0x00, Z23, Z25, Z24
+	VBROADCASTI32X4 304(R9), Z13
+	VAESENC         Z13, Z3, Z3
+	VAESENC         Z13, Z4, Z4
+	VAESENC         Z13, Z5, Z5
+	VAESENC         Z13, Z6, Z6
 	VPXORQ          Z11, Z8, Z8
 	VPXORQ          Z12, Z10, Z10
-	VPTERNLOGQ      $0x96, Z24, Z25, Z9
-	VPCLMULQDQ      $0x00, Z18, Z4, Z11
-	VPCLMULQDQ      $0x11, Z18, Z4, Z12
-	VPCLMULQDQ      $0x01, Z18, Z4, Z24
-	VPCLMULQDQ      $0x10, Z18, Z4, Z25
+	VPXORQ          Z24, Z9, Z9
+	VBROADCASTI32X4 320(R9), Z13
+	VAESENC         Z13, Z3, Z3
+	VAESENC         Z13, Z4, Z4
+	VAESENC         Z13, Z5, Z5
+	VAESENC         Z13, Z6, Z6
+	VPSHUFD         $0x4e, Z26, Z25
+	VPCLMULQDQ      $0x00, Z19, Z26, Z11
+	VPXORQ          Z26, Z25, Z25
+	VBROADCASTI32X4 336(R9), Z13
+	VAESENC         Z13, Z3, Z3
+	VAESENC         Z13, Z4, Z4
+	VAESENC         Z13, Z5, Z5
+	VAESENC         Z13, Z6, Z6
+	VPCLMULQDQ      $0x11, Z19, Z26, Z12
+	VPCLMULQDQ      $0x00, Z2, Z25, Z24
 	VPXORQ          Z11, Z8, Z8
 	VPXORQ          Z12, Z10, Z10
-	VPTERNLOGQ      $0x96, Z24, Z25, Z9
-	VPCLMULQDQ      $0x00, Z19, Z5, Z11
-	VPCLMULQDQ      $0x11, Z19, Z5, Z12
-	VPCLMULQDQ      $0x01, Z19, Z5, Z24
-	VPCLMULQDQ      $0x10, Z19, Z5, Z25
+	VBROADCASTI32X4 352(R9), Z13
+	VAESENC         Z13, Z3, Z3
+	VAESENC         Z13, Z4, Z4
+	VAESENC         Z13, Z5, Z5
+	VAESENC         Z13, Z6, Z6
+	VPXORQ          Z24, Z9, Z9
+	VPSHUFD         $0x4e, Z15, Z25
+	VPCLMULQDQ      $0x00, Z16, Z15, Z11
+	VBROADCASTI32X4 368(R9), Z13
+	VAESENC         Z13, Z3, Z3
+	VAESENC         Z13, Z4, Z4
+	VAESENC         Z13, Z5, Z5
+	VAESENC         Z13, Z6, Z6
+	VPXORQ          Z15, Z25, Z25
+	VPCLMULQDQ      $0x11, Z16, Z15, Z12
+	VPCLMULQDQ      $0x00, Z21, Z25, Z24
+	VBROADCASTI32X4 384(R9), Z13
+	VAESENC         Z13, Z3, Z3
+	VAESENC         Z13, Z4, Z4
+	VAESENC         Z13, Z5, Z5
+	VAESENC         Z13, Z6, Z6
 	VPXORQ          Z11, Z8, Z8
 	VPXORQ          Z12, Z10, Z10
-	VPTERNLOGQ      $0x96, Z24, Z25, Z9
+	VPXORQ          Z24, Z9, Z9
+	VPTERNLOGQ      $0x96, Z8, Z10, Z9
+	VBROADCASTI32X4 400(R9), Z13
+	VAESENC         Z13, Z3, Z3
+	VAESENC         Z13, Z4, Z4
+	VAESENC         Z13, Z5, Z5
+	VAESENC         Z13, Z6, Z6
 	VPCLMULQDQ      $0x01, Z8, Z30, Z11
 	VPSHUFD         $0x4e, Z8, Z8
 	VPTERNLOGQ      $0x96, Z11, Z8, Z9
+	VBROADCASTI32X4 416(R9), Z13
+	VAESENCLAST     Z13, Z3, Z3
+	VAESENCLAST     Z13, Z4, Z4
+	VAESENCLAST     Z13, Z5, Z5
+	VAESENCLAST     Z13, Z6, Z6
 	VPCLMULQDQ      $0x01, Z9, Z30, Z11
 	VPSHUFD         $0x4e, Z9, Z9
-	VPTERNLOGQ      $0x96, Z11, Z9, Z10
-	VPXORQ          Z6, Z10, Z15
+	VPXORQ          Z27, Z10, Z15
+	VPTERNLOGQ      $0x96, Z11, Z9, Z15
+	VPXORQ          (R10), Z3, Z3
+	VMOVDQU64       Z3, (R11)
+	VPSHUFB         Z31, Z3, Z0
+	VPXORQ          64(R10), Z4, Z4
+	VMOVDQU64       Z4, 64(R11)
+	VPSHUFB         Z31, Z4, Z1
+	VPXORQ          128(R10), Z5, Z5
+	VMOVDQU64       Z5, 128(R11)
+	VPSHUFB         Z31, Z5, Z26
+	VPXORQ          192(R10), Z6, Z6
+	VMOVDQU64       Z6, 192(R11)
+	VPSHUFB         Z31, Z6, Z27
 	ADDQ            $+256, R10
 	ADDQ            $+256, R11
 	SUBQ            $+256, R12
 	CMPQ            R12, $+256
 	JCC             full10
+
+last10:
+	VPSHUFD    $0x4e, Z0, Z25
+	VPCLMULQDQ $0x00, Z17, Z0, Z8
+	VPXORQ     Z0, Z25, Z25
+	VPCLMULQDQ $0x11, Z17, Z0, Z10
+	VPCLMULQDQ $0x00, Z22, Z25, Z9
+	VPSHUFD    $0x4e, Z1, Z25
+	VPCLMULQDQ $0x00, Z18, Z1, Z11
+	VPXORQ     Z1, Z25, Z25
+	VPCLMULQDQ $0x11, Z18, Z1, Z12
+	VPCLMULQDQ $0x00, Z23, Z25, Z24
+	VPXORQ     Z11, Z8, Z8
+	VPXORQ     Z12, Z10, Z10
+	VPXORQ     Z24, Z9, Z9
+	VPSHUFD    $0x4e, Z26, Z25
+	VPCLMULQDQ $0x00, Z19, Z26, Z11
+	VPXORQ     Z26, Z25, Z25
+	VPCLMULQDQ $0x11, Z19, Z26, Z12
+	VPCLMULQDQ $0x00, Z2, Z25, Z24
+	VPXORQ     Z11, Z8, Z8
+	VPXORQ     Z12, Z10, Z10
+	VPXORQ     Z24, Z9, Z9
+	VPSHUFD    $0x4e, Z15, Z25
+	VPCLMULQDQ $0x00, Z16, Z15, Z11
+	VPXORQ     Z15, Z25, Z25
+	VPCLMULQDQ $0x11, Z16, Z15, Z12
+	VPCLMULQDQ $0x00, Z21, Z25, Z24
+	VPXORQ     Z11, Z8, Z8
+	VPXORQ     Z12, Z10, Z10
+	VPXORQ     Z24, Z9, Z9
+	VPTERNLOGQ $0x96, Z8, Z10, Z9
+	VPCLMULQDQ $0x01, Z8, Z30, Z11
+	VPSHUFD    $0x4e, Z8, Z8
+	VPTERNLOGQ $0x96, Z11, Z8, Z9
+	VPCLMULQDQ $0x01, Z9, Z30, Z11
+	VPSHUFD    $0x4e, Z9, Z9
+	VPXORQ     Z27, Z10, Z15
+	VPTERNLOGQ $0x96, Z11, Z9, Z15
 
 half10:
 	CMPQ            R12, $+128
@@ -1024,25 +1340,27 @@ half10:
 	VPXORQ          Z13, Z4, Z4
 	VMOVDQU64       Z4, 64(R11)
 	VPSHUFB         Z31, Z4, Z4
-	VPCLMULQDQ      $0x00, Z18, Z15, Z8
-	VPCLMULQDQ      $0x11, Z18, Z15, Z10
-	VPCLMULQDQ      $0x01, Z18, Z15, Z9
-	VPCLMULQDQ      $0x10, Z18, Z15, Z25
-	VPXORQ          Z25, Z9, Z9
-	VPCLMULQDQ      $0x00, Z19, Z3, Z11
-	VPCLMULQDQ      $0x11, Z19, Z3, Z12
-	VPCLMULQDQ      $0x01, Z19, Z3, Z24
-	VPCLMULQDQ      $0x10, Z19, Z3, Z25
+	VPSHUFD         $0x4e, Z3, Z25
+	VPCLMULQDQ      $0x00, Z19, Z3, Z8
+	VPXORQ          Z3, Z25, Z25
+	VPCLMULQDQ      $0x11, Z19, Z3, Z10
+	VPCLMULQDQ      $0x00, Z2, Z25, Z9
+	VPSHUFD         $0x4e, Z15, Z25
+	VPCLMULQDQ      $0x00, Z18, Z15, Z11
+	VPXORQ          Z15, Z25, Z25
+	VPCLMULQDQ      $0x11, Z18, Z15, Z12
+	VPCLMULQDQ      $0x00, Z23, Z25, Z24
 	VPXORQ          Z11, Z8, Z8
 	VPXORQ          Z12, Z10, Z10
-	VPTERNLOGQ      $0x96, Z24, Z25, Z9
+	VPXORQ          Z24, Z9, Z9
+	VPTERNLOGQ      $0x96, Z8, Z10, Z9
 	VPCLMULQDQ      $0x01, Z8, Z30, Z11
 	VPSHUFD         $0x4e, Z8, Z8
 	VPTERNLOGQ      $0x96, Z11, Z8, Z9
 	VPCLMULQDQ      $0x01, Z9, Z30, Z11
 	VPSHUFD         $0x4e, Z9, Z9
-	VPTERNLOGQ      $0x96, Z11, Z9, Z10
 	VPXORQ          Z4, Z10, Z15
+	VPTERNLOGQ      $0x96, Z11, Z9, Z15
 	ADDQ            $+128, R10
 	ADDQ            $+128, R11
 	SUBQ            $+128, R12
@@ -1309,13 +1627,13 @@ aes256:
 	MOVQ            $-1, CX
 	BZHIQ           BX, CX, CX
 	KMOVQ           CX, K1
-	VPADDD          Z28, Z0, Z3
+	VPADDD          gcmFirstFour<>+0(SB), Z0, Z3
 	VPADDD          Z29, Z3, Z4
 	VPADDD          Z29, Z4, Z5
 	VPSHUFB         Z31, Z3, Z3
 	VPSHUFB         Z31, Z4, Z4
 	VPSHUFB         Z31, Z5, Z5
-	VPADDD          Z27, Z0, Z7
+	VPADDD          gcmOne<>+0(SB), Z0, Z7
 	VPSHUFB         Z31, Z7, Z7
 	VBROADCASTI32X4 256(R9), Z13
 	VPXORQ          Z13, Z7, Z7
@@ -1453,11 +1771,11 @@ upTo128_14:
 	MOVQ            $-1, CX
 	BZHIQ           BX, CX, CX
 	KMOVQ           CX, K1
-	VPADDD          Z28, Z0, Z3
+	VPADDD          gcmFirstFour<>+0(SB), Z0, Z3
 	VPADDD          Z29, Z3, Z4
 	VPSHUFB         Z31, Z3, Z3
 	VPSHUFB         Z31, Z4, Z4
-	VPADDD          Z27, Z0, Z7
+	VPADDD          gcmOne<>+0(SB), Z0, Z7
 	VPSHUFB         Z31, Z7, Z7
 	VBROADCASTI32X4 256(R9), Z13
 	VPXORQ          Z13, Z7, Z7
@@ -1568,9 +1886,9 @@ upTo64_14:
 	MOVQ            $-1, CX
 	BZHIQ           BX, CX, CX
 	KMOVQ           CX, K1
-	VPADDD          Z28, Z0, Z3
+	VPADDD          gcmFirstFour<>+0(SB), Z0, Z3
 	VPSHUFB         Z31, Z3, Z3
-	VPADDD          Z27, Z0, Z7
+	VPADDD          gcmOne<>+0(SB), Z0, Z7
 	VPSHUFB         Z31, Z7, Z7
 	VBROADCASTI32X4 256(R9), Z13
 	VPXORQ          Z13, Z7, Z7
@@ -1653,16 +1971,22 @@ long14:
 	VPXORQ          Z15, Z15, Z15
 	VINSERTI32X4    $0x03, X1, Z15, Z15
 	VBROADCASTI32X4 (R9), Z16
+	VPSHUFD         $0x4e, Z16, Z21
+	VPXORQ          Z16, Z21, Z21
 	VBROADCASTI32X4 64(R9), Z17
+	VPSHUFD         $0x4e, Z17, Z22
+	VPXORQ          Z17, Z22, Z22
 	VBROADCASTI32X4 128(R9), Z18
+	VPSHUFD         $0x4e, Z18, Z23
+	VPXORQ          Z18, Z23, Z23
 	VBROADCASTI32X4 192(R9), Z19
-	VPADDD          Z28, Z0, Z20
-	VPADDD          Z27, Z0, Z7
+	VPSHUFD         $0x4e, Z19, Z2
+	VPXORQ          Z19, Z2, Z2
+	VPADDD          gcmFirstFour<>+0(SB), Z0, Z20
+	VPADDD          gcmOne<>+0(SB), Z0, Z7
 	VPSHUFB         Z31, Z7, Z7
 	CMPQ            R12, $+256
 	JCS             half14
-
-full14:
 	VPSHUFB         Z31, Z20, Z3
 	VPADDD          Z29, Z20, Z20
 	VPSHUFB         Z31, Z20, Z4
@@ -1746,60 +2070,201 @@ full14:
 	VAESENCLAST     Z13, Z4, Z4
 	VAESENCLAST     Z13, Z5, Z5
 	VAESENCLAST     Z13, Z6, Z6
-	VMOVDQU64       (R10), Z13
-	VPXORQ          Z13, Z3, Z3
+	VPXORQ          (R10), Z3, Z3
 	VMOVDQU64       Z3, (R11)
-	VPSHUFB         Z31, Z3, Z3
-	VMOVDQU64       64(R10), Z13
-	VPXORQ          Z13, Z4, Z4
+	VPSHUFB         Z31, Z3, Z0
+	VPXORQ          64(R10), Z4, Z4
 	VMOVDQU64       Z4, 64(R11)
-	VPSHUFB         Z31, Z4, Z4
-	VMOVDQU64       128(R10), Z13
-	VPXORQ          Z13, Z5, Z5
+	VPSHUFB         Z31, Z4, Z1
+	VPXORQ          128(R10), Z5, Z5
 	VMOVDQU64       Z5, 128(R11)
-	VPSHUFB         Z31, Z5, Z5
-	VMOVDQU64       192(R10), Z13
-	VPXORQ          Z13, Z6, Z6
+	VPSHUFB         Z31, Z5, Z26
+	VPXORQ          192(R10), Z6, Z6
 	VMOVDQU64       Z6, 192(R11)
-	VPSHUFB         Z31, Z6, Z6
-	VPCLMULQDQ      $0x00, Z16, Z15, Z8
-	VPCLMULQDQ      $0x11, Z16, Z15, Z10
-	VPCLMULQDQ      $0x01, Z16, Z15, Z9
-	VPCLMULQDQ      $0x10, Z16, Z15, Z25
-	VPXORQ          Z25, Z9, Z9
-	VPCLMULQDQ      $0x00, Z17, Z3, Z11
-	VPCLMULQDQ      $0x11, Z17, Z3, Z12
-	VPCLMULQDQ      $0x01, Z17, Z3, Z24
-	VPCLMULQDQ      $0x10, Z17, Z3, Z25
+	VPSHUFB         Z31, Z6, Z27
+	ADDQ            $+256, R10
+	ADDQ            $+256, R11
+	SUBQ            $+256, R12
+	CMPQ            R12, $+256
+	JCS             last14
+
+full14:
+	VPSHUFB         Z31, Z20, Z3
+	VPADDD          Z29, Z20, Z20
+	VPSHUFB         Z31, Z20, Z4
+	VPADDD          Z29, Z20, Z20
+	VPSHUFB         Z31, Z20, Z5
+	VPADDD          Z29, Z20, Z20
+	VPSHUFB         Z31, Z20, Z6
+	VPADDD          Z29, Z20, Z20
+	VBROADCASTI32X4 256(R9), Z13
+	VPXORQ          Z13, Z3, Z3
+	VPXORQ          Z13, Z4, Z4
+	VPXORQ          Z13, Z5, Z5
+	VPXORQ          Z13, Z6, Z6
+	VPSHUFD         $0x4e, Z0, Z25
+	VPCLMULQDQ      $0x00, Z17, Z0, Z8
+	VBROADCASTI32X4 272(R9), Z13
+	VAESENC         Z13, Z3, Z3
+	VAESENC         Z13, Z4, Z4
+	VAESENC         Z13, Z5, Z5
+	VAESENC         Z13, Z6, Z6
+	VPXORQ          Z0, Z25, Z25
+	VPCLMULQDQ      $0x11, Z17, Z0, Z10
+	VBROADCASTI32X4 288(R9), Z13
+	VAESENC         Z13, Z3, Z3
+	VAESENC         Z13, Z4, Z4
+	VAESENC         Z13, Z5, Z5
+	VAESENC         Z13, Z6, Z6
+	VPCLMULQDQ      $0x00, Z22, Z25, Z9
+	VPSHUFD         $0x4e, Z1, Z25
+	VPCLMULQDQ      $0x00, Z18, Z1, Z11
+	VBROADCASTI32X4 304(R9), Z13
+	VAESENC         Z13, Z3, Z3
+	VAESENC         Z13, Z4, Z4
+	VAESENC         Z13, Z5, Z5
+	VAESENC         Z13, Z6, Z6
+	VPXORQ          Z1, Z25, Z25
+	VPCLMULQDQ      $0x11, Z18, Z1, Z12
+	VBROADCASTI32X4 320(R9), Z13
+	VAESENC         Z13, Z3, Z3
+	VAESENC         Z13, Z4, Z4
+	VAESENC         Z13, Z5, Z5
+	VAESENC         Z13, Z6, Z6
+	VPCLMULQDQ      $0x00, Z23, Z25, Z24
 	VPXORQ          Z11, Z8, Z8
 	VPXORQ          Z12, Z10, Z10
-	VPTERNLOGQ      $0x96, Z24, Z25, Z9
-	VPCLMULQDQ      $0x00, Z18, Z4, Z11
-	VPCLMULQDQ      $0x11, Z18, Z4, Z12
-	VPCLMULQDQ      $0x01, Z18, Z4, Z24
-	VPCLMULQDQ      $0x10, Z18, Z4, Z25
+	VBROADCASTI32X4 336(R9), Z13
+	VAESENC         Z13, Z3, Z3
+	VAESENC         Z13, Z4, Z4
+	VAESENC         Z13, Z5, Z5
+	VAESENC         Z13, Z6, Z6
+	VPXORQ          Z24, Z9, Z9
+	VPSHUFD         $0x4e, Z26, Z25
+	VBROADCASTI32X4 352(R9), Z13
+	VAESENC         Z13, Z3, Z3
+	VAESENC         Z13, Z4, Z4
+	VAESENC         Z13, Z5, Z5
+	VAESENC         Z13, Z6, Z6
+	VPCLMULQDQ      $0x00, Z19, Z26, Z11
+	VPXORQ          Z26, Z25, Z25
+	VPCLMULQDQ      $0x11, Z19, Z26, Z12
+	VBROADCASTI32X4 368(R9), Z13
+	VAESENC         Z13, Z3, Z3
+	VAESENC         Z13, Z4, Z4
+	VAESENC         Z13, Z5, Z5
+	VAESENC         Z13, Z6, Z6
+	VPCLMULQDQ      $0x00, Z2, Z25, Z24
 	VPXORQ          Z11, Z8, Z8
+	VBROADCASTI32X4 384(R9), Z13
+	VAESENC         Z13, Z3, Z3
+	VAESENC         Z13, Z4, Z4
+	VAESENC         Z13, Z5, Z5
+	VAESENC         Z13, Z6, Z6
 	VPXORQ          Z12, Z10, Z10
-	VPTERNLOGQ      $0x96, Z24, Z25, Z9
-	VPCLMULQDQ      $0x00, Z19, Z5, Z11
-	VPCLMULQDQ      $0x11, Z19, Z5, Z12
-	VPCLMULQDQ      $0x01, Z19, Z5, Z24
-	VPCLMULQDQ      $0x10, Z19, Z5, Z25
+	VPXORQ          Z24, Z9, Z9
+	VPSHUFD         $0x4e, Z15, Z25
+	VBROADCASTI32X4 400(R9), Z13
+	VAESENC         Z13, Z3, Z3
+	VAESENC         Z13, Z4, Z4
+	VAESENC         Z13, Z5, Z5
+	VAESENC         Z13, Z6, Z6
+	VPCLMULQDQ      $0x00, Z16, Z15, Z11
+	VPXORQ          Z15, Z25, Z25
+	VBROADCASTI32X4 416(R9), Z13
+	VAESENC         Z13, Z3, Z3
+	VAESENC         Z13, Z4, Z4
+	VAESENC         Z13, Z5, Z5
+	VAESENC         Z13, Z6, Z6
+	VPCLMULQDQ      $0x11, Z16, Z15, Z12
+	VPCLMULQDQ      $0x00, Z21, Z25, Z24
 	VPXORQ          Z11, Z8, Z8
+	VBROADCASTI32X4 432(R9), Z13
+	VAESENC         Z13, Z3, Z3
+	VAESENC         Z13, Z4, Z4
+	VAESENC         Z13, Z5, Z5
+	VAESENC         Z13, Z6, Z6
 	VPXORQ          Z12, Z10, Z10
-	VPTERNLOGQ      $0x96, Z24, Z25, Z9
+	VPXORQ          Z24, Z9, Z9
+	VBROADCASTI32X4 448(R9), Z13
+	VAESENC         Z13, Z3, Z3
+	VAESENC         Z13, Z4, Z4
+	VAESENC         Z13, Z5, Z5
+	VAESENC         Z13, Z6, Z6
+	VPTERNLOGQ      $0x96, Z8, Z10, Z9
 	VPCLMULQDQ      $0x01, Z8, Z30, Z11
 	VPSHUFD         $0x4e, Z8, Z8
+	VBROADCASTI32X4 464(R9), Z13
+	VAESENC         Z13, Z3, Z3
+	VAESENC         Z13, Z4, Z4
+	VAESENC         Z13, Z5, Z5
+	VAESENC         Z13, Z6, Z6
 	VPTERNLOGQ      $0x96, Z11, Z8, Z9
 	VPCLMULQDQ      $0x01, Z9, Z30, Z11
+	VBROADCASTI32X4 480(R9), Z13
+	VAESENCLAST     Z13, Z3, Z3
+	VAESENCLAST     Z13, Z4, Z4
+	VAESENCLAST     Z13, Z5, Z5
+	VAESENCLAST     Z13, Z6, Z6
 	VPSHUFD         $0x4e, Z9, Z9
-	VPTERNLOGQ      $0x96, Z11, Z9, Z10
-	VPXORQ          Z6, Z10, Z15
+	VPXORQ          Z27, Z10, Z15
+	VPTERNLOGQ      $0x96, Z11, Z9, Z15
+	VPXORQ          (R10), Z3, Z3
+	VMOVDQU64       Z3, (R11)
+	VPSHUFB         Z31, Z3, Z0
+	VPXORQ          64(R10), Z4, Z4
+	VMOVDQU64       Z4, 64(R11)
+	VPSHUFB         Z31, Z4, Z1
+	VPXORQ          128(R10), Z5, Z5
+	VMOVDQU64       Z5, 128(R11)
+	VPSHUFB         Z31, Z5, Z26
+	VPXORQ          192(R10), Z6, Z6
+	VMOVDQU64       Z6, 192(R11)
+	VPSHUFB         Z31, Z6, Z27
 	ADDQ            $+256, R10
 	ADDQ            $+256, R11
 	SUBQ            $+256, R12
 	CMPQ            R12, $+256
 	JCC             full14
+
+last14:
+	VPSHUFD    $0x4e, Z0, Z25
+	VPCLMULQDQ $0x00, Z17, Z0, Z8
+	VPXORQ     Z0, Z25, Z25
+	VPCLMULQDQ $0x11, Z17, Z0, Z10
+	VPCLMULQDQ $0x00, Z22, Z25, Z9
+	VPSHUFD    $0x4e, Z1, Z25
+	VPCLMULQDQ $0x00, Z18, Z1, Z11
+	VPXORQ     Z1, Z25, Z25
+	VPCLMULQDQ $0x11, Z18, Z1, Z12
+	VPCLMULQDQ $0x00, Z23, Z25, Z24
+	VPXORQ     Z11, Z8, Z8
+	VPXORQ     Z12, Z10, Z10
+	VPXORQ     Z24, Z9, Z9
+	VPSHUFD    $0x4e, Z26, Z25
+	VPCLMULQDQ $0x00, Z19, Z26, Z11
+	VPXORQ     Z26, Z25, Z25
+	VPCLMULQDQ $0x11, Z19, Z26, Z12
+	VPCLMULQDQ $0x00, Z2, Z25, Z24
+	VPXORQ     Z11, Z8, Z8
+	VPXORQ     Z12, Z10, Z10
+	VPXORQ     Z24, Z9, Z9
+	VPSHUFD    $0x4e, Z15, Z25
+	VPCLMULQDQ $0x00, Z16, Z15, Z11
+	VPXORQ     Z15, Z25, Z25
+	VPCLMULQDQ $0x11, Z16, Z15, Z12
+	VPCLMULQDQ $0x00, Z21, Z25, Z24
+	VPXORQ     Z11, Z8, Z8
+	VPXORQ     Z12, Z10, Z10
+	VPXORQ     Z24, Z9, Z9
+	VPTERNLOGQ $0x96, Z8, Z10, Z9
+	VPCLMULQDQ $0x01, Z8, Z30, Z11
+	VPSHUFD    $0x4e, Z8, Z8
+	VPTERNLOGQ $0x96, Z11, Z8, Z9
+	VPCLMULQDQ $0x01, Z9, Z30, Z11
+	VPSHUFD    $0x4e, Z9, Z9
+	VPXORQ     Z27, Z10, Z15
+	VPTERNLOGQ $0x96, Z11, Z9, Z15
 
 half14:
 	CMPQ            R12, $+128
@@ -1861,25 +2326,27 @@ half14:
 	VPXORQ          Z13, Z4, Z4
 	VMOVDQU64       Z4, 64(R11)
 	VPSHUFB         Z31, Z4, Z4
-	VPCLMULQDQ      $0x00, Z18, Z15, Z8
-	VPCLMULQDQ      $0x11, Z18, Z15, Z10
-	VPCLMULQDQ      $0x01, Z18, Z15, Z9
-	VPCLMULQDQ      $0x10, Z18, Z15, Z25
-	VPXORQ          Z25, Z9, Z9
-	VPCLMULQDQ      $0x00, Z19, Z3, Z11
-	VPCLMULQDQ      $0x11, Z19, Z3, Z12
-	VPCLMULQDQ      $0x01, Z19, Z3, Z24
-	VPCLMULQDQ      $0x10, Z19, Z3, Z25
+	VPSHUFD         $0x4e, Z3, Z25
+	VPCLMULQDQ      $0x00, Z19, Z3, Z8
+	VPXORQ          Z3, Z25, Z25
+	VPCLMULQDQ      $0x11, Z19, Z3, Z10
+	VPCLMULQDQ      $0x00, Z2, Z25, Z9
+	VPSHUFD         $0x4e, Z15, Z25
+	VPCLMULQDQ      $0x00, Z18, Z15, Z11
+	VPXORQ          Z15, Z25, Z25
+	VPCLMULQDQ      $0x11, Z18, Z15, Z12
+	VPCLMULQDQ      $0x00, Z23, Z25, Z24
 	VPXORQ          Z11, Z8, Z8
 	VPXORQ          Z12, Z10, Z10
-	VPTERNLOGQ      $0x96, Z24, Z25, Z9
+	VPXORQ          Z24, Z9, Z9
+	VPTERNLOGQ      $0x96, Z8, Z10, Z9
 	VPCLMULQDQ      $0x01, Z8, Z30, Z11
 	VPSHUFD         $0x4e, Z8, Z8
 	VPTERNLOGQ      $0x96, Z11, Z8, Z9
 	VPCLMULQDQ      $0x01, Z9, Z30, Z11
 	VPSHUFD         $0x4e, Z9, Z9
-	VPTERNLOGQ      $0x96, Z11, Z9, Z10
 	VPXORQ          Z4, Z10, Z15
+	VPTERNLOGQ      $0x96, Z11, Z9, Z15
 	ADDQ            $+128, R10
 	ADDQ            $+128, R11
 	SUBQ            $+128, R12
@@ -2172,16 +2639,13 @@ done:
 // func openBurstVaes512(ops *byte, list *uint32, count int) (failed int)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, BMI2, CMOV, VAES, VPCLMULQDQ
 TEXT ·openBurstVaes512(SB), NOSPLIT, $0-32
-	MOVQ            ops+0(FP), DI
-	MOVQ            list+8(FP), SI
-	MOVQ            count+16(FP), DX
-	MOVQ            $0x00000000, failed+24(FP)
-	VBROADCASTI32X4 gcmSwap<>+0(SB), Z31
-	VBROADCASTI32X4 gcmPoly<>+0(SB), Z30
-	VBROADCASTI32X4 gcmFour<>+0(SB), Z29
-	VBROADCASTI32X4 gcmOne<>+0(SB), Z27
-	VBROADCASTI32X4 gcmNonceSwap<>+0(SB), Z26
-	VMOVDQU64       gcmFirstFour<>+0(SB), Z28
+	MOVQ      ops+0(FP), DI
+	MOVQ      list+8(FP), SI
+	MOVQ      count+16(FP), DX
+	MOVQ      $0x00000000, failed+24(FP)
+	VMOVDQU64 gcmSwap<>+0(SB), Z31
+	VMOVDQU64 gcmPoly<>+0(SB), Z30
+	VMOVDQU64 gcmFour<>+0(SB), Z29
 
 next:
 	MOVL            (SI), AX
@@ -2196,7 +2660,7 @@ next:
 	MOVQ            56(R8), R13
 	MOVQ            64(R8), CX
 	VBROADCASTI32X4 88(R8), Z0
-	VPSHUFB         Z26, Z0, Z0
+	VPSHUFB         gcmNonceSwap<>+0(SB), Z0, Z0
 	TESTQ           CX, CX
 	CMOVQEQ         R8, R13
 	MOVQ            $-1, AX
@@ -2265,13 +2729,13 @@ haveAAD:
 	MOVQ            $-1, CX
 	BZHIQ           BX, CX, CX
 	KMOVQ           CX, K1
-	VPADDD          Z28, Z0, Z3
+	VPADDD          gcmFirstFour<>+0(SB), Z0, Z3
 	VPADDD          Z29, Z3, Z4
 	VPADDD          Z29, Z4, Z5
 	VPSHUFB         Z31, Z3, Z3
 	VPSHUFB         Z31, Z4, Z4
 	VPSHUFB         Z31, Z5, Z5
-	VPADDD          Z27, Z0, Z7
+	VPADDD          gcmOne<>+0(SB), Z0, Z7
 	VPSHUFB         Z31, Z7, Z7
 	VBROADCASTI32X4 256(R9), Z13
 	VPXORQ          Z13, Z7, Z7
@@ -2388,11 +2852,11 @@ upTo128_10:
 	MOVQ            $-1, CX
 	BZHIQ           BX, CX, CX
 	KMOVQ           CX, K1
-	VPADDD          Z28, Z0, Z3
+	VPADDD          gcmFirstFour<>+0(SB), Z0, Z3
 	VPADDD          Z29, Z3, Z4
 	VPSHUFB         Z31, Z3, Z3
 	VPSHUFB         Z31, Z4, Z4
-	VPADDD          Z27, Z0, Z7
+	VPADDD          gcmOne<>+0(SB), Z0, Z7
 	VPSHUFB         Z31, Z7, Z7
 	VBROADCASTI32X4 256(R9), Z13
 	VPXORQ          Z13, Z7, Z7
@@ -2486,9 +2950,9 @@ upTo64_10:
 	MOVQ            $-1, CX
 	BZHIQ           BX, CX, CX
 	KMOVQ           CX, K1
-	VPADDD          Z28, Z0, Z3
+	VPADDD          gcmFirstFour<>+0(SB), Z0, Z3
 	VPSHUFB         Z31, Z3, Z3
-	VPADDD          Z27, Z0, Z7
+	VPADDD          gcmOne<>+0(SB), Z0, Z7
 	VPSHUFB         Z31, Z7, Z7
 	VBROADCASTI32X4 256(R9), Z13
 	VPXORQ          Z13, Z7, Z7
@@ -2558,16 +3022,32 @@ long10:
 	VPXORQ          Z15, Z15, Z15
 	VINSERTI32X4    $0x03, X1, Z15, Z15
 	VBROADCASTI32X4 (R9), Z16
+	VPSHUFD         $0x4e, Z16, Z21
+	VPXORQ          Z16, Z21, Z21
 	VBROADCASTI32X4 64(R9), Z17
+	VPSHUFD         $0x4e, Z17, Z22
+	VPXORQ          Z17, Z22, Z22
 	VBROADCASTI32X4 128(R9), Z18
+	VPSHUFD         $0x4e, Z18, Z23
+	VPXORQ          Z18, Z23, Z23
 	VBROADCASTI32X4 192(R9), Z19
-	VPADDD          Z28, Z0, Z20
-	VPADDD          Z27, Z0, Z7
+	VPSHUFD         $0x4e, Z19, Z2
+	VPXORQ          Z19, Z2, Z2
+	VPADDD          gcmFirstFour<>+0(SB), Z0, Z20
+	VPADDD          gcmOne<>+0(SB), Z0, Z7
 	VPSHUFB         Z31, Z7, Z7
 	CMPQ            R12, $+256
 	JCS             half10
 
 full10:
+	VMOVDQU64       (R10), Z0
+	VPSHUFB         Z31, Z0, Z0
+	VMOVDQU64       64(R10), Z1
+	VPSHUFB         Z31, Z1, Z1
+	VMOVDQU64       128(R10), Z26
+	VPSHUFB         Z31, Z26, Z26
+	VMOVDQU64       192(R10), Z27
+	VPSHUFB         Z31, Z27, Z27
 	VPSHUFB         Z31, Z20, Z3
 	VPADDD          Z29, Z20, Z20
 	VPSHUFB         Z31, Z20, Z4
@@ -2581,105 +3061,101 @@ full10:
 	VPXORQ          Z13, Z4, Z4
 	VPXORQ          Z13, Z5, Z5
 	VPXORQ          Z13, Z6, Z6
+	VPSHUFD         $0x4e, Z0, Z25
+	VPCLMULQDQ      $0x00, Z17, Z0, Z8
+	VPXORQ          Z0, Z25, Z25
 	VBROADCASTI32X4 272(R9), Z13
 	VAESENC         Z13, Z3, Z3
 	VAESENC         Z13, Z4, Z4
 	VAESENC         Z13, Z5, Z5
 	VAESENC         Z13, Z6, Z6
+	VPCLMULQDQ      $0x11, Z17, Z0, Z10
+	VPCLMULQDQ      $0x00, Z22, Z25, Z9
+	VPSHUFD         $0x4e, Z1, Z25
 	VBROADCASTI32X4 288(R9), Z13
 	VAESENC         Z13, Z3, Z3
 	VAESENC         Z13, Z4, Z4
 	VAESENC         Z13, Z5, Z5
 	VAESENC         Z13, Z6, Z6
+	VPCLMULQDQ      $0x00, Z18, Z1, Z11
+	VPXORQ          Z1, Z25, Z25
+	VPCLMULQDQ      $0x11, Z18, Z1, Z12
+	VPCLMULQDQ      $0x00, Z23, Z25, Z24
 	VBROADCASTI32X4 304(R9), Z13
 	VAESENC         Z13, Z3, Z3
 	VAESENC         Z13, Z4, Z4
 	VAESENC         Z13, Z5, Z5
 	VAESENC         Z13, Z6, Z6
+	VPXORQ          Z11, Z8, Z8
+	VPXORQ          Z12, Z10, Z10
+	VPXORQ          Z24, Z9, Z9
 	VBROADCASTI32X4 320(R9), Z13
 	VAESENC         Z13, Z3, Z3
 	VAESENC         Z13, Z4, Z4
 	VAESENC         Z13, Z5, Z5
 	VAESENC         Z13, Z6, Z6
+	VPSHUFD         $0x4e, Z26, Z25
+	VPCLMULQDQ      $0x00, Z19, Z26, Z11
+	VPXORQ          Z26, Z25, Z25
 	VBROADCASTI32X4 336(R9), Z13
 	VAESENC         Z13, Z3, Z3
 	VAESENC         Z13, Z4, Z4
 	VAESENC         Z13, Z5, Z5
 	VAESENC         Z13, Z6, Z6
+	VPCLMULQDQ      $0x11, Z19, Z26, Z12
+	VPCLMULQDQ      $0x00, Z2, Z25, Z24
+	VPXORQ          Z11, Z8, Z8
+	VPXORQ          Z12, Z10, Z10
 	VBROADCASTI32X4 352(R9), Z13
 	VAESENC         Z13, Z3, Z3
 	VAESENC         Z13, Z4, Z4
 	VAESENC         Z13, Z5, Z5
 	VAESENC         Z13, Z6, Z6
+	VPXORQ          Z24, Z9, Z9
+	VPSHUFD         $0x4e, Z15, Z25
+	VPCLMULQDQ      $0x00, Z16, Z15, Z11
 	VBROADCASTI32X4 368(R9), Z13
 	VAESENC         Z13, Z3, Z3
 	VAESENC         Z13, Z4, Z4
 	VAESENC         Z13, Z5, Z5
 	VAESENC         Z13, Z6, Z6
+	VPXORQ          Z15, Z25, Z25
+	VPCLMULQDQ      $0x11, Z16, Z15, Z12
+	VPCLMULQDQ      $0x00, Z21, Z25, Z24
 	VBROADCASTI32X4 384(R9), Z13
 	VAESENC         Z13, Z3, Z3
 	VAESENC         Z13, Z4, Z4
 	VAESENC         Z13, Z5, Z5
 	VAESENC         Z13, Z6, Z6
+	VPXORQ          Z11, Z8, Z8
+	VPXORQ          Z12, Z10, Z10
+	VPXORQ          Z24, Z9, Z9
+	VPTERNLOGQ      $0x96, Z8, Z10, Z9
 	VBROADCASTI32X4 400(R9), Z13
 	VAESENC         Z13, Z3, Z3
 	VAESENC         Z13, Z4, Z4
 	VAESENC         Z13, Z5, Z5
 	VAESENC         Z13, Z6, Z6
+	VPCLMULQDQ      $0x01, Z8, Z30, Z11
+	VPSHUFD         $0x4e, Z8, Z8
+	VPTERNLOGQ      $0x96, Z11, Z8, Z9
 	VBROADCASTI32X4 416(R9), Z13
 	VAESENCLAST     Z13, Z3, Z3
 	VAESENCLAST     Z13, Z4, Z4
 	VAESENCLAST     Z13, Z5, Z5
 	VAESENCLAST     Z13, Z6, Z6
-	VMOVDQU64       (R10), Z13
-	VPXORQ          Z13, Z3, Z3
-	VMOVDQU64       Z3, (R11)
-	VPSHUFB         Z31, Z13, Z3
-	VMOVDQU64       64(R10), Z13
-	VPXORQ          Z13, Z4, Z4
-	VMOVDQU64       Z4, 64(R11)
-	VPSHUFB         Z31, Z13, Z4
-	VMOVDQU64       128(R10), Z13
-	VPXORQ          Z13, Z5, Z5
-	VMOVDQU64       Z5, 128(R11)
-	VPSHUFB         Z31, Z13, Z5
-	VMOVDQU64       192(R10), Z13
-	VPXORQ          Z13, Z6, Z6
-	VMOVDQU64       Z6, 192(R11)
-	VPSHUFB         Z31, Z13, Z6
-	VPCLMULQDQ      $0x00, Z16, Z15, Z8
-	VPCLMULQDQ      $0x11, Z16, Z15, Z10
-	VPCLMULQDQ      $0x01, Z16, Z15, Z9
-	VPCLMULQDQ      $0x10, Z16, Z15, Z25
-	VPXORQ          Z25, Z9, Z9
-	VPCLMULQDQ      $0x00, Z17, Z3, Z11
-	VPCLMULQDQ      $0x11, Z17, Z3, Z12
-	VPCLMULQDQ      $0x01, Z17, Z3, Z24
-	VPCLMULQDQ      $0x10, Z17, Z3, Z25
-	VPXORQ          Z11, Z8, Z8
-	VPXORQ          Z12, Z10, Z10
-	VPTERNLOGQ      $0x96, Z24, Z25, Z9
-	VPCLMULQDQ      $0x00, Z18, Z4, Z11
-	VPCLMULQDQ      $0x11, Z18, Z4, Z12
-	VPCLMULQDQ      $0x01, Z18, Z4, Z24
-	VPCLMULQDQ      $0x10, Z18, Z4, Z25
-	VPXORQ          Z11, Z8, Z8
-	VPXORQ          Z12, Z10, Z10
-	VPTERNLOGQ      $0x96, Z24, Z25, Z9
-	VPCLMULQDQ      $0x00, Z19, Z5, Z11
-	VPCLMULQDQ      $0x11, Z19, Z5, Z12
-	VPCLMULQDQ      $0x01, Z19, Z5, Z24
-	VPCLMULQDQ      $0x10, Z19, Z5, Z25
-	VPXORQ          Z11, Z8, Z8
-	VPXORQ          Z12, Z10, Z10
-	VPTERNLOGQ      $0x96, Z24, Z25, Z9
-	VPCLMULQDQ      $0x01, Z8, Z30, Z11
-	VPSHUFD         $0x4e, Z8, Z8
-	VPTERNLOGQ      $0x96, Z11, Z8, Z9
 	VPCLMULQDQ      $0x01, Z9, Z30, Z11
 	VPSHUFD         $0x4e, Z9, Z9
-	VPTERNLOGQ      $0x96, Z11, Z9, Z10
-	VPXORQ          Z6, Z10, Z15
+	VPXORQ          Z27, Z10, Z15
+	VPTERNLOGQ      $0x96, Z11, Z9, Z15
+	VPXORQ          (R10), Z3, Z3
+	VMOVDQU64       Z3, (R11)
+	VPXORQ          64(R10), Z4, Z4
+	VMOVDQU64       Z4, 64(R11)
+	VPXORQ          128(R10), Z5, Z5
+	VMOVDQU64       Z5, 128(R11)
+	VPXORQ          192(R10), Z6, Z6
+	VMOVDQU64       Z6, 192(R11)
 	ADDQ            $+256, R10
 	ADDQ            $+256, R11
 	SUBQ            $+256, R12
@@ -2734,25 +3210,27 @@ half10:
 	VPXORQ          Z13, Z4, Z4
 	VMOVDQU64       Z4, 64(R11)
 	VPSHUFB         Z31, Z13, Z4
-	VPCLMULQDQ      $0x00, Z18, Z15, Z8
-	VPCLMULQDQ      $0x11, Z18, Z15, Z10
-	VPCLMULQDQ      $0x01, Z18, Z15, Z9
-	VPCLMULQDQ      $0x10, Z18, Z15, Z25
-	VPXORQ          Z25, Z9, Z9
-	VPCLMULQDQ      $0x00, Z19, Z3, Z11
-	VPCLMULQDQ      $0x11, Z19, Z3, Z12
-	VPCLMULQDQ      $0x01, Z19, Z3, Z24
-	VPCLMULQDQ      $0x10, Z19, Z3, Z25
+	VPSHUFD         $0x4e, Z3, Z25
+	VPCLMULQDQ      $0x00, Z19, Z3, Z8
+	VPXORQ          Z3, Z25, Z25
+	VPCLMULQDQ      $0x11, Z19, Z3, Z10
+	VPCLMULQDQ      $0x00, Z2, Z25, Z9
+	VPSHUFD         $0x4e, Z15, Z25
+	VPCLMULQDQ      $0x00, Z18, Z15, Z11
+	VPXORQ          Z15, Z25, Z25
+	VPCLMULQDQ      $0x11, Z18, Z15, Z12
+	VPCLMULQDQ      $0x00, Z23, Z25, Z24
 	VPXORQ          Z11, Z8, Z8
 	VPXORQ          Z12, Z10, Z10
-	VPTERNLOGQ      $0x96, Z24, Z25, Z9
+	VPXORQ          Z24, Z9, Z9
+	VPTERNLOGQ      $0x96, Z8, Z10, Z9
 	VPCLMULQDQ      $0x01, Z8, Z30, Z11
 	VPSHUFD         $0x4e, Z8, Z8
 	VPTERNLOGQ      $0x96, Z11, Z8, Z9
 	VPCLMULQDQ      $0x01, Z9, Z30, Z11
 	VPSHUFD         $0x4e, Z9, Z9
-	VPTERNLOGQ      $0x96, Z11, Z9, Z10
 	VPXORQ          Z4, Z10, Z15
+	VPTERNLOGQ      $0x96, Z11, Z9, Z15
 	ADDQ            $+128, R10
 	ADDQ            $+128, R11
 	SUBQ            $+128, R12
@@ -3015,13 +3493,13 @@ aes256:
 	MOVQ            $-1, CX
 	BZHIQ           BX, CX, CX
 	KMOVQ           CX, K1
-	VPADDD          Z28, Z0, Z3
+	VPADDD          gcmFirstFour<>+0(SB), Z0, Z3
 	VPADDD          Z29, Z3, Z4
 	VPADDD          Z29, Z4, Z5
 	VPSHUFB         Z31, Z3, Z3
 	VPSHUFB         Z31, Z4, Z4
 	VPSHUFB         Z31, Z5, Z5
-	VPADDD          Z27, Z0, Z7
+	VPADDD          gcmOne<>+0(SB), Z0, Z7
 	VPSHUFB         Z31, Z7, Z7
 	VBROADCASTI32X4 256(R9), Z13
 	VPXORQ          Z13, Z7, Z7
@@ -3158,11 +3636,11 @@ upTo128_14:
 	MOVQ            $-1, CX
 	BZHIQ           BX, CX, CX
 	KMOVQ           CX, K1
-	VPADDD          Z28, Z0, Z3
+	VPADDD          gcmFirstFour<>+0(SB), Z0, Z3
 	VPADDD          Z29, Z3, Z4
 	VPSHUFB         Z31, Z3, Z3
 	VPSHUFB         Z31, Z4, Z4
-	VPADDD          Z27, Z0, Z7
+	VPADDD          gcmOne<>+0(SB), Z0, Z7
 	VPSHUFB         Z31, Z7, Z7
 	VBROADCASTI32X4 256(R9), Z13
 	VPXORQ          Z13, Z7, Z7
@@ -3272,9 +3750,9 @@ upTo64_14:
 	MOVQ            $-1, CX
 	BZHIQ           BX, CX, CX
 	KMOVQ           CX, K1
-	VPADDD          Z28, Z0, Z3
+	VPADDD          gcmFirstFour<>+0(SB), Z0, Z3
 	VPSHUFB         Z31, Z3, Z3
-	VPADDD          Z27, Z0, Z7
+	VPADDD          gcmOne<>+0(SB), Z0, Z7
 	VPSHUFB         Z31, Z7, Z7
 	VBROADCASTI32X4 256(R9), Z13
 	VPXORQ          Z13, Z7, Z7
@@ -3356,16 +3834,32 @@ long14:
 	VPXORQ          Z15, Z15, Z15
 	VINSERTI32X4    $0x03, X1, Z15, Z15
 	VBROADCASTI32X4 (R9), Z16
+	VPSHUFD         $0x4e, Z16, Z21
+	VPXORQ          Z16, Z21, Z21
 	VBROADCASTI32X4 64(R9), Z17
+	VPSHUFD         $0x4e, Z17, Z22
+	VPXORQ          Z17, Z22, Z22
 	VBROADCASTI32X4 128(R9), Z18
+	VPSHUFD         $0x4e, Z18, Z23
+	VPXORQ          Z18, Z23, Z23
 	VBROADCASTI32X4 192(R9), Z19
-	VPADDD          Z28, Z0, Z20
-	VPADDD          Z27, Z0, Z7
+	VPSHUFD         $0x4e, Z19, Z2
+	VPXORQ          Z19, Z2, Z2
+	VPADDD          gcmFirstFour<>+0(SB), Z0, Z20
+	VPADDD          gcmOne<>+0(SB), Z0, Z7
 	VPSHUFB         Z31, Z7, Z7
 	CMPQ            R12, $+256
 	JCS             half14
 
 full14:
+	VMOVDQU64       (R10), Z0
+	VPSHUFB         Z31, Z0, Z0
+	VMOVDQU64       64(R10), Z1
+	VPSHUFB         Z31, Z1, Z1
+	VMOVDQU64       128(R10), Z26
+	VPSHUFB         Z31, Z26, Z26
+	VMOVDQU64       192(R10), Z27
+	VPSHUFB         Z31, Z27, Z27
 	VPSHUFB         Z31, Z20, Z3
 	VPADDD          Z29, Z20, Z20
 	VPSHUFB         Z31, Z20, Z4
@@ -3379,125 +3873,121 @@ full14:
 	VPXORQ          Z13, Z4, Z4
 	VPXORQ          Z13, Z5, Z5
 	VPXORQ          Z13, Z6, Z6
+	VPSHUFD         $0x4e, Z0, Z25
+	VPCLMULQDQ      $0x00, Z17, Z0, Z8
 	VBROADCASTI32X4 272(R9), Z13
 	VAESENC         Z13, Z3, Z3
 	VAESENC         Z13, Z4, Z4
 	VAESENC         Z13, Z5, Z5
 	VAESENC         Z13, Z6, Z6
+	VPXORQ          Z0, Z25, Z25
+	VPCLMULQDQ      $0x11, Z17, Z0, Z10
 	VBROADCASTI32X4 288(R9), Z13
 	VAESENC         Z13, Z3, Z3
 	VAESENC         Z13, Z4, Z4
 	VAESENC         Z13, Z5, Z5
 	VAESENC         Z13, Z6, Z6
+	VPCLMULQDQ      $0x00, Z22, Z25, Z9
+	VPSHUFD         $0x4e, Z1, Z25
+	VPCLMULQDQ      $0x00, Z18, Z1, Z11
 	VBROADCASTI32X4 304(R9), Z13
 	VAESENC         Z13, Z3, Z3
 	VAESENC         Z13, Z4, Z4
 	VAESENC         Z13, Z5, Z5
 	VAESENC         Z13, Z6, Z6
+	VPXORQ          Z1, Z25, Z25
+	VPCLMULQDQ      $0x11, Z18, Z1, Z12
 	VBROADCASTI32X4 320(R9), Z13
 	VAESENC         Z13, Z3, Z3
 	VAESENC         Z13, Z4, Z4
 	VAESENC         Z13, Z5, Z5
 	VAESENC         Z13, Z6, Z6
+	VPCLMULQDQ      $0x00, Z23, Z25, Z24
+	VPXORQ          Z11, Z8, Z8
+	VPXORQ          Z12, Z10, Z10
 	VBROADCASTI32X4 336(R9), Z13
 	VAESENC         Z13, Z3, Z3
 	VAESENC         Z13, Z4, Z4
 	VAESENC         Z13, Z5, Z5
 	VAESENC         Z13, Z6, Z6
+	VPXORQ          Z24, Z9, Z9
+	VPSHUFD         $0x4e, Z26, Z25
 	VBROADCASTI32X4 352(R9), Z13
 	VAESENC         Z13, Z3, Z3
 	VAESENC         Z13, Z4, Z4
 	VAESENC         Z13, Z5, Z5
 	VAESENC         Z13, Z6, Z6
+	VPCLMULQDQ      $0x00, Z19, Z26, Z11
+	VPXORQ          Z26, Z25, Z25
+	VPCLMULQDQ      $0x11, Z19, Z26, Z12
 	VBROADCASTI32X4 368(R9), Z13
 	VAESENC         Z13, Z3, Z3
 	VAESENC         Z13, Z4, Z4
 	VAESENC         Z13, Z5, Z5
 	VAESENC         Z13, Z6, Z6
+	VPCLMULQDQ      $0x00, Z2, Z25, Z24
+	VPXORQ          Z11, Z8, Z8
 	VBROADCASTI32X4 384(R9), Z13
 	VAESENC         Z13, Z3, Z3
 	VAESENC         Z13, Z4, Z4
 	VAESENC         Z13, Z5, Z5
 	VAESENC         Z13, Z6, Z6
+	VPXORQ          Z12, Z10, Z10
+	VPXORQ          Z24, Z9, Z9
+	VPSHUFD         $0x4e, Z15, Z25
 	VBROADCASTI32X4 400(R9), Z13
 	VAESENC         Z13, Z3, Z3
 	VAESENC         Z13, Z4, Z4
 	VAESENC         Z13, Z5, Z5
 	VAESENC         Z13, Z6, Z6
+	VPCLMULQDQ      $0x00, Z16, Z15, Z11
+	VPXORQ          Z15, Z25, Z25
 	VBROADCASTI32X4 416(R9), Z13
 	VAESENC         Z13, Z3, Z3
 	VAESENC         Z13, Z4, Z4
 	VAESENC         Z13, Z5, Z5
 	VAESENC         Z13, Z6, Z6
+	VPCLMULQDQ      $0x11, Z16, Z15, Z12
+	VPCLMULQDQ      $0x00, Z21, Z25, Z24
+	VPXORQ          Z11, Z8, Z8
 	VBROADCASTI32X4 432(R9), Z13
 	VAESENC         Z13, Z3, Z3
 	VAESENC         Z13, Z4, Z4
 	VAESENC         Z13, Z5, Z5
 	VAESENC         Z13, Z6, Z6
+	VPXORQ          Z12, Z10, Z10
+	VPXORQ          Z24, Z9, Z9
 	VBROADCASTI32X4 448(R9), Z13
 	VAESENC         Z13, Z3, Z3
 	VAESENC         Z13, Z4, Z4
 	VAESENC         Z13, Z5, Z5
 	VAESENC         Z13, Z6, Z6
+	VPTERNLOGQ      $0x96, Z8, Z10, Z9
+	VPCLMULQDQ      $0x01, Z8, Z30, Z11
+	VPSHUFD         $0x4e, Z8, Z8
 	VBROADCASTI32X4 464(R9), Z13
 	VAESENC         Z13, Z3, Z3
 	VAESENC         Z13, Z4, Z4
 	VAESENC         Z13, Z5, Z5
 	VAESENC         Z13, Z6, Z6
+	VPTERNLOGQ      $0x96, Z11, Z8, Z9
+	VPCLMULQDQ      $0x01, Z9, Z30, Z11
 	VBROADCASTI32X4 480(R9), Z13
 	VAESENCLAST     Z13, Z3, Z3
 	VAESENCLAST     Z13, Z4, Z4
 	VAESENCLAST     Z13, Z5, Z5
 	VAESENCLAST     Z13, Z6, Z6
-	VMOVDQU64       (R10), Z13
-	VPXORQ          Z13, Z3, Z3
-	VMOVDQU64       Z3, (R11)
-	VPSHUFB         Z31, Z13, Z3
-	VMOVDQU64       64(R10), Z13
-	VPXORQ          Z13, Z4, Z4
-	VMOVDQU64       Z4, 64(R11)
-	VPSHUFB         Z31, Z13, Z4
-	VMOVDQU64       128(R10), Z13
-	VPXORQ          Z13, Z5, Z5
-	VMOVDQU64       Z5, 128(R11)
-	VPSHUFB         Z31, Z13, Z5
-	VMOVDQU64       192(R10), Z13
-	VPXORQ          Z13, Z6, Z6
-	VMOVDQU64       Z6, 192(R11)
-	VPSHUFB         Z31, Z13, Z6
-	VPCLMULQDQ      $0x00, Z16, Z15, Z8
-	VPCLMULQDQ      $0x11, Z16, Z15, Z10
-	VPCLMULQDQ      $0x01, Z16, Z15, Z9
-	VPCLMULQDQ      $0x10, Z16, Z15, Z25
-	VPXORQ          Z25, Z9, Z9
-	VPCLMULQDQ      $0x00, Z17, Z3, Z11
-	VPCLMULQDQ      $0x11, Z17, Z3, Z12
-	VPCLMULQDQ      $0x01, Z17, Z3, Z24
-	VPCLMULQDQ      $0x10, Z17, Z3, Z25
-	VPXORQ          Z11, Z8, Z8
-	VPXORQ          Z12, Z10, Z10
-	VPTERNLOGQ      $0x96, Z24, Z25, Z9
-	VPCLMULQDQ      $0x00, Z18, Z4, Z11
-	VPCLMULQDQ      $0x11, Z18, Z4, Z12
-	VPCLMULQDQ      $0x01, Z18, Z4, Z24
-	VPCLMULQDQ      $0x10, Z18, Z4, Z25
-	VPXORQ          Z11, Z8, Z8
-	VPXORQ          Z12, Z10, Z10
-	VPTERNLOGQ      $0x96, Z24, Z25, Z9
-	VPCLMULQDQ      $0x00, Z19, Z5, Z11
-	VPCLMULQDQ      $0x11, Z19, Z5, Z12
-	VPCLMULQDQ      $0x01, Z19, Z5, Z24
-	VPCLMULQDQ      $0x10, Z19, Z5, Z25
-	VPXORQ          Z11, Z8, Z8
-	VPXORQ          Z12, Z10, Z10
-	VPTERNLOGQ      $0x96, Z24, Z25, Z9
-	VPCLMULQDQ      $0x01, Z8, Z30, Z11
-	VPSHUFD         $0x4e, Z8, Z8
-	VPTERNLOGQ      $0x96, Z11, Z8, Z9
-	VPCLMULQDQ      $0x01, Z9, Z30, Z11
 	VPSHUFD         $0x4e, Z9, Z9
-	VPTERNLOGQ      $0x96, Z11, Z9, Z10
-	VPXORQ          Z6, Z10, Z15
+	VPXORQ          Z27, Z10, Z15
+	VPTERNLOGQ      $0x96, Z11, Z9, Z15
+	VPXORQ          (R10), Z3, Z3
+	VMOVDQU64       Z3, (R11)
+	VPXORQ          64(R10), Z4, Z4
+	VMOVDQU64       Z4, 64(R11)
+	VPXORQ          128(R10), Z5, Z5
+	VMOVDQU64       Z5, 128(R11)
+	VPXORQ          192(R10), Z6, Z6
+	VMOVDQU64       Z6, 192(R11)
 	ADDQ            $+256, R10
 	ADDQ            $+256, R11
 	SUBQ            $+256, R12
@@ -3564,25 +4054,27 @@ half14:
 	VPXORQ          Z13, Z4, Z4
 	VMOVDQU64       Z4, 64(R11)
 	VPSHUFB         Z31, Z13, Z4
-	VPCLMULQDQ      $0x00, Z18, Z15, Z8
-	VPCLMULQDQ      $0x11, Z18, Z15, Z10
-	VPCLMULQDQ      $0x01, Z18, Z15, Z9
-	VPCLMULQDQ      $0x10, Z18, Z15, Z25
-	VPXORQ          Z25, Z9, Z9
-	VPCLMULQDQ      $0x00, Z19, Z3, Z11
-	VPCLMULQDQ      $0x11, Z19, Z3, Z12
-	VPCLMULQDQ      $0x01, Z19, Z3, Z24
-	VPCLMULQDQ      $0x10, Z19, Z3, Z25
+	VPSHUFD         $0x4e, Z3, Z25
+	VPCLMULQDQ      $0x00, Z19, Z3, Z8
+	VPXORQ          Z3, Z25, Z25
+	VPCLMULQDQ      $0x11, Z19, Z3, Z10
+	VPCLMULQDQ      $0x00, Z2, Z25, Z9
+	VPSHUFD         $0x4e, Z15, Z25
+	VPCLMULQDQ      $0x00, Z18, Z15, Z11
+	VPXORQ          Z15, Z25, Z25
+	VPCLMULQDQ      $0x11, Z18, Z15, Z12
+	VPCLMULQDQ      $0x00, Z23, Z25, Z24
 	VPXORQ          Z11, Z8, Z8
 	VPXORQ          Z12, Z10, Z10
-	VPTERNLOGQ      $0x96, Z24, Z25, Z9
+	VPXORQ          Z24, Z9, Z9
+	VPTERNLOGQ      $0x96, Z8, Z10, Z9
 	VPCLMULQDQ      $0x01, Z8, Z30, Z11
 	VPSHUFD         $0x4e, Z8, Z8
 	VPTERNLOGQ      $0x96, Z11, Z8, Z9
 	VPCLMULQDQ      $0x01, Z9, Z30, Z11
 	VPSHUFD         $0x4e, Z9, Z9
-	VPTERNLOGQ      $0x96, Z11, Z9, Z10
 	VPXORQ          Z4, Z10, Z15
+	VPTERNLOGQ      $0x96, Z11, Z9, Z15
 	ADDQ            $+128, R10
 	ADDQ            $+128, R11
 	SUBQ            $+128, R12

@@ -52,12 +52,9 @@ func burst(name string, open bool) {
 	if open {
 		MOVQ(U32(0), failed())
 	}
-	VBROADCASTI32X4(consts.swap, swap)
-	VBROADCASTI32X4(consts.poly, poly)
-	VBROADCASTI32X4(consts.four, four)
-	VBROADCASTI32X4(consts.one, one)
-	VBROADCASTI32X4(consts.nonceSwap, nonceSwap)
-	VMOVDQU64(consts.firstFour, firstFour)
+	VMOVDQU64(consts.swap, swap)
+	VMOVDQU64(consts.poly, poly)
+	VMOVDQU64(consts.four, four)
 
 	Label("next")
 	loadOp(open)
@@ -107,7 +104,7 @@ func loadOp(open bool) {
 	MOVQ(Mem{Base: op, Disp: opAAD}, aad)
 	MOVQ(Mem{Base: op, Disp: opAADLen}, aadLen)
 	VBROADCASTI32X4(Mem{Base: op, Disp: opNonce}, base)
-	VPSHUFB(nonceSwap, base, base)
+	VPSHUFB(consts.nonceSwap, base, base)
 }
 
 // loadAAD makes aadBlock. Its upper lanes are zero.
@@ -253,8 +250,8 @@ func (g burstGen) short() {
 		}
 		v := text[:n]
 		maskLast(n - 1)
-		g.counters(v, base, firstFour)
-		VPADDD(one, base, j0)
+		g.counters(v)
+		VPADDD(consts.one, base, j0)
 		VPSHUFB(swap, j0, j0)
 		g.encrypt(append([]reg.VecPhysical{j0}, v...))
 		g.crypt(v, true)
@@ -268,11 +265,11 @@ func (g burstGen) short() {
 	}
 }
 
-// counters sets v to the counter blocks from start+step on.
-func (g burstGen) counters(v []reg.VecPhysical, start, step reg.VecPhysical) {
+// counters sets v to the counter blocks from 2 on.
+func (g burstGen) counters(v []reg.VecPhysical) {
 	for i, x := range v {
 		if i == 0 {
-			VPADDD(step, start, x)
+			VPADDD(consts.firstFour, base, x)
 		} else {
 			VPADDD(four, v[i-1], x)
 		}
@@ -290,95 +287,6 @@ func (g burstGen) finish(terms []term) {
 	VPSHUFB(swap.AsX(), acc.hi.AsX(), acc.hi.AsX())
 	VPXORQ(j0.AsX(), acc.hi.AsX(), acc.hi.AsX())
 	JMP(LabelRef("done"))
-}
-
-// long works an operation of more than 192 bytes. GHASH's state is four lanes,
-// each a sum over every fourth block, that are added up at the end.
-func (g burstGen) long() {
-	state, counter := reg.Z15, reg.Z20
-	h := []reg.VecPhysical{reg.Z16, reg.Z17, reg.Z18, reg.Z19} // H^16, H^12, H^8, H^4 in all lanes
-	VPXORQ(state, state, state)
-	VINSERTI32X4(Imm(3), aadBlock.AsX(), state, state)
-	for i, x := range h {
-		VBROADCASTI32X4(Mem{Base: key, Disp: keyPowers + 64*i}, x)
-	}
-	VPADDD(firstFour, base, counter)
-	VPADDD(one, base, j0)
-	VPSHUFB(swap, j0, j0)
-	CMPQ(left, I32(256))
-	JCS(LabelRef(g.label("half")))
-
-	// step works n full vectors: the state and all but the last are multiplied by
-	// powers that bring them in line with the last, which is added after the reduction.
-	step := func(n int) {
-		v := text[:n]
-		g.nextCounters(v, counter)
-		g.encrypt(v)
-		g.crypt(v, false)
-		terms := []term{{state, h[4-n]}}
-		for i, x := range v[:n-1] {
-			terms = append(terms, term{x, h[5-n+i]})
-		}
-		multiply(acc, temporary, terms...)
-		reduce(acc, scratch)
-		VPXORQ(v[n-1], acc.hi, state)
-		ADDQ(I32(int32(64*n)), src)
-		ADDQ(I32(int32(64*n)), dst)
-		SUBQ(I32(int32(64*n)), left)
-	}
-	Label(g.label("full"))
-	step(4)
-	CMPQ(left, I32(256))
-	JCC(LabelRef(g.label("full")))
-	Label(g.label("half"))
-	CMPQ(left, I32(128))
-	JCS(LabelRef(g.label("tail")))
-	step(2)
-	Label(g.label("tail"))
-	g.tail(state, counter)
-}
-
-// nextCounters sets v to the counter blocks from counter on, and counter to what follows.
-func (g burstGen) nextCounters(v []reg.VecPhysical, counter reg.VecPhysical) {
-	for _, x := range v {
-		VPSHUFB(swap, counter, x)
-		VPADDD(four, counter, counter)
-	}
-}
-
-// tail works the last 0 to 127 bytes and the tag. GHASH's input is the four
-// lanes of state, the text and lengths.
-func (g burstGen) tail(state, counter reg.VecPhysical) {
-	at := reg.RAX
-	LEAQ(Mem{Base: left, Disp: 15}, reg.RBX)
-	ANDQ(I8(-16), reg.RBX)
-	MOVQ(key, at)
-	SUBQ(reg.RBX, at)
-	VMOVDQU64(Mem{Base: at, Disp: keyH1 - 64}, reg.Z16)
-	VMOVDQU(Mem{Base: key, Disp: keyH1}, reg.X2)
-	TESTQ(left, left)
-	JEQ(LabelRef(g.label("tail0_")))
-	CMPQ(left, Imm(64))
-	JLS(LabelRef(g.label("tail1_")))
-	for _, n := range []int{2, 1, 0} {
-		if n < 2 {
-			Label(g.label(fmt.Sprintf("tail%d_", n)))
-		}
-		v := text[:n]
-		if n > 0 {
-			maskLast(n - 1)
-		}
-		g.nextCounters(v, counter)
-		g.encrypt(append([]reg.VecPhysical{j0}, v...))
-		g.crypt(v, true)
-		terms := []term{{state, reg.Z16}, {lengths, reg.Z2}}
-		for i, x := range v {
-			h := []reg.VecPhysical{reg.Z17, reg.Z18}[i]
-			VMOVDQU64(Mem{Base: at, Disp: keyH1 + 64*i}, h)
-			terms = append(terms, term{x, h})
-		}
-		g.finish(terms)
-	}
 }
 
 // authenticate compares the tag with what is behind the ciphertext, without a branch.

@@ -69,8 +69,8 @@ func nextRoundKey(k, last reg.VecPhysical, constant, shuffle uint8) {
 // powers enciphers the zero block and stores the powers of the result, each
 // multiplied by x.
 func powers(rounds int) {
-	VBROADCASTI32X4(consts.swap, swap)
-	VBROADCASTI32X4(consts.poly, poly)
+	VMOVDQU64(consts.swap, swap)
+	VMOVDQU64(consts.poly, poly)
 	h, t, p := reg.Z0, reg.Z1, reg.Z4
 
 	VMOVDQU(Mem{Base: key, Disp: keyRounds}, h.AsX())

@@ -44,12 +44,9 @@ var (
 
 	op, key, src, dst, left = reg.R8, reg.R9, reg.R10, reg.R11, reg.R12
 
-	swap      = reg.Z31 // byte order of each block reversed
-	poly      = reg.Z30 // the polynomial, for reduce
-	four      = reg.Z29 // 4 in each lane's counter
-	firstFour = reg.Z28 // counters 2, 3, 4, 5
-	one       = reg.Z27 // counter 1
-	nonceSwap = reg.Z26 // as swap, with a counter of zero
+	swap = reg.Z31 // byte order of each block reversed
+	poly = reg.Z30 // the polynomial, for reduce
+	four = reg.Z29 // 4 in each lane's counter
 )
 
 func main() {
@@ -60,10 +57,11 @@ func main() {
 	Generate()
 }
 
-func bytesOf(name string, b [16]byte) Mem {
+// lanes declares a constant of the same 16 bytes in each lane.
+func lanes(name string, b [16]byte) Mem {
 	m := GLOBL(name, 8|16) // RODATA|NOPTR
-	for i, v := range b {
-		DATA(i, U8(v))
+	for i := range 64 {
+		DATA(i, U8(b[i%16]))
 	}
 	return m
 }
@@ -76,18 +74,24 @@ func dwordsOf(name string, v [16]uint32) Mem {
 	return m
 }
 
-var consts struct{ swap, poly, four, firstFour, one, nonceSwap Mem }
+// consts are four lanes each.
+var consts struct {
+	swap, poly, four Mem
+	firstFour        Mem // counters 2, 3, 4, 5
+	one              Mem // counter 1 in the first lane
+	nonceSwap        Mem // as swap, with a counter of zero
+}
 
 // constants declares the read-only data once.
 func constants() {
 	if consts.swap.Symbol.Name != "" {
 		return
 	}
-	consts.swap = bytesOf("gcmSwap", [16]byte{15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0})
-	consts.nonceSwap = bytesOf("gcmNonceSwap", [16]byte{0x80, 0x80, 0x80, 0x80, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0})
-	consts.poly = bytesOf("gcmPoly", [16]byte{0: 1, 15: 0xc2})
-	consts.one = bytesOf("gcmOne", [16]byte{1})
-	consts.four = bytesOf("gcmFour", [16]byte{4})
+	consts.swap = lanes("gcmSwap", [16]byte{15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0})
+	consts.nonceSwap = lanes("gcmNonceSwap", [16]byte{0x80, 0x80, 0x80, 0x80, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0})
+	consts.poly = lanes("gcmPoly", [16]byte{0: 1, 15: 0xc2})
+	consts.one = dwordsOf("gcmOne", [16]uint32{1})
+	consts.four = lanes("gcmFour", [16]byte{4})
 	consts.firstFour = dwordsOf("gcmFirstFour", [16]uint32{0: 2, 4: 3, 8: 4, 12: 5})
 }
 

@@ -21,7 +21,7 @@ func chachaQuads8(quads *byte, spill *byte)
 // polyLanes8 computes the tags (RFC 8439, sections 2.5 and 2.8) of eight messages, each under its own
 // one-time key. Messages of one length cost least; the time does not depend on what is in them.
 // lanes are eight of polyLane, keys eight times 32 bytes, tags takes eight times 16. scratch is
-// 1024 bytes; it is left with powers of the keys.
+// 1088 bytes; it is left with powers of the keys.
 //
 //go:noescape
 func polyLanes8(lanes *byte, keys *byte, tags *byte, scratch *byte)

@@ -44,7 +44,7 @@ func polyLanes() {
 	Doc("polyLanes8 computes the tags (RFC 8439, sections 2.5 and 2.8) of eight messages, each under its own",
 		"one-time key. Messages of one length cost least; the time does not depend on what is in them.",
 		"lanes are eight of polyLane, keys eight times 32 bytes, tags takes eight times 16. scratch is",
-		"1024 bytes; it is left with powers of the keys.")
+		"1088 bytes; it is left with powers of the keys.")
 	lanes, keys, tags := reg.R8, reg.R9, reg.RDX
 	Load(Param("lanes"), lanes)
 	Load(Param("keys"), keys)
@@ -59,13 +59,10 @@ func polyLanes() {
 	for _, z := range accum {
 		VPXORQ(z, z, z)
 	}
-	columns(lanes, lowTwo, reg.Z29, remZ)
-	XORQ(reg.RSI, reg.RSI)
-	maskedChunk(lanes, polyAAD, polyAADLen)
-
+	associatedData(lanes)
 	columns(lanes, highTwo, reg.Z29, remZ)
 	wholeChunks(lanes)
-	maskedChunks(lanes)
+	textEnds(lanes)
 
 	columns(lanes, lowTwo, reg.Z29, reg.Z30)
 	columns(lanes, highTwo, reg.Z29, reg.Z31)
@@ -246,7 +243,7 @@ func chunkLate() {
 	prod.add(input, inMemory(4))
 	carry()
 	for i := range accum {
-		VMOVDQA64(prod.low[i], accum[i])
+		VMOVDQA64(prod.low[i], active, accum[i])
 	}
 }
 
@@ -305,101 +302,138 @@ func transpose8() (quads [8]reg.VecPhysical, free reg.VecPhysical) {
 	return quads, free
 }
 
-// Registers of the loops over text: RSI is how far the lanes are.
+// Registers of the loops over text: how far the lanes are, -1, scratch memory.
+// The mask of the lanes at work, all of one bit each, is K3.
 var (
 	at     = reg.RSI
 	ones   = reg.RBX
-	none   = reg.R11
-	chunk  = reg.R12
 	powers = reg.R10
+	active = reg.K3
 )
 
-// leastWhole is from how many whole chunks on the powers of r are worth it.
-const leastWhole = 2
+// chunkAt is where a lane's next whole chunk is read from, less at.
+func chunkAt(lane int) Mem { return Mem{Base: powers, Disp: 15*64 + 8*lane} }
 
-// wholeChunks absorbs 64 bytes of every lane as long as every lane has them. The
-// next chunk is loaded before the carries of this one, else the core has too much
-// waiting for those to reach what could be done meanwhile.
+// wholeChunks absorbs all whole 64 bytes of the lanes: as many as all lanes have
+// that have any left, then once more without those that are done, until none
+// has. What those absorb is another's text, and not kept.
+//
+// The next chunk is loaded before the carries of this one, else the core has too
+// much waiting for those to reach what could be done meanwhile.
 func wholeChunks(lanes reg.GPPhysical) {
+	left, passed := reg.RCX, reg.R13
+	turn, loop, last, done := label("turn"), label("whole"), label("lastwhole"), label("wholedone")
 	XORQ(at, at)
-	MOVQ(Mem{Base: lanes, Disp: polyTextLen}, reg.RCX)
-	for i := 1; i < 8; i++ {
-		MOVQ(Mem{Base: lanes, Disp: i*polySize + polyTextLen}, reg.RDX)
-		CMPQ(reg.RDX, reg.RCX)
-		CMOVQLT(reg.RDX, reg.RCX)
-	}
-	SHRQ(U8(6), reg.RCX)
-	loop, done := label("whole"), label("wholedone")
-	CMPQ(reg.RCX, I8(leastWhole))
-	JLT(LabelRef(done))
+	activeLanes()
+	JZ(LabelRef(done))
 	preparePowers()
-	loadChunk(lanes)
+	Label(turn)
+	leastLeft(lanes, left)
+	MOVQ(left, passed)
+	SHLQ(U8(6), passed)
+	loadChunk()
 	quads, free := transpose8()
-	DECQ(reg.RCX)
+	DECQ(left)
+	JZ(LabelRef(last))
 	Label(loop)
 	chunkEarly(quads, free)
 	ADDQ(I8(64), at)
-	loadChunk(lanes)
+	loadChunk()
 	transpose8() // to the same registers
 	chunkLate()
-	DECQ(reg.RCX)
+	DECQ(left)
 	JNZ(LabelRef(loop))
+	Label(last)
 	chunkEarly(quads, free)
 	chunkLate()
 	ADDQ(I8(64), at)
-	Label(done)
-	VPBROADCASTQ(at, tmpA)
+	VPBROADCASTQ(passed, tmpA)
 	VPSUBQ(tmpA, remZ, remZ)
+	activeLanes()
+	JNZ(LabelRef(turn))
+	Label(done)
 }
 
-func loadChunk(lanes reg.GPPhysical) {
+// activeLanes sets the mask of lanes with a whole chunk left, and the zero flag
+// if there are none.
+func activeLanes() {
+	VPCMPGTQ_BCST(under64, remZ, active)
+	KORTESTB(active, active)
+}
+
+// leastLeft finds how many whole chunks every active lane has, and sets chunkAt
+// for all lanes: those that have none read an active one's.
+func leastLeft(lanes, left reg.GPPhysical) {
+	n, p, other := reg.RDX, reg.RAX, reg.RDI
+	MOVQ(U64(1<<62), left)
+	for i := range rows {
+		skip := label("inactive")
+		MOVQ(Mem{Base: lanes, Disp: i*polySize + polyTextLen}, n)
+		SUBQ(at, n)
+		SARQ(U8(6), n)
+		JLE(LabelRef(skip))
+		CMPQ(n, left)
+		CMOVQLT(n, left)
+		MOVQ(Mem{Base: lanes, Disp: i*polySize + polyText}, other)
+		Label(skip)
+	}
+	for i := range rows {
+		MOVQ(Mem{Base: lanes, Disp: i*polySize + polyTextLen}, n)
+		MOVQ(Mem{Base: lanes, Disp: i*polySize + polyText}, p)
+		SUBQ(at, n)
+		CMPQ(n, I8(64))
+		CMOVQLT(other, p)
+		MOVQ(p, chunkAt(i))
+	}
+}
+
+func loadChunk() {
 	for i, z := range rows {
-		MOVQ(Mem{Base: lanes, Disp: i*polySize + polyText}, reg.RDI)
+		MOVQ(chunkAt(i), reg.RDI)
 		VMOVDQU64(Mem{Base: reg.RDI, Index: at, Scale: 1}, z)
 	}
 }
 
-// maskedChunks absorbs the rest of all lanes.
-func maskedChunks(lanes reg.GPPhysical) {
-	loop, done := label("rest"), label("restdone")
-	most := reg.R13
-	MOVQ(Mem{Base: lanes, Disp: polyTextLen}, most)
-	for i := 1; i < 8; i++ {
-		MOVQ(Mem{Base: lanes, Disp: i*polySize + polyTextLen}, reg.RDX)
-		CMPQ(reg.RDX, most)
-		CMOVQGT(reg.RDX, most)
-	}
-	Label(loop)
-	CMPQ(at, most)
-	JGE(LabelRef(done))
-	maskedChunk(lanes, polyText, polyTextLen)
-	ADDQ(I8(64), at)
-	VPBROADCASTQ(chunk, tmpA)
-	VPSUBQ(tmpA, remZ, remZ)
-	JMP(LabelRef(loop))
-	Label(done)
+// textEnds absorbs what is left of all lanes behind their whole chunks.
+func textEnds(lanes reg.GPPhysical) {
+	columns(lanes, highTwo, reg.Z29, remZ)
+	VPANDQ_BCST(under64, remZ, remZ)
+	maskedChunk(func(i int, p, n reg.GPPhysical) {
+		MOVQ(Mem{Base: lanes, Disp: i*polySize + polyTextLen}, n)
+		MOVQ(n, p)
+		ANDQ(I8(63), n)
+		SUBQ(n, p)
+		ADDQ(Mem{Base: lanes, Disp: i*polySize + polyText}, p)
+		TESTQ(n, n)
+		CMOVQEQ(lanes, p) // nothing left: any address that can be read
+	})
+}
+
+// associatedData absorbs that of all lanes.
+func associatedData(lanes reg.GPPhysical) {
+	columns(lanes, lowTwo, reg.Z29, remZ)
+	maskedChunk(func(i int, p, n reg.GPPhysical) {
+		MOVQ(Mem{Base: lanes, Disp: i*polySize + polyAADLen}, n)
+		MOVQ(Mem{Base: lanes, Disp: i*polySize + polyAAD}, p)
+		TESTQ(n, n)
+		CMOVQEQ(lanes, p)
+	})
 }
 
 // maskedChunk absorbs up to 64 bytes of each lane, padded with zeros to whole
-// blocks; remZ says how many are left.
-func maskedChunk(lanes reg.GPPhysical, ptr, length int) {
+// blocks. remZ holds how many; from sets a pointer to them and their number.
+func maskedChunk(from func(lane int, p, n reg.GPPhysical)) {
 	n, p, tmp := reg.RDX, reg.RDI, reg.RAX
-	XORQ(none, none)
-	MOVQ(U32(64), chunk)
+	done := label("chunkdone")
+	VPTESTMQ(remZ, remZ, reg.K2)
+	KORTESTB(reg.K2, reg.K2)
+	JZ(LabelRef(done))
 	for i, z := range rows {
-		MOVQ(Mem{Base: lanes, Disp: i*polySize + ptr}, p)
-		ADDQ(at, p)
-		MOVQ(Mem{Base: lanes, Disp: i*polySize + length}, n)
-		SUBQ(at, n)
-		CMOVQLE(lanes, p) // nothing left: any address that can be read
-		CMOVQLE(none, n)
-		CMPQ(n, chunk)
-		CMOVQGT(chunk, n)
+		from(i, p, n)
 		tailMask(n, ones, tmp, reg.K1)
 		VMOVDQU8_Z(Mem{Base: p}, reg.K1, z)
 	}
 	quads, _ := transpose8()
-	done := label("chunkdone")
 	for j := range 4 {
 		MOVQ(U32(16*j), tmp)
 		VPBROADCASTQ(tmp, tmpA)

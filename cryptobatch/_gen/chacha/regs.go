@@ -27,6 +27,7 @@ var (
 	mask42   Mem
 	hiBit    Mem // the bit above a whole block, in limb 2
 	five     Mem
+	under64  Mem
 	lowTwo   Mem // VPERMT2Q: quadwords 0 and 1 of four rows, column by column
 	highTwo  Mem // the same of quadwords 2 and 3
 	pairsLo  Mem // VPERMT2Q: interleaves the low halves of two columns
@@ -42,6 +43,7 @@ func constants() {
 	mask42 = table("mask42", 1, func(int) uint64 { return 1<<42 - 1 })
 	hiBit = table("hibit", 1, func(int) uint64 { return 1 << 40 })
 	five = table("five", 1, func(int) uint64 { return 5 })
+	under64 = table("under64", 1, func(int) uint64 { return 63 })
 	lowTwo = table("lowtwo", 8, func(i int) uint64 { return [8]uint64{0, 4, 8, 12, 1, 5, 9, 13}[i] })
 	highTwo = table("hightwo", 8, func(i int) uint64 { return [8]uint64{2, 6, 10, 14, 3, 7, 11, 15}[i] })
 	pairsLo = table("pairslo", 8, func(i int) uint64 { return [8]uint64{0, 8, 1, 9, 2, 10, 3, 11}[i] })

@@ -23,7 +23,7 @@ func (v *vaes512) expandChaCha(k *Key, raw []byte) error {
 }
 
 // chachaSecrets is the part of a batcher's scratch memory that holds what comes
-// from keys; it is zero between two calls.
+// from keys. The assembly leaves it as it is; each call of a batcher zeroes it.
 type chachaSecrets struct {
 	keys   [chachaPiece][32]byte // one-time keys of Poly1305
 	states [25 * 64]byte         // scratch of the assembly: block states, powers of keys
@@ -240,29 +240,41 @@ func (w *chachaWork) add(op *Op, counter uint32, src, dst unsafe.Pointer, n int)
 
 // flush works what does not fill all lanes.
 func (w *chachaWork) flush() {
-	zero := unsafe.Pointer(&zeroBlock)
-	idle := chachaLane{key: zero, src: zero, dst: zero}
 	if w.used > 0 {
-		for i := w.used; i < len(w.lanes); i++ {
-			w.lanes[i] = idle
-		}
+		idle(w.lanes[w.used:])
 		w.run()
 	}
 	if w.usedQ > 0 {
-		for i := w.usedQ; i < len(w.quads); i++ {
-			w.quads[i] = idle
-		}
+		idle(w.quads[w.usedQ:])
 		w.runQuads()
 	}
 }
 
+// idle makes lanes that read and write nothing.
+func idle(lanes []chachaLane) {
+	zero := unsafe.Pointer(&zeroBlock)
+	for i := range lanes {
+		lanes[i] = chachaLane{key: zero, src: zero, dst: zero}
+	}
+}
+
 func (w *chachaWork) run() {
-	chachaLanes32((*byte)(unsafe.Pointer(&w.lanes)), &w.secret.states[0])
+	lanes := (*byte)(unsafe.Pointer(&w.lanes))
+	if w.used <= 8 {
+		chachaLanes8(lanes, &w.secret.states[0])
+	} else {
+		chachaLanes32(lanes, &w.secret.states[0])
+	}
 	w.used = 0
 }
 
 func (w *chachaWork) runQuads() {
-	chachaQuads8((*byte)(unsafe.Pointer(&w.quads)), &w.secret.states[0])
+	quads := (*byte)(unsafe.Pointer(&w.quads))
+	if w.usedQ <= 2 {
+		chachaQuads2(quads, &w.secret.states[0])
+	} else {
+		chachaQuads8(quads, &w.secret.states[0])
+	}
 	w.usedQ = 0
 }
 

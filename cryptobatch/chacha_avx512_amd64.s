@@ -852,31 +852,212 @@ rounds_1:
 	VMOVDQU8.Z (SI), K1, Z30
 	VPXORQ     Z30, Z28, Z28
 	VMOVDQU8   Z28, K1, (DI)
-	VPXORQ     Z0, Z0, Z0
-	VMOVDQU64  Z0, (R9)
-	VMOVDQU64  Z0, 64(R9)
-	VMOVDQU64  Z0, 128(R9)
-	VMOVDQU64  Z0, 192(R9)
-	VMOVDQU64  Z0, 256(R9)
-	VMOVDQU64  Z0, 320(R9)
-	VMOVDQU64  Z0, 384(R9)
-	VMOVDQU64  Z0, 448(R9)
-	VMOVDQU64  Z0, 512(R9)
-	VMOVDQU64  Z0, 576(R9)
-	VMOVDQU64  Z0, 640(R9)
-	VMOVDQU64  Z0, 704(R9)
-	VMOVDQU64  Z0, 768(R9)
-	VMOVDQU64  Z0, 832(R9)
-	VMOVDQU64  Z0, 896(R9)
-	VMOVDQU64  Z0, 960(R9)
-	VMOVDQU64  Z0, 1024(R9)
-	VMOVDQU64  Z0, 1088(R9)
-	VMOVDQU64  Z0, 1152(R9)
-	VMOVDQU64  Z0, 1216(R9)
-	VMOVDQU64  Z0, 1280(R9)
-	VMOVDQU64  Z0, 1344(R9)
-	VMOVDQU64  Z0, 1408(R9)
-	VMOVDQU64  Z0, 1472(R9)
+	VZEROUPPER
+	RET
+
+// func chachaLanes8(lanes *byte, scratch *byte)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, BMI2
+TEXT ·chachaLanes8(SB), NOSPLIT, $0-16
+	MOVQ         lanes+0(FP), R8
+	MOVQ         scratch+8(FP), R9
+	ADDQ         $+63, R9
+	ANDQ         $-64, R9
+	MOVQ         (R8), AX
+	MOVQ         48(R8), BX
+	MOVQ         96(R8), CX
+	MOVQ         144(R8), DX
+	VMOVDQU64    cc_sigma<>+0(SB), Z0
+	VMOVDQU32    (AX), X1
+	VINSERTI32X4 $0x01, (BX), Z1, Z1
+	VINSERTI32X4 $0x02, (CX), Z1, Z1
+	VINSERTI32X4 $0x03, (DX), Z1, Z1
+	VMOVDQU32    16(AX), X2
+	VINSERTI32X4 $0x01, 16(BX), Z2, Z2
+	VINSERTI32X4 $0x02, 16(CX), Z2, Z2
+	VINSERTI32X4 $0x03, 16(DX), Z2, Z2
+	VMOVDQU32    32(R8), X3
+	VINSERTI32X4 $0x01, 80(R8), Z3, Z3
+	VINSERTI32X4 $0x02, 128(R8), Z3, Z3
+	VINSERTI32X4 $0x03, 176(R8), Z3, Z3
+	VMOVDQU64    Z1, (R9)
+	VMOVDQU64    Z2, 64(R9)
+	VMOVDQU64    Z3, 128(R9)
+	MOVQ         192(R8), AX
+	MOVQ         240(R8), BX
+	MOVQ         288(R8), CX
+	MOVQ         336(R8), DX
+	VMOVDQU64    cc_sigma<>+0(SB), Z4
+	VMOVDQU32    (AX), X5
+	VINSERTI32X4 $0x01, (BX), Z5, Z5
+	VINSERTI32X4 $0x02, (CX), Z5, Z5
+	VINSERTI32X4 $0x03, (DX), Z5, Z5
+	VMOVDQU32    16(AX), X6
+	VINSERTI32X4 $0x01, 16(BX), Z6, Z6
+	VINSERTI32X4 $0x02, 16(CX), Z6, Z6
+	VINSERTI32X4 $0x03, 16(DX), Z6, Z6
+	VMOVDQU32    224(R8), X7
+	VINSERTI32X4 $0x01, 272(R8), Z7, Z7
+	VINSERTI32X4 $0x02, 320(R8), Z7, Z7
+	VINSERTI32X4 $0x03, 368(R8), Z7, Z7
+	VMOVDQU64    Z5, 192(R9)
+	VMOVDQU64    Z6, 256(R9)
+	VMOVDQU64    Z7, 320(R9)
+	MOVQ         $0x0000000a, CX
+
+rounds_2:
+	VPADDD     Z1, Z0, Z0
+	VPADDD     Z5, Z4, Z4
+	VPXORD     Z0, Z3, Z3
+	VPXORD     Z4, Z7, Z7
+	VPROLD     $0x10, Z3, Z3
+	VPROLD     $0x10, Z7, Z7
+	VPADDD     Z3, Z2, Z2
+	VPADDD     Z7, Z6, Z6
+	VPXORD     Z2, Z1, Z1
+	VPXORD     Z6, Z5, Z5
+	VPROLD     $0x0c, Z1, Z1
+	VPROLD     $0x0c, Z5, Z5
+	VPADDD     Z1, Z0, Z0
+	VPADDD     Z5, Z4, Z4
+	VPXORD     Z0, Z3, Z3
+	VPXORD     Z4, Z7, Z7
+	VPROLD     $0x08, Z3, Z3
+	VPROLD     $0x08, Z7, Z7
+	VPADDD     Z3, Z2, Z2
+	VPADDD     Z7, Z6, Z6
+	VPXORD     Z2, Z1, Z1
+	VPXORD     Z6, Z5, Z5
+	VPROLD     $0x07, Z1, Z1
+	VPROLD     $0x07, Z5, Z5
+	VPSHUFD    $0x93, Z3, Z3
+	VPSHUFD    $0x93, Z7, Z7
+	VPSHUFD    $0x4e, Z2, Z2
+	VPSHUFD    $0x4e, Z6, Z6
+	VPSHUFD    $0x39, Z1, Z1
+	VPSHUFD    $0x39, Z5, Z5
+	VPADDD     Z1, Z0, Z0
+	VPADDD     Z5, Z4, Z4
+	VPXORD     Z0, Z3, Z3
+	VPXORD     Z4, Z7, Z7
+	VPROLD     $0x10, Z3, Z3
+	VPROLD     $0x10, Z7, Z7
+	VPADDD     Z3, Z2, Z2
+	VPADDD     Z7, Z6, Z6
+	VPXORD     Z2, Z1, Z1
+	VPXORD     Z6, Z5, Z5
+	VPROLD     $0x0c, Z1, Z1
+	VPROLD     $0x0c, Z5, Z5
+	VPADDD     Z1, Z0, Z0
+	VPADDD     Z5, Z4, Z4
+	VPXORD     Z0, Z3, Z3
+	VPXORD     Z4, Z7, Z7
+	VPROLD     $0x08, Z3, Z3
+	VPROLD     $0x08, Z7, Z7
+	VPADDD     Z3, Z2, Z2
+	VPADDD     Z7, Z6, Z6
+	VPXORD     Z2, Z1, Z1
+	VPXORD     Z6, Z5, Z5
+	VPROLD     $0x07, Z1, Z1
+	VPROLD     $0x07, Z5, Z5
+	VPSHUFD    $0x39, Z3, Z3
+	VPSHUFD    $0x39, Z7, Z7
+	VPSHUFD    $0x4e, Z2, Z2
+	VPSHUFD    $0x4e, Z6, Z6
+	VPSHUFD    $0x93, Z1, Z1
+	VPSHUFD    $0x93, Z5, Z5
+	DECQ       CX
+	JNZ        rounds_2
+	VPADDD     cc_sigma<>+0(SB), Z0, Z0
+	VPADDD     (R9), Z1, Z1
+	VPADDD     64(R9), Z2, Z2
+	VPADDD     128(R9), Z3, Z3
+	VPADDD     cc_sigma<>+0(SB), Z4, Z4
+	VPADDD     192(R9), Z5, Z5
+	VPADDD     256(R9), Z6, Z6
+	VPADDD     320(R9), Z7, Z7
+	MOVQ       $-1, BX
+	VMOVDQU64  Z7, (R9)
+	VSHUFI32X4 $0x44, Z1, Z0, Z7
+	VSHUFI32X4 $0xee, Z1, Z0, Z0
+	VSHUFI32X4 $0x44, Z3, Z2, Z1
+	VSHUFI32X4 $0xee, Z3, Z2, Z2
+	VSHUFI32X4 $0x88, Z1, Z7, Z3
+	VSHUFI32X4 $0xdd, Z1, Z7, Z1
+	VSHUFI32X4 $0x88, Z2, Z0, Z7
+	VSHUFI32X4 $0xdd, Z2, Z0, Z0
+	MOVQ       24(R8), DX
+	MOVQ       8(R8), SI
+	MOVQ       16(R8), DI
+	BZHIQ      DX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z (SI), K1, Z2
+	VPXORQ     Z2, Z3, Z3
+	VMOVDQU8   Z3, K1, (DI)
+	MOVQ       72(R8), DX
+	MOVQ       56(R8), SI
+	MOVQ       64(R8), DI
+	BZHIQ      DX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z (SI), K1, Z2
+	VPXORQ     Z2, Z1, Z1
+	VMOVDQU8   Z1, K1, (DI)
+	MOVQ       120(R8), DX
+	MOVQ       104(R8), SI
+	MOVQ       112(R8), DI
+	BZHIQ      DX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z (SI), K1, Z2
+	VPXORQ     Z2, Z7, Z7
+	VMOVDQU8   Z7, K1, (DI)
+	MOVQ       168(R8), DX
+	MOVQ       152(R8), SI
+	MOVQ       160(R8), DI
+	BZHIQ      DX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z (SI), K1, Z2
+	VPXORQ     Z2, Z0, Z0
+	VMOVDQU8   Z0, K1, (DI)
+	VMOVDQU64  (R9), Z0
+	VSHUFI32X4 $0x44, Z5, Z4, Z2
+	VSHUFI32X4 $0xee, Z5, Z4, Z4
+	VSHUFI32X4 $0x44, Z0, Z6, Z5
+	VSHUFI32X4 $0xee, Z0, Z6, Z6
+	VSHUFI32X4 $0x88, Z5, Z2, Z0
+	VSHUFI32X4 $0xdd, Z5, Z2, Z5
+	VSHUFI32X4 $0x88, Z6, Z4, Z2
+	VSHUFI32X4 $0xdd, Z6, Z4, Z4
+	MOVQ       216(R8), DX
+	MOVQ       200(R8), SI
+	MOVQ       208(R8), DI
+	BZHIQ      DX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z (SI), K1, Z6
+	VPXORQ     Z6, Z0, Z0
+	VMOVDQU8   Z0, K1, (DI)
+	MOVQ       264(R8), DX
+	MOVQ       248(R8), SI
+	MOVQ       256(R8), DI
+	BZHIQ      DX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z (SI), K1, Z6
+	VPXORQ     Z6, Z5, Z5
+	VMOVDQU8   Z5, K1, (DI)
+	MOVQ       312(R8), DX
+	MOVQ       296(R8), SI
+	MOVQ       304(R8), DI
+	BZHIQ      DX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z (SI), K1, Z6
+	VPXORQ     Z6, Z2, Z2
+	VMOVDQU8   Z2, K1, (DI)
+	MOVQ       360(R8), DX
+	MOVQ       344(R8), SI
+	MOVQ       352(R8), DI
+	BZHIQ      DX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z (SI), K1, Z6
+	VPXORQ     Z6, Z4, Z4
+	VMOVDQU8   Z4, K1, (DI)
 	VZEROUPPER
 	RET
 
@@ -1015,7 +1196,7 @@ TEXT ·chachaQuads8(SB), NOSPLIT, $0-16
 	PREFETCHT0      192(BX)
 	MOVQ            $0x0000000a, CX
 
-rounds_2:
+rounds_3:
 	VPADDD          Z1, Z0, Z0
 	VPADDD          Z5, Z4, Z4
 	VPXORD          Z0, Z3, Z3
@@ -1257,7 +1438,7 @@ rounds_2:
 	VPSHUFD         $0x93, Z25, Z25
 	VPSHUFD         $0x93, Z29, Z29
 	DECQ            CX
-	JNZ             rounds_2
+	JNZ             rounds_3
 	VMOVDQU64       Z31, (R9)
 	MOVQ            (R8), AX
 	VPADDD          cc_sigma<>+0(SB), Z0, Z0
@@ -1280,7 +1461,7 @@ rounds_2:
 	MOVQ            8(R8), SI
 	MOVQ            16(R8), DI
 	CMPQ            DX, $0x00000100
-	JNE             part_3
+	JNE             part_4
 	VPXORQ          (SI), Z3, Z3
 	VMOVDQU64       Z3, (DI)
 	VPXORQ          64(SI), Z1, Z1
@@ -1289,9 +1470,9 @@ rounds_2:
 	VMOVDQU64       Z31, 128(DI)
 	VPXORQ          192(SI), Z0, Z0
 	VMOVDQU64       Z0, 192(DI)
-	JMP             quaddone_4
+	JMP             quaddone_5
 
-part_3:
+part_4:
 	XORQ       R10, R10
 	MOVQ       $0x00000040, R11
 	MOVQ       $-1, BX
@@ -1340,7 +1521,7 @@ part_3:
 	VMOVDQU8   Z0, K1, 192(DI)
 	SUBQ       R11, DX
 
-quaddone_4:
+quaddone_5:
 	MOVQ            48(R8), AX
 	VPADDD          cc_sigma<>+0(SB), Z4, Z4
 	VBROADCASTI32X4 (AX), Z2
@@ -1362,7 +1543,7 @@ quaddone_4:
 	MOVQ            56(R8), SI
 	MOVQ            64(R8), DI
 	CMPQ            DX, $0x00000100
-	JNE             part_5
+	JNE             part_6
 	VPXORQ          (SI), Z7, Z7
 	VMOVDQU64       Z7, (DI)
 	VPXORQ          64(SI), Z5, Z5
@@ -1371,9 +1552,9 @@ quaddone_4:
 	VMOVDQU64       Z2, 128(DI)
 	VPXORQ          192(SI), Z4, Z4
 	VMOVDQU64       Z4, 192(DI)
-	JMP             quaddone_6
+	JMP             quaddone_7
 
-part_5:
+part_6:
 	XORQ       R10, R10
 	MOVQ       $0x00000040, R11
 	MOVQ       $-1, BX
@@ -1422,7 +1603,7 @@ part_5:
 	VMOVDQU8   Z4, K1, 192(DI)
 	SUBQ       R11, DX
 
-quaddone_6:
+quaddone_7:
 	MOVQ            96(R8), AX
 	VPADDD          cc_sigma<>+0(SB), Z8, Z8
 	VBROADCASTI32X4 (AX), Z6
@@ -1444,7 +1625,7 @@ quaddone_6:
 	MOVQ            104(R8), SI
 	MOVQ            112(R8), DI
 	CMPQ            DX, $0x00000100
-	JNE             part_7
+	JNE             part_8
 	VPXORQ          (SI), Z11, Z11
 	VMOVDQU64       Z11, (DI)
 	VPXORQ          64(SI), Z9, Z9
@@ -1453,9 +1634,9 @@ quaddone_6:
 	VMOVDQU64       Z6, 128(DI)
 	VPXORQ          192(SI), Z8, Z8
 	VMOVDQU64       Z8, 192(DI)
-	JMP             quaddone_8
+	JMP             quaddone_9
 
-part_7:
+part_8:
 	XORQ       R10, R10
 	MOVQ       $0x00000040, R11
 	MOVQ       $-1, BX
@@ -1504,7 +1685,7 @@ part_7:
 	VMOVDQU8   Z8, K1, 192(DI)
 	SUBQ       R11, DX
 
-quaddone_8:
+quaddone_9:
 	MOVQ            144(R8), AX
 	VPADDD          cc_sigma<>+0(SB), Z12, Z12
 	VBROADCASTI32X4 (AX), Z10
@@ -1526,7 +1707,7 @@ quaddone_8:
 	MOVQ            152(R8), SI
 	MOVQ            160(R8), DI
 	CMPQ            DX, $0x00000100
-	JNE             part_9
+	JNE             part_10
 	VPXORQ          (SI), Z15, Z15
 	VMOVDQU64       Z15, (DI)
 	VPXORQ          64(SI), Z13, Z13
@@ -1535,9 +1716,9 @@ quaddone_8:
 	VMOVDQU64       Z10, 128(DI)
 	VPXORQ          192(SI), Z12, Z12
 	VMOVDQU64       Z12, 192(DI)
-	JMP             quaddone_10
+	JMP             quaddone_11
 
-part_9:
+part_10:
 	XORQ       R10, R10
 	MOVQ       $0x00000040, R11
 	MOVQ       $-1, BX
@@ -1586,7 +1767,7 @@ part_9:
 	VMOVDQU8   Z12, K1, 192(DI)
 	SUBQ       R11, DX
 
-quaddone_10:
+quaddone_11:
 	MOVQ            192(R8), AX
 	VPADDD          cc_sigma<>+0(SB), Z16, Z16
 	VBROADCASTI32X4 (AX), Z14
@@ -1608,7 +1789,7 @@ quaddone_10:
 	MOVQ            200(R8), SI
 	MOVQ            208(R8), DI
 	CMPQ            DX, $0x00000100
-	JNE             part_11
+	JNE             part_12
 	VPXORQ          (SI), Z19, Z19
 	VMOVDQU64       Z19, (DI)
 	VPXORQ          64(SI), Z17, Z17
@@ -1617,9 +1798,9 @@ quaddone_10:
 	VMOVDQU64       Z14, 128(DI)
 	VPXORQ          192(SI), Z16, Z16
 	VMOVDQU64       Z16, 192(DI)
-	JMP             quaddone_12
+	JMP             quaddone_13
 
-part_11:
+part_12:
 	XORQ       R10, R10
 	MOVQ       $0x00000040, R11
 	MOVQ       $-1, BX
@@ -1668,7 +1849,7 @@ part_11:
 	VMOVDQU8   Z16, K1, 192(DI)
 	SUBQ       R11, DX
 
-quaddone_12:
+quaddone_13:
 	MOVQ            240(R8), AX
 	VPADDD          cc_sigma<>+0(SB), Z20, Z20
 	VBROADCASTI32X4 (AX), Z18
@@ -1690,7 +1871,7 @@ quaddone_12:
 	MOVQ            248(R8), SI
 	MOVQ            256(R8), DI
 	CMPQ            DX, $0x00000100
-	JNE             part_13
+	JNE             part_14
 	VPXORQ          (SI), Z23, Z23
 	VMOVDQU64       Z23, (DI)
 	VPXORQ          64(SI), Z21, Z21
@@ -1699,9 +1880,9 @@ quaddone_12:
 	VMOVDQU64       Z18, 128(DI)
 	VPXORQ          192(SI), Z20, Z20
 	VMOVDQU64       Z20, 192(DI)
-	JMP             quaddone_14
+	JMP             quaddone_15
 
-part_13:
+part_14:
 	XORQ       R10, R10
 	MOVQ       $0x00000040, R11
 	MOVQ       $-1, BX
@@ -1750,7 +1931,7 @@ part_13:
 	VMOVDQU8   Z20, K1, 192(DI)
 	SUBQ       R11, DX
 
-quaddone_14:
+quaddone_15:
 	MOVQ            288(R8), AX
 	VPADDD          cc_sigma<>+0(SB), Z24, Z24
 	VBROADCASTI32X4 (AX), Z22
@@ -1772,7 +1953,7 @@ quaddone_14:
 	MOVQ            296(R8), SI
 	MOVQ            304(R8), DI
 	CMPQ            DX, $0x00000100
-	JNE             part_15
+	JNE             part_16
 	VPXORQ          (SI), Z27, Z27
 	VMOVDQU64       Z27, (DI)
 	VPXORQ          64(SI), Z25, Z25
@@ -1781,9 +1962,9 @@ quaddone_14:
 	VMOVDQU64       Z22, 128(DI)
 	VPXORQ          192(SI), Z24, Z24
 	VMOVDQU64       Z24, 192(DI)
-	JMP             quaddone_16
+	JMP             quaddone_17
 
-part_15:
+part_16:
 	XORQ       R10, R10
 	MOVQ       $0x00000040, R11
 	MOVQ       $-1, BX
@@ -1832,7 +2013,7 @@ part_15:
 	VMOVDQU8   Z24, K1, 192(DI)
 	SUBQ       R11, DX
 
-quaddone_16:
+quaddone_17:
 	VMOVDQU64       (R9), Z0
 	MOVQ            336(R8), AX
 	VPADDD          cc_sigma<>+0(SB), Z28, Z28
@@ -1855,7 +2036,7 @@ quaddone_16:
 	MOVQ            344(R8), SI
 	MOVQ            352(R8), DI
 	CMPQ            DX, $0x00000100
-	JNE             part_17
+	JNE             part_18
 	VPXORQ          (SI), Z0, Z0
 	VMOVDQU64       Z0, (DI)
 	VPXORQ          64(SI), Z29, Z29
@@ -1864,9 +2045,9 @@ quaddone_16:
 	VMOVDQU64       Z26, 128(DI)
 	VPXORQ          192(SI), Z28, Z28
 	VMOVDQU64       Z28, 192(DI)
-	JMP             quaddone_18
+	JMP             quaddone_19
 
-part_17:
+part_18:
 	XORQ       R10, R10
 	MOVQ       $0x00000040, R11
 	MOVQ       $-1, BX
@@ -1915,9 +2096,278 @@ part_17:
 	VMOVDQU8   Z28, K1, 192(DI)
 	SUBQ       R11, DX
 
-quaddone_18:
-	VPXORQ    Z0, Z0, Z0
-	VMOVDQU64 Z0, (R9)
+quaddone_19:
+	VZEROUPPER
+	RET
+
+// func chachaQuads2(quads *byte, spill *byte)
+// Requires: AVX, AVX512BW, AVX512F, BMI2, CMOV, MMX+
+TEXT ·chachaQuads2(SB), NOSPLIT, $0-16
+	MOVQ            quads+0(FP), R8
+	MOVQ            spill+8(FP), R9
+	MOVQ            (R8), AX
+	VMOVDQU64       cc_sigma<>+0(SB), Z0
+	VBROADCASTI32X4 (AX), Z1
+	VBROADCASTI32X4 16(AX), Z2
+	VBROADCASTI32X4 32(R8), Z3
+	VPADDD          cc_counters<>+0(SB), Z3, Z3
+	MOVQ            48(R8), AX
+	VMOVDQU64       cc_sigma<>+0(SB), Z4
+	VBROADCASTI32X4 (AX), Z5
+	VBROADCASTI32X4 16(AX), Z6
+	VBROADCASTI32X4 80(R8), Z7
+	VPADDD          cc_counters<>+0(SB), Z7, Z7
+	MOVQ            8(R8), AX
+	MOVQ            16(R8), BX
+	PREFETCHT0      (AX)
+	PREFETCHT0      (BX)
+	PREFETCHT0      64(AX)
+	PREFETCHT0      64(BX)
+	PREFETCHT0      128(AX)
+	PREFETCHT0      128(BX)
+	PREFETCHT0      192(AX)
+	PREFETCHT0      192(BX)
+	MOVQ            56(R8), AX
+	MOVQ            64(R8), BX
+	PREFETCHT0      (AX)
+	PREFETCHT0      (BX)
+	PREFETCHT0      64(AX)
+	PREFETCHT0      64(BX)
+	PREFETCHT0      128(AX)
+	PREFETCHT0      128(BX)
+	PREFETCHT0      192(AX)
+	PREFETCHT0      192(BX)
+	MOVQ            $0x0000000a, CX
+
+rounds_20:
+	VPADDD          Z1, Z0, Z0
+	VPADDD          Z5, Z4, Z4
+	VPXORD          Z0, Z3, Z3
+	VPXORD          Z4, Z7, Z7
+	VPROLD          $0x10, Z3, Z3
+	VPROLD          $0x10, Z7, Z7
+	VPADDD          Z3, Z2, Z2
+	VPADDD          Z7, Z6, Z6
+	VPXORD          Z2, Z1, Z1
+	VPXORD          Z6, Z5, Z5
+	VPROLD          $0x0c, Z1, Z1
+	VPROLD          $0x0c, Z5, Z5
+	VPADDD          Z1, Z0, Z0
+	VPADDD          Z5, Z4, Z4
+	VPXORD          Z0, Z3, Z3
+	VPXORD          Z4, Z7, Z7
+	VPROLD          $0x08, Z3, Z3
+	VPROLD          $0x08, Z7, Z7
+	VPADDD          Z3, Z2, Z2
+	VPADDD          Z7, Z6, Z6
+	VPXORD          Z2, Z1, Z1
+	VPXORD          Z6, Z5, Z5
+	VPROLD          $0x07, Z1, Z1
+	VPROLD          $0x07, Z5, Z5
+	VPSHUFD         $0x93, Z3, Z3
+	VPSHUFD         $0x93, Z7, Z7
+	VPSHUFD         $0x4e, Z2, Z2
+	VPSHUFD         $0x4e, Z6, Z6
+	VPSHUFD         $0x39, Z1, Z1
+	VPSHUFD         $0x39, Z5, Z5
+	VPADDD          Z1, Z0, Z0
+	VPADDD          Z5, Z4, Z4
+	VPXORD          Z0, Z3, Z3
+	VPXORD          Z4, Z7, Z7
+	VPROLD          $0x10, Z3, Z3
+	VPROLD          $0x10, Z7, Z7
+	VPADDD          Z3, Z2, Z2
+	VPADDD          Z7, Z6, Z6
+	VPXORD          Z2, Z1, Z1
+	VPXORD          Z6, Z5, Z5
+	VPROLD          $0x0c, Z1, Z1
+	VPROLD          $0x0c, Z5, Z5
+	VPADDD          Z1, Z0, Z0
+	VPADDD          Z5, Z4, Z4
+	VPXORD          Z0, Z3, Z3
+	VPXORD          Z4, Z7, Z7
+	VPROLD          $0x08, Z3, Z3
+	VPROLD          $0x08, Z7, Z7
+	VPADDD          Z3, Z2, Z2
+	VPADDD          Z7, Z6, Z6
+	VPXORD          Z2, Z1, Z1
+	VPXORD          Z6, Z5, Z5
+	VPROLD          $0x07, Z1, Z1
+	VPROLD          $0x07, Z5, Z5
+	VPSHUFD         $0x39, Z3, Z3
+	VPSHUFD         $0x39, Z7, Z7
+	VPSHUFD         $0x4e, Z2, Z2
+	VPSHUFD         $0x4e, Z6, Z6
+	VPSHUFD         $0x93, Z1, Z1
+	VPSHUFD         $0x93, Z5, Z5
+	DECQ            CX
+	JNZ             rounds_20
+	VMOVDQU64       Z7, (R9)
+	MOVQ            (R8), AX
+	VPADDD          cc_sigma<>+0(SB), Z0, Z0
+	VBROADCASTI32X4 (AX), Z7
+	VPADDD          Z7, Z1, Z1
+	VBROADCASTI32X4 16(AX), Z7
+	VPADDD          Z7, Z2, Z2
+	VBROADCASTI32X4 32(R8), Z7
+	VPADDD          cc_counters<>+0(SB), Z3, Z3
+	VPADDD          Z7, Z3, Z3
+	VSHUFI32X4      $0x44, Z1, Z0, Z7
+	VSHUFI32X4      $0xee, Z1, Z0, Z0
+	VSHUFI32X4      $0x44, Z3, Z2, Z1
+	VSHUFI32X4      $0xee, Z3, Z2, Z2
+	VSHUFI32X4      $0x88, Z1, Z7, Z3
+	VSHUFI32X4      $0xdd, Z1, Z7, Z1
+	VSHUFI32X4      $0x88, Z2, Z0, Z7
+	VSHUFI32X4      $0xdd, Z2, Z0, Z0
+	MOVQ            24(R8), DX
+	MOVQ            8(R8), SI
+	MOVQ            16(R8), DI
+	CMPQ            DX, $0x00000100
+	JNE             part_21
+	VPXORQ          (SI), Z3, Z3
+	VMOVDQU64       Z3, (DI)
+	VPXORQ          64(SI), Z1, Z1
+	VMOVDQU64       Z1, 64(DI)
+	VPXORQ          128(SI), Z7, Z7
+	VMOVDQU64       Z7, 128(DI)
+	VPXORQ          192(SI), Z0, Z0
+	VMOVDQU64       Z0, 192(DI)
+	JMP             quaddone_22
+
+part_21:
+	XORQ       R10, R10
+	MOVQ       $0x00000040, R11
+	MOVQ       $-1, BX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z (SI), K1, Z2
+	VPXORQ     Z2, Z3, Z3
+	VMOVDQU8   Z3, K1, (DI)
+	SUBQ       R11, DX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z 64(SI), K1, Z2
+	VPXORQ     Z2, Z1, Z1
+	VMOVDQU8   Z1, K1, 64(DI)
+	SUBQ       R11, DX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z 128(SI), K1, Z2
+	VPXORQ     Z2, Z7, Z7
+	VMOVDQU8   Z7, K1, 128(DI)
+	SUBQ       R11, DX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z 192(SI), K1, Z2
+	VPXORQ     Z2, Z0, Z0
+	VMOVDQU8   Z0, K1, 192(DI)
+	SUBQ       R11, DX
+
+quaddone_22:
+	VMOVDQU64       (R9), Z0
+	MOVQ            48(R8), AX
+	VPADDD          cc_sigma<>+0(SB), Z4, Z4
+	VBROADCASTI32X4 (AX), Z2
+	VPADDD          Z2, Z5, Z5
+	VBROADCASTI32X4 16(AX), Z2
+	VPADDD          Z2, Z6, Z6
+	VBROADCASTI32X4 80(R8), Z2
+	VPADDD          cc_counters<>+0(SB), Z0, Z0
+	VPADDD          Z2, Z0, Z0
+	VSHUFI32X4      $0x44, Z5, Z4, Z2
+	VSHUFI32X4      $0xee, Z5, Z4, Z4
+	VSHUFI32X4      $0x44, Z0, Z6, Z5
+	VSHUFI32X4      $0xee, Z0, Z6, Z6
+	VSHUFI32X4      $0x88, Z5, Z2, Z0
+	VSHUFI32X4      $0xdd, Z5, Z2, Z5
+	VSHUFI32X4      $0x88, Z6, Z4, Z2
+	VSHUFI32X4      $0xdd, Z6, Z4, Z4
+	MOVQ            72(R8), DX
+	MOVQ            56(R8), SI
+	MOVQ            64(R8), DI
+	CMPQ            DX, $0x00000100
+	JNE             part_23
+	VPXORQ          (SI), Z0, Z0
+	VMOVDQU64       Z0, (DI)
+	VPXORQ          64(SI), Z5, Z5
+	VMOVDQU64       Z5, 64(DI)
+	VPXORQ          128(SI), Z2, Z2
+	VMOVDQU64       Z2, 128(DI)
+	VPXORQ          192(SI), Z4, Z4
+	VMOVDQU64       Z4, 192(DI)
+	JMP             quaddone_24
+
+part_23:
+	XORQ       R10, R10
+	MOVQ       $0x00000040, R11
+	MOVQ       $-1, BX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z (SI), K1, Z6
+	VPXORQ     Z6, Z0, Z0
+	VMOVDQU8   Z0, K1, (DI)
+	SUBQ       R11, DX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z 64(SI), K1, Z6
+	VPXORQ     Z6, Z5, Z5
+	VMOVDQU8   Z5, K1, 64(DI)
+	SUBQ       R11, DX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z 128(SI), K1, Z6
+	VPXORQ     Z6, Z2, Z2
+	VMOVDQU8   Z2, K1, 128(DI)
+	SUBQ       R11, DX
+	MOVQ       DX, CX
+	CMPQ       CX, R11
+	CMOVQGT    R11, CX
+	CMPQ       CX, R10
+	CMOVQLT    R10, CX
+	BZHIQ      CX, BX, CX
+	KMOVQ      CX, K1
+	VMOVDQU8.Z 192(SI), K1, Z6
+	VPXORQ     Z6, Z4, Z4
+	VMOVDQU8   Z4, K1, 192(DI)
+	SUBQ       R11, DX
+
+quaddone_24:
 	VZEROUPPER
 	RET
 
@@ -1966,7 +2416,7 @@ TEXT ·polyLanes8(SB), NOSPLIT, $0-32
 	VSHUFI64X2   $0xee, Z23, Z22, Z18
 	VPTESTMQ     Z18, Z18, K2
 	KORTESTB     K2, K2
-	JZ           chunkdone_19
+	JZ           chunkdone_25
 	MOVQ         8(R8), DX
 	MOVQ         (R8), DI
 	TESTQ        DX, DX
@@ -2051,7 +2501,7 @@ TEXT ·polyLanes8(SB), NOSPLIT, $0-32
 	VPBROADCASTQ AX, Z17
 	VPCMPGTQ     Z17, Z18, K2
 	KORTESTB     K2, K2
-	JZ           chunkdone_19
+	JZ           chunkdone_25
 	VPSRLQ       $0x2c, Z24, Z12
 	VPSLLQ       $0x14, Z27, Z17
 	VPORQ        Z17, Z12, Z12
@@ -2113,7 +2563,7 @@ TEXT ·polyLanes8(SB), NOSPLIT, $0-32
 	VPBROADCASTQ AX, Z17
 	VPCMPGTQ     Z17, Z18, K2
 	KORTESTB     K2, K2
-	JZ           chunkdone_19
+	JZ           chunkdone_25
 	VPSRLQ       $0x2c, Z20, Z12
 	VPSLLQ       $0x14, Z23, Z17
 	VPORQ        Z17, Z12, Z12
@@ -2175,7 +2625,7 @@ TEXT ·polyLanes8(SB), NOSPLIT, $0-32
 	VPBROADCASTQ AX, Z17
 	VPCMPGTQ     Z17, Z18, K2
 	KORTESTB     K2, K2
-	JZ           chunkdone_19
+	JZ           chunkdone_25
 	VPSRLQ       $0x2c, Z26, Z12
 	VPSLLQ       $0x14, Z22, Z17
 	VPORQ        Z17, Z12, Z12
@@ -2237,7 +2687,7 @@ TEXT ·polyLanes8(SB), NOSPLIT, $0-32
 	VPBROADCASTQ AX, Z17
 	VPCMPGTQ     Z17, Z18, K2
 	KORTESTB     K2, K2
-	JZ           chunkdone_19
+	JZ           chunkdone_25
 	VPSRLQ       $0x2c, Z28, Z12
 	VPSLLQ       $0x14, Z21, Z17
 	VPORQ        Z17, Z12, Z12
@@ -2296,7 +2746,7 @@ TEXT ·polyLanes8(SB), NOSPLIT, $0-32
 	VMOVDQA64    Z12, K2, Z1
 	VMOVDQA64    Z13, K2, Z2
 
-chunkdone_19:
+chunkdone_25:
 	VMOVDQU64     cc_hightwo<>+0(SB), Z20
 	VMOVDQU64     (R8), Z22
 	VPERMT2Q      64(R8), Z20, Z22
@@ -2307,7 +2757,7 @@ chunkdone_19:
 	XORQ          SI, SI
 	VPCMPGTQ.BCST cc_under64<>+0(SB), Z18, K3
 	KORTESTB      K3, K3
-	JZ            wholedone_23
+	JZ            wholedone_29
 	VPXORQ        Z11, Z11, Z11
 	VPXORQ        Z14, Z14, Z14
 	VPXORQ        Z12, Z12, Z12
@@ -2483,80 +2933,80 @@ chunkdone_19:
 	VMOVDQU64     Z17, 896(R10)
 	VMOVDQA64     Z13, Z31
 
-turn_20:
+turn_26:
 	MOVQ    $0x4000000000000000, CX
 	MOVQ    24(R8), DX
-	SUBQ    SI, DX
-	SARQ    $0x06, DX
-	JLE     inactive_24
-	CMPQ    DX, CX
-	CMOVQLT DX, CX
-	MOVQ    16(R8), DI
-
-inactive_24:
-	MOVQ    56(R8), DX
-	SUBQ    SI, DX
-	SARQ    $0x06, DX
-	JLE     inactive_25
-	CMPQ    DX, CX
-	CMOVQLT DX, CX
-	MOVQ    48(R8), DI
-
-inactive_25:
-	MOVQ    88(R8), DX
-	SUBQ    SI, DX
-	SARQ    $0x06, DX
-	JLE     inactive_26
-	CMPQ    DX, CX
-	CMOVQLT DX, CX
-	MOVQ    80(R8), DI
-
-inactive_26:
-	MOVQ    120(R8), DX
-	SUBQ    SI, DX
-	SARQ    $0x06, DX
-	JLE     inactive_27
-	CMPQ    DX, CX
-	CMOVQLT DX, CX
-	MOVQ    112(R8), DI
-
-inactive_27:
-	MOVQ    152(R8), DX
-	SUBQ    SI, DX
-	SARQ    $0x06, DX
-	JLE     inactive_28
-	CMPQ    DX, CX
-	CMOVQLT DX, CX
-	MOVQ    144(R8), DI
-
-inactive_28:
-	MOVQ    184(R8), DX
-	SUBQ    SI, DX
-	SARQ    $0x06, DX
-	JLE     inactive_29
-	CMPQ    DX, CX
-	CMOVQLT DX, CX
-	MOVQ    176(R8), DI
-
-inactive_29:
-	MOVQ    216(R8), DX
 	SUBQ    SI, DX
 	SARQ    $0x06, DX
 	JLE     inactive_30
 	CMPQ    DX, CX
 	CMOVQLT DX, CX
-	MOVQ    208(R8), DI
+	MOVQ    16(R8), DI
 
 inactive_30:
-	MOVQ    248(R8), DX
+	MOVQ    56(R8), DX
 	SUBQ    SI, DX
 	SARQ    $0x06, DX
 	JLE     inactive_31
 	CMPQ    DX, CX
 	CMOVQLT DX, CX
-	MOVQ    240(R8), DI
+	MOVQ    48(R8), DI
 
 inactive_31:
+	MOVQ    88(R8), DX
+	SUBQ    SI, DX
+	SARQ    $0x06, DX
+	JLE     inactive_32
+	CMPQ    DX, CX
+	CMOVQLT DX, CX
+	MOVQ    80(R8), DI
+
+inactive_32:
+	MOVQ    120(R8), DX
+	SUBQ    SI, DX
+	SARQ    $0x06, DX
+	JLE     inactive_33
+	CMPQ    DX, CX
+	CMOVQLT DX, CX
+	MOVQ    112(R8), DI
+
+inactive_33:
+	MOVQ    152(R8), DX
+	SUBQ    SI, DX
+	SARQ    $0x06, DX
+	JLE     inactive_34
+	CMPQ    DX, CX
+	CMOVQLT DX, CX
+	MOVQ    144(R8), DI
+
+inactive_34:
+	MOVQ    184(R8), DX
+	SUBQ    SI, DX
+	SARQ    $0x06, DX
+	JLE     inactive_35
+	CMPQ    DX, CX
+	CMOVQLT DX, CX
+	MOVQ    176(R8), DI
+
+inactive_35:
+	MOVQ    216(R8), DX
+	SUBQ    SI, DX
+	SARQ    $0x06, DX
+	JLE     inactive_36
+	CMPQ    DX, CX
+	CMOVQLT DX, CX
+	MOVQ    208(R8), DI
+
+inactive_36:
+	MOVQ    248(R8), DX
+	SUBQ    SI, DX
+	SARQ    $0x06, DX
+	JLE     inactive_37
+	CMPQ    DX, CX
+	CMOVQLT DX, CX
+	MOVQ    240(R8), DI
+
+inactive_37:
 	MOVQ        24(R8), DX
 	MOVQ        16(R8), AX
 	SUBQ        SI, DX
@@ -2648,9 +3098,9 @@ inactive_31:
 	VSHUFI32X4  $0x88, Z25, Z21, Z22
 	VSHUFI32X4  $0xdd, Z25, Z21, Z21
 	DECQ        CX
-	JZ          lastwhole_22
+	JZ          lastwhole_28
 
-whole_21:
+whole_27:
 	VPXORQ      Z11, Z11, Z11
 	VPXORQ      Z14, Z14, Z14
 	VPXORQ      Z12, Z12, Z12
@@ -2837,9 +3287,9 @@ whole_21:
 	VMOVDQA64   Z12, K3, Z1
 	VMOVDQA64   Z13, K3, Z2
 	DECQ        CX
-	JNZ         whole_21
+	JNZ         whole_27
 
-lastwhole_22:
+lastwhole_28:
 	VPXORQ        Z11, Z11, Z11
 	VPXORQ        Z14, Z14, Z14
 	VPXORQ        Z12, Z12, Z12
@@ -2989,9 +3439,9 @@ lastwhole_22:
 	VPSUBQ        Z17, Z18, Z18
 	VPCMPGTQ.BCST cc_under64<>+0(SB), Z18, K3
 	KORTESTB      K3, K3
-	JNZ           turn_20
+	JNZ           turn_26
 
-wholedone_23:
+wholedone_29:
 	VMOVDQU64    cc_hightwo<>+0(SB), Z20
 	VMOVDQU64    (R8), Z22
 	VPERMT2Q     64(R8), Z20, Z22
@@ -3002,7 +3452,7 @@ wholedone_23:
 	VPANDQ.BCST  cc_under64<>+0(SB), Z18, Z18
 	VPTESTMQ     Z18, Z18, K2
 	KORTESTB     K2, K2
-	JZ           chunkdone_32
+	JZ           chunkdone_38
 	MOVQ         24(R8), DX
 	MOVQ         DX, DI
 	ANDQ         $+63, DX
@@ -3111,7 +3561,7 @@ wholedone_23:
 	VPBROADCASTQ AX, Z17
 	VPCMPGTQ     Z17, Z18, K2
 	KORTESTB     K2, K2
-	JZ           chunkdone_32
+	JZ           chunkdone_38
 	VPSRLQ       $0x2c, Z24, Z12
 	VPSLLQ       $0x14, Z27, Z17
 	VPORQ        Z17, Z12, Z12
@@ -3173,7 +3623,7 @@ wholedone_23:
 	VPBROADCASTQ AX, Z17
 	VPCMPGTQ     Z17, Z18, K2
 	KORTESTB     K2, K2
-	JZ           chunkdone_32
+	JZ           chunkdone_38
 	VPSRLQ       $0x2c, Z20, Z12
 	VPSLLQ       $0x14, Z23, Z17
 	VPORQ        Z17, Z12, Z12
@@ -3235,7 +3685,7 @@ wholedone_23:
 	VPBROADCASTQ AX, Z17
 	VPCMPGTQ     Z17, Z18, K2
 	KORTESTB     K2, K2
-	JZ           chunkdone_32
+	JZ           chunkdone_38
 	VPSRLQ       $0x2c, Z26, Z12
 	VPSLLQ       $0x14, Z22, Z17
 	VPORQ        Z17, Z12, Z12
@@ -3297,7 +3747,7 @@ wholedone_23:
 	VPBROADCASTQ AX, Z17
 	VPCMPGTQ     Z17, Z18, K2
 	KORTESTB     K2, K2
-	JZ           chunkdone_32
+	JZ           chunkdone_38
 	VPSRLQ       $0x2c, Z28, Z12
 	VPSLLQ       $0x14, Z21, Z17
 	VPORQ        Z17, Z12, Z12
@@ -3356,7 +3806,7 @@ wholedone_23:
 	VMOVDQA64    Z12, K2, Z1
 	VMOVDQA64    Z13, K2, Z2
 
-chunkdone_32:
+chunkdone_38:
 	VMOVDQU64   cc_lowtwo<>+0(SB), Z20
 	VMOVDQU64   (R8), Z22
 	VPERMT2Q    64(R8), Z20, Z22

@@ -26,14 +26,15 @@ type group [4]reg.VecPhysical
 
 // chachaLanes writes a routine that works 4*groups blocks at once: for each lane
 // dst[:n] = src[:n] ^ block(key, counter, nonce). Eight groups fill all registers:
-// that many because one round is a chain of twelve dependent instructions.
+// that many because one round is a chain of twelve dependent instructions. Two
+// groups take about half as long, for what does not fill eight.
 func chachaLanes(name string, groups int) {
 	n := 4 * groups
 	TEXT(name, NOSPLIT, "func(lanes, scratch *byte)")
 	Pragma("noescape")
 	Doc(fmt.Sprintf("%s works %d blocks of ChaCha20 (RFC 8439, section 2.3): for each lane it writes", name, n),
 		"the first n bytes of src, exclusive-or the key stream, to dst, one lane after the other.",
-		fmt.Sprintf("lanes are %d of chachaLane, scratch %d bytes, which are zeroed at the end.", n, groups*3*64+64))
+		fmt.Sprintf("lanes are %d of chachaLane, scratch %d bytes; it is left with the keys.", n, groups*3*64+64))
 	lanes, scratch := reg.R8, reg.R9
 	Load(Param("lanes"), lanes)
 	Load(Param("scratch"), scratch)
@@ -53,7 +54,6 @@ func chachaLanes(name string, groups int) {
 		}
 	}
 	emitGroups(gs, lanes, scratch)
-	wipe(scratch, groups*3)
 	VZEROUPPER()
 	RET()
 }
@@ -165,13 +165,6 @@ func emitGroups(gs []group, lanes, scratch reg.GPPhysical) {
 	}
 }
 
-func wipe(scratch reg.GPPhysical, n int) {
-	VPXORQ(reg.Z0, reg.Z0, reg.Z0)
-	for i := range n {
-		VMOVDQU64(reg.Z0, Mem{Base: scratch, Disp: 64 * i})
-	}
-}
-
 // chachaQuads writes a routine for groups that are four blocks of one operation
 // one after the other, which spares it the gathering.
 func chachaQuads(name string, groups int) {
@@ -179,7 +172,7 @@ func chachaQuads(name string, groups int) {
 	Pragma("noescape")
 	Doc(fmt.Sprintf("%s works %d groups of four blocks of ChaCha20: like chachaLanes32, but each chachaLane", name, groups),
 		"stands for four blocks from its counter on and up to 256 bytes of text.",
-		"spill is 64 bytes, zeroed at the end.")
+		"spill is 64 bytes; it is left with key stream.")
 	quads, spill := reg.R8, reg.R9
 	Load(Param("quads"), quads)
 	Load(Param("spill"), spill)
@@ -193,7 +186,6 @@ func chachaQuads(name string, groups int) {
 	}
 	rounds(gs)
 	emitQuads(gs, quads, spill)
-	wipe(spill, 1)
 	VZEROUPPER()
 	RET()
 }

@@ -10,7 +10,9 @@ func main() {
 	ConstraintExpr("amd64")
 	constants()
 	chachaLanes("chachaLanes32", 8)
+	chachaLanes("chachaLanes8", 2)
 	chachaQuads("chachaQuads8", 8)
+	chachaQuads("chachaQuads2", 2)
 	polyLanes()
 	Generate()
 }

@@ -1,0 +1,152 @@
+package cryptobatch
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math/big"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"unsafe"
+
+	"github.com/klauspost/cpuid/v2"
+	"golang.org/x/crypto/chacha20"
+)
+
+func needVaes512(t *testing.T) {
+	t.Helper()
+	if !vaes512Runs(&cpuid.CPU) {
+		t.Skip("this CPU has no AVX-512 with IFMA")
+	}
+}
+
+// modelTag is RFC 8439, sections 2.5 and 2.8, in numbers of any size.
+func modelTag(key [32]byte, aad, text []byte) []byte {
+	number := func(b []byte) *big.Int {
+		b = slices.Clone(b)
+		slices.Reverse(b)
+		return new(big.Int).SetBytes(b)
+	}
+	clamp := key
+	for _, i := range []int{3, 7, 11, 15} {
+		clamp[i] &= 15
+	}
+	for _, i := range []int{4, 8, 12} {
+		clamp[i] &= 252
+	}
+	r, p := number(clamp[:16]), new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 130), big.NewInt(5))
+	message := slices.Concat(aad, make([]byte, -len(aad)&15), text, make([]byte, -len(text)&15))
+	message = binary.LittleEndian.AppendUint64(message, uint64(len(aad)))
+	message = binary.LittleEndian.AppendUint64(message, uint64(len(text)))
+	sum := new(big.Int)
+	for block := range slices.Chunk(message, 16) {
+		sum.Add(sum, number(append(slices.Clone(block), 1)))
+		sum.Mod(sum.Mul(sum, r), p)
+	}
+	sum.Add(sum, number(key[16:]))
+	tag := make([]byte, 48)
+	sum.FillBytes(tag)
+	slices.Reverse(tag)
+	return tag[:16]
+}
+
+// polyCase draws a message. Bytes of one kind, all ones above all, make sums that
+// are near to 2^130 and carries that run through all limbs.
+func polyCase(rng *rand.Rand, most int) (key [32]byte, aad, text []byte) {
+	fill := func(b []byte) []byte {
+		switch rng.IntN(4) {
+		case 0:
+			for i := range b {
+				b[i] = 0xff
+			}
+		case 1: // zeros
+		default:
+			for i := range b {
+				b[i] = byte(rng.Uint32())
+			}
+		}
+		return b
+	}
+	fill(key[:16])
+	fill(key[16:])
+	return key, fill(make([]byte, rng.IntN(MaxAAD+1))), fill(make([]byte, rng.IntN(most+1)))
+}
+
+func TestPolyLanesOfAnyLengthsEqualTheModel(t *testing.T) {
+	needVaes512(t)
+	rng := rand.New(rand.NewPCG(4, 8439))
+	for round := range 400 {
+		var lanes [8]polyLane
+		var keys [8][32]byte
+		var tags [8][16]byte
+		var want [8][]byte
+		var s chachaSecrets
+		for i := range lanes[:1+round%8] {
+			key, aad, text := polyCase(rng, []int{0, 63, 64, 200, 700}[rng.IntN(5)])
+			keys[i] = key
+			lanes[i].set(aad, text)
+			want[i] = modelTag(key, aad, text)
+		}
+		polyLanes8((*byte)(unsafe.Pointer(&lanes)), &keys[0][0], &tags[0][0], &s.states[0])
+		for i, w := range want {
+			if w != nil && !bytes.Equal(tags[i][:], w) {
+				t.Fatalf("round %d, lane %d of %d bytes: %x, want %x", round, i, lanes[i].textLen, tags[i], w)
+			}
+		}
+	}
+}
+
+func TestChaChaLanesEqualTheLibrary(t *testing.T) {
+	needVaes512(t)
+	for _, k := range []struct {
+		name        string
+		lanes, most int
+		run         func(lanes, scratch *byte)
+	}{
+		{"chachaLanes8", 8, 64, chachaLanes8},
+		{"chachaLanes32", 32, 64, chachaLanes32},
+		{"chachaQuads2", 2, 256, chachaQuads2},
+		{"chachaQuads8", 8, 256, chachaQuads8},
+	} {
+		for seed := range 40 {
+			t.Run(fmt.Sprintf("%s/%d", k.name, seed), func(t *testing.T) {
+				testChaChaLanes(t, rand.New(rand.NewPCG(uint64(seed), 7)), k.lanes, k.most, k.run)
+			})
+		}
+	}
+}
+
+// testChaChaLanes gives every lane a key, a nonce, a counter and a length of its
+// own, the lengths 0 and most among them.
+func testChaChaLanes(t *testing.T, rng *rand.Rand, n, most int, run func(lanes, scratch *byte)) {
+	random := func(n int) []byte {
+		b := make([]byte, n)
+		for i := range b {
+			b[i] = byte(rng.Uint32())
+		}
+		return b
+	}
+	var s chachaSecrets
+	lanes := make([]chachaLane, n)
+	got, want := make([][]byte, n), make([][]byte, n)
+	for i := range lanes {
+		key, src, length := random(32), random(most), max(0, min(most, rng.IntN(most*3/2)-most/4))
+		got[i], want[i] = random(most), nil
+		// A counter may be anything but the last ones: the library does not wrap.
+		lanes[i] = chachaLane{key: unsafe.Pointer(&key[0]), src: unsafe.Pointer(&src[0]), dst: unsafe.Pointer(&got[i][0]), n: length, counter: rng.Uint32() % (1<<32 - 8), nonce: [12]byte(random(12))}
+		c, err := chacha20.NewUnauthenticatedCipher(key, lanes[i].nonce[:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.SetCounter(lanes[i].counter)
+		want[i] = slices.Clone(got[i])
+		c.XORKeyStream(want[i][:length], src[:length])
+	}
+	run((*byte)(unsafe.Pointer(&lanes[0])), &s.states[0])
+	for i := range lanes {
+		if !bytes.Equal(got[i], want[i]) {
+			t.Errorf("lane %d of %d bytes, counter %d: %x, want %x", i, lanes[i].n, lanes[i].counter, got[i], want[i])
+		}
+	}
+}

@@ -165,18 +165,22 @@ func (g burstGen) body() {
 
 // encrypt turns counter blocks into key stream.
 func (g burstGen) encrypt(v []reg.VecPhysical) {
-	k := reg.Z13
 	for r := 0; r <= g.rounds; r++ {
-		VBROADCASTI32X4(Mem{Base: key, Disp: keyRounds + 16*r}, k)
-		for _, x := range v {
-			switch r {
-			case 0:
-				VPXORQ(k, x, x)
-			case g.rounds:
-				VAESENCLAST(k, x, x)
-			default:
-				VAESENC(k, x, x)
-			}
+		g.round(r, v)
+	}
+}
+
+func (g burstGen) round(r int, v []reg.VecPhysical) {
+	k := reg.Z13
+	VBROADCASTI32X4(Mem{Base: key, Disp: keyRounds + 16*r}, k)
+	for _, x := range v {
+		switch r {
+		case 0:
+			VPXORQ(k, x, x)
+		case g.rounds:
+			VAESENCLAST(k, x, x)
+		default:
+			VAESENC(k, x, x)
 		}
 	}
 }

@@ -18,12 +18,14 @@ var (
 	h      = [4]reg.VecPhysical{reg.Z16, reg.Z17, reg.Z18, reg.Z19}
 	halves = [4]reg.VecPhysical{reg.Z21, reg.Z22, reg.Z23, reg.Z2}
 
-	// blocks are 16 blocks of ciphertext on their way into GHASH.
-	blocks = [4]reg.VecPhysical{reg.Z0, reg.Z1, reg.Z26, reg.Z27}
+	// wide holds what text does, for eight vectors.
+	wide = [8]reg.VecPhysical{reg.Z3, reg.Z4, reg.Z5, reg.Z6, reg.Z0, reg.Z1, reg.Z26, reg.Z27}
+
+	block = reg.Z28 // four blocks of ciphertext on their way from memory into GHASH
 )
 
-// long works an operation of more than 192 bytes: pieces of 256 bytes, then
-// perhaps 128, then the tail.
+// long works an operation of more than 192 bytes: pieces of 512 bytes, then
+// perhaps 256, perhaps 128, and the tail.
 func (g burstGen) long() {
 	VPXORQ(state, state, state)
 	VINSERTI32X4(Imm(3), aadBlock.AsX(), state, state)
@@ -35,86 +37,71 @@ func (g burstGen) long() {
 	VPADDD(consts.firstFour, base, counter)
 	VPADDD(consts.one, base, j0)
 	VPSHUFB(swap, j0, j0)
-	CMPQ(left, I32(256))
-	JCS(LabelRef(g.label("half")))
+	CMPQ(left, I32(512))
+	JCS(LabelRef(g.label("rest")))
 	if g.open {
 		g.openPieces()
 	} else {
 		g.sealPieces()
 	}
-	Label(g.label("half"))
-	CMPQ(left, I32(128))
-	JCS(LabelRef(g.label("tail")))
-	v := text[:2]
-	g.nextCounters(v)
-	g.encrypt(v)
-	g.crypt(v, false)
-	emit(hash(v, h[2:], halves[2:]))
-	advance(128)
-	Label(g.label("tail"))
+	Label(g.label("rest"))
+	for _, n := range []int{4, 2} {
+		skip := g.label(fmt.Sprintf("less%d_", n))
+		CMPQ(left, I32(int32(64*n)))
+		JCS(LabelRef(skip))
+		v := text[:n]
+		g.nextCounters(v)
+		g.encrypt(v)
+		g.crypt(v, false)
+		emit(hash(v, nil))
+		advance(64 * n)
+		Label(skip)
+	}
 	g.tail()
 }
 
 // sealPieces hashes each piece while the next one is encrypted, so that the
 // multiplier, which is the scarcer, never waits for the cipher.
 func (g burstGen) sealPieces() {
-	encrypted := func() {
-		for i, x := range text {
-			VPXORQ(Mem{Base: src, Disp: 64 * i}, x, x)
-			VMOVDQU64(x, Mem{Base: dst, Disp: 64 * i})
-			VPSHUFB(swap, x, blocks[i])
-		}
-		advance(256)
-	}
-	g.nextCounters(text[:])
-	g.encrypt(text[:])
-	encrypted()
-	CMPQ(left, I32(256))
+	g.nextCounters(wide[:])
+	g.encrypt(wide[:])
+	cryptPiece()
+	CMPQ(left, I32(512))
 	JCS(LabelRef(g.label("last")))
 	Label(g.label("full"))
-	g.nextCounters(text[:])
-	g.encryptBeside(hash(blocks[:], h[:], halves[:]))
-	encrypted()
-	CMPQ(left, I32(256))
+	g.nextCounters(wide[:])
+	g.encryptBeside(hashPiece(dst, -512))
+	cryptPiece()
+	CMPQ(left, I32(512))
 	JCC(LabelRef(g.label("full")))
 	Label(g.label("last"))
-	emit(hash(blocks[:], h[:], halves[:]))
+	emit(hashPiece(dst, -512))
 }
 
 // openPieces hashes each piece while it is decrypted.
 func (g burstGen) openPieces() {
 	Label(g.label("full"))
-	for i, x := range blocks {
-		VMOVDQU64(Mem{Base: src, Disp: 64 * i}, x)
-		VPSHUFB(swap, x, x)
-	}
-	g.nextCounters(text[:])
-	g.encryptBeside(hash(blocks[:], h[:], halves[:]))
-	for i, x := range text {
-		VPXORQ(Mem{Base: src, Disp: 64 * i}, x, x)
-		VMOVDQU64(x, Mem{Base: dst, Disp: 64 * i})
-	}
-	advance(256)
-	CMPQ(left, I32(256))
+	g.nextCounters(wide[:])
+	g.encryptBeside(hashPiece(src, 0))
+	cryptPiece()
+	CMPQ(left, I32(512))
 	JCC(LabelRef(g.label("full")))
 }
 
-// encryptBeside is encrypt for text, with the steps spread evenly over the rounds.
+// cryptPiece applies the key stream in wide.
+func cryptPiece() {
+	for i, x := range wide {
+		VPXORQ(Mem{Base: src, Disp: 64 * i}, x, x)
+		VMOVDQU64(x, Mem{Base: dst, Disp: 64 * i})
+	}
+	advance(512)
+}
+
+// encryptBeside is encrypt for wide, with the steps spread evenly over the rounds.
 func (g burstGen) encryptBeside(steps []func()) {
-	k := reg.Z13
 	done := 0
 	for r := 0; r <= g.rounds; r++ {
-		VBROADCASTI32X4(Mem{Base: key, Disp: keyRounds + 16*r}, k)
-		for _, x := range text {
-			switch r {
-			case 0:
-				VPXORQ(k, x, x)
-			case g.rounds:
-				VAESENCLAST(k, x, x)
-			default:
-				VAESENC(k, x, x)
-			}
-		}
+		g.round(r, wide[:])
 		upTo := (r + 1) * len(steps) / (g.rounds + 1)
 		emit(steps[done:upTo])
 		done = upTo
@@ -127,48 +114,69 @@ func emit(steps []func()) {
 	}
 }
 
-func advance(n int32) {
-	ADDQ(I32(n), src)
-	ADDQ(I32(n), dst)
-	SUBQ(I32(n), left)
+func advance(n int) {
+	ADDQ(I32(int32(n)), src)
+	ADDQ(I32(int32(n)), dst)
+	SUBQ(I32(int32(n)), left)
 }
 
-// hash returns the instructions that take vectors of blocks into state. State and
+// hashPiece returns the instructions that hash 512 bytes at a pointer.
+func hashPiece(base reg.GPPhysical, disp int) []func() {
+	var steps []func()
+	for _, d := range []int{disp, disp + 256} {
+		at := Mem{Base: base, Disp: d}
+		steps = append(steps, hash(make([]reg.VecPhysical, 4), &at)...)
+	}
+	return steps
+}
+
+// hash returns the instructions that take vectors of blocks into state: those in
+// v, or as many from memory. State and
 // all vectors but the last are multiplied by the powers that bring them in line
 // with the last, which is added after the reduction. Each product takes three
 // multiplications (Karatsuba), as the core starts one only every other cycle;
 // state comes last, because each piece waits for the one before it there.
-func hash(v []reg.VecPhysical, h, halves []reg.VecPhysical) []func() {
+func hash(v []reg.VecPhysical, from *Mem) []func() {
 	n := len(v)
-	x := append(append([]reg.VecPhysical{}, v[:n-1]...), state)
-	ph := append(append([]reg.VecPhysical{}, h[1:n]...), h[0])
-	pk := append(append([]reg.VecPhysical{}, halves[1:n]...), halves[0])
 	t := temporary
 	var steps []func()
 	do := func(f func()) { steps = append(steps, f) }
-	for i := range x {
+	take := func(i int) reg.VecPhysical {
+		if from == nil {
+			return v[i]
+		}
+		do(func() { VMOVDQU64(from.Offset(64*i), block) })
+		do(func() { VPSHUFB(swap, block, block) })
+		return block
+	}
+	for i := range n {
+		x, ph, pk := state, h[4-n], halves[4-n]
+		if i < n-1 {
+			x, ph, pk = take(i), h[5-n+i], halves[5-n+i]
+		}
 		lo, hi, mi := acc.lo, acc.hi, acc.mi
 		if i > 0 {
 			lo, hi, mi = t[0], t[1], t[2]
 		}
-		do(func() { VPSHUFD(Imm(0x4e), x[i], t[3]) })
-		do(func() { VPCLMULQDQ(Imm(0x00), ph[i], x[i], lo) })
-		do(func() { VPXORQ(x[i], t[3], t[3]) })
-		do(func() { VPCLMULQDQ(Imm(0x11), ph[i], x[i], hi) })
-		do(func() { VPCLMULQDQ(Imm(0x00), pk[i], t[3], mi) })
+		do(func() { VPSHUFD(Imm(0x4e), x, t[3]) })
+		do(func() { VPCLMULQDQ(Imm(0x00), ph, x, lo) })
+		do(func() { VPXORQ(x, t[3], t[3]) })
+		do(func() { VPCLMULQDQ(Imm(0x11), ph, x, hi) })
+		do(func() { VPCLMULQDQ(Imm(0x00), pk, t[3], mi) })
 		if i > 0 {
 			do(func() { VPXORQ(lo, acc.lo, acc.lo) })
 			do(func() { VPXORQ(hi, acc.hi, acc.hi) })
 			do(func() { VPXORQ(mi, acc.mi, acc.mi) })
 		}
 	}
+	last := take(n - 1)
 	do(func() { VPTERNLOGQ(Imm(0x96), acc.lo, acc.hi, acc.mi) })
 	do(func() { VPCLMULQDQ(Imm(0x01), acc.lo, poly, t[0]) })
 	do(func() { VPSHUFD(Imm(0x4e), acc.lo, acc.lo) })
 	do(func() { VPTERNLOGQ(Imm(0x96), t[0], acc.lo, acc.mi) })
 	do(func() { VPCLMULQDQ(Imm(0x01), acc.mi, poly, t[0]) })
 	do(func() { VPSHUFD(Imm(0x4e), acc.mi, acc.mi) })
-	do(func() { VPXORQ(v[n-1], acc.hi, state) })
+	do(func() { VPXORQ(last, acc.hi, state) })
 	do(func() { VPTERNLOGQ(Imm(0x96), t[0], acc.mi, state) })
 	return steps
 }

@@ -32,10 +32,11 @@ type chachaSecrets struct {
 // chachaWork is what one call needs for at most chachaPiece operations. It lives
 // on the stack, so that nothing refers to the operations after the call.
 type chachaWork struct {
-	lanes  [32]chachaLane
-	used   int // lanes
-	quads  [8]chachaLane
-	usedQ  int // quads
+	lanes  [32]chachaLane // blocks collected for the next call
+	used   int
+	quads  [8]chachaLane // fours of blocks collected
+	usedQ  int
+	small  bool // no quads: all is to go through lanes
 	secret *chachaSecrets
 	poly   [8]polyLane
 	tags   [8][TagLen]byte
@@ -73,6 +74,7 @@ func (b *vaes512Batcher) openChaCha(ops []Op, list []uint32) (failed int) {
 const eightBytes = 16 << 10
 
 func (w *chachaWork) seal(ops []Op, list []uint32) {
+	w.small = fitsLanes(ops, list)
 	w.oneTimeKeys(ops, list)
 	done := 0
 	for at := 0; at < len(list); at += 8 {
@@ -201,12 +203,26 @@ func (l *polyLane) set(aad, text []byte) {
 	l.text, l.textLen = unsafe.Pointer(unsafe.SliceData(text)), len(text)
 }
 
+// fitsLanes reports whether all blocks of the list, the first ones included, fit
+// the lanes of one call: one or a few short operations then wait once for the
+// twenty rounds and not twice.
+func fitsLanes(ops []Op, list []uint32) bool {
+	blocks := 0
+	for _, i := range list {
+		blocks += 1 + (len(ops[i].Src)+63)/64
+		if blocks > 32 {
+			return false
+		}
+	}
+	return true
+}
+
 // text takes the first n bytes of an operation's text: by four blocks, and by
 // one what is left where that is two blocks or less.
 func (w *chachaWork) text(op *Op, n int) {
 	src, dst := unsafe.Pointer(unsafe.SliceData(op.Src)), unsafe.Pointer(unsafe.SliceData(op.Dst))
 	at, counter := 0, uint32(1)
-	for ; n-at > 128; at, counter = at+256, counter+4 {
+	for ; n-at > 128 && !w.small; at, counter = at+256, counter+4 {
 		w.addQuad(op, counter, unsafe.Add(src, at), unsafe.Add(dst, at), min(n-at, 256))
 	}
 	for ; at < n; at, counter = at+64, counter+1 {

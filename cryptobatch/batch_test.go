@@ -5,17 +5,17 @@ import (
 	"testing"
 )
 
-// textLengths are all short lengths and those around the block counts and
-// buffer sizes at which code changes its way.
+// textLengths are all lengths up to that of a frame and those around sizes of
+// buffers.
 func textLengths() []int {
 	var lengths []int
-	for n := 0; n <= 300; n++ {
+	for n := 0; n <= 2100; n++ {
 		lengths = append(lengths, n)
 	}
-	for _, n := range []int{512, 768, 1024, 1380, 1460, 2048, 4096, 8192, 16384, 32768} {
-		lengths = append(lengths, n-17, n-16, n-1, n, n+1, n+15, n+16)
+	for _, n := range []int{4096, 8192, 16384, 65536} {
+		lengths = append(lengths, n-65, n-64, n-63, n-17, n-16, n-15, n-1, n, n+1, n+15, n+16, n+17, n+63, n+64, n+65)
 	}
-	return append(lengths, 65516, 65519, 65520, 65534, 65535)
+	return lengths
 }
 
 func TestEveryLengthMatchesTheReference(t *testing.T) {

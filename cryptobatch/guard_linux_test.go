@@ -103,7 +103,7 @@ func TestNothingOutsideTheBuffersIsTouchedBesideGuardPages(t *testing.T) {
 		b := e.NewBatcher(6)
 		mem := make([]guardedOp, 6)
 		for i := range mem {
-			mem[i] = newGuardedOp(t, 65535+TagLen)
+			mem[i] = newGuardedOp(t, 65536+65+TagLen)
 		}
 		for i, n := range textLengths() {
 			cases := make([]opCase, len(mem))

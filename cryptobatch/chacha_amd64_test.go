@@ -150,3 +150,47 @@ func testChaChaLanes(t *testing.T, rng *rand.Rand, n, most int, run func(lanes, 
 		}
 	}
 }
+
+// TestChaChaBurstsOfLongAndShortOperations mixes what goes through single blocks,
+// fours of blocks and lanes that end early, in one burst that takes several pieces.
+func TestChaChaBurstsOfLongAndShortOperations(t *testing.T) {
+	needVaes512(t)
+	e := mustEngine(t, Vaes512Name)
+	rng := newRand(44)
+	key := newTestKey(t, e, ChaCha20Poly1305, randomBytes(rng, 32))
+	lengths := []int{0, 1, 64, 65, 128, 129, 192, 256, 257, 384, 385, 1460, 2047, 4096, 9000, 16384, 20001}
+	for _, size := range []int{1, 2, 7, 8, 9, 31, 32, 33, 70} {
+		b := e.NewBatcher(size)
+		cases := make([]opCase, size)
+		for i := range cases {
+			r := rng.Uint64()
+			cases[i] = newOpCase(rng, key, lengths[r%uint64(len(lengths))], int(r>>40%(MaxAAD+1)), r>>60&1 == 0)
+		}
+		sealAndOpen(t, b, cases)
+		openSomeForged(t, b, cases)
+	}
+}
+
+// openSomeForged opens the cases with one bit of every third one changed.
+func openSomeForged(t *testing.T, b Batcher, cases []opCase) {
+	t.Helper()
+	ops := make([]Op, len(cases))
+	for i := range cases {
+		ops[i], _ = cases[i].place(cases[i].sealed, len(cases[i].plain))
+		if i%3 == 0 {
+			ops[i].Src[i*131%len(ops[i].Src)] ^= 1 << (i % 8)
+		}
+	}
+	if failed, want := b.Open(ops), (len(ops)+2)/3; failed != want {
+		t.Errorf("burst of %d: %d failed, want %d", len(ops), failed, want)
+	}
+	for i, c := range cases {
+		want, status := c.plain, StatusOK
+		if i%3 == 0 {
+			want, status = make([]byte, len(c.plain)), StatusAuthFailed
+		}
+		if ops[i].Status != status || !bytes.Equal(ops[i].Dst, want) {
+			t.Errorf("burst of %d: operation %d of %d bytes: %v, or wrong bytes in Dst", len(ops), i, len(c.plain), ops[i].Status)
+		}
+	}
+}

@@ -649,7 +649,7 @@ powers256:
 	RET
 
 // func sealBurstVaes512(ops *byte, list *uint32, count int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VL, BMI2, CMOV, VAES, VPCLMULQDQ
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, BMI2, CMOV, MMX+, VAES, VPCLMULQDQ
 TEXT ·sealBurstVaes512(SB), NOSPLIT, $0-24
 	MOVQ      ops+0(FP), DI
 	MOVQ      list+8(FP), SI
@@ -657,8 +657,38 @@ TEXT ·sealBurstVaes512(SB), NOSPLIT, $0-24
 	VMOVDQU64 gcmSwap<>+0(SB), Z31
 	VMOVDQU64 gcmPoly<>+0(SB), Z30
 	VMOVDQU64 gcmFour<>+0(SB), Z29
+	MOVQ      DX, CX
+	MOVQ      SI, BX
+	MOVL      $0x00000008, AX
+	CMPQ      CX, AX
+	CMOVQHI   AX, CX
+
+prefetch:
+	MOVL       (BX), AX
+	IMUL3Q     $0x68, AX, AX
+	MOVQ       (DI)(AX*1), AX
+	PREFETCHT0 128(AX)
+	PREFETCHT0 192(AX)
+	PREFETCHT0 256(AX)
+	PREFETCHT0 320(AX)
+	PREFETCHT0 384(AX)
+	ADDQ       $0x04, BX
+	DECQ       CX
+	JNZ        prefetch
 
 next:
+	CMPQ       DX, $0x08
+	JLS        noneAhead
+	MOVL       32(SI), AX
+	IMUL3Q     $0x68, AX, AX
+	MOVQ       (DI)(AX*1), AX
+	PREFETCHT0 128(AX)
+	PREFETCHT0 192(AX)
+	PREFETCHT0 256(AX)
+	PREFETCHT0 320(AX)
+	PREFETCHT0 384(AX)
+
+noneAhead:
 	MOVL            (SI), AX
 	ADDQ            $0x04, SI
 	IMUL3Q          $0x68, AX, R8
@@ -3371,7 +3401,7 @@ done:
 	RET
 
 // func openBurstVaes512(ops *byte, list *uint32, count int) (failed int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VL, BMI2, CMOV, VAES, VPCLMULQDQ
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, BMI2, CMOV, MMX+, VAES, VPCLMULQDQ
 TEXT ·openBurstVaes512(SB), NOSPLIT, $0-32
 	MOVQ      ops+0(FP), DI
 	MOVQ      list+8(FP), SI
@@ -3380,8 +3410,38 @@ TEXT ·openBurstVaes512(SB), NOSPLIT, $0-32
 	VMOVDQU64 gcmSwap<>+0(SB), Z31
 	VMOVDQU64 gcmPoly<>+0(SB), Z30
 	VMOVDQU64 gcmFour<>+0(SB), Z29
+	MOVQ      DX, CX
+	MOVQ      SI, BX
+	MOVL      $0x00000008, AX
+	CMPQ      CX, AX
+	CMOVQHI   AX, CX
+
+prefetch:
+	MOVL       (BX), AX
+	IMUL3Q     $0x68, AX, AX
+	MOVQ       (DI)(AX*1), AX
+	PREFETCHT0 128(AX)
+	PREFETCHT0 192(AX)
+	PREFETCHT0 256(AX)
+	PREFETCHT0 320(AX)
+	PREFETCHT0 384(AX)
+	ADDQ       $0x04, BX
+	DECQ       CX
+	JNZ        prefetch
 
 next:
+	CMPQ       DX, $0x08
+	JLS        noneAhead
+	MOVL       32(SI), AX
+	IMUL3Q     $0x68, AX, AX
+	MOVQ       (DI)(AX*1), AX
+	PREFETCHT0 128(AX)
+	PREFETCHT0 192(AX)
+	PREFETCHT0 256(AX)
+	PREFETCHT0 320(AX)
+	PREFETCHT0 384(AX)
+
+noneAhead:
 	MOVL            (SI), AX
 	ADDQ            $0x04, SI
 	IMUL3Q          $0x68, AX, R8

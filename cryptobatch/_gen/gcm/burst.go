@@ -24,17 +24,19 @@ var (
 	// text holds counter blocks, then key stream, then text, of four blocks each.
 	text = [4]reg.VecPhysical{reg.Z3, reg.Z4, reg.Z5, reg.Z6}
 
-	lastMask = reg.K1 // the bytes of the last vector of text
+	// lastMask picks the bytes of the last vector of text.
+	lastMask = reg.K1
 )
 
-// burst writes the routine that works a list of operations. Operations follow
-// each other without a dependency, and what decides the branches is known early, so the core
-// works several of them at a time.
+// burstGen writes the part of a burst's routine for one key length.
 type burstGen struct {
 	open   bool
 	rounds int
 }
 
+// burst writes the routine that works a list of operations. They follow each
+// other without a dependency, and the branches hang on lengths alone, which are
+// known early: the core itself thus works several operations at a time.
 func burst(name string, open bool) {
 	constants()
 	if open {
@@ -56,7 +58,12 @@ func burst(name string, open bool) {
 	VMOVDQU64(consts.poly, poly)
 	VMOVDQU64(consts.four, four)
 
+	prefetchFirst()
 	Label("next")
+	CMPQ(count, Imm(ahead))
+	JLS(LabelRef("noneAhead"))
+	prefetchKey(Mem{Base: list, Disp: 4 * ahead})
+	Label("noneAhead")
 	loadOp(open)
 	loadAAD()
 	loadLengths()
@@ -86,6 +93,36 @@ func failed() Mem {
 		panic(err)
 	}
 	return b.Addr
+}
+
+// ahead is for how many operations the keys are on their way from memory: with
+// many keys each comes from there, and the core itself sees only a few ahead.
+const ahead = 8
+
+// prefetchKey asks for the cache lines of a key that a short operation reads; index is
+// the operation's place in the list.
+func prefetchKey(index Mem) {
+	MOVL(index, reg.EAX)
+	IMUL3Q(Imm(opSize), reg.RAX, reg.RAX)
+	MOVQ(Mem{Base: ops, Index: reg.RAX, Scale: 1, Disp: opKey}, reg.RAX)
+	for line := 128; line < keyAlg-64; line += 64 {
+		PREFETCHT0(Mem{Base: reg.RAX, Disp: line})
+	}
+}
+
+// prefetchFirst is prefetchKey for the first operations of the list.
+func prefetchFirst() {
+	n, at := reg.RCX, reg.RBX
+	MOVQ(count, n)
+	MOVQ(list, at)
+	MOVL(U32(ahead), reg.EAX)
+	CMPQ(n, reg.RAX)
+	CMOVQHI(reg.RAX, n)
+	Label("prefetch")
+	prefetchKey(Mem{Base: at})
+	ADDQ(Imm(4), at)
+	DECQ(n)
+	JNZ(LabelRef("prefetch"))
 }
 
 // loadOp takes the next operation of the list.

@@ -131,9 +131,9 @@ func hashPiece(base reg.GPPhysical, disp int) []func() {
 }
 
 // hash returns the instructions that take vectors of blocks into state: those in
-// v, or as many from memory. State and
-// all vectors but the last are multiplied by the powers that bring them in line
-// with the last, which is added after the reduction. Each product takes three
+// v, or as many from memory. State and all vectors but the last are multiplied by
+// the powers that bring them in line with the last, which is added after the
+// reduction. Each product takes three
 // multiplications (Karatsuba), as the core starts one only every other cycle;
 // state comes last, because each piece waits for the one before it there.
 func hash(v []reg.VecPhysical, from *Mem) []func() {

@@ -101,7 +101,7 @@ type term struct{ x, h reg.VecPhysical }
 // sum is an unreduced sum of products.
 type sum struct{ lo, mi, hi reg.VecPhysical }
 
-// multiply sets s to the sum of the terms' products. t0 to t2 are scratch.
+// multiply sets s to the sum of the terms' products. t is scratch.
 func multiply(s sum, t [4]reg.VecPhysical, terms ...term) {
 	for i, m := range terms {
 		if i == 0 {

@@ -108,22 +108,15 @@ func (w *chachaWork) tagEight(ops []Op, list []uint32, at int) {
 	}
 }
 
-// open decrypts only what it has verified: long operations eight by eight, while
-// their ciphertext is in the cache, short ones at the end, because the assembly
-// that authenticates waits for all that was stored shortly before.
+// open decrypts only what it has verified, while its ciphertext is in the cache.
 func (w *chachaWork) open(ops []Op, list []uint32) (failed int) {
 	w.oneTimeKeys(ops, list)
 	w.flush()
-	done := 0
 	for at := 0; at < len(list); at += 8 {
 		eight := list[at:min(at+8, len(list))]
-		bytes, bad := w.verifyEight(ops, eight, at)
-		failed += bad
-		if bytes < eightBytes && at+8 < len(list) {
-			continue
-		}
-		for ; done < at+len(eight); done++ {
-			if op := &ops[list[done]]; op.Status == StatusOK {
+		failed += w.verifyEight(ops, eight, at)
+		for _, i := range eight {
+			if op := &ops[i]; op.Status == StatusOK {
 				w.text(op, len(op.Src)-TagLen)
 			}
 		}
@@ -133,8 +126,8 @@ func (w *chachaWork) open(ops []Op, list []uint32) (failed int) {
 }
 
 // verifyEight sets the statuses of up to eight operations, whose keys are from
-// at on, clears the Dst of those that are not authentic, and counts the text.
-func (w *chachaWork) verifyEight(ops []Op, eight []uint32, at int) (bytes, failed int) {
+// at on, and clears the Dst of those that are not authentic.
+func (w *chachaWork) verifyEight(ops []Op, eight []uint32, at int) (failed int) {
 	for lane, i := range eight {
 		op := &ops[i]
 		w.poly[lane].set(op.AAD, op.Src[:len(op.Src)-TagLen])
@@ -143,7 +136,6 @@ func (w *chachaWork) verifyEight(ops []Op, eight []uint32, at int) (bytes, faile
 	for lane, i := range eight {
 		op := &ops[i]
 		n := len(op.Src) - TagLen
-		bytes += n
 		op.Status = StatusOK
 		if tagsDiffer((*[TagLen]byte)(op.Src[n:]), &w.tags[lane]) {
 			clear(op.Dst[:n])
@@ -151,7 +143,7 @@ func (w *chachaWork) verifyEight(ops []Op, eight []uint32, at int) (bytes, faile
 			failed++
 		}
 	}
-	return bytes, failed
+	return failed
 }
 
 // tagsDiffer compares in constant time, without the loop over bytes that package

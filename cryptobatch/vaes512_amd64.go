@@ -15,12 +15,10 @@ const Vaes512Name = "vaes512"
 // lanes, in each instruction, and the operations of a burst one behind the other
 // in few assembly calls, so that they overlap within the core.
 //
-// What it keeps of a key is in the Key itself. Only ChaCha20-Poly1305 keys still
-// may belong to the generic engine inside, which then is named as their owner.
+// All it keeps of a key is in the Key itself.
 type vaes512 struct {
 	// owner is drawn at random for each instance, like the generic engine's.
-	owner   uint64
-	generic *generic
+	owner uint64
 }
 
 // vaes512Runs asks for all that the assembly of both families uses. The cpuid
@@ -31,15 +29,11 @@ func vaes512Runs(cpu *cpuid.CPUInfo) bool {
 }
 
 func newVaes512() (Engine, error) {
-	g, err := newGeneric()
-	if err != nil {
-		return nil, err
-	}
 	var b [8]byte
 	if _, err := rand.Read(b[:]); err != nil {
 		return nil, fmt.Errorf("cryptobatch: engine identity: %w", err)
 	}
-	return &vaes512{owner: binary.LittleEndian.Uint64(b[:]) | 1<<63, generic: g.(*generic)}, nil
+	return &vaes512{owner: binary.LittleEndian.Uint64(b[:]) | 1<<63}, nil
 }
 
 func (v *vaes512) Name() string { return Vaes512Name }
@@ -56,14 +50,14 @@ func (v *vaes512) Expand(k *Key, alg Algorithm, raw []byte) error {
 	if alg == ChaCha20Poly1305 {
 		return v.expandChaCha(k, raw)
 	}
-	return v.expandGCM(k, alg, raw)
+	v.expandGCM(k, alg, raw)
+	return nil
 }
 
 func (v *vaes512) Wipe(k *Key) {
-	if k == nil {
-		return
+	if k != nil {
+		*k = Key{}
 	}
-	v.generic.Wipe(k)
 }
 
 func (v *vaes512) NewBatcher(maxOps int) Batcher {
@@ -161,7 +155,7 @@ func (b *vaes512Batcher) openPiece(ops []Op) (failed int) {
 
 // algorithm returns the algorithm of a key that this engine expanded, 0 for any other.
 func (v *vaes512) algorithm(k *Key) Algorithm {
-	if k == nil || k.owner != v.owner && k.owner != v.generic.owner {
+	if k == nil || k.owner != v.owner {
 		return 0
 	}
 	return k.alg

@@ -4,5 +4,6 @@ package cryptobatch
 func accelerated() []entry {
 	return []entry{
 		{Vaes512Name, vaes512Runs, newVaes512},
+		{Avx2Name, avx2Runs, newAvx2},
 	}
 }

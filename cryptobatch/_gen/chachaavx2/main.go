@@ -1,0 +1,16 @@
+// Command chachaavx2 writes the ChaCha20-Poly1305 assembly of package
+// cryptobatch for CPUs with AVX2 and BMI2: `go generate` in that package.
+//
+// File chacha.go holds ChaCha20, poly.go Poly1305, regs.go what both use.
+package main
+
+import . "github.com/mmcloughlin/avo/build"
+
+func main() {
+	ConstraintExpr("amd64")
+	constants()
+	chachaLanes()
+	chachaRun()
+	polyPair()
+	Generate()
+}

@@ -70,11 +70,22 @@ func (g burstGen) sealPieces() {
 	JCS(LabelRef(g.label("last")))
 	Label(g.label("full"))
 	g.nextCounters(wide[:])
-	g.encryptBeside(hashPiece(dst, -512))
+	g.encryptBeside(wide[:], hashPiece(dst, -512))
 	cryptPiece()
 	CMPQ(left, I32(512))
 	JCC(LabelRef(g.label("full")))
+	// What the last piece leaves to do goes beside the first 256 bytes of the rest.
 	Label(g.label("last"))
+	CMPQ(left, I32(256))
+	JCS(LabelRef(g.label("alone")))
+	v := text[:]
+	g.nextCounters(v)
+	g.encryptBeside(v, hashPiece(dst, -512))
+	g.crypt(v, false)
+	emit(hash(v, nil))
+	advance(256)
+	JMP(LabelRef(g.label("less4_")))
+	Label(g.label("alone"))
 	emit(hashPiece(dst, -512))
 }
 
@@ -82,7 +93,7 @@ func (g burstGen) sealPieces() {
 func (g burstGen) openPieces() {
 	Label(g.label("full"))
 	g.nextCounters(wide[:])
-	g.encryptBeside(hashPiece(src, 0))
+	g.encryptBeside(wide[:], hashPiece(src, 0))
 	cryptPiece()
 	CMPQ(left, I32(512))
 	JCC(LabelRef(g.label("full")))
@@ -97,11 +108,11 @@ func cryptPiece() {
 	advance(512)
 }
 
-// encryptBeside is encrypt for wide, with the steps spread evenly over the rounds.
-func (g burstGen) encryptBeside(steps []func()) {
+// encryptBeside is encrypt, with the steps spread evenly over the rounds.
+func (g burstGen) encryptBeside(v []reg.VecPhysical, steps []func()) {
 	done := 0
 	for r := 0; r <= g.rounds; r++ {
-		g.round(r, wide[:])
+		g.round(r, v)
 		upTo := (r + 1) * len(steps) / (g.rounds + 1)
 		emit(steps[done:upTo])
 		done = upTo

@@ -1,6 +1,10 @@
 package cryptobatch
 
-import "unsafe"
+import (
+	"encoding/binary"
+	"math/bits"
+	"unsafe"
+)
 
 //go:generate sh -c "cd _gen && go run ./chachaavx2 -out ../chacha_avx2_amd64.s -stubs ../chacha_avx2_stubs_amd64.go -pkg cryptobatch"
 
@@ -29,7 +33,8 @@ func expandChaChaAVX2(k *Key, owner uint64, raw []byte) {
 // from keys; it is zero between two calls.
 type avx2Secrets struct {
 	keys   [avx2Piece][32]byte // one-time keys of Poly1305
-	states [1216]byte          // scratch of the assembly
+	poly   [avx2Piece]avx2Poly
+	states [1216]byte // scratch of the assembly
 }
 
 // seal seals the ChaCha20-Poly1305 operations of the list, which passed all
@@ -67,24 +72,70 @@ type avx2Lane struct {
 	nonce    [NonceLen]byte
 }
 
-// avx2Poly is one message for Poly1305. The assembly knows the layout.
+// avx2Poly is one message for Poly1305: its two parts, how much of them is left to
+// absorb, and the state. The assembly knows the layout.
 type avx2Poly struct {
-	aad     unsafe.Pointer
-	aadLen  int
-	text    unsafe.Pointer
-	textLen int
+	aad               unsafe.Pointer
+	aadLeft, aadLen   int
+	text              unsafe.Pointer
+	textLeft, textLen int // left: the text may be absorbed in part beside ChaCha20
+	h                 [3]uint64
+	r0, r1, s1        uint64 // only once begun
 }
 
 // The assembly takes these for granted.
 var (
 	_ [48]struct{} = [unsafe.Sizeof(avx2Lane{})]struct{}{}
 	_ [32]struct{} = [unsafe.Offsetof(avx2Lane{}.counter)]struct{}{}
-	_ [32]struct{} = [unsafe.Sizeof(avx2Poly{})]struct{}{}
+	_ [96]struct{} = [unsafe.Sizeof(avx2Poly{})]struct{}{}
+	_ [48]struct{} = [unsafe.Offsetof(avx2Poly{}.h)]struct{}{}
 )
 
 func (p *avx2Poly) set(aad, text []byte) {
-	p.aad, p.aadLen = unsafe.Pointer(unsafe.SliceData(aad)), len(aad)
-	p.text, p.textLen = unsafe.Pointer(unsafe.SliceData(text)), len(text)
+	p.aad, p.aadLeft, p.aadLen = unsafe.Pointer(unsafe.SliceData(aad)), len(aad), len(aad)
+	p.text, p.textLeft, p.textLen = unsafe.Pointer(unsafe.SliceData(text)), len(text), len(text)
+	p.h = [3]uint64{}
+}
+
+// begin prepares a message to be absorbed in part: it clamps r and absorbs the
+// associated data.
+func (p *avx2Poly) begin(key *[32]byte) {
+	p.r0 = binary.LittleEndian.Uint64(key[0:]) & 0x0ffffffc0fffffff
+	p.r1 = binary.LittleEndian.Uint64(key[8:]) & 0x0ffffffc0ffffffc
+	p.s1 = p.r1 + p.r1>>2
+	aad := unsafe.Slice((*byte)(p.aad), p.aadLeft)
+	for len(aad) > 0 {
+		var block [16]byte
+		aad = aad[copy(block[:], aad):]
+		p.absorb(binary.LittleEndian.Uint64(block[0:]), binary.LittleEndian.Uint64(block[8:]))
+	}
+	p.aadLeft = 0
+}
+
+// absorb is the assembly's step in Go: h = (h + block + 2^128) * r.
+func (p *avx2Poly) absorb(lo, hi uint64) {
+	h0, c := bits.Add64(p.h[0], lo, 0)
+	h1, c := bits.Add64(p.h[1], hi, c)
+	h2 := p.h[2] + c + 1
+
+	d0hi, d0lo := bits.Mul64(h0, p.r0)
+	d1hi, d1lo := bits.Mul64(h0, p.r1)
+	d0hi, d0lo = addProduct(d0hi, d0lo, h1, p.s1)
+	d1hi, d1lo = addProduct(d1hi, d1lo, h1, p.r0)
+	d1lo, c = bits.Add64(d1lo, h2*p.s1, 0)
+	d1hi += c
+	d1lo, c = bits.Add64(d1lo, d0hi, 0)
+	d2 := h2*p.r0 + d1hi + c
+
+	p.h[0], c = bits.Add64(d0lo, d2>>2+d2&^3, 0)
+	p.h[1], c = bits.Add64(d1lo, 0, c)
+	p.h[2] = d2&3 + c
+}
+
+func addProduct(hi, lo, a, b uint64) (sumHi, sumLo uint64) {
+	phi, plo := bits.Mul64(a, b)
+	sumLo, c := bits.Add64(lo, plo, 0)
+	return hi + phi + c, sumLo
 }
 
 // avx2NoText is what lanes read that have no text.
@@ -97,84 +148,105 @@ type avx2Work struct {
 	used   int
 	run    avx2Lane
 	secret *avx2Secrets
-	poly   [2]avx2Poly
 	tags   [2][TagLen]byte
+	// The messages from fed to ready may be absorbed beside ChaCha20.
+	fed, ready int
 }
 
-// avx2Cached is from how much text on the ciphertext is authenticated before more
-// is encrypted, or decrypted before more is authenticated: while it is in the
-// cache, at the price of lanes left empty.
-const avx2Cached = 16 << 10
-
+// seal encrypts one operation after the other and, beside each, authenticates
+// what those before it have encrypted in whole runs; then what is left of all.
 func (w *avx2Work) seal(ops []Op, list []uint32) {
 	w.oneTimeKeys(ops, list)
-	done, bytes := 0, 0
-	for at, i := range list {
+	w.flushKeys(ops, list)
+	w.fed, w.ready = 0, 0
+	for _, i := range list {
 		op := &ops[i]
 		w.text(op, len(op.Src))
-		bytes += len(op.Src)
-		if at+1 < len(list) && (bytes < avx2Cached || at&1 == 0) {
-			continue
+		w.message(op.AAD, op.Dst[:len(op.Src)])
+	}
+	w.flush()
+	for at := 0; at < len(list); at += 2 {
+		pair := list[at:min(at+2, len(list))]
+		w.authenticate(at, len(pair))
+		for lane, i := range pair {
+			op := &ops[i]
+			*(*[TagLen]byte)(op.Dst[len(op.Src):]) = w.tags[lane]
+			op.Status = StatusOK
 		}
-		w.flush()
-		for ; done <= at; done += 2 {
-			w.tagPair(ops, list, done)
-		}
-		bytes = 0
 	}
 }
 
-// tagPair authenticates what two operations from at on encrypted.
-func (w *avx2Work) tagPair(ops []Op, list []uint32, at int) {
-	pair := list[at:min(at+2, len(list))]
-	for lane, i := range pair {
-		op := &ops[i]
-		w.poly[lane].set(op.AAD, op.Dst[:len(op.Src)])
-	}
-	w.authenticate(at, len(pair))
-	for lane, i := range pair {
-		op := &ops[i]
-		*(*[TagLen]byte)(op.Dst[len(op.Src):]) = w.tags[lane]
-		op.Status = StatusOK
+// flushKeys works the one-time keys at once if there is a message to be absorbed
+// beside ChaCha20, which needs them early.
+func (w *avx2Work) flushKeys(ops []Op, list []uint32) {
+	for _, i := range list {
+		if len(ops[i].Src) >= avx2Run {
+			w.flush()
+			return
+		}
 	}
 }
 
-// open decrypts only what it has verified.
+// message makes the next message ready to be absorbed; it may be begun only if its
+// one-time key is there.
+func (w *avx2Work) message(aad, text []byte) {
+	p := &w.secret.poly[w.ready]
+	p.set(aad, text)
+	if len(text) >= avx2Run {
+		p.begin(&w.secret.keys[w.ready])
+	}
+	w.ready++
+}
+
+// feed returns the message to absorb next, nil if there is none.
+func (w *avx2Work) feed() *avx2Poly {
+	for ; w.fed < w.ready; w.fed++ {
+		if p := &w.secret.poly[w.fed]; p.textLeft >= avx2Run {
+			return p
+		}
+	}
+	return nil
+}
+
+// open decrypts only what it has verified: two operations, and beside them it
+// authenticates the next two.
 func (w *avx2Work) open(ops []Op, list []uint32) (failed int) {
 	w.oneTimeKeys(ops, list)
 	w.flush()
-	done, bytes := 0, 0
+	w.fed, w.ready = 0, 0
 	for at := 0; at < len(list); at += 2 {
 		pair := list[at:min(at+2, len(list))]
-		n, bad := w.verifyPair(ops, pair, at)
-		failed += bad
-		bytes += n
-		if at+2 < len(list) && bytes < avx2Cached {
-			continue
+		for _, i := range pair {
+			op := &ops[i]
+			w.message(op.AAD, op.Src[:len(op.Src)-TagLen])
 		}
-		for ; done < at+len(pair); done++ {
-			if op := &ops[list[done]]; op.Status == StatusOK {
-				w.text(op, len(op.Src)-TagLen)
-			}
+		if at > 0 {
+			w.decrypt(ops, list[at-2:at])
 		}
-		bytes = 0
+		failed += w.verify(ops, pair, at)
+		w.fed = w.ready
 	}
+	w.decrypt(ops, list[(len(list)-1)&^1:])
 	w.flush()
 	return failed
 }
 
-// verifyPair sets the statuses of up to two operations, whose keys are from at
-// on, clears the Dst of those that are not authentic, and counts the text.
-func (w *avx2Work) verifyPair(ops []Op, pair []uint32, at int) (bytes, failed int) {
-	for lane, i := range pair {
-		op := &ops[i]
-		w.poly[lane].set(op.AAD, op.Src[:len(op.Src)-TagLen])
+// decrypt works the operations that are authentic.
+func (w *avx2Work) decrypt(ops []Op, pair []uint32) {
+	for _, i := range pair {
+		if op := &ops[i]; op.Status == StatusOK {
+			w.text(op, len(op.Src)-TagLen)
+		}
 	}
+}
+
+// verify sets the statuses of up to two operations, whose messages are from at on,
+// and clears the Dst of those that are not authentic.
+func (w *avx2Work) verify(ops []Op, pair []uint32, at int) (failed int) {
 	w.authenticate(at, len(pair))
 	for lane, i := range pair {
 		op := &ops[i]
 		n := len(op.Src) - TagLen
-		bytes += n
 		op.Status = StatusOK
 		if avx2TagsDiffer((*[TagLen]byte)(op.Src[n:]), &w.tags[lane]) {
 			clear(op.Dst[:n])
@@ -182,7 +254,7 @@ func (w *avx2Work) verifyPair(ops []Op, pair []uint32, at int) (bytes, failed in
 			failed++
 		}
 	}
-	return bytes, failed
+	return failed
 }
 
 // avx2TagsDiffer compares in constant time.
@@ -198,13 +270,12 @@ func (w *avx2Work) oneTimeKeys(ops []Op, list []uint32) {
 	}
 }
 
-// authenticate computes the tags of the first n lanes under the keys from at on,
-// which is even.
+// authenticate computes the tags of the n messages from at on, which is even.
 func (w *avx2Work) authenticate(at, n int) {
 	if n == 1 {
-		w.poly[1] = avx2Poly{}
+		w.secret.poly[at+1] = avx2Poly{}
 	}
-	polyPairAVX2((*byte)(unsafe.Pointer(&w.poly)), &w.secret.keys[at][0], &w.tags[0][0])
+	polyPairAVX2((*byte)(unsafe.Pointer(&w.secret.poly[at])), &w.secret.keys[at][0], &w.tags[0][0])
 }
 
 // text takes the first n bytes of an operation's text: in runs of eight blocks,
@@ -212,11 +283,16 @@ func (w *avx2Work) authenticate(at, n int) {
 func (w *avx2Work) text(op *Op, n int) {
 	src, dst := unsafe.Pointer(unsafe.SliceData(op.Src)), unsafe.Pointer(unsafe.SliceData(op.Dst))
 	at, counter := 0, uint32(1)
-	if n >= avx2Run {
-		at = n &^ (avx2Run - 1)
-		w.run = avx2Lane{unsafe.Pointer(&op.Key.block[avx2KeyAt]), src, dst, at, counter, op.Nonce}
-		chachaRun8AVX2((*byte)(unsafe.Pointer(&w.run)), &w.secret.states[0])
-		counter += uint32(at / 64)
+	for n-at >= avx2Run {
+		some := (n - at) &^ (avx2Run - 1)
+		feed := w.feed()
+		if feed != nil {
+			some = min(some, feed.textLeft&^(avx2Run-1))
+		}
+		w.run = avx2Lane{unsafe.Pointer(&op.Key.block[avx2KeyAt]), unsafe.Add(src, at), unsafe.Add(dst, at), some, counter, op.Nonce}
+		chachaRun8AVX2((*byte)(unsafe.Pointer(&w.run)), (*byte)(unsafe.Pointer(feed)), &w.secret.states[0])
+		at += some
+		counter += uint32(some / 64)
 	}
 	for ; at < n; at, counter = at+64, counter+1 {
 		w.add(op, counter, unsafe.Add(src, at), unsafe.Add(dst, at), min(n-at, 64))

@@ -476,15 +476,15 @@ done_5:
 	VZEROUPPER
 	RET
 
-// func chachaRun8AVX2(lane *byte, scratch *byte)
-// Requires: AVX, AVX2
-TEXT ·chachaRun8AVX2(SB), NOSPLIT, $0-16
+// func chachaRun8AVX2(lane *byte, feed *byte, scratch *byte)
+// Requires: AVX, AVX2, BMI2
+TEXT ·chachaRun8AVX2(SB), NOSPLIT, $0-24
 	MOVQ         lane+0(FP), R8
-	MOVQ         scratch+8(FP), R9
+	MOVQ         feed+8(FP), R15
+	MOVQ         scratch+16(FP), R9
 	ADDQ         $+63, R9
 	ANDQ         $-64, R9
 	MOVQ         (R8), AX
-	MOVQ         24(R8), DX
 	MOVQ         8(R8), SI
 	MOVQ         16(R8), DI
 	VPBROADCASTD (AX), Y0
@@ -512,8 +512,16 @@ TEXT ·chachaRun8AVX2(SB), NOSPLIT, $0-16
 	VMOVDQA      Y0, 448(R9)
 	VPBROADCASTD 44(R8), Y0
 	VMOVDQA      Y0, 480(R9)
+	TESTQ        R15, R15
+	JZ           alone_12
+	MOVQ         24(R15), R14
+	ADDQ         40(R15), R14
+	SUBQ         32(R15), R14
+	MOVQ         48(R15), R10
+	MOVQ         56(R15), R11
+	MOVQ         64(R15), R12
 
-run_12:
+run_13:
 	VMOVDQU ccavx2_sigma0<>+0(SB), Y0
 	VMOVDQU ccavx2_sigma1<>+0(SB), Y1
 	VMOVDQU ccavx2_sigma2<>+0(SB), Y2
@@ -534,7 +542,444 @@ run_12:
 	VMOVDQA 480(R9), Y13
 	MOVQ    $0x0000000a, CX
 
-rounds_13:
+rounds_14:
+	VPADDD      Y4, Y0, Y0
+	VPADDD      Y5, Y1, Y1
+	VPXOR       Y0, Y10, Y10
+	VPXOR       Y1, Y11, Y11
+	VPSHUFB     ccavx2_rot16<>+0(SB), Y10, Y10
+	VPSHUFB     ccavx2_rot16<>+0(SB), Y11, Y11
+	VPADDD      Y10, Y8, Y8
+	VPADDD      Y11, Y9, Y9
+	VPXOR       Y8, Y4, Y4
+	VPXOR       Y9, Y5, Y5
+	VPSLLD      $0x0c, Y4, Y14
+	VPSLLD      $0x0c, Y5, Y15
+	VPSRLD      $0x14, Y4, Y4
+	VPSRLD      $0x14, Y5, Y5
+	VPOR        Y14, Y4, Y4
+	VPOR        Y15, Y5, Y5
+	VPADDD      Y4, Y0, Y0
+	VPADDD      Y5, Y1, Y1
+	VPXOR       Y0, Y10, Y10
+	VPXOR       Y1, Y11, Y11
+	VPSHUFB     ccavx2_rot8<>+0(SB), Y10, Y10
+	VPSHUFB     ccavx2_rot8<>+0(SB), Y11, Y11
+	VPADDD      Y10, Y8, Y8
+	VPADDD      Y11, Y9, Y9
+	VPXOR       Y8, Y4, Y4
+	VPXOR       Y9, Y5, Y5
+	VPSLLD      $0x07, Y4, Y14
+	VPSLLD      $0x07, Y5, Y15
+	VPSRLD      $0x19, Y4, Y4
+	VPSRLD      $0x19, Y5, Y5
+	VPOR        Y14, Y4, Y4
+	VPOR        Y15, Y5, Y5
+	ADDQ        (R14), R10
+	ADCQ        8(R14), R11
+	ADCQ        $+1, R12
+	MOVQ        R10, DX
+	MULXQ       72(R15), AX, BX
+	MULXQ       80(R15), R8, R13
+	MOVQ        R11, DX
+	MULXQ       88(R15), R10, R11
+	ADDQ        R10, AX
+	ADCQ        R11, BX
+	MULXQ       72(R15), R10, R11
+	ADDQ        R10, R8
+	ADCQ        R11, R13
+	MOVQ        88(R15), DX
+	IMULQ       R12, DX
+	IMULQ       72(R15), R12
+	ADDQ        DX, R8
+	ADCQ        $+0, R13
+	ADDQ        BX, R8
+	ADCQ        R13, R12
+	MOVQ        R12, BX
+	MOVQ        R12, R13
+	ANDQ        $+3, R12
+	SHRQ        $0x02, BX
+	ANDQ        $-4, R13
+	ADDQ        R13, BX
+	MOVQ        AX, R10
+	MOVQ        R8, R11
+	ADDQ        BX, R10
+	ADCQ        $+0, R11
+	ADCQ        $+0, R12
+	ADDQ        $+16, R14
+	VMOVDQA     Y8, 512(R9)
+	VMOVDQA     576(R9), Y8
+	VMOVDQA     Y9, 544(R9)
+	VMOVDQA     608(R9), Y9
+	VPADDD      Y6, Y2, Y2
+	VPADDD      Y7, Y3, Y3
+	VPXOR       Y2, Y12, Y12
+	VPXOR       Y3, Y13, Y13
+	VPSHUFB     ccavx2_rot16<>+0(SB), Y12, Y12
+	VPSHUFB     ccavx2_rot16<>+0(SB), Y13, Y13
+	VPADDD      Y12, Y8, Y8
+	VPADDD      Y13, Y9, Y9
+	VPXOR       Y8, Y6, Y6
+	VPXOR       Y9, Y7, Y7
+	VPSLLD      $0x0c, Y6, Y14
+	VPSLLD      $0x0c, Y7, Y15
+	VPSRLD      $0x14, Y6, Y6
+	VPSRLD      $0x14, Y7, Y7
+	VPOR        Y14, Y6, Y6
+	VPOR        Y15, Y7, Y7
+	VPADDD      Y6, Y2, Y2
+	VPADDD      Y7, Y3, Y3
+	VPXOR       Y2, Y12, Y12
+	VPXOR       Y3, Y13, Y13
+	VPSHUFB     ccavx2_rot8<>+0(SB), Y12, Y12
+	VPSHUFB     ccavx2_rot8<>+0(SB), Y13, Y13
+	VPADDD      Y12, Y8, Y8
+	VPADDD      Y13, Y9, Y9
+	VPXOR       Y8, Y6, Y6
+	VPXOR       Y9, Y7, Y7
+	VPSLLD      $0x07, Y6, Y14
+	VPSLLD      $0x07, Y7, Y15
+	VPSRLD      $0x19, Y6, Y6
+	VPSRLD      $0x19, Y7, Y7
+	VPOR        Y14, Y6, Y6
+	VPOR        Y15, Y7, Y7
+	ADDQ        (R14), R10
+	ADCQ        8(R14), R11
+	ADCQ        $+1, R12
+	MOVQ        R10, DX
+	MULXQ       72(R15), AX, BX
+	MULXQ       80(R15), R8, R13
+	MOVQ        R11, DX
+	MULXQ       88(R15), R10, R11
+	ADDQ        R10, AX
+	ADCQ        R11, BX
+	MULXQ       72(R15), R10, R11
+	ADDQ        R10, R8
+	ADCQ        R11, R13
+	MOVQ        88(R15), DX
+	IMULQ       R12, DX
+	IMULQ       72(R15), R12
+	ADDQ        DX, R8
+	ADCQ        $+0, R13
+	ADDQ        BX, R8
+	ADCQ        R13, R12
+	MOVQ        R12, BX
+	MOVQ        R12, R13
+	ANDQ        $+3, R12
+	SHRQ        $0x02, BX
+	ANDQ        $-4, R13
+	ADDQ        R13, BX
+	MOVQ        AX, R10
+	MOVQ        R8, R11
+	ADDQ        BX, R10
+	ADCQ        $+0, R11
+	ADCQ        $+0, R12
+	ADDQ        $+16, R14
+	VPADDD      Y5, Y0, Y0
+	VPADDD      Y6, Y1, Y1
+	VPXOR       Y0, Y13, Y13
+	VPXOR       Y1, Y10, Y10
+	VPSHUFB     ccavx2_rot16<>+0(SB), Y13, Y13
+	VPSHUFB     ccavx2_rot16<>+0(SB), Y10, Y10
+	VPADDD      Y13, Y8, Y8
+	VPADDD      Y10, Y9, Y9
+	VPXOR       Y8, Y5, Y5
+	VPXOR       Y9, Y6, Y6
+	VPSLLD      $0x0c, Y5, Y14
+	VPSLLD      $0x0c, Y6, Y15
+	VPSRLD      $0x14, Y5, Y5
+	VPSRLD      $0x14, Y6, Y6
+	VPOR        Y14, Y5, Y5
+	VPOR        Y15, Y6, Y6
+	VPADDD      Y5, Y0, Y0
+	VPADDD      Y6, Y1, Y1
+	VPXOR       Y0, Y13, Y13
+	VPXOR       Y1, Y10, Y10
+	VPSHUFB     ccavx2_rot8<>+0(SB), Y13, Y13
+	VPSHUFB     ccavx2_rot8<>+0(SB), Y10, Y10
+	VPADDD      Y13, Y8, Y8
+	VPADDD      Y10, Y9, Y9
+	VPXOR       Y8, Y5, Y5
+	VPXOR       Y9, Y6, Y6
+	VPSLLD      $0x07, Y5, Y14
+	VPSLLD      $0x07, Y6, Y15
+	VPSRLD      $0x19, Y5, Y5
+	VPSRLD      $0x19, Y6, Y6
+	VPOR        Y14, Y5, Y5
+	VPOR        Y15, Y6, Y6
+	ADDQ        (R14), R10
+	ADCQ        8(R14), R11
+	ADCQ        $+1, R12
+	MOVQ        R10, DX
+	MULXQ       72(R15), AX, BX
+	MULXQ       80(R15), R8, R13
+	MOVQ        R11, DX
+	MULXQ       88(R15), R10, R11
+	ADDQ        R10, AX
+	ADCQ        R11, BX
+	MULXQ       72(R15), R10, R11
+	ADDQ        R10, R8
+	ADCQ        R11, R13
+	MOVQ        88(R15), DX
+	IMULQ       R12, DX
+	IMULQ       72(R15), R12
+	ADDQ        DX, R8
+	ADCQ        $+0, R13
+	ADDQ        BX, R8
+	ADCQ        R13, R12
+	MOVQ        R12, BX
+	MOVQ        R12, R13
+	ANDQ        $+3, R12
+	SHRQ        $0x02, BX
+	ANDQ        $-4, R13
+	ADDQ        R13, BX
+	MOVQ        AX, R10
+	MOVQ        R8, R11
+	ADDQ        BX, R10
+	ADCQ        $+0, R11
+	ADCQ        $+0, R12
+	ADDQ        $+16, R14
+	VMOVDQA     Y8, 576(R9)
+	VMOVDQA     512(R9), Y8
+	VMOVDQA     Y9, 608(R9)
+	VMOVDQA     544(R9), Y9
+	VPADDD      Y7, Y2, Y2
+	VPADDD      Y4, Y3, Y3
+	VPXOR       Y2, Y11, Y11
+	VPXOR       Y3, Y12, Y12
+	VPSHUFB     ccavx2_rot16<>+0(SB), Y11, Y11
+	VPSHUFB     ccavx2_rot16<>+0(SB), Y12, Y12
+	VPADDD      Y11, Y8, Y8
+	VPADDD      Y12, Y9, Y9
+	VPXOR       Y8, Y7, Y7
+	VPXOR       Y9, Y4, Y4
+	VPSLLD      $0x0c, Y7, Y14
+	VPSLLD      $0x0c, Y4, Y15
+	VPSRLD      $0x14, Y7, Y7
+	VPSRLD      $0x14, Y4, Y4
+	VPOR        Y14, Y7, Y7
+	VPOR        Y15, Y4, Y4
+	VPADDD      Y7, Y2, Y2
+	VPADDD      Y4, Y3, Y3
+	VPXOR       Y2, Y11, Y11
+	VPXOR       Y3, Y12, Y12
+	VPSHUFB     ccavx2_rot8<>+0(SB), Y11, Y11
+	VPSHUFB     ccavx2_rot8<>+0(SB), Y12, Y12
+	VPADDD      Y11, Y8, Y8
+	VPADDD      Y12, Y9, Y9
+	VPXOR       Y8, Y7, Y7
+	VPXOR       Y9, Y4, Y4
+	VPSLLD      $0x07, Y7, Y14
+	VPSLLD      $0x07, Y4, Y15
+	VPSRLD      $0x19, Y7, Y7
+	VPSRLD      $0x19, Y4, Y4
+	VPOR        Y14, Y7, Y7
+	VPOR        Y15, Y4, Y4
+	DECQ        CX
+	JNZ         rounds_14
+	VPADDD      ccavx2_sigma0<>+0(SB), Y0, Y0
+	VPADDD      ccavx2_sigma1<>+0(SB), Y1, Y1
+	VPADDD      ccavx2_sigma2<>+0(SB), Y2, Y2
+	VPADDD      ccavx2_sigma3<>+0(SB), Y3, Y3
+	VPUNPCKLDQ  Y1, Y0, Y14
+	VPUNPCKHDQ  Y1, Y0, Y0
+	VPUNPCKLDQ  Y3, Y2, Y1
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLQDQ Y1, Y14, Y3
+	VPUNPCKHQDQ Y1, Y14, Y14
+	VPUNPCKLQDQ Y2, Y0, Y1
+	VPUNPCKHQDQ Y2, Y0, Y0
+	VPADDD      128(R9), Y4, Y4
+	VPADDD      160(R9), Y5, Y5
+	VPADDD      192(R9), Y6, Y6
+	VPADDD      224(R9), Y7, Y7
+	VPUNPCKLDQ  Y5, Y4, Y15
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLDQ  Y7, Y6, Y5
+	VPUNPCKHDQ  Y7, Y6, Y6
+	VPUNPCKLQDQ Y5, Y15, Y7
+	VPUNPCKHQDQ Y5, Y15, Y15
+	VPUNPCKLQDQ Y6, Y4, Y5
+	VPUNPCKHQDQ Y6, Y4, Y4
+	VPERM2I128  $0x20, Y7, Y3, Y2
+	VPERM2I128  $0x31, Y7, Y3, Y3
+	VPXOR       (SI), Y2, Y2
+	VMOVDQU     Y2, (DI)
+	ADDQ        (R14), R10
+	ADCQ        8(R14), R11
+	ADCQ        $+1, R12
+	MOVQ        R10, DX
+	MULXQ       72(R15), AX, BX
+	MULXQ       80(R15), R8, R13
+	MOVQ        R11, DX
+	MULXQ       88(R15), R10, R11
+	ADDQ        R10, AX
+	ADCQ        R11, BX
+	MULXQ       72(R15), R10, R11
+	ADDQ        R10, R8
+	ADCQ        R11, R13
+	MOVQ        88(R15), DX
+	IMULQ       R12, DX
+	IMULQ       72(R15), R12
+	ADDQ        DX, R8
+	ADCQ        $+0, R13
+	ADDQ        BX, R8
+	ADCQ        R13, R12
+	MOVQ        R12, BX
+	MOVQ        R12, R13
+	ANDQ        $+3, R12
+	SHRQ        $0x02, BX
+	ANDQ        $-4, R13
+	ADDQ        R13, BX
+	MOVQ        AX, R10
+	MOVQ        R8, R11
+	ADDQ        BX, R10
+	ADCQ        $+0, R11
+	ADCQ        $+0, R12
+	ADDQ        $+16, R14
+	VPXOR       256(SI), Y3, Y3
+	VMOVDQU     Y3, 256(DI)
+	VPERM2I128  $0x20, Y15, Y14, Y6
+	VPERM2I128  $0x31, Y15, Y14, Y14
+	VPXOR       64(SI), Y6, Y6
+	VMOVDQU     Y6, 64(DI)
+	VPXOR       320(SI), Y14, Y14
+	VMOVDQU     Y14, 320(DI)
+	VPERM2I128  $0x20, Y5, Y1, Y2
+	VPERM2I128  $0x31, Y5, Y1, Y1
+	VPXOR       128(SI), Y2, Y2
+	VMOVDQU     Y2, 128(DI)
+	VPXOR       384(SI), Y1, Y1
+	VMOVDQU     Y1, 384(DI)
+	VPERM2I128  $0x20, Y4, Y0, Y3
+	VPERM2I128  $0x31, Y4, Y0, Y0
+	VPXOR       192(SI), Y3, Y3
+	VMOVDQU     Y3, 192(DI)
+	VPXOR       448(SI), Y0, Y0
+	VMOVDQU     Y0, 448(DI)
+	VMOVDQA     576(R9), Y7
+	VMOVDQA     608(R9), Y6
+	VPADDD      256(R9), Y8, Y8
+	VPADDD      288(R9), Y9, Y9
+	VPADDD      320(R9), Y7, Y7
+	VPADDD      352(R9), Y6, Y6
+	VPUNPCKLDQ  Y9, Y8, Y14
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLDQ  Y6, Y7, Y9
+	VPUNPCKHDQ  Y6, Y7, Y7
+	VPUNPCKLQDQ Y9, Y14, Y6
+	VPUNPCKHQDQ Y9, Y14, Y14
+	VPUNPCKLQDQ Y7, Y8, Y9
+	VPUNPCKHQDQ Y7, Y8, Y8
+	VPADDD      384(R9), Y10, Y10
+	VPADDD      416(R9), Y11, Y11
+	VPADDD      448(R9), Y12, Y12
+	VPADDD      480(R9), Y13, Y13
+	VPUNPCKLDQ  Y11, Y10, Y15
+	VPUNPCKHDQ  Y11, Y10, Y10
+	VPUNPCKLDQ  Y13, Y12, Y11
+	VPUNPCKHDQ  Y13, Y12, Y12
+	VPUNPCKLQDQ Y11, Y15, Y13
+	VPUNPCKHQDQ Y11, Y15, Y15
+	VPUNPCKLQDQ Y12, Y10, Y11
+	VPUNPCKHQDQ Y12, Y10, Y10
+	VPERM2I128  $0x20, Y13, Y6, Y2
+	VPERM2I128  $0x31, Y13, Y6, Y6
+	VPXOR       32(SI), Y2, Y2
+	VMOVDQU     Y2, 32(DI)
+	ADDQ        (R14), R10
+	ADCQ        8(R14), R11
+	ADCQ        $+1, R12
+	MOVQ        R10, DX
+	MULXQ       72(R15), AX, BX
+	MULXQ       80(R15), R8, R13
+	MOVQ        R11, DX
+	MULXQ       88(R15), R10, R11
+	ADDQ        R10, AX
+	ADCQ        R11, BX
+	MULXQ       72(R15), R10, R11
+	ADDQ        R10, R8
+	ADCQ        R11, R13
+	MOVQ        88(R15), DX
+	IMULQ       R12, DX
+	IMULQ       72(R15), R12
+	ADDQ        DX, R8
+	ADCQ        $+0, R13
+	ADDQ        BX, R8
+	ADCQ        R13, R12
+	MOVQ        R12, BX
+	MOVQ        R12, R13
+	ANDQ        $+3, R12
+	SHRQ        $0x02, BX
+	ANDQ        $-4, R13
+	ADDQ        R13, BX
+	MOVQ        AX, R10
+	MOVQ        R8, R11
+	ADDQ        BX, R10
+	ADCQ        $+0, R11
+	ADCQ        $+0, R12
+	ADDQ        $+16, R14
+	VPXOR       288(SI), Y6, Y6
+	VMOVDQU     Y6, 288(DI)
+	VPERM2I128  $0x20, Y15, Y14, Y1
+	VPERM2I128  $0x31, Y15, Y14, Y14
+	VPXOR       96(SI), Y1, Y1
+	VMOVDQU     Y1, 96(DI)
+	VPXOR       352(SI), Y14, Y14
+	VMOVDQU     Y14, 352(DI)
+	VPERM2I128  $0x20, Y11, Y9, Y5
+	VPERM2I128  $0x31, Y11, Y9, Y9
+	VPXOR       160(SI), Y5, Y5
+	VMOVDQU     Y5, 160(DI)
+	VPXOR       416(SI), Y9, Y9
+	VMOVDQU     Y9, 416(DI)
+	VPERM2I128  $0x20, Y10, Y8, Y3
+	VPERM2I128  $0x31, Y10, Y8, Y8
+	VPXOR       224(SI), Y3, Y3
+	VMOVDQU     Y3, 224(DI)
+	VPXOR       480(SI), Y8, Y8
+	VMOVDQU     Y8, 480(DI)
+	VMOVDQA     384(R9), Y0
+	VPADDD      ccavx2_eight<>+0(SB), Y0, Y0
+	VMOVDQA     Y0, 384(R9)
+	ADDQ        $0x00000200, SI
+	ADDQ        $0x00000200, DI
+	MOVQ        lane+0(FP), DX
+	SUBQ        $0x00000200, 24(DX)
+	JNZ         run_13
+	MOVQ        R10, 48(R15)
+	MOVQ        R11, 56(R15)
+	MOVQ        R12, 64(R15)
+	SUBQ        24(R15), R14
+	SUBQ        40(R15), R14
+	NEGQ        R14
+	MOVQ        R14, 32(R15)
+	VZEROUPPER
+	RET
+
+alone_12:
+run_15:
+	VMOVDQU ccavx2_sigma0<>+0(SB), Y0
+	VMOVDQU ccavx2_sigma1<>+0(SB), Y1
+	VMOVDQU ccavx2_sigma2<>+0(SB), Y2
+	VMOVDQU ccavx2_sigma3<>+0(SB), Y3
+	VMOVDQA 128(R9), Y4
+	VMOVDQA 160(R9), Y5
+	VMOVDQA 192(R9), Y6
+	VMOVDQA 224(R9), Y7
+	VMOVDQA 256(R9), Y8
+	VMOVDQA 288(R9), Y9
+	VMOVDQA 320(R9), Y10
+	VMOVDQA Y10, 576(R9)
+	VMOVDQA 352(R9), Y10
+	VMOVDQA Y10, 608(R9)
+	VMOVDQA 384(R9), Y10
+	VMOVDQA 416(R9), Y11
+	VMOVDQA 448(R9), Y12
+	VMOVDQA 480(R9), Y13
+	MOVQ    $0x0000000a, CX
+
+rounds_16:
 	VPADDD      Y4, Y0, Y0
 	VPADDD      Y5, Y1, Y1
 	VPXOR       Y0, Y10, Y10
@@ -672,7 +1117,7 @@ rounds_13:
 	VPOR        Y14, Y7, Y7
 	VPOR        Y15, Y4, Y4
 	DECQ        CX
-	JNZ         rounds_13
+	JNZ         rounds_16
 	VPADDD      ccavx2_sigma0<>+0(SB), Y0, Y0
 	VPADDD      ccavx2_sigma1<>+0(SB), Y1, Y1
 	VPADDD      ccavx2_sigma2<>+0(SB), Y2, Y2
@@ -776,8 +1221,9 @@ rounds_13:
 	VMOVDQA     Y0, 384(R9)
 	ADDQ        $0x00000200, SI
 	ADDQ        $0x00000200, DI
-	SUBQ        $0x00000200, DX
-	JNZ         run_12
+	MOVQ        lane+0(FP), DX
+	SUBQ        $0x00000200, 24(DX)
+	JNZ         run_15
 	VZEROUPPER
 	RET
 
@@ -795,9 +1241,6 @@ TEXT ·polyPairAVX2(SB), NOSPLIT, $96-24
 	SHRQ $0x02, BX
 	ADDQ AX, BX
 	MOVQ BX, 16(SP)
-	XORQ DI, DI
-	XORQ R8, R8
-	XORQ R9, R9
 	MOVQ $0x0ffffffc0fffffff, AX
 	ANDQ 32(R14), AX
 	MOVQ AX, 24(SP)
@@ -808,23 +1251,30 @@ TEXT ·polyPairAVX2(SB), NOSPLIT, $96-24
 	SHRQ $0x02, BX
 	ADDQ AX, BX
 	MOVQ BX, 40(SP)
-	XORQ R10, R10
-	XORQ R11, R11
-	XORQ R12, R12
 	MOVQ lanes+0(FP), R14
+	MOVQ 48(R14), DI
+	MOVQ 56(R14), R8
+	MOVQ 64(R14), R9
+	MOVQ 144(R14), R10
+	MOVQ 152(R14), R11
+	MOVQ 160(R14), R12
 	MOVQ R14, 80(SP)
 	MOVQ $0x00000002, 88(SP)
 
-segment_14:
+segment_17:
 	MOVQ    80(SP), AX
-	MOVQ    (AX), R13
 	MOVQ    8(AX), BX
+	MOVQ    (AX), R13
+	ADDQ    16(AX), R13
+	SUBQ    BX, R13
 	MOVQ    BX, SI
 	ANDQ    $+15, SI
 	MOVQ    SI, 64(SP)
 	SHRQ    $0x04, BX
-	MOVQ    32(AX), R15
-	MOVQ    40(AX), CX
+	MOVQ    104(AX), CX
+	MOVQ    96(AX), R15
+	ADDQ    112(AX), R15
+	SUBQ    CX, R15
 	MOVQ    CX, SI
 	ANDQ    $+15, SI
 	MOVQ    SI, 72(SP)
@@ -837,9 +1287,9 @@ segment_14:
 	MOVQ    BX, 48(SP)
 	MOVQ    CX, 56(SP)
 	TESTQ   R14, R14
-	JZ      none_16
+	JZ      none_19
 
-blocks_15:
+blocks_18:
 	ADDQ  (R13), DI
 	ADCQ  8(R13), R8
 	ADCQ  $+1, R9
@@ -905,14 +1355,14 @@ blocks_15:
 	ADCQ  $+0, R12
 	ADDQ  $+16, R15
 	DECQ  R14
-	JNZ   blocks_15
+	JNZ   blocks_18
 
-none_16:
+none_19:
 	MOVQ  48(SP), R14
 	TESTQ R14, R14
-	JZ    none_18
+	JZ    none_21
 
-blocks_17:
+blocks_20:
 	ADDQ  (R13), DI
 	ADCQ  8(R13), R8
 	ADCQ  $+1, R9
@@ -946,14 +1396,14 @@ blocks_17:
 	ADCQ  $+0, R9
 	ADDQ  $+16, R13
 	DECQ  R14
-	JNZ   blocks_17
+	JNZ   blocks_20
 
-none_18:
+none_21:
 	MOVQ  56(SP), R14
 	TESTQ R14, R14
-	JZ    none_20
+	JZ    none_23
 
-blocks_19:
+blocks_22:
 	ADDQ  (R15), R10
 	ADCQ  8(R15), R11
 	ADCQ  $+1, R12
@@ -987,14 +1437,14 @@ blocks_19:
 	ADCQ  $+0, R12
 	ADDQ  $+16, R15
 	DECQ  R14
-	JNZ   blocks_19
+	JNZ   blocks_22
 
-none_20:
+none_23:
 	MOVQ  64(SP), CX
 	TESTQ CX, CX
-	JZ    whole_21
+	JZ    whole_24
 	CMPQ  CX, $+8
-	JLT   small_22
+	JLT   small_25
 	MOVQ  (R13), AX
 	MOVQ  -8(R13)(CX*1), BX
 	MOVQ  $0x0000007f, SI
@@ -1002,12 +1452,12 @@ none_20:
 	SUBQ  CX, SI
 	SHRQ  $0x01, BX
 	SHRXQ SI, BX, BX
-	JMP   join_24
+	JMP   join_27
 
-small_22:
+small_25:
 	XORQ  BX, BX
 	CMPQ  CX, $+4
-	JLT   tiny_23
+	JLT   tiny_26
 	MOVL  (R13), AX
 	MOVL  -4(R13)(CX*1), DX
 	MOVQ  CX, SI
@@ -1015,9 +1465,9 @@ small_22:
 	SUBQ  $+32, SI
 	SHLXQ SI, DX, DX
 	ORQ   DX, AX
-	JMP   join_24
+	JMP   join_27
 
-tiny_23:
+tiny_26:
 	MOVBLZX (R13), AX
 	MOVBLZX -1(R13)(CX*1), DX
 	MOVQ    CX, SI
@@ -1031,7 +1481,7 @@ tiny_23:
 	SHLXQ   CX, DX, DX
 	ORQ     DX, AX
 
-join_24:
+join_27:
 	ADDQ  AX, DI
 	ADCQ  BX, R8
 	ADCQ  $+1, R9
@@ -1064,12 +1514,12 @@ join_24:
 	ADCQ  $+0, R8
 	ADCQ  $+0, R9
 
-whole_21:
+whole_24:
 	MOVQ  72(SP), CX
 	TESTQ CX, CX
-	JZ    whole_25
+	JZ    whole_28
 	CMPQ  CX, $+8
-	JLT   small_26
+	JLT   small_29
 	MOVQ  (R15), AX
 	MOVQ  -8(R15)(CX*1), BX
 	MOVQ  $0x0000007f, SI
@@ -1077,12 +1527,12 @@ whole_21:
 	SUBQ  CX, SI
 	SHRQ  $0x01, BX
 	SHRXQ SI, BX, BX
-	JMP   join_28
+	JMP   join_31
 
-small_26:
+small_29:
 	XORQ  BX, BX
 	CMPQ  CX, $+4
-	JLT   tiny_27
+	JLT   tiny_30
 	MOVL  (R15), AX
 	MOVL  -4(R15)(CX*1), DX
 	MOVQ  CX, SI
@@ -1090,9 +1540,9 @@ small_26:
 	SUBQ  $+32, SI
 	SHLXQ SI, DX, DX
 	ORQ   DX, AX
-	JMP   join_28
+	JMP   join_31
 
-tiny_27:
+tiny_30:
 	MOVBLZX (R15), AX
 	MOVBLZX -1(R15)(CX*1), DX
 	MOVQ    CX, SI
@@ -1106,7 +1556,7 @@ tiny_27:
 	SHLXQ   CX, DX, DX
 	ORQ     DX, AX
 
-join_28:
+join_31:
 	ADDQ  AX, R10
 	ADCQ  BX, R11
 	ADCQ  $+1, R12
@@ -1139,13 +1589,13 @@ join_28:
 	ADCQ  $+0, R11
 	ADCQ  $+0, R12
 
-whole_25:
-	ADDQ    $+16, 80(SP)
+whole_28:
+	ADDQ    $+24, 80(SP)
 	DECQ    88(SP)
-	JNZ     segment_14
+	JNZ     segment_17
 	MOVQ    lanes+0(FP), R14
-	ADDQ    8(R14), DI
-	ADCQ    24(R14), R8
+	ADDQ    16(R14), DI
+	ADCQ    40(R14), R8
 	ADCQ    $+1, R9
 	MOVQ    DI, DX
 	MULXQ   (SP), AX, BX
@@ -1175,8 +1625,8 @@ whole_25:
 	ADDQ    BX, DI
 	ADCQ    $+0, R8
 	ADCQ    $+0, R9
-	ADDQ    40(R14), R10
-	ADCQ    56(R14), R11
+	ADDQ    112(R14), R10
+	ADCQ    136(R14), R11
 	ADCQ    $+1, R12
 	MOVQ    R10, DX
 	MULXQ   24(SP), AX, BX

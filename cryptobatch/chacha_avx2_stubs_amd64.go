@@ -11,14 +11,15 @@ package cryptobatch
 //go:noescape
 func chachaLanes8AVX2(lanes *byte, scratch *byte)
 
-// chachaRun8AVX2 works the text of one avx2Lane from its counter on; n is a multiple of 512, not 0.
-// scratch is 1216 bytes, left with secrets.
+// chachaRun8AVX2 works the text of one avx2Lane from its counter on; n is a multiple of 512, not 0,
+// and left 0. feed is nil or an avx2Poly, with all its fields set and at least n bytes of text, of
+// which it absorbs n. scratch is 1216 bytes, left with secrets.
 //
 //go:noescape
-func chachaRun8AVX2(lane *byte, scratch *byte)
+func chachaRun8AVX2(lane *byte, feed *byte, scratch *byte)
 
 // polyPairAVX2 computes the tags (RFC 8439, sections 2.5 and 2.8) of two messages, each under its own
-// one-time key. Messages of one length cost least; the time does not depend on what is in them.
+// one-time key, from h on. Messages of one length cost least; the time does not depend on what is in them.
 // lanes are two of avx2Poly, keys two times 32 bytes, tags takes two times 16.
 //
 //go:noescape

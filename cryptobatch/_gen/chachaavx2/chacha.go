@@ -44,8 +44,13 @@ func loadScratch() {
 	ANDQ(I8(-64), scratch)
 }
 
-// rounds is all of the twenty rounds; rcx is lost.
-func (s *state) rounds() {
+// rounds is all of the twenty rounds; rcx is lost. The chain of instructions is
+// long and leaves most of the core idle: beside, if not nil, is called three times
+// in each of ten double rounds to use it.
+func (s *state) rounds(beside func()) {
+	if beside == nil {
+		beside = func() {}
+	}
 	tmp := [2]reg.VecPhysical{s.take(), s.take()}
 	c := [2]reg.VecPhysical{s.word[8], s.word[9]}
 	s.word[10], s.word[11] = c[0], c[1]
@@ -59,9 +64,12 @@ func (s *state) rounds() {
 	loop := label("rounds")
 	Label(loop)
 	s.quarters(tmp, [4]int{0, 4, 8, 12}, [4]int{1, 5, 9, 13})
+	beside()
 	swap(8, 10)
 	s.quarters(tmp, [4]int{2, 6, 10, 14}, [4]int{3, 7, 11, 15})
+	beside()
 	s.quarters(tmp, [4]int{0, 5, 10, 15}, [4]int{1, 6, 11, 12})
+	beside()
 	swap(10, 8)
 	s.quarters(tmp, [4]int{2, 7, 8, 13}, [4]int{3, 4, 9, 14})
 	DECQ(reg.RCX)
@@ -143,7 +151,7 @@ func chachaLanes() {
 	loadScratch()
 	s := &state{pool: allRegisters()}
 	s.gather(lanes)
-	s.rounds()
+	s.rounds(nil)
 	s.halves(func(block, half int, y reg.VecPhysical) {
 		VMOVDQA(y, Mem{Base: scratch, Disp: streamAt + 64*block + 32*half})
 	})
@@ -259,18 +267,22 @@ func emitPart(n, src, dst, stream reg.GPPhysical) {
 	bit(1, func() { MOVB(key, reg.AL); XORB(from, reg.AL); MOVB(reg.AL, to) })
 }
 
+// feedBytes is what is authenticated beside eight blocks of ChaCha20.
+const feedBytes = 512
+
 // chachaRun works a multiple of 512 bytes of one operation, which spares it the
-// gathering and lanes made in Go.
+// gathering and lanes made in Go, and authenticates as much of another one.
 func chachaRun() {
-	TEXT("chachaRun8AVX2", NOSPLIT, "func(lane, scratch *byte)")
+	TEXT("chachaRun8AVX2", NOSPLIT, "func(lane, feed, scratch *byte)")
 	Pragma("noescape")
-	Doc("chachaRun8AVX2 works the text of one avx2Lane from its counter on; n is a multiple of 512, not 0.",
-		"scratch is 1216 bytes, left with secrets.")
-	lane, key, n, src, dst := reg.R8, reg.RAX, reg.RDX, reg.RSI, reg.RDI
+	Doc("chachaRun8AVX2 works the text of one avx2Lane from its counter on; n is a multiple of 512, not 0,",
+		"and left 0. feed is nil or an avx2Poly, with all its fields set and at least n bytes of text, of",
+		"which it absorbs n. scratch is 1216 bytes, left with secrets.")
+	lane, key, src, dst := reg.R8, reg.RAX, reg.RSI, reg.RDI
 	Load(Param("lane"), lane)
+	Load(Param("feed"), feed.lane)
 	loadScratch()
 	MOVQ(Mem{Base: lane, Disp: laneKey}, key)
-	MOVQ(Mem{Base: lane, Disp: laneLen}, n)
 	MOVQ(Mem{Base: lane, Disp: laneSrc}, src)
 	MOVQ(Mem{Base: lane, Disp: laneDst}, dst)
 	for w := 4; w < 16; w++ {
@@ -284,6 +296,23 @@ func chachaRun() {
 		}
 		VMOVDQA(reg.Y0, start(w))
 	}
+	alone := label("alone")
+	TESTQ(feed.lane, feed.lane)
+	JZ(LabelRef(alone))
+	feed.load()
+	runLoop(src, dst, feed.chain.next)
+	feed.store()
+	VZEROUPPER()
+	RET()
+	Label(alone)
+	runLoop(src, dst, nil)
+	VZEROUPPER()
+	RET()
+}
+
+// runLoop works 512 bytes at a time. Beside thirty of the calls of beside that
+// the rounds make, two are made at the end, for 32 blocks of 16 bytes.
+func runLoop(src, dst reg.GPPhysical, beside func()) {
 	loop := label("run")
 	Label(loop)
 	s := &state{pool: allRegisters()}
@@ -298,19 +327,22 @@ func chachaRun() {
 		s.word[w] = s.take()
 		VMOVDQA(start(w), s.word[w])
 	}
-	s.rounds()
+	s.rounds(beside)
 	s.halves(func(block, half int, y reg.VecPhysical) {
 		at := 64*block + 32*half
 		VPXOR(Mem{Base: src, Disp: at}, y, y)
 		VMOVDQU(y, Mem{Base: dst, Disp: at})
+		if beside != nil && block == 0 {
+			beside()
+		}
 	})
 	VMOVDQA(start(12), reg.Y0)
 	VPADDD(eight, reg.Y0, reg.Y0)
 	VMOVDQA(reg.Y0, start(12))
-	ADDQ(U32(512), src)
-	ADDQ(U32(512), dst)
-	SUBQ(U32(512), n)
+	ADDQ(U32(feedBytes), src)
+	ADDQ(U32(feedBytes), dst)
+	lane := reg.RDX
+	Load(Param("lane"), lane)
+	SUBQ(U32(feedBytes), Mem{Base: lane, Disp: laneLen})
 	JNZ(LabelRef(loop))
-	VZEROUPPER()
-	RET()
 }

@@ -7,12 +7,19 @@ import (
 )
 
 // Offsets in the Go type avx2Poly. A message is two segments, each of which is
-// padded to whole blocks: the associated data and, 16 bytes behind, the text.
+// padded to whole blocks: the associated data and, 24 bytes behind, the text. The
+// pointers stay where a segment begins, because the garbage collector knows them
+// and one to the end might be into nothing.
 const (
 	polyPtr     = 0
-	polyLen     = 8
-	polySegment = 16
-	polySize    = 32
+	polyLeft    = 8
+	polyLen     = 16
+	polySegment = 24
+	polyH       = 48
+	polyR0      = 72
+	polyR1      = 80
+	polyS1      = 88
+	polySize    = 96
 )
 
 // chain is one of the two messages. A block costs a chain of about sixteen
@@ -22,6 +29,7 @@ type chain struct {
 	lane   int               // offset of its avx2Poly
 	key    int               // offset of its one-time key
 	h      [3]reg.GPPhysical // 64, 64 and a few bits
+	tmp    [4]reg.GPPhysical
 	ptr    reg.GPPhysical
 	r0, r1 Mem // clamped r
 	s1     Mem // r1*5/4: what r1*2^128 is modulo 2^130-5; r1 is a multiple of 4
@@ -31,21 +39,67 @@ type chain struct {
 
 var (
 	t0, t1, t2, t3 = reg.RAX, reg.RBX, reg.RCX, reg.RSI
+	temps          = [4]reg.GPPhysical{t0, t1, t2, t3}
 	count          = reg.R14
 )
+
+// feed is the chain that is worked beside ChaCha20. What it needs is in its
+// avx2Poly; rsi, rdi, r9 and rcx are not its.
+var feed = feeder{
+	lane: reg.R15,
+	chain: chain{
+		h:   [3]reg.GPPhysical{reg.R10, reg.R11, reg.R12},
+		tmp: [4]reg.GPPhysical{reg.RAX, reg.RBX, reg.R8, reg.R13},
+		ptr: reg.R14,
+		r0:  Mem{Base: reg.R15, Disp: polyR0},
+		r1:  Mem{Base: reg.R15, Disp: polyR1},
+		s1:  Mem{Base: reg.R15, Disp: polyS1},
+	},
+}
+
+type feeder struct {
+	chain
+	lane reg.GPPhysical
+}
+
+func (f feeder) load() {
+	MOVQ(Mem{Base: f.lane, Disp: polySegment + polyPtr}, f.ptr)
+	ADDQ(Mem{Base: f.lane, Disp: polySegment + polyLen}, f.ptr)
+	SUBQ(Mem{Base: f.lane, Disp: polySegment + polyLeft}, f.ptr)
+	for i, h := range f.h {
+		MOVQ(Mem{Base: f.lane, Disp: polyH + 8*i}, h)
+	}
+}
+
+// store keeps h and cuts off what was absorbed.
+func (f feeder) store() {
+	for i, h := range f.h {
+		MOVQ(h, Mem{Base: f.lane, Disp: polyH + 8*i})
+	}
+	SUBQ(Mem{Base: f.lane, Disp: polySegment + polyPtr}, f.ptr)
+	SUBQ(Mem{Base: f.lane, Disp: polySegment + polyLen}, f.ptr)
+	NEGQ(f.ptr)
+	MOVQ(f.ptr, Mem{Base: f.lane, Disp: polySegment + polyLeft})
+}
+
+// next absorbs the next block of the text.
+func (c chain) next() {
+	c.absorb(Mem{Base: c.ptr}, Mem{Base: c.ptr, Disp: 8})
+	ADDQ(I8(16), c.ptr)
+}
 
 // polyPair writes Poly1305 for two messages of the AEAD construction.
 func polyPair() {
 	TEXT("polyPairAVX2", NOSPLIT, "func(lanes, keys, tags *byte)")
 	Pragma("noescape")
 	Doc("polyPairAVX2 computes the tags (RFC 8439, sections 2.5 and 2.8) of two messages, each under its own",
-		"one-time key. Messages of one length cost least; the time does not depend on what is in them.",
+		"one-time key, from h on. Messages of one length cost least; the time does not depend on what is in them.",
 		"lanes are two of avx2Poly, keys two times 32 bytes, tags takes two times 16.")
 	frame := AllocLocal(12 * 8)
 	local := func(i int) Mem { return frame.Offset(8 * i) }
-	a := chain{lane: 0, key: 0, h: [3]reg.GPPhysical{reg.RDI, reg.R8, reg.R9}, ptr: reg.R13,
+	a := chain{lane: 0, key: 0, h: [3]reg.GPPhysical{reg.RDI, reg.R8, reg.R9}, tmp: temps, ptr: reg.R13,
 		r0: local(0), r1: local(1), s1: local(2), rest: local(6), tail: local(8)}
-	b := chain{lane: polySize, key: 32, h: [3]reg.GPPhysical{reg.R10, reg.R11, reg.R12}, ptr: reg.R15,
+	b := chain{lane: polySize, key: 32, h: [3]reg.GPPhysical{reg.R10, reg.R11, reg.R12}, tmp: temps, ptr: reg.R15,
 		r0: local(3), r1: local(4), s1: local(5), rest: local(7), tail: local(9)}
 	lanes, pass := local(10), local(11)
 
@@ -53,6 +107,11 @@ func polyPair() {
 	a.begin(count)
 	b.begin(count)
 	Load(Param("lanes"), count)
+	for _, c := range []chain{a, b} {
+		for i, h := range c.h {
+			MOVQ(Mem{Base: count, Disp: c.lane + polyH + 8*i}, h)
+		}
+	}
 	MOVQ(count, lanes)
 	MOVQ(U32(2), pass)
 	segment := label("segment")
@@ -89,9 +148,6 @@ func (c chain) begin(keys reg.GPPhysical) {
 	SHRQ(U8(2), t1)
 	ADDQ(t0, t1)
 	MOVQ(t1, c.s1)
-	for _, h := range c.h {
-		XORQ(h, h)
-	}
 }
 
 // segments absorbs one segment of each message: the blocks that both have side
@@ -100,8 +156,10 @@ func segments(a, b chain, lanes Mem) {
 	MOVQ(lanes, t0)
 	for i, c := range []chain{a, b} {
 		blocks := []reg.GPPhysical{t1, t2}[i]
+		MOVQ(Mem{Base: t0, Disp: c.lane + polyLeft}, blocks)
 		MOVQ(Mem{Base: t0, Disp: c.lane + polyPtr}, c.ptr)
-		MOVQ(Mem{Base: t0, Disp: c.lane + polyLen}, blocks)
+		ADDQ(Mem{Base: t0, Disp: c.lane + polyLen}, c.ptr)
+		SUBQ(blocks, c.ptr)
 		MOVQ(blocks, t3)
 		ANDQ(I8(15), t3)
 		MOVQ(t3, c.tail)
@@ -130,8 +188,7 @@ func blocks(cs ...chain) {
 	JZ(LabelRef(none))
 	Label(loop)
 	for _, c := range cs {
-		c.absorb(Mem{Base: c.ptr}, Mem{Base: c.ptr, Disp: 8})
-		ADDQ(I8(16), c.ptr)
+		c.next()
 	}
 	DECQ(count)
 	JNZ(LabelRef(loop))
@@ -142,6 +199,7 @@ func blocks(cs ...chain) {
 // 5*2^128.
 func (c chain) absorb(lo, hi Op) {
 	h0, h1, h2 := c.h[0], c.h[1], c.h[2]
+	t0, t1, t2, t3 := c.tmp[0], c.tmp[1], c.tmp[2], c.tmp[3]
 	ADDQ(lo, h0)
 	ADCQ(hi, h1)
 	ADCQ(I8(1), h2)

@@ -81,20 +81,21 @@ type avx2Poly struct {
 	textLeft, textLen int // left: the text may be absorbed in part beside ChaCha20
 	h                 [3]uint64
 	r0, r1, s1        uint64 // only once begun
+	begun             bool
 }
 
 // The assembly takes these for granted.
 var (
-	_ [48]struct{} = [unsafe.Sizeof(avx2Lane{})]struct{}{}
-	_ [32]struct{} = [unsafe.Offsetof(avx2Lane{}.counter)]struct{}{}
-	_ [96]struct{} = [unsafe.Sizeof(avx2Poly{})]struct{}{}
-	_ [48]struct{} = [unsafe.Offsetof(avx2Poly{}.h)]struct{}{}
+	_ [48]struct{}  = [unsafe.Sizeof(avx2Lane{})]struct{}{}
+	_ [32]struct{}  = [unsafe.Offsetof(avx2Lane{}.counter)]struct{}{}
+	_ [104]struct{} = [unsafe.Sizeof(avx2Poly{})]struct{}{}
+	_ [48]struct{}  = [unsafe.Offsetof(avx2Poly{}.h)]struct{}{}
 )
 
 func (p *avx2Poly) set(aad, text []byte) {
 	p.aad, p.aadLeft, p.aadLen = unsafe.Pointer(unsafe.SliceData(aad)), len(aad), len(aad)
 	p.text, p.textLeft, p.textLen = unsafe.Pointer(unsafe.SliceData(text)), len(text), len(text)
-	p.h = [3]uint64{}
+	p.h, p.begun = [3]uint64{}, false
 }
 
 // begin prepares a message to be absorbed in part: it clamps r and absorbs the
@@ -109,7 +110,7 @@ func (p *avx2Poly) begin(key *[32]byte) {
 		aad = aad[copy(block[:], aad):]
 		p.absorb(binary.LittleEndian.Uint64(block[0:]), binary.LittleEndian.Uint64(block[8:]))
 	}
-	p.aadLeft = 0
+	p.aadLeft, p.begun = 0, true
 }
 
 // absorb is the assembly's step in Go: h = (h + block + 2^128) * r.
@@ -149,16 +150,17 @@ type avx2Work struct {
 	run    avx2Lane
 	secret *avx2Secrets
 	tags   [2][TagLen]byte
-	// The messages from fed to ready may be absorbed beside ChaCha20.
-	fed, ready int
+	// The messages from fed to ready may be absorbed beside ChaCha20: those to
+	// whole in any part, the others as far as runs have written them.
+	fed, whole, ready int
 }
 
 // seal encrypts one operation after the other and, beside each, authenticates
 // what those before it have encrypted in whole runs; then what is left of all.
 func (w *avx2Work) seal(ops []Op, list []uint32) {
+	w.fed, w.whole, w.ready = 0, 0, 0
 	w.oneTimeKeys(ops, list)
 	w.flushKeys(ops, list)
-	w.fed, w.ready = 0, 0
 	for _, i := range list {
 		op := &ops[i]
 		w.text(op, len(op.Src))
@@ -187,39 +189,57 @@ func (w *avx2Work) flushKeys(ops []Op, list []uint32) {
 	}
 }
 
-// message makes the next message ready to be absorbed; it may be begun only if its
-// one-time key is there.
+// message makes the next message ready to be absorbed.
 func (w *avx2Work) message(aad, text []byte) {
-	p := &w.secret.poly[w.ready]
-	p.set(aad, text)
-	if len(text) >= avx2Run {
-		p.begin(&w.secret.keys[w.ready])
-	}
+	w.secret.poly[w.ready].set(aad, text)
 	w.ready++
 }
 
-// feed returns the message to absorb next, nil if there is none.
-func (w *avx2Work) feed() *avx2Poly {
-	for ; w.fed < w.ready; w.fed++ {
-		if p := &w.secret.poly[w.fed]; p.textLeft >= avx2Run {
-			return p
+// avx2Lanes is from how much text on a message is absorbed beside lanes: below
+// that, to begin it costs more than that saves.
+const avx2Lanes = 9 * 16
+
+// feedLanes returns the message to absorb beside lanes, nil if there is none.
+func (w *avx2Work) feedLanes() *avx2Poly {
+	for ; w.fed < w.whole; w.fed++ {
+		if w.secret.poly[w.fed].textLeft >= avx2Lanes {
+			return w.begun(w.fed)
 		}
 	}
 	return nil
 }
 
+// feedRun returns the message to absorb beside a run, nil if there is none.
+func (w *avx2Work) feedRun() *avx2Poly {
+	for i := w.fed; i < w.ready; i++ {
+		if w.secret.poly[i].textLeft >= avx2Run {
+			return w.begun(i)
+		}
+	}
+	return nil
+}
+
+func (w *avx2Work) begun(i int) *avx2Poly {
+	p := &w.secret.poly[i]
+	if !p.begun {
+		p.begin(&w.secret.keys[i])
+	}
+	return p
+}
+
 // open decrypts only what it has verified: two operations, and beside them it
 // authenticates the next two.
 func (w *avx2Work) open(ops []Op, list []uint32) (failed int) {
+	w.fed, w.whole, w.ready = 0, 0, 0
 	w.oneTimeKeys(ops, list)
 	w.flush()
-	w.fed, w.ready = 0, 0
 	for at := 0; at < len(list); at += 2 {
 		pair := list[at:min(at+2, len(list))]
 		for _, i := range pair {
 			op := &ops[i]
 			w.message(op.AAD, op.Src[:len(op.Src)-TagLen])
 		}
+		w.whole = w.ready
 		if at > 0 {
 			w.decrypt(ops, list[at-2:at])
 		}
@@ -285,7 +305,7 @@ func (w *avx2Work) text(op *Op, n int) {
 	at, counter := 0, uint32(1)
 	for n-at >= avx2Run {
 		some := (n - at) &^ (avx2Run - 1)
-		feed := w.feed()
+		feed := w.feedRun()
 		if feed != nil {
 			some = min(some, feed.textLeft&^(avx2Run-1))
 		}
@@ -324,6 +344,8 @@ func (w *avx2Work) flush() {
 }
 
 func (w *avx2Work) work() {
-	chachaLanes8AVX2((*byte)(unsafe.Pointer(&w.lanes)), &w.secret.states[0])
+	feed := w.feedLanes()
+	chachaLanes8AVX2((*byte)(unsafe.Pointer(&w.lanes)), (*byte)(unsafe.Pointer(feed)), &w.secret.states[0])
 	w.used = 0
+	w.whole = w.ready
 }

@@ -84,11 +84,11 @@ DATA ccavx2_eight<>+24(SB)/4, $0x00000008
 DATA ccavx2_eight<>+28(SB)/4, $0x00000008
 GLOBL ccavx2_eight<>(SB), RODATA|NOPTR, $32
 
-// func chachaLanes8AVX2(lanes *byte, scratch *byte)
-// Requires: AVX, AVX2
-TEXT ·chachaLanes8AVX2(SB), NOSPLIT, $0-16
+// func chachaLanes8AVX2(lanes *byte, feed *byte, scratch *byte)
+// Requires: AVX, AVX2, BMI2, CMOV
+TEXT ·chachaLanes8AVX2(SB), NOSPLIT, $0-24
 	MOVQ        lanes+0(FP), R8
-	MOVQ        scratch+8(FP), R9
+	MOVQ        scratch+16(FP), R9
 	ADDQ        $+63, R9
 	ANDQ        $-64, R9
 	MOVQ        (R8), AX
@@ -166,146 +166,413 @@ TEXT ·chachaLanes8AVX2(SB), NOSPLIT, $0-16
 	VMOVDQU     ccavx2_sigma2<>+0(SB), Y1
 	VMOVDQU     ccavx2_sigma3<>+0(SB), Y0
 	MOVQ        $0x0000000a, CX
+	MOVQ        feed+8(FP), R15
+	TESTQ       R15, R15
+	JZ          alone_1
+	MOVQ        24(R15), R14
+	ADDQ        40(R15), R14
+	SUBQ        32(R15), R14
+	MOVQ        48(R15), R10
+	MOVQ        56(R15), R11
+	MOVQ        64(R15), R12
+	MOVQ        32(R15), CX
+	SHRQ        $0x04, CX
+	MOVQ        $0x0000001e, AX
+	CMPQ        CX, AX
+	CMOVQGT     AX, CX
+	IMUL3Q      $0x00005556, CX, CX
+	SHRQ        $0x10, CX
+	MOVQ        CX, 640(R9)
 
-rounds_1:
-	VPADDD      Y8, Y15, Y15
-	VPADDD      Y9, Y2, Y2
-	VPXOR       Y15, Y13, Y13
-	VPXOR       Y2, Y14, Y14
-	VPSHUFB     ccavx2_rot16<>+0(SB), Y13, Y13
-	VPSHUFB     ccavx2_rot16<>+0(SB), Y14, Y14
-	VPADDD      Y13, Y3, Y3
-	VPADDD      Y14, Y4, Y4
-	VPXOR       Y3, Y8, Y8
-	VPXOR       Y4, Y9, Y9
-	VPSLLD      $0x0c, Y8, Y7
-	VPSLLD      $0x0c, Y9, Y12
-	VPSRLD      $0x14, Y8, Y8
-	VPSRLD      $0x14, Y9, Y9
-	VPOR        Y7, Y8, Y8
-	VPOR        Y12, Y9, Y9
-	VPADDD      Y8, Y15, Y15
-	VPADDD      Y9, Y2, Y2
-	VPXOR       Y15, Y13, Y13
-	VPXOR       Y2, Y14, Y14
-	VPSHUFB     ccavx2_rot8<>+0(SB), Y13, Y13
-	VPSHUFB     ccavx2_rot8<>+0(SB), Y14, Y14
-	VPADDD      Y13, Y3, Y3
-	VPADDD      Y14, Y4, Y4
-	VPXOR       Y3, Y8, Y8
-	VPXOR       Y4, Y9, Y9
-	VPSLLD      $0x07, Y8, Y7
-	VPSLLD      $0x07, Y9, Y12
-	VPSRLD      $0x19, Y8, Y8
-	VPSRLD      $0x19, Y9, Y9
-	VPOR        Y7, Y8, Y8
-	VPOR        Y12, Y9, Y9
-	VMOVDQA     Y3, 512(R9)
-	VMOVDQA     576(R9), Y3
-	VMOVDQA     Y4, 544(R9)
-	VMOVDQA     608(R9), Y4
-	VPADDD      Y6, Y1, Y1
-	VPADDD      Y5, Y0, Y0
-	VPXOR       Y1, Y11, Y11
-	VPXOR       Y0, Y10, Y10
-	VPSHUFB     ccavx2_rot16<>+0(SB), Y11, Y11
-	VPSHUFB     ccavx2_rot16<>+0(SB), Y10, Y10
-	VPADDD      Y11, Y3, Y3
-	VPADDD      Y10, Y4, Y4
-	VPXOR       Y3, Y6, Y6
-	VPXOR       Y4, Y5, Y5
-	VPSLLD      $0x0c, Y6, Y7
-	VPSLLD      $0x0c, Y5, Y12
-	VPSRLD      $0x14, Y6, Y6
-	VPSRLD      $0x14, Y5, Y5
-	VPOR        Y7, Y6, Y6
-	VPOR        Y12, Y5, Y5
-	VPADDD      Y6, Y1, Y1
-	VPADDD      Y5, Y0, Y0
-	VPXOR       Y1, Y11, Y11
-	VPXOR       Y0, Y10, Y10
-	VPSHUFB     ccavx2_rot8<>+0(SB), Y11, Y11
-	VPSHUFB     ccavx2_rot8<>+0(SB), Y10, Y10
-	VPADDD      Y11, Y3, Y3
-	VPADDD      Y10, Y4, Y4
-	VPXOR       Y3, Y6, Y6
-	VPXOR       Y4, Y5, Y5
-	VPSLLD      $0x07, Y6, Y7
-	VPSLLD      $0x07, Y5, Y12
-	VPSRLD      $0x19, Y6, Y6
-	VPSRLD      $0x19, Y5, Y5
-	VPOR        Y7, Y6, Y6
-	VPOR        Y12, Y5, Y5
-	VPADDD      Y9, Y15, Y15
-	VPADDD      Y6, Y2, Y2
-	VPXOR       Y15, Y10, Y10
-	VPXOR       Y2, Y13, Y13
-	VPSHUFB     ccavx2_rot16<>+0(SB), Y10, Y10
-	VPSHUFB     ccavx2_rot16<>+0(SB), Y13, Y13
-	VPADDD      Y10, Y3, Y3
-	VPADDD      Y13, Y4, Y4
-	VPXOR       Y3, Y9, Y9
-	VPXOR       Y4, Y6, Y6
-	VPSLLD      $0x0c, Y9, Y7
-	VPSLLD      $0x0c, Y6, Y12
-	VPSRLD      $0x14, Y9, Y9
-	VPSRLD      $0x14, Y6, Y6
-	VPOR        Y7, Y9, Y9
-	VPOR        Y12, Y6, Y6
-	VPADDD      Y9, Y15, Y15
-	VPADDD      Y6, Y2, Y2
-	VPXOR       Y15, Y10, Y10
-	VPXOR       Y2, Y13, Y13
-	VPSHUFB     ccavx2_rot8<>+0(SB), Y10, Y10
-	VPSHUFB     ccavx2_rot8<>+0(SB), Y13, Y13
-	VPADDD      Y10, Y3, Y3
-	VPADDD      Y13, Y4, Y4
-	VPXOR       Y3, Y9, Y9
-	VPXOR       Y4, Y6, Y6
-	VPSLLD      $0x07, Y9, Y7
-	VPSLLD      $0x07, Y6, Y12
-	VPSRLD      $0x19, Y9, Y9
-	VPSRLD      $0x19, Y6, Y6
-	VPOR        Y7, Y9, Y9
-	VPOR        Y12, Y6, Y6
-	VMOVDQA     Y3, 576(R9)
-	VMOVDQA     512(R9), Y3
-	VMOVDQA     Y4, 608(R9)
-	VMOVDQA     544(R9), Y4
-	VPADDD      Y5, Y1, Y1
-	VPADDD      Y8, Y0, Y0
-	VPXOR       Y1, Y14, Y14
-	VPXOR       Y0, Y11, Y11
-	VPSHUFB     ccavx2_rot16<>+0(SB), Y14, Y14
-	VPSHUFB     ccavx2_rot16<>+0(SB), Y11, Y11
-	VPADDD      Y14, Y3, Y3
-	VPADDD      Y11, Y4, Y4
-	VPXOR       Y3, Y5, Y5
-	VPXOR       Y4, Y8, Y8
-	VPSLLD      $0x0c, Y5, Y7
-	VPSLLD      $0x0c, Y8, Y12
-	VPSRLD      $0x14, Y5, Y5
-	VPSRLD      $0x14, Y8, Y8
-	VPOR        Y7, Y5, Y5
-	VPOR        Y12, Y8, Y8
-	VPADDD      Y5, Y1, Y1
-	VPADDD      Y8, Y0, Y0
-	VPXOR       Y1, Y14, Y14
-	VPXOR       Y0, Y11, Y11
-	VPSHUFB     ccavx2_rot8<>+0(SB), Y14, Y14
-	VPSHUFB     ccavx2_rot8<>+0(SB), Y11, Y11
-	VPADDD      Y14, Y3, Y3
-	VPADDD      Y11, Y4, Y4
-	VPXOR       Y3, Y5, Y5
-	VPXOR       Y4, Y8, Y8
-	VPSLLD      $0x07, Y5, Y7
-	VPSLLD      $0x07, Y8, Y12
-	VPSRLD      $0x19, Y5, Y5
-	VPSRLD      $0x19, Y8, Y8
-	VPOR        Y7, Y5, Y5
-	VPOR        Y12, Y8, Y8
-	DECQ        CX
-	JNZ         rounds_1
+rounds_3:
+	VPADDD  Y8, Y15, Y15
+	VPADDD  Y9, Y2, Y2
+	VPXOR   Y15, Y13, Y13
+	VPXOR   Y2, Y14, Y14
+	VPSHUFB ccavx2_rot16<>+0(SB), Y13, Y13
+	VPSHUFB ccavx2_rot16<>+0(SB), Y14, Y14
+	VPADDD  Y13, Y3, Y3
+	VPADDD  Y14, Y4, Y4
+	VPXOR   Y3, Y8, Y8
+	VPXOR   Y4, Y9, Y9
+	VPSLLD  $0x0c, Y8, Y7
+	VPSLLD  $0x0c, Y9, Y12
+	VPSRLD  $0x14, Y8, Y8
+	VPSRLD  $0x14, Y9, Y9
+	VPOR    Y7, Y8, Y8
+	VPOR    Y12, Y9, Y9
+	VPADDD  Y8, Y15, Y15
+	VPADDD  Y9, Y2, Y2
+	VPXOR   Y15, Y13, Y13
+	VPXOR   Y2, Y14, Y14
+	VPSHUFB ccavx2_rot8<>+0(SB), Y13, Y13
+	VPSHUFB ccavx2_rot8<>+0(SB), Y14, Y14
+	VPADDD  Y13, Y3, Y3
+	VPADDD  Y14, Y4, Y4
+	VPXOR   Y3, Y8, Y8
+	VPXOR   Y4, Y9, Y9
+	VPSLLD  $0x07, Y8, Y7
+	VPSLLD  $0x07, Y9, Y12
+	VPSRLD  $0x19, Y8, Y8
+	VPSRLD  $0x19, Y9, Y9
+	VPOR    Y7, Y8, Y8
+	VPOR    Y12, Y9, Y9
+	ADDQ    (R14), R10
+	ADCQ    8(R14), R11
+	ADCQ    $+1, R12
+	MOVQ    R10, DX
+	MULXQ   72(R15), AX, BX
+	MULXQ   80(R15), R8, R13
+	MOVQ    R11, DX
+	MULXQ   88(R15), R10, R11
+	ADDQ    R10, AX
+	ADCQ    R11, BX
+	MULXQ   72(R15), R10, R11
+	ADDQ    R10, R8
+	ADCQ    R11, R13
+	MOVQ    88(R15), DX
+	IMULQ   R12, DX
+	IMULQ   72(R15), R12
+	ADDQ    DX, R8
+	ADCQ    $+0, R13
+	ADDQ    BX, R8
+	ADCQ    R13, R12
+	MOVQ    R12, BX
+	MOVQ    R12, R13
+	ANDQ    $+3, R12
+	SHRQ    $0x02, BX
+	ANDQ    $-4, R13
+	ADDQ    R13, BX
+	MOVQ    AX, R10
+	MOVQ    R8, R11
+	ADDQ    BX, R10
+	ADCQ    $+0, R11
+	ADCQ    $+0, R12
+	ADDQ    $+16, R14
+	VMOVDQA Y3, 512(R9)
+	VMOVDQA 576(R9), Y3
+	VMOVDQA Y4, 544(R9)
+	VMOVDQA 608(R9), Y4
+	VPADDD  Y6, Y1, Y1
+	VPADDD  Y5, Y0, Y0
+	VPXOR   Y1, Y11, Y11
+	VPXOR   Y0, Y10, Y10
+	VPSHUFB ccavx2_rot16<>+0(SB), Y11, Y11
+	VPSHUFB ccavx2_rot16<>+0(SB), Y10, Y10
+	VPADDD  Y11, Y3, Y3
+	VPADDD  Y10, Y4, Y4
+	VPXOR   Y3, Y6, Y6
+	VPXOR   Y4, Y5, Y5
+	VPSLLD  $0x0c, Y6, Y7
+	VPSLLD  $0x0c, Y5, Y12
+	VPSRLD  $0x14, Y6, Y6
+	VPSRLD  $0x14, Y5, Y5
+	VPOR    Y7, Y6, Y6
+	VPOR    Y12, Y5, Y5
+	VPADDD  Y6, Y1, Y1
+	VPADDD  Y5, Y0, Y0
+	VPXOR   Y1, Y11, Y11
+	VPXOR   Y0, Y10, Y10
+	VPSHUFB ccavx2_rot8<>+0(SB), Y11, Y11
+	VPSHUFB ccavx2_rot8<>+0(SB), Y10, Y10
+	VPADDD  Y11, Y3, Y3
+	VPADDD  Y10, Y4, Y4
+	VPXOR   Y3, Y6, Y6
+	VPXOR   Y4, Y5, Y5
+	VPSLLD  $0x07, Y6, Y7
+	VPSLLD  $0x07, Y5, Y12
+	VPSRLD  $0x19, Y6, Y6
+	VPSRLD  $0x19, Y5, Y5
+	VPOR    Y7, Y6, Y6
+	VPOR    Y12, Y5, Y5
+	ADDQ    (R14), R10
+	ADCQ    8(R14), R11
+	ADCQ    $+1, R12
+	MOVQ    R10, DX
+	MULXQ   72(R15), AX, BX
+	MULXQ   80(R15), R8, R13
+	MOVQ    R11, DX
+	MULXQ   88(R15), R10, R11
+	ADDQ    R10, AX
+	ADCQ    R11, BX
+	MULXQ   72(R15), R10, R11
+	ADDQ    R10, R8
+	ADCQ    R11, R13
+	MOVQ    88(R15), DX
+	IMULQ   R12, DX
+	IMULQ   72(R15), R12
+	ADDQ    DX, R8
+	ADCQ    $+0, R13
+	ADDQ    BX, R8
+	ADCQ    R13, R12
+	MOVQ    R12, BX
+	MOVQ    R12, R13
+	ANDQ    $+3, R12
+	SHRQ    $0x02, BX
+	ANDQ    $-4, R13
+	ADDQ    R13, BX
+	MOVQ    AX, R10
+	MOVQ    R8, R11
+	ADDQ    BX, R10
+	ADCQ    $+0, R11
+	ADCQ    $+0, R12
+	ADDQ    $+16, R14
+	VPADDD  Y9, Y15, Y15
+	VPADDD  Y6, Y2, Y2
+	VPXOR   Y15, Y10, Y10
+	VPXOR   Y2, Y13, Y13
+	VPSHUFB ccavx2_rot16<>+0(SB), Y10, Y10
+	VPSHUFB ccavx2_rot16<>+0(SB), Y13, Y13
+	VPADDD  Y10, Y3, Y3
+	VPADDD  Y13, Y4, Y4
+	VPXOR   Y3, Y9, Y9
+	VPXOR   Y4, Y6, Y6
+	VPSLLD  $0x0c, Y9, Y7
+	VPSLLD  $0x0c, Y6, Y12
+	VPSRLD  $0x14, Y9, Y9
+	VPSRLD  $0x14, Y6, Y6
+	VPOR    Y7, Y9, Y9
+	VPOR    Y12, Y6, Y6
+	VPADDD  Y9, Y15, Y15
+	VPADDD  Y6, Y2, Y2
+	VPXOR   Y15, Y10, Y10
+	VPXOR   Y2, Y13, Y13
+	VPSHUFB ccavx2_rot8<>+0(SB), Y10, Y10
+	VPSHUFB ccavx2_rot8<>+0(SB), Y13, Y13
+	VPADDD  Y10, Y3, Y3
+	VPADDD  Y13, Y4, Y4
+	VPXOR   Y3, Y9, Y9
+	VPXOR   Y4, Y6, Y6
+	VPSLLD  $0x07, Y9, Y7
+	VPSLLD  $0x07, Y6, Y12
+	VPSRLD  $0x19, Y9, Y9
+	VPSRLD  $0x19, Y6, Y6
+	VPOR    Y7, Y9, Y9
+	VPOR    Y12, Y6, Y6
+	ADDQ    (R14), R10
+	ADCQ    8(R14), R11
+	ADCQ    $+1, R12
+	MOVQ    R10, DX
+	MULXQ   72(R15), AX, BX
+	MULXQ   80(R15), R8, R13
+	MOVQ    R11, DX
+	MULXQ   88(R15), R10, R11
+	ADDQ    R10, AX
+	ADCQ    R11, BX
+	MULXQ   72(R15), R10, R11
+	ADDQ    R10, R8
+	ADCQ    R11, R13
+	MOVQ    88(R15), DX
+	IMULQ   R12, DX
+	IMULQ   72(R15), R12
+	ADDQ    DX, R8
+	ADCQ    $+0, R13
+	ADDQ    BX, R8
+	ADCQ    R13, R12
+	MOVQ    R12, BX
+	MOVQ    R12, R13
+	ANDQ    $+3, R12
+	SHRQ    $0x02, BX
+	ANDQ    $-4, R13
+	ADDQ    R13, BX
+	MOVQ    AX, R10
+	MOVQ    R8, R11
+	ADDQ    BX, R10
+	ADCQ    $+0, R11
+	ADCQ    $+0, R12
+	ADDQ    $+16, R14
+	VMOVDQA Y3, 576(R9)
+	VMOVDQA 512(R9), Y3
+	VMOVDQA Y4, 608(R9)
+	VMOVDQA 544(R9), Y4
+	VPADDD  Y5, Y1, Y1
+	VPADDD  Y8, Y0, Y0
+	VPXOR   Y1, Y14, Y14
+	VPXOR   Y0, Y11, Y11
+	VPSHUFB ccavx2_rot16<>+0(SB), Y14, Y14
+	VPSHUFB ccavx2_rot16<>+0(SB), Y11, Y11
+	VPADDD  Y14, Y3, Y3
+	VPADDD  Y11, Y4, Y4
+	VPXOR   Y3, Y5, Y5
+	VPXOR   Y4, Y8, Y8
+	VPSLLD  $0x0c, Y5, Y7
+	VPSLLD  $0x0c, Y8, Y12
+	VPSRLD  $0x14, Y5, Y5
+	VPSRLD  $0x14, Y8, Y8
+	VPOR    Y7, Y5, Y5
+	VPOR    Y12, Y8, Y8
+	VPADDD  Y5, Y1, Y1
+	VPADDD  Y8, Y0, Y0
+	VPXOR   Y1, Y14, Y14
+	VPXOR   Y0, Y11, Y11
+	VPSHUFB ccavx2_rot8<>+0(SB), Y14, Y14
+	VPSHUFB ccavx2_rot8<>+0(SB), Y11, Y11
+	VPADDD  Y14, Y3, Y3
+	VPADDD  Y11, Y4, Y4
+	VPXOR   Y3, Y5, Y5
+	VPXOR   Y4, Y8, Y8
+	VPSLLD  $0x07, Y5, Y7
+	VPSLLD  $0x07, Y8, Y12
+	VPSRLD  $0x19, Y5, Y5
+	VPSRLD  $0x19, Y8, Y8
+	VPOR    Y7, Y5, Y5
+	VPOR    Y12, Y8, Y8
+	DECQ    CX
+	JNZ     rounds_3
+	MOVQ    R10, 48(R15)
+	MOVQ    R11, 56(R15)
+	MOVQ    R12, 64(R15)
+	SUBQ    24(R15), R14
+	SUBQ    40(R15), R14
+	NEGQ    R14
+	MOVQ    R14, 32(R15)
+	MOVQ    $0x0000000a, CX
+	SUBQ    640(R9), CX
+	JZ      mixed_2
+
+alone_1:
+rounds_4:
+	VPADDD  Y8, Y15, Y15
+	VPADDD  Y9, Y2, Y2
+	VPXOR   Y15, Y13, Y13
+	VPXOR   Y2, Y14, Y14
+	VPSHUFB ccavx2_rot16<>+0(SB), Y13, Y13
+	VPSHUFB ccavx2_rot16<>+0(SB), Y14, Y14
+	VPADDD  Y13, Y3, Y3
+	VPADDD  Y14, Y4, Y4
+	VPXOR   Y3, Y8, Y8
+	VPXOR   Y4, Y9, Y9
+	VPSLLD  $0x0c, Y8, Y7
+	VPSLLD  $0x0c, Y9, Y12
+	VPSRLD  $0x14, Y8, Y8
+	VPSRLD  $0x14, Y9, Y9
+	VPOR    Y7, Y8, Y8
+	VPOR    Y12, Y9, Y9
+	VPADDD  Y8, Y15, Y15
+	VPADDD  Y9, Y2, Y2
+	VPXOR   Y15, Y13, Y13
+	VPXOR   Y2, Y14, Y14
+	VPSHUFB ccavx2_rot8<>+0(SB), Y13, Y13
+	VPSHUFB ccavx2_rot8<>+0(SB), Y14, Y14
+	VPADDD  Y13, Y3, Y3
+	VPADDD  Y14, Y4, Y4
+	VPXOR   Y3, Y8, Y8
+	VPXOR   Y4, Y9, Y9
+	VPSLLD  $0x07, Y8, Y7
+	VPSLLD  $0x07, Y9, Y12
+	VPSRLD  $0x19, Y8, Y8
+	VPSRLD  $0x19, Y9, Y9
+	VPOR    Y7, Y8, Y8
+	VPOR    Y12, Y9, Y9
+	VMOVDQA Y3, 512(R9)
+	VMOVDQA 576(R9), Y3
+	VMOVDQA Y4, 544(R9)
+	VMOVDQA 608(R9), Y4
+	VPADDD  Y6, Y1, Y1
+	VPADDD  Y5, Y0, Y0
+	VPXOR   Y1, Y11, Y11
+	VPXOR   Y0, Y10, Y10
+	VPSHUFB ccavx2_rot16<>+0(SB), Y11, Y11
+	VPSHUFB ccavx2_rot16<>+0(SB), Y10, Y10
+	VPADDD  Y11, Y3, Y3
+	VPADDD  Y10, Y4, Y4
+	VPXOR   Y3, Y6, Y6
+	VPXOR   Y4, Y5, Y5
+	VPSLLD  $0x0c, Y6, Y7
+	VPSLLD  $0x0c, Y5, Y12
+	VPSRLD  $0x14, Y6, Y6
+	VPSRLD  $0x14, Y5, Y5
+	VPOR    Y7, Y6, Y6
+	VPOR    Y12, Y5, Y5
+	VPADDD  Y6, Y1, Y1
+	VPADDD  Y5, Y0, Y0
+	VPXOR   Y1, Y11, Y11
+	VPXOR   Y0, Y10, Y10
+	VPSHUFB ccavx2_rot8<>+0(SB), Y11, Y11
+	VPSHUFB ccavx2_rot8<>+0(SB), Y10, Y10
+	VPADDD  Y11, Y3, Y3
+	VPADDD  Y10, Y4, Y4
+	VPXOR   Y3, Y6, Y6
+	VPXOR   Y4, Y5, Y5
+	VPSLLD  $0x07, Y6, Y7
+	VPSLLD  $0x07, Y5, Y12
+	VPSRLD  $0x19, Y6, Y6
+	VPSRLD  $0x19, Y5, Y5
+	VPOR    Y7, Y6, Y6
+	VPOR    Y12, Y5, Y5
+	VPADDD  Y9, Y15, Y15
+	VPADDD  Y6, Y2, Y2
+	VPXOR   Y15, Y10, Y10
+	VPXOR   Y2, Y13, Y13
+	VPSHUFB ccavx2_rot16<>+0(SB), Y10, Y10
+	VPSHUFB ccavx2_rot16<>+0(SB), Y13, Y13
+	VPADDD  Y10, Y3, Y3
+	VPADDD  Y13, Y4, Y4
+	VPXOR   Y3, Y9, Y9
+	VPXOR   Y4, Y6, Y6
+	VPSLLD  $0x0c, Y9, Y7
+	VPSLLD  $0x0c, Y6, Y12
+	VPSRLD  $0x14, Y9, Y9
+	VPSRLD  $0x14, Y6, Y6
+	VPOR    Y7, Y9, Y9
+	VPOR    Y12, Y6, Y6
+	VPADDD  Y9, Y15, Y15
+	VPADDD  Y6, Y2, Y2
+	VPXOR   Y15, Y10, Y10
+	VPXOR   Y2, Y13, Y13
+	VPSHUFB ccavx2_rot8<>+0(SB), Y10, Y10
+	VPSHUFB ccavx2_rot8<>+0(SB), Y13, Y13
+	VPADDD  Y10, Y3, Y3
+	VPADDD  Y13, Y4, Y4
+	VPXOR   Y3, Y9, Y9
+	VPXOR   Y4, Y6, Y6
+	VPSLLD  $0x07, Y9, Y7
+	VPSLLD  $0x07, Y6, Y12
+	VPSRLD  $0x19, Y9, Y9
+	VPSRLD  $0x19, Y6, Y6
+	VPOR    Y7, Y9, Y9
+	VPOR    Y12, Y6, Y6
+	VMOVDQA Y3, 576(R9)
+	VMOVDQA 512(R9), Y3
+	VMOVDQA Y4, 608(R9)
+	VMOVDQA 544(R9), Y4
+	VPADDD  Y5, Y1, Y1
+	VPADDD  Y8, Y0, Y0
+	VPXOR   Y1, Y14, Y14
+	VPXOR   Y0, Y11, Y11
+	VPSHUFB ccavx2_rot16<>+0(SB), Y14, Y14
+	VPSHUFB ccavx2_rot16<>+0(SB), Y11, Y11
+	VPADDD  Y14, Y3, Y3
+	VPADDD  Y11, Y4, Y4
+	VPXOR   Y3, Y5, Y5
+	VPXOR   Y4, Y8, Y8
+	VPSLLD  $0x0c, Y5, Y7
+	VPSLLD  $0x0c, Y8, Y12
+	VPSRLD  $0x14, Y5, Y5
+	VPSRLD  $0x14, Y8, Y8
+	VPOR    Y7, Y5, Y5
+	VPOR    Y12, Y8, Y8
+	VPADDD  Y5, Y1, Y1
+	VPADDD  Y8, Y0, Y0
+	VPXOR   Y1, Y14, Y14
+	VPXOR   Y0, Y11, Y11
+	VPSHUFB ccavx2_rot8<>+0(SB), Y14, Y14
+	VPSHUFB ccavx2_rot8<>+0(SB), Y11, Y11
+	VPADDD  Y14, Y3, Y3
+	VPADDD  Y11, Y4, Y4
+	VPXOR   Y3, Y5, Y5
+	VPXOR   Y4, Y8, Y8
+	VPSLLD  $0x07, Y5, Y7
+	VPSLLD  $0x07, Y8, Y12
+	VPSRLD  $0x19, Y5, Y5
+	VPSRLD  $0x19, Y8, Y8
+	VPOR    Y7, Y5, Y5
+	VPOR    Y12, Y8, Y8
+	DECQ    CX
+	JNZ     rounds_4
+
+mixed_2:
+	MOVQ        lanes+0(FP), R8
 	VPADDD      ccavx2_sigma0<>+0(SB), Y15, Y15
 	VPADDD      ccavx2_sigma1<>+0(SB), Y2, Y2
 	VPADDD      ccavx2_sigma2<>+0(SB), Y1, Y1
@@ -391,12 +658,12 @@ rounds_1:
 	LEAQ        640(R9), R10
 	MOVQ        $0x00000008, R11
 
-lane_2:
+lane_5:
 	MOVQ    24(R8), DX
 	MOVQ    8(R8), SI
 	MOVQ    16(R8), DI
 	CMPQ    DX, $+64
-	JNE     part_3
+	JNE     part_6
 	VMOVDQA (R10), Y0
 	VPXOR   (SI), Y0, Y0
 	VMOVDQA 32(R10), Y1
@@ -404,17 +671,17 @@ lane_2:
 	VMOVDQU Y0, (DI)
 	VMOVDQU Y1, 32(DI)
 
-next_4:
+next_7:
 	ADDQ $+48, R8
 	ADDQ $+64, R10
 	DECQ R11
-	JNZ  lane_2
-	JMP  done_5
+	JNZ  lane_5
+	JMP  done_8
 
-part_3:
+part_6:
 	MOVQ    R10, BX
 	TESTQ   $0x00000020, DX
-	JZ      skip_6
+	JZ      skip_9
 	VMOVDQU (BX), Y0
 	VPXOR   (SI), Y0, Y0
 	VMOVDQU Y0, (DI)
@@ -422,9 +689,9 @@ part_3:
 	ADDQ    $+32, DI
 	ADDQ    $+32, BX
 
-skip_6:
+skip_9:
 	TESTQ   $0x00000010, DX
-	JZ      skip_7
+	JZ      skip_10
 	VMOVDQU (BX), X0
 	VPXOR   (SI), X0, X0
 	VMOVDQU X0, (DI)
@@ -432,9 +699,9 @@ skip_6:
 	ADDQ    $+16, DI
 	ADDQ    $+16, BX
 
-skip_7:
+skip_10:
 	TESTQ $0x00000008, DX
-	JZ    skip_8
+	JZ    skip_11
 	MOVQ  (BX), AX
 	XORQ  (SI), AX
 	MOVQ  AX, (DI)
@@ -442,9 +709,9 @@ skip_7:
 	ADDQ  $+8, DI
 	ADDQ  $+8, BX
 
-skip_8:
+skip_11:
 	TESTQ $0x00000004, DX
-	JZ    skip_9
+	JZ    skip_12
 	MOVL  (BX), AX
 	XORL  (SI), AX
 	MOVL  AX, (DI)
@@ -452,9 +719,9 @@ skip_8:
 	ADDQ  $+4, DI
 	ADDQ  $+4, BX
 
-skip_9:
+skip_12:
 	TESTQ $0x00000002, DX
-	JZ    skip_10
+	JZ    skip_13
 	MOVW  (BX), AX
 	XORW  (SI), AX
 	MOVW  AX, (DI)
@@ -462,17 +729,17 @@ skip_9:
 	ADDQ  $+2, DI
 	ADDQ  $+2, BX
 
-skip_10:
+skip_13:
 	TESTQ $0x00000001, DX
-	JZ    skip_11
+	JZ    skip_14
 	MOVB  (BX), AL
 	XORB  (SI), AL
 	MOVB  AL, (DI)
 
-skip_11:
-	JMP next_4
+skip_14:
+	JMP next_7
 
-done_5:
+done_8:
 	VZEROUPPER
 	RET
 
@@ -513,7 +780,7 @@ TEXT ·chachaRun8AVX2(SB), NOSPLIT, $0-24
 	VPBROADCASTD 44(R8), Y0
 	VMOVDQA      Y0, 480(R9)
 	TESTQ        R15, R15
-	JZ           alone_12
+	JZ           alone_15
 	MOVQ         24(R15), R14
 	ADDQ         40(R15), R14
 	SUBQ         32(R15), R14
@@ -521,7 +788,7 @@ TEXT ·chachaRun8AVX2(SB), NOSPLIT, $0-24
 	MOVQ         56(R15), R11
 	MOVQ         64(R15), R12
 
-run_13:
+run_16:
 	VMOVDQU ccavx2_sigma0<>+0(SB), Y0
 	VMOVDQU ccavx2_sigma1<>+0(SB), Y1
 	VMOVDQU ccavx2_sigma2<>+0(SB), Y2
@@ -542,7 +809,7 @@ run_13:
 	VMOVDQA 480(R9), Y13
 	MOVQ    $0x0000000a, CX
 
-rounds_14:
+rounds_17:
 	VPADDD      Y4, Y0, Y0
 	VPADDD      Y5, Y1, Y1
 	VPXOR       Y0, Y10, Y10
@@ -776,7 +1043,7 @@ rounds_14:
 	VPOR        Y14, Y7, Y7
 	VPOR        Y15, Y4, Y4
 	DECQ        CX
-	JNZ         rounds_14
+	JNZ         rounds_17
 	VPADDD      ccavx2_sigma0<>+0(SB), Y0, Y0
 	VPADDD      ccavx2_sigma1<>+0(SB), Y1, Y1
 	VPADDD      ccavx2_sigma2<>+0(SB), Y2, Y2
@@ -946,7 +1213,7 @@ rounds_14:
 	ADDQ        $0x00000200, DI
 	MOVQ        lane+0(FP), DX
 	SUBQ        $0x00000200, 24(DX)
-	JNZ         run_13
+	JNZ         run_16
 	MOVQ        R10, 48(R15)
 	MOVQ        R11, 56(R15)
 	MOVQ        R12, 64(R15)
@@ -957,8 +1224,8 @@ rounds_14:
 	VZEROUPPER
 	RET
 
-alone_12:
-run_15:
+alone_15:
+run_18:
 	VMOVDQU ccavx2_sigma0<>+0(SB), Y0
 	VMOVDQU ccavx2_sigma1<>+0(SB), Y1
 	VMOVDQU ccavx2_sigma2<>+0(SB), Y2
@@ -979,7 +1246,7 @@ run_15:
 	VMOVDQA 480(R9), Y13
 	MOVQ    $0x0000000a, CX
 
-rounds_16:
+rounds_19:
 	VPADDD      Y4, Y0, Y0
 	VPADDD      Y5, Y1, Y1
 	VPXOR       Y0, Y10, Y10
@@ -1117,7 +1384,7 @@ rounds_16:
 	VPOR        Y14, Y7, Y7
 	VPOR        Y15, Y4, Y4
 	DECQ        CX
-	JNZ         rounds_16
+	JNZ         rounds_19
 	VPADDD      ccavx2_sigma0<>+0(SB), Y0, Y0
 	VPADDD      ccavx2_sigma1<>+0(SB), Y1, Y1
 	VPADDD      ccavx2_sigma2<>+0(SB), Y2, Y2
@@ -1223,7 +1490,7 @@ rounds_16:
 	ADDQ        $0x00000200, DI
 	MOVQ        lane+0(FP), DX
 	SUBQ        $0x00000200, 24(DX)
-	JNZ         run_15
+	JNZ         run_18
 	VZEROUPPER
 	RET
 
@@ -1255,13 +1522,13 @@ TEXT ·polyPairAVX2(SB), NOSPLIT, $96-24
 	MOVQ 48(R14), DI
 	MOVQ 56(R14), R8
 	MOVQ 64(R14), R9
-	MOVQ 144(R14), R10
-	MOVQ 152(R14), R11
-	MOVQ 160(R14), R12
+	MOVQ 152(R14), R10
+	MOVQ 160(R14), R11
+	MOVQ 168(R14), R12
 	MOVQ R14, 80(SP)
 	MOVQ $0x00000002, 88(SP)
 
-segment_17:
+segment_20:
 	MOVQ    80(SP), AX
 	MOVQ    8(AX), BX
 	MOVQ    (AX), R13
@@ -1271,9 +1538,9 @@ segment_17:
 	ANDQ    $+15, SI
 	MOVQ    SI, 64(SP)
 	SHRQ    $0x04, BX
-	MOVQ    104(AX), CX
-	MOVQ    96(AX), R15
-	ADDQ    112(AX), R15
+	MOVQ    112(AX), CX
+	MOVQ    104(AX), R15
+	ADDQ    120(AX), R15
 	SUBQ    CX, R15
 	MOVQ    CX, SI
 	ANDQ    $+15, SI
@@ -1287,9 +1554,9 @@ segment_17:
 	MOVQ    BX, 48(SP)
 	MOVQ    CX, 56(SP)
 	TESTQ   R14, R14
-	JZ      none_19
+	JZ      none_22
 
-blocks_18:
+blocks_21:
 	ADDQ  (R13), DI
 	ADCQ  8(R13), R8
 	ADCQ  $+1, R9
@@ -1355,14 +1622,14 @@ blocks_18:
 	ADCQ  $+0, R12
 	ADDQ  $+16, R15
 	DECQ  R14
-	JNZ   blocks_18
+	JNZ   blocks_21
 
-none_19:
+none_22:
 	MOVQ  48(SP), R14
 	TESTQ R14, R14
-	JZ    none_21
+	JZ    none_24
 
-blocks_20:
+blocks_23:
 	ADDQ  (R13), DI
 	ADCQ  8(R13), R8
 	ADCQ  $+1, R9
@@ -1396,14 +1663,14 @@ blocks_20:
 	ADCQ  $+0, R9
 	ADDQ  $+16, R13
 	DECQ  R14
-	JNZ   blocks_20
+	JNZ   blocks_23
 
-none_21:
+none_24:
 	MOVQ  56(SP), R14
 	TESTQ R14, R14
-	JZ    none_23
+	JZ    none_26
 
-blocks_22:
+blocks_25:
 	ADDQ  (R15), R10
 	ADCQ  8(R15), R11
 	ADCQ  $+1, R12
@@ -1437,14 +1704,14 @@ blocks_22:
 	ADCQ  $+0, R12
 	ADDQ  $+16, R15
 	DECQ  R14
-	JNZ   blocks_22
+	JNZ   blocks_25
 
-none_23:
+none_26:
 	MOVQ  64(SP), CX
 	TESTQ CX, CX
-	JZ    whole_24
+	JZ    whole_27
 	CMPQ  CX, $+8
-	JLT   small_25
+	JLT   small_28
 	MOVQ  (R13), AX
 	MOVQ  -8(R13)(CX*1), BX
 	MOVQ  $0x0000007f, SI
@@ -1452,12 +1719,12 @@ none_23:
 	SUBQ  CX, SI
 	SHRQ  $0x01, BX
 	SHRXQ SI, BX, BX
-	JMP   join_27
+	JMP   join_30
 
-small_25:
+small_28:
 	XORQ  BX, BX
 	CMPQ  CX, $+4
-	JLT   tiny_26
+	JLT   tiny_29
 	MOVL  (R13), AX
 	MOVL  -4(R13)(CX*1), DX
 	MOVQ  CX, SI
@@ -1465,9 +1732,9 @@ small_25:
 	SUBQ  $+32, SI
 	SHLXQ SI, DX, DX
 	ORQ   DX, AX
-	JMP   join_27
+	JMP   join_30
 
-tiny_26:
+tiny_29:
 	MOVBLZX (R13), AX
 	MOVBLZX -1(R13)(CX*1), DX
 	MOVQ    CX, SI
@@ -1481,7 +1748,7 @@ tiny_26:
 	SHLXQ   CX, DX, DX
 	ORQ     DX, AX
 
-join_27:
+join_30:
 	ADDQ  AX, DI
 	ADCQ  BX, R8
 	ADCQ  $+1, R9
@@ -1514,12 +1781,12 @@ join_27:
 	ADCQ  $+0, R8
 	ADCQ  $+0, R9
 
-whole_24:
+whole_27:
 	MOVQ  72(SP), CX
 	TESTQ CX, CX
-	JZ    whole_28
+	JZ    whole_31
 	CMPQ  CX, $+8
-	JLT   small_29
+	JLT   small_32
 	MOVQ  (R15), AX
 	MOVQ  -8(R15)(CX*1), BX
 	MOVQ  $0x0000007f, SI
@@ -1527,12 +1794,12 @@ whole_24:
 	SUBQ  CX, SI
 	SHRQ  $0x01, BX
 	SHRXQ SI, BX, BX
-	JMP   join_31
+	JMP   join_34
 
-small_29:
+small_32:
 	XORQ  BX, BX
 	CMPQ  CX, $+4
-	JLT   tiny_30
+	JLT   tiny_33
 	MOVL  (R15), AX
 	MOVL  -4(R15)(CX*1), DX
 	MOVQ  CX, SI
@@ -1540,9 +1807,9 @@ small_29:
 	SUBQ  $+32, SI
 	SHLXQ SI, DX, DX
 	ORQ   DX, AX
-	JMP   join_31
+	JMP   join_34
 
-tiny_30:
+tiny_33:
 	MOVBLZX (R15), AX
 	MOVBLZX -1(R15)(CX*1), DX
 	MOVQ    CX, SI
@@ -1556,7 +1823,7 @@ tiny_30:
 	SHLXQ   CX, DX, DX
 	ORQ     DX, AX
 
-join_31:
+join_34:
 	ADDQ  AX, R10
 	ADCQ  BX, R11
 	ADCQ  $+1, R12
@@ -1589,10 +1856,10 @@ join_31:
 	ADCQ  $+0, R11
 	ADCQ  $+0, R12
 
-whole_28:
+whole_31:
 	ADDQ    $+24, 80(SP)
 	DECQ    88(SP)
-	JNZ     segment_17
+	JNZ     segment_20
 	MOVQ    lanes+0(FP), R14
 	ADDQ    16(R14), DI
 	ADCQ    40(R14), R8
@@ -1625,8 +1892,8 @@ whole_28:
 	ADDQ    BX, DI
 	ADCQ    $+0, R8
 	ADCQ    $+0, R9
-	ADDQ    112(R14), R10
-	ADCQ    136(R14), R11
+	ADDQ    120(R14), R10
+	ADCQ    144(R14), R11
 	ADCQ    $+1, R12
 	MOVQ    R10, DX
 	MULXQ   24(SP), AX, BX

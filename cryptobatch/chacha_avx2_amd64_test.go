@@ -54,7 +54,7 @@ func TestAvx2ChaChaLanesEqualTheLibrary(t *testing.T) {
 		for i := range lanes {
 			lanes[i], got[i], want[i] = avx2LaneCase(t, rng, 64, (n+i*i)%65)
 		}
-		chachaLanes8AVX2((*byte)(unsafe.Pointer(&lanes)), &s.states[0])
+		chachaLanes8AVX2((*byte)(unsafe.Pointer(&lanes)), nil, &s.states[0])
 		for i := range lanes {
 			if !bytes.Equal(got[i], want[i]) {
 				t.Errorf("lane %d of %d bytes, counter %d: %x, want %x", i, lanes[i].n, lanes[i].counter, got[i], want[i])
@@ -63,8 +63,8 @@ func TestAvx2ChaChaLanesEqualTheLibrary(t *testing.T) {
 	}
 }
 
-// TestAvx2MessagesInPartsEqualTheModel absorbs some of each message beside runs of
-// ChaCha20, which must come out right too, and the rest in pairs.
+// TestAvx2MessagesInPartsEqualTheModel absorbs some of each message beside runs and
+// lanes of ChaCha20, which must come out right too, and the rest in pairs.
 func TestAvx2MessagesInPartsEqualTheModel(t *testing.T) {
 	needAvx2(t)
 	rng := rand.New(rand.NewPCG(2, 8439))
@@ -87,6 +87,9 @@ func TestAvx2MessagesInPartsEqualTheModel(t *testing.T) {
 			if runs > 0 {
 				feedAvx2Run(t, rng, &poly[i], &s, runs)
 			}
+			if poly[i].begun && poly[i].textLeft >= 48 && rng.IntN(2) == 0 {
+				feedAvx2Lanes(t, rng, &poly[i], &s)
+			}
 		}
 		polyPairAVX2((*byte)(unsafe.Pointer(&poly)), &keys[0][0], &tags[0][0])
 		for i, w := range want {
@@ -107,6 +110,25 @@ func feedAvx2Run(t *testing.T, rng *rand.Rand, p *avx2Poly, s *avx2Secrets, runs
 	}
 	if p.textLeft != left || lane.n != 0 {
 		t.Errorf("after a run of %d bytes %d of the message and %d of the run are left, want %d and 0", runs*avx2Run, p.textLeft, lane.n, left)
+	}
+}
+
+func feedAvx2Lanes(t *testing.T, rng *rand.Rand, p *avx2Poly, s *avx2Secrets) {
+	t.Helper()
+	var lanes [8]avx2Lane
+	var got, want [8][]byte
+	for i := range lanes {
+		lanes[i], got[i], want[i] = avx2LaneCase(t, rng, 64, rng.IntN(65))
+	}
+	left := p.textLeft - min(10, p.textLeft/48)*48
+	chachaLanes8AVX2((*byte)(unsafe.Pointer(&lanes)), (*byte)(unsafe.Pointer(p)), &s.states[0])
+	for i := range lanes {
+		if !bytes.Equal(got[i], want[i]) {
+			t.Errorf("lane %d of %d bytes differs from the library", i, lanes[i].n)
+		}
+	}
+	if p.textLeft != left {
+		t.Errorf("after eight lanes %d bytes of the message are left, want %d", p.textLeft, left)
 	}
 }
 

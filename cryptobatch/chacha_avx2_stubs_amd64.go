@@ -6,10 +6,11 @@ package cryptobatch
 
 // chachaLanes8AVX2 works eight blocks of ChaCha20 (RFC 8439, section 2.3): for each lane it writes
 // the first n bytes of src, exclusive-or the key stream, to dst, one lane after the other.
-// lanes are eight of avx2Lane; scratch is 1216 bytes, left with secrets.
+// lanes are eight of avx2Lane. feed is nil or an avx2Poly, with all its fields set and at least 48 bytes
+// of text, of which it absorbs up to 480. scratch is 1216 bytes, left with secrets.
 //
 //go:noescape
-func chachaLanes8AVX2(lanes *byte, scratch *byte)
+func chachaLanes8AVX2(lanes *byte, feed *byte, scratch *byte)
 
 // chachaRun8AVX2 works the text of one avx2Lane from its counter on; n is a multiple of 512, not 0,
 // and left 0. feed is nil or an avx2Poly, with all its fields set and at least n bytes of text, of

@@ -44,9 +44,9 @@ func loadScratch() {
 	ANDQ(I8(-64), scratch)
 }
 
-// rounds is all of the twenty rounds; rcx is lost. The chain of instructions is
-// long and leaves most of the core idle: beside, if not nil, is called three times
-// in each of ten double rounds to use it.
+// rounds is as many double rounds as rcx says, of the ten. The chain of
+// instructions is long and leaves most of the core idle: beside, if not nil, is
+// called three times in each double round to use it.
 func (s *state) rounds(beside func()) {
 	if beside == nil {
 		beside = func() {}
@@ -60,7 +60,6 @@ func (s *state) rounds(beside func()) {
 			VMOVDQA(wait(in+i), c[i])
 		}
 	}
-	MOVQ(U32(10), reg.RCX)
 	loop := label("rounds")
 	Label(loop)
 	s.quarters(tmp, [4]int{0, 4, 8, 12}, [4]int{1, 5, 9, 13})
@@ -141,23 +140,53 @@ func (s *state) halves(emit func(block, half int, y reg.VecPhysical)) {
 
 // chachaLanes works eight blocks of any operations.
 func chachaLanes() {
-	TEXT("chachaLanes8AVX2", NOSPLIT, "func(lanes, scratch *byte)")
+	TEXT("chachaLanes8AVX2", NOSPLIT, "func(lanes, feed, scratch *byte)")
 	Pragma("noescape")
 	Doc("chachaLanes8AVX2 works eight blocks of ChaCha20 (RFC 8439, section 2.3): for each lane it writes",
 		"the first n bytes of src, exclusive-or the key stream, to dst, one lane after the other.",
-		"lanes are eight of avx2Lane; scratch is 1216 bytes, left with secrets.")
+		"lanes are eight of avx2Lane. feed is nil or an avx2Poly, with all its fields set and at least 48 bytes",
+		"of text, of which it absorbs up to 480. scratch is 1216 bytes, left with secrets.")
 	lanes := reg.R8
 	Load(Param("lanes"), lanes)
 	loadScratch()
 	s := &state{pool: allRegisters()}
 	s.gather(lanes)
-	s.rounds(nil)
+	s.roundsFed()
+	Load(Param("lanes"), lanes)
 	s.halves(func(block, half int, y reg.VecPhysical) {
 		VMOVDQA(y, Mem{Base: scratch, Disp: streamAt + 64*block + 32*half})
 	})
 	emitLanes(lanes)
 	VZEROUPPER()
 	RET()
+}
+
+// roundsFed is all twenty rounds, as many of them as the feed has blocks for with
+// three blocks beside each two.
+func (s *state) roundsFed() {
+	alone, done := label("alone"), label("mixed")
+	fed := Mem{Base: scratch, Disp: streamAt} // not in use yet
+	MOVQ(U32(10), reg.RCX)
+	Load(Param("feed"), feed.lane)
+	TESTQ(feed.lane, feed.lane)
+	JZ(LabelRef(alone))
+	feed.load()
+	MOVQ(Mem{Base: feed.lane, Disp: polySegment + polyLeft}, reg.RCX)
+	SHRQ(U8(4), reg.RCX)
+	MOVQ(U32(30), reg.RAX)
+	CMPQ(reg.RCX, reg.RAX)
+	CMOVQGT(reg.RAX, reg.RCX)
+	IMUL3Q(U32(21846), reg.RCX, reg.RCX) // a third of up to 30, in 16 bits
+	SHRQ(U8(16), reg.RCX)
+	MOVQ(reg.RCX, fed)
+	s.rounds(feed.next)
+	feed.store()
+	MOVQ(U32(10), reg.RCX)
+	SUBQ(fed, reg.RCX)
+	JZ(LabelRef(done))
+	Label(alone)
+	s.rounds(nil)
+	Label(done)
 }
 
 // gather makes the states of eight lanes: keys, counters and nonces are loaded as
@@ -327,6 +356,7 @@ func runLoop(src, dst reg.GPPhysical, beside func()) {
 		s.word[w] = s.take()
 		VMOVDQA(start(w), s.word[w])
 	}
+	MOVQ(U32(10), reg.RCX)
 	s.rounds(beside)
 	s.halves(func(block, half int, y reg.VecPhysical) {
 		at := 64*block + 32*half

@@ -19,7 +19,7 @@ const (
 	polyR0      = 72
 	polyR1      = 80
 	polyS1      = 88
-	polySize    = 96
+	polySize    = 104
 )
 
 // chain is one of the two messages. A block costs a chain of about sixteen

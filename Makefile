@@ -13,7 +13,7 @@ TEST_FLAGS ?=
 
 .PHONY: help
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: deps
 deps: ## install the Debian packages that are missing (as root)
@@ -45,6 +45,22 @@ fuzz-seeds: ## run the seed corpus of every fuzz target
 .PHONY: bench-packet
 bench-packet: ## nanoseconds a packet on the packet path, over memory ports
 	go test $(TAGS) -run '^$$' -bench . -benchmem ./dataplane/worker
+
+CRYPTO_RESULT ?= bench/crypto/results/zen5.json
+CRYPTO_REPORT = CGO_ENABLED=0 go run ./bench/crypto/report -file $(CRYPTO_RESULT) -readme README.md
+
+.PHONY: bench-crypto
+bench-crypto: ## AEAD engines against DPDK's drivers and OpenSSL: result file and README table (six minutes)
+	@bench/scripts/deps bench
+	@$(CRYPTO_REPORT) -measure -command "make bench-crypto"
+
+.PHONY: bench-crypto-table
+bench-crypto-table: ## the README's table from the result file (CRYPTO_RESULT=FILE chooses another)
+	@$(CRYPTO_REPORT)
+
+.PHONY: generate-check
+generate-check: ## fail where generated assembly is not what its generator writes
+	@bench/scripts/generate-check
 
 .PHONY: vet
 vet: ## go vet, with and without DPDK

@@ -2,26 +2,33 @@
 package main
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 
+	"linecrypt/bench/crypto"
 	"linecrypt/ctrlplane/cli"
 	"linecrypt/dataplane/hugepages"
 )
 
 func main() {
-	app := cli.App{
-		Stdout: os.Stdout,
-		Stderr: os.Stderr,
-		Hugepages: cli.Hugepages{
-			Read:  func() (cli.Pages, error) { return pages(hugepages.Read("/")) },
-			Setup: func(n int) (cli.Pages, error) { return pages(hugepages.Setup(n)) },
-		},
-	}
+	app := newApp(os.Stdout, os.Stderr)
 	if path, err := os.Executable(); err == nil {
 		app.BinDir = filepath.Dir(path)
 	}
 	os.Exit(app.Main(os.Args[1:]))
+}
+
+func newApp(stdout, stderr io.Writer) *cli.App {
+	return &cli.App{
+		Stdout: stdout,
+		Stderr: stderr,
+		Hugepages: cli.Hugepages{
+			Read:  func() (cli.Pages, error) { return pages(hugepages.Read("/")) },
+			Setup: func(n int) (cli.Pages, error) { return pages(hugepages.Setup(n)) },
+		},
+		BenchCrypto: crypto.Command,
+	}
 }
 
 func pages(s hugepages.State, err error) (cli.Pages, error) {

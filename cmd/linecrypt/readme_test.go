@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"linecrypt/ctrlplane/cli"
 	"linecrypt/ctrlplane/config"
 	"linecrypt/dataplane/worker"
 )
@@ -51,13 +50,13 @@ func TestReadmeNamesMakeTargetsThatExist(t *testing.T) {
 }
 
 func TestReadmeNamesCommandsThatExist(t *testing.T) {
-	named := regexp.MustCompile("(?m)(?:`|^ +)(?:bin/)?linecrypt (setup [a-z]+|[a-z]+)(.*)$").FindAllStringSubmatch(read(t, "README.md"), -1)
+	named := regexp.MustCompile("(?m)(?:`|^ +)(?:bin/)?linecrypt ((?:setup|bench) [a-z]+|[a-z]+)(.*)$").FindAllStringSubmatch(read(t, "README.md"), -1)
 	if len(named) < 10 {
 		t.Fatalf("only %d commands found", len(named))
 	}
 	for _, m := range named {
 		var help bytes.Buffer
-		app := cli.App{Stdout: &help, Stderr: &help}
+		app := newApp(&help, &help)
 		if m[1] != "top" && app.Main(append([]string{"help"}, strings.Fields(m[1])...)) != 0 {
 			t.Errorf("linecrypt %s: %s", m[1], help.String())
 		}

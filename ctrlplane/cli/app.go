@@ -25,6 +25,8 @@ type App struct {
 	BinDir string
 	// Hugepages serves `setup hugepages`.
 	Hugepages Hugepages
+	// BenchCrypto serves `bench crypto`.
+	BenchCrypto Bench
 }
 
 // command is a subcommand. Its name may be two words.
@@ -39,7 +41,7 @@ type command struct {
 
 func commands() []command {
 	return []command{
-		runCommand, sessionsCommand, statusCommand, configCommand, hugepagesCommand, versionCommand,
+		runCommand, sessionsCommand, statusCommand, configCommand, hugepagesCommand, benchCryptoCommand, versionCommand,
 	}
 }
 

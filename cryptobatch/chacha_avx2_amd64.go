@@ -151,20 +151,29 @@ type avx2Work struct {
 	secret *avx2Secrets
 	tags   [2][TagLen]byte
 	// The messages from fed to ready may be absorbed beside ChaCha20: those to
-	// whole in any part, the others as far as runs have written them.
-	fed, whole, ready int
+	// whole in any part, the others as far as runs have written them. What is in
+	// lanes belongs to messages before added.
+	fed, whole, added, ready int
 }
 
 // seal encrypts one operation after the other and, beside each, authenticates
-// what those before it have encrypted in whole runs; then what is left of all.
+// what those before it have encrypted in whole runs, or beside the last, after
+// which none comes, what it has encrypted itself; then what is left of all.
 func (w *avx2Work) seal(ops []Op, list []uint32) {
-	w.fed, w.whole, w.ready = 0, 0, 0
+	w.fed, w.whole, w.added, w.ready = 0, 0, 0, 0
 	w.oneTimeKeys(ops, list)
 	w.flushKeys(ops, list)
-	for _, i := range list {
+	last := len(list) - 1
+	for at, i := range list {
 		op := &ops[i]
+		if at == last {
+			w.message(op.AAD, op.Dst[:len(op.Src)])
+		}
 		w.text(op, len(op.Src))
-		w.message(op.AAD, op.Dst[:len(op.Src)])
+		if at != last {
+			w.message(op.AAD, op.Dst[:len(op.Src)])
+		}
+		w.added++
 	}
 	w.flush()
 	for at := 0; at < len(list); at += 2 {
@@ -209,14 +218,21 @@ func (w *avx2Work) feedLanes() *avx2Poly {
 	return nil
 }
 
-// feedRun returns the message to absorb beside a run, nil if there is none.
-func (w *avx2Work) feedRun() *avx2Poly {
+// feedRun returns the message to absorb beside a run, and how much of it may be,
+// nil if there is none. Of the operation that is being encrypted written bytes
+// are.
+func (w *avx2Work) feedRun(written int) (p *avx2Poly, most int) {
 	for i := w.fed; i < w.ready; i++ {
-		if w.secret.poly[i].textLeft >= avx2Run {
-			return w.begun(i)
+		p := &w.secret.poly[i]
+		most := p.textLeft
+		if i == w.added {
+			most -= p.textLen - written
+		}
+		if most >= avx2Run {
+			return w.begun(i), most &^ (avx2Run - 1)
 		}
 	}
-	return nil
+	return nil, 0
 }
 
 func (w *avx2Work) begun(i int) *avx2Poly {
@@ -230,7 +246,7 @@ func (w *avx2Work) begun(i int) *avx2Poly {
 // open decrypts only what it has verified: two operations, and beside them it
 // authenticates the next two.
 func (w *avx2Work) open(ops []Op, list []uint32) (failed int) {
-	w.fed, w.whole, w.ready = 0, 0, 0
+	w.fed, w.whole, w.added, w.ready = 0, 0, 0, 0
 	w.oneTimeKeys(ops, list)
 	w.flush()
 	for at := 0; at < len(list); at += 2 {
@@ -239,7 +255,7 @@ func (w *avx2Work) open(ops []Op, list []uint32) (failed int) {
 			op := &ops[i]
 			w.message(op.AAD, op.Src[:len(op.Src)-TagLen])
 		}
-		w.whole = w.ready
+		w.whole, w.added = w.ready, w.ready
 		if at > 0 {
 			w.decrypt(ops, list[at-2:at])
 		}
@@ -305,9 +321,12 @@ func (w *avx2Work) text(op *Op, n int) {
 	at, counter := 0, uint32(1)
 	for n-at >= avx2Run {
 		some := (n - at) &^ (avx2Run - 1)
-		feed := w.feedRun()
+		feed, most := w.feedRun(at)
 		if feed != nil {
-			some = min(some, feed.textLeft&^(avx2Run-1))
+			some = min(some, most)
+		} else if w.added < w.ready {
+			// The operation can feed itself as soon as some of it is there.
+			some = min(some, max(avx2Run, n/8&^(avx2Run-1)))
 		}
 		w.run = avx2Lane{unsafe.Pointer(&op.Key.block[avx2KeyAt]), unsafe.Add(src, at), unsafe.Add(dst, at), some, counter, op.Nonce}
 		chachaRun8AVX2((*byte)(unsafe.Pointer(&w.run)), (*byte)(unsafe.Pointer(feed)), &w.secret.states[0])
@@ -347,5 +366,5 @@ func (w *avx2Work) work() {
 	feed := w.feedLanes()
 	chachaLanes8AVX2((*byte)(unsafe.Pointer(&w.lanes)), (*byte)(unsafe.Pointer(feed)), &w.secret.states[0])
 	w.used = 0
-	w.whole = w.ready
+	w.whole = w.added
 }

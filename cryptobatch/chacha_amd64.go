@@ -26,7 +26,7 @@ func (v *vaes512) expandChaCha(k *Key, raw []byte) error {
 // from keys. The assembly leaves it as it is; each call of a batcher zeroes it.
 type chachaSecrets struct {
 	keys   [chachaPiece][32]byte // one-time keys of Poly1305
-	states [25 * 64]byte         // scratch of the assembly: block states, powers of keys
+	states [34 * 64]byte         // scratch of the assembly: block states, powers of keys
 }
 
 // chachaWork is what one call needs for at most chachaPiece operations. It lives
@@ -34,9 +34,9 @@ type chachaSecrets struct {
 type chachaWork struct {
 	lanes  [32]chachaLane // blocks collected for the next call
 	used   int
-	quads  [8]chachaLane // fours of blocks collected
-	usedQ  int
-	small  bool // no quads: all is to go through lanes
+	runs   [chachaPiece]chachaLane // texts collected
+	usedR  int
+	small  bool // no runs: all is to go through lanes
 	secret *chachaSecrets
 	poly   [8]polyLane
 	tags   [8][TagLen]byte
@@ -213,24 +213,20 @@ func fitsLanes(ops []Op, list []uint32) bool {
 // one what is left where that is two blocks or less.
 func (w *chachaWork) text(op *Op, n int) {
 	src, dst := unsafe.Pointer(unsafe.SliceData(op.Src)), unsafe.Pointer(unsafe.SliceData(op.Dst))
-	at, counter := 0, uint32(1)
-	for ; n-at > 128 && !w.small; at, counter = at+256, counter+4 {
-		w.addQuad(op, counter, unsafe.Add(src, at), unsafe.Add(dst, at), min(n-at, 256))
+	at := 0
+	if n > 128 && !w.small {
+		at = n
+		if n%256 <= 128 {
+			at = n &^ 255
+		}
+		l := &w.runs[w.usedR]
+		l.key = unsafe.Pointer(&op.Key.block[chachaKeyAt])
+		l.src, l.dst, l.n = src, dst, at
+		l.counter, l.nonce = 1, op.Nonce
+		w.usedR++
 	}
-	for ; at < n; at, counter = at+64, counter+1 {
+	for counter := uint32(1 + at/64); at < n; at, counter = at+64, counter+1 {
 		w.add(op, counter, unsafe.Add(src, at), unsafe.Add(dst, at), min(n-at, 64))
-	}
-}
-
-// addQuad takes up to 256 bytes of one operation.
-func (w *chachaWork) addQuad(op *Op, counter uint32, src, dst unsafe.Pointer, n int) {
-	l := &w.quads[w.usedQ]
-	l.key = unsafe.Pointer(&op.Key.block[chachaKeyAt])
-	l.src, l.dst, l.n = src, dst, n
-	l.counter, l.nonce = counter, op.Nonce
-	w.usedQ++
-	if w.usedQ == len(w.quads) {
-		w.runQuads()
 	}
 }
 
@@ -252,9 +248,9 @@ func (w *chachaWork) flush() {
 		idle(w.lanes[w.used:])
 		w.run()
 	}
-	if w.usedQ > 0 {
-		idle(w.quads[w.usedQ:])
-		w.runQuads()
+	if w.usedR > 0 {
+		chachaRuns((*byte)(unsafe.Pointer(&w.runs)), w.usedR, &w.secret.states[0])
+		w.usedR = 0
 	}
 }
 
@@ -268,22 +264,12 @@ func idle(lanes []chachaLane) {
 
 func (w *chachaWork) run() {
 	lanes := (*byte)(unsafe.Pointer(&w.lanes))
-	if w.used <= 8 {
-		chachaLanes8(lanes, &w.secret.states[0])
+	if w.used <= 16 {
+		chachaLanes16(lanes, &w.secret.states[0])
 	} else {
 		chachaLanes32(lanes, &w.secret.states[0])
 	}
 	w.used = 0
-}
-
-func (w *chachaWork) runQuads() {
-	quads := (*byte)(unsafe.Pointer(&w.quads))
-	if w.usedQ <= 2 {
-		chachaQuads2(quads, &w.secret.states[0])
-	} else {
-		chachaQuads8(quads, &w.secret.states[0])
-	}
-	w.usedQ = 0
 }
 
 // The assembly takes these for granted.

@@ -104,15 +104,27 @@ func TestChaChaLanesEqualTheLibrary(t *testing.T) {
 		lanes, most int
 		run         func(lanes, scratch *byte)
 	}{
-		{"chachaLanes8", 8, 64, chachaLanes8},
+		{"chachaLanes16", 16, 64, chachaLanes16},
 		{"chachaLanes32", 32, 64, chachaLanes32},
-		{"chachaQuads2", 2, 256, chachaQuads2},
-		{"chachaQuads8", 8, 256, chachaQuads8},
+		{"chachaRuns", 1, 600, runsOf(1)},
+		{"chachaRuns", 11, 1500, runsOf(11)},
 	} {
 		for seed := range 40 {
 			t.Run(fmt.Sprintf("%s/%d", k.name, seed), func(t *testing.T) {
 				testChaChaLanes(t, rand.New(rand.NewPCG(uint64(seed), 7)), k.lanes, k.most, k.run)
 			})
+		}
+	}
+}
+
+// runsOf makes chachaRuns a routine of a number of lanes, the empty ones of which it
+// leaves out.
+func runsOf(n int) func(lanes, scratch *byte) {
+	return func(lanes, scratch *byte) {
+		all := unsafe.Slice((*chachaLane)(unsafe.Pointer(lanes)), n)
+		all = slices.DeleteFunc(slices.Clone(all), func(l chachaLane) bool { return l.n == 0 })
+		if len(all) > 0 {
+			chachaRuns((*byte)(unsafe.Pointer(&all[0])), len(all), scratch)
 		}
 	}
 }

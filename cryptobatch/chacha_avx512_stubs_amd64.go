@@ -6,36 +6,29 @@ package cryptobatch
 
 // chachaLanes32 works 32 blocks of ChaCha20 (RFC 8439, section 2.3): for each lane it writes
 // the first n bytes of src, exclusive-or the key stream, to dst, one lane after the other.
-// lanes are 32 of chachaLane, scratch 1600 bytes; it is left with the keys.
+// lanes are 32 of chachaLane, scratch 1664 bytes; it is left with the keys.
 //
 //go:noescape
 func chachaLanes32(lanes *byte, scratch *byte)
 
-// chachaLanes8 works 8 blocks of ChaCha20 (RFC 8439, section 2.3): for each lane it writes
+// chachaLanes16 works 16 blocks of ChaCha20 (RFC 8439, section 2.3): for each lane it writes
 // the first n bytes of src, exclusive-or the key stream, to dst, one lane after the other.
-// lanes are 8 of chachaLane, scratch 448 bytes; it is left with the keys.
+// lanes are 16 of chachaLane, scratch 896 bytes; it is left with the keys.
 //
 //go:noescape
-func chachaLanes8(lanes *byte, scratch *byte)
+func chachaLanes16(lanes *byte, scratch *byte)
 
-// chachaQuads8 works 8 groups of four blocks of ChaCha20: like chachaLanes32, but each chachaLane
-// stands for four blocks from its counter on and up to 256 bytes of text.
-// spill is 64 bytes; it is left with key stream.
+// chachaRuns works the text of operations, 32 blocks of ChaCha20 (RFC 8439, section 2.3) at a time:
+// dst[:n] = src[:n] ^ key stream for each of count of chachaLane, whose n is not 0.
+// scratch is 2048 bytes; it is left with the keys.
 //
 //go:noescape
-func chachaQuads8(quads *byte, spill *byte)
-
-// chachaQuads2 works 2 groups of four blocks of ChaCha20: like chachaLanes32, but each chachaLane
-// stands for four blocks from its counter on and up to 256 bytes of text.
-// spill is 64 bytes; it is left with key stream.
-//
-//go:noescape
-func chachaQuads2(quads *byte, spill *byte)
+func chachaRuns(runs *byte, count int, scratch *byte)
 
 // polyLanes8 computes the tags (RFC 8439, sections 2.5 and 2.8) of eight messages, each under its own
 // one-time key. Messages of one length cost least; the time does not depend on what is in them.
 // lanes are eight of polyLane, keys eight times 32 bytes, tags takes eight times 16. scratch is
-// 1088 bytes; it is left with powers of the keys.
+// 2112 bytes; it is left with powers of the keys.
 //
 //go:noescape
 func polyLanes8(lanes *byte, keys *byte, tags *byte, scratch *byte)

@@ -24,7 +24,7 @@ type vaes512 struct {
 // vaes512Runs asks for all that the assembly of both families uses. The cpuid
 // package reports AVX-512 only where the operating system saves its registers.
 func vaes512Runs(cpu *cpuid.CPUInfo) bool {
-	return cpu.Supports(cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512DQ, cpuid.AVX512VL, cpuid.AVX512IFMA, cpuid.AVX512VBMI,
+	return cpu.Supports(cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512DQ, cpuid.AVX512VL, cpuid.AVX512IFMA, cpuid.AVX512VBMI, cpuid.AVX512VBMI2,
 		cpuid.VAES, cpuid.VPCLMULQDQ, cpuid.AESNI, cpuid.CLMUL, cpuid.BMI1, cpuid.BMI2, cpuid.AVX2)
 }
 

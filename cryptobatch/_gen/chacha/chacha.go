@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
@@ -18,62 +19,84 @@ const (
 	laneSize = 48
 )
 
-// group is four blocks of ChaCha20: row i of the four states in register i, one
-// block in each 128-bit lane. In this layout a round is twelve instructions and
-// three that rotate the rows by one, two and three columns, and a lane can take
-// any key, nonce and counter by a plain load.
-type group [4]reg.VecPhysical
+// set is sixteen blocks of ChaCha20: word i of all of them in one register. So a
+// round needs no shuffles, and two sets, which fill all registers, are eight
+// quarter rounds that do not wait for each other: about what hides that an
+// instruction takes two cycles where the core starts four in one.
+//
+// Block 4k+j is element j of 128-bit lane k.
+type set struct {
+	word [16]reg.VecPhysical
+	at   int // in the scratch memory
+}
 
-// chachaLanes writes a routine that works 4*groups blocks at once: for each lane
-// dst[:n] = src[:n] ^ block(key, counter, nonce). Eight groups fill all registers:
-// that many because one round is a chain of twelve dependent instructions. Two
-// groups take about half as long, for what does not fill eight.
-func chachaLanes(name string, groups int) {
-	n := 4 * groups
+// startSize is what a set keeps in the scratch memory: words 4 to 15 as they were
+// before the rounds.
+const startSize = 12 * 64
+
+// sets returns the first n sets of registers.
+func sets(n int) []*set {
+	ss := make([]*set, n)
+	for i := range ss {
+		ss[i] = &set{at: i * startSize}
+		copy(ss[i].word[:], zmm[16*i:])
+	}
+	return ss
+}
+
+func (s *set) start(scratch reg.GPPhysical, word int) Mem {
+	return Mem{Base: scratch, Disp: s.at + 64*(word-4)}
+}
+
+// keep stores the rows that came from memory, and loads the one that did not.
+func (s *set) keep(scratch reg.GPPhysical) {
+	for w := 4; w < 16; w++ {
+		VMOVDQU64(s.word[w], s.start(scratch, w))
+	}
+	for w := range 4 {
+		VMOVDQU64(sigma[w], s.word[w])
+	}
+}
+
+// chachaLanes writes a routine that works n sets of blocks of any operations.
+func chachaLanes(name string, n int) {
 	TEXT(name, NOSPLIT, "func(lanes, scratch *byte)")
 	Pragma("noescape")
-	Doc(fmt.Sprintf("%s works %d blocks of ChaCha20 (RFC 8439, section 2.3): for each lane it writes", name, n),
+	Doc(fmt.Sprintf("%s works %d blocks of ChaCha20 (RFC 8439, section 2.3): for each lane it writes", name, 16*n),
 		"the first n bytes of src, exclusive-or the key stream, to dst, one lane after the other.",
-		fmt.Sprintf("lanes are %d of chachaLane, scratch %d bytes; it is left with the keys.", n, groups*3*64+64))
+		fmt.Sprintf("lanes are %d of chachaLane, scratch %d bytes; it is left with the keys.", 16*n, n*startSize+2*64))
 	lanes, scratch := reg.R8, reg.R9
 	Load(Param("lanes"), lanes)
 	Load(Param("scratch"), scratch)
 	alignUp(scratch)
-
-	gs := make([]group, groups)
-	for i := range gs {
-		copy(gs[i][:], zmm[4*i:])
-		loadGroup(gs[i], lanes, scratch, i)
+	ss := sets(n)
+	for i, s := range ss {
+		s.gatherLanes(lanes, 16*i)
+		s.keep(scratch)
 	}
-
-	rounds(gs)
-	for i, g := range gs {
-		VPADDD(sigma, g[0], g[0])
-		for row := 1; row < 4; row++ {
-			VPADDD(start(scratch, i, row), g[row], g[row])
-		}
-	}
-	emitGroups(gs, lanes, scratch)
+	rounds(ss)
+	finish(ss, scratch, func(i int, blocks [16]reg.VecPhysical, free reg.VecPhysical) {
+		emitLanes(blocks, free, lanes, 16*i)
+	})
 	VZEROUPPER()
 	RET()
 }
 
-// start is where the rows that group i began with are kept.
-func start(scratch reg.GPPhysical, i, row int) Mem {
-	return Mem{Base: scratch, Disp: (3*i + row - 1) * 64}
-}
-
-func loadGroup(g group, lanes, scratch reg.GPPhysical, i int) {
+// gatherLanes loads keys, counters and nonces of sixteen lanes. They come as rows
+// of four words, four lanes side by side, and are turned into words.
+func (s *set) gatherLanes(lanes reg.GPPhysical, first int) {
 	keys := []reg.GPPhysical{reg.RAX, reg.RBX, reg.RCX, reg.RDX}
-	for j, r := range keys {
-		MOVQ(Mem{Base: lanes, Disp: (4*i+j)*laneSize + laneKey}, r)
+	for j := range 4 {
+		lane := func(k int) int { return (first + 4*k + j) * laneSize }
+		for k, r := range keys {
+			MOVQ(Mem{Base: lanes, Disp: lane(k) + laneKey}, r)
+		}
+		gather(s.word[4+j], func(k int) Mem { return Mem{Base: keys[k]} })
+		gather(s.word[8+j], func(k int) Mem { return Mem{Base: keys[k], Disp: 16} })
+		gather(s.word[12+j], func(k int) Mem { return Mem{Base: lanes, Disp: lane(k) + laneRow} })
 	}
-	VMOVDQU64(sigma, g[0])
-	gather(g[1], func(j int) Mem { return Mem{Base: keys[j]} })
-	gather(g[2], func(j int) Mem { return Mem{Base: keys[j], Disp: 16} })
-	gather(g[3], func(j int) Mem { return Mem{Base: lanes, Disp: (4*i+j)*laneSize + laneRow} })
-	for row := 1; row < 4; row++ {
-		VMOVDQU64(g[row], start(scratch, i, row))
+	for w := 4; w < 16; w += 4 {
+		s.word[0] = s.transposeWords(w, s.word[0])
 	}
 }
 
@@ -85,188 +108,109 @@ func gather(z reg.VecPhysical, from func(int) Mem) {
 	}
 }
 
+// transposeWords turns the registers of words w to w+3, four rows of four words in
+// each 128-bit lane, around. It takes a free register and returns one that is.
+func (s *set) transposeWords(w int, t reg.VecPhysical) (free reg.VecPhysical) {
+	a, b, c, d := s.word[w], s.word[w+1], s.word[w+2], s.word[w+3]
+	VPUNPCKLDQ(b, a, t) // a0 b0 a1 b1
+	VPUNPCKHDQ(b, a, a)
+	VPUNPCKLDQ(d, c, b)
+	VPUNPCKHDQ(d, c, c)
+	VPUNPCKLQDQ(b, t, d) // a0 b0 c0 d0
+	VPUNPCKHQDQ(b, t, t)
+	VPUNPCKLQDQ(c, a, b)
+	VPUNPCKHQDQ(c, a, a)
+	copy(s.word[w:], []reg.VecPhysical{d, t, b, a})
+	return c
+}
+
 // rounds is all of the twenty rounds; rcx is lost.
-func rounds(gs []group) {
+func rounds(ss []*set) {
 	MOVQ(U32(10), reg.RCX)
 	loop := label("rounds")
 	Label(loop)
-	doubleRound(gs)
+	doubleRound(ss)
 	DECQ(reg.RCX)
 	JNZ(LabelRef(loop))
 }
 
-// The groups are worked as streams of two, each three steps behind the one
-// before: so additions, which four units do, meet rotations, which two do. On a
-// Zen 5 core this takes 8 % off the loop; all groups in step take most.
-const (
-	streamGroups = 2
-	streamLag    = 3
-)
-
 // doubleRound is RFC 8439, section 2.3: a column round, then a diagonal round.
-func doubleRound(gs []group) {
-	steps := roundSteps()
-	streams := len(gs) / streamGroups
-	for t := range len(steps) + streamLag*(streams-1) {
-		for j := range streamGroups {
-			for i := range streams {
-				if at := t - streamLag*i; at >= 0 && at < len(steps) {
-					steps[at](gs[i*streamGroups+j])
+func doubleRound(ss []*set) {
+	for diagonal := range 2 {
+		for _, q := range []struct{ sum, addend, mixed, by int }{{0, 4, 12, 16}, {8, 12, 4, 12}, {0, 4, 12, 8}, {8, 12, 4, 7}} {
+			// Word i of a row, of column i or of the diagonal that begins in it.
+			word := func(s *set, row, i int) reg.VecPhysical { return s.word[row+(i+diagonal*row/4)%4] }
+			each := func(f func(sum, addend, mixed reg.VecPhysical)) {
+				for _, s := range ss {
+					for i := range 4 {
+						f(word(s, q.sum, i), word(s, q.addend, i), word(s, q.mixed, i))
+					}
 				}
 			}
+			each(func(sum, addend, _ reg.VecPhysical) { VPADDD(addend, sum, sum) })
+			each(func(sum, _, mixed reg.VecPhysical) { VPXORD(sum, mixed, mixed) })
+			each(func(_, _, mixed reg.VecPhysical) { VPROLD(U8(q.by), mixed, mixed) })
 		}
 	}
 }
 
-// roundSteps is a double round, instruction by instruction.
-func roundSteps() (steps []func(group)) {
-	for _, turn := range [][4]uint64{{0, 0x39, 0x4e, 0x93}, {0, 0x93, 0x4e, 0x39}} {
-		for _, s := range []struct{ sum, addend, mixed, by int }{{0, 1, 3, 16}, {2, 3, 1, 12}, {0, 1, 3, 8}, {2, 3, 1, 7}} {
-			steps = append(steps,
-				func(g group) { VPADDD(g[s.addend], g[s.sum], g[s.sum]) },
-				func(g group) { VPXORD(g[s.sum], g[s.mixed], g[s.mixed]) },
-				func(g group) { VPROLD(U8(s.by), g[s.mixed], g[s.mixed]) })
+// finish adds what the sets began with, turns words into blocks and passes them
+// on, set by set. One register is missing for that: a word of the last set waits in
+// the scratch memory, behind what the sets keep there, until others are free.
+func finish(ss []*set, scratch reg.GPPhysical, emit func(set int, blocks [16]reg.VecPhysical, free reg.VecPhysical)) {
+	last := ss[len(ss)-1]
+	waits := Mem{Base: scratch, Disp: len(ss) * startSize}
+	free := last.word[15]
+	VMOVDQU64(free, waits)
+	for i, s := range ss {
+		if s == last {
+			s.word[15] = spareFor(s, free)
+			VMOVDQU64(waits, s.word[15])
 		}
-		for row := 3; row > 0; row-- {
-			steps = append(steps, func(g group) { VPSHUFD(U8(turn[row]), g[row], g[row]) })
+		for w, z := range s.word {
+			if w < 4 {
+				VPADDD(sigma[w], z, z)
+			} else {
+				VPADDD(s.start(scratch, w), z, z)
+			}
 		}
+		for w := 0; w < 16; w += 4 {
+			free = s.transposeWords(w, free)
+		}
+		var blocks [16]reg.VecPhysical
+		for j := range 4 {
+			var cols [4]reg.VecPhysical
+			cols, free = transpose4(s.word[j], s.word[4+j], s.word[8+j], s.word[12+j], free)
+			for k, block := range cols {
+				blocks[4*k+j] = block
+			}
+		}
+		emit(i, blocks, free)
 	}
-	return steps
 }
 
-// emitGroups turns rows into blocks and writes what the lanes ask for. There is
-// no register left for that, so one waits in the scratch memory.
-func emitGroups(gs []group, lanes, scratch reg.GPPhysical) {
+// spareFor returns a register that neither the set nor free is.
+func spareFor(s *set, free reg.VecPhysical) reg.VecPhysical {
+	for _, z := range zmm {
+		if z != free && !slices.Contains(s.word[:15], z) {
+			return z
+		}
+	}
+	panic("no register")
+}
+
+// emitLanes writes what sixteen lanes ask for.
+func emitLanes(blocks [16]reg.VecPhysical, free reg.VecPhysical, lanes reg.GPPhysical, first int) {
 	ones, tmp, n, src, dst := reg.RBX, reg.RCX, reg.RDX, reg.RSI, reg.RDI
 	MOVQ(I32(-1), ones)
-	last := gs[len(gs)-1]
-	VMOVDQU64(last[3], Mem{Base: scratch})
-	free := last[3]
-	for i, g := range gs {
-		if i == len(gs)-1 {
-			g[3] = gs[0][0]
-			if g[3] == free {
-				g[3] = gs[0][1]
-			}
-			VMOVDQU64(Mem{Base: scratch}, g[3])
-		}
-		var cols [4]reg.VecPhysical
-		cols, free = transpose4(g[0], g[1], g[2], g[3], free)
-		for j, block := range cols {
-			at := (4*i + j) * laneSize
-			MOVQ(Mem{Base: lanes, Disp: at + laneLen}, n)
-			MOVQ(Mem{Base: lanes, Disp: at + laneSrc}, src)
-			MOVQ(Mem{Base: lanes, Disp: at + laneDst}, dst)
-			tailMask(n, ones, tmp, reg.K1)
-			VMOVDQU8_Z(Mem{Base: src}, reg.K1, free)
-			VPXORQ(free, block, block)
-			VMOVDQU8(block, reg.K1, Mem{Base: dst})
-		}
-	}
-}
-
-// chachaQuads writes a routine for groups that are four blocks of one operation
-// one after the other, which spares it the gathering.
-func chachaQuads(name string, groups int) {
-	TEXT(name, NOSPLIT, "func(quads, spill *byte)")
-	Pragma("noescape")
-	Doc(fmt.Sprintf("%s works %d groups of four blocks of ChaCha20: like chachaLanes32, but each chachaLane", name, groups),
-		"stands for four blocks from its counter on and up to 256 bytes of text.",
-		"spill is 64 bytes; it is left with key stream.")
-	quads, spill := reg.R8, reg.R9
-	Load(Param("quads"), quads)
-	Load(Param("spill"), spill)
-	gs := make([]group, groups)
-	for i := range gs {
-		copy(gs[i][:], zmm[4*i:])
-		loadQuad(gs[i], quads, i)
-	}
-	for i := range gs {
-		prefetchQuad(quads, i)
-	}
-	rounds(gs)
-	emitQuads(gs, quads, spill)
-	VZEROUPPER()
-	RET()
-}
-
-func loadQuad(g group, quads reg.GPPhysical, i int) {
-	MOVQ(Mem{Base: quads, Disp: i*laneSize + laneKey}, reg.RAX)
-	VMOVDQU64(sigma, g[0])
-	VBROADCASTI32X4(Mem{Base: reg.RAX}, g[1])
-	VBROADCASTI32X4(Mem{Base: reg.RAX, Disp: 16}, g[2])
-	VBROADCASTI32X4(Mem{Base: quads, Disp: i*laneSize + laneRow}, g[3])
-	VPADDD(counters, g[3], g[3])
-}
-
-// prefetchQuad asks for the text, which is needed when the rounds are over.
-func prefetchQuad(quads reg.GPPhysical, i int) {
-	MOVQ(Mem{Base: quads, Disp: i*laneSize + laneSrc}, reg.RAX)
-	MOVQ(Mem{Base: quads, Disp: i*laneSize + laneDst}, reg.RBX)
-	for j := range 4 {
-		PREFETCHT0(Mem{Base: reg.RAX, Disp: 64 * j})
-		PREFETCHT0(Mem{Base: reg.RBX, Disp: 64 * j})
-	}
-}
-
-// emitQuads adds what the groups began with, loaded once more, and writes the
-// text. One register is missing for that; it waits in the spill memory.
-func emitQuads(gs []group, quads, spill reg.GPPhysical) {
-	last := len(gs) - 1
-	VMOVDQU64(gs[last][3], Mem{Base: spill})
-	free := gs[last][3]
-	for i, g := range gs {
-		if i == last {
-			g[3] = gs[0][0]
-			if g[3] == free {
-				g[3] = gs[0][1]
-			}
-			VMOVDQU64(Mem{Base: spill}, g[3])
-		}
-		MOVQ(Mem{Base: quads, Disp: i*laneSize + laneKey}, reg.RAX)
-		VPADDD(sigma, g[0], g[0])
-		VBROADCASTI32X4(Mem{Base: reg.RAX}, free)
-		VPADDD(free, g[1], g[1])
-		VBROADCASTI32X4(Mem{Base: reg.RAX, Disp: 16}, free)
-		VPADDD(free, g[2], g[2])
-		VBROADCASTI32X4(Mem{Base: quads, Disp: i*laneSize + laneRow}, free)
-		VPADDD(counters, g[3], g[3])
-		VPADDD(free, g[3], g[3])
-		var cols [4]reg.VecPhysical
-		cols, free = transpose4(g[0], g[1], g[2], g[3], free)
-		emitQuad(cols, free, quads, i)
-	}
-}
-
-// emitQuad writes four blocks, with masks only where the text ends in them.
-func emitQuad(cols [4]reg.VecPhysical, free reg.VecPhysical, quads reg.GPPhysical, i int) {
-	ones, tmp, n, src, dst, none, whole := reg.RBX, reg.RCX, reg.RDX, reg.RSI, reg.RDI, reg.R10, reg.R11
-	MOVQ(Mem{Base: quads, Disp: i*laneSize + laneLen}, n)
-	MOVQ(Mem{Base: quads, Disp: i*laneSize + laneSrc}, src)
-	MOVQ(Mem{Base: quads, Disp: i*laneSize + laneDst}, dst)
-	part, done := label("part"), label("quaddone")
-	CMPQ(n, U32(256))
-	JNE(LabelRef(part))
-	for j, block := range cols {
-		VPXORQ(Mem{Base: src, Disp: 64 * j}, block, block)
-		VMOVDQU64(block, Mem{Base: dst, Disp: 64 * j})
-	}
-	JMP(LabelRef(done))
-	Label(part)
-	XORQ(none, none)
-	MOVQ(U32(64), whole)
-	MOVQ(I32(-1), ones)
-	for j, block := range cols {
-		MOVQ(n, tmp)
-		CMPQ(tmp, whole)
-		CMOVQGT(whole, tmp)
-		CMPQ(tmp, none)
-		CMOVQLT(none, tmp)
-		tailMask(tmp, ones, tmp, reg.K1)
-		VMOVDQU8_Z(Mem{Base: src, Disp: 64 * j}, reg.K1, free)
+	for i, block := range blocks {
+		at := (first + i) * laneSize
+		MOVQ(Mem{Base: lanes, Disp: at + laneLen}, n)
+		MOVQ(Mem{Base: lanes, Disp: at + laneSrc}, src)
+		MOVQ(Mem{Base: lanes, Disp: at + laneDst}, dst)
+		tailMask(n, ones, tmp, reg.K1)
+		VMOVDQU8_Z(Mem{Base: src}, reg.K1, free)
 		VPXORQ(free, block, block)
-		VMOVDQU8(block, reg.K1, Mem{Base: dst, Disp: 64 * j})
-		SUBQ(whole, n)
+		VMOVDQU8(block, reg.K1, Mem{Base: dst})
 	}
-	Label(done)
 }

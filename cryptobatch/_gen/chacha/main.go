@@ -9,10 +9,9 @@ import . "github.com/mmcloughlin/avo/build"
 func main() {
 	ConstraintExpr("amd64")
 	constants()
-	chachaLanes("chachaLanes32", 8)
-	chachaLanes("chachaLanes8", 2)
-	chachaQuads("chachaQuads8", 8)
-	chachaQuads("chachaQuads2", 2)
+	chachaLanes("chachaLanes32", 2)
+	chachaLanes("chachaLanes16", 1)
+	chachaRuns()
 	polyLanes()
 	Generate()
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -19,23 +21,39 @@ const (
 // 42 bits, eight numbers side by side; VPMADD52 multiplies 52 by 52 bits, so
 // limbs may be a few bits longer between two multiplications.
 var (
-	accum = [3]reg.VecPhysical{reg.Z0, reg.Z1, reg.Z2}
-	mulR  = [3]reg.VecPhysical{reg.Z3, reg.Z4, reg.Z5}
-	mulS  = [3]reg.VecPhysical{reg.Z5, reg.Z6, reg.Z7} // 20*r, index 1 and 2
-	m44   = reg.Z8
-	m42   = reg.Z9
-	top   = reg.Z10
-	prod  = product{
-		low:  [3]reg.VecPhysical{reg.Z11, reg.Z12, reg.Z13},
-		high: [3]reg.VecPhysical{reg.Z14, reg.Z15, reg.Z16},
-	}
-	tmpA  = reg.Z17
-	remZ  = reg.Z18 // bytes left in each lane
-	extra = reg.Z19
-	rows  = [8]reg.VecPhysical{reg.Z20, reg.Z21, reg.Z22, reg.Z23, reg.Z24, reg.Z25, reg.Z26, reg.Z27}
-	spare = reg.Z28
-	input = [3]reg.VecPhysical{reg.Z29, reg.Z30, reg.Z31}
+	accum  = number{reg.Z0, reg.Z1, reg.Z2}
+	factor = power{number{reg.Z3, reg.Z4, reg.Z5}, [2]reg.VecPhysical{reg.Z6, reg.Z7}}
+	m44    = reg.Z8
+	m42    = reg.Z9
+	tmpA   = reg.Z10
+	// A sum is a chain of multiplications of four cycles each, so there are two.
+	even = product{number{reg.Z11, reg.Z12, reg.Z13}, number{reg.Z14, reg.Z15, reg.Z16}}
+	odd  = product{number{reg.Z17, reg.Z18, reg.Z19}, number{reg.Z20, reg.Z21, reg.Z22}}
+	// rows are for text as it is in memory, then for blocks of it.
+	rows  = [8]reg.VecPhysical{reg.Z23, reg.Z24, reg.Z25, reg.Z26, reg.Z27, reg.Z28, reg.Z29, reg.Z30}
+	spare = reg.Z31
 )
+
+// number is eight numbers by limbs.
+type number [3]reg.VecPhysical
+
+// power is a power of r and 20 times its upper two limbs: what a multiplication takes.
+type power struct {
+	r number
+	s [2]reg.VecPhysical // of limbs 1 and 2
+}
+
+// product is a sum of products before carries, low + 2^52*high limb by limb.
+type product struct{ low, high number }
+
+// Places in the scratch memory: the powers r to r^5, what the bits above four
+// whole blocks add to a chunk's sum, and where a lane's next whole chunk is read from,
+// less at.
+func powerAt(n, i int) Mem       { return Mem{Base: powers, Disp: ((n-1)*5 + i) * 64} }
+func topBits(half, limb int) Mem { return Mem{Base: powers, Disp: (25 + 3*half + limb) * 64} }
+func chunkAt(lane int) Mem       { return Mem{Base: powers, Disp: 31*64 + 8*lane} }
+
+const polyScratch = 32*64 + 64
 
 // polyLanes writes Poly1305 for eight messages of the AEAD construction.
 func polyLanes() {
@@ -44,7 +62,7 @@ func polyLanes() {
 	Doc("polyLanes8 computes the tags (RFC 8439, sections 2.5 and 2.8) of eight messages, each under its own",
 		"one-time key. Messages of one length cost least; the time does not depend on what is in them.",
 		"lanes are eight of polyLane, keys eight times 32 bytes, tags takes eight times 16. scratch is",
-		"1088 bytes; it is left with powers of the keys.")
+		fmt.Sprintf("%d bytes; it is left with powers of the keys.", polyScratch))
 	lanes, keys, tags := reg.R8, reg.R9, reg.RDX
 	Load(Param("lanes"), lanes)
 	Load(Param("keys"), keys)
@@ -52,23 +70,18 @@ func polyLanes() {
 	alignUp(powers)
 	VPBROADCASTQ(mask44, m44)
 	VPBROADCASTQ(mask42, m42)
-	VPBROADCASTQ(hiBit, top)
-	MOVQ(I32(-1), reg.RBX)
+	MOVQ(I32(-1), ones)
 
 	loadR(keys)
 	for _, z := range accum {
 		VPXORQ(z, z, z)
 	}
 	associatedData(lanes)
-	columns(lanes, highTwo, reg.Z29, remZ)
+	preparePowers()
 	wholeChunks(lanes)
 	textEnds(lanes)
-
-	columns(lanes, lowTwo, reg.Z29, reg.Z30)
-	columns(lanes, highTwo, reg.Z29, reg.Z31)
-	polyStep(reg.Z30, reg.Z31, nil)
 	Load(Param("tags"), tags)
-	finish(keys, tags)
+	polyFinish(keys, tags)
 	VZEROUPPER()
 	RET()
 }
@@ -87,73 +100,30 @@ func columns(base reg.GPPhysical, pick Mem, first, second reg.VecPhysical) {
 // loadR clamps r, splits it into limbs and prepares the multiples by which what
 // is above 2^132 returns: 2^132 = 4 * 2^130 = 4 * 5.
 func loadR(keys reg.GPPhysical) {
-	lo, hi := reg.Z29, reg.Z30
+	lo, mid, hi := factor.r[0], factor.r[1], factor.r[2]
 	columns(keys, lowTwo, lo, hi)
 	VPANDQ_BCST(clampLo, lo, lo)
 	VPANDQ_BCST(clampHi, hi, hi)
-	limbs(lo, hi, mulR[0], mulR[1], mulR[2])
-	for i := 1; i < 3; i++ {
-		VPSLLQ(U8(4), mulR[i], mulS[i])
-		VPSLLQ(U8(2), mulR[i], tmpA)
-		VPADDQ(tmpA, mulS[i], mulS[i])
+	limbs(lo, hi, mid)
+	for i, s := range factor.s {
+		times20(factor.r[i+1], s)
 	}
 }
 
-// limbs splits 128-bit numbers; tmpA is lost.
-func limbs(lo, hi, l0, l1, l2 reg.VecPhysical) {
-	VPSRLQ(U8(44), lo, l1)
-	VPSLLQ(U8(20), hi, tmpA)
-	VPORQ(tmpA, l1, l1)
-	VPANDQ(m44, l1, l1)
-	VPANDQ(m44, lo, l0)
-	VPSRLQ(U8(24), hi, l2)
+func times20(z, to reg.VecPhysical) {
+	VPSLLQ(U8(2), z, to)
+	VPADDQ(z, to, to)
+	VPSLLQ(U8(2), to, to)
 }
 
-// polyStep absorbs a block into each lane: accum = (accum + block) * r. Lanes
-// that are not in the mask k keep what they have; k nil means all lanes.
-func polyStep(lo, hi reg.VecPhysical, k reg.OpmaskPhysical) {
-	block := prod.low
-	limbs(lo, hi, block[0], block[1], block[2])
-	VPORQ(top, block[2], block[2])
-	for i := range input {
-		VPADDQ(block[i], accum[i], input[i])
-	}
-	prod.clear()
-	prod.add(input, inRegisters())
-	carry()
-	for i := range accum {
-		if k == nil {
-			VMOVDQA64(prod.low[i], accum[i])
-		} else {
-			VMOVDQA64(prod.low[i], k, accum[i])
-		}
-	}
+// limbs splits 128-bit numbers in place, with one register more.
+func limbs(lo, hi, mid reg.VecPhysical) number {
+	VPSHRDQ(U8(44), hi, lo, mid)
+	VPANDQ(m44, lo, lo)
+	VPSRLQ(U8(24), hi, hi)
+	VPANDQ(m44, mid, mid)
+	return number{lo, mid, hi}
 }
-
-// power holds the limbs of a power of r and 20 times its upper two: what a
-// multiplication takes, in registers or in memory.
-type power struct{ r, s [3]Op }
-
-func inRegisters() (p power) {
-	for i := range 3 {
-		p.r[i], p.s[i] = mulR[i], mulS[i]
-	}
-	return p
-}
-
-// inMemory is the power r^n, n from 2 to 4, in the scratch memory.
-func inMemory(n int) (p power) {
-	for i := range 3 {
-		p.r[i] = Mem{Base: powers, Disp: ((n-2)*5 + i) * 64}
-		if i > 0 {
-			p.s[i] = Mem{Base: powers, Disp: ((n-2)*5 + 2 + i) * 64}
-		}
-	}
-	return p
-}
-
-// product is a sum of products before carries, low + 2^52*high limb by limb.
-type product struct{ low, high [3]reg.VecPhysical }
 
 // clear starts a sum of products.
 func (t product) clear() {
@@ -163,17 +133,13 @@ func (t product) clear() {
 	}
 }
 
-// add adds the product of in and p.
-func (t product) add(in [3]reg.VecPhysical, p power) {
-	factors := [3][3]Op{
-		{p.r[0], p.r[1], p.r[2]},
-		{p.s[2], p.r[0], p.r[1]},
-		{p.s[1], p.s[2], p.r[0]},
-	}
-	for j := range in {
-		for i := range t.low {
-			VPMADD52LUQ(factors[j][i], in[j], t.low[i])
-			VPMADD52HUQ(factors[j][i], in[j], t.high[i])
+// add adds the product of in and factor.
+func (t product) add(in number) {
+	r, s := factor.r, factor.s
+	for j, f := range []number{{r[0], r[1], r[2]}, {s[1], r[0], r[1]}, {s[0], s[1], r[0]}} {
+		for i := range f {
+			VPMADD52LUQ(f[i], in[j], t.low[i])
+			VPMADD52HUQ(f[i], in[j], t.high[i])
 		}
 	}
 }
@@ -186,90 +152,143 @@ func (t product) merge(other product) {
 	}
 }
 
-// preparePowers computes r^2, r^3 and r^4 of each lane into the scratch memory.
+// preparePowers computes r^2 to r^5 of each lane, and the top bits of chunks, into
+// the scratch memory.
 func preparePowers() {
-	in := mulR
-	for n := 2; n <= 4; n++ {
-		prod.clear()
-		prod.add(in, inRegisters())
-		carry()
-		p := inMemory(n)
-		for i, z := range prod.low {
-			VMOVDQU64(z, p.r[i])
-			if i > 0 {
-				VPSLLQ(U8(2), z, tmpA)
-				VPADDQ(z, tmpA, tmpA)
-				VPSLLQ(U8(2), tmpA, tmpA)
-				VMOVDQU64(tmpA, p.s[i])
+	sums := number{rows[6], rows[7], spare} // of what the limb of top bits is multiplied by
+	save := func(n int, z number) {
+		for i := range z {
+			VMOVDQU64(z[i], powerAt(n, i))
+		}
+		s := factor.s
+		if n > 1 {
+			s = [2]reg.VecPhysical{tmpA, tmpA}
+		}
+		for i := range s {
+			if n > 1 {
+				times20(z[i+1], s[i])
 			}
-			VMOVDQA64(z, input[i])
+			VMOVDQU64(s[i], powerAt(n, 3+i))
+			addTo(sums[i], s[i], n)
 		}
-		in = input
+		addTo(sums[2], z[0], n)
+	}
+	save(1, factor.r)
+
+	square, cube := number{rows[0], rows[1], rows[2]}, number{rows[3], rows[4], rows[5]}
+	even.clear()
+	even.add(factor.r)
+	even.carry(square)
+	save(2, square)
+	even.clear()
+	even.add(square)
+	loadPower(2)
+	odd.clear()
+	odd.add(square)
+	even.carry(cube)
+	save(3, cube)
+	odd.carry(odd.low)
+	save(4, odd.low)
+	even.clear()
+	even.add(cube)
+	even.carry(even.low)
+	save(5, even.low)
+
+	VPBROADCASTQ(hiBit, tmpA)
+	even.clear()
+	for i, z := range sums {
+		VPMADD52LUQ(tmpA, z, even.low[i])
+		VPMADD52HUQ(tmpA, z, even.high[i])
+		VMOVDQU64(even.low[i], topBits(0, i))
+		VMOVDQU64(even.high[i], topBits(1, i))
 	}
 }
 
-// A chunk is absorbed with one carry for its four blocks:
-// accum = (accum + b0)*r^4 + b1*r^3 + b2*r^2 + b3*r. chunkEarly is what does not
-// wait for the chunk before; it leaves b0 in input and all of quads free. It makes
-// two sums, because a sum is a chain of multiplications of four cycles each; the
-// registers of the second one are those of blocks that the first has taken.
-func chunkEarly(quads [8]reg.VecPhysical, free reg.VecPhysical) {
-	second := product{
-		low:  [3]reg.VecPhysical{quads[4], quads[5], quads[6]},
-		high: [3]reg.VecPhysical{quads[7], free, extra},
+// addTo adds a term of the sum over r to r^4.
+func addTo(sum, z reg.VecPhysical, n int) {
+	switch {
+	case n == 1:
+		VMOVDQA64(z, sum)
+	case n <= 4:
+		VPADDQ(z, sum, sum)
 	}
-	prod.clear()
+}
+
+// loadPower sets factor to r^n.
+func loadPower(n int) {
+	for i, z := range []reg.VecPhysical{factor.r[0], factor.r[1], factor.r[2], factor.s[0], factor.s[1]} {
+		VMOVDQU64(powerAt(n, i), z)
+	}
+}
+
+// chunk absorbs four blocks with one carry:
+// accum = (accum + b0)*r^4 + b1*r^3 + b2*r^2 + b3*r.
+func chunk(quads [8]reg.VecPhysical, free reg.VecPhysical) {
+	for i := range even.low {
+		VMOVDQU64(topBits(0, i), even.low[i])
+		VMOVDQU64(topBits(1, i), even.high[i])
+	}
+	odd.clear()
 	for j := 3; j >= 0; j-- {
-		limbs(quads[2*j], quads[2*j+1], input[0], input[1], input[2])
-		VPORQ(top, input[2], input[2])
+		b := limbs(quads[2*j], quads[2*j+1], free)
+		free = quads[2*j]
+		loadPower(4 - j)
 		switch j {
-		case 3:
-			prod.add(input, inRegisters())
+		case 3, 1:
+			even.add(b)
 		case 2:
-			prod.add(input, inMemory(2))
-			second.clear()
-		case 1:
-			second.add(input, inMemory(3))
-			prod.merge(second)
+			odd.add(b)
+		case 0:
+			even.merge(odd)
+			for i, z := range b {
+				VPADDQ(accum[i], z, z)
+			}
+			even.add(b)
+		}
+	}
+	even.carryLanes(accum, active)
+}
+
+// carry leaves the sum t in z, in limbs a little longer than 44, 44 and 42 bits. A high
+// half counts 2^52, eight bits above the next limb; that of the last one 2^140, ten
+// bits above 2^130, which returns as five. Then all limbs are shortened at once.
+// The registers of t are lost; those of z may be t.low's.
+func (t product) carry(z number) { t.carryLanes(z, nil) }
+
+// carryLanes is carry for the lanes of k; the others of z keep what they have.
+func (t product) carryLanes(z number, k Op) {
+	l, h := t.low, t.high
+	VPSLLQ(U8(10), h[2], tmpA)
+	VPSLLQ(U8(12), h[2], h[2])
+	VPADDQ(tmpA, l[0], l[0])
+	VPSLLQ(U8(8), h[1], h[1])
+	VPSLLQ(U8(8), h[0], h[0])
+	VPADDQ(h[1], l[2], l[2])
+	VPADDQ(h[2], l[0], l[0])
+	VPADDQ(h[0], l[1], l[1])
+
+	VPSRLQ(U8(42), l[2], h[2])
+	VPSRLQ(U8(44), l[0], h[0])
+	VPSRLQ(U8(44), l[1], h[1])
+	VPSLLQ(U8(2), h[2], tmpA)
+	VPANDQ(m44, l[0], l[0])
+	VPADDQ(h[2], l[0], l[0])
+	VPANDQ(m44, l[1], l[1])
+	VPANDQ(m42, l[2], l[2])
+	for i, more := range []reg.VecPhysical{tmpA, h[0], h[1]} {
+		if k == nil {
+			VPADDQ(more, l[i], z[i])
+		} else {
+			VPADDQ(more, l[i], k, z[i])
 		}
 	}
 }
 
-// chunkLate is the rest of a chunk.
-func chunkLate() {
-	for i := range input {
-		VPADDQ(accum[i], input[i], input[i])
-	}
-	prod.add(input, inMemory(4))
-	carry()
-	for i := range accum {
-		VMOVDQA64(prod.low[i], active, accum[i])
-	}
-}
-
-// carry brings the product back to limbs of 44 (the second one bit more) and 42
-// bits in prod.low. A high half counts 2^52, eight bits above the next limb; that
-// of the last one 2^140, ten bits above 2^130, which returns as five.
-func carry() {
-	for i := 1; i < 3; i++ {
-		VPSRLQ(U8(44), prod.low[i-1], tmpA)
-		VPANDQ(m44, prod.low[i-1], prod.low[i-1])
-		VPSLLQ(U8(8), prod.high[i-1], prod.high[i-1])
-		VPADDQ(prod.high[i-1], prod.low[i], prod.low[i])
-		VPADDQ(tmpA, prod.low[i], prod.low[i])
-	}
-	VPSLLQ(U8(10), prod.high[2], prod.high[2])
-	foldTop(prod.low, prod.high[2])
-}
-
-// foldTop returns what is above 2^130 in h, and more that counts as much, to the
-// lowest limb, as five, and passes on what that limb then has too much.
-func foldTop(h [3]reg.VecPhysical, more reg.VecPhysical) {
+// foldTop returns what is above 2^130 in h to the lowest limb, as five, and passes on
+// what that limb then has too much.
+func foldTop(h number) {
 	VPSRLQ(U8(42), h[2], tmpA)
 	VPANDQ(m42, h[2], h[2])
-	if more != nil {
-		VPADDQ(more, tmpA, tmpA)
-	}
 	VPADDQ(tmpA, h[0], h[0])
 	VPSLLQ(U8(2), tmpA, tmpA)
 	VPADDQ(tmpA, h[0], h[0])
@@ -277,7 +296,7 @@ func foldTop(h [3]reg.VecPhysical, more reg.VecPhysical) {
 }
 
 // passOn carries from limb i to the next.
-func passOn(h [3]reg.VecPhysical, i int) {
+func passOn(h number, i int) {
 	VPSRLQ(U8(44), h[i], tmpA)
 	VPANDQ(m44, h[i], h[i])
 	VPADDQ(tmpA, h[i+1], h[i+1])
@@ -311,53 +330,34 @@ var (
 	active = reg.K3
 )
 
-// chunkAt is where a lane's next whole chunk is read from, less at.
-func chunkAt(lane int) Mem { return Mem{Base: powers, Disp: 15*64 + 8*lane} }
-
-// wholeChunks absorbs all whole 64 bytes of the lanes: as many as all lanes have
-// that have any left, then once more without those that are done, until none
-// has. What those absorb is another's text, and not kept.
-//
-// The next chunk is loaded before the carries of this one, else the core has too
-// much waiting for those to reach what could be done meanwhile.
+// wholeChunks absorbs whole 64 bytes of the lanes but for the last 1 to 64 of each: as
+// many as all lanes have that have any, then once more without those that are done,
+// until none has. What those absorb is another's text, and not kept.
 func wholeChunks(lanes reg.GPPhysical) {
-	left, passed := reg.RCX, reg.R13
-	turn, loop, last, done := label("turn"), label("whole"), label("lastwhole"), label("wholedone")
+	left := reg.RCX
+	turn, loop, done := label("turn"), label("whole"), label("wholedone")
 	XORQ(at, at)
-	activeLanes()
-	JZ(LabelRef(done))
-	preparePowers()
 	Label(turn)
+	activeLanes(lanes)
+	JZ(LabelRef(done))
 	leastLeft(lanes, left)
-	MOVQ(left, passed)
-	SHLQ(U8(6), passed)
-	loadChunk()
-	quads, free := transpose8()
-	DECQ(left)
-	JZ(LabelRef(last))
 	Label(loop)
-	chunkEarly(quads, free)
-	ADDQ(I8(64), at)
 	loadChunk()
-	transpose8() // to the same registers
-	chunkLate()
+	chunk(transpose8())
+	ADDQ(I8(64), at)
 	DECQ(left)
 	JNZ(LabelRef(loop))
-	Label(last)
-	chunkEarly(quads, free)
-	chunkLate()
-	ADDQ(I8(64), at)
-	VPBROADCASTQ(passed, tmpA)
-	VPSUBQ(tmpA, remZ, remZ)
-	activeLanes()
-	JNZ(LabelRef(turn))
+	JMP(LabelRef(turn))
 	Label(done)
 }
 
-// activeLanes sets the mask of lanes with a whole chunk left, and the zero flag
+// activeLanes sets the mask of lanes with more than a chunk left, and the zero flag
 // if there are none.
-func activeLanes() {
-	VPCMPGTQ_BCST(under64, remZ, active)
+func activeLanes(lanes reg.GPPhysical) {
+	columns(lanes, highTwo, rows[1], rows[4])
+	VPBROADCASTQ(at, rows[1])
+	VPSUBQ(rows[1], rows[4], rows[4])
+	VPCMPGTQ_BCST(chunk64, rows[4], active)
 	KORTESTB(active, active)
 }
 
@@ -370,6 +370,7 @@ func leastLeft(lanes, left reg.GPPhysical) {
 		skip := label("inactive")
 		MOVQ(Mem{Base: lanes, Disp: i*polySize + polyTextLen}, n)
 		SUBQ(at, n)
+		DECQ(n)
 		SARQ(U8(6), n)
 		JLE(LabelRef(skip))
 		CMPQ(n, left)
@@ -382,7 +383,7 @@ func leastLeft(lanes, left reg.GPPhysical) {
 		MOVQ(Mem{Base: lanes, Disp: i*polySize + polyText}, p)
 		SUBQ(at, n)
 		CMPQ(n, I8(64))
-		CMOVQLT(other, p)
+		CMOVQLE(other, p)
 		MOVQ(p, chunkAt(i))
 	}
 }
@@ -394,66 +395,134 @@ func loadChunk() {
 	}
 }
 
-// textEnds absorbs what is left of all lanes behind their whole chunks.
+// textEnds absorbs the last 1 to 64 bytes of all lanes and the block of lengths with
+// one carry. Lanes are brought in line at their ends: of the five blocks of each the
+// first ones may be missing, and the first that is there takes the sum so far.
 func textEnds(lanes reg.GPPhysical) {
-	columns(lanes, highTwo, reg.Z29, remZ)
-	VPANDQ_BCST(under64, remZ, remZ)
-	maskedChunk(func(i int, p, n reg.GPPhysical) {
-		MOVQ(Mem{Base: lanes, Disp: i*polySize + polyTextLen}, n)
-		MOVQ(n, p)
-		ANDQ(I8(63), n)
-		SUBQ(n, p)
-		ADDQ(Mem{Base: lanes, Disp: i*polySize + polyText}, p)
-		TESTQ(n, n)
-		CMOVQEQ(lanes, p) // nothing left: any address that can be read
-	})
+	present := [4]reg.OpmaskPhysical{reg.K2, reg.K3, reg.K4, reg.K5}
+	text, aad := rows[4], rows[5]
+	columns(lanes, highTwo, rows[1], text)
+	VPTESTMQ(text, text, reg.K1)
+	VPSUBQ_BCST(one, text, tmpA)
+	VPANDQ_BCST(under64, tmpA, tmpA)
+	VPADDQ_BCST_Z(one, tmpA, reg.K1, tmpA)
+	for j, k := range present {
+		VPCMPGTQ_BCST(blockEnd[j], tmpA, k)
+	}
+	columns(lanes, lowTwo, rows[1], aad)
+	b := limbs(aad, text, spare)
+	VPORQ_BCST(hiBit, b[2], b[2])
+	KNOTB(present[3], reg.K6)
+	b.addSum(reg.K6)
+	loadPower(1)
+	even.clear()
+	even.add(b)
+	odd.clear()
+
+	for i, z := range rows {
+		loadEnd(lanes, i, z)
+	}
+	quads, free := transpose8()
+	for j := 3; j >= 0; j-- {
+		b := limbs(quads[2*j], quads[2*j+1], free)
+		free = quads[2*j]
+		VPORQ_BCST(hiBit, b[2], present[j], b[2])
+		if j > 0 {
+			KANDNB(present[j], present[j-1], reg.K6)
+			b.addSum(reg.K6)
+		} else {
+			b.addSum(present[0])
+		}
+		loadPower(5 - j)
+		[]product{even, odd}[j%2].add(b)
+	}
+	even.merge(odd)
+	even.carry(accum)
 }
 
-// associatedData absorbs that of all lanes.
+// addSum adds the sum so far to a block, in the lanes of k.
+func (n number) addSum(k reg.OpmaskPhysical) {
+	for i, z := range n {
+		VPADDQ(accum[i], z, k, z)
+	}
+}
+
+// loadEnd loads the last 1 to 64 bytes of a lane's text, padded with zeros to whole
+// blocks, to the end of z. What is before it in z is zero and not read.
+func loadEnd(lanes reg.GPPhysical, lane int, z reg.VecPhysical) {
+	n, p, mask, left, room := reg.RDX, reg.RDI, reg.RAX, reg.R13, reg.RCX
+	MOVQ(Mem{Base: lanes, Disp: lane*polySize + polyTextLen}, n)
+	LEAQ(Mem{Base: n, Disp: -1}, left)
+	ANDQ(I8(63), left)
+	INCQ(left)
+	TESTQ(n, n)
+	CMOVQEQ(n, left)
+	LEAQ(Mem{Base: left, Disp: 15}, room)
+	ANDQ(I8(-16), room)
+	NEGQ(room)
+	ADDQ(I8(64), room)
+	BZHIQ(left, ones, mask)
+	SHLXQ(room, mask, mask)
+	KMOVQ(mask, reg.K1)
+	MOVQ(Mem{Base: lanes, Disp: lane*polySize + polyText}, p)
+	ADDQ(n, p)
+	SUBQ(left, p)
+	SUBQ(room, p)
+	TESTQ(left, left)
+	CMOVQEQ(lanes, p) // nothing left: any address that can be read
+	VMOVDQU8_Z(Mem{Base: p}, reg.K1, z)
+}
+
+// associatedData absorbs that of all lanes, up to 64 bytes padded with zeros to whole
+// blocks, block by block: mostly there is one.
 func associatedData(lanes reg.GPPhysical) {
-	columns(lanes, lowTwo, reg.Z29, remZ)
-	maskedChunk(func(i int, p, n reg.GPPhysical) {
-		MOVQ(Mem{Base: lanes, Disp: i*polySize + polyAADLen}, n)
-		MOVQ(Mem{Base: lanes, Disp: i*polySize + polyAAD}, p)
-		TESTQ(n, n)
-		CMOVQEQ(lanes, p)
-	})
-}
-
-// maskedChunk absorbs up to 64 bytes of each lane, padded with zeros to whole
-// blocks. remZ holds how many; from sets a pointer to them and their number.
-func maskedChunk(from func(lane int, p, n reg.GPPhysical)) {
 	n, p, tmp := reg.RDX, reg.RDI, reg.RAX
-	done := label("chunkdone")
-	VPTESTMQ(remZ, remZ, reg.K2)
+	left, done := odd.low[0], label("aaddone")
+	columns(lanes, lowTwo, rows[1], left)
+	VPTESTMQ(left, left, reg.K2)
 	KORTESTB(reg.K2, reg.K2)
 	JZ(LabelRef(done))
 	for i, z := range rows {
-		from(i, p, n)
+		MOVQ(Mem{Base: lanes, Disp: i*polySize + polyAADLen}, n)
+		MOVQ(Mem{Base: lanes, Disp: i*polySize + polyAAD}, p)
+		TESTQ(n, n)
+		CMOVQEQ(lanes, p) // any address that can be read
 		tailMask(n, ones, tmp, reg.K1)
 		VMOVDQU8_Z(Mem{Base: p}, reg.K1, z)
 	}
-	quads, _ := transpose8()
+	quads, free := transpose8()
 	for j := range 4 {
 		MOVQ(U32(16*j), tmp)
 		VPBROADCASTQ(tmp, tmpA)
-		VPCMPGTQ(tmpA, remZ, reg.K2)
+		VPCMPGTQ(tmpA, left, reg.K2)
 		KORTESTB(reg.K2, reg.K2)
 		JZ(LabelRef(done))
-		polyStep(quads[2*j], quads[2*j+1], reg.K2)
+		polyStep(limbs(quads[2*j], quads[2*j+1], free), reg.K2)
 	}
 	Label(done)
 }
 
-// finish brings the sums below 2^130-5, adds s and stores the tags.
-func finish(keys, tags reg.GPPhysical) {
+// polyStep absorbs a block into each lane: accum = (accum + block) * r. Lanes
+// that are not in the mask k keep what they have.
+func polyStep(b number, k reg.OpmaskPhysical) {
+	VPORQ_BCST(hiBit, b[2], b[2])
+	for i, z := range b {
+		VPADDQ(accum[i], z, z)
+	}
+	even.clear()
+	even.add(b)
+	even.carryLanes(accum, k)
+}
+
+// polyFinish brings the sums below 2^130-5, adds s and stores the tags.
+func polyFinish(keys, tags reg.GPPhysical) {
 	for range 2 {
 		passOn(accum, 1)
-		foldTop(accum, nil)
+		foldTop(accum)
 	}
 	passOn(accum, 1)
 	reduceOnce()
-	lo, hi, s0, s1 := reg.Z29, reg.Z30, reg.Z31, spare
+	lo, hi, s0, s1 := odd.low[0], odd.low[1], odd.low[2], odd.high[0]
 	VPSLLQ(U8(44), accum[1], lo)
 	VPORQ(accum[0], lo, lo)
 	VPSRLQ(U8(20), accum[1], hi)
@@ -479,14 +548,15 @@ func finish(keys, tags reg.GPPhysical) {
 // reduceOnce subtracts 2^130-5 where the sum is not below it: where adding five
 // reaches 2^130.
 func reduceOnce() {
-	VPADDQ_BCST(five, accum[0], prod.low[0])
-	VMOVDQA64(accum[1], prod.low[1])
-	VMOVDQA64(accum[2], prod.low[2])
-	passOn(prod.low, 0)
-	passOn(prod.low, 1)
-	VPCMPGTQ(m42, prod.low[2], reg.K1)
-	VPANDQ(m42, prod.low[2], prod.low[2])
+	less := even.low
+	VPADDQ_BCST(five, accum[0], less[0])
+	VMOVDQA64(accum[1], less[1])
+	VMOVDQA64(accum[2], less[2])
+	passOn(less, 0)
+	passOn(less, 1)
+	VPCMPGTQ(m42, less[2], reg.K1)
+	VPANDQ(m42, less[2], less[2])
 	for i := range accum {
-		VMOVDQA64(prod.low[i], reg.K1, accum[i])
+		VMOVDQA64(less[i], reg.K1, accum[i])
 	}
 }

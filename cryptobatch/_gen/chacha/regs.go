@@ -19,31 +19,41 @@ var zmm = []reg.VecPhysical{
 
 // Constants in read-only data.
 var (
-	sigma    Mem // "expand 32-byte k" in each 128-bit lane
-	counters Mem // 0, 1, 2, 3 in the counters of four lanes
-	clampLo  Mem // what Poly1305 keeps of r
+	sigma    [4]Mem // "expand 32-byte k", each word sixteen times
+	counters Mem    // 0, 1, 2, 3 in each 128-bit lane
+	clampLo  Mem    // what Poly1305 keeps of r
 	clampHi  Mem
 	mask44   Mem
 	mask42   Mem
 	hiBit    Mem // the bit above a whole block, in limb 2
 	five     Mem
+	one      Mem
 	under64  Mem
-	lowTwo   Mem // VPERMT2Q: quadwords 0 and 1 of four rows, column by column
-	highTwo  Mem // the same of quadwords 2 and 3
-	pairsLo  Mem // VPERMT2Q: interleaves the low halves of two columns
+	chunk64  Mem
+	blockEnd [4]Mem // how many bytes of a chunk are behind each block
+	lowTwo   Mem    // VPERMT2Q: quadwords 0 and 1 of four rows, column by column
+	highTwo  Mem    // the same of quadwords 2 and 3
+	pairsLo  Mem    // VPERMT2Q: interleaves the low halves of two columns
 	pairsHi  Mem
 )
 
 func constants() {
-	sigma = table("sigma", 8, func(i int) uint64 { return [2]uint64{0x3320646e61707865, 0x6b20657479622d32}[i&1] })
-	counters = table("counters", 8, func(i int) uint64 { return [8]uint64{0, 0, 1, 0, 2, 0, 3, 0}[i] })
+	for i, word := range []uint64{0x61707865, 0x3320646e, 0x79622d32, 0x6b206574} {
+		sigma[i] = table(fmt.Sprint("sigma", i), 8, func(int) uint64 { return word<<32 | word })
+	}
+	counters = table("counters", 8, func(i int) uint64 { return []uint64{1 << 32, 3<<32 | 2}[i&1] })
 	clampLo = table("clamplo", 1, func(int) uint64 { return 0x0ffffffc0fffffff })
 	clampHi = table("clamphi", 1, func(int) uint64 { return 0x0ffffffc0ffffffc })
 	mask44 = table("mask44", 1, func(int) uint64 { return 1<<44 - 1 })
 	mask42 = table("mask42", 1, func(int) uint64 { return 1<<42 - 1 })
 	hiBit = table("hibit", 1, func(int) uint64 { return 1 << 40 })
 	five = table("five", 1, func(int) uint64 { return 5 })
+	one = table("one", 1, func(int) uint64 { return 1 })
 	under64 = table("under64", 1, func(int) uint64 { return 63 })
+	chunk64 = table("chunk64", 1, func(int) uint64 { return 64 })
+	for j := range blockEnd {
+		blockEnd[j] = table(fmt.Sprint("blockend", j), 1, func(int) uint64 { return uint64(48 - 16*j) })
+	}
 	lowTwo = table("lowtwo", 8, func(i int) uint64 { return [8]uint64{0, 4, 8, 12, 1, 5, 9, 13}[i] })
 	highTwo = table("hightwo", 8, func(i int) uint64 { return [8]uint64{2, 6, 10, 14, 3, 7, 11, 15}[i] })
 	pairsLo = table("pairslo", 8, func(i int) uint64 { return [8]uint64{0, 8, 1, 9, 2, 10, 3, 11}[i] })

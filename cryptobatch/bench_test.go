@@ -7,7 +7,7 @@ import (
 
 const benchBurst = 32
 
-var benchSizes = []int{64, 256, 1380, 1460, 16384}
+var benchSizes = []int{64, 256, 512, 1380, 1460, 4096, 16384}
 
 // benchBatch makes a burst of operations of one size, apart, over the keys. Src
 // has extra bytes behind the text.

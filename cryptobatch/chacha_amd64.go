@@ -34,9 +34,6 @@ type chachaSecrets struct {
 type chachaWork struct {
 	lanes  [32]chachaLane // blocks collected for the next call
 	used   int
-	runs   [chachaPiece]chachaLane // texts collected
-	usedR  int
-	small  bool // no runs: all is to go through lanes
 	secret *chachaSecrets
 	poly   [8]polyLane
 	tags   [8][TagLen]byte
@@ -68,28 +65,51 @@ func (b *vaes512Batcher) openChaCha(ops []Op, list []uint32) (failed int) {
 	return failed
 }
 
-// eightBytes is from how much text in eight operations on their ciphertext is
-// authenticated before the next eight are encrypted: while it is in the cache of
-// the core, at the price of lanes left empty.
-const eightBytes = 16 << 10
+// eightBytes is from how much text on the ciphertext is authenticated before more is
+// encrypted: while it is in the cache of the core, at the price of lanes left empty.
+const eightBytes = 4 << 10
 
 func (w *chachaWork) seal(ops []Op, list []uint32) {
-	w.small = fitsLanes(ops, list)
+	if fitsLanes(ops, list) {
+		w.sealFew(ops, list)
+		return
+	}
 	w.oneTimeKeys(ops, list)
-	done := 0
+	worked, tagged, bytes := 0, 0, 0
 	for at := 0; at < len(list); at += 8 {
-		bytes := 0
-		for _, i := range list[at:min(at+8, len(list))] {
+		next := min(at+8, len(list))
+		for _, i := range list[at:next] {
 			op := &ops[i]
-			w.text(op, len(op.Src))
 			bytes += len(op.Src)
+			w.tail(op, len(op.Src))
 		}
-		if bytes >= eightBytes || at+8 >= len(list) {
-			w.flush()
-			for ; done <= at; done += 8 {
-				w.tagEight(ops, list, done)
-			}
+		if bytes < eightBytes && next < len(list) {
+			continue
 		}
+		w.texts(ops, list[worked:next], 0)
+		worked, bytes = next, 0
+		// Tails wait until they fill a call.
+		if w.used > 0 && next < len(list) {
+			continue
+		}
+		w.flush()
+		for ; tagged < next; tagged += 8 {
+			w.tagEight(ops, list, tagged)
+		}
+	}
+}
+
+// sealFew works all blocks, the first ones included, in one call: one or a few short
+// operations then wait once for the twenty rounds and not twice.
+func (w *chachaWork) sealFew(ops []Op, list []uint32) {
+	for at, i := range list {
+		op := &ops[i]
+		w.add(op, 0, unsafe.Pointer(&zeroBlock), unsafe.Pointer(&w.secret.keys[at]), 32)
+		w.blocks(op, 0, len(op.Src))
+	}
+	w.flush()
+	for at := 0; at < len(list); at += 8 {
+		w.tagEight(ops, list, at)
 	}
 }
 
@@ -111,14 +131,24 @@ func (w *chachaWork) tagEight(ops []Op, list []uint32, at int) {
 // open decrypts only what it has verified, while its ciphertext is in the cache.
 func (w *chachaWork) open(ops []Op, list []uint32) (failed int) {
 	w.oneTimeKeys(ops, list)
-	w.flush()
 	for at := 0; at < len(list); at += 8 {
 		eight := list[at:min(at+8, len(list))]
-		failed += w.verifyEight(ops, eight, at)
-		for _, i := range eight {
-			if op := &ops[i]; op.Status == StatusOK {
-				w.text(op, len(op.Src)-TagLen)
+		forged := w.verifyEight(ops, eight, at)
+		failed += forged
+		var authentic [8]uint32
+		if forged > 0 {
+			n := 0
+			for _, i := range eight {
+				if ops[i].Status == StatusOK {
+					authentic[n] = i
+					n++
+				}
 			}
+			eight = authentic[:n]
+		}
+		w.texts(ops, eight, TagLen)
+		for _, i := range eight {
+			w.tail(&ops[i], len(ops[i].Src)-TagLen)
 		}
 	}
 	w.flush()
@@ -154,10 +184,20 @@ func tagsDiffer(a, b *[TagLen]byte) bool {
 	return lo|hi != 0
 }
 
-// oneTimeKeys asks for block 0 of each operation (RFC 8439, section 2.6).
+// oneTimeKeys makes the keys of Poly1305, one for each operation.
 func (w *chachaWork) oneTimeKeys(ops []Op, list []uint32) {
-	for at, i := range list {
-		w.add(&ops[i], 0, unsafe.Pointer(&zeroBlock), unsafe.Pointer(&w.secret.keys[at]), 32)
+	// The assembly works 16 or 32. Those that are missing get the last one's key.
+	var order [chachaPiece]uint32
+	n := copy(order[:], list)
+	for i := n; i < len(order); i++ {
+		order[i] = list[n-1]
+	}
+	// No variable for the routine: with an indirect call order would be allocated.
+	p, keys, scratch := (*byte)(unsafe.Pointer(&ops[0])), &w.secret.keys[0][0], &w.secret.states[0]
+	if n <= 16 {
+		chachaKeys16(p, &order[0], keys, scratch)
+	} else {
+		chachaKeys32(p, &order[0], keys, scratch)
 	}
 }
 
@@ -195,9 +235,8 @@ func (l *polyLane) set(aad, text []byte) {
 	l.text, l.textLen = unsafe.Pointer(unsafe.SliceData(text)), len(text)
 }
 
-// fitsLanes reports whether all blocks of the list, the first ones included, fit
-// the lanes of one call: one or a few short operations then wait once for the
-// twenty rounds and not twice.
+// fitsLanes reports whether all blocks of the list, the first ones included, fit the
+// lanes of one call.
 func fitsLanes(ops []Op, list []uint32) bool {
 	blocks := 0
 	for _, i := range list {
@@ -209,24 +248,30 @@ func fitsLanes(ops []Op, list []uint32) bool {
 	return true
 }
 
-// text takes the first n bytes of an operation's text: by four blocks, and by
-// one what is left where that is two blocks or less.
-func (w *chachaWork) text(op *Op, n int) {
-	src, dst := unsafe.Pointer(unsafe.SliceData(op.Src)), unsafe.Pointer(unsafe.SliceData(op.Dst))
-	at := 0
-	if n > 128 && !w.small {
-		at = n
-		if n%256 <= 128 {
-			at = n &^ 255
-		}
-		l := &w.runs[w.usedR]
-		l.key = unsafe.Pointer(&op.Key.block[chachaKeyAt])
-		l.src, l.dst, l.n = src, dst, at
-		l.counter, l.nonce = 1, op.Nonce
-		w.usedR++
+// texts works the texts of a list, which may be empty, but for what tail does; behind
+// is how many bytes of Src are no text.
+func (w *chachaWork) texts(ops []Op, list []uint32, behind int) {
+	if len(list) > 0 {
+		chachaTexts((*byte)(unsafe.Pointer(&ops[0])), &list[0], len(list), behind, &w.secret.states[0])
 	}
-	for counter := uint32(1 + at/64); at < n; at, counter = at+64, counter+1 {
-		w.add(op, counter, unsafe.Add(src, at), unsafe.Add(dst, at), min(n-at, 64))
+}
+
+// tail takes what texts leaves out of n bytes of an operation's text: a single block
+// behind whole fours, and all of up to two blocks.
+func (w *chachaWork) tail(op *Op, n int) {
+	switch rest := n & 255; {
+	case n <= 128:
+		w.blocks(op, 0, n)
+	case rest > 0 && rest <= 64:
+		w.blocks(op, n-rest, n)
+	}
+}
+
+// blocks takes an operation's text from at to n, block by block.
+func (w *chachaWork) blocks(op *Op, at, n int) {
+	src, dst := unsafe.Pointer(unsafe.SliceData(op.Src)), unsafe.Pointer(unsafe.SliceData(op.Dst))
+	for ; at < n; at += 64 {
+		w.add(op, uint32(1+at/64), unsafe.Add(src, at), unsafe.Add(dst, at), min(n-at, 64))
 	}
 }
 
@@ -247,10 +292,6 @@ func (w *chachaWork) flush() {
 	if w.used > 0 {
 		idle(w.lanes[w.used:])
 		w.run()
-	}
-	if w.usedR > 0 {
-		chachaRuns((*byte)(unsafe.Pointer(&w.runs)), w.usedR, &w.secret.states[0])
-		w.usedR = 0
 	}
 }
 
@@ -274,6 +315,7 @@ func (w *chachaWork) run() {
 
 // The assembly takes these for granted.
 var (
+	_ [464]struct{} = [unsafe.Offsetof(Key{}.block) + chachaKeyAt]struct{}{}
 	_ [unsafe.Sizeof(chachaLane{}) - 48]struct{}
 	_ [48 - unsafe.Sizeof(chachaLane{})]struct{}
 	_ [unsafe.Sizeof(polyLane{}) - 32]struct{}

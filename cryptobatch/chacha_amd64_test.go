@@ -106,25 +106,11 @@ func TestChaChaLanesEqualTheLibrary(t *testing.T) {
 	}{
 		{"chachaLanes16", 16, 64, chachaLanes16},
 		{"chachaLanes32", 32, 64, chachaLanes32},
-		{"chachaRuns", 1, 600, runsOf(1)},
-		{"chachaRuns", 11, 1500, runsOf(11)},
 	} {
 		for seed := range 40 {
 			t.Run(fmt.Sprintf("%s/%d", k.name, seed), func(t *testing.T) {
 				testChaChaLanes(t, rand.New(rand.NewPCG(uint64(seed), 7)), k.lanes, k.most, k.run)
 			})
-		}
-	}
-}
-
-// runsOf makes chachaRuns a routine of a number of lanes, the empty ones of which it
-// leaves out.
-func runsOf(n int) func(lanes, scratch *byte) {
-	return func(lanes, scratch *byte) {
-		all := unsafe.Slice((*chachaLane)(unsafe.Pointer(lanes)), n)
-		all = slices.DeleteFunc(slices.Clone(all), func(l chachaLane) bool { return l.n == 0 })
-		if len(all) > 0 {
-			chachaRuns((*byte)(unsafe.Pointer(&all[0])), len(all), scratch)
 		}
 	}
 }

@@ -18,12 +18,28 @@ func chachaLanes32(lanes *byte, scratch *byte)
 //go:noescape
 func chachaLanes16(lanes *byte, scratch *byte)
 
-// chachaRuns works the text of operations, 32 blocks of ChaCha20 (RFC 8439, section 2.3) at a time:
-// dst[:n] = src[:n] ^ key stream for each of count of chachaLane, whose n is not 0.
+// chachaKeys32 makes the one-time keys (RFC 8439, section 2.6) of the 32 operations of the array ops that
+// list names: the first 32 bytes of block 0 of each go to keys, one behind the other.
+// scratch is 1664 bytes; it is left with the keys.
+//
+//go:noescape
+func chachaKeys32(ops *byte, list *uint32, keys *byte, scratch *byte)
+
+// chachaKeys16 makes the one-time keys (RFC 8439, section 2.6) of the 16 operations of the array ops that
+// list names: the first 32 bytes of block 0 of each go to keys, one behind the other.
+// scratch is 896 bytes; it is left with the keys.
+//
+//go:noescape
+func chachaKeys16(ops *byte, list *uint32, keys *byte, scratch *byte)
+
+// chachaTexts works the texts of the count operations of the array ops that list names, 32 blocks of
+// ChaCha20 (RFC 8439, section 2.3) at a time: dst = src ^ key stream, from block 1 on. The last behind bytes
+// of src are no text. It leaves out texts of up to 128 bytes, and the last block of those that
+// have one block more than a multiple of four. Count is not 0.
 // scratch is 2048 bytes; it is left with the keys.
 //
 //go:noescape
-func chachaRuns(runs *byte, count int, scratch *byte)
+func chachaTexts(ops *byte, list *uint32, count int, behind int, scratch *byte)
 
 // polyLanes8 computes the tags (RFC 8439, sections 2.5 and 2.8) of eight messages, each under its own
 // one-time key. Messages of one length cost least; the time does not depend on what is in them.

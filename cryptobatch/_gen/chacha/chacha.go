@@ -48,6 +48,15 @@ func (s *set) start(scratch reg.GPPhysical, word int) Mem {
 	return Mem{Base: scratch, Disp: s.at + 64*(word-4)}
 }
 
+// addStart adds what a word was before the rounds.
+func (s *set) addStart(scratch reg.GPPhysical, w int) {
+	if w < 4 {
+		VPADDD(sigma[w], s.word[w], s.word[w])
+	} else {
+		VPADDD(s.start(scratch, w), s.word[w], s.word[w])
+	}
+}
+
 // keep stores the rows that came from memory, and loads the one that did not.
 func (s *set) keep(scratch reg.GPPhysical) {
 	for w := 4; w < 16; w++ {
@@ -95,6 +104,11 @@ func (s *set) gatherLanes(lanes reg.GPPhysical, first int) {
 		gather(s.word[8+j], func(k int) Mem { return Mem{Base: keys[k], Disp: 16} })
 		gather(s.word[12+j], func(k int) Mem { return Mem{Base: lanes, Disp: lane(k) + laneRow} })
 	}
+	s.turnRows()
+}
+
+// turnRows turns rows 1 to 3 of the blocks, as they were gathered, into words.
+func (s *set) turnRows() {
 	for w := 4; w < 16; w += 4 {
 		s.word[0] = s.transposeWords(w, s.word[0])
 	}
@@ -167,12 +181,8 @@ func finish(ss []*set, scratch reg.GPPhysical, emit func(set int, blocks [16]reg
 			s.word[15] = spareFor(s, free)
 			VMOVDQU64(waits, s.word[15])
 		}
-		for w, z := range s.word {
-			if w < 4 {
-				VPADDD(sigma[w], z, z)
-			} else {
-				VPADDD(s.start(scratch, w), z, z)
-			}
+		for w := range s.word {
+			s.addStart(scratch, w)
 		}
 		for w := 0; w < 16; w += 4 {
 			free = s.transposeWords(w, free)

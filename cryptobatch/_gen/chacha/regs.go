@@ -19,22 +19,24 @@ var zmm = []reg.VecPhysical{
 
 // Constants in read-only data.
 var (
-	sigma    [4]Mem // "expand 32-byte k", each word sixteen times
-	counters Mem    // 0, 1, 2, 3 in each 128-bit lane
-	clampLo  Mem    // what Poly1305 keeps of r
-	clampHi  Mem
-	mask44   Mem
-	mask42   Mem
-	hiBit    Mem // the bit above a whole block, in limb 2
-	five     Mem
-	one      Mem
-	under64  Mem
-	chunk64  Mem
-	blockEnd [4]Mem // how many bytes of a chunk are behind each block
-	lowTwo   Mem    // VPERMT2Q: quadwords 0 and 1 of four rows, column by column
-	highTwo  Mem    // the same of quadwords 2 and 3
-	pairsLo  Mem    // VPERMT2Q: interleaves the low halves of two columns
-	pairsHi  Mem
+	sigma     [4]Mem // "expand 32-byte k", each word sixteen times
+	counters  Mem    // 0, 1, 2, 3 in each 128-bit lane
+	clampLo   Mem    // what Poly1305 keeps of r
+	clampHi   Mem
+	mask44    Mem
+	mask42    Mem
+	hiBit     Mem // the bit above a whole block, in limb 2
+	five      Mem
+	one       Mem
+	under64   Mem
+	chunk64   Mem
+	blockEnd  [4]Mem // how many bytes of a chunk are behind each block
+	lowTwo    Mem    // VPERMT2Q: quadwords 0 and 1 of four rows, column by column
+	highTwo   Mem    // the same of quadwords 2 and 3
+	lowPairs  Mem    // VPERMI2Q: 128-bit lanes 0 of two registers, then lanes 1
+	highPairs Mem    // the same of lanes 2 and 3
+	pairsLo   Mem    // VPERMT2Q: interleaves the low halves of two columns
+	pairsHi   Mem
 )
 
 func constants() {
@@ -56,6 +58,8 @@ func constants() {
 	}
 	lowTwo = table("lowtwo", 8, func(i int) uint64 { return [8]uint64{0, 4, 8, 12, 1, 5, 9, 13}[i] })
 	highTwo = table("hightwo", 8, func(i int) uint64 { return [8]uint64{2, 6, 10, 14, 3, 7, 11, 15}[i] })
+	lowPairs = table("lowpairs", 8, func(i int) uint64 { return [8]uint64{0, 1, 8, 9, 2, 3, 10, 11}[i] })
+	highPairs = table("highpairs", 8, func(i int) uint64 { return [8]uint64{4, 5, 12, 13, 6, 7, 14, 15}[i] })
 	pairsLo = table("pairslo", 8, func(i int) uint64 { return [8]uint64{0, 8, 1, 9, 2, 10, 3, 11}[i] })
 	pairsHi = table("pairshi", 8, func(i int) uint64 { return [8]uint64{4, 12, 5, 13, 6, 14, 7, 15}[i] })
 }

@@ -1,0 +1,237 @@
+package main
+
+import (
+	"fmt"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// What a quad, four blocks of one operation one after the other, takes. Its key and
+// nonce are gathered for all four at once, which spares three quarters of that.
+const quadBytes = 256
+
+// What is left of a text behind its whole quads is one more quad, but for a single
+// block, and so for texts of no more than two.
+const (
+	tailBytes  = 64
+	shortBytes = 128
+)
+
+// Places in the scratch memory of chachaTexts, behind what two sets need.
+const (
+	quadsAt      = 2*startSize + 64
+	textsScratch = quadsAt + 8*laneSize + 64
+)
+
+// texts is where chachaTexts is at.
+var texts = struct {
+	ops, list, count        reg.GPPhysical // the operations, the rest of the list
+	op, left, at            reg.GPPhysical // the one that is worked, how much of it is left, and is done
+	quads, scratch, quad, n reg.GPPhysical // places of quads, of the next one, and how many there are
+}{
+	reg.R10, reg.R11, reg.R12,
+	reg.R13, reg.R14, reg.R15,
+	reg.R8, reg.R9, reg.RAX, reg.RBX,
+}
+
+// chachaTexts writes the routine for texts of more than a few blocks.
+func chachaTexts() {
+	TEXT("chachaTexts", NOSPLIT, "func(ops *byte, list *uint32, count, behind int, scratch *byte)")
+	Pragma("noescape")
+	Doc("chachaTexts works the texts of the count operations of the array ops that list names, 32 blocks of",
+		"ChaCha20 (RFC 8439, section 2.3) at a time: dst = src ^ key stream, from block 1 on. The last behind bytes",
+		"of src are no text. It leaves out texts of up to 128 bytes, and the last block of those that",
+		"have one block more than a multiple of four. Count is not 0.",
+		fmt.Sprintf("scratch is %d bytes; it is left with the keys.", textsScratch))
+	Load(Param("ops"), texts.ops)
+	Load(Param("list"), texts.list)
+	Load(Param("count"), texts.count)
+	Load(Param("scratch"), texts.scratch)
+	alignUp(texts.scratch)
+	LEAQ(Mem{Base: texts.scratch, Disp: quadsAt}, texts.quads)
+	XORQ(texts.left, texts.left)
+	next, few, end := label("texts"), label("few"), label("textsdone")
+	Label(next)
+	fillQuads()
+	CMPQ(texts.n, I8(4))
+	JLE(LabelRef(few))
+	runQuads(sets(2))
+	JMP(LabelRef(next))
+	Label(few)
+	TESTQ(texts.n, texts.n)
+	JZ(LabelRef(end))
+	runQuads(sets(1))
+	JMP(LabelRef(next))
+	Label(end)
+	VZEROUPPER()
+	RET()
+}
+
+// fillQuads makes the next eight quads; if there are not that many, the others have no text.
+func fillQuads() {
+	quad := func(offset int) Mem { return Mem{Base: texts.quad, Disp: offset} }
+	op := func(offset int) Mem { return Mem{Base: texts.op, Disp: offset} }
+	p, whole := reg.RCX, reg.RDX
+	loop, more, none, idle, full := label("fill"), label("more"), label("none"), label("idle"), label("full")
+	MOVQ(texts.quads, texts.quad)
+	XORQ(texts.n, texts.n)
+	MOVQ(U32(quadBytes), whole)
+	Label(loop)
+	TESTQ(texts.left, texts.left)
+	JG(LabelRef(more))
+	TESTQ(texts.count, texts.count)
+	JZ(LabelRef(none))
+	nextText(p)
+	JMP(LabelRef(loop))
+
+	Label(more)
+	for _, f := range [][2]int{{opSrc, laneSrc}, {opDst, laneDst}} {
+		MOVQ(op(f[0]), p)
+		ADDQ(texts.at, p)
+		MOVQ(p, quad(f[1]))
+	}
+	MOVQ(op(opKey), p)
+	ADDQ(U32(keyRaw), p)
+	MOVQ(p, quad(laneKey))
+	VMOVDQU(op(opRow), reg.X0)
+	VMOVDQU(reg.X0, quad(laneRow))
+	MOVQ(texts.at, p)
+	SHRQ(U8(6), p)
+	INCL(p.As32())
+	MOVL(p.As32(), quad(laneRow))
+	MOVQ(texts.left, p)
+	CMPQ(p, whole)
+	CMOVQGT(whole, p)
+	MOVQ(p, quad(laneLen))
+	ADDQ(whole, texts.at)
+	SUBQ(whole, texts.left)
+	ADDQ(U8(laneSize), texts.quad)
+	INCQ(texts.n)
+	CMPQ(texts.n, I8(8))
+	JLT(LabelRef(loop))
+	JMP(LabelRef(full))
+
+	Label(none)
+	MOVQ(texts.n, p)
+	Label(idle)
+	for _, f := range []int{laneKey, laneSrc, laneDst} {
+		MOVQ(texts.scratch, quad(f))
+	}
+	MOVQ(texts.count, quad(laneLen))
+	ADDQ(U8(laneSize), texts.quad)
+	INCQ(p)
+	CMPQ(p, I8(8))
+	JLT(LabelRef(idle))
+	Label(full)
+}
+
+// behind is the place of the parameter.
+func behind() Mem {
+	b, err := Param("behind").Resolve()
+	if err != nil {
+		panic(err)
+	}
+	return b.Addr
+}
+
+// nextText takes the next operation of the list, and leaves nothing of it if its text is
+// short.
+func nextText(p reg.GPPhysical) {
+	opAt(Mem{Base: texts.list}, texts.ops, texts.op)
+	ADDQ(I8(4), texts.list)
+	DECQ(texts.count)
+	XORQ(texts.at, texts.at)
+	MOVQ(Mem{Base: texts.op, Disp: opSrcLen}, texts.left)
+	SUBQ(behind(), texts.left)
+	// Less the last block, if it is one too many.
+	MOVQ(texts.left, p)
+	DECQ(p)
+	ANDQ(U32(quadBytes-1), p)
+	INCQ(p)
+	CMPQ(p, U8(tailBytes))
+	long := label("long")
+	JG(LabelRef(long))
+	SUBQ(p, texts.left)
+	Label(long)
+	MOVQ(Mem{Base: texts.op, Disp: opSrcLen}, p)
+	SUBQ(behind(), p)
+	CMPQ(p, U32(shortBytes))
+	longer := label("longer")
+	JG(LabelRef(longer))
+	XORQ(texts.left, texts.left)
+	Label(longer)
+}
+
+// runQuads works the quads that fill the sets.
+func runQuads(ss []*set) {
+	quads, scratch := texts.quads, texts.scratch
+	for i, s := range ss {
+		s.gatherQuads(quads, 4*i)
+		s.keep(scratch)
+	}
+	for i := range 4 * len(ss) {
+		prefetchQuad(quads, i)
+	}
+	rounds(ss)
+	finish(ss, scratch, func(i int, blocks [16]reg.VecPhysical, free reg.VecPhysical) {
+		for k := range 4 {
+			emitQuad([4]reg.VecPhysical(blocks[4*k:4*k+4]), free, quads, 4*i+k)
+		}
+	})
+}
+
+// gatherQuads loads keys, counters and nonces of four quads.
+func (s *set) gatherQuads(quads reg.GPPhysical, first int) {
+	keys := []reg.GPPhysical{reg.RAX, reg.RBX, reg.RCX, reg.RDX}
+	quad := func(k int) int { return (first + k) * laneSize }
+	for k, r := range keys {
+		MOVQ(Mem{Base: quads, Disp: quad(k) + laneKey}, r)
+	}
+	gather(s.word[7], func(k int) Mem { return Mem{Base: keys[k]} })
+	gather(s.word[11], func(k int) Mem { return Mem{Base: keys[k], Disp: 16} })
+	gather(s.word[15], func(k int) Mem { return Mem{Base: quads, Disp: quad(k) + laneRow} })
+	for w := 4; w < 16; w++ {
+		VPSHUFD(U8(0x55*(w%4)), s.word[w|3], s.word[w])
+	}
+	VPADDD(counters, s.word[12], s.word[12])
+}
+
+// prefetchQuad asks for the text, which is needed when the rounds are over.
+func prefetchQuad(quads reg.GPPhysical, i int) {
+	MOVQ(Mem{Base: quads, Disp: i*laneSize + laneSrc}, reg.RAX)
+	MOVQ(Mem{Base: quads, Disp: i*laneSize + laneDst}, reg.RBX)
+	for j := range 4 {
+		PREFETCHT0(Mem{Base: reg.RAX, Disp: 64 * j})
+		PREFETCHT0(Mem{Base: reg.RBX, Disp: 64 * j})
+	}
+}
+
+// emitQuad writes four blocks, with masks only where the text ends in them.
+func emitQuad(blocks [4]reg.VecPhysical, free reg.VecPhysical, quads reg.GPPhysical, i int) {
+	ones, tmp, n, src, dst, none := reg.RBX, reg.RCX, reg.RDX, reg.RSI, reg.RDI, reg.RAX
+	MOVQ(Mem{Base: quads, Disp: i*laneSize + laneLen}, n)
+	MOVQ(Mem{Base: quads, Disp: i*laneSize + laneSrc}, src)
+	MOVQ(Mem{Base: quads, Disp: i*laneSize + laneDst}, dst)
+	part, done := label("part"), label("quaddone")
+	CMPQ(n, U32(256))
+	JNE(LabelRef(part))
+	for j, block := range blocks {
+		VPXORQ(Mem{Base: src, Disp: 64 * j}, block, block)
+		VMOVDQU64(block, Mem{Base: dst, Disp: 64 * j})
+	}
+	JMP(LabelRef(done))
+	Label(part)
+	XORQ(none, none)
+	MOVQ(I32(-1), ones)
+	for j, block := range blocks {
+		tailMask(n, ones, tmp, reg.K1) // the instruction takes 64 and more for all
+		VMOVDQU8_Z(Mem{Base: src, Disp: 64 * j}, reg.K1, free)
+		VPXORQ(free, block, block)
+		VMOVDQU8(block, reg.K1, Mem{Base: dst, Disp: 64 * j})
+		SUBQ(U8(64), n)
+		CMOVQLT(none, n)
+	}
+	Label(done)
+}

@@ -1,9 +1,6 @@
 package cryptobatch
 
-import (
-	"encoding/binary"
-	"unsafe"
-)
+import "unsafe"
 
 //go:generate sh -c "cd _gen && go run ./chacha -out ../chacha_avx512_amd64.s -stubs ../chacha_avx512_stubs_amd64.go -pkg cryptobatch"
 
@@ -26,7 +23,7 @@ func (v *vaes512) expandChaCha(k *Key, raw []byte) error {
 // from keys. The assembly leaves it as it is; each call of a batcher zeroes it.
 type chachaSecrets struct {
 	keys   [chachaPiece][32]byte // one-time keys of Poly1305
-	states [34 * 64]byte         // scratch of the assembly: block states, powers of keys
+	states [38 * 64]byte         // scratch of the assembly: block states, powers of keys
 }
 
 // chachaWork is what one call needs for at most chachaPiece operations. It lives
@@ -35,8 +32,6 @@ type chachaWork struct {
 	lanes  [32]chachaLane // blocks collected for the next call
 	used   int
 	secret *chachaSecrets
-	poly   [8]polyLane
-	tags   [8][TagLen]byte
 }
 
 // sealChaCha seals the ChaCha20-Poly1305 operations of the list, which passed
@@ -116,16 +111,7 @@ func (w *chachaWork) sealFew(ops []Op, list []uint32) {
 // tagEight authenticates what eight operations from at on encrypted.
 func (w *chachaWork) tagEight(ops []Op, list []uint32, at int) {
 	eight := list[at:min(at+8, len(list))]
-	for lane, i := range eight {
-		op := &ops[i]
-		w.poly[lane].set(op.AAD, op.Dst[:len(op.Src)])
-	}
-	w.authenticate(at, len(eight))
-	for lane, i := range eight {
-		op := &ops[i]
-		copy(op.Dst[len(op.Src):][:TagLen], w.tags[lane][:])
-		op.Status = StatusOK
-	}
+	chachaSealTags((*byte)(unsafe.Pointer(&ops[0])), &eight[0], len(eight), &w.secret.keys[at][0], &w.secret.states[0])
 }
 
 // open decrypts only what it has verified, while its ciphertext is in the cache.
@@ -158,30 +144,11 @@ func (w *chachaWork) open(ops []Op, list []uint32) (failed int) {
 // verifyEight sets the statuses of up to eight operations, whose keys are from
 // at on, and clears the Dst of those that are not authentic.
 func (w *chachaWork) verifyEight(ops []Op, eight []uint32, at int) (failed int) {
-	for lane, i := range eight {
-		op := &ops[i]
-		w.poly[lane].set(op.AAD, op.Src[:len(op.Src)-TagLen])
-	}
-	w.authenticate(at, len(eight))
-	for lane, i := range eight {
-		op := &ops[i]
-		n := len(op.Src) - TagLen
-		op.Status = StatusOK
-		if tagsDiffer((*[TagLen]byte)(op.Src[n:]), &w.tags[lane]) {
-			clear(op.Dst[:n])
-			op.Status = StatusAuthFailed
-			failed++
-		}
+	failed = chachaOpenTags((*byte)(unsafe.Pointer(&ops[0])), &eight[0], len(eight), &w.secret.keys[at][0], &w.secret.states[0])
+	if failed > 0 {
+		eraseFailed(ops, eight)
 	}
 	return failed
-}
-
-// tagsDiffer compares in constant time, without the loop over bytes that package
-// crypto/subtle makes of it.
-func tagsDiffer(a, b *[TagLen]byte) bool {
-	lo := binary.LittleEndian.Uint64(a[:8]) ^ binary.LittleEndian.Uint64(b[:8])
-	hi := binary.LittleEndian.Uint64(a[8:]) ^ binary.LittleEndian.Uint64(b[8:])
-	return lo|hi != 0
 }
 
 // oneTimeKeys makes the keys of Poly1305, one for each operation.
@@ -201,14 +168,6 @@ func (w *chachaWork) oneTimeKeys(ops []Op, list []uint32) {
 	}
 }
 
-// authenticate computes the tags of the first n lanes under the keys from at on.
-func (w *chachaWork) authenticate(at, n int) {
-	for lane := n; lane < 8; lane++ {
-		w.poly[lane] = polyLane{}
-	}
-	polyLanes8((*byte)(unsafe.Pointer(&w.poly)), &w.secret.keys[at][0], &w.tags[0][0], &w.secret.states[0])
-}
-
 // zeroBlock is what lanes read that have no text.
 var zeroBlock [64]byte
 
@@ -220,19 +179,6 @@ type chachaLane struct {
 	n        int // at most 64
 	counter  uint32
 	nonce    [NonceLen]byte
-}
-
-// polyLane is one message for Poly1305. The assembly knows the layout.
-type polyLane struct {
-	aad     unsafe.Pointer
-	aadLen  int // at most 64
-	text    unsafe.Pointer
-	textLen int
-}
-
-func (l *polyLane) set(aad, text []byte) {
-	l.aad, l.aadLen = unsafe.Pointer(unsafe.SliceData(aad)), len(aad)
-	l.text, l.textLen = unsafe.Pointer(unsafe.SliceData(text)), len(text)
 }
 
 // fitsLanes reports whether all blocks of the list, the first ones included, fit the
@@ -318,6 +264,4 @@ var (
 	_ [464]struct{} = [unsafe.Offsetof(Key{}.block) + chachaKeyAt]struct{}{}
 	_ [unsafe.Sizeof(chachaLane{}) - 48]struct{}
 	_ [48 - unsafe.Sizeof(chachaLane{})]struct{}
-	_ [unsafe.Sizeof(polyLane{}) - 32]struct{}
-	_ [32 - unsafe.Sizeof(polyLane{})]struct{}
 )

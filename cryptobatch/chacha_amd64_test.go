@@ -73,25 +73,37 @@ func polyCase(rng *rand.Rand, most int) (key [32]byte, aad, text []byte) {
 	return key, fill(make([]byte, rng.IntN(MaxAAD+1))), fill(make([]byte, rng.IntN(most+1)))
 }
 
-func TestPolyLanesOfAnyLengthsEqualTheModel(t *testing.T) {
+func TestTagsOfAnyLengthsEqualTheModel(t *testing.T) {
 	needVaes512(t)
 	rng := rand.New(rand.NewPCG(4, 8439))
 	for round := range 400 {
-		var lanes [8]polyLane
+		var ops [8]Op
 		var keys [8][32]byte
-		var tags [8][16]byte
-		var want [8][]byte
 		var s chachaSecrets
-		for i := range lanes[:1+round%8] {
+		n, list := 1+round%8, []uint32{3, 0, 7, 1, 6, 2, 5, 4}
+		want := make([][]byte, n)
+		for i := range n {
 			key, aad, text := polyCase(rng, []int{0, 63, 64, 200, 700}[rng.IntN(5)])
-			keys[i] = key
-			lanes[i].set(aad, text)
-			want[i] = modelTag(key, aad, text)
+			keys[i], want[i] = key, modelTag(key, aad, text)
+			ops[list[i]] = Op{AAD: aad, Src: make([]byte, len(text)), Dst: append(text, make([]byte, TagLen)...)}
 		}
-		polyLanes8((*byte)(unsafe.Pointer(&lanes)), &keys[0][0], &tags[0][0], &s.states[0])
+		p := (*byte)(unsafe.Pointer(&ops))
+		chachaSealTags(p, &list[0], n, &keys[0][0], &s.states[0])
 		for i, w := range want {
-			if w != nil && !bytes.Equal(tags[i][:], w) {
-				t.Fatalf("round %d, lane %d of %d bytes: %x, want %x", round, i, lanes[i].textLen, tags[i], w)
+			op := &ops[list[i]]
+			if tag := op.Dst[len(op.Src):]; !bytes.Equal(tag, w) || op.Status != StatusOK {
+				t.Fatalf("round %d, lane %d of %d bytes: %x, want %x (%v)", round, i, len(op.Src), tag, w, op.Status)
+			}
+			op.Src, op.Dst = op.Dst, nil
+		}
+		forged := rng.IntN(n)
+		ops[list[forged]].Src[len(ops[list[forged]].Src)-1-rng.IntN(TagLen)] ^= 1 << rng.IntN(8)
+		if failed := chachaOpenTags(p, &list[0], n, &keys[0][0], &s.states[0]); failed != 1 {
+			t.Fatalf("round %d: %d of %d tags failed, want 1", round, failed, n)
+		}
+		for i := range want {
+			if got := ops[list[i]].Status; (got == StatusAuthFailed) != (i == forged) || i != forged && got != StatusOK {
+				t.Fatalf("round %d, lane %d, forged is %d: %v", round, i, forged, got)
 			}
 		}
 	}

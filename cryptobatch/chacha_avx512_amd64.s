@@ -3821,14 +3821,226 @@ textsdone_7:
 	VZEROUPPER
 	RET
 
-// func polyLanes8(lanes *byte, keys *byte, tags *byte, scratch *byte)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512IFMA, AVX512VBMI2, BMI2, CMOV
-TEXT ·polyLanes8(SB), NOSPLIT, $0-32
-	MOVQ         lanes+0(FP), R8
-	MOVQ         keys+8(FP), R9
-	MOVQ         scratch+24(FP), R10
-	ADDQ         $+63, R10
-	ANDQ         $-64, R10
+// func chachaSealTags(ops *byte, list *uint32, count int, keys *byte, scratch *byte)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512IFMA, AVX512VBMI2, AVX512VL, BMI2, CMOV
+TEXT ·chachaSealTags(SB), NOSPLIT, $0-40
+	MOVQ   scratch+32(FP), R10
+	ADDQ   $+63, R10
+	ANDQ   $-64, R10
+	MOVQ   ops+0(FP), R8
+	MOVQ   list+8(FP), R9
+	MOVQ   count+16(FP), R12
+	CMPQ   R12, $+0
+	JLE    nolane_41
+	MOVL   (R9), R13
+	IMUL3Q $0x00000068, R13, R13
+	ADDQ   R8, R13
+	MOVQ   R13, 2304(R10)
+	MOVQ   32(R13), DX
+	MOVQ   DX, 2048(R10)
+	MOVQ   56(R13), DX
+	MOVQ   DX, 2176(R10)
+	MOVQ   16(R13), AX
+	SUBQ   $+0, AX
+	MOVQ   64(R13), CX
+	JMP    lane_42
+
+nolane_41:
+	XORQ AX, AX
+	XORQ CX, CX
+	MOVQ AX, 2048(R10)
+
+lane_42:
+	MOVQ   AX, 2112(R10)
+	MOVQ   CX, 2240(R10)
+	VMOVQ  AX, X25
+	VMOVQ  CX, X26
+	CMPQ   R12, $+1
+	JLE    nolane_43
+	MOVL   4(R9), R13
+	IMUL3Q $0x00000068, R13, R13
+	ADDQ   R8, R13
+	MOVQ   R13, 2312(R10)
+	MOVQ   32(R13), DX
+	MOVQ   DX, 2056(R10)
+	MOVQ   56(R13), DX
+	MOVQ   DX, 2184(R10)
+	MOVQ   16(R13), AX
+	SUBQ   $+0, AX
+	MOVQ   64(R13), CX
+	JMP    lane_44
+
+nolane_43:
+	XORQ AX, AX
+	XORQ CX, CX
+	MOVQ AX, 2056(R10)
+
+lane_44:
+	MOVQ      AX, 2120(R10)
+	MOVQ      CX, 2248(R10)
+	VPINSRQ   $0x01, AX, X25, X25
+	VPINSRQ   $0x01, CX, X26, X26
+	VMOVDQA64 Z25, Z23
+	VMOVDQA64 Z26, Z24
+	CMPQ      R12, $+2
+	JLE       nolane_45
+	MOVL      8(R9), R13
+	IMUL3Q    $0x00000068, R13, R13
+	ADDQ      R8, R13
+	MOVQ      R13, 2320(R10)
+	MOVQ      32(R13), DX
+	MOVQ      DX, 2064(R10)
+	MOVQ      56(R13), DX
+	MOVQ      DX, 2192(R10)
+	MOVQ      16(R13), AX
+	SUBQ      $+0, AX
+	MOVQ      64(R13), CX
+	JMP       lane_46
+
+nolane_45:
+	XORQ AX, AX
+	XORQ CX, CX
+	MOVQ AX, 2064(R10)
+
+lane_46:
+	MOVQ   AX, 2128(R10)
+	MOVQ   CX, 2256(R10)
+	VMOVQ  AX, X25
+	VMOVQ  CX, X26
+	CMPQ   R12, $+3
+	JLE    nolane_47
+	MOVL   12(R9), R13
+	IMUL3Q $0x00000068, R13, R13
+	ADDQ   R8, R13
+	MOVQ   R13, 2328(R10)
+	MOVQ   32(R13), DX
+	MOVQ   DX, 2072(R10)
+	MOVQ   56(R13), DX
+	MOVQ   DX, 2200(R10)
+	MOVQ   16(R13), AX
+	SUBQ   $+0, AX
+	MOVQ   64(R13), CX
+	JMP    lane_48
+
+nolane_47:
+	XORQ AX, AX
+	XORQ CX, CX
+	MOVQ AX, 2072(R10)
+
+lane_48:
+	MOVQ         AX, 2136(R10)
+	MOVQ         CX, 2264(R10)
+	VPINSRQ      $0x01, AX, X25, X25
+	VPINSRQ      $0x01, CX, X26, X26
+	VINSERTI64X2 $0x01, X25, Z23, Z23
+	VINSERTI64X2 $0x01, X26, Z24, Z24
+	CMPQ         R12, $+4
+	JLE          nolane_49
+	MOVL         16(R9), R13
+	IMUL3Q       $0x00000068, R13, R13
+	ADDQ         R8, R13
+	MOVQ         R13, 2336(R10)
+	MOVQ         32(R13), DX
+	MOVQ         DX, 2080(R10)
+	MOVQ         56(R13), DX
+	MOVQ         DX, 2208(R10)
+	MOVQ         16(R13), AX
+	SUBQ         $+0, AX
+	MOVQ         64(R13), CX
+	JMP          lane_50
+
+nolane_49:
+	XORQ AX, AX
+	XORQ CX, CX
+	MOVQ AX, 2080(R10)
+
+lane_50:
+	MOVQ   AX, 2144(R10)
+	MOVQ   CX, 2272(R10)
+	VMOVQ  AX, X25
+	VMOVQ  CX, X26
+	CMPQ   R12, $+5
+	JLE    nolane_51
+	MOVL   20(R9), R13
+	IMUL3Q $0x00000068, R13, R13
+	ADDQ   R8, R13
+	MOVQ   R13, 2344(R10)
+	MOVQ   32(R13), DX
+	MOVQ   DX, 2088(R10)
+	MOVQ   56(R13), DX
+	MOVQ   DX, 2216(R10)
+	MOVQ   16(R13), AX
+	SUBQ   $+0, AX
+	MOVQ   64(R13), CX
+	JMP    lane_52
+
+nolane_51:
+	XORQ AX, AX
+	XORQ CX, CX
+	MOVQ AX, 2088(R10)
+
+lane_52:
+	MOVQ         AX, 2152(R10)
+	MOVQ         CX, 2280(R10)
+	VPINSRQ      $0x01, AX, X25, X25
+	VPINSRQ      $0x01, CX, X26, X26
+	VINSERTI64X2 $0x02, X25, Z23, Z23
+	VINSERTI64X2 $0x02, X26, Z24, Z24
+	CMPQ         R12, $+6
+	JLE          nolane_53
+	MOVL         24(R9), R13
+	IMUL3Q       $0x00000068, R13, R13
+	ADDQ         R8, R13
+	MOVQ         R13, 2352(R10)
+	MOVQ         32(R13), DX
+	MOVQ         DX, 2096(R10)
+	MOVQ         56(R13), DX
+	MOVQ         DX, 2224(R10)
+	MOVQ         16(R13), AX
+	SUBQ         $+0, AX
+	MOVQ         64(R13), CX
+	JMP          lane_54
+
+nolane_53:
+	XORQ AX, AX
+	XORQ CX, CX
+	MOVQ AX, 2096(R10)
+
+lane_54:
+	MOVQ   AX, 2160(R10)
+	MOVQ   CX, 2288(R10)
+	VMOVQ  AX, X25
+	VMOVQ  CX, X26
+	CMPQ   R12, $+7
+	JLE    nolane_55
+	MOVL   28(R9), R13
+	IMUL3Q $0x00000068, R13, R13
+	ADDQ   R8, R13
+	MOVQ   R13, 2360(R10)
+	MOVQ   32(R13), DX
+	MOVQ   DX, 2104(R10)
+	MOVQ   56(R13), DX
+	MOVQ   DX, 2232(R10)
+	MOVQ   16(R13), AX
+	SUBQ   $+0, AX
+	MOVQ   64(R13), CX
+	JMP    lane_56
+
+nolane_55:
+	XORQ AX, AX
+	XORQ CX, CX
+	MOVQ AX, 2104(R10)
+
+lane_56:
+	MOVQ         AX, 2168(R10)
+	MOVQ         CX, 2296(R10)
+	VPINSRQ      $0x01, AX, X25, X25
+	VPINSRQ      $0x01, CX, X26, X26
+	VINSERTI64X2 $0x03, X25, Z23, Z23
+	VINSERTI64X2 $0x03, X26, Z24, Z24
+	VMOVDQU64    Z23, 2112(R10)
+	VMOVDQU64    Z24, 2240(R10)
+	MOVQ         keys+24(FP), R9
 	VPBROADCASTQ cc_mask44<>+0(SB), Z8
 	VPBROADCASTQ cc_mask42<>+0(SB), Z9
 	MOVQ         $-1, BX
@@ -3854,69 +4066,63 @@ TEXT ·polyLanes8(SB), NOSPLIT, $0-32
 	VPXORQ       Z0, Z0, Z0
 	VPXORQ       Z1, Z1, Z1
 	VPXORQ       Z2, Z2, Z2
-	VMOVDQU64    cc_lowtwo<>+0(SB), Z23
-	VMOVDQU64    (R8), Z25
-	VPERMT2Q     64(R8), Z23, Z25
-	VMOVDQU64    128(R8), Z26
-	VPERMT2Q     192(R8), Z23, Z26
-	VSHUFI64X2   $0x44, Z26, Z25, Z24
-	VSHUFI64X2   $0xee, Z26, Z25, Z17
+	VMOVDQU64    2240(R10), Z17
 	VPTESTMQ     Z17, Z17, K2
 	KORTESTB     K2, K2
-	JZ           aaddone_41
-	MOVQ         8(R8), DX
-	MOVQ         (R8), DI
+	JZ           aaddone_57
+	MOVQ         2240(R10), DX
+	MOVQ         2176(R10), DI
 	TESTQ        DX, DX
-	CMOVQEQ      R8, DI
+	CMOVQEQ      R10, DI
 	BZHIQ        DX, BX, AX
 	KMOVQ        AX, K1
 	VMOVDQU8.Z   (DI), K1, Z23
-	MOVQ         40(R8), DX
-	MOVQ         32(R8), DI
+	MOVQ         2248(R10), DX
+	MOVQ         2184(R10), DI
 	TESTQ        DX, DX
-	CMOVQEQ      R8, DI
+	CMOVQEQ      R10, DI
 	BZHIQ        DX, BX, AX
 	KMOVQ        AX, K1
 	VMOVDQU8.Z   (DI), K1, Z24
-	MOVQ         72(R8), DX
-	MOVQ         64(R8), DI
+	MOVQ         2256(R10), DX
+	MOVQ         2192(R10), DI
 	TESTQ        DX, DX
-	CMOVQEQ      R8, DI
+	CMOVQEQ      R10, DI
 	BZHIQ        DX, BX, AX
 	KMOVQ        AX, K1
 	VMOVDQU8.Z   (DI), K1, Z25
-	MOVQ         104(R8), DX
-	MOVQ         96(R8), DI
+	MOVQ         2264(R10), DX
+	MOVQ         2200(R10), DI
 	TESTQ        DX, DX
-	CMOVQEQ      R8, DI
+	CMOVQEQ      R10, DI
 	BZHIQ        DX, BX, AX
 	KMOVQ        AX, K1
 	VMOVDQU8.Z   (DI), K1, Z26
-	MOVQ         136(R8), DX
-	MOVQ         128(R8), DI
+	MOVQ         2272(R10), DX
+	MOVQ         2208(R10), DI
 	TESTQ        DX, DX
-	CMOVQEQ      R8, DI
+	CMOVQEQ      R10, DI
 	BZHIQ        DX, BX, AX
 	KMOVQ        AX, K1
 	VMOVDQU8.Z   (DI), K1, Z27
-	MOVQ         168(R8), DX
-	MOVQ         160(R8), DI
+	MOVQ         2280(R10), DX
+	MOVQ         2216(R10), DI
 	TESTQ        DX, DX
-	CMOVQEQ      R8, DI
+	CMOVQEQ      R10, DI
 	BZHIQ        DX, BX, AX
 	KMOVQ        AX, K1
 	VMOVDQU8.Z   (DI), K1, Z28
-	MOVQ         200(R8), DX
-	MOVQ         192(R8), DI
+	MOVQ         2288(R10), DX
+	MOVQ         2224(R10), DI
 	TESTQ        DX, DX
-	CMOVQEQ      R8, DI
+	CMOVQEQ      R10, DI
 	BZHIQ        DX, BX, AX
 	KMOVQ        AX, K1
 	VMOVDQU8.Z   (DI), K1, Z29
-	MOVQ         232(R8), DX
-	MOVQ         224(R8), DI
+	MOVQ         2296(R10), DX
+	MOVQ         2232(R10), DI
 	TESTQ        DX, DX
-	CMOVQEQ      R8, DI
+	CMOVQEQ      R10, DI
 	BZHIQ        DX, BX, AX
 	KMOVQ        AX, K1
 	VMOVDQU8.Z   (DI), K1, Z30
@@ -3948,7 +4154,7 @@ TEXT ·polyLanes8(SB), NOSPLIT, $0-32
 	VPBROADCASTQ AX, Z10
 	VPCMPGTQ     Z10, Z17, K2
 	KORTESTB     K2, K2
-	JZ           aaddone_41
+	JZ           aaddone_57
 	VPSHRDQ      $0x2c, Z30, Z27, Z28
 	VPANDQ       Z8, Z27, Z27
 	VPSRLQ       $0x18, Z30, Z30
@@ -4004,7 +4210,7 @@ TEXT ·polyLanes8(SB), NOSPLIT, $0-32
 	VPBROADCASTQ AX, Z10
 	VPCMPGTQ     Z10, Z17, K2
 	KORTESTB     K2, K2
-	JZ           aaddone_41
+	JZ           aaddone_57
 	VPSHRDQ      $0x2c, Z26, Z23, Z28
 	VPANDQ       Z8, Z23, Z23
 	VPSRLQ       $0x18, Z26, Z26
@@ -4060,7 +4266,7 @@ TEXT ·polyLanes8(SB), NOSPLIT, $0-32
 	VPBROADCASTQ AX, Z10
 	VPCMPGTQ     Z10, Z17, K2
 	KORTESTB     K2, K2
-	JZ           aaddone_41
+	JZ           aaddone_57
 	VPSHRDQ      $0x2c, Z25, Z29, Z28
 	VPANDQ       Z8, Z29, Z29
 	VPSRLQ       $0x18, Z25, Z25
@@ -4116,7 +4322,7 @@ TEXT ·polyLanes8(SB), NOSPLIT, $0-32
 	VPBROADCASTQ AX, Z10
 	VPCMPGTQ     Z10, Z17, K2
 	KORTESTB     K2, K2
-	JZ           aaddone_41
+	JZ           aaddone_57
 	VPSHRDQ      $0x2c, Z24, Z31, Z28
 	VPANDQ       Z8, Z31, Z31
 	VPSRLQ       $0x18, Z24, Z24
@@ -4169,7 +4375,7 @@ TEXT ·polyLanes8(SB), NOSPLIT, $0-32
 	VPADDQ       Z14, Z12, K2, Z1
 	VPADDQ       Z15, Z13, K2, Z2
 
-aaddone_41:
+aaddone_57:
 	VMOVDQU64    Z3, (R10)
 	VMOVDQU64    Z4, 64(R10)
 	VMOVDQU64    Z5, 128(R10)
@@ -4429,150 +4635,144 @@ aaddone_41:
 	VMOVDQU64    Z16, 1920(R10)
 	XORQ         SI, SI
 
-turn_42:
-	VMOVDQU64     cc_hightwo<>+0(SB), Z23
-	VMOVDQU64     (R8), Z25
-	VPERMT2Q      64(R8), Z23, Z25
-	VMOVDQU64     128(R8), Z26
-	VPERMT2Q      192(R8), Z23, Z26
-	VSHUFI64X2    $0x44, Z26, Z25, Z24
-	VSHUFI64X2    $0xee, Z26, Z25, Z27
+turn_58:
+	VMOVDQU64     2112(R10), Z27
 	VPBROADCASTQ  SI, Z24
 	VPSUBQ        Z24, Z27, Z27
 	VPCMPGTQ.BCST cc_chunk64<>+0(SB), Z27, K3
 	KORTESTB      K3, K3
-	JZ            wholedone_44
+	JZ            wholedone_60
 	MOVQ          $0x4000000000000000, CX
-	MOVQ          24(R8), DX
+	MOVQ          2112(R10), DX
 	SUBQ          SI, DX
 	DECQ          DX
 	SARQ          $0x06, DX
-	JLE           inactive_45
+	JLE           inactive_61
 	CMPQ          DX, CX
 	CMOVQLT       DX, CX
-	MOVQ          16(R8), DI
+	MOVQ          2048(R10), DI
 
-inactive_45:
-	MOVQ    56(R8), DX
+inactive_61:
+	MOVQ    2120(R10), DX
 	SUBQ    SI, DX
 	DECQ    DX
 	SARQ    $0x06, DX
-	JLE     inactive_46
+	JLE     inactive_62
 	CMPQ    DX, CX
 	CMOVQLT DX, CX
-	MOVQ    48(R8), DI
+	MOVQ    2056(R10), DI
 
-inactive_46:
-	MOVQ    88(R8), DX
+inactive_62:
+	MOVQ    2128(R10), DX
 	SUBQ    SI, DX
 	DECQ    DX
 	SARQ    $0x06, DX
-	JLE     inactive_47
+	JLE     inactive_63
 	CMPQ    DX, CX
 	CMOVQLT DX, CX
-	MOVQ    80(R8), DI
+	MOVQ    2064(R10), DI
 
-inactive_47:
-	MOVQ    120(R8), DX
+inactive_63:
+	MOVQ    2136(R10), DX
 	SUBQ    SI, DX
 	DECQ    DX
 	SARQ    $0x06, DX
-	JLE     inactive_48
+	JLE     inactive_64
 	CMPQ    DX, CX
 	CMOVQLT DX, CX
-	MOVQ    112(R8), DI
+	MOVQ    2072(R10), DI
 
-inactive_48:
-	MOVQ    152(R8), DX
+inactive_64:
+	MOVQ    2144(R10), DX
 	SUBQ    SI, DX
 	DECQ    DX
 	SARQ    $0x06, DX
-	JLE     inactive_49
+	JLE     inactive_65
 	CMPQ    DX, CX
 	CMOVQLT DX, CX
-	MOVQ    144(R8), DI
+	MOVQ    2080(R10), DI
 
-inactive_49:
-	MOVQ    184(R8), DX
+inactive_65:
+	MOVQ    2152(R10), DX
 	SUBQ    SI, DX
 	DECQ    DX
 	SARQ    $0x06, DX
-	JLE     inactive_50
+	JLE     inactive_66
 	CMPQ    DX, CX
 	CMOVQLT DX, CX
-	MOVQ    176(R8), DI
+	MOVQ    2088(R10), DI
 
-inactive_50:
-	MOVQ    216(R8), DX
+inactive_66:
+	MOVQ    2160(R10), DX
 	SUBQ    SI, DX
 	DECQ    DX
 	SARQ    $0x06, DX
-	JLE     inactive_51
+	JLE     inactive_67
 	CMPQ    DX, CX
 	CMOVQLT DX, CX
-	MOVQ    208(R8), DI
+	MOVQ    2096(R10), DI
 
-inactive_51:
-	MOVQ    248(R8), DX
+inactive_67:
+	MOVQ    2168(R10), DX
 	SUBQ    SI, DX
 	DECQ    DX
 	SARQ    $0x06, DX
-	JLE     inactive_52
+	JLE     inactive_68
 	CMPQ    DX, CX
 	CMOVQLT DX, CX
-	MOVQ    240(R8), DI
+	MOVQ    2104(R10), DI
 
-inactive_52:
-	MOVQ    24(R8), DX
-	MOVQ    16(R8), AX
+inactive_68:
+	MOVQ    2112(R10), DX
+	MOVQ    2048(R10), AX
 	SUBQ    SI, DX
 	CMPQ    DX, $+64
 	CMOVQLE DI, AX
 	MOVQ    AX, 1984(R10)
-	MOVQ    56(R8), DX
-	MOVQ    48(R8), AX
+	MOVQ    2120(R10), DX
+	MOVQ    2056(R10), AX
 	SUBQ    SI, DX
 	CMPQ    DX, $+64
 	CMOVQLE DI, AX
 	MOVQ    AX, 1992(R10)
-	MOVQ    88(R8), DX
-	MOVQ    80(R8), AX
+	MOVQ    2128(R10), DX
+	MOVQ    2064(R10), AX
 	SUBQ    SI, DX
 	CMPQ    DX, $+64
 	CMOVQLE DI, AX
 	MOVQ    AX, 2000(R10)
-	MOVQ    120(R8), DX
-	MOVQ    112(R8), AX
+	MOVQ    2136(R10), DX
+	MOVQ    2072(R10), AX
 	SUBQ    SI, DX
 	CMPQ    DX, $+64
 	CMOVQLE DI, AX
 	MOVQ    AX, 2008(R10)
-	MOVQ    152(R8), DX
-	MOVQ    144(R8), AX
+	MOVQ    2144(R10), DX
+	MOVQ    2080(R10), AX
 	SUBQ    SI, DX
 	CMPQ    DX, $+64
 	CMOVQLE DI, AX
 	MOVQ    AX, 2016(R10)
-	MOVQ    184(R8), DX
-	MOVQ    176(R8), AX
+	MOVQ    2152(R10), DX
+	MOVQ    2088(R10), AX
 	SUBQ    SI, DX
 	CMPQ    DX, $+64
 	CMOVQLE DI, AX
 	MOVQ    AX, 2024(R10)
-	MOVQ    216(R8), DX
-	MOVQ    208(R8), AX
+	MOVQ    2160(R10), DX
+	MOVQ    2096(R10), AX
 	SUBQ    SI, DX
 	CMPQ    DX, $+64
 	CMOVQLE DI, AX
 	MOVQ    AX, 2032(R10)
-	MOVQ    248(R8), DX
-	MOVQ    240(R8), AX
+	MOVQ    2168(R10), DX
+	MOVQ    2104(R10), AX
 	SUBQ    SI, DX
 	CMPQ    DX, $+64
 	CMOVQLE DI, AX
 	MOVQ    AX, 2040(R10)
 
-whole_43:
+whole_59:
 	MOVQ        1984(R10), DI
 	VMOVDQU64   (DI)(SI*1), Z23
 	MOVQ        1992(R10), DI
@@ -4763,17 +4963,11 @@ whole_43:
 	VPADDQ      Z15, Z13, K3, Z2
 	ADDQ        $+64, SI
 	DECQ        CX
-	JNZ         whole_43
-	JMP         turn_42
+	JNZ         whole_59
+	JMP         turn_58
 
-wholedone_44:
-	VMOVDQU64     cc_hightwo<>+0(SB), Z23
-	VMOVDQU64     (R8), Z25
-	VPERMT2Q      64(R8), Z23, Z25
-	VMOVDQU64     128(R8), Z26
-	VPERMT2Q      192(R8), Z23, Z26
-	VSHUFI64X2    $0x44, Z26, Z25, Z24
-	VSHUFI64X2    $0xee, Z26, Z25, Z27
+wholedone_60:
+	VMOVDQU64     2112(R10), Z27
 	VPTESTMQ      Z27, Z27, K1
 	VPSUBQ.BCST   cc_one<>+0(SB), Z27, Z10
 	VPANDQ.BCST   cc_under64<>+0(SB), Z10, Z10
@@ -4782,13 +4976,7 @@ wholedone_44:
 	VPCMPGTQ.BCST cc_blockend1<>+0(SB), Z10, K3
 	VPCMPGTQ.BCST cc_blockend2<>+0(SB), Z10, K4
 	VPCMPGTQ.BCST cc_blockend3<>+0(SB), Z10, K5
-	VMOVDQU64     cc_lowtwo<>+0(SB), Z23
-	VMOVDQU64     (R8), Z25
-	VPERMT2Q      64(R8), Z23, Z25
-	VMOVDQU64     128(R8), Z26
-	VPERMT2Q      192(R8), Z23, Z26
-	VSHUFI64X2    $0x44, Z26, Z25, Z24
-	VSHUFI64X2    $0xee, Z26, Z25, Z28
+	VMOVDQU64     2240(R10), Z28
 	VPSHRDQ       $0x2c, Z27, Z28, Z31
 	VPANDQ        Z8, Z28, Z28
 	VPSRLQ        $0x18, Z27, Z27
@@ -4833,7 +5021,7 @@ wholedone_44:
 	VPXORQ        Z21, Z21, Z21
 	VPXORQ        Z19, Z19, Z19
 	VPXORQ        Z22, Z22, Z22
-	MOVQ          24(R8), DX
+	MOVQ          2112(R10), DX
 	LEAQ          -1(DX), R13
 	ANDQ          $+63, R13
 	INCQ          R13
@@ -4846,14 +5034,14 @@ wholedone_44:
 	BZHIQ         R13, BX, AX
 	SHLXQ         CX, AX, AX
 	KMOVQ         AX, K1
-	MOVQ          16(R8), DI
+	MOVQ          2048(R10), DI
 	ADDQ          DX, DI
 	SUBQ          R13, DI
 	SUBQ          CX, DI
 	TESTQ         R13, R13
-	CMOVQEQ       R8, DI
+	CMOVQEQ       R10, DI
 	VMOVDQU8.Z    (DI), K1, Z23
-	MOVQ          56(R8), DX
+	MOVQ          2120(R10), DX
 	LEAQ          -1(DX), R13
 	ANDQ          $+63, R13
 	INCQ          R13
@@ -4866,14 +5054,14 @@ wholedone_44:
 	BZHIQ         R13, BX, AX
 	SHLXQ         CX, AX, AX
 	KMOVQ         AX, K1
-	MOVQ          48(R8), DI
+	MOVQ          2056(R10), DI
 	ADDQ          DX, DI
 	SUBQ          R13, DI
 	SUBQ          CX, DI
 	TESTQ         R13, R13
-	CMOVQEQ       R8, DI
+	CMOVQEQ       R10, DI
 	VMOVDQU8.Z    (DI), K1, Z24
-	MOVQ          88(R8), DX
+	MOVQ          2128(R10), DX
 	LEAQ          -1(DX), R13
 	ANDQ          $+63, R13
 	INCQ          R13
@@ -4886,14 +5074,14 @@ wholedone_44:
 	BZHIQ         R13, BX, AX
 	SHLXQ         CX, AX, AX
 	KMOVQ         AX, K1
-	MOVQ          80(R8), DI
+	MOVQ          2064(R10), DI
 	ADDQ          DX, DI
 	SUBQ          R13, DI
 	SUBQ          CX, DI
 	TESTQ         R13, R13
-	CMOVQEQ       R8, DI
+	CMOVQEQ       R10, DI
 	VMOVDQU8.Z    (DI), K1, Z25
-	MOVQ          120(R8), DX
+	MOVQ          2136(R10), DX
 	LEAQ          -1(DX), R13
 	ANDQ          $+63, R13
 	INCQ          R13
@@ -4906,14 +5094,14 @@ wholedone_44:
 	BZHIQ         R13, BX, AX
 	SHLXQ         CX, AX, AX
 	KMOVQ         AX, K1
-	MOVQ          112(R8), DI
+	MOVQ          2072(R10), DI
 	ADDQ          DX, DI
 	SUBQ          R13, DI
 	SUBQ          CX, DI
 	TESTQ         R13, R13
-	CMOVQEQ       R8, DI
+	CMOVQEQ       R10, DI
 	VMOVDQU8.Z    (DI), K1, Z26
-	MOVQ          152(R8), DX
+	MOVQ          2144(R10), DX
 	LEAQ          -1(DX), R13
 	ANDQ          $+63, R13
 	INCQ          R13
@@ -4926,14 +5114,14 @@ wholedone_44:
 	BZHIQ         R13, BX, AX
 	SHLXQ         CX, AX, AX
 	KMOVQ         AX, K1
-	MOVQ          144(R8), DI
+	MOVQ          2080(R10), DI
 	ADDQ          DX, DI
 	SUBQ          R13, DI
 	SUBQ          CX, DI
 	TESTQ         R13, R13
-	CMOVQEQ       R8, DI
+	CMOVQEQ       R10, DI
 	VMOVDQU8.Z    (DI), K1, Z27
-	MOVQ          184(R8), DX
+	MOVQ          2152(R10), DX
 	LEAQ          -1(DX), R13
 	ANDQ          $+63, R13
 	INCQ          R13
@@ -4946,14 +5134,14 @@ wholedone_44:
 	BZHIQ         R13, BX, AX
 	SHLXQ         CX, AX, AX
 	KMOVQ         AX, K1
-	MOVQ          176(R8), DI
+	MOVQ          2088(R10), DI
 	ADDQ          DX, DI
 	SUBQ          R13, DI
 	SUBQ          CX, DI
 	TESTQ         R13, R13
-	CMOVQEQ       R8, DI
+	CMOVQEQ       R10, DI
 	VMOVDQU8.Z    (DI), K1, Z28
-	MOVQ          216(R8), DX
+	MOVQ          2160(R10), DX
 	LEAQ          -1(DX), R13
 	ANDQ          $+63, R13
 	INCQ          R13
@@ -4966,14 +5154,14 @@ wholedone_44:
 	BZHIQ         R13, BX, AX
 	SHLXQ         CX, AX, AX
 	KMOVQ         AX, K1
-	MOVQ          208(R8), DI
+	MOVQ          2096(R10), DI
 	ADDQ          DX, DI
 	SUBQ          R13, DI
 	SUBQ          CX, DI
 	TESTQ         R13, R13
-	CMOVQEQ       R8, DI
+	CMOVQEQ       R10, DI
 	VMOVDQU8.Z    (DI), K1, Z29
-	MOVQ          248(R8), DX
+	MOVQ          2168(R10), DX
 	LEAQ          -1(DX), R13
 	ANDQ          $+63, R13
 	INCQ          R13
@@ -4986,12 +5174,12 @@ wholedone_44:
 	BZHIQ         R13, BX, AX
 	SHLXQ         CX, AX, AX
 	KMOVQ         AX, K1
-	MOVQ          240(R8), DI
+	MOVQ          2104(R10), DI
 	ADDQ          DX, DI
 	SUBQ          R13, DI
 	SUBQ          CX, DI
 	TESTQ         R13, R13
-	CMOVQEQ       R8, DI
+	CMOVQEQ       R10, DI
 	VMOVDQU8.Z    (DI), K1, Z30
 	VPUNPCKLQDQ   Z24, Z23, Z31
 	VPUNPCKHQDQ   Z24, Z23, Z24
@@ -5169,7 +5357,6 @@ wholedone_44:
 	VPADDQ        Z10, Z11, Z0
 	VPADDQ        Z14, Z12, Z1
 	VPADDQ        Z15, Z13, Z2
-	MOVQ          tags+16(FP), DX
 	VPSRLQ        $0x2c, Z1, Z10
 	VPANDQ        Z8, Z1, Z1
 	VPADDQ        Z10, Z2, Z2
@@ -5229,9 +5416,1779 @@ wholedone_44:
 	VMOVDQA64     Z17, Z19
 	VMOVDQU64     cc_pairslo<>+0(SB), Z20
 	VPERMT2Q      Z18, Z20, Z19
-	VMOVDQU64     Z19, (DX)
 	VMOVDQU64     cc_pairshi<>+0(SB), Z20
 	VPERMT2Q      Z18, Z20, Z17
-	VMOVDQU64     Z17, 64(DX)
+	MOVQ          count+16(FP), R12
+	CMPQ          R12, $+0
+	JLE           tagsdone_69
+	MOVQ          2304(R10), R13
+	MOVQ          2048(R10), DI
+	ADDQ          2112(R10), DI
+	VMOVDQU32     X19, (DI)
+	MOVB          $0x01, 100(R13)
+	CMPQ          R12, $+1
+	JLE           tagsdone_69
+	VEXTRACTI32X4 $0x01, Z19, X10
+	MOVQ          2312(R10), R13
+	MOVQ          2056(R10), DI
+	ADDQ          2120(R10), DI
+	VMOVDQU32     X10, (DI)
+	MOVB          $0x01, 100(R13)
+	CMPQ          R12, $+2
+	JLE           tagsdone_69
+	VEXTRACTI32X4 $0x02, Z19, X10
+	MOVQ          2320(R10), R13
+	MOVQ          2064(R10), DI
+	ADDQ          2128(R10), DI
+	VMOVDQU32     X10, (DI)
+	MOVB          $0x01, 100(R13)
+	CMPQ          R12, $+3
+	JLE           tagsdone_69
+	VEXTRACTI32X4 $0x03, Z19, X10
+	MOVQ          2328(R10), R13
+	MOVQ          2072(R10), DI
+	ADDQ          2136(R10), DI
+	VMOVDQU32     X10, (DI)
+	MOVB          $0x01, 100(R13)
+	CMPQ          R12, $+4
+	JLE           tagsdone_69
+	MOVQ          2336(R10), R13
+	MOVQ          2080(R10), DI
+	ADDQ          2144(R10), DI
+	VMOVDQU32     X17, (DI)
+	MOVB          $0x01, 100(R13)
+	CMPQ          R12, $+5
+	JLE           tagsdone_69
+	VEXTRACTI32X4 $0x01, Z17, X10
+	MOVQ          2344(R10), R13
+	MOVQ          2088(R10), DI
+	ADDQ          2152(R10), DI
+	VMOVDQU32     X10, (DI)
+	MOVB          $0x01, 100(R13)
+	CMPQ          R12, $+6
+	JLE           tagsdone_69
+	VEXTRACTI32X4 $0x02, Z17, X10
+	MOVQ          2352(R10), R13
+	MOVQ          2096(R10), DI
+	ADDQ          2160(R10), DI
+	VMOVDQU32     X10, (DI)
+	MOVB          $0x01, 100(R13)
+	CMPQ          R12, $+7
+	JLE           tagsdone_69
+	VEXTRACTI32X4 $0x03, Z17, X10
+	MOVQ          2360(R10), R13
+	MOVQ          2104(R10), DI
+	ADDQ          2168(R10), DI
+	VMOVDQU32     X10, (DI)
+	MOVB          $0x01, 100(R13)
+
+tagsdone_69:
+	VZEROUPPER
+	RET
+
+// func chachaOpenTags(ops *byte, list *uint32, count int, keys *byte, scratch *byte) (failed int)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512IFMA, AVX512VBMI2, AVX512VL, BMI2, CMOV
+TEXT ·chachaOpenTags(SB), NOSPLIT, $0-48
+	MOVQ   scratch+32(FP), R10
+	ADDQ   $+63, R10
+	ANDQ   $-64, R10
+	MOVQ   ops+0(FP), R8
+	MOVQ   list+8(FP), R9
+	MOVQ   count+16(FP), R12
+	CMPQ   R12, $+0
+	JLE    nolane_70
+	MOVL   (R9), R13
+	IMUL3Q $0x00000068, R13, R13
+	ADDQ   R8, R13
+	MOVQ   R13, 2304(R10)
+	MOVQ   8(R13), DX
+	MOVQ   DX, 2048(R10)
+	MOVQ   56(R13), DX
+	MOVQ   DX, 2176(R10)
+	MOVQ   16(R13), AX
+	SUBQ   $+16, AX
+	MOVQ   64(R13), CX
+	JMP    lane_71
+
+nolane_70:
+	XORQ AX, AX
+	XORQ CX, CX
+	MOVQ AX, 2048(R10)
+
+lane_71:
+	MOVQ   AX, 2112(R10)
+	MOVQ   CX, 2240(R10)
+	VMOVQ  AX, X25
+	VMOVQ  CX, X26
+	CMPQ   R12, $+1
+	JLE    nolane_72
+	MOVL   4(R9), R13
+	IMUL3Q $0x00000068, R13, R13
+	ADDQ   R8, R13
+	MOVQ   R13, 2312(R10)
+	MOVQ   8(R13), DX
+	MOVQ   DX, 2056(R10)
+	MOVQ   56(R13), DX
+	MOVQ   DX, 2184(R10)
+	MOVQ   16(R13), AX
+	SUBQ   $+16, AX
+	MOVQ   64(R13), CX
+	JMP    lane_73
+
+nolane_72:
+	XORQ AX, AX
+	XORQ CX, CX
+	MOVQ AX, 2056(R10)
+
+lane_73:
+	MOVQ      AX, 2120(R10)
+	MOVQ      CX, 2248(R10)
+	VPINSRQ   $0x01, AX, X25, X25
+	VPINSRQ   $0x01, CX, X26, X26
+	VMOVDQA64 Z25, Z23
+	VMOVDQA64 Z26, Z24
+	CMPQ      R12, $+2
+	JLE       nolane_74
+	MOVL      8(R9), R13
+	IMUL3Q    $0x00000068, R13, R13
+	ADDQ      R8, R13
+	MOVQ      R13, 2320(R10)
+	MOVQ      8(R13), DX
+	MOVQ      DX, 2064(R10)
+	MOVQ      56(R13), DX
+	MOVQ      DX, 2192(R10)
+	MOVQ      16(R13), AX
+	SUBQ      $+16, AX
+	MOVQ      64(R13), CX
+	JMP       lane_75
+
+nolane_74:
+	XORQ AX, AX
+	XORQ CX, CX
+	MOVQ AX, 2064(R10)
+
+lane_75:
+	MOVQ   AX, 2128(R10)
+	MOVQ   CX, 2256(R10)
+	VMOVQ  AX, X25
+	VMOVQ  CX, X26
+	CMPQ   R12, $+3
+	JLE    nolane_76
+	MOVL   12(R9), R13
+	IMUL3Q $0x00000068, R13, R13
+	ADDQ   R8, R13
+	MOVQ   R13, 2328(R10)
+	MOVQ   8(R13), DX
+	MOVQ   DX, 2072(R10)
+	MOVQ   56(R13), DX
+	MOVQ   DX, 2200(R10)
+	MOVQ   16(R13), AX
+	SUBQ   $+16, AX
+	MOVQ   64(R13), CX
+	JMP    lane_77
+
+nolane_76:
+	XORQ AX, AX
+	XORQ CX, CX
+	MOVQ AX, 2072(R10)
+
+lane_77:
+	MOVQ         AX, 2136(R10)
+	MOVQ         CX, 2264(R10)
+	VPINSRQ      $0x01, AX, X25, X25
+	VPINSRQ      $0x01, CX, X26, X26
+	VINSERTI64X2 $0x01, X25, Z23, Z23
+	VINSERTI64X2 $0x01, X26, Z24, Z24
+	CMPQ         R12, $+4
+	JLE          nolane_78
+	MOVL         16(R9), R13
+	IMUL3Q       $0x00000068, R13, R13
+	ADDQ         R8, R13
+	MOVQ         R13, 2336(R10)
+	MOVQ         8(R13), DX
+	MOVQ         DX, 2080(R10)
+	MOVQ         56(R13), DX
+	MOVQ         DX, 2208(R10)
+	MOVQ         16(R13), AX
+	SUBQ         $+16, AX
+	MOVQ         64(R13), CX
+	JMP          lane_79
+
+nolane_78:
+	XORQ AX, AX
+	XORQ CX, CX
+	MOVQ AX, 2080(R10)
+
+lane_79:
+	MOVQ   AX, 2144(R10)
+	MOVQ   CX, 2272(R10)
+	VMOVQ  AX, X25
+	VMOVQ  CX, X26
+	CMPQ   R12, $+5
+	JLE    nolane_80
+	MOVL   20(R9), R13
+	IMUL3Q $0x00000068, R13, R13
+	ADDQ   R8, R13
+	MOVQ   R13, 2344(R10)
+	MOVQ   8(R13), DX
+	MOVQ   DX, 2088(R10)
+	MOVQ   56(R13), DX
+	MOVQ   DX, 2216(R10)
+	MOVQ   16(R13), AX
+	SUBQ   $+16, AX
+	MOVQ   64(R13), CX
+	JMP    lane_81
+
+nolane_80:
+	XORQ AX, AX
+	XORQ CX, CX
+	MOVQ AX, 2088(R10)
+
+lane_81:
+	MOVQ         AX, 2152(R10)
+	MOVQ         CX, 2280(R10)
+	VPINSRQ      $0x01, AX, X25, X25
+	VPINSRQ      $0x01, CX, X26, X26
+	VINSERTI64X2 $0x02, X25, Z23, Z23
+	VINSERTI64X2 $0x02, X26, Z24, Z24
+	CMPQ         R12, $+6
+	JLE          nolane_82
+	MOVL         24(R9), R13
+	IMUL3Q       $0x00000068, R13, R13
+	ADDQ         R8, R13
+	MOVQ         R13, 2352(R10)
+	MOVQ         8(R13), DX
+	MOVQ         DX, 2096(R10)
+	MOVQ         56(R13), DX
+	MOVQ         DX, 2224(R10)
+	MOVQ         16(R13), AX
+	SUBQ         $+16, AX
+	MOVQ         64(R13), CX
+	JMP          lane_83
+
+nolane_82:
+	XORQ AX, AX
+	XORQ CX, CX
+	MOVQ AX, 2096(R10)
+
+lane_83:
+	MOVQ   AX, 2160(R10)
+	MOVQ   CX, 2288(R10)
+	VMOVQ  AX, X25
+	VMOVQ  CX, X26
+	CMPQ   R12, $+7
+	JLE    nolane_84
+	MOVL   28(R9), R13
+	IMUL3Q $0x00000068, R13, R13
+	ADDQ   R8, R13
+	MOVQ   R13, 2360(R10)
+	MOVQ   8(R13), DX
+	MOVQ   DX, 2104(R10)
+	MOVQ   56(R13), DX
+	MOVQ   DX, 2232(R10)
+	MOVQ   16(R13), AX
+	SUBQ   $+16, AX
+	MOVQ   64(R13), CX
+	JMP    lane_85
+
+nolane_84:
+	XORQ AX, AX
+	XORQ CX, CX
+	MOVQ AX, 2104(R10)
+
+lane_85:
+	MOVQ         AX, 2168(R10)
+	MOVQ         CX, 2296(R10)
+	VPINSRQ      $0x01, AX, X25, X25
+	VPINSRQ      $0x01, CX, X26, X26
+	VINSERTI64X2 $0x03, X25, Z23, Z23
+	VINSERTI64X2 $0x03, X26, Z24, Z24
+	VMOVDQU64    Z23, 2112(R10)
+	VMOVDQU64    Z24, 2240(R10)
+	MOVQ         keys+24(FP), R9
+	VPBROADCASTQ cc_mask44<>+0(SB), Z8
+	VPBROADCASTQ cc_mask42<>+0(SB), Z9
+	MOVQ         $-1, BX
+	VMOVDQU64    cc_lowtwo<>+0(SB), Z23
+	VMOVDQU64    (R9), Z25
+	VPERMT2Q     64(R9), Z23, Z25
+	VMOVDQU64    128(R9), Z26
+	VPERMT2Q     192(R9), Z23, Z26
+	VSHUFI64X2   $0x44, Z26, Z25, Z3
+	VSHUFI64X2   $0xee, Z26, Z25, Z5
+	VPANDQ.BCST  cc_clamplo<>+0(SB), Z3, Z3
+	VPANDQ.BCST  cc_clamphi<>+0(SB), Z5, Z5
+	VPSHRDQ      $0x2c, Z5, Z3, Z4
+	VPANDQ       Z8, Z3, Z3
+	VPSRLQ       $0x18, Z5, Z5
+	VPANDQ       Z8, Z4, Z4
+	VPSLLQ       $0x02, Z4, Z6
+	VPADDQ       Z4, Z6, Z6
+	VPSLLQ       $0x02, Z6, Z6
+	VPSLLQ       $0x02, Z5, Z7
+	VPADDQ       Z5, Z7, Z7
+	VPSLLQ       $0x02, Z7, Z7
+	VPXORQ       Z0, Z0, Z0
+	VPXORQ       Z1, Z1, Z1
+	VPXORQ       Z2, Z2, Z2
+	VMOVDQU64    2240(R10), Z17
+	VPTESTMQ     Z17, Z17, K2
+	KORTESTB     K2, K2
+	JZ           aaddone_86
+	MOVQ         2240(R10), DX
+	MOVQ         2176(R10), DI
+	TESTQ        DX, DX
+	CMOVQEQ      R10, DI
+	BZHIQ        DX, BX, AX
+	KMOVQ        AX, K1
+	VMOVDQU8.Z   (DI), K1, Z23
+	MOVQ         2248(R10), DX
+	MOVQ         2184(R10), DI
+	TESTQ        DX, DX
+	CMOVQEQ      R10, DI
+	BZHIQ        DX, BX, AX
+	KMOVQ        AX, K1
+	VMOVDQU8.Z   (DI), K1, Z24
+	MOVQ         2256(R10), DX
+	MOVQ         2192(R10), DI
+	TESTQ        DX, DX
+	CMOVQEQ      R10, DI
+	BZHIQ        DX, BX, AX
+	KMOVQ        AX, K1
+	VMOVDQU8.Z   (DI), K1, Z25
+	MOVQ         2264(R10), DX
+	MOVQ         2200(R10), DI
+	TESTQ        DX, DX
+	CMOVQEQ      R10, DI
+	BZHIQ        DX, BX, AX
+	KMOVQ        AX, K1
+	VMOVDQU8.Z   (DI), K1, Z26
+	MOVQ         2272(R10), DX
+	MOVQ         2208(R10), DI
+	TESTQ        DX, DX
+	CMOVQEQ      R10, DI
+	BZHIQ        DX, BX, AX
+	KMOVQ        AX, K1
+	VMOVDQU8.Z   (DI), K1, Z27
+	MOVQ         2280(R10), DX
+	MOVQ         2216(R10), DI
+	TESTQ        DX, DX
+	CMOVQEQ      R10, DI
+	BZHIQ        DX, BX, AX
+	KMOVQ        AX, K1
+	VMOVDQU8.Z   (DI), K1, Z28
+	MOVQ         2288(R10), DX
+	MOVQ         2224(R10), DI
+	TESTQ        DX, DX
+	CMOVQEQ      R10, DI
+	BZHIQ        DX, BX, AX
+	KMOVQ        AX, K1
+	VMOVDQU8.Z   (DI), K1, Z29
+	MOVQ         2296(R10), DX
+	MOVQ         2232(R10), DI
+	TESTQ        DX, DX
+	CMOVQEQ      R10, DI
+	BZHIQ        DX, BX, AX
+	KMOVQ        AX, K1
+	VMOVDQU8.Z   (DI), K1, Z30
+	VPUNPCKLQDQ  Z24, Z23, Z31
+	VPUNPCKHQDQ  Z24, Z23, Z24
+	VPUNPCKLQDQ  Z26, Z25, Z23
+	VPUNPCKHQDQ  Z26, Z25, Z26
+	VPUNPCKLQDQ  Z28, Z27, Z25
+	VPUNPCKHQDQ  Z28, Z27, Z28
+	VPUNPCKLQDQ  Z30, Z29, Z27
+	VPUNPCKHQDQ  Z30, Z29, Z30
+	VSHUFI32X4   $0x44, Z23, Z31, Z29
+	VSHUFI32X4   $0xee, Z23, Z31, Z31
+	VSHUFI32X4   $0x44, Z27, Z25, Z23
+	VSHUFI32X4   $0xee, Z27, Z25, Z25
+	VSHUFI32X4   $0x88, Z23, Z29, Z27
+	VSHUFI32X4   $0xdd, Z23, Z29, Z23
+	VSHUFI32X4   $0x88, Z25, Z31, Z29
+	VSHUFI32X4   $0xdd, Z25, Z31, Z31
+	VSHUFI32X4   $0x44, Z26, Z24, Z25
+	VSHUFI32X4   $0xee, Z26, Z24, Z24
+	VSHUFI32X4   $0x44, Z30, Z28, Z26
+	VSHUFI32X4   $0xee, Z30, Z28, Z28
+	VSHUFI32X4   $0x88, Z26, Z25, Z30
+	VSHUFI32X4   $0xdd, Z26, Z25, Z26
+	VSHUFI32X4   $0x88, Z28, Z24, Z25
+	VSHUFI32X4   $0xdd, Z28, Z24, Z24
+	MOVQ         $0x00000000, AX
+	VPBROADCASTQ AX, Z10
+	VPCMPGTQ     Z10, Z17, K2
+	KORTESTB     K2, K2
+	JZ           aaddone_86
+	VPSHRDQ      $0x2c, Z30, Z27, Z28
+	VPANDQ       Z8, Z27, Z27
+	VPSRLQ       $0x18, Z30, Z30
+	VPANDQ       Z8, Z28, Z28
+	VPORQ.BCST   cc_hibit<>+0(SB), Z30, Z30
+	VPADDQ       Z0, Z27, Z27
+	VPADDQ       Z1, Z28, Z28
+	VPADDQ       Z2, Z30, Z30
+	VPXORQ       Z11, Z11, Z11
+	VPXORQ       Z14, Z14, Z14
+	VPXORQ       Z12, Z12, Z12
+	VPXORQ       Z15, Z15, Z15
+	VPXORQ       Z13, Z13, Z13
+	VPXORQ       Z16, Z16, Z16
+	VPMADD52LUQ  Z3, Z27, Z11
+	VPMADD52HUQ  Z3, Z27, Z14
+	VPMADD52LUQ  Z4, Z27, Z12
+	VPMADD52HUQ  Z4, Z27, Z15
+	VPMADD52LUQ  Z5, Z27, Z13
+	VPMADD52HUQ  Z5, Z27, Z16
+	VPMADD52LUQ  Z7, Z28, Z11
+	VPMADD52HUQ  Z7, Z28, Z14
+	VPMADD52LUQ  Z3, Z28, Z12
+	VPMADD52HUQ  Z3, Z28, Z15
+	VPMADD52LUQ  Z4, Z28, Z13
+	VPMADD52HUQ  Z4, Z28, Z16
+	VPMADD52LUQ  Z6, Z30, Z11
+	VPMADD52HUQ  Z6, Z30, Z14
+	VPMADD52LUQ  Z7, Z30, Z12
+	VPMADD52HUQ  Z7, Z30, Z15
+	VPMADD52LUQ  Z3, Z30, Z13
+	VPMADD52HUQ  Z3, Z30, Z16
+	VPSLLQ       $0x0a, Z16, Z10
+	VPSLLQ       $0x0c, Z16, Z16
+	VPADDQ       Z10, Z11, Z11
+	VPSLLQ       $0x08, Z15, Z15
+	VPSLLQ       $0x08, Z14, Z14
+	VPADDQ       Z15, Z13, Z13
+	VPADDQ       Z16, Z11, Z11
+	VPADDQ       Z14, Z12, Z12
+	VPSRLQ       $0x2a, Z13, Z16
+	VPSRLQ       $0x2c, Z11, Z14
+	VPSRLQ       $0x2c, Z12, Z15
+	VPSLLQ       $0x02, Z16, Z10
+	VPANDQ       Z8, Z11, Z11
+	VPADDQ       Z16, Z11, Z11
+	VPANDQ       Z8, Z12, Z12
+	VPANDQ       Z9, Z13, Z13
+	VPADDQ       Z10, Z11, K2, Z0
+	VPADDQ       Z14, Z12, K2, Z1
+	VPADDQ       Z15, Z13, K2, Z2
+	MOVQ         $0x00000010, AX
+	VPBROADCASTQ AX, Z10
+	VPCMPGTQ     Z10, Z17, K2
+	KORTESTB     K2, K2
+	JZ           aaddone_86
+	VPSHRDQ      $0x2c, Z26, Z23, Z28
+	VPANDQ       Z8, Z23, Z23
+	VPSRLQ       $0x18, Z26, Z26
+	VPANDQ       Z8, Z28, Z28
+	VPORQ.BCST   cc_hibit<>+0(SB), Z26, Z26
+	VPADDQ       Z0, Z23, Z23
+	VPADDQ       Z1, Z28, Z28
+	VPADDQ       Z2, Z26, Z26
+	VPXORQ       Z11, Z11, Z11
+	VPXORQ       Z14, Z14, Z14
+	VPXORQ       Z12, Z12, Z12
+	VPXORQ       Z15, Z15, Z15
+	VPXORQ       Z13, Z13, Z13
+	VPXORQ       Z16, Z16, Z16
+	VPMADD52LUQ  Z3, Z23, Z11
+	VPMADD52HUQ  Z3, Z23, Z14
+	VPMADD52LUQ  Z4, Z23, Z12
+	VPMADD52HUQ  Z4, Z23, Z15
+	VPMADD52LUQ  Z5, Z23, Z13
+	VPMADD52HUQ  Z5, Z23, Z16
+	VPMADD52LUQ  Z7, Z28, Z11
+	VPMADD52HUQ  Z7, Z28, Z14
+	VPMADD52LUQ  Z3, Z28, Z12
+	VPMADD52HUQ  Z3, Z28, Z15
+	VPMADD52LUQ  Z4, Z28, Z13
+	VPMADD52HUQ  Z4, Z28, Z16
+	VPMADD52LUQ  Z6, Z26, Z11
+	VPMADD52HUQ  Z6, Z26, Z14
+	VPMADD52LUQ  Z7, Z26, Z12
+	VPMADD52HUQ  Z7, Z26, Z15
+	VPMADD52LUQ  Z3, Z26, Z13
+	VPMADD52HUQ  Z3, Z26, Z16
+	VPSLLQ       $0x0a, Z16, Z10
+	VPSLLQ       $0x0c, Z16, Z16
+	VPADDQ       Z10, Z11, Z11
+	VPSLLQ       $0x08, Z15, Z15
+	VPSLLQ       $0x08, Z14, Z14
+	VPADDQ       Z15, Z13, Z13
+	VPADDQ       Z16, Z11, Z11
+	VPADDQ       Z14, Z12, Z12
+	VPSRLQ       $0x2a, Z13, Z16
+	VPSRLQ       $0x2c, Z11, Z14
+	VPSRLQ       $0x2c, Z12, Z15
+	VPSLLQ       $0x02, Z16, Z10
+	VPANDQ       Z8, Z11, Z11
+	VPADDQ       Z16, Z11, Z11
+	VPANDQ       Z8, Z12, Z12
+	VPANDQ       Z9, Z13, Z13
+	VPADDQ       Z10, Z11, K2, Z0
+	VPADDQ       Z14, Z12, K2, Z1
+	VPADDQ       Z15, Z13, K2, Z2
+	MOVQ         $0x00000020, AX
+	VPBROADCASTQ AX, Z10
+	VPCMPGTQ     Z10, Z17, K2
+	KORTESTB     K2, K2
+	JZ           aaddone_86
+	VPSHRDQ      $0x2c, Z25, Z29, Z28
+	VPANDQ       Z8, Z29, Z29
+	VPSRLQ       $0x18, Z25, Z25
+	VPANDQ       Z8, Z28, Z28
+	VPORQ.BCST   cc_hibit<>+0(SB), Z25, Z25
+	VPADDQ       Z0, Z29, Z29
+	VPADDQ       Z1, Z28, Z28
+	VPADDQ       Z2, Z25, Z25
+	VPXORQ       Z11, Z11, Z11
+	VPXORQ       Z14, Z14, Z14
+	VPXORQ       Z12, Z12, Z12
+	VPXORQ       Z15, Z15, Z15
+	VPXORQ       Z13, Z13, Z13
+	VPXORQ       Z16, Z16, Z16
+	VPMADD52LUQ  Z3, Z29, Z11
+	VPMADD52HUQ  Z3, Z29, Z14
+	VPMADD52LUQ  Z4, Z29, Z12
+	VPMADD52HUQ  Z4, Z29, Z15
+	VPMADD52LUQ  Z5, Z29, Z13
+	VPMADD52HUQ  Z5, Z29, Z16
+	VPMADD52LUQ  Z7, Z28, Z11
+	VPMADD52HUQ  Z7, Z28, Z14
+	VPMADD52LUQ  Z3, Z28, Z12
+	VPMADD52HUQ  Z3, Z28, Z15
+	VPMADD52LUQ  Z4, Z28, Z13
+	VPMADD52HUQ  Z4, Z28, Z16
+	VPMADD52LUQ  Z6, Z25, Z11
+	VPMADD52HUQ  Z6, Z25, Z14
+	VPMADD52LUQ  Z7, Z25, Z12
+	VPMADD52HUQ  Z7, Z25, Z15
+	VPMADD52LUQ  Z3, Z25, Z13
+	VPMADD52HUQ  Z3, Z25, Z16
+	VPSLLQ       $0x0a, Z16, Z10
+	VPSLLQ       $0x0c, Z16, Z16
+	VPADDQ       Z10, Z11, Z11
+	VPSLLQ       $0x08, Z15, Z15
+	VPSLLQ       $0x08, Z14, Z14
+	VPADDQ       Z15, Z13, Z13
+	VPADDQ       Z16, Z11, Z11
+	VPADDQ       Z14, Z12, Z12
+	VPSRLQ       $0x2a, Z13, Z16
+	VPSRLQ       $0x2c, Z11, Z14
+	VPSRLQ       $0x2c, Z12, Z15
+	VPSLLQ       $0x02, Z16, Z10
+	VPANDQ       Z8, Z11, Z11
+	VPADDQ       Z16, Z11, Z11
+	VPANDQ       Z8, Z12, Z12
+	VPANDQ       Z9, Z13, Z13
+	VPADDQ       Z10, Z11, K2, Z0
+	VPADDQ       Z14, Z12, K2, Z1
+	VPADDQ       Z15, Z13, K2, Z2
+	MOVQ         $0x00000030, AX
+	VPBROADCASTQ AX, Z10
+	VPCMPGTQ     Z10, Z17, K2
+	KORTESTB     K2, K2
+	JZ           aaddone_86
+	VPSHRDQ      $0x2c, Z24, Z31, Z28
+	VPANDQ       Z8, Z31, Z31
+	VPSRLQ       $0x18, Z24, Z24
+	VPANDQ       Z8, Z28, Z28
+	VPORQ.BCST   cc_hibit<>+0(SB), Z24, Z24
+	VPADDQ       Z0, Z31, Z31
+	VPADDQ       Z1, Z28, Z28
+	VPADDQ       Z2, Z24, Z24
+	VPXORQ       Z11, Z11, Z11
+	VPXORQ       Z14, Z14, Z14
+	VPXORQ       Z12, Z12, Z12
+	VPXORQ       Z15, Z15, Z15
+	VPXORQ       Z13, Z13, Z13
+	VPXORQ       Z16, Z16, Z16
+	VPMADD52LUQ  Z3, Z31, Z11
+	VPMADD52HUQ  Z3, Z31, Z14
+	VPMADD52LUQ  Z4, Z31, Z12
+	VPMADD52HUQ  Z4, Z31, Z15
+	VPMADD52LUQ  Z5, Z31, Z13
+	VPMADD52HUQ  Z5, Z31, Z16
+	VPMADD52LUQ  Z7, Z28, Z11
+	VPMADD52HUQ  Z7, Z28, Z14
+	VPMADD52LUQ  Z3, Z28, Z12
+	VPMADD52HUQ  Z3, Z28, Z15
+	VPMADD52LUQ  Z4, Z28, Z13
+	VPMADD52HUQ  Z4, Z28, Z16
+	VPMADD52LUQ  Z6, Z24, Z11
+	VPMADD52HUQ  Z6, Z24, Z14
+	VPMADD52LUQ  Z7, Z24, Z12
+	VPMADD52HUQ  Z7, Z24, Z15
+	VPMADD52LUQ  Z3, Z24, Z13
+	VPMADD52HUQ  Z3, Z24, Z16
+	VPSLLQ       $0x0a, Z16, Z10
+	VPSLLQ       $0x0c, Z16, Z16
+	VPADDQ       Z10, Z11, Z11
+	VPSLLQ       $0x08, Z15, Z15
+	VPSLLQ       $0x08, Z14, Z14
+	VPADDQ       Z15, Z13, Z13
+	VPADDQ       Z16, Z11, Z11
+	VPADDQ       Z14, Z12, Z12
+	VPSRLQ       $0x2a, Z13, Z16
+	VPSRLQ       $0x2c, Z11, Z14
+	VPSRLQ       $0x2c, Z12, Z15
+	VPSLLQ       $0x02, Z16, Z10
+	VPANDQ       Z8, Z11, Z11
+	VPADDQ       Z16, Z11, Z11
+	VPANDQ       Z8, Z12, Z12
+	VPANDQ       Z9, Z13, Z13
+	VPADDQ       Z10, Z11, K2, Z0
+	VPADDQ       Z14, Z12, K2, Z1
+	VPADDQ       Z15, Z13, K2, Z2
+
+aaddone_86:
+	VMOVDQU64    Z3, (R10)
+	VMOVDQU64    Z4, 64(R10)
+	VMOVDQU64    Z5, 128(R10)
+	VMOVDQU64    Z6, 192(R10)
+	VMOVDQA64    Z6, Z29
+	VMOVDQU64    Z7, 256(R10)
+	VMOVDQA64    Z7, Z30
+	VMOVDQA64    Z3, Z31
+	VPXORQ       Z11, Z11, Z11
+	VPXORQ       Z14, Z14, Z14
+	VPXORQ       Z12, Z12, Z12
+	VPXORQ       Z15, Z15, Z15
+	VPXORQ       Z13, Z13, Z13
+	VPXORQ       Z16, Z16, Z16
+	VPMADD52LUQ  Z3, Z3, Z11
+	VPMADD52HUQ  Z3, Z3, Z14
+	VPMADD52LUQ  Z4, Z3, Z12
+	VPMADD52HUQ  Z4, Z3, Z15
+	VPMADD52LUQ  Z5, Z3, Z13
+	VPMADD52HUQ  Z5, Z3, Z16
+	VPMADD52LUQ  Z7, Z4, Z11
+	VPMADD52HUQ  Z7, Z4, Z14
+	VPMADD52LUQ  Z3, Z4, Z12
+	VPMADD52HUQ  Z3, Z4, Z15
+	VPMADD52LUQ  Z4, Z4, Z13
+	VPMADD52HUQ  Z4, Z4, Z16
+	VPMADD52LUQ  Z6, Z5, Z11
+	VPMADD52HUQ  Z6, Z5, Z14
+	VPMADD52LUQ  Z7, Z5, Z12
+	VPMADD52HUQ  Z7, Z5, Z15
+	VPMADD52LUQ  Z3, Z5, Z13
+	VPMADD52HUQ  Z3, Z5, Z16
+	VPSLLQ       $0x0a, Z16, Z10
+	VPSLLQ       $0x0c, Z16, Z16
+	VPADDQ       Z10, Z11, Z11
+	VPSLLQ       $0x08, Z15, Z15
+	VPSLLQ       $0x08, Z14, Z14
+	VPADDQ       Z15, Z13, Z13
+	VPADDQ       Z16, Z11, Z11
+	VPADDQ       Z14, Z12, Z12
+	VPSRLQ       $0x2a, Z13, Z16
+	VPSRLQ       $0x2c, Z11, Z14
+	VPSRLQ       $0x2c, Z12, Z15
+	VPSLLQ       $0x02, Z16, Z10
+	VPANDQ       Z8, Z11, Z11
+	VPADDQ       Z16, Z11, Z11
+	VPANDQ       Z8, Z12, Z12
+	VPANDQ       Z9, Z13, Z13
+	VPADDQ       Z10, Z11, Z23
+	VPADDQ       Z14, Z12, Z24
+	VPADDQ       Z15, Z13, Z25
+	VMOVDQU64    Z23, 320(R10)
+	VMOVDQU64    Z24, 384(R10)
+	VMOVDQU64    Z25, 448(R10)
+	VPSLLQ       $0x02, Z24, Z10
+	VPADDQ       Z24, Z10, Z10
+	VPSLLQ       $0x02, Z10, Z10
+	VMOVDQU64    Z10, 512(R10)
+	VPADDQ       Z10, Z29, Z29
+	VPSLLQ       $0x02, Z25, Z10
+	VPADDQ       Z25, Z10, Z10
+	VPSLLQ       $0x02, Z10, Z10
+	VMOVDQU64    Z10, 576(R10)
+	VPADDQ       Z10, Z30, Z30
+	VPADDQ       Z23, Z31, Z31
+	VPXORQ       Z11, Z11, Z11
+	VPXORQ       Z14, Z14, Z14
+	VPXORQ       Z12, Z12, Z12
+	VPXORQ       Z15, Z15, Z15
+	VPXORQ       Z13, Z13, Z13
+	VPXORQ       Z16, Z16, Z16
+	VPMADD52LUQ  Z3, Z23, Z11
+	VPMADD52HUQ  Z3, Z23, Z14
+	VPMADD52LUQ  Z4, Z23, Z12
+	VPMADD52HUQ  Z4, Z23, Z15
+	VPMADD52LUQ  Z5, Z23, Z13
+	VPMADD52HUQ  Z5, Z23, Z16
+	VPMADD52LUQ  Z7, Z24, Z11
+	VPMADD52HUQ  Z7, Z24, Z14
+	VPMADD52LUQ  Z3, Z24, Z12
+	VPMADD52HUQ  Z3, Z24, Z15
+	VPMADD52LUQ  Z4, Z24, Z13
+	VPMADD52HUQ  Z4, Z24, Z16
+	VPMADD52LUQ  Z6, Z25, Z11
+	VPMADD52HUQ  Z6, Z25, Z14
+	VPMADD52LUQ  Z7, Z25, Z12
+	VPMADD52HUQ  Z7, Z25, Z15
+	VPMADD52LUQ  Z3, Z25, Z13
+	VPMADD52HUQ  Z3, Z25, Z16
+	VMOVDQU64    320(R10), Z3
+	VMOVDQU64    384(R10), Z4
+	VMOVDQU64    448(R10), Z5
+	VMOVDQU64    512(R10), Z6
+	VMOVDQU64    576(R10), Z7
+	VPXORQ       Z17, Z17, Z17
+	VPXORQ       Z20, Z20, Z20
+	VPXORQ       Z18, Z18, Z18
+	VPXORQ       Z21, Z21, Z21
+	VPXORQ       Z19, Z19, Z19
+	VPXORQ       Z22, Z22, Z22
+	VPMADD52LUQ  Z3, Z23, Z17
+	VPMADD52HUQ  Z3, Z23, Z20
+	VPMADD52LUQ  Z4, Z23, Z18
+	VPMADD52HUQ  Z4, Z23, Z21
+	VPMADD52LUQ  Z5, Z23, Z19
+	VPMADD52HUQ  Z5, Z23, Z22
+	VPMADD52LUQ  Z7, Z24, Z17
+	VPMADD52HUQ  Z7, Z24, Z20
+	VPMADD52LUQ  Z3, Z24, Z18
+	VPMADD52HUQ  Z3, Z24, Z21
+	VPMADD52LUQ  Z4, Z24, Z19
+	VPMADD52HUQ  Z4, Z24, Z22
+	VPMADD52LUQ  Z6, Z25, Z17
+	VPMADD52HUQ  Z6, Z25, Z20
+	VPMADD52LUQ  Z7, Z25, Z18
+	VPMADD52HUQ  Z7, Z25, Z21
+	VPMADD52LUQ  Z3, Z25, Z19
+	VPMADD52HUQ  Z3, Z25, Z22
+	VPSLLQ       $0x0a, Z16, Z10
+	VPSLLQ       $0x0c, Z16, Z16
+	VPADDQ       Z10, Z11, Z11
+	VPSLLQ       $0x08, Z15, Z15
+	VPSLLQ       $0x08, Z14, Z14
+	VPADDQ       Z15, Z13, Z13
+	VPADDQ       Z16, Z11, Z11
+	VPADDQ       Z14, Z12, Z12
+	VPSRLQ       $0x2a, Z13, Z16
+	VPSRLQ       $0x2c, Z11, Z14
+	VPSRLQ       $0x2c, Z12, Z15
+	VPSLLQ       $0x02, Z16, Z10
+	VPANDQ       Z8, Z11, Z11
+	VPADDQ       Z16, Z11, Z11
+	VPANDQ       Z8, Z12, Z12
+	VPANDQ       Z9, Z13, Z13
+	VPADDQ       Z10, Z11, Z26
+	VPADDQ       Z14, Z12, Z27
+	VPADDQ       Z15, Z13, Z28
+	VMOVDQU64    Z26, 640(R10)
+	VMOVDQU64    Z27, 704(R10)
+	VMOVDQU64    Z28, 768(R10)
+	VPSLLQ       $0x02, Z27, Z10
+	VPADDQ       Z27, Z10, Z10
+	VPSLLQ       $0x02, Z10, Z10
+	VMOVDQU64    Z10, 832(R10)
+	VPADDQ       Z10, Z29, Z29
+	VPSLLQ       $0x02, Z28, Z10
+	VPADDQ       Z28, Z10, Z10
+	VPSLLQ       $0x02, Z10, Z10
+	VMOVDQU64    Z10, 896(R10)
+	VPADDQ       Z10, Z30, Z30
+	VPADDQ       Z26, Z31, Z31
+	VPSLLQ       $0x0a, Z22, Z10
+	VPSLLQ       $0x0c, Z22, Z22
+	VPADDQ       Z10, Z17, Z17
+	VPSLLQ       $0x08, Z21, Z21
+	VPSLLQ       $0x08, Z20, Z20
+	VPADDQ       Z21, Z19, Z19
+	VPADDQ       Z22, Z17, Z17
+	VPADDQ       Z20, Z18, Z18
+	VPSRLQ       $0x2a, Z19, Z22
+	VPSRLQ       $0x2c, Z17, Z20
+	VPSRLQ       $0x2c, Z18, Z21
+	VPSLLQ       $0x02, Z22, Z10
+	VPANDQ       Z8, Z17, Z17
+	VPADDQ       Z22, Z17, Z17
+	VPANDQ       Z8, Z18, Z18
+	VPANDQ       Z9, Z19, Z19
+	VPADDQ       Z10, Z17, Z17
+	VPADDQ       Z20, Z18, Z18
+	VPADDQ       Z21, Z19, Z19
+	VMOVDQU64    Z17, 960(R10)
+	VMOVDQU64    Z18, 1024(R10)
+	VMOVDQU64    Z19, 1088(R10)
+	VPSLLQ       $0x02, Z18, Z10
+	VPADDQ       Z18, Z10, Z10
+	VPSLLQ       $0x02, Z10, Z10
+	VMOVDQU64    Z10, 1152(R10)
+	VPADDQ       Z10, Z29, Z29
+	VPSLLQ       $0x02, Z19, Z10
+	VPADDQ       Z19, Z10, Z10
+	VPSLLQ       $0x02, Z10, Z10
+	VMOVDQU64    Z10, 1216(R10)
+	VPADDQ       Z10, Z30, Z30
+	VPADDQ       Z17, Z31, Z31
+	VPXORQ       Z11, Z11, Z11
+	VPXORQ       Z14, Z14, Z14
+	VPXORQ       Z12, Z12, Z12
+	VPXORQ       Z15, Z15, Z15
+	VPXORQ       Z13, Z13, Z13
+	VPXORQ       Z16, Z16, Z16
+	VPMADD52LUQ  Z3, Z26, Z11
+	VPMADD52HUQ  Z3, Z26, Z14
+	VPMADD52LUQ  Z4, Z26, Z12
+	VPMADD52HUQ  Z4, Z26, Z15
+	VPMADD52LUQ  Z5, Z26, Z13
+	VPMADD52HUQ  Z5, Z26, Z16
+	VPMADD52LUQ  Z7, Z27, Z11
+	VPMADD52HUQ  Z7, Z27, Z14
+	VPMADD52LUQ  Z3, Z27, Z12
+	VPMADD52HUQ  Z3, Z27, Z15
+	VPMADD52LUQ  Z4, Z27, Z13
+	VPMADD52HUQ  Z4, Z27, Z16
+	VPMADD52LUQ  Z6, Z28, Z11
+	VPMADD52HUQ  Z6, Z28, Z14
+	VPMADD52LUQ  Z7, Z28, Z12
+	VPMADD52HUQ  Z7, Z28, Z15
+	VPMADD52LUQ  Z3, Z28, Z13
+	VPMADD52HUQ  Z3, Z28, Z16
+	VPSLLQ       $0x0a, Z16, Z10
+	VPSLLQ       $0x0c, Z16, Z16
+	VPADDQ       Z10, Z11, Z11
+	VPSLLQ       $0x08, Z15, Z15
+	VPSLLQ       $0x08, Z14, Z14
+	VPADDQ       Z15, Z13, Z13
+	VPADDQ       Z16, Z11, Z11
+	VPADDQ       Z14, Z12, Z12
+	VPSRLQ       $0x2a, Z13, Z16
+	VPSRLQ       $0x2c, Z11, Z14
+	VPSRLQ       $0x2c, Z12, Z15
+	VPSLLQ       $0x02, Z16, Z10
+	VPANDQ       Z8, Z11, Z11
+	VPADDQ       Z16, Z11, Z11
+	VPANDQ       Z8, Z12, Z12
+	VPANDQ       Z9, Z13, Z13
+	VPADDQ       Z10, Z11, Z11
+	VPADDQ       Z14, Z12, Z12
+	VPADDQ       Z15, Z13, Z13
+	VMOVDQU64    Z11, 1280(R10)
+	VMOVDQU64    Z12, 1344(R10)
+	VMOVDQU64    Z13, 1408(R10)
+	VPSLLQ       $0x02, Z12, Z10
+	VPADDQ       Z12, Z10, Z10
+	VPSLLQ       $0x02, Z10, Z10
+	VMOVDQU64    Z10, 1472(R10)
+	VPSLLQ       $0x02, Z13, Z10
+	VPADDQ       Z13, Z10, Z10
+	VPSLLQ       $0x02, Z10, Z10
+	VMOVDQU64    Z10, 1536(R10)
+	VPBROADCASTQ cc_hibit<>+0(SB), Z10
+	VPXORQ       Z11, Z11, Z11
+	VPXORQ       Z14, Z14, Z14
+	VPXORQ       Z12, Z12, Z12
+	VPXORQ       Z15, Z15, Z15
+	VPXORQ       Z13, Z13, Z13
+	VPXORQ       Z16, Z16, Z16
+	VPMADD52LUQ  Z10, Z29, Z11
+	VPMADD52HUQ  Z10, Z29, Z14
+	VMOVDQU64    Z11, 1600(R10)
+	VMOVDQU64    Z14, 1792(R10)
+	VPMADD52LUQ  Z10, Z30, Z12
+	VPMADD52HUQ  Z10, Z30, Z15
+	VMOVDQU64    Z12, 1664(R10)
+	VMOVDQU64    Z15, 1856(R10)
+	VPMADD52LUQ  Z10, Z31, Z13
+	VPMADD52HUQ  Z10, Z31, Z16
+	VMOVDQU64    Z13, 1728(R10)
+	VMOVDQU64    Z16, 1920(R10)
+	XORQ         SI, SI
+
+turn_87:
+	VMOVDQU64     2112(R10), Z27
+	VPBROADCASTQ  SI, Z24
+	VPSUBQ        Z24, Z27, Z27
+	VPCMPGTQ.BCST cc_chunk64<>+0(SB), Z27, K3
+	KORTESTB      K3, K3
+	JZ            wholedone_89
+	MOVQ          $0x4000000000000000, CX
+	MOVQ          2112(R10), DX
+	SUBQ          SI, DX
+	DECQ          DX
+	SARQ          $0x06, DX
+	JLE           inactive_90
+	CMPQ          DX, CX
+	CMOVQLT       DX, CX
+	MOVQ          2048(R10), DI
+
+inactive_90:
+	MOVQ    2120(R10), DX
+	SUBQ    SI, DX
+	DECQ    DX
+	SARQ    $0x06, DX
+	JLE     inactive_91
+	CMPQ    DX, CX
+	CMOVQLT DX, CX
+	MOVQ    2056(R10), DI
+
+inactive_91:
+	MOVQ    2128(R10), DX
+	SUBQ    SI, DX
+	DECQ    DX
+	SARQ    $0x06, DX
+	JLE     inactive_92
+	CMPQ    DX, CX
+	CMOVQLT DX, CX
+	MOVQ    2064(R10), DI
+
+inactive_92:
+	MOVQ    2136(R10), DX
+	SUBQ    SI, DX
+	DECQ    DX
+	SARQ    $0x06, DX
+	JLE     inactive_93
+	CMPQ    DX, CX
+	CMOVQLT DX, CX
+	MOVQ    2072(R10), DI
+
+inactive_93:
+	MOVQ    2144(R10), DX
+	SUBQ    SI, DX
+	DECQ    DX
+	SARQ    $0x06, DX
+	JLE     inactive_94
+	CMPQ    DX, CX
+	CMOVQLT DX, CX
+	MOVQ    2080(R10), DI
+
+inactive_94:
+	MOVQ    2152(R10), DX
+	SUBQ    SI, DX
+	DECQ    DX
+	SARQ    $0x06, DX
+	JLE     inactive_95
+	CMPQ    DX, CX
+	CMOVQLT DX, CX
+	MOVQ    2088(R10), DI
+
+inactive_95:
+	MOVQ    2160(R10), DX
+	SUBQ    SI, DX
+	DECQ    DX
+	SARQ    $0x06, DX
+	JLE     inactive_96
+	CMPQ    DX, CX
+	CMOVQLT DX, CX
+	MOVQ    2096(R10), DI
+
+inactive_96:
+	MOVQ    2168(R10), DX
+	SUBQ    SI, DX
+	DECQ    DX
+	SARQ    $0x06, DX
+	JLE     inactive_97
+	CMPQ    DX, CX
+	CMOVQLT DX, CX
+	MOVQ    2104(R10), DI
+
+inactive_97:
+	MOVQ    2112(R10), DX
+	MOVQ    2048(R10), AX
+	SUBQ    SI, DX
+	CMPQ    DX, $+64
+	CMOVQLE DI, AX
+	MOVQ    AX, 1984(R10)
+	MOVQ    2120(R10), DX
+	MOVQ    2056(R10), AX
+	SUBQ    SI, DX
+	CMPQ    DX, $+64
+	CMOVQLE DI, AX
+	MOVQ    AX, 1992(R10)
+	MOVQ    2128(R10), DX
+	MOVQ    2064(R10), AX
+	SUBQ    SI, DX
+	CMPQ    DX, $+64
+	CMOVQLE DI, AX
+	MOVQ    AX, 2000(R10)
+	MOVQ    2136(R10), DX
+	MOVQ    2072(R10), AX
+	SUBQ    SI, DX
+	CMPQ    DX, $+64
+	CMOVQLE DI, AX
+	MOVQ    AX, 2008(R10)
+	MOVQ    2144(R10), DX
+	MOVQ    2080(R10), AX
+	SUBQ    SI, DX
+	CMPQ    DX, $+64
+	CMOVQLE DI, AX
+	MOVQ    AX, 2016(R10)
+	MOVQ    2152(R10), DX
+	MOVQ    2088(R10), AX
+	SUBQ    SI, DX
+	CMPQ    DX, $+64
+	CMOVQLE DI, AX
+	MOVQ    AX, 2024(R10)
+	MOVQ    2160(R10), DX
+	MOVQ    2096(R10), AX
+	SUBQ    SI, DX
+	CMPQ    DX, $+64
+	CMOVQLE DI, AX
+	MOVQ    AX, 2032(R10)
+	MOVQ    2168(R10), DX
+	MOVQ    2104(R10), AX
+	SUBQ    SI, DX
+	CMPQ    DX, $+64
+	CMOVQLE DI, AX
+	MOVQ    AX, 2040(R10)
+
+whole_88:
+	MOVQ        1984(R10), DI
+	VMOVDQU64   (DI)(SI*1), Z23
+	MOVQ        1992(R10), DI
+	VMOVDQU64   (DI)(SI*1), Z24
+	MOVQ        2000(R10), DI
+	VMOVDQU64   (DI)(SI*1), Z25
+	MOVQ        2008(R10), DI
+	VMOVDQU64   (DI)(SI*1), Z26
+	MOVQ        2016(R10), DI
+	VMOVDQU64   (DI)(SI*1), Z27
+	MOVQ        2024(R10), DI
+	VMOVDQU64   (DI)(SI*1), Z28
+	MOVQ        2032(R10), DI
+	VMOVDQU64   (DI)(SI*1), Z29
+	MOVQ        2040(R10), DI
+	VMOVDQU64   (DI)(SI*1), Z30
+	VPUNPCKLQDQ Z24, Z23, Z31
+	VPUNPCKHQDQ Z24, Z23, Z24
+	VPUNPCKLQDQ Z26, Z25, Z23
+	VPUNPCKHQDQ Z26, Z25, Z26
+	VPUNPCKLQDQ Z28, Z27, Z25
+	VPUNPCKHQDQ Z28, Z27, Z28
+	VPUNPCKLQDQ Z30, Z29, Z27
+	VPUNPCKHQDQ Z30, Z29, Z30
+	VSHUFI32X4  $0x44, Z23, Z31, Z29
+	VSHUFI32X4  $0xee, Z23, Z31, Z31
+	VSHUFI32X4  $0x44, Z27, Z25, Z23
+	VSHUFI32X4  $0xee, Z27, Z25, Z25
+	VSHUFI32X4  $0x88, Z23, Z29, Z27
+	VSHUFI32X4  $0xdd, Z23, Z29, Z23
+	VSHUFI32X4  $0x88, Z25, Z31, Z29
+	VSHUFI32X4  $0xdd, Z25, Z31, Z31
+	VSHUFI32X4  $0x44, Z26, Z24, Z25
+	VSHUFI32X4  $0xee, Z26, Z24, Z24
+	VSHUFI32X4  $0x44, Z30, Z28, Z26
+	VSHUFI32X4  $0xee, Z30, Z28, Z28
+	VSHUFI32X4  $0x88, Z26, Z25, Z30
+	VSHUFI32X4  $0xdd, Z26, Z25, Z26
+	VSHUFI32X4  $0x88, Z28, Z24, Z25
+	VSHUFI32X4  $0xdd, Z28, Z24, Z24
+	VMOVDQU64   1600(R10), Z11
+	VMOVDQU64   1792(R10), Z14
+	VMOVDQU64   1664(R10), Z12
+	VMOVDQU64   1856(R10), Z15
+	VMOVDQU64   1728(R10), Z13
+	VMOVDQU64   1920(R10), Z16
+	VPXORQ      Z17, Z17, Z17
+	VPXORQ      Z20, Z20, Z20
+	VPXORQ      Z18, Z18, Z18
+	VPXORQ      Z21, Z21, Z21
+	VPXORQ      Z19, Z19, Z19
+	VPXORQ      Z22, Z22, Z22
+	VPSHRDQ     $0x2c, Z24, Z31, Z28
+	VPANDQ      Z8, Z31, Z31
+	VPSRLQ      $0x18, Z24, Z24
+	VPANDQ      Z8, Z28, Z28
+	VMOVDQU64   (R10), Z3
+	VMOVDQU64   64(R10), Z4
+	VMOVDQU64   128(R10), Z5
+	VMOVDQU64   192(R10), Z6
+	VMOVDQU64   256(R10), Z7
+	VPMADD52LUQ Z3, Z31, Z11
+	VPMADD52HUQ Z3, Z31, Z14
+	VPMADD52LUQ Z4, Z31, Z12
+	VPMADD52HUQ Z4, Z31, Z15
+	VPMADD52LUQ Z5, Z31, Z13
+	VPMADD52HUQ Z5, Z31, Z16
+	VPMADD52LUQ Z7, Z28, Z11
+	VPMADD52HUQ Z7, Z28, Z14
+	VPMADD52LUQ Z3, Z28, Z12
+	VPMADD52HUQ Z3, Z28, Z15
+	VPMADD52LUQ Z4, Z28, Z13
+	VPMADD52HUQ Z4, Z28, Z16
+	VPMADD52LUQ Z6, Z24, Z11
+	VPMADD52HUQ Z6, Z24, Z14
+	VPMADD52LUQ Z7, Z24, Z12
+	VPMADD52HUQ Z7, Z24, Z15
+	VPMADD52LUQ Z3, Z24, Z13
+	VPMADD52HUQ Z3, Z24, Z16
+	VPSHRDQ     $0x2c, Z25, Z29, Z31
+	VPANDQ      Z8, Z29, Z29
+	VPSRLQ      $0x18, Z25, Z25
+	VPANDQ      Z8, Z31, Z31
+	VMOVDQU64   320(R10), Z3
+	VMOVDQU64   384(R10), Z4
+	VMOVDQU64   448(R10), Z5
+	VMOVDQU64   512(R10), Z6
+	VMOVDQU64   576(R10), Z7
+	VPMADD52LUQ Z3, Z29, Z17
+	VPMADD52HUQ Z3, Z29, Z20
+	VPMADD52LUQ Z4, Z29, Z18
+	VPMADD52HUQ Z4, Z29, Z21
+	VPMADD52LUQ Z5, Z29, Z19
+	VPMADD52HUQ Z5, Z29, Z22
+	VPMADD52LUQ Z7, Z31, Z17
+	VPMADD52HUQ Z7, Z31, Z20
+	VPMADD52LUQ Z3, Z31, Z18
+	VPMADD52HUQ Z3, Z31, Z21
+	VPMADD52LUQ Z4, Z31, Z19
+	VPMADD52HUQ Z4, Z31, Z22
+	VPMADD52LUQ Z6, Z25, Z17
+	VPMADD52HUQ Z6, Z25, Z20
+	VPMADD52LUQ Z7, Z25, Z18
+	VPMADD52HUQ Z7, Z25, Z21
+	VPMADD52LUQ Z3, Z25, Z19
+	VPMADD52HUQ Z3, Z25, Z22
+	VPSHRDQ     $0x2c, Z26, Z23, Z29
+	VPANDQ      Z8, Z23, Z23
+	VPSRLQ      $0x18, Z26, Z26
+	VPANDQ      Z8, Z29, Z29
+	VMOVDQU64   640(R10), Z3
+	VMOVDQU64   704(R10), Z4
+	VMOVDQU64   768(R10), Z5
+	VMOVDQU64   832(R10), Z6
+	VMOVDQU64   896(R10), Z7
+	VPMADD52LUQ Z3, Z23, Z11
+	VPMADD52HUQ Z3, Z23, Z14
+	VPMADD52LUQ Z4, Z23, Z12
+	VPMADD52HUQ Z4, Z23, Z15
+	VPMADD52LUQ Z5, Z23, Z13
+	VPMADD52HUQ Z5, Z23, Z16
+	VPMADD52LUQ Z7, Z29, Z11
+	VPMADD52HUQ Z7, Z29, Z14
+	VPMADD52LUQ Z3, Z29, Z12
+	VPMADD52HUQ Z3, Z29, Z15
+	VPMADD52LUQ Z4, Z29, Z13
+	VPMADD52HUQ Z4, Z29, Z16
+	VPMADD52LUQ Z6, Z26, Z11
+	VPMADD52HUQ Z6, Z26, Z14
+	VPMADD52LUQ Z7, Z26, Z12
+	VPMADD52HUQ Z7, Z26, Z15
+	VPMADD52LUQ Z3, Z26, Z13
+	VPMADD52HUQ Z3, Z26, Z16
+	VPSHRDQ     $0x2c, Z30, Z27, Z23
+	VPANDQ      Z8, Z27, Z27
+	VPSRLQ      $0x18, Z30, Z30
+	VPANDQ      Z8, Z23, Z23
+	VMOVDQU64   960(R10), Z3
+	VMOVDQU64   1024(R10), Z4
+	VMOVDQU64   1088(R10), Z5
+	VMOVDQU64   1152(R10), Z6
+	VMOVDQU64   1216(R10), Z7
+	VPADDQ      Z17, Z11, Z11
+	VPADDQ      Z20, Z14, Z14
+	VPADDQ      Z18, Z12, Z12
+	VPADDQ      Z21, Z15, Z15
+	VPADDQ      Z19, Z13, Z13
+	VPADDQ      Z22, Z16, Z16
+	VPADDQ      Z0, Z27, Z27
+	VPADDQ      Z1, Z23, Z23
+	VPADDQ      Z2, Z30, Z30
+	VPMADD52LUQ Z3, Z27, Z11
+	VPMADD52HUQ Z3, Z27, Z14
+	VPMADD52LUQ Z4, Z27, Z12
+	VPMADD52HUQ Z4, Z27, Z15
+	VPMADD52LUQ Z5, Z27, Z13
+	VPMADD52HUQ Z5, Z27, Z16
+	VPMADD52LUQ Z7, Z23, Z11
+	VPMADD52HUQ Z7, Z23, Z14
+	VPMADD52LUQ Z3, Z23, Z12
+	VPMADD52HUQ Z3, Z23, Z15
+	VPMADD52LUQ Z4, Z23, Z13
+	VPMADD52HUQ Z4, Z23, Z16
+	VPMADD52LUQ Z6, Z30, Z11
+	VPMADD52HUQ Z6, Z30, Z14
+	VPMADD52LUQ Z7, Z30, Z12
+	VPMADD52HUQ Z7, Z30, Z15
+	VPMADD52LUQ Z3, Z30, Z13
+	VPMADD52HUQ Z3, Z30, Z16
+	VPSLLQ      $0x0a, Z16, Z10
+	VPSLLQ      $0x0c, Z16, Z16
+	VPADDQ      Z10, Z11, Z11
+	VPSLLQ      $0x08, Z15, Z15
+	VPSLLQ      $0x08, Z14, Z14
+	VPADDQ      Z15, Z13, Z13
+	VPADDQ      Z16, Z11, Z11
+	VPADDQ      Z14, Z12, Z12
+	VPSRLQ      $0x2a, Z13, Z16
+	VPSRLQ      $0x2c, Z11, Z14
+	VPSRLQ      $0x2c, Z12, Z15
+	VPSLLQ      $0x02, Z16, Z10
+	VPANDQ      Z8, Z11, Z11
+	VPADDQ      Z16, Z11, Z11
+	VPANDQ      Z8, Z12, Z12
+	VPANDQ      Z9, Z13, Z13
+	VPADDQ      Z10, Z11, K3, Z0
+	VPADDQ      Z14, Z12, K3, Z1
+	VPADDQ      Z15, Z13, K3, Z2
+	ADDQ        $+64, SI
+	DECQ        CX
+	JNZ         whole_88
+	JMP         turn_87
+
+wholedone_89:
+	VMOVDQU64     2112(R10), Z27
+	VPTESTMQ      Z27, Z27, K1
+	VPSUBQ.BCST   cc_one<>+0(SB), Z27, Z10
+	VPANDQ.BCST   cc_under64<>+0(SB), Z10, Z10
+	VPADDQ.BCST.Z cc_one<>+0(SB), Z10, K1, Z10
+	VPCMPGTQ.BCST cc_blockend0<>+0(SB), Z10, K2
+	VPCMPGTQ.BCST cc_blockend1<>+0(SB), Z10, K3
+	VPCMPGTQ.BCST cc_blockend2<>+0(SB), Z10, K4
+	VPCMPGTQ.BCST cc_blockend3<>+0(SB), Z10, K5
+	VMOVDQU64     2240(R10), Z28
+	VPSHRDQ       $0x2c, Z27, Z28, Z31
+	VPANDQ        Z8, Z28, Z28
+	VPSRLQ        $0x18, Z27, Z27
+	VPANDQ        Z8, Z31, Z31
+	VPORQ.BCST    cc_hibit<>+0(SB), Z27, Z27
+	KNOTB         K5, K6
+	VPADDQ        Z0, Z28, K6, Z28
+	VPADDQ        Z1, Z31, K6, Z31
+	VPADDQ        Z2, Z27, K6, Z27
+	VMOVDQU64     (R10), Z3
+	VMOVDQU64     64(R10), Z4
+	VMOVDQU64     128(R10), Z5
+	VMOVDQU64     192(R10), Z6
+	VMOVDQU64     256(R10), Z7
+	VPXORQ        Z11, Z11, Z11
+	VPXORQ        Z14, Z14, Z14
+	VPXORQ        Z12, Z12, Z12
+	VPXORQ        Z15, Z15, Z15
+	VPXORQ        Z13, Z13, Z13
+	VPXORQ        Z16, Z16, Z16
+	VPMADD52LUQ   Z3, Z28, Z11
+	VPMADD52HUQ   Z3, Z28, Z14
+	VPMADD52LUQ   Z4, Z28, Z12
+	VPMADD52HUQ   Z4, Z28, Z15
+	VPMADD52LUQ   Z5, Z28, Z13
+	VPMADD52HUQ   Z5, Z28, Z16
+	VPMADD52LUQ   Z7, Z31, Z11
+	VPMADD52HUQ   Z7, Z31, Z14
+	VPMADD52LUQ   Z3, Z31, Z12
+	VPMADD52HUQ   Z3, Z31, Z15
+	VPMADD52LUQ   Z4, Z31, Z13
+	VPMADD52HUQ   Z4, Z31, Z16
+	VPMADD52LUQ   Z6, Z27, Z11
+	VPMADD52HUQ   Z6, Z27, Z14
+	VPMADD52LUQ   Z7, Z27, Z12
+	VPMADD52HUQ   Z7, Z27, Z15
+	VPMADD52LUQ   Z3, Z27, Z13
+	VPMADD52HUQ   Z3, Z27, Z16
+	VPXORQ        Z17, Z17, Z17
+	VPXORQ        Z20, Z20, Z20
+	VPXORQ        Z18, Z18, Z18
+	VPXORQ        Z21, Z21, Z21
+	VPXORQ        Z19, Z19, Z19
+	VPXORQ        Z22, Z22, Z22
+	MOVQ          2112(R10), DX
+	LEAQ          -1(DX), R13
+	ANDQ          $+63, R13
+	INCQ          R13
+	TESTQ         DX, DX
+	CMOVQEQ       DX, R13
+	LEAQ          15(R13), CX
+	ANDQ          $-16, CX
+	NEGQ          CX
+	ADDQ          $+64, CX
+	BZHIQ         R13, BX, AX
+	SHLXQ         CX, AX, AX
+	KMOVQ         AX, K1
+	MOVQ          2048(R10), DI
+	ADDQ          DX, DI
+	SUBQ          R13, DI
+	SUBQ          CX, DI
+	TESTQ         R13, R13
+	CMOVQEQ       R10, DI
+	VMOVDQU8.Z    (DI), K1, Z23
+	MOVQ          2120(R10), DX
+	LEAQ          -1(DX), R13
+	ANDQ          $+63, R13
+	INCQ          R13
+	TESTQ         DX, DX
+	CMOVQEQ       DX, R13
+	LEAQ          15(R13), CX
+	ANDQ          $-16, CX
+	NEGQ          CX
+	ADDQ          $+64, CX
+	BZHIQ         R13, BX, AX
+	SHLXQ         CX, AX, AX
+	KMOVQ         AX, K1
+	MOVQ          2056(R10), DI
+	ADDQ          DX, DI
+	SUBQ          R13, DI
+	SUBQ          CX, DI
+	TESTQ         R13, R13
+	CMOVQEQ       R10, DI
+	VMOVDQU8.Z    (DI), K1, Z24
+	MOVQ          2128(R10), DX
+	LEAQ          -1(DX), R13
+	ANDQ          $+63, R13
+	INCQ          R13
+	TESTQ         DX, DX
+	CMOVQEQ       DX, R13
+	LEAQ          15(R13), CX
+	ANDQ          $-16, CX
+	NEGQ          CX
+	ADDQ          $+64, CX
+	BZHIQ         R13, BX, AX
+	SHLXQ         CX, AX, AX
+	KMOVQ         AX, K1
+	MOVQ          2064(R10), DI
+	ADDQ          DX, DI
+	SUBQ          R13, DI
+	SUBQ          CX, DI
+	TESTQ         R13, R13
+	CMOVQEQ       R10, DI
+	VMOVDQU8.Z    (DI), K1, Z25
+	MOVQ          2136(R10), DX
+	LEAQ          -1(DX), R13
+	ANDQ          $+63, R13
+	INCQ          R13
+	TESTQ         DX, DX
+	CMOVQEQ       DX, R13
+	LEAQ          15(R13), CX
+	ANDQ          $-16, CX
+	NEGQ          CX
+	ADDQ          $+64, CX
+	BZHIQ         R13, BX, AX
+	SHLXQ         CX, AX, AX
+	KMOVQ         AX, K1
+	MOVQ          2072(R10), DI
+	ADDQ          DX, DI
+	SUBQ          R13, DI
+	SUBQ          CX, DI
+	TESTQ         R13, R13
+	CMOVQEQ       R10, DI
+	VMOVDQU8.Z    (DI), K1, Z26
+	MOVQ          2144(R10), DX
+	LEAQ          -1(DX), R13
+	ANDQ          $+63, R13
+	INCQ          R13
+	TESTQ         DX, DX
+	CMOVQEQ       DX, R13
+	LEAQ          15(R13), CX
+	ANDQ          $-16, CX
+	NEGQ          CX
+	ADDQ          $+64, CX
+	BZHIQ         R13, BX, AX
+	SHLXQ         CX, AX, AX
+	KMOVQ         AX, K1
+	MOVQ          2080(R10), DI
+	ADDQ          DX, DI
+	SUBQ          R13, DI
+	SUBQ          CX, DI
+	TESTQ         R13, R13
+	CMOVQEQ       R10, DI
+	VMOVDQU8.Z    (DI), K1, Z27
+	MOVQ          2152(R10), DX
+	LEAQ          -1(DX), R13
+	ANDQ          $+63, R13
+	INCQ          R13
+	TESTQ         DX, DX
+	CMOVQEQ       DX, R13
+	LEAQ          15(R13), CX
+	ANDQ          $-16, CX
+	NEGQ          CX
+	ADDQ          $+64, CX
+	BZHIQ         R13, BX, AX
+	SHLXQ         CX, AX, AX
+	KMOVQ         AX, K1
+	MOVQ          2088(R10), DI
+	ADDQ          DX, DI
+	SUBQ          R13, DI
+	SUBQ          CX, DI
+	TESTQ         R13, R13
+	CMOVQEQ       R10, DI
+	VMOVDQU8.Z    (DI), K1, Z28
+	MOVQ          2160(R10), DX
+	LEAQ          -1(DX), R13
+	ANDQ          $+63, R13
+	INCQ          R13
+	TESTQ         DX, DX
+	CMOVQEQ       DX, R13
+	LEAQ          15(R13), CX
+	ANDQ          $-16, CX
+	NEGQ          CX
+	ADDQ          $+64, CX
+	BZHIQ         R13, BX, AX
+	SHLXQ         CX, AX, AX
+	KMOVQ         AX, K1
+	MOVQ          2096(R10), DI
+	ADDQ          DX, DI
+	SUBQ          R13, DI
+	SUBQ          CX, DI
+	TESTQ         R13, R13
+	CMOVQEQ       R10, DI
+	VMOVDQU8.Z    (DI), K1, Z29
+	MOVQ          2168(R10), DX
+	LEAQ          -1(DX), R13
+	ANDQ          $+63, R13
+	INCQ          R13
+	TESTQ         DX, DX
+	CMOVQEQ       DX, R13
+	LEAQ          15(R13), CX
+	ANDQ          $-16, CX
+	NEGQ          CX
+	ADDQ          $+64, CX
+	BZHIQ         R13, BX, AX
+	SHLXQ         CX, AX, AX
+	KMOVQ         AX, K1
+	MOVQ          2104(R10), DI
+	ADDQ          DX, DI
+	SUBQ          R13, DI
+	SUBQ          CX, DI
+	TESTQ         R13, R13
+	CMOVQEQ       R10, DI
+	VMOVDQU8.Z    (DI), K1, Z30
+	VPUNPCKLQDQ   Z24, Z23, Z31
+	VPUNPCKHQDQ   Z24, Z23, Z24
+	VPUNPCKLQDQ   Z26, Z25, Z23
+	VPUNPCKHQDQ   Z26, Z25, Z26
+	VPUNPCKLQDQ   Z28, Z27, Z25
+	VPUNPCKHQDQ   Z28, Z27, Z28
+	VPUNPCKLQDQ   Z30, Z29, Z27
+	VPUNPCKHQDQ   Z30, Z29, Z30
+	VSHUFI32X4    $0x44, Z23, Z31, Z29
+	VSHUFI32X4    $0xee, Z23, Z31, Z31
+	VSHUFI32X4    $0x44, Z27, Z25, Z23
+	VSHUFI32X4    $0xee, Z27, Z25, Z25
+	VSHUFI32X4    $0x88, Z23, Z29, Z27
+	VSHUFI32X4    $0xdd, Z23, Z29, Z23
+	VSHUFI32X4    $0x88, Z25, Z31, Z29
+	VSHUFI32X4    $0xdd, Z25, Z31, Z31
+	VSHUFI32X4    $0x44, Z26, Z24, Z25
+	VSHUFI32X4    $0xee, Z26, Z24, Z24
+	VSHUFI32X4    $0x44, Z30, Z28, Z26
+	VSHUFI32X4    $0xee, Z30, Z28, Z28
+	VSHUFI32X4    $0x88, Z26, Z25, Z30
+	VSHUFI32X4    $0xdd, Z26, Z25, Z26
+	VSHUFI32X4    $0x88, Z28, Z24, Z25
+	VSHUFI32X4    $0xdd, Z28, Z24, Z24
+	VPSHRDQ       $0x2c, Z24, Z31, Z28
+	VPANDQ        Z8, Z31, Z31
+	VPSRLQ        $0x18, Z24, Z24
+	VPANDQ        Z8, Z28, Z28
+	VPORQ.BCST    cc_hibit<>+0(SB), Z24, K5, Z24
+	KANDNB        K5, K4, K6
+	VPADDQ        Z0, Z31, K6, Z31
+	VPADDQ        Z1, Z28, K6, Z28
+	VPADDQ        Z2, Z24, K6, Z24
+	VMOVDQU64     320(R10), Z3
+	VMOVDQU64     384(R10), Z4
+	VMOVDQU64     448(R10), Z5
+	VMOVDQU64     512(R10), Z6
+	VMOVDQU64     576(R10), Z7
+	VPMADD52LUQ   Z3, Z31, Z17
+	VPMADD52HUQ   Z3, Z31, Z20
+	VPMADD52LUQ   Z4, Z31, Z18
+	VPMADD52HUQ   Z4, Z31, Z21
+	VPMADD52LUQ   Z5, Z31, Z19
+	VPMADD52HUQ   Z5, Z31, Z22
+	VPMADD52LUQ   Z7, Z28, Z17
+	VPMADD52HUQ   Z7, Z28, Z20
+	VPMADD52LUQ   Z3, Z28, Z18
+	VPMADD52HUQ   Z3, Z28, Z21
+	VPMADD52LUQ   Z4, Z28, Z19
+	VPMADD52HUQ   Z4, Z28, Z22
+	VPMADD52LUQ   Z6, Z24, Z17
+	VPMADD52HUQ   Z6, Z24, Z20
+	VPMADD52LUQ   Z7, Z24, Z18
+	VPMADD52HUQ   Z7, Z24, Z21
+	VPMADD52LUQ   Z3, Z24, Z19
+	VPMADD52HUQ   Z3, Z24, Z22
+	VPSHRDQ       $0x2c, Z25, Z29, Z31
+	VPANDQ        Z8, Z29, Z29
+	VPSRLQ        $0x18, Z25, Z25
+	VPANDQ        Z8, Z31, Z31
+	VPORQ.BCST    cc_hibit<>+0(SB), Z25, K4, Z25
+	KANDNB        K4, K3, K6
+	VPADDQ        Z0, Z29, K6, Z29
+	VPADDQ        Z1, Z31, K6, Z31
+	VPADDQ        Z2, Z25, K6, Z25
+	VMOVDQU64     640(R10), Z3
+	VMOVDQU64     704(R10), Z4
+	VMOVDQU64     768(R10), Z5
+	VMOVDQU64     832(R10), Z6
+	VMOVDQU64     896(R10), Z7
+	VPMADD52LUQ   Z3, Z29, Z11
+	VPMADD52HUQ   Z3, Z29, Z14
+	VPMADD52LUQ   Z4, Z29, Z12
+	VPMADD52HUQ   Z4, Z29, Z15
+	VPMADD52LUQ   Z5, Z29, Z13
+	VPMADD52HUQ   Z5, Z29, Z16
+	VPMADD52LUQ   Z7, Z31, Z11
+	VPMADD52HUQ   Z7, Z31, Z14
+	VPMADD52LUQ   Z3, Z31, Z12
+	VPMADD52HUQ   Z3, Z31, Z15
+	VPMADD52LUQ   Z4, Z31, Z13
+	VPMADD52HUQ   Z4, Z31, Z16
+	VPMADD52LUQ   Z6, Z25, Z11
+	VPMADD52HUQ   Z6, Z25, Z14
+	VPMADD52LUQ   Z7, Z25, Z12
+	VPMADD52HUQ   Z7, Z25, Z15
+	VPMADD52LUQ   Z3, Z25, Z13
+	VPMADD52HUQ   Z3, Z25, Z16
+	VPSHRDQ       $0x2c, Z26, Z23, Z29
+	VPANDQ        Z8, Z23, Z23
+	VPSRLQ        $0x18, Z26, Z26
+	VPANDQ        Z8, Z29, Z29
+	VPORQ.BCST    cc_hibit<>+0(SB), Z26, K3, Z26
+	KANDNB        K3, K2, K6
+	VPADDQ        Z0, Z23, K6, Z23
+	VPADDQ        Z1, Z29, K6, Z29
+	VPADDQ        Z2, Z26, K6, Z26
+	VMOVDQU64     960(R10), Z3
+	VMOVDQU64     1024(R10), Z4
+	VMOVDQU64     1088(R10), Z5
+	VMOVDQU64     1152(R10), Z6
+	VMOVDQU64     1216(R10), Z7
+	VPMADD52LUQ   Z3, Z23, Z17
+	VPMADD52HUQ   Z3, Z23, Z20
+	VPMADD52LUQ   Z4, Z23, Z18
+	VPMADD52HUQ   Z4, Z23, Z21
+	VPMADD52LUQ   Z5, Z23, Z19
+	VPMADD52HUQ   Z5, Z23, Z22
+	VPMADD52LUQ   Z7, Z29, Z17
+	VPMADD52HUQ   Z7, Z29, Z20
+	VPMADD52LUQ   Z3, Z29, Z18
+	VPMADD52HUQ   Z3, Z29, Z21
+	VPMADD52LUQ   Z4, Z29, Z19
+	VPMADD52HUQ   Z4, Z29, Z22
+	VPMADD52LUQ   Z6, Z26, Z17
+	VPMADD52HUQ   Z6, Z26, Z20
+	VPMADD52LUQ   Z7, Z26, Z18
+	VPMADD52HUQ   Z7, Z26, Z21
+	VPMADD52LUQ   Z3, Z26, Z19
+	VPMADD52HUQ   Z3, Z26, Z22
+	VPSHRDQ       $0x2c, Z30, Z27, Z23
+	VPANDQ        Z8, Z27, Z27
+	VPSRLQ        $0x18, Z30, Z30
+	VPANDQ        Z8, Z23, Z23
+	VPORQ.BCST    cc_hibit<>+0(SB), Z30, K2, Z30
+	VPADDQ        Z0, Z27, K2, Z27
+	VPADDQ        Z1, Z23, K2, Z23
+	VPADDQ        Z2, Z30, K2, Z30
+	VMOVDQU64     1280(R10), Z3
+	VMOVDQU64     1344(R10), Z4
+	VMOVDQU64     1408(R10), Z5
+	VMOVDQU64     1472(R10), Z6
+	VMOVDQU64     1536(R10), Z7
+	VPMADD52LUQ   Z3, Z27, Z11
+	VPMADD52HUQ   Z3, Z27, Z14
+	VPMADD52LUQ   Z4, Z27, Z12
+	VPMADD52HUQ   Z4, Z27, Z15
+	VPMADD52LUQ   Z5, Z27, Z13
+	VPMADD52HUQ   Z5, Z27, Z16
+	VPMADD52LUQ   Z7, Z23, Z11
+	VPMADD52HUQ   Z7, Z23, Z14
+	VPMADD52LUQ   Z3, Z23, Z12
+	VPMADD52HUQ   Z3, Z23, Z15
+	VPMADD52LUQ   Z4, Z23, Z13
+	VPMADD52HUQ   Z4, Z23, Z16
+	VPMADD52LUQ   Z6, Z30, Z11
+	VPMADD52HUQ   Z6, Z30, Z14
+	VPMADD52LUQ   Z7, Z30, Z12
+	VPMADD52HUQ   Z7, Z30, Z15
+	VPMADD52LUQ   Z3, Z30, Z13
+	VPMADD52HUQ   Z3, Z30, Z16
+	VPADDQ        Z17, Z11, Z11
+	VPADDQ        Z20, Z14, Z14
+	VPADDQ        Z18, Z12, Z12
+	VPADDQ        Z21, Z15, Z15
+	VPADDQ        Z19, Z13, Z13
+	VPADDQ        Z22, Z16, Z16
+	VPSLLQ        $0x0a, Z16, Z10
+	VPSLLQ        $0x0c, Z16, Z16
+	VPADDQ        Z10, Z11, Z11
+	VPSLLQ        $0x08, Z15, Z15
+	VPSLLQ        $0x08, Z14, Z14
+	VPADDQ        Z15, Z13, Z13
+	VPADDQ        Z16, Z11, Z11
+	VPADDQ        Z14, Z12, Z12
+	VPSRLQ        $0x2a, Z13, Z16
+	VPSRLQ        $0x2c, Z11, Z14
+	VPSRLQ        $0x2c, Z12, Z15
+	VPSLLQ        $0x02, Z16, Z10
+	VPANDQ        Z8, Z11, Z11
+	VPADDQ        Z16, Z11, Z11
+	VPANDQ        Z8, Z12, Z12
+	VPANDQ        Z9, Z13, Z13
+	VPADDQ        Z10, Z11, Z0
+	VPADDQ        Z14, Z12, Z1
+	VPADDQ        Z15, Z13, Z2
+	VPSRLQ        $0x2c, Z1, Z10
+	VPANDQ        Z8, Z1, Z1
+	VPADDQ        Z10, Z2, Z2
+	VPSRLQ        $0x2a, Z2, Z10
+	VPANDQ        Z9, Z2, Z2
+	VPADDQ        Z10, Z0, Z0
+	VPSLLQ        $0x02, Z10, Z10
+	VPADDQ        Z10, Z0, Z0
+	VPSRLQ        $0x2c, Z0, Z10
+	VPANDQ        Z8, Z0, Z0
+	VPADDQ        Z10, Z1, Z1
+	VPSRLQ        $0x2c, Z1, Z10
+	VPANDQ        Z8, Z1, Z1
+	VPADDQ        Z10, Z2, Z2
+	VPSRLQ        $0x2a, Z2, Z10
+	VPANDQ        Z9, Z2, Z2
+	VPADDQ        Z10, Z0, Z0
+	VPSLLQ        $0x02, Z10, Z10
+	VPADDQ        Z10, Z0, Z0
+	VPSRLQ        $0x2c, Z0, Z10
+	VPANDQ        Z8, Z0, Z0
+	VPADDQ        Z10, Z1, Z1
+	VPSRLQ        $0x2c, Z1, Z10
+	VPANDQ        Z8, Z1, Z1
+	VPADDQ        Z10, Z2, Z2
+	VPADDQ.BCST   cc_five<>+0(SB), Z0, Z11
+	VMOVDQA64     Z1, Z12
+	VMOVDQA64     Z2, Z13
+	VPSRLQ        $0x2c, Z11, Z10
+	VPANDQ        Z8, Z11, Z11
+	VPADDQ        Z10, Z12, Z12
+	VPSRLQ        $0x2c, Z12, Z10
+	VPANDQ        Z8, Z12, Z12
+	VPADDQ        Z10, Z13, Z13
+	VPCMPGTQ      Z9, Z13, K1
+	VPANDQ        Z9, Z13, Z13
+	VMOVDQA64     Z11, K1, Z0
+	VMOVDQA64     Z12, K1, Z1
+	VMOVDQA64     Z13, K1, Z2
+	VPSLLQ        $0x2c, Z1, Z17
+	VPORQ         Z0, Z17, Z17
+	VPSRLQ        $0x14, Z1, Z18
+	VPSLLQ        $0x18, Z2, Z10
+	VPORQ         Z10, Z18, Z18
+	VMOVDQU64     cc_hightwo<>+0(SB), Z23
+	VMOVDQU64     (R9), Z25
+	VPERMT2Q      64(R9), Z23, Z25
+	VMOVDQU64     128(R9), Z26
+	VPERMT2Q      192(R9), Z23, Z26
+	VSHUFI64X2    $0x44, Z26, Z25, Z19
+	VSHUFI64X2    $0xee, Z26, Z25, Z20
+	VPADDQ        Z19, Z17, Z17
+	VPADDQ        Z20, Z18, Z18
+	VPCMPUQ       $0x01, Z19, Z17, K1
+	VPTERNLOGQ    $0xff, Z10, Z10, Z10
+	VPSUBQ        Z10, Z18, K1, Z18
+	VMOVDQA64     Z17, Z19
+	VMOVDQU64     cc_pairslo<>+0(SB), Z20
+	VPERMT2Q      Z18, Z20, Z19
+	VMOVDQU64     cc_pairshi<>+0(SB), Z20
+	VPERMT2Q      Z18, Z20, Z17
+	MOVQ          count+16(FP), R12
+	XORQ          CX, CX
+	CMPQ          R12, $+0
+	JLE           tagsdone_98
+	MOVQ          2304(R10), R13
+	MOVQ          2048(R10), DI
+	ADDQ          2112(R10), DI
+	VPXORD        (DI), X19, X10
+	XORL          AX, AX
+	VPTEST        X10, X10
+	SETNE         AL
+	ADDQ          AX, CX
+	ADDL          $0x01, AX
+	MOVB          AL, 100(R13)
+	CMPQ          R12, $+1
+	JLE           tagsdone_98
+	VEXTRACTI32X4 $0x01, Z19, X10
+	MOVQ          2312(R10), R13
+	MOVQ          2056(R10), DI
+	ADDQ          2120(R10), DI
+	VPXORD        (DI), X10, X10
+	XORL          AX, AX
+	VPTEST        X10, X10
+	SETNE         AL
+	ADDQ          AX, CX
+	ADDL          $0x01, AX
+	MOVB          AL, 100(R13)
+	CMPQ          R12, $+2
+	JLE           tagsdone_98
+	VEXTRACTI32X4 $0x02, Z19, X10
+	MOVQ          2320(R10), R13
+	MOVQ          2064(R10), DI
+	ADDQ          2128(R10), DI
+	VPXORD        (DI), X10, X10
+	XORL          AX, AX
+	VPTEST        X10, X10
+	SETNE         AL
+	ADDQ          AX, CX
+	ADDL          $0x01, AX
+	MOVB          AL, 100(R13)
+	CMPQ          R12, $+3
+	JLE           tagsdone_98
+	VEXTRACTI32X4 $0x03, Z19, X10
+	MOVQ          2328(R10), R13
+	MOVQ          2072(R10), DI
+	ADDQ          2136(R10), DI
+	VPXORD        (DI), X10, X10
+	XORL          AX, AX
+	VPTEST        X10, X10
+	SETNE         AL
+	ADDQ          AX, CX
+	ADDL          $0x01, AX
+	MOVB          AL, 100(R13)
+	CMPQ          R12, $+4
+	JLE           tagsdone_98
+	MOVQ          2336(R10), R13
+	MOVQ          2080(R10), DI
+	ADDQ          2144(R10), DI
+	VPXORD        (DI), X17, X10
+	XORL          AX, AX
+	VPTEST        X10, X10
+	SETNE         AL
+	ADDQ          AX, CX
+	ADDL          $0x01, AX
+	MOVB          AL, 100(R13)
+	CMPQ          R12, $+5
+	JLE           tagsdone_98
+	VEXTRACTI32X4 $0x01, Z17, X10
+	MOVQ          2344(R10), R13
+	MOVQ          2088(R10), DI
+	ADDQ          2152(R10), DI
+	VPXORD        (DI), X10, X10
+	XORL          AX, AX
+	VPTEST        X10, X10
+	SETNE         AL
+	ADDQ          AX, CX
+	ADDL          $0x01, AX
+	MOVB          AL, 100(R13)
+	CMPQ          R12, $+6
+	JLE           tagsdone_98
+	VEXTRACTI32X4 $0x02, Z17, X10
+	MOVQ          2352(R10), R13
+	MOVQ          2096(R10), DI
+	ADDQ          2160(R10), DI
+	VPXORD        (DI), X10, X10
+	XORL          AX, AX
+	VPTEST        X10, X10
+	SETNE         AL
+	ADDQ          AX, CX
+	ADDL          $0x01, AX
+	MOVB          AL, 100(R13)
+	CMPQ          R12, $+7
+	JLE           tagsdone_98
+	VEXTRACTI32X4 $0x03, Z17, X10
+	MOVQ          2360(R10), R13
+	MOVQ          2104(R10), DI
+	ADDQ          2168(R10), DI
+	VPXORD        (DI), X10, X10
+	XORL          AX, AX
+	VPTEST        X10, X10
+	SETNE         AL
+	ADDQ          AX, CX
+	ADDL          $0x01, AX
+	MOVB          AL, 100(R13)
+
+tagsdone_98:
+	MOVQ CX, failed+40(FP)
 	VZEROUPPER
 	RET

@@ -41,10 +41,18 @@ func chachaKeys16(ops *byte, list *uint32, keys *byte, scratch *byte)
 //go:noescape
 func chachaTexts(ops *byte, list *uint32, count int, behind int, scratch *byte)
 
-// polyLanes8 computes the tags (RFC 8439, sections 2.5 and 2.8) of eight messages, each under its own
-// one-time key. Messages of one length cost least; the time does not depend on what is in them.
-// lanes are eight of polyLane, keys eight times 32 bytes, tags takes eight times 16. scratch is
-// 2112 bytes; it is left with powers of the keys.
+// chachaSealTags computes the tags (RFC 8439, sections 2.5 and 2.8) of the count operations, 1 to 8, of the array ops
+// that list names from the ciphertext in their dst, stores them behind it and writes their statuses.
+// keys are their one-time keys of 32 bytes. Messages of one length cost least; the time does not depend on
+// what is in them. scratch is 2432 bytes; it is left with powers of the keys.
 //
 //go:noescape
-func polyLanes8(lanes *byte, keys *byte, tags *byte, scratch *byte)
+func chachaSealTags(ops *byte, list *uint32, count int, keys *byte, scratch *byte)
+
+// chachaOpenTags verifies the tags (RFC 8439, sections 2.5 and 2.8) of the count operations, 1 to 8, of the array ops
+// that list names, writes their statuses and returns how many are not authentic.
+// keys are their one-time keys of 32 bytes. Messages of one length cost least; the time does not depend on
+// what is in them. scratch is 2432 bytes; it is left with powers of the keys.
+//
+//go:noescape
+func chachaOpenTags(ops *byte, list *uint32, count int, keys *byte, scratch *byte) (failed int)

@@ -15,8 +15,13 @@ const (
 	opSrc    = 8
 	opSrcLen = 16
 	opDst    = 32
+	opAAD    = 56
+	opAADLen = 64
 	opRow    = 84 // the nonce, and four bytes before it where a block has its counter
+	opStatus = 100
 	opSize   = 104
+
+	statusOK = 1
 
 	keyRaw = 464 // the 32 bytes of the key
 )

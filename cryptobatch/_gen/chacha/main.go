@@ -15,6 +15,7 @@ func main() {
 	chachaKeys("chachaKeys32", 2)
 	chachaKeys("chachaKeys16", 1)
 	chachaTexts()
-	polyLanes()
+	tags("chachaSealTags", false)
+	tags("chachaOpenTags", true)
 	Generate()
 }

@@ -8,16 +8,7 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// Offsets in the Go type polyLane.
-const (
-	polyAAD     = 0
-	polyAADLen  = 8
-	polyText    = 16
-	polyTextLen = 24
-	polySize    = 32
-)
-
-// Registers of polyLanes. Numbers modulo 2^130-5 are held in limbs of 44, 44 and
+// Registers of the tags' routines. Numbers modulo 2^130-5 are held in limbs of 44, 44 and
 // 42 bits, eight numbers side by side; VPMADD52 multiplies 52 by 52 bits, so
 // limbs may be a few bits longer between two multiplications.
 var (
@@ -48,26 +39,42 @@ type product struct{ low, high number }
 
 // Places in the scratch memory: the powers r to r^5, what the bits above four
 // whole blocks add to a chunk's sum, and where a lane's next whole chunk is read from,
-// less at.
+// less at; then what the lanes are, one behind the other.
 func powerAt(n, i int) Mem       { return Mem{Base: powers, Disp: ((n-1)*5 + i) * 64} }
 func topBits(half, limb int) Mem { return Mem{Base: powers, Disp: (25 + 3*half + limb) * 64} }
 func chunkAt(lane int) Mem       { return Mem{Base: powers, Disp: 31*64 + 8*lane} }
+func textAt(lane int) Mem        { return Mem{Base: powers, Disp: 32*64 + 8*lane} }
+func textLen(lane int) Mem       { return Mem{Base: powers, Disp: 33*64 + 8*lane} }
+func aadAt(lane int) Mem         { return Mem{Base: powers, Disp: 34*64 + 8*lane} }
+func aadLen(lane int) Mem        { return Mem{Base: powers, Disp: 35*64 + 8*lane} }
+func laneOp(lane int) Mem        { return Mem{Base: powers, Disp: 36*64 + 8*lane} }
 
-const polyScratch = 32*64 + 64
+const polyScratch = 37*64 + 64
 
-// polyLanes writes Poly1305 for eight messages of the AEAD construction.
-func polyLanes() {
-	TEXT("polyLanes8", NOSPLIT, "func(lanes, keys, tags, scratch *byte)")
+// tags writes Poly1305 for up to eight messages of the AEAD construction, each under
+// its own one-time key.
+func tags(name string, open bool) {
+	result := ""
+	doc := []string{
+		name + " computes the tags (RFC 8439, sections 2.5 and 2.8) of the count operations, 1 to 8, of the array ops",
+		"that list names from the ciphertext in their dst, stores them behind it and writes their statuses.",
+	}
+	if open {
+		result = " (failed int)"
+		doc = []string{
+			name + " verifies the tags (RFC 8439, sections 2.5 and 2.8) of the count operations, 1 to 8, of the array ops",
+			"that list names, writes their statuses and returns how many are not authentic.",
+		}
+	}
+	TEXT(name, NOSPLIT, "func(ops *byte, list *uint32, count int, keys, scratch *byte)"+result)
+	Doc(append(doc, "keys are their one-time keys of 32 bytes. Messages of one length cost least; the time does not depend on",
+		fmt.Sprintf("what is in them. scratch is %d bytes; it is left with powers of the keys.", polyScratch))...)
 	Pragma("noescape")
-	Doc("polyLanes8 computes the tags (RFC 8439, sections 2.5 and 2.8) of eight messages, each under its own",
-		"one-time key. Messages of one length cost least; the time does not depend on what is in them.",
-		"lanes are eight of polyLane, keys eight times 32 bytes, tags takes eight times 16. scratch is",
-		fmt.Sprintf("%d bytes; it is left with powers of the keys.", polyScratch))
-	lanes, keys, tags := reg.R8, reg.R9, reg.RDX
-	Load(Param("lanes"), lanes)
-	Load(Param("keys"), keys)
+	keys := reg.R9
 	Load(Param("scratch"), powers)
 	alignUp(powers)
+	loadLanes(open)
+	Load(Param("keys"), keys)
 	VPBROADCASTQ(mask44, m44)
 	VPBROADCASTQ(mask42, m42)
 	MOVQ(I32(-1), ones)
@@ -76,14 +83,76 @@ func polyLanes() {
 	for _, z := range accum {
 		VPXORQ(z, z, z)
 	}
-	associatedData(lanes)
+	associatedData()
 	preparePowers()
-	wholeChunks(lanes)
-	textEnds(lanes)
-	Load(Param("tags"), tags)
-	polyFinish(keys, tags)
+	wholeChunks()
+	textEnds()
+	first, second := polyFinish(keys)
+	Load(Param("count"), count)
+	if open {
+		verifyTags(first, second)
+	} else {
+		storeTags(first, second)
+	}
 	VZEROUPPER()
 	RET()
+}
+
+// loadLanes looks up what the operations are. Lanes without one have no text and no
+// associated data. The lengths are put together in registers: to load what was just
+// stored in pieces is slow.
+func loadLanes(open bool) {
+	ops, list, op, tmp := reg.R8, reg.R9, reg.R13, reg.RDX
+	text, behind := opDst, 0
+	if open {
+		text, behind = opSrc, 16
+	}
+	Load(Param("ops"), ops)
+	Load(Param("list"), list)
+	Load(Param("count"), count)
+	texts, aads := rows[0], rows[1]
+	for i := range rows {
+		none, loaded := label("nolane"), label("lane")
+		n, m := reg.RAX, reg.RCX
+		CMPQ(count, I8(i))
+		JLE(LabelRef(none))
+		opAt(Mem{Base: list, Disp: 4 * i}, ops, op)
+		MOVQ(op, laneOp(i))
+		MOVQ(Mem{Base: op, Disp: text}, tmp)
+		MOVQ(tmp, textAt(i))
+		MOVQ(Mem{Base: op, Disp: opAAD}, tmp)
+		MOVQ(tmp, aadAt(i))
+		MOVQ(Mem{Base: op, Disp: opSrcLen}, n)
+		SUBQ(I8(behind), n)
+		MOVQ(Mem{Base: op, Disp: opAADLen}, m)
+		JMP(LabelRef(loaded))
+		Label(none)
+		XORQ(n, n)
+		XORQ(m, m)
+		MOVQ(n, textAt(i))
+		Label(loaded)
+		MOVQ(n, textLen(i))
+		MOVQ(m, aadLen(i))
+		pair := [2]reg.VecPhysical{rows[2], rows[3]}
+		for j, r := range []reg.GPPhysical{n, m} {
+			if i%2 == 0 {
+				VMOVQ(r, pair[j].AsX())
+			} else {
+				VPINSRQ(U8(1), r, pair[j].AsX(), pair[j].AsX())
+			}
+		}
+		if i%2 == 1 {
+			for j, z := range []reg.VecPhysical{texts, aads} {
+				if i == 1 {
+					VMOVDQA64(pair[j], z)
+				} else {
+					VINSERTI64X2(U8(i/2), pair[j].AsX(), z, z)
+				}
+			}
+		}
+	}
+	VMOVDQU64(texts, textLen(0))
+	VMOVDQU64(aads, aadLen(0))
 }
 
 // columns takes two of the four quadwords of each of eight rows of 32 bytes.
@@ -327,20 +396,21 @@ var (
 	at     = reg.RSI
 	ones   = reg.RBX
 	powers = reg.R10
+	count  = reg.R12
 	active = reg.K3
 )
 
 // wholeChunks absorbs whole 64 bytes of the lanes but for the last 1 to 64 of each: as
 // many as all lanes have that have any, then once more without those that are done,
 // until none has. What those absorb is another's text, and not kept.
-func wholeChunks(lanes reg.GPPhysical) {
+func wholeChunks() {
 	left := reg.RCX
 	turn, loop, done := label("turn"), label("whole"), label("wholedone")
 	XORQ(at, at)
 	Label(turn)
-	activeLanes(lanes)
+	activeLanes()
 	JZ(LabelRef(done))
-	leastLeft(lanes, left)
+	leastLeft(left)
 	Label(loop)
 	loadChunk()
 	chunk(transpose8())
@@ -353,8 +423,8 @@ func wholeChunks(lanes reg.GPPhysical) {
 
 // activeLanes sets the mask of lanes with more than a chunk left, and the zero flag
 // if there are none.
-func activeLanes(lanes reg.GPPhysical) {
-	columns(lanes, highTwo, rows[1], rows[4])
+func activeLanes() {
+	VMOVDQU64(textLen(0), rows[4])
 	VPBROADCASTQ(at, rows[1])
 	VPSUBQ(rows[1], rows[4], rows[4])
 	VPCMPGTQ_BCST(chunk64, rows[4], active)
@@ -363,24 +433,24 @@ func activeLanes(lanes reg.GPPhysical) {
 
 // leastLeft finds how many whole chunks every active lane has, and sets chunkAt
 // for all lanes: those that have none read an active one's.
-func leastLeft(lanes, left reg.GPPhysical) {
+func leastLeft(left reg.GPPhysical) {
 	n, p, other := reg.RDX, reg.RAX, reg.RDI
 	MOVQ(U64(1<<62), left)
 	for i := range rows {
 		skip := label("inactive")
-		MOVQ(Mem{Base: lanes, Disp: i*polySize + polyTextLen}, n)
+		MOVQ(textLen(i), n)
 		SUBQ(at, n)
 		DECQ(n)
 		SARQ(U8(6), n)
 		JLE(LabelRef(skip))
 		CMPQ(n, left)
 		CMOVQLT(n, left)
-		MOVQ(Mem{Base: lanes, Disp: i*polySize + polyText}, other)
+		MOVQ(textAt(i), other)
 		Label(skip)
 	}
 	for i := range rows {
-		MOVQ(Mem{Base: lanes, Disp: i*polySize + polyTextLen}, n)
-		MOVQ(Mem{Base: lanes, Disp: i*polySize + polyText}, p)
+		MOVQ(textLen(i), n)
+		MOVQ(textAt(i), p)
 		SUBQ(at, n)
 		CMPQ(n, I8(64))
 		CMOVQLE(other, p)
@@ -398,10 +468,10 @@ func loadChunk() {
 // textEnds absorbs the last 1 to 64 bytes of all lanes and the block of lengths with
 // one carry. Lanes are brought in line at their ends: of the five blocks of each the
 // first ones may be missing, and the first that is there takes the sum so far.
-func textEnds(lanes reg.GPPhysical) {
+func textEnds() {
 	present := [4]reg.OpmaskPhysical{reg.K2, reg.K3, reg.K4, reg.K5}
 	text, aad := rows[4], rows[5]
-	columns(lanes, highTwo, rows[1], text)
+	VMOVDQU64(textLen(0), text)
 	VPTESTMQ(text, text, reg.K1)
 	VPSUBQ_BCST(one, text, tmpA)
 	VPANDQ_BCST(under64, tmpA, tmpA)
@@ -409,7 +479,7 @@ func textEnds(lanes reg.GPPhysical) {
 	for j, k := range present {
 		VPCMPGTQ_BCST(blockEnd[j], tmpA, k)
 	}
-	columns(lanes, lowTwo, rows[1], aad)
+	VMOVDQU64(aadLen(0), aad)
 	b := limbs(aad, text, spare)
 	VPORQ_BCST(hiBit, b[2], b[2])
 	KNOTB(present[3], reg.K6)
@@ -420,7 +490,7 @@ func textEnds(lanes reg.GPPhysical) {
 	odd.clear()
 
 	for i, z := range rows {
-		loadEnd(lanes, i, z)
+		loadEnd(i, z)
 	}
 	quads, free := transpose8()
 	for j := 3; j >= 0; j-- {
@@ -449,9 +519,9 @@ func (n number) addSum(k reg.OpmaskPhysical) {
 
 // loadEnd loads the last 1 to 64 bytes of a lane's text, padded with zeros to whole
 // blocks, to the end of z. What is before it in z is zero and not read.
-func loadEnd(lanes reg.GPPhysical, lane int, z reg.VecPhysical) {
+func loadEnd(lane int, z reg.VecPhysical) {
 	n, p, mask, left, room := reg.RDX, reg.RDI, reg.RAX, reg.R13, reg.RCX
-	MOVQ(Mem{Base: lanes, Disp: lane*polySize + polyTextLen}, n)
+	MOVQ(textLen(lane), n)
 	LEAQ(Mem{Base: n, Disp: -1}, left)
 	ANDQ(I8(63), left)
 	INCQ(left)
@@ -464,29 +534,29 @@ func loadEnd(lanes reg.GPPhysical, lane int, z reg.VecPhysical) {
 	BZHIQ(left, ones, mask)
 	SHLXQ(room, mask, mask)
 	KMOVQ(mask, reg.K1)
-	MOVQ(Mem{Base: lanes, Disp: lane*polySize + polyText}, p)
+	MOVQ(textAt(lane), p)
 	ADDQ(n, p)
 	SUBQ(left, p)
 	SUBQ(room, p)
 	TESTQ(left, left)
-	CMOVQEQ(lanes, p) // nothing left: any address that can be read
+	CMOVQEQ(powers, p) // nothing left: any address that can be read
 	VMOVDQU8_Z(Mem{Base: p}, reg.K1, z)
 }
 
 // associatedData absorbs that of all lanes, up to 64 bytes padded with zeros to whole
 // blocks, block by block: mostly there is one.
-func associatedData(lanes reg.GPPhysical) {
+func associatedData() {
 	n, p, tmp := reg.RDX, reg.RDI, reg.RAX
 	left, done := odd.low[0], label("aaddone")
-	columns(lanes, lowTwo, rows[1], left)
+	VMOVDQU64(aadLen(0), left)
 	VPTESTMQ(left, left, reg.K2)
 	KORTESTB(reg.K2, reg.K2)
 	JZ(LabelRef(done))
 	for i, z := range rows {
-		MOVQ(Mem{Base: lanes, Disp: i*polySize + polyAADLen}, n)
-		MOVQ(Mem{Base: lanes, Disp: i*polySize + polyAAD}, p)
+		MOVQ(aadLen(i), n)
+		MOVQ(aadAt(i), p)
 		TESTQ(n, n)
-		CMOVQEQ(lanes, p) // any address that can be read
+		CMOVQEQ(powers, p) // any address that can be read
 		tailMask(n, ones, tmp, reg.K1)
 		VMOVDQU8_Z(Mem{Base: p}, reg.K1, z)
 	}
@@ -514,8 +584,9 @@ func polyStep(b number, k reg.OpmaskPhysical) {
 	even.carryLanes(accum, k)
 }
 
-// polyFinish brings the sums below 2^130-5, adds s and stores the tags.
-func polyFinish(keys, tags reg.GPPhysical) {
+// polyFinish brings the sums below 2^130-5, adds s and returns the tags of lanes 0 to
+// 3 and 4 to 7.
+func polyFinish(keys reg.GPPhysical) (first, second reg.VecPhysical) {
 	for range 2 {
 		passOn(accum, 1)
 		foldTop(accum)
@@ -539,10 +610,52 @@ func polyFinish(keys, tags reg.GPPhysical) {
 	VMOVDQA64(lo, s0)
 	VMOVDQU64(pairsLo, s1)
 	VPERMT2Q(hi, s1, s0)
-	VMOVDQU64(s0, Mem{Base: tags})
 	VMOVDQU64(pairsHi, s1)
 	VPERMT2Q(hi, s1, lo)
-	VMOVDQU64(lo, Mem{Base: tags, Disp: 64})
+	return s0, lo
+}
+
+// eachTag passes on the tag of each operation, in the lowest lane of a register, and
+// where its place is; op is the operation.
+func eachTag(first, second reg.VecPhysical, work func(tag reg.VecPhysical, place Mem, op reg.GPPhysical)) {
+	op, p, done := reg.R13, reg.RDI, label("tagsdone")
+	for i := range rows {
+		CMPQ(count, I8(i))
+		JLE(LabelRef(done))
+		tag := []reg.VecPhysical{first, second}[i/4]
+		if i%4 > 0 {
+			VEXTRACTI32X4(U8(i%4), tag, tmpA.AsX())
+			tag = tmpA
+		}
+		MOVQ(laneOp(i), op)
+		MOVQ(textAt(i), p)
+		ADDQ(textLen(i), p)
+		work(tag, Mem{Base: p}, op)
+	}
+	Label(done)
+}
+
+func storeTags(first, second reg.VecPhysical) {
+	eachTag(first, second, func(tag reg.VecPhysical, place Mem, op reg.GPPhysical) {
+		VMOVDQU32(tag.AsX(), place)
+		MOVB(U8(statusOK), Mem{Base: op, Disp: opStatus})
+	})
+}
+
+// verifyTags compares tags without a branch.
+func verifyTags(first, second reg.VecPhysical) {
+	failed, wrong := reg.RCX, reg.RAX
+	XORQ(failed, failed)
+	eachTag(first, second, func(tag reg.VecPhysical, place Mem, op reg.GPPhysical) {
+		VPXORD(place, tag.AsX(), tmpA.AsX())
+		XORL(wrong.As32(), wrong.As32())
+		VPTEST(tmpA.AsX(), tmpA.AsX())
+		SETNE(wrong.As8L())
+		ADDQ(wrong, failed)
+		ADDL(U8(statusOK), wrong.As32())
+		MOVB(wrong.As8L(), Mem{Base: op, Disp: opStatus})
+	})
+	Store(failed, ReturnIndex(0))
 }
 
 // reduceOnce subtracts 2^130-5 where the sum is not below it: where adding five

@@ -1,0 +1,87 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// sum is an unreduced sum of products. The middle part lacks the other two, which
+// reduce adds (Karatsuba).
+type sum struct{ lo, mi, hi reg.VecPhysical }
+
+// xmm is the lowest lane of the sum.
+func (s sum) xmm() sum { return sum{xmm(s.lo), xmm(s.mi), xmm(s.hi)} }
+
+func xmm(v reg.VecPhysical) reg.VecPhysical { return v.AsX().(reg.VecPhysical) }
+
+// multiply returns the instructions that add the product of x and h to s, or set s
+// to it if it is the first. They spoil x, h and t. Each product takes three
+// multiplications, as the core starts one only every other cycle on some CPUs.
+func (s sum) multiply(first bool, x, h, t reg.VecPhysical) []func() {
+	var steps []func()
+	do := func(f func()) { steps = append(steps, f) }
+	if first {
+		do(func() { VPCLMULQDQ(Imm(0x00), h, x, s.lo) })
+		do(func() { VPCLMULQDQ(Imm(0x11), h, x, s.hi) })
+	} else {
+		do(func() { VPCLMULQDQ(Imm(0x00), h, x, t) })
+		do(func() { VPXOR(t, s.lo, s.lo) })
+		do(func() { VPCLMULQDQ(Imm(0x11), h, x, t) })
+		do(func() { VPXOR(t, s.hi, s.hi) })
+	}
+	do(func() { VPSHUFD(Imm(0x4e), x, t) })
+	do(func() { VPXOR(t, x, x) })
+	do(func() { VPSHUFD(Imm(0x4e), h, t) })
+	do(func() { VPXOR(t, h, h) })
+	if first {
+		do(func() { VPCLMULQDQ(Imm(0x00), h, x, s.mi) })
+	} else {
+		do(func() { VPCLMULQDQ(Imm(0x00), h, x, x) })
+		do(func() { VPXOR(x, s.mi, s.mi) })
+	}
+	return steps
+}
+
+// reduce returns the instructions that leave the sum modulo the polynomial, of
+// each lane, in s.hi.
+func (s sum) reduce(t reg.VecPhysical) []func() {
+	return []func(){
+		func() { VPXOR(s.lo, s.mi, s.mi) },
+		func() { VPXOR(s.hi, s.mi, s.mi) },
+		func() { VPCLMULQDQ(Imm(0x10), consts.poly, s.lo, t) },
+		func() { VPSHUFD(Imm(0x4e), s.lo, s.lo) },
+		func() { VPXOR(s.lo, s.mi, s.mi) },
+		func() { VPXOR(t, s.mi, s.mi) },
+		func() { VPCLMULQDQ(Imm(0x10), consts.poly, s.mi, t) },
+		func() { VPSHUFD(Imm(0x4e), s.mi, s.mi) },
+		func() { VPXOR(s.mi, s.hi, s.hi) },
+		func() { VPXOR(t, s.hi, s.hi) },
+	}
+}
+
+func emit(steps []func()) {
+	for _, step := range steps {
+		step()
+	}
+}
+
+// load moves a vector from memory.
+func load(from Mem, to reg.VecPhysical) { VMOVDQU(from, to) }
+
+// spread moves a block from memory into each lane.
+func (g gen) spread(from Mem, to reg.VecPhysical) {
+	if g.lanes == 1 {
+		VMOVDQU(from, to)
+	} else {
+		VBROADCASTI128(from, to)
+	}
+}
+
+// fold leaves the sum of v's lanes in its lowest.
+func (g gen) fold(v, t reg.VecPhysical) {
+	if g.lanes == 2 {
+		VEXTRACTI128(Imm(1), v, xmm(t))
+		VPXOR(xmm(t), xmm(v), xmm(v))
+	}
+}

@@ -1,0 +1,177 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// piece is the size of eight vectors.
+func (g gen) piece() int { return 8 * g.bytes() }
+
+// sumMax is the longest text that tails hash with one reduction: with AAD or state
+// before it, it needs all powers.
+func (g gen) sumMax() int { return [...]int{1: 128, 2: 192}[g.lanes] }
+
+// long works an operation of more than sumMax bytes: pieces, until no more than one is
+// left for tails.
+func (g gen) long() {
+	if g.lanes == 2 {
+		VPERM2I128(Imm(0x08), g.state, g.state, g.state)
+		CMPQ(left, I32(int32(g.piece())))
+		JLS(LabelRef("wide"))
+	}
+	if g.open {
+		g.openPieces()
+	} else {
+		g.sealPieces()
+	}
+	if g.lanes == 2 {
+		CMPQ(left, I32(int32(g.sumMax())))
+		JHI(LabelRef("wide"))
+	}
+	g.findPowers()
+	load(Mem{Base: powers, Disp: keyH1 - g.bytes()}, g.power)
+	emit(g.acc.multiply(true, g.state, g.power, g.spare))
+	g.loadLengths(xmm(g.block))
+	VMOVDQU(Mem{Base: key, Disp: keyH1}, xmm(g.power))
+	emit(g.acc.multiply(false, g.block, g.power, g.spare))
+}
+
+// sealPieces hashes each piece while the next one is encrypted, so that the
+// multiplier, which is the scarcer, never waits for the cipher.
+func (g gen) sealPieces() {
+	g.counterBlocks(g.text[:])
+	g.encrypt("first", g.text[:], nil)
+	g.cryptPiece()
+	CMPQ(left, I32(int32(g.piece())))
+	JLS(LabelRef("lastPiece"))
+	Label("piece")
+	g.counterBlocks(g.text[:])
+	g.encrypt("piece", g.text[:], g.hashPiece(dst, -g.piece()))
+	g.cryptPiece()
+	CMPQ(left, I32(int32(g.piece())))
+	JHI(LabelRef("piece"))
+	Label("lastPiece")
+	emit(g.hashPiece(dst, -g.piece()))
+}
+
+// openPieces hashes each piece while it is decrypted.
+func (g gen) openPieces() {
+	Label("piece")
+	g.counterBlocks(g.text[:])
+	g.encrypt("piece", g.text[:], g.hashPiece(src, 0))
+	g.cryptPiece()
+	CMPQ(left, I32(int32(g.piece())))
+	JHI(LabelRef("piece"))
+}
+
+// cryptPiece applies the key stream in text.
+func (g gen) cryptPiece() {
+	for i, x := range g.text {
+		VPXOR(Mem{Base: src, Disp: g.bytes() * i}, x, x)
+		VMOVDQU(x, Mem{Base: dst, Disp: g.bytes() * i})
+	}
+	n := I32(int32(g.piece()))
+	ADDQ(n, src)
+	ADDQ(n, dst)
+	SUBQ(n, left)
+}
+
+// counterBlocks sets v to the counter blocks of the text at src, each added to the
+// first round key. The first counter is 2 more than a multiple of the blocks in a
+// piece. Up to the next multiple, a counter is thus the sum of that and of a constant
+// without a carry, and the constant may be added to what is already in the cipher's
+// byte order.
+func (g gen) counterBlocks(v []reg.VecPhysical) {
+	n := 8 * g.lanes
+	from, next := g.power, g.block
+	g.spread(Mem{Base: key, Disp: keyRounds}, g.roundKey)
+	MOVL(src.As32(), reg.EAX)
+	SUBL(Mem{Base: op, Disp: opSrc}, reg.EAX)
+	SHRL(Imm(4), reg.EAX)
+	for i, x := range v {
+		base, second := from, g.lanes*i+2 >= n
+		if second {
+			base = next
+		}
+		if i == 0 || second && g.lanes*(i-1)+2 < n {
+			if second {
+				LEAL(Mem{Base: reg.RAX, Disp: n}, reg.EBX)
+			} else {
+				MOVL(reg.EAX, reg.EBX)
+			}
+			BSWAPL(reg.EBX)
+			VMOVD(reg.EBX, xmm(g.spare))
+			VPBROADCASTD(xmm(g.spare), g.spare)
+			g.spread(Mem{Base: op, Disp: opNonce}, base)
+			VPBLENDD(Imm(0x88), g.spare, base, base)
+			VPXOR(g.roundKey, base, base)
+		}
+		VPXOR(consts.counters.Offset(g.bytes()*i), base, x)
+	}
+}
+
+// encrypt turns what counterBlocks made into key stream, with the steps spread
+// evenly over the rounds of AES-128.
+func (g gen) encrypt(label string, v []reg.VecPhysical, steps []func()) {
+	done := 0
+	for r := 1; r < 10; r++ {
+		g.round(r, v)
+		upTo := r * len(steps) / 9
+		emit(steps[done:upTo])
+		done = upTo
+	}
+	CMPW(Mem{Base: key, Disp: keyAlg}, Imm(algAES256))
+	JNE(LabelRef(label + "LastRound"))
+	for r := 10; r < 14; r++ {
+		g.round(r, v)
+	}
+	Label(label + "LastRound")
+	g.spread(Mem{Base: lastRound}, g.roundKey)
+	for _, x := range v {
+		VAESENCLAST(g.keyFor(x), x, x)
+	}
+}
+
+func (g gen) round(r int, v []reg.VecPhysical) {
+	g.spread(Mem{Base: key, Disp: keyRounds + 16*r}, g.roundKey)
+	for _, x := range v {
+		VAESENC(g.keyFor(x), x, x)
+	}
+}
+
+// keyFor is the round key in the width of x.
+func (g gen) keyFor(x reg.VecPhysical) reg.VecPhysical {
+	if x.Size() == 16 {
+		return xmm(g.roundKey)
+	}
+	return g.roundKey
+}
+
+// hashPiece returns the instructions that take eight vectors of blocks at a pointer into
+// state. State and all vectors but the last are multiplied by the powers that bring
+// them in line with the last, which is added after the reduction; state comes last,
+// because each piece waits for the one before it there.
+func (g gen) hashPiece(base reg.GPPhysical, disp int) []func() {
+	var steps []func()
+	do := func(f func()) { steps = append(steps, f) }
+	take := func(i int) {
+		do(func() { VMOVDQU(Mem{Base: base, Disp: disp + g.bytes()*i}, g.block) })
+		do(func() { VPSHUFB(consts.swap, g.block, g.block) })
+	}
+	for i := range 7 {
+		take(i)
+		do(func() { g.spread(power(g.lanes*(7-i)), g.power) })
+		steps = append(steps, g.acc.multiply(i == 0, g.block, g.power, g.spare)...)
+	}
+	do(func() { g.spread(power(g.lanes*8), g.power) })
+	steps = append(steps, g.acc.multiply(false, g.state, g.power, g.spare)...)
+	take(7)
+	steps = append(steps, g.acc.reduce(g.spare)...)
+	do(func() { VPXOR(g.block, g.acc.hi, g.state) })
+	return steps
+}
+
+// power is the place of H^n.
+func power(n int) Mem { return Mem{Base: key, Disp: keyH1 - 16*(n-1)} }

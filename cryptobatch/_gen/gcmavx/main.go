@@ -1,0 +1,113 @@
+// Command gcmavx writes the AES-GCM assembly of package cryptobatch for CPUs
+// without AVX-512: `go generate` in the package's folder. With -lanes 1 it uses
+// 128-bit vectors (AES-NI, PCLMULQDQ) and adds the key expansion, which both
+// widths share; with -lanes 2, 256-bit vectors (VAES, VPCLMULQDQ). All
+// instructions are in the VEX encoding.
+//
+// GHASH works in the bit-reflected form: blocks are byte-swapped when loaded,
+// and the powers of H in the key are multiplied by x beforehand (H<<1 modulo the
+// polynomial), which makes up for the bit by which a carry-less product of
+// reflected numbers is short. A sum of products is kept in three parts (low,
+// middle, high) and reduced once.
+//
+// File burst.go holds the loop over a burst and what comes before the text of an
+// operation, long.go the loop over the text, tail.go its end and the tag, ghash.go
+// the multiplication, expand.go the expansion of keys.
+package main
+
+import (
+	"flag"
+
+	. "github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// Where things are in an Op and in a Key. Package cryptobatch asserts them at
+// compile time.
+const (
+	opKey    = 0
+	opSrc    = 8
+	opSrcLen = 16
+	opDst    = 32
+	opAAD    = 56
+	opAADLen = 64
+	opNonce  = 88
+	opStatus = 100
+	opSize   = 104
+
+	// The key's block begins with H^16, H^15, ... H^1, so that a vector load gives the
+	// powers that blocks in a row need.
+	keyH1     = 15 * 16
+	keyRounds = 256
+	keyAlg    = 504
+
+	algAES256 = 2
+	statusOK  = 1
+)
+
+// Registers with one meaning throughout a burst.
+var (
+	ops, list, count = reg.RDI, reg.RSI, reg.RDX
+
+	op, key, src, dst, left = reg.R8, reg.R9, reg.R10, reg.R11, reg.R12
+
+	lastRound = reg.R14 // the last round key
+)
+
+// gen writes the routines for one width of vectors.
+type gen struct {
+	lanes int // blocks in a vector
+	open  bool
+
+	text                [8]reg.VecPhysical // counter blocks, then key stream, then text
+	roundKey            reg.VecPhysical
+	state               reg.VecPhysical // GHASH's: one sum for each lane, not yet multiplied
+	mask                reg.VecPhysical // takes state's place at the end: the tag's mask
+	acc                 sum
+	power, block, spare reg.VecPhysical
+}
+
+func newGen(lanes int) gen {
+	all := []reg.VecPhysical{
+		reg.X0, reg.X1, reg.X2, reg.X3, reg.X4, reg.X5, reg.X6, reg.X7,
+		reg.X8, reg.X9, reg.X10, reg.X11, reg.X12, reg.X13, reg.X14, reg.X15,
+	}
+	if lanes == 2 {
+		for i, x := range all {
+			all[i] = x.AsY().(reg.VecPhysical)
+		}
+	}
+	return gen{
+		lanes:    lanes,
+		text:     [8]reg.VecPhysical(all[:8]),
+		roundKey: all[8],
+		state:    all[9],
+		mask:     all[9],
+		acc:      sum{all[10], all[11], all[12]},
+		power:    all[13],
+		block:    all[14],
+		spare:    all[15],
+	}
+}
+
+// bytes is the size of a vector.
+func (g gen) bytes() int { return 16 * g.lanes }
+
+func main() {
+	lanes := flag.Int("lanes", 1, "blocks in a vector, 1 or 2")
+	flag.Parse()
+	ConstraintExpr("amd64")
+	g := newGen(*lanes)
+	engine := "Avx2"
+	if g.lanes == 2 {
+		engine = "Vaes256"
+	}
+	g.constants(engine)
+	if g.lanes == 1 {
+		g.expand()
+	}
+	g.burst("sealBurst" + engine)
+	g.open = true
+	g.burst("openBurst" + engine)
+	Generate()
+}

@@ -16,18 +16,23 @@ import (
 type avx struct {
 	name string
 	// owner is drawn at random for each instance, like the generic engine's.
-	owner   uint64
-	sealGCM func(ops *byte, list *uint32, count int)
-	openGCM func(ops *byte, list *uint32, count int) (failed int)
+	owner uint64
+	gcm   gcmRoutines
 }
 
-// newAvx makes an engine with the routines for AES-GCM of one width.
-func newAvx(name string, seal func(*byte, *uint32, int), open func(*byte, *uint32, int) int) (Engine, error) {
+// gcmRoutines is the assembly for AES-GCM in vectors of one width.
+type gcmRoutines struct {
+	expandAES128, expandAES256 func(raw *byte, block *byte)
+	seal                       func(ops *byte, list *uint32, count int)
+	open                       func(ops *byte, list *uint32, count int) (failed int)
+}
+
+func newAvx(name string, gcm gcmRoutines) (Engine, error) {
 	var b [8]byte
 	if _, err := rand.Read(b[:]); err != nil {
 		return nil, fmt.Errorf("cryptobatch: engine identity: %w", err)
 	}
-	return &avx{name: name, owner: binary.LittleEndian.Uint64(b[:]) | 1<<63, sealGCM: seal, openGCM: open}, nil
+	return &avx{name: name, owner: binary.LittleEndian.Uint64(b[:]) | 1<<63, gcm: gcm}, nil
 }
 
 func (e *avx) Name() string { return e.name }
@@ -46,9 +51,9 @@ func (e *avx) Expand(k *Key, alg Algorithm, raw []byte) error {
 		expandChaChaAVX2(k, e.owner, raw)
 		return nil
 	case AES128GCM:
-		expandAES128Avx(unsafe.SliceData(raw), &k.block[0])
+		e.gcm.expandAES128(unsafe.SliceData(raw), &k.block[0])
 	default:
-		expandAES256Avx(unsafe.SliceData(raw), &k.block[0])
+		e.gcm.expandAES256(unsafe.SliceData(raw), &k.block[0])
 	}
 	k.alg, k.owner = alg, e.owner
 	return nil
@@ -87,7 +92,7 @@ func (b *avxBatcher) Seal(ops []Op) (failed int) {
 		gcm, chacha, refused := b.sort(piece, checkSeal)
 		failed += refused
 		if len(gcm) > 0 {
-			b.e.sealGCM((*byte)(unsafe.Pointer(&piece[0])), &gcm[0], len(gcm))
+			b.e.gcm.seal((*byte)(unsafe.Pointer(&piece[0])), &gcm[0], len(gcm))
 		}
 		if len(chacha) > 0 {
 			b.secret.seal(piece, chacha)
@@ -103,7 +108,7 @@ func (b *avxBatcher) Open(ops []Op) (failed int) {
 		gcm, chacha, refused := b.sort(piece, checkOpen)
 		failed += refused
 		if len(gcm) > 0 {
-			forged := b.e.openGCM((*byte)(unsafe.Pointer(&piece[0])), &gcm[0], len(gcm))
+			forged := b.e.gcm.open((*byte)(unsafe.Pointer(&piece[0])), &gcm[0], len(gcm))
 			if forged != 0 {
 				eraseFailed(piece, gcm)
 			}

@@ -4,15 +4,15 @@
 
 package cryptobatch
 
-// expandAES128Avx makes the round keys and powers of H of block from the 16 bytes at raw.
+// expandAES128Avx2 makes the round keys and powers of H of block from the 16 bytes at raw.
 //
 //go:noescape
-func expandAES128Avx(raw *byte, block *byte)
+func expandAES128Avx2(raw *byte, block *byte)
 
-// expandAES256Avx makes the round keys and powers of H of block from the 32 bytes at raw.
+// expandAES256Avx2 makes the round keys and powers of H of block from the 32 bytes at raw.
 //
 //go:noescape
-func expandAES256Avx(raw *byte, block *byte)
+func expandAES256Avx2(raw *byte, block *byte)
 
 // sealBurstAvx2 seals the count operations of the array ops that list names and writes their statuses.
 //

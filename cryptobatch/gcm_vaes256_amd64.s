@@ -430,6 +430,358 @@ DATA gcmVaes256Edge<>+78(SB)/1, $0x01
 DATA gcmVaes256Edge<>+79(SB)/1, $0x00
 GLOBL gcmVaes256Edge<>(SB), RODATA|NOPTR, $80
 
+// func expandAES128Vaes256(raw *byte, block *byte)
+// Requires: AES, AVX, PCLMULQDQ
+TEXT ·expandAES128Vaes256(SB), NOSPLIT, $0-16
+	MOVQ             raw+0(FP), AX
+	MOVQ             block+8(FP), R9
+	VMOVDQU          (AX), X0
+	VMOVDQU          X0, 256(R9)
+	VAESKEYGENASSIST $0x01, X0, X2
+	VPSHUFD          $0xff, X2, X2
+	VPSLLDQ          $0x04, X0, X3
+	VPXOR            X3, X0, X0
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X0, X0
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X0, X0
+	VPXOR            X2, X0, X0
+	VMOVDQU          X0, 272(R9)
+	VAESKEYGENASSIST $0x02, X0, X2
+	VPSHUFD          $0xff, X2, X2
+	VPSLLDQ          $0x04, X0, X3
+	VPXOR            X3, X0, X0
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X0, X0
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X0, X0
+	VPXOR            X2, X0, X0
+	VMOVDQU          X0, 288(R9)
+	VAESKEYGENASSIST $0x04, X0, X2
+	VPSHUFD          $0xff, X2, X2
+	VPSLLDQ          $0x04, X0, X3
+	VPXOR            X3, X0, X0
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X0, X0
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X0, X0
+	VPXOR            X2, X0, X0
+	VMOVDQU          X0, 304(R9)
+	VAESKEYGENASSIST $0x08, X0, X2
+	VPSHUFD          $0xff, X2, X2
+	VPSLLDQ          $0x04, X0, X3
+	VPXOR            X3, X0, X0
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X0, X0
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X0, X0
+	VPXOR            X2, X0, X0
+	VMOVDQU          X0, 320(R9)
+	VAESKEYGENASSIST $0x10, X0, X2
+	VPSHUFD          $0xff, X2, X2
+	VPSLLDQ          $0x04, X0, X3
+	VPXOR            X3, X0, X0
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X0, X0
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X0, X0
+	VPXOR            X2, X0, X0
+	VMOVDQU          X0, 336(R9)
+	VAESKEYGENASSIST $0x20, X0, X2
+	VPSHUFD          $0xff, X2, X2
+	VPSLLDQ          $0x04, X0, X3
+	VPXOR            X3, X0, X0
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X0, X0
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X0, X0
+	VPXOR            X2, X0, X0
+	VMOVDQU          X0, 352(R9)
+	VAESKEYGENASSIST $0x40, X0, X2
+	VPSHUFD          $0xff, X2, X2
+	VPSLLDQ          $0x04, X0, X3
+	VPXOR            X3, X0, X0
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X0, X0
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X0, X0
+	VPXOR            X2, X0, X0
+	VMOVDQU          X0, 368(R9)
+	VAESKEYGENASSIST $0x80, X0, X2
+	VPSHUFD          $0xff, X2, X2
+	VPSLLDQ          $0x04, X0, X3
+	VPXOR            X3, X0, X0
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X0, X0
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X0, X0
+	VPXOR            X2, X0, X0
+	VMOVDQU          X0, 384(R9)
+	VAESKEYGENASSIST $0x1b, X0, X2
+	VPSHUFD          $0xff, X2, X2
+	VPSLLDQ          $0x04, X0, X3
+	VPXOR            X3, X0, X0
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X0, X0
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X0, X0
+	VPXOR            X2, X0, X0
+	VMOVDQU          X0, 400(R9)
+	VAESKEYGENASSIST $0x36, X0, X2
+	VPSHUFD          $0xff, X2, X2
+	VPSLLDQ          $0x04, X0, X3
+	VPXOR            X3, X0, X0
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X0, X0
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X0, X0
+	VPXOR            X2, X0, X0
+	VMOVDQU          X0, 416(R9)
+	VMOVDQU          256(R9), X0
+	VAESENC          272(R9), X0, X0
+	VAESENC          288(R9), X0, X0
+	VAESENC          304(R9), X0, X0
+	VAESENC          320(R9), X0, X0
+	VAESENC          336(R9), X0, X0
+	VAESENC          352(R9), X0, X0
+	VAESENC          368(R9), X0, X0
+	VAESENC          384(R9), X0, X0
+	VAESENC          400(R9), X0, X0
+	VAESENCLAST      416(R9), X0, X0
+	VPSHUFB          gcmVaes256Swap<>+0(SB), X0, X0
+	VPSHUFD          $0xff, X0, X1
+	VPSRAD           $0x1f, X1, X1
+	VPAND            gcmVaes256Poly<>+0(SB), X1, X1
+	VPSRLQ           $0x3f, X0, X2
+	VPSLLDQ          $0x08, X2, X2
+	VPADDQ           X0, X0, X0
+	VPXOR            X2, X0, X0
+	VPXOR            X1, X0, X0
+	VMOVDQA          X0, X3
+	LEAQ             240(R9), BX
+	MOVQ             $0x00000010, CX
+
+powers10:
+	VMOVDQU    X3, (BX)
+	SUBQ       $0x10, BX
+	VMOVDQA    X0, X13
+	VPCLMULQDQ $0x00, X13, X3, X10
+	VPCLMULQDQ $0x11, X13, X3, X12
+	VPSHUFD    $0x4e, X3, X1
+	VPXOR      X1, X3, X3
+	VPSHUFD    $0x4e, X13, X1
+	VPXOR      X1, X13, X13
+	VPCLMULQDQ $0x00, X13, X3, X11
+	VPXOR      X10, X11, X11
+	VPXOR      X12, X11, X11
+	VPCLMULQDQ $0x10, gcmVaes256Poly<>+0(SB), X10, X1
+	VPSHUFD    $0x4e, X10, X10
+	VPXOR      X10, X11, X11
+	VPXOR      X1, X11, X11
+	VPCLMULQDQ $0x10, gcmVaes256Poly<>+0(SB), X11, X1
+	VPSHUFD    $0x4e, X11, X11
+	VPXOR      X11, X12, X12
+	VPXOR      X1, X12, X12
+	VMOVDQA    X12, X3
+	DECQ       CX
+	JNZ        powers10
+	VZEROALL
+	RET
+
+// func expandAES256Vaes256(raw *byte, block *byte)
+// Requires: AES, AVX, PCLMULQDQ
+TEXT ·expandAES256Vaes256(SB), NOSPLIT, $0-16
+	MOVQ             raw+0(FP), AX
+	MOVQ             block+8(FP), R9
+	VMOVDQU          (AX), X0
+	VMOVDQU          16(AX), X1
+	VMOVDQU          X0, 256(R9)
+	VMOVDQU          X1, 272(R9)
+	VAESKEYGENASSIST $0x01, X1, X2
+	VPSHUFD          $0xff, X2, X2
+	VPSLLDQ          $0x04, X0, X3
+	VPXOR            X3, X0, X0
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X0, X0
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X0, X0
+	VPXOR            X2, X0, X0
+	VMOVDQU          X0, 288(R9)
+	VAESKEYGENASSIST $0x00, X0, X2
+	VPSHUFD          $0xaa, X2, X2
+	VPSLLDQ          $0x04, X1, X3
+	VPXOR            X3, X1, X1
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X1, X1
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X1, X1
+	VPXOR            X2, X1, X1
+	VMOVDQU          X1, 304(R9)
+	VAESKEYGENASSIST $0x02, X1, X2
+	VPSHUFD          $0xff, X2, X2
+	VPSLLDQ          $0x04, X0, X3
+	VPXOR            X3, X0, X0
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X0, X0
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X0, X0
+	VPXOR            X2, X0, X0
+	VMOVDQU          X0, 320(R9)
+	VAESKEYGENASSIST $0x00, X0, X2
+	VPSHUFD          $0xaa, X2, X2
+	VPSLLDQ          $0x04, X1, X3
+	VPXOR            X3, X1, X1
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X1, X1
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X1, X1
+	VPXOR            X2, X1, X1
+	VMOVDQU          X1, 336(R9)
+	VAESKEYGENASSIST $0x04, X1, X2
+	VPSHUFD          $0xff, X2, X2
+	VPSLLDQ          $0x04, X0, X3
+	VPXOR            X3, X0, X0
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X0, X0
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X0, X0
+	VPXOR            X2, X0, X0
+	VMOVDQU          X0, 352(R9)
+	VAESKEYGENASSIST $0x00, X0, X2
+	VPSHUFD          $0xaa, X2, X2
+	VPSLLDQ          $0x04, X1, X3
+	VPXOR            X3, X1, X1
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X1, X1
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X1, X1
+	VPXOR            X2, X1, X1
+	VMOVDQU          X1, 368(R9)
+	VAESKEYGENASSIST $0x08, X1, X2
+	VPSHUFD          $0xff, X2, X2
+	VPSLLDQ          $0x04, X0, X3
+	VPXOR            X3, X0, X0
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X0, X0
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X0, X0
+	VPXOR            X2, X0, X0
+	VMOVDQU          X0, 384(R9)
+	VAESKEYGENASSIST $0x00, X0, X2
+	VPSHUFD          $0xaa, X2, X2
+	VPSLLDQ          $0x04, X1, X3
+	VPXOR            X3, X1, X1
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X1, X1
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X1, X1
+	VPXOR            X2, X1, X1
+	VMOVDQU          X1, 400(R9)
+	VAESKEYGENASSIST $0x10, X1, X2
+	VPSHUFD          $0xff, X2, X2
+	VPSLLDQ          $0x04, X0, X3
+	VPXOR            X3, X0, X0
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X0, X0
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X0, X0
+	VPXOR            X2, X0, X0
+	VMOVDQU          X0, 416(R9)
+	VAESKEYGENASSIST $0x00, X0, X2
+	VPSHUFD          $0xaa, X2, X2
+	VPSLLDQ          $0x04, X1, X3
+	VPXOR            X3, X1, X1
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X1, X1
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X1, X1
+	VPXOR            X2, X1, X1
+	VMOVDQU          X1, 432(R9)
+	VAESKEYGENASSIST $0x20, X1, X2
+	VPSHUFD          $0xff, X2, X2
+	VPSLLDQ          $0x04, X0, X3
+	VPXOR            X3, X0, X0
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X0, X0
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X0, X0
+	VPXOR            X2, X0, X0
+	VMOVDQU          X0, 448(R9)
+	VAESKEYGENASSIST $0x00, X0, X2
+	VPSHUFD          $0xaa, X2, X2
+	VPSLLDQ          $0x04, X1, X3
+	VPXOR            X3, X1, X1
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X1, X1
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X1, X1
+	VPXOR            X2, X1, X1
+	VMOVDQU          X1, 464(R9)
+	VAESKEYGENASSIST $0x40, X1, X2
+	VPSHUFD          $0xff, X2, X2
+	VPSLLDQ          $0x04, X0, X3
+	VPXOR            X3, X0, X0
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X0, X0
+	VPSLLDQ          $0x04, X3, X3
+	VPXOR            X3, X0, X0
+	VPXOR            X2, X0, X0
+	VMOVDQU          X0, 480(R9)
+	VMOVDQU          256(R9), X0
+	VAESENC          272(R9), X0, X0
+	VAESENC          288(R9), X0, X0
+	VAESENC          304(R9), X0, X0
+	VAESENC          320(R9), X0, X0
+	VAESENC          336(R9), X0, X0
+	VAESENC          352(R9), X0, X0
+	VAESENC          368(R9), X0, X0
+	VAESENC          384(R9), X0, X0
+	VAESENC          400(R9), X0, X0
+	VAESENC          416(R9), X0, X0
+	VAESENC          432(R9), X0, X0
+	VAESENC          448(R9), X0, X0
+	VAESENC          464(R9), X0, X0
+	VAESENCLAST      480(R9), X0, X0
+	VPSHUFB          gcmVaes256Swap<>+0(SB), X0, X0
+	VPSHUFD          $0xff, X0, X1
+	VPSRAD           $0x1f, X1, X1
+	VPAND            gcmVaes256Poly<>+0(SB), X1, X1
+	VPSRLQ           $0x3f, X0, X2
+	VPSLLDQ          $0x08, X2, X2
+	VPADDQ           X0, X0, X0
+	VPXOR            X2, X0, X0
+	VPXOR            X1, X0, X0
+	VMOVDQA          X0, X3
+	LEAQ             240(R9), BX
+	MOVQ             $0x00000010, CX
+
+powers14:
+	VMOVDQU    X3, (BX)
+	SUBQ       $0x10, BX
+	VMOVDQA    X0, X13
+	VPCLMULQDQ $0x00, X13, X3, X10
+	VPCLMULQDQ $0x11, X13, X3, X12
+	VPSHUFD    $0x4e, X3, X1
+	VPXOR      X1, X3, X3
+	VPSHUFD    $0x4e, X13, X1
+	VPXOR      X1, X13, X13
+	VPCLMULQDQ $0x00, X13, X3, X11
+	VPXOR      X10, X11, X11
+	VPXOR      X12, X11, X11
+	VPCLMULQDQ $0x10, gcmVaes256Poly<>+0(SB), X10, X1
+	VPSHUFD    $0x4e, X10, X10
+	VPXOR      X10, X11, X11
+	VPXOR      X1, X11, X11
+	VPCLMULQDQ $0x10, gcmVaes256Poly<>+0(SB), X11, X1
+	VPSHUFD    $0x4e, X11, X11
+	VPXOR      X11, X12, X12
+	VPXOR      X1, X12, X12
+	VMOVDQA    X12, X3
+	DECQ       CX
+	JNZ        powers14
+	VZEROALL
+	RET
+
 // func sealBurstVaes256(ops *byte, list *uint32, count int)
 // Requires: AES, AVX, AVX2, BMI2, CMOV, MMX+, PCLMULQDQ, VAES, VPCLMULQDQ
 TEXT ·sealBurstVaes256(SB), NOSPLIT, $0-24

@@ -4,6 +4,16 @@
 
 package cryptobatch
 
+// expandAES128Vaes256 makes the round keys and powers of H of block from the 16 bytes at raw.
+//
+//go:noescape
+func expandAES128Vaes256(raw *byte, block *byte)
+
+// expandAES256Vaes256 makes the round keys and powers of H of block from the 32 bytes at raw.
+//
+//go:noescape
+func expandAES256Vaes256(raw *byte, block *byte)
+
 // sealBurstVaes256 seals the count operations of the array ops that list names and writes their statuses.
 //
 //go:noescape

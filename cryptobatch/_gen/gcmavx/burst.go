@@ -139,7 +139,7 @@ func (g gen) loadAAD() {
 	VPSHUFB(consts.swap, x, x)
 	VPXOR(state, x, x)
 	VMOVDQU(Mem{Base: key, Disp: keyH1}, h)
-	emit(acc.multiply(true, x, h, t))
+	emit(acc.multiply(true, x, factor{register: h}, t))
 	emit(acc.reduce(t))
 	VMOVDQA(acc.hi, state)
 	ADDQ(Imm(16), aad)

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -9,12 +11,12 @@ import (
 var roundConstants = [...]uint8{1, 2, 4, 8, 16, 32, 64, 128, 0x1b, 0x36}
 
 // expand writes the routines that make an expanded key from a raw one.
-func (g gen) expand() {
+func (g gen) expand(engine string) {
 	raw, block := reg.RAX, key
-	a, b := g.text[0], g.text[1]
+	a, b := xmm(g.text[0]), xmm(g.text[1])
 
-	TEXT("expandAES128Avx", NOSPLIT, "func(raw *byte, block *byte)")
-	Doc("expandAES128Avx makes the round keys and powers of H of block from the 16 bytes at raw.")
+	TEXT("expandAES128"+engine, NOSPLIT, "func(raw *byte, block *byte)")
+	Doc("expandAES128" + engine + " makes the round keys and powers of H of block from the 16 bytes at raw.")
 	Pragma("noescape")
 	Load(Param("raw"), raw)
 	Load(Param("block"), block)
@@ -28,8 +30,8 @@ func (g gen) expand() {
 	wipe()
 	RET()
 
-	TEXT("expandAES256Avx", NOSPLIT, "func(raw *byte, block *byte)")
-	Doc("expandAES256Avx makes the round keys and powers of H of block from the 32 bytes at raw.")
+	TEXT("expandAES256"+engine, NOSPLIT, "func(raw *byte, block *byte)")
+	Doc("expandAES256" + engine + " makes the round keys and powers of H of block from the 32 bytes at raw.")
 	Pragma("noescape")
 	Load(Param("raw"), raw)
 	Load(Param("block"), block)
@@ -54,7 +56,7 @@ func (g gen) expand() {
 // nextRoundKey steps k by the schedule, with the word that the instruction
 // makes from last, picked by the shuffle (FIPS 197, section 5.2).
 func (g gen) nextRoundKey(k, last reg.VecPhysical, constant, shuffle uint8) {
-	t, u := g.text[2], g.text[3]
+	t, u := xmm(g.text[2]), xmm(g.text[3])
 	VAESKEYGENASSIST(Imm(uint64(constant)), last, t)
 	VPSHUFD(Imm(uint64(shuffle)), t, t)
 	VPSLLDQ(Imm(4), k, u)
@@ -69,7 +71,8 @@ func (g gen) nextRoundKey(k, last reg.VecPhysical, constant, shuffle uint8) {
 // powers enciphers the zero block and stores the powers of the result, each
 // multiplied by x.
 func (g gen) powers(rounds int) {
-	h, t, u, p := g.text[0], g.text[1], g.text[2], g.text[3]
+	h, t, u, p := xmm(g.text[0]), xmm(g.text[1]), xmm(g.text[2]), xmm(g.text[3])
+	factorH, acc := xmm(g.power), g.acc.xmm()
 
 	VMOVDQU(Mem{Base: key, Disp: keyRounds}, h)
 	for r := 1; r < rounds; r++ {
@@ -86,23 +89,29 @@ func (g gen) powers(rounds int) {
 	VPADDQ(h, h, h)
 	VPXOR(u, h, h)
 	VPXOR(t, h, h)
-	VMOVDQU(h, Mem{Base: key, Disp: keyH1})
-
 	VMOVDQA(h, p)
-	at, n := reg.RBX, reg.RCX
-	MOVQ(U32(15), n)
-	LEAQ(Mem{Base: key, Disp: keyH1 - 16}, at)
-	next := "powers128"
-	if rounds == 14 {
-		next = "powers256"
+	at, atHalf, n := reg.RBX, reg.RAX, reg.RCX
+	highest := 16
+	if g.lanes == 1 {
+		highest = 10
+		LEAQ(half(1), atHalf)
 	}
+	LEAQ(power(1), at)
+	MOVQ(U32(uint32(highest)), n)
+	next := fmt.Sprint("powers", rounds)
 	Label(next)
-	VMOVDQA(h, g.power)
-	emit(g.acc.multiply(true, p, g.power, t))
-	emit(g.acc.reduce(t))
-	VMOVDQA(g.acc.hi, p)
 	VMOVDQU(p, Mem{Base: at})
 	SUBQ(Imm(16), at)
+	if g.lanes == 1 {
+		VPSHUFD(Imm(0x4e), p, t)
+		VPXOR(p, t, t)
+		VMOVQ(t, Mem{Base: atHalf})
+		SUBQ(Imm(8), atHalf)
+	}
+	VMOVDQA(h, factorH)
+	emit(acc.multiply(true, p, factor{register: factorH}, t))
+	emit(acc.reduce(t))
+	VMOVDQA(acc.hi, p)
 	DECQ(n)
 	JNZ(LabelRef(next))
 }

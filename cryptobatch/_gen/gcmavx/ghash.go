@@ -15,29 +15,46 @@ func (s sum) xmm() sum { return sum{xmm(s.lo), xmm(s.mi), xmm(s.hi)} }
 
 func xmm(v reg.VecPhysical) reg.VecPhysical { return v.AsX().(reg.VecPhysical) }
 
+// factor is what a vector is multiplied by: powers of H in a register, which is
+// spoiled, or in memory with the sum of each one's halves.
+type factor struct {
+	register    reg.VecPhysical
+	power, half Mem
+}
+
+// power is the place of H^n in a key, half that of the sum of its halves.
+func power(n int) Mem { return Mem{Base: key, Disp: keyH1 - 16*(n-1)} }
+func half(n int) Mem  { return Mem{Base: key, Disp: keyHalf1 - 8*(n-1)} }
+
 // multiply returns the instructions that add the product of x and h to s, or set s
-// to it if it is the first. They spoil x, h and t. Each product takes three
-// multiplications, as the core starts one only every other cycle on some CPUs.
-func (s sum) multiply(first bool, x, h, t reg.VecPhysical) []func() {
+// to it if it is the first. They spoil x and t. Each product takes three
+// multiplications, as these are what the core has least room for.
+func (s sum) multiply(first bool, x reg.VecPhysical, h factor, t reg.VecPhysical) []func() {
 	var steps []func()
 	do := func(f func()) { steps = append(steps, f) }
+	var power, half Op = h.power, h.half
+	if h.register != nil {
+		power, half = h.register, h.register
+	}
 	if first {
-		do(func() { VPCLMULQDQ(Imm(0x00), h, x, s.lo) })
-		do(func() { VPCLMULQDQ(Imm(0x11), h, x, s.hi) })
+		do(func() { VPCLMULQDQ(Imm(0x00), power, x, s.lo) })
+		do(func() { VPCLMULQDQ(Imm(0x11), power, x, s.hi) })
 	} else {
-		do(func() { VPCLMULQDQ(Imm(0x00), h, x, t) })
+		do(func() { VPCLMULQDQ(Imm(0x00), power, x, t) })
 		do(func() { VPXOR(t, s.lo, s.lo) })
-		do(func() { VPCLMULQDQ(Imm(0x11), h, x, t) })
+		do(func() { VPCLMULQDQ(Imm(0x11), power, x, t) })
 		do(func() { VPXOR(t, s.hi, s.hi) })
 	}
 	do(func() { VPSHUFD(Imm(0x4e), x, t) })
 	do(func() { VPXOR(t, x, x) })
-	do(func() { VPSHUFD(Imm(0x4e), h, t) })
-	do(func() { VPXOR(t, h, h) })
+	if h.register != nil {
+		do(func() { VPSHUFD(Imm(0x4e), h.register, t) })
+		do(func() { VPXOR(t, h.register, h.register) })
+	}
 	if first {
-		do(func() { VPCLMULQDQ(Imm(0x00), h, x, s.mi) })
+		do(func() { VPCLMULQDQ(Imm(0x00), half, x, s.mi) })
 	} else {
-		do(func() { VPCLMULQDQ(Imm(0x00), h, x, x) })
+		do(func() { VPCLMULQDQ(Imm(0x00), half, x, x) })
 		do(func() { VPXOR(x, s.mi, s.mi) })
 	}
 	return steps

@@ -32,10 +32,10 @@ func (g gen) long() {
 	}
 	g.findPowers()
 	load(Mem{Base: powers, Disp: keyH1 - g.bytes()}, g.power)
-	emit(g.acc.multiply(true, g.state, g.power, g.spare))
+	emit(g.acc.multiply(true, g.state, factor{register: g.power}, g.spare))
 	g.loadLengths(xmm(g.block))
 	VMOVDQU(Mem{Base: key, Disp: keyH1}, xmm(g.power))
-	emit(g.acc.multiply(false, g.block, g.power, g.spare))
+	emit(g.acc.multiply(false, g.block, factor{register: g.power}, g.spare))
 }
 
 // sealPieces hashes each piece while the next one is encrypted, so that the
@@ -162,16 +162,21 @@ func (g gen) hashPiece(base reg.GPPhysical, disp int) []func() {
 	}
 	for i := range 7 {
 		take(i)
-		do(func() { g.spread(power(g.lanes*(7-i)), g.power) })
-		steps = append(steps, g.acc.multiply(i == 0, g.block, g.power, g.spare)...)
+		steps = append(steps, g.multiplyByOne(i == 0, g.block, g.lanes*(7-i))...)
 	}
-	do(func() { g.spread(power(g.lanes*8), g.power) })
-	steps = append(steps, g.acc.multiply(false, g.state, g.power, g.spare)...)
+	steps = append(steps, g.multiplyByOne(false, g.state, g.lanes*8)...)
 	take(7)
 	steps = append(steps, g.acc.reduce(g.spare)...)
 	do(func() { VPXOR(g.block, g.acc.hi, g.state) })
 	return steps
 }
 
-// power is the place of H^n.
-func power(n int) Mem { return Mem{Base: key, Disp: keyH1 - 16*(n-1)} }
+// multiplyByOne returns the instructions that add the product of each lane of x and
+// H^n to the sum.
+func (g gen) multiplyByOne(first bool, x reg.VecPhysical, n int) []func() {
+	if g.lanes == 1 {
+		return g.acc.multiply(first, x, factor{power: power(n), half: half(n)}, g.spare)
+	}
+	take := func() { g.spread(power(n), g.power) }
+	return append([]func(){take}, g.acc.multiply(first, x, factor{register: g.power}, g.spare)...)
+}

@@ -1,8 +1,7 @@
 // Command gcmavx writes the AES-GCM assembly of package cryptobatch for CPUs
 // without AVX-512: `go generate` in the package's folder. With -lanes 1 it uses
-// 128-bit vectors (AES-NI, PCLMULQDQ) and adds the key expansion, which both
-// widths share; with -lanes 2, 256-bit vectors (VAES, VPCLMULQDQ). All
-// instructions are in the VEX encoding.
+// 128-bit vectors (AES-NI, PCLMULQDQ); with -lanes 2, 256-bit vectors (VAES,
+// VPCLMULQDQ). All instructions are in the VEX encoding.
 //
 // GHASH works in the bit-reflected form: blocks are byte-swapped when loaded,
 // and the powers of H in the key are multiplied by x beforehand (H<<1 modulo the
@@ -35,8 +34,10 @@ const (
 	opStatus = 100
 	opSize   = 104
 
-	// The key's block begins with H^16, H^15, ... H^1, so that a vector load gives the
-	// powers that blocks in a row need.
+	// Before the round keys, the key's block ends in powers of H, the highest first, so
+	// that a vector load gives those that blocks in a row need: up to H^16, or for one
+	// lane up to H^10 and, in front of them, the sum of each one's halves.
+	keyHalf1  = 88
 	keyH1     = 15 * 16
 	keyRounds = 256
 	keyAlg    = 504
@@ -103,9 +104,7 @@ func main() {
 		engine = "Vaes256"
 	}
 	g.constants(engine)
-	if g.lanes == 1 {
-		g.expand()
-	}
+	g.expand(engine)
 	g.burst("sealBurst" + engine)
 	g.open = true
 	g.burst("openBurst" + engine)

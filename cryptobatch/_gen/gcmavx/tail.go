@@ -41,12 +41,12 @@ func (g gen) short() {
 		VINSERTI128(Imm(1), xmm(g.state), g.block, g.block)
 		VMOVDQU(Mem{Base: key, Disp: keyH1}, xmm(g.power))
 		VINSERTI128(Imm(1), Mem{Base: powers, Disp: keyH1 - 16}, g.power, g.power)
-		emit(g.acc.multiply(true, g.block, g.power, g.spare))
+		emit(g.acc.multiply(true, g.block, factor{register: g.power}, g.spare))
 	} else {
 		VMOVDQU(Mem{Base: key, Disp: keyH1}, g.power)
-		emit(g.acc.multiply(true, g.block, g.power, g.spare))
+		emit(g.acc.multiply(true, g.block, factor{register: g.power}, g.spare))
 		VMOVDQU(Mem{Base: powers, Disp: keyH1 - 16}, g.power)
-		emit(g.acc.multiply(false, g.state, g.power, g.spare))
+		emit(g.acc.multiply(false, g.state, factor{register: g.power}, g.spare))
 	}
 	JMP(LabelRef("tails"))
 }
@@ -90,8 +90,7 @@ func (g gen) choose(from, to int) {
 func (g gen) wide(from int) {
 	Label("wide")
 	g.findPowers()
-	g.spread(power(g.lanes*4), g.power)
-	emit(g.acc.multiply(true, g.state, g.power, g.spare))
+	emit(g.multiplyByOne(true, g.state, g.lanes*4))
 	g.choose(from, 8)
 	for n := from; n <= 8; n++ {
 		g.tail(n)
@@ -111,10 +110,10 @@ func (g gen) tail(n int) {
 	if g.lanes*n*16 > g.sumMax() {
 		g.reduceFirst(hashed[:4])
 		load(Mem{Base: powers, Disp: keyH1 + 3*g.bytes()}, g.power)
-		emit(g.acc.multiply(true, hashed[3], g.power, g.spare))
+		emit(g.acc.multiply(true, hashed[3], factor{register: g.power}, g.spare))
 		g.loadLengths(xmm(g.block))
 		VMOVDQU(Mem{Base: key, Disp: keyH1}, xmm(g.power))
-		emit(g.acc.multiply(false, g.block, g.power, g.spare))
+		emit(g.acc.multiply(false, g.block, factor{register: g.power}, g.spare))
 		g.hashRest(hashed, 4)
 	} else {
 		g.hashRest(hashed, 0)
@@ -126,8 +125,7 @@ func (g gen) tail(n int) {
 // last of them, reduced.
 func (g gen) reduceFirst(v []reg.VecPhysical) {
 	for i, x := range v[:3] {
-		g.spread(power(g.lanes*(3-i)), g.power)
-		emit(g.acc.multiply(false, x, g.power, g.spare))
+		emit(g.multiplyByOne(false, x, g.lanes*(3-i)))
 	}
 	emit(g.acc.reduce(g.spare))
 	VPXOR(g.acc.hi, v[3], v[3])
@@ -137,7 +135,7 @@ func (g gen) reduceFirst(v []reg.VecPhysical) {
 func (g gen) hashRest(v []reg.VecPhysical, from int) {
 	for i := from; i < len(v); i++ {
 		load(Mem{Base: powers, Disp: keyH1 + g.bytes()*i}, g.power)
-		emit(g.acc.multiply(false, v[i], g.power, g.spare))
+		emit(g.acc.multiply(false, v[i], factor{register: g.power}, g.spare))
 	}
 }
 
@@ -259,7 +257,7 @@ func (g gen) tailOfBytes() {
 		VPSHUFB(Mem{Base: table, Index: left, Scale: 1, Disp: edgeToHash}, x, x)
 	}
 	VMOVDQU(power(2), xmm(g.power))
-	emit(g.acc.multiply(false, g.text[0], g.power, g.spare))
+	emit(g.acc.multiply(false, g.text[0], factor{register: g.power}, g.spare))
 	g.finish()
 }
 

@@ -188,6 +188,24 @@ DATA gcmAvx2One<>+14(SB)/1, $0x00
 DATA gcmAvx2One<>+15(SB)/1, $0x01
 GLOBL gcmAvx2One<>(SB), RODATA|NOPTR, $16
 
+DATA gcmAvx2LessTag<>+0(SB)/1, $0xf0
+DATA gcmAvx2LessTag<>+1(SB)/1, $0xff
+DATA gcmAvx2LessTag<>+2(SB)/1, $0xff
+DATA gcmAvx2LessTag<>+3(SB)/1, $0xff
+DATA gcmAvx2LessTag<>+4(SB)/1, $0xff
+DATA gcmAvx2LessTag<>+5(SB)/1, $0xff
+DATA gcmAvx2LessTag<>+6(SB)/1, $0xff
+DATA gcmAvx2LessTag<>+7(SB)/1, $0xff
+DATA gcmAvx2LessTag<>+8(SB)/1, $0x00
+DATA gcmAvx2LessTag<>+9(SB)/1, $0x00
+DATA gcmAvx2LessTag<>+10(SB)/1, $0x00
+DATA gcmAvx2LessTag<>+11(SB)/1, $0x00
+DATA gcmAvx2LessTag<>+12(SB)/1, $0x00
+DATA gcmAvx2LessTag<>+13(SB)/1, $0x00
+DATA gcmAvx2LessTag<>+14(SB)/1, $0x00
+DATA gcmAvx2LessTag<>+15(SB)/1, $0x00
+GLOBL gcmAvx2LessTag<>(SB), RODATA|NOPTR, $16
+
 DATA gcmAvx2Edge<>+0(SB)/1, $0x80
 DATA gcmAvx2Edge<>+1(SB)/1, $0x80
 DATA gcmAvx2Edge<>+2(SB)/1, $0x80
@@ -634,7 +652,7 @@ powers14:
 
 // func sealBurstAvx2(ops *byte, list *uint32, count int)
 // Requires: AES, AVX, AVX2, BMI2, CMOV, MMX+, PCLMULQDQ
-TEXT ·sealBurstAvx2(SB), NOSPLIT, $0-24
+TEXT ·sealBurstAvx2(SB), NOSPLIT, $8-24
 	MOVQ    ops+0(FP), DI
 	MOVQ    list+8(FP), SI
 	MOVQ    count+16(FP), DX
@@ -774,12 +792,9 @@ haveAAD:
 	ANDQ       $-16, AX
 	MOVQ       R9, R13
 	SUBQ       AX, R13
-	MOVQ       16(R8), AX
-	MOVQ       64(R8), BX
-	SHLQ       $0x03, AX
-	SHLQ       $0x03, BX
-	VMOVQ      AX, X14
-	VPINSRQ    $0x01, BX, X14, X14
+	VMOVQ      16(R8), X14
+	VPINSRQ    $0x01, 64(R8), X14, X14
+	VPSLLQ     $0x03, X14, X14
 	VMOVDQU    240(R9), X13
 	VPCLMULQDQ $0x00, X13, X14, X10
 	VPCLMULQDQ $0x11, X13, X14, X12
@@ -806,28 +821,28 @@ long:
 	MOVL         R10, AX
 	SUBL         8(R8), AX
 	SHRL         $0x04, AX
-	MOVL         AX, BX
+	LEAL         (AX), BX
 	BSWAPL       BX
-	VMOVD        BX, X15
-	VPBROADCASTD X15, X15
-	VMOVDQU      88(R8), X13
-	VPBLENDD     $0x88, X15, X13, X13
-	VPXOR        X8, X13, X13
-	VPXOR        gcmAvx2Counters<>+0(SB), X13, X0
-	VPXOR        gcmAvx2Counters<>+16(SB), X13, X1
-	VPXOR        gcmAvx2Counters<>+32(SB), X13, X2
-	VPXOR        gcmAvx2Counters<>+48(SB), X13, X3
-	VPXOR        gcmAvx2Counters<>+64(SB), X13, X4
-	VPXOR        gcmAvx2Counters<>+80(SB), X13, X5
+	MOVL         BX, (SP)
+	VMOVDQU      88(R8), X14
+	VPBROADCASTD (SP), X0
+	VPBLENDD     $0x88, X0, X14, X14
+	VPXOR        X8, X14, X14
+	VPXOR        gcmAvx2Counters<>+0(SB), X14, X0
+	VPXOR        gcmAvx2Counters<>+16(SB), X14, X1
+	VPXOR        gcmAvx2Counters<>+32(SB), X14, X2
+	VPXOR        gcmAvx2Counters<>+48(SB), X14, X3
+	VPXOR        gcmAvx2Counters<>+64(SB), X14, X4
+	VPXOR        gcmAvx2Counters<>+80(SB), X14, X5
 	LEAL         8(AX), BX
 	BSWAPL       BX
-	VMOVD        BX, X15
-	VPBROADCASTD X15, X15
-	VMOVDQU      88(R8), X14
-	VPBLENDD     $0x88, X15, X14, X14
-	VPXOR        X8, X14, X14
-	VPXOR        gcmAvx2Counters<>+96(SB), X14, X6
-	VPXOR        gcmAvx2Counters<>+112(SB), X14, X7
+	MOVL         BX, (SP)
+	VMOVDQU      88(R8), X15
+	VPBROADCASTD (SP), X6
+	VPBLENDD     $0x88, X6, X15, X15
+	VPXOR        X8, X15, X15
+	VPXOR        gcmAvx2Counters<>+96(SB), X15, X6
+	VPXOR        gcmAvx2Counters<>+112(SB), X15, X7
 	VMOVDQU      272(R9), X8
 	VAESENC      X8, X0, X0
 	VAESENC      X8, X1, X1
@@ -985,195 +1000,195 @@ piece:
 	MOVL         R10, AX
 	SUBL         8(R8), AX
 	SHRL         $0x04, AX
-	MOVL         AX, BX
+	LEAL         (AX), BX
 	BSWAPL       BX
-	VMOVD        BX, X15
-	VPBROADCASTD X15, X15
-	VMOVDQU      88(R8), X13
-	VPBLENDD     $0x88, X15, X13, X13
-	VPXOR        X8, X13, X13
-	VPXOR        gcmAvx2Counters<>+0(SB), X13, X0
-	VPXOR        gcmAvx2Counters<>+16(SB), X13, X1
-	VPXOR        gcmAvx2Counters<>+32(SB), X13, X2
-	VPXOR        gcmAvx2Counters<>+48(SB), X13, X3
-	VPXOR        gcmAvx2Counters<>+64(SB), X13, X4
-	VPXOR        gcmAvx2Counters<>+80(SB), X13, X5
+	MOVL         BX, (SP)
+	VMOVDQU      88(R8), X14
+	VPBROADCASTD (SP), X0
+	VPBLENDD     $0x88, X0, X14, X14
+	VPXOR        X8, X14, X14
+	VPXOR        gcmAvx2Counters<>+0(SB), X14, X0
+	VPXOR        gcmAvx2Counters<>+16(SB), X14, X1
+	VPXOR        gcmAvx2Counters<>+32(SB), X14, X2
+	VPXOR        gcmAvx2Counters<>+48(SB), X14, X3
+	VPXOR        gcmAvx2Counters<>+64(SB), X14, X4
+	VPXOR        gcmAvx2Counters<>+80(SB), X14, X5
 	LEAL         8(AX), BX
 	BSWAPL       BX
-	VMOVD        BX, X15
-	VPBROADCASTD X15, X15
-	VMOVDQU      88(R8), X14
-	VPBLENDD     $0x88, X15, X14, X14
-	VPXOR        X8, X14, X14
-	VPXOR        gcmAvx2Counters<>+96(SB), X14, X6
-	VPXOR        gcmAvx2Counters<>+112(SB), X14, X7
+	MOVL         BX, (SP)
+	VMOVDQU      88(R8), X15
+	VPBROADCASTD (SP), X6
+	VPBLENDD     $0x88, X6, X15, X15
+	VPXOR        X8, X15, X15
+	VPXOR        gcmAvx2Counters<>+96(SB), X15, X6
+	VPXOR        gcmAvx2Counters<>+112(SB), X15, X7
 	VMOVDQU      272(R9), X8
 	VAESENC      X8, X0, X0
-	VAESENC      X8, X1, X1
-	VAESENC      X8, X2, X2
-	VAESENC      X8, X3, X3
-	VAESENC      X8, X4, X4
-	VAESENC      X8, X5, X5
-	VAESENC      X8, X6, X6
-	VAESENC      X8, X7, X7
 	VMOVDQU      -128(R11), X14
+	VAESENC      X8, X1, X1
 	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
+	VAESENC      X8, X2, X2
 	VPCLMULQDQ   $0x00, 144(R9), X14, X10
+	VAESENC      X8, X3, X3
 	VPCLMULQDQ   $0x11, 144(R9), X14, X12
+	VAESENC      X8, X4, X4
 	VPSHUFD      $0x4e, X14, X15
 	VPXOR        X15, X14, X14
+	VAESENC      X8, X5, X5
 	VPCLMULQDQ   $0x00, 40(R9), X14, X11
+	VAESENC      X8, X6, X6
 	VMOVDQU      -112(R11), X14
+	VAESENC      X8, X7, X7
 	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
 	VMOVDQU      288(R9), X8
 	VAESENC      X8, X0, X0
-	VAESENC      X8, X1, X1
-	VAESENC      X8, X2, X2
-	VAESENC      X8, X3, X3
-	VAESENC      X8, X4, X4
-	VAESENC      X8, X5, X5
-	VAESENC      X8, X6, X6
-	VAESENC      X8, X7, X7
 	VPCLMULQDQ   $0x00, 160(R9), X14, X15
 	VPXOR        X15, X10, X10
+	VAESENC      X8, X1, X1
 	VPCLMULQDQ   $0x11, 160(R9), X14, X15
+	VAESENC      X8, X2, X2
 	VPXOR        X15, X12, X12
+	VAESENC      X8, X3, X3
 	VPSHUFD      $0x4e, X14, X15
+	VAESENC      X8, X4, X4
 	VPXOR        X15, X14, X14
+	VAESENC      X8, X5, X5
 	VPCLMULQDQ   $0x00, 48(R9), X14, X14
 	VPXOR        X14, X11, X11
+	VAESENC      X8, X6, X6
 	VMOVDQU      -96(R11), X14
+	VAESENC      X8, X7, X7
 	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
 	VMOVDQU      304(R9), X8
 	VAESENC      X8, X0, X0
-	VAESENC      X8, X1, X1
-	VAESENC      X8, X2, X2
-	VAESENC      X8, X3, X3
-	VAESENC      X8, X4, X4
-	VAESENC      X8, X5, X5
-	VAESENC      X8, X6, X6
-	VAESENC      X8, X7, X7
 	VPCLMULQDQ   $0x00, 176(R9), X14, X15
+	VAESENC      X8, X1, X1
 	VPXOR        X15, X10, X10
 	VPCLMULQDQ   $0x11, 176(R9), X14, X15
+	VAESENC      X8, X2, X2
 	VPXOR        X15, X12, X12
+	VAESENC      X8, X3, X3
 	VPSHUFD      $0x4e, X14, X15
+	VAESENC      X8, X4, X4
 	VPXOR        X15, X14, X14
+	VAESENC      X8, X5, X5
 	VPCLMULQDQ   $0x00, 56(R9), X14, X14
+	VAESENC      X8, X6, X6
 	VPXOR        X14, X11, X11
 	VMOVDQU      -80(R11), X14
+	VAESENC      X8, X7, X7
 	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
 	VMOVDQU      320(R9), X8
 	VAESENC      X8, X0, X0
-	VAESENC      X8, X1, X1
-	VAESENC      X8, X2, X2
-	VAESENC      X8, X3, X3
-	VAESENC      X8, X4, X4
-	VAESENC      X8, X5, X5
-	VAESENC      X8, X6, X6
-	VAESENC      X8, X7, X7
 	VPCLMULQDQ   $0x00, 192(R9), X14, X15
+	VAESENC      X8, X1, X1
 	VPXOR        X15, X10, X10
+	VAESENC      X8, X2, X2
 	VPCLMULQDQ   $0x11, 192(R9), X14, X15
 	VPXOR        X15, X12, X12
+	VAESENC      X8, X3, X3
 	VPSHUFD      $0x4e, X14, X15
+	VAESENC      X8, X4, X4
 	VPXOR        X15, X14, X14
+	VAESENC      X8, X5, X5
 	VPCLMULQDQ   $0x00, 64(R9), X14, X14
+	VAESENC      X8, X6, X6
 	VPXOR        X14, X11, X11
+	VAESENC      X8, X7, X7
 	VMOVDQU      -64(R11), X14
 	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
 	VMOVDQU      336(R9), X8
 	VAESENC      X8, X0, X0
-	VAESENC      X8, X1, X1
-	VAESENC      X8, X2, X2
-	VAESENC      X8, X3, X3
-	VAESENC      X8, X4, X4
-	VAESENC      X8, X5, X5
-	VAESENC      X8, X6, X6
-	VAESENC      X8, X7, X7
 	VPCLMULQDQ   $0x00, 208(R9), X14, X15
+	VAESENC      X8, X1, X1
 	VPXOR        X15, X10, X10
+	VAESENC      X8, X2, X2
 	VPCLMULQDQ   $0x11, 208(R9), X14, X15
+	VAESENC      X8, X3, X3
 	VPXOR        X15, X12, X12
 	VPSHUFD      $0x4e, X14, X15
+	VAESENC      X8, X4, X4
 	VPXOR        X15, X14, X14
+	VAESENC      X8, X5, X5
 	VPCLMULQDQ   $0x00, 72(R9), X14, X14
+	VAESENC      X8, X6, X6
 	VPXOR        X14, X11, X11
+	VAESENC      X8, X7, X7
 	VMOVDQU      -48(R11), X14
 	VMOVDQU      352(R9), X8
 	VAESENC      X8, X0, X0
-	VAESENC      X8, X1, X1
-	VAESENC      X8, X2, X2
-	VAESENC      X8, X3, X3
-	VAESENC      X8, X4, X4
-	VAESENC      X8, X5, X5
-	VAESENC      X8, X6, X6
-	VAESENC      X8, X7, X7
 	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
 	VPCLMULQDQ   $0x00, 224(R9), X14, X15
+	VAESENC      X8, X1, X1
 	VPXOR        X15, X10, X10
+	VAESENC      X8, X2, X2
 	VPCLMULQDQ   $0x11, 224(R9), X14, X15
+	VAESENC      X8, X3, X3
 	VPXOR        X15, X12, X12
+	VAESENC      X8, X4, X4
 	VPSHUFD      $0x4e, X14, X15
 	VPXOR        X15, X14, X14
+	VAESENC      X8, X5, X5
 	VPCLMULQDQ   $0x00, 80(R9), X14, X14
+	VAESENC      X8, X6, X6
 	VPXOR        X14, X11, X11
+	VAESENC      X8, X7, X7
 	VMOVDQU      -32(R11), X14
 	VMOVDQU      368(R9), X8
 	VAESENC      X8, X0, X0
-	VAESENC      X8, X1, X1
-	VAESENC      X8, X2, X2
-	VAESENC      X8, X3, X3
-	VAESENC      X8, X4, X4
-	VAESENC      X8, X5, X5
-	VAESENC      X8, X6, X6
-	VAESENC      X8, X7, X7
 	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
+	VAESENC      X8, X1, X1
 	VPCLMULQDQ   $0x00, 240(R9), X14, X15
 	VPXOR        X15, X10, X10
+	VAESENC      X8, X2, X2
 	VPCLMULQDQ   $0x11, 240(R9), X14, X15
+	VAESENC      X8, X3, X3
 	VPXOR        X15, X12, X12
+	VAESENC      X8, X4, X4
 	VPSHUFD      $0x4e, X14, X15
+	VAESENC      X8, X5, X5
 	VPXOR        X15, X14, X14
 	VPCLMULQDQ   $0x00, 88(R9), X14, X14
+	VAESENC      X8, X6, X6
 	VPXOR        X14, X11, X11
+	VAESENC      X8, X7, X7
 	VPCLMULQDQ   $0x00, 128(R9), X9, X15
 	VMOVDQU      384(R9), X8
 	VAESENC      X8, X0, X0
-	VAESENC      X8, X1, X1
-	VAESENC      X8, X2, X2
-	VAESENC      X8, X3, X3
-	VAESENC      X8, X4, X4
-	VAESENC      X8, X5, X5
-	VAESENC      X8, X6, X6
-	VAESENC      X8, X7, X7
 	VPXOR        X15, X10, X10
+	VAESENC      X8, X1, X1
 	VPCLMULQDQ   $0x11, 128(R9), X9, X15
+	VAESENC      X8, X2, X2
 	VPXOR        X15, X12, X12
 	VPSHUFD      $0x4e, X9, X15
+	VAESENC      X8, X3, X3
 	VPXOR        X15, X9, X9
+	VAESENC      X8, X4, X4
 	VPCLMULQDQ   $0x00, 32(R9), X9, X9
+	VAESENC      X8, X5, X5
 	VPXOR        X9, X11, X11
+	VAESENC      X8, X6, X6
 	VMOVDQU      -16(R11), X14
 	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
+	VAESENC      X8, X7, X7
 	VPXOR        X10, X11, X11
 	VMOVDQU      400(R9), X8
 	VAESENC      X8, X0, X0
-	VAESENC      X8, X1, X1
-	VAESENC      X8, X2, X2
-	VAESENC      X8, X3, X3
-	VAESENC      X8, X4, X4
-	VAESENC      X8, X5, X5
-	VAESENC      X8, X6, X6
-	VAESENC      X8, X7, X7
 	VPXOR        X12, X11, X11
+	VAESENC      X8, X1, X1
 	VPCLMULQDQ   $0x10, gcmAvx2Poly<>+0(SB), X10, X15
+	VAESENC      X8, X2, X2
 	VPSHUFD      $0x4e, X10, X10
+	VAESENC      X8, X3, X3
 	VPXOR        X10, X11, X11
 	VPXOR        X15, X11, X11
+	VAESENC      X8, X4, X4
 	VPCLMULQDQ   $0x10, gcmAvx2Poly<>+0(SB), X11, X15
+	VAESENC      X8, X5, X5
 	VPSHUFD      $0x4e, X11, X11
+	VAESENC      X8, X6, X6
 	VPXOR        X11, X12, X12
+	VAESENC      X8, X7, X7
 	VPXOR        X15, X12, X12
 	VPXOR        X14, X12, X9
 	CMPW         504(R9), $0x02
@@ -1248,164 +1263,373 @@ pieceLastRound:
 	JHI         piece
 
 lastPiece:
-	VMOVDQU    -128(R11), X14
-	VPSHUFB    gcmAvx2Swap<>+0(SB), X14, X14
-	VPCLMULQDQ $0x00, 144(R9), X14, X10
-	VPCLMULQDQ $0x11, 144(R9), X14, X12
-	VPSHUFD    $0x4e, X14, X15
-	VPXOR      X15, X14, X14
-	VPCLMULQDQ $0x00, 40(R9), X14, X11
-	VMOVDQU    -112(R11), X14
-	VPSHUFB    gcmAvx2Swap<>+0(SB), X14, X14
-	VPCLMULQDQ $0x00, 160(R9), X14, X15
-	VPXOR      X15, X10, X10
-	VPCLMULQDQ $0x11, 160(R9), X14, X15
-	VPXOR      X15, X12, X12
-	VPSHUFD    $0x4e, X14, X15
-	VPXOR      X15, X14, X14
-	VPCLMULQDQ $0x00, 48(R9), X14, X14
-	VPXOR      X14, X11, X11
-	VMOVDQU    -96(R11), X14
-	VPSHUFB    gcmAvx2Swap<>+0(SB), X14, X14
-	VPCLMULQDQ $0x00, 176(R9), X14, X15
-	VPXOR      X15, X10, X10
-	VPCLMULQDQ $0x11, 176(R9), X14, X15
-	VPXOR      X15, X12, X12
-	VPSHUFD    $0x4e, X14, X15
-	VPXOR      X15, X14, X14
-	VPCLMULQDQ $0x00, 56(R9), X14, X14
-	VPXOR      X14, X11, X11
-	VMOVDQU    -80(R11), X14
-	VPSHUFB    gcmAvx2Swap<>+0(SB), X14, X14
-	VPCLMULQDQ $0x00, 192(R9), X14, X15
-	VPXOR      X15, X10, X10
-	VPCLMULQDQ $0x11, 192(R9), X14, X15
-	VPXOR      X15, X12, X12
-	VPSHUFD    $0x4e, X14, X15
-	VPXOR      X15, X14, X14
-	VPCLMULQDQ $0x00, 64(R9), X14, X14
-	VPXOR      X14, X11, X11
-	VMOVDQU    -64(R11), X14
-	VPSHUFB    gcmAvx2Swap<>+0(SB), X14, X14
-	VPCLMULQDQ $0x00, 208(R9), X14, X15
-	VPXOR      X15, X10, X10
-	VPCLMULQDQ $0x11, 208(R9), X14, X15
-	VPXOR      X15, X12, X12
-	VPSHUFD    $0x4e, X14, X15
-	VPXOR      X15, X14, X14
-	VPCLMULQDQ $0x00, 72(R9), X14, X14
-	VPXOR      X14, X11, X11
-	VMOVDQU    -48(R11), X14
-	VPSHUFB    gcmAvx2Swap<>+0(SB), X14, X14
-	VPCLMULQDQ $0x00, 224(R9), X14, X15
-	VPXOR      X15, X10, X10
-	VPCLMULQDQ $0x11, 224(R9), X14, X15
-	VPXOR      X15, X12, X12
-	VPSHUFD    $0x4e, X14, X15
-	VPXOR      X15, X14, X14
-	VPCLMULQDQ $0x00, 80(R9), X14, X14
-	VPXOR      X14, X11, X11
-	VMOVDQU    -32(R11), X14
-	VPSHUFB    gcmAvx2Swap<>+0(SB), X14, X14
-	VPCLMULQDQ $0x00, 240(R9), X14, X15
-	VPXOR      X15, X10, X10
-	VPCLMULQDQ $0x11, 240(R9), X14, X15
-	VPXOR      X15, X12, X12
-	VPSHUFD    $0x4e, X14, X15
-	VPXOR      X15, X14, X14
-	VPCLMULQDQ $0x00, 88(R9), X14, X14
-	VPXOR      X14, X11, X11
-	VPCLMULQDQ $0x00, 128(R9), X9, X15
-	VPXOR      X15, X10, X10
-	VPCLMULQDQ $0x11, 128(R9), X9, X15
-	VPXOR      X15, X12, X12
-	VPSHUFD    $0x4e, X9, X15
-	VPXOR      X15, X9, X9
-	VPCLMULQDQ $0x00, 32(R9), X9, X9
-	VPXOR      X9, X11, X11
-	VMOVDQU    -16(R11), X14
-	VPSHUFB    gcmAvx2Swap<>+0(SB), X14, X14
-	VPXOR      X10, X11, X11
-	VPXOR      X12, X11, X11
-	VPCLMULQDQ $0x10, gcmAvx2Poly<>+0(SB), X10, X15
-	VPSHUFD    $0x4e, X10, X10
-	VPXOR      X10, X11, X11
-	VPXOR      X15, X11, X11
-	VPCLMULQDQ $0x10, gcmAvx2Poly<>+0(SB), X11, X15
-	VPSHUFD    $0x4e, X11, X11
-	VPXOR      X11, X12, X12
-	VPXOR      X15, X12, X12
-	VPXOR      X14, X12, X9
-	LEAQ       15(R12), AX
-	ANDQ       $-16, AX
-	MOVQ       R9, R13
-	SUBQ       AX, R13
-	VMOVDQU    224(R13), X13
-	VPCLMULQDQ $0x00, X13, X9, X10
-	VPCLMULQDQ $0x11, X13, X9, X12
-	VPSHUFD    $0x4e, X9, X15
-	VPXOR      X15, X9, X9
-	VPSHUFD    $0x4e, X13, X15
-	VPXOR      X15, X13, X13
-	VPCLMULQDQ $0x00, X13, X9, X11
-	MOVQ       16(R8), AX
-	MOVQ       64(R8), BX
-	SHLQ       $0x03, AX
-	SHLQ       $0x03, BX
-	VMOVQ      AX, X14
-	VPINSRQ    $0x01, BX, X14, X14
-	VMOVDQU    240(R9), X13
-	VPCLMULQDQ $0x00, X13, X14, X15
-	VPXOR      X15, X10, X10
-	VPCLMULQDQ $0x11, X13, X14, X15
-	VPXOR      X15, X12, X12
-	VPSHUFD    $0x4e, X14, X15
-	VPXOR      X15, X14, X14
-	VPSHUFD    $0x4e, X13, X15
-	VPXOR      X15, X13, X13
-	VPCLMULQDQ $0x00, X13, X14, X14
-	VPXOR      X14, X11, X11
+	VMOVDQU      256(R9), X8
+	MOVL         R10, AX
+	SUBL         8(R8), AX
+	SHRL         $0x04, AX
+	LEAL         (AX), BX
+	BSWAPL       BX
+	MOVL         BX, (SP)
+	VMOVDQU      88(R8), X14
+	VPBROADCASTD (SP), X0
+	VPBLENDD     $0x88, X0, X14, X14
+	VPXOR        X8, X14, X14
+	VPXOR        gcmAvx2Counters<>+0(SB), X14, X0
+	VPXOR        gcmAvx2Counters<>+16(SB), X14, X1
+	VPXOR        gcmAvx2Counters<>+32(SB), X14, X2
+	VPXOR        gcmAvx2Counters<>+48(SB), X14, X3
+	VPXOR        gcmAvx2Counters<>+64(SB), X14, X4
+	VPXOR        gcmAvx2Counters<>+80(SB), X14, X5
+	LEAL         8(AX), BX
+	BSWAPL       BX
+	MOVL         BX, (SP)
+	VMOVDQU      88(R8), X15
+	VPBROADCASTD (SP), X6
+	VPBLENDD     $0x88, X6, X15, X15
+	VPXOR        X8, X15, X15
+	VPXOR        gcmAvx2Counters<>+96(SB), X15, X6
+	VPXOR        gcmAvx2Counters<>+112(SB), X15, X7
+	VMOVDQU      88(R8), X13
+	VPBLENDD     $0x08, gcmAvx2One<>+0(SB), X13, X13
+	VPXOR        X8, X13, X13
+	VMOVDQU      272(R9), X8
+	VAESENC      X8, X13, X13
+	VMOVDQU      -128(R11), X14
+	VAESENC      X8, X0, X0
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
+	VAESENC      X8, X1, X1
+	VPCLMULQDQ   $0x00, 144(R9), X14, X10
+	VAESENC      X8, X2, X2
+	VPCLMULQDQ   $0x11, 144(R9), X14, X12
+	VAESENC      X8, X3, X3
+	VPSHUFD      $0x4e, X14, X15
+	VAESENC      X8, X4, X4
+	VPXOR        X15, X14, X14
+	VAESENC      X8, X5, X5
+	VPCLMULQDQ   $0x00, 40(R9), X14, X11
+	VAESENC      X8, X6, X6
+	VMOVDQU      -112(R11), X14
+	VAESENC      X8, X7, X7
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
+	VMOVDQU      288(R9), X8
+	VAESENC      X8, X13, X13
+	VPCLMULQDQ   $0x00, 160(R9), X14, X15
+	VAESENC      X8, X0, X0
+	VPXOR        X15, X10, X10
+	VAESENC      X8, X1, X1
+	VPCLMULQDQ   $0x11, 160(R9), X14, X15
+	VPXOR        X15, X12, X12
+	VAESENC      X8, X2, X2
+	VPSHUFD      $0x4e, X14, X15
+	VAESENC      X8, X3, X3
+	VPXOR        X15, X14, X14
+	VAESENC      X8, X4, X4
+	VPCLMULQDQ   $0x00, 48(R9), X14, X14
+	VAESENC      X8, X5, X5
+	VPXOR        X14, X11, X11
+	VAESENC      X8, X6, X6
+	VMOVDQU      -96(R11), X14
+	VAESENC      X8, X7, X7
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
+	VMOVDQU      304(R9), X8
+	VAESENC      X8, X13, X13
+	VPCLMULQDQ   $0x00, 176(R9), X14, X15
+	VAESENC      X8, X0, X0
+	VPXOR        X15, X10, X10
+	VAESENC      X8, X1, X1
+	VPCLMULQDQ   $0x11, 176(R9), X14, X15
+	VAESENC      X8, X2, X2
+	VPXOR        X15, X12, X12
+	VAESENC      X8, X3, X3
+	VPSHUFD      $0x4e, X14, X15
+	VAESENC      X8, X4, X4
+	VPXOR        X15, X14, X14
+	VPCLMULQDQ   $0x00, 56(R9), X14, X14
+	VAESENC      X8, X5, X5
+	VPXOR        X14, X11, X11
+	VAESENC      X8, X6, X6
+	VMOVDQU      -80(R11), X14
+	VAESENC      X8, X7, X7
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
+	VMOVDQU      320(R9), X8
+	VAESENC      X8, X13, X13
+	VPCLMULQDQ   $0x00, 192(R9), X14, X15
+	VAESENC      X8, X0, X0
+	VPXOR        X15, X10, X10
+	VAESENC      X8, X1, X1
+	VPCLMULQDQ   $0x11, 192(R9), X14, X15
+	VAESENC      X8, X2, X2
+	VPXOR        X15, X12, X12
+	VAESENC      X8, X3, X3
+	VPSHUFD      $0x4e, X14, X15
+	VAESENC      X8, X4, X4
+	VPXOR        X15, X14, X14
+	VAESENC      X8, X5, X5
+	VPCLMULQDQ   $0x00, 64(R9), X14, X14
+	VAESENC      X8, X6, X6
+	VPXOR        X14, X11, X11
+	VMOVDQU      -64(R11), X14
+	VAESENC      X8, X7, X7
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
+	VMOVDQU      336(R9), X8
+	VAESENC      X8, X13, X13
+	VPCLMULQDQ   $0x00, 208(R9), X14, X15
+	VAESENC      X8, X0, X0
+	VPXOR        X15, X10, X10
+	VAESENC      X8, X1, X1
+	VPCLMULQDQ   $0x11, 208(R9), X14, X15
+	VAESENC      X8, X2, X2
+	VPXOR        X15, X12, X12
+	VAESENC      X8, X3, X3
+	VPSHUFD      $0x4e, X14, X15
+	VAESENC      X8, X4, X4
+	VPXOR        X15, X14, X14
+	VAESENC      X8, X5, X5
+	VPCLMULQDQ   $0x00, 72(R9), X14, X14
+	VAESENC      X8, X6, X6
+	VPXOR        X14, X11, X11
+	VAESENC      X8, X7, X7
+	VMOVDQU      -48(R11), X14
+	VMOVDQU      352(R9), X8
+	VAESENC      X8, X13, X13
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
+	VAESENC      X8, X0, X0
+	VPCLMULQDQ   $0x00, 224(R9), X14, X15
+	VPXOR        X15, X10, X10
+	VAESENC      X8, X1, X1
+	VPCLMULQDQ   $0x11, 224(R9), X14, X15
+	VAESENC      X8, X2, X2
+	VPXOR        X15, X12, X12
+	VAESENC      X8, X3, X3
+	VPSHUFD      $0x4e, X14, X15
+	VAESENC      X8, X4, X4
+	VPXOR        X15, X14, X14
+	VAESENC      X8, X5, X5
+	VPCLMULQDQ   $0x00, 80(R9), X14, X14
+	VAESENC      X8, X6, X6
+	VPXOR        X14, X11, X11
+	VAESENC      X8, X7, X7
+	VMOVDQU      -32(R11), X14
+	VMOVDQU      368(R9), X8
+	VAESENC      X8, X13, X13
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
+	VAESENC      X8, X0, X0
+	VPCLMULQDQ   $0x00, 240(R9), X14, X15
+	VAESENC      X8, X1, X1
+	VPXOR        X15, X10, X10
+	VAESENC      X8, X2, X2
+	VPCLMULQDQ   $0x11, 240(R9), X14, X15
+	VPXOR        X15, X12, X12
+	VAESENC      X8, X3, X3
+	VPSHUFD      $0x4e, X14, X15
+	VAESENC      X8, X4, X4
+	VPXOR        X15, X14, X14
+	VAESENC      X8, X5, X5
+	VPCLMULQDQ   $0x00, 88(R9), X14, X14
+	VAESENC      X8, X6, X6
+	VPXOR        X14, X11, X11
+	VAESENC      X8, X7, X7
+	VPCLMULQDQ   $0x00, 128(R9), X9, X15
+	VMOVDQU      384(R9), X8
+	VAESENC      X8, X13, X13
+	VPXOR        X15, X10, X10
+	VAESENC      X8, X0, X0
+	VPCLMULQDQ   $0x11, 128(R9), X9, X15
+	VAESENC      X8, X1, X1
+	VPXOR        X15, X12, X12
+	VAESENC      X8, X2, X2
+	VPSHUFD      $0x4e, X9, X15
+	VAESENC      X8, X3, X3
+	VPXOR        X15, X9, X9
+	VAESENC      X8, X4, X4
+	VPCLMULQDQ   $0x00, 32(R9), X9, X9
+	VAESENC      X8, X5, X5
+	VPXOR        X9, X11, X11
+	VMOVDQU      -16(R11), X14
+	VAESENC      X8, X6, X6
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
+	VAESENC      X8, X7, X7
+	VPXOR        X10, X11, X11
+	VMOVDQU      400(R9), X8
+	VAESENC      X8, X13, X13
+	VPXOR        X12, X11, X11
+	VAESENC      X8, X0, X0
+	VPCLMULQDQ   $0x10, gcmAvx2Poly<>+0(SB), X10, X15
+	VAESENC      X8, X1, X1
+	VPSHUFD      $0x4e, X10, X10
+	VAESENC      X8, X2, X2
+	VPXOR        X10, X11, X11
+	VAESENC      X8, X3, X3
+	VPXOR        X15, X11, X11
+	VAESENC      X8, X4, X4
+	VPCLMULQDQ   $0x10, gcmAvx2Poly<>+0(SB), X11, X15
+	VAESENC      X8, X5, X5
+	VPSHUFD      $0x4e, X11, X11
+	VAESENC      X8, X6, X6
+	VPXOR        X11, X12, X12
+	VAESENC      X8, X7, X7
+	VPXOR        X15, X12, X12
+	VPXOR        X14, X12, X9
+	CMPW         504(R9), $0x02
+	JNE          besideLastRound
+	VMOVDQU      416(R9), X8
+	VAESENC      X8, X13, X13
+	VAESENC      X8, X0, X0
+	VAESENC      X8, X1, X1
+	VAESENC      X8, X2, X2
+	VAESENC      X8, X3, X3
+	VAESENC      X8, X4, X4
+	VAESENC      X8, X5, X5
+	VAESENC      X8, X6, X6
+	VAESENC      X8, X7, X7
+	VMOVDQU      432(R9), X8
+	VAESENC      X8, X13, X13
+	VAESENC      X8, X0, X0
+	VAESENC      X8, X1, X1
+	VAESENC      X8, X2, X2
+	VAESENC      X8, X3, X3
+	VAESENC      X8, X4, X4
+	VAESENC      X8, X5, X5
+	VAESENC      X8, X6, X6
+	VAESENC      X8, X7, X7
+	VMOVDQU      448(R9), X8
+	VAESENC      X8, X13, X13
+	VAESENC      X8, X0, X0
+	VAESENC      X8, X1, X1
+	VAESENC      X8, X2, X2
+	VAESENC      X8, X3, X3
+	VAESENC      X8, X4, X4
+	VAESENC      X8, X5, X5
+	VAESENC      X8, X6, X6
+	VAESENC      X8, X7, X7
+	VMOVDQU      464(R9), X8
+	VAESENC      X8, X13, X13
+	VAESENC      X8, X0, X0
+	VAESENC      X8, X1, X1
+	VAESENC      X8, X2, X2
+	VAESENC      X8, X3, X3
+	VAESENC      X8, X4, X4
+	VAESENC      X8, X5, X5
+	VAESENC      X8, X6, X6
+	VAESENC      X8, X7, X7
+
+besideLastRound:
+	VMOVDQU     (R14), X8
+	VAESENCLAST X8, X13, X13
+	VAESENCLAST X8, X0, X0
+	VAESENCLAST X8, X1, X1
+	VAESENCLAST X8, X2, X2
+	VAESENCLAST X8, X3, X3
+	VAESENCLAST X8, X4, X4
+	VAESENCLAST X8, X5, X5
+	VAESENCLAST X8, X6, X6
+	VAESENCLAST X8, X7, X7
+	LEAQ        15(R12), AX
+	ANDQ        $-16, AX
+	MOVQ        R9, R13
+	SUBQ        AX, R13
+	VMOVDQU     224(R13), X8
+	VPCLMULQDQ  $0x00, X8, X9, X10
+	VPCLMULQDQ  $0x11, X8, X9, X12
+	VPSHUFD     $0x4e, X9, X15
+	VPXOR       X15, X9, X9
+	VPSHUFD     $0x4e, X8, X15
+	VPXOR       X15, X8, X8
+	VPCLMULQDQ  $0x00, X8, X9, X11
+	VMOVQ       16(R8), X14
+	VPINSRQ     $0x01, 64(R8), X14, X14
+	VPSLLQ      $0x03, X14, X14
+	VMOVDQU     240(R9), X8
+	VPCLMULQDQ  $0x00, X8, X14, X15
+	VPXOR       X15, X10, X10
+	VPCLMULQDQ  $0x11, X8, X14, X15
+	VPXOR       X15, X12, X12
+	VPSHUFD     $0x4e, X14, X15
+	VPXOR       X15, X14, X14
+	VPSHUFD     $0x4e, X8, X15
+	VPXOR       X15, X8, X8
+	VPCLMULQDQ  $0x00, X8, X14, X14
+	VPXOR       X14, X11, X11
+	VMOVDQA     X13, X9
+	CMPQ        R12, $0x10
+	JCS         cryptOfBytes
+	CMPQ        R12, $+64
+	JHI         cryptOver4
+	CMPQ        R12, $+32
+	JHI         cryptOver2
+	CMPQ        R12, $+16
+	JHI         cryptOver1
+	JMP         crypt1
+
+cryptOver1:
+	JMP crypt2
+
+cryptOver2:
+	CMPQ R12, $+48
+	JHI  cryptOver3
+	JMP  crypt3
+
+cryptOver3:
+	JMP crypt4
+
+cryptOver4:
+	CMPQ R12, $+96
+	JHI  cryptOver6
+	CMPQ R12, $+80
+	JHI  cryptOver5
+	JMP  crypt5
+
+cryptOver5:
+	JMP crypt6
+
+cryptOver6:
+	CMPQ R12, $+112
+	JHI  cryptOver7
+	JMP  crypt7
+
+cryptOver7:
+	JMP crypt8
 
 tails:
 	TESTQ R12, R12
 	JEQ   tail0
 	CMPQ  R12, $0x10
-	JCS   bytes
+	JCS   tailOfBytes
 	CMPQ  R12, $+64
-	JHI   over4
+	JHI   tailOver4
 	CMPQ  R12, $+32
-	JHI   over2
+	JHI   tailOver2
 	CMPQ  R12, $+16
-	JHI   over1
+	JHI   tailOver1
 	JMP   tail1
 
-over1:
+tailOver1:
 	JMP tail2
 
-over2:
+tailOver2:
 	CMPQ R12, $+48
-	JHI  over3
+	JHI  tailOver3
 	JMP  tail3
 
-over3:
+tailOver3:
 	JMP tail4
 
-over4:
+tailOver4:
 	CMPQ R12, $+96
-	JHI  over6
+	JHI  tailOver6
 	CMPQ R12, $+80
-	JHI  over5
+	JHI  tailOver5
 	JMP  tail5
 
-over5:
+tailOver5:
 	JMP tail6
 
-over6:
+tailOver6:
 	CMPQ R12, $+112
-	JHI  over7
+	JHI  tailOver7
 	JMP  tail7
 
-over7:
+tailOver7:
 	JMP tail8
 
 tail0:
@@ -1467,14 +1691,14 @@ tail1:
 	MOVL         R10, AX
 	SUBL         8(R8), AX
 	SHRL         $0x04, AX
-	MOVL         AX, BX
+	LEAL         (AX), BX
 	BSWAPL       BX
-	VMOVD        BX, X15
-	VPBROADCASTD X15, X15
-	VMOVDQU      88(R8), X13
-	VPBLENDD     $0x88, X15, X13, X13
-	VPXOR        X8, X13, X13
-	VPXOR        gcmAvx2Counters<>+0(SB), X13, X0
+	MOVL         BX, (SP)
+	VMOVDQU      88(R8), X14
+	VPBROADCASTD (SP), X0
+	VPBLENDD     $0x88, X0, X14, X14
+	VPXOR        X8, X14, X14
+	VPXOR        gcmAvx2Counters<>+0(SB), X14, X0
 	VMOVDQU      88(R8), X9
 	VPBLENDD     $0x08, gcmAvx2One<>+0(SB), X9, X9
 	VPXOR        X8, X9, X9
@@ -1524,52 +1748,53 @@ tail1LastRound:
 	VMOVDQU     (R14), X8
 	VAESENCLAST X8, X9, X9
 	VAESENCLAST X8, X0, X0
-	LEAQ        gcmAvx2Edge<>+0(SB), AX
-	LEAQ        (R12), BX
-	VMOVDQU     -16(R10)(BX*1), X8
-	VPXOR       X8, X0, X0
-	VMOVDQU     48(AX)(BX*1), X13
-	VMOVDQU     X0, -16(R11)(BX*1)
-	VPSHUFB     X13, X0, X0
-	VMOVDQU     240(R13), X13
-	VPCLMULQDQ  $0x00, X13, X0, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X0, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X0, X15
-	VPXOR       X15, X0, X0
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X0, X0
-	VPXOR       X0, X11, X11
-	VPXOR       X10, X11, X11
-	VPXOR       X12, X11, X11
-	VPCLMULQDQ  $0x10, gcmAvx2Poly<>+0(SB), X10, X15
-	VPSHUFD     $0x4e, X10, X10
-	VPXOR       X10, X11, X11
-	VPXOR       X15, X11, X11
-	VPCLMULQDQ  $0x10, gcmAvx2Poly<>+0(SB), X11, X15
-	VPSHUFD     $0x4e, X11, X11
-	VPXOR       X11, X12, X12
-	VPXOR       X15, X12, X12
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X12, X12
-	VPXOR       X9, X12, X12
-	JMP         done
+
+crypt1:
+	LEAQ       gcmAvx2Edge<>+0(SB), AX
+	LEAQ       (R12), BX
+	VMOVDQU    -16(R10)(BX*1), X14
+	VPXOR      X14, X0, X0
+	VMOVDQU    X0, -16(R11)(BX*1)
+	VPSHUFB    48(AX)(BX*1), X0, X0
+	VMOVDQU    240(R13), X13
+	VPCLMULQDQ $0x00, X13, X0, X15
+	VPXOR      X15, X10, X10
+	VPCLMULQDQ $0x11, X13, X0, X15
+	VPXOR      X15, X12, X12
+	VPSHUFD    $0x4e, X0, X15
+	VPXOR      X15, X0, X0
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X0, X0
+	VPXOR      X0, X11, X11
+	VPXOR      X10, X11, X11
+	VPXOR      X12, X11, X11
+	VPCLMULQDQ $0x10, gcmAvx2Poly<>+0(SB), X10, X15
+	VPSHUFD    $0x4e, X10, X10
+	VPXOR      X10, X11, X11
+	VPXOR      X15, X11, X11
+	VPCLMULQDQ $0x10, gcmAvx2Poly<>+0(SB), X11, X15
+	VPSHUFD    $0x4e, X11, X11
+	VPXOR      X11, X12, X12
+	VPXOR      X15, X12, X12
+	VPSHUFB    gcmAvx2Swap<>+0(SB), X12, X12
+	VPXOR      X9, X12, X12
+	JMP        done
 
 tail2:
 	VMOVDQU      256(R9), X8
 	MOVL         R10, AX
 	SUBL         8(R8), AX
 	SHRL         $0x04, AX
-	MOVL         AX, BX
+	LEAL         (AX), BX
 	BSWAPL       BX
-	VMOVD        BX, X15
-	VPBROADCASTD X15, X15
-	VMOVDQU      88(R8), X13
-	VPBLENDD     $0x88, X15, X13, X13
-	VPXOR        X8, X13, X13
-	VPXOR        gcmAvx2Counters<>+0(SB), X13, X0
-	VPXOR        gcmAvx2Counters<>+16(SB), X13, X1
+	MOVL         BX, (SP)
+	VMOVDQU      88(R8), X14
+	VPBROADCASTD (SP), X0
+	VPBLENDD     $0x88, X0, X14, X14
+	VPXOR        X8, X14, X14
+	VPXOR        gcmAvx2Counters<>+0(SB), X14, X0
+	VPXOR        gcmAvx2Counters<>+16(SB), X14, X1
 	VMOVDQU      88(R8), X9
 	VPBLENDD     $0x08, gcmAvx2One<>+0(SB), X9, X9
 	VPXOR        X8, X9, X9
@@ -1633,71 +1858,72 @@ tail2LastRound:
 	VAESENCLAST X8, X9, X9
 	VAESENCLAST X8, X0, X0
 	VAESENCLAST X8, X1, X1
-	LEAQ        gcmAvx2Edge<>+0(SB), AX
-	LEAQ        -16(R12), BX
-	VPSHUFB     16(AX)(BX*1), X0, X15
-	VPSHUFB     (AX)(BX*1), X1, X1
-	VPXOR       X15, X1, X1
-	VMOVDQU     (R10)(BX*1), X8
-	VPXOR       X8, X1, X1
-	VMOVDQU     48(AX)(BX*1), X13
-	VMOVDQU     (R10), X14
-	VPXOR       X14, X0, X0
-	VMOVDQU     X0, (R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X0, X0
-	VMOVDQU     X1, (R11)(BX*1)
-	VPSHUFB     X13, X1, X1
-	VMOVDQU     240(R13), X13
-	VPCLMULQDQ  $0x00, X13, X0, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X0, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X0, X15
-	VPXOR       X15, X0, X0
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X0, X0
-	VPXOR       X0, X11, X11
-	VMOVDQU     256(R13), X13
-	VPCLMULQDQ  $0x00, X13, X1, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X1, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X1, X15
-	VPXOR       X15, X1, X1
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X1, X1
-	VPXOR       X1, X11, X11
-	VPXOR       X10, X11, X11
-	VPXOR       X12, X11, X11
-	VPCLMULQDQ  $0x10, gcmAvx2Poly<>+0(SB), X10, X15
-	VPSHUFD     $0x4e, X10, X10
-	VPXOR       X10, X11, X11
-	VPXOR       X15, X11, X11
-	VPCLMULQDQ  $0x10, gcmAvx2Poly<>+0(SB), X11, X15
-	VPSHUFD     $0x4e, X11, X11
-	VPXOR       X11, X12, X12
-	VPXOR       X15, X12, X12
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X12, X12
-	VPXOR       X9, X12, X12
-	JMP         done
+
+crypt2:
+	LEAQ       gcmAvx2Edge<>+0(SB), AX
+	LEAQ       -16(R12), BX
+	VMOVDQA    X0, X14
+	VPSHUFB    16(AX)(BX*1), X14, X14
+	VPSHUFB    (AX)(BX*1), X1, X1
+	VPXOR      X14, X1, X1
+	VMOVDQU    (R10)(BX*1), X14
+	VPXOR      X14, X1, X1
+	VPXOR      (R10), X0, X0
+	VMOVDQU    X0, (R11)
+	VPSHUFB    gcmAvx2Swap<>+0(SB), X0, X0
+	VMOVDQU    X1, (R11)(BX*1)
+	VPSHUFB    48(AX)(BX*1), X1, X1
+	VMOVDQU    240(R13), X13
+	VPCLMULQDQ $0x00, X13, X0, X15
+	VPXOR      X15, X10, X10
+	VPCLMULQDQ $0x11, X13, X0, X15
+	VPXOR      X15, X12, X12
+	VPSHUFD    $0x4e, X0, X15
+	VPXOR      X15, X0, X0
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X0, X0
+	VPXOR      X0, X11, X11
+	VMOVDQU    256(R13), X13
+	VPCLMULQDQ $0x00, X13, X1, X15
+	VPXOR      X15, X10, X10
+	VPCLMULQDQ $0x11, X13, X1, X15
+	VPXOR      X15, X12, X12
+	VPSHUFD    $0x4e, X1, X15
+	VPXOR      X15, X1, X1
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X1, X1
+	VPXOR      X1, X11, X11
+	VPXOR      X10, X11, X11
+	VPXOR      X12, X11, X11
+	VPCLMULQDQ $0x10, gcmAvx2Poly<>+0(SB), X10, X15
+	VPSHUFD    $0x4e, X10, X10
+	VPXOR      X10, X11, X11
+	VPXOR      X15, X11, X11
+	VPCLMULQDQ $0x10, gcmAvx2Poly<>+0(SB), X11, X15
+	VPSHUFD    $0x4e, X11, X11
+	VPXOR      X11, X12, X12
+	VPXOR      X15, X12, X12
+	VPSHUFB    gcmAvx2Swap<>+0(SB), X12, X12
+	VPXOR      X9, X12, X12
+	JMP        done
 
 tail3:
 	VMOVDQU      256(R9), X8
 	MOVL         R10, AX
 	SUBL         8(R8), AX
 	SHRL         $0x04, AX
-	MOVL         AX, BX
+	LEAL         (AX), BX
 	BSWAPL       BX
-	VMOVD        BX, X15
-	VPBROADCASTD X15, X15
-	VMOVDQU      88(R8), X13
-	VPBLENDD     $0x88, X15, X13, X13
-	VPXOR        X8, X13, X13
-	VPXOR        gcmAvx2Counters<>+0(SB), X13, X0
-	VPXOR        gcmAvx2Counters<>+16(SB), X13, X1
-	VPXOR        gcmAvx2Counters<>+32(SB), X13, X2
+	MOVL         BX, (SP)
+	VMOVDQU      88(R8), X14
+	VPBROADCASTD (SP), X0
+	VPBLENDD     $0x88, X0, X14, X14
+	VPXOR        X8, X14, X14
+	VPXOR        gcmAvx2Counters<>+0(SB), X14, X0
+	VPXOR        gcmAvx2Counters<>+16(SB), X14, X1
+	VPXOR        gcmAvx2Counters<>+32(SB), X14, X2
 	VMOVDQU      88(R8), X9
 	VPBLENDD     $0x08, gcmAvx2One<>+0(SB), X9, X9
 	VPXOR        X8, X9, X9
@@ -1775,87 +2001,87 @@ tail3LastRound:
 	VAESENCLAST X8, X0, X0
 	VAESENCLAST X8, X1, X1
 	VAESENCLAST X8, X2, X2
-	LEAQ        gcmAvx2Edge<>+0(SB), AX
-	LEAQ        -32(R12), BX
-	VPSHUFB     16(AX)(BX*1), X1, X15
-	VPSHUFB     (AX)(BX*1), X2, X2
-	VPXOR       X15, X2, X2
-	VMOVDQU     16(R10)(BX*1), X8
-	VPXOR       X8, X2, X2
-	VMOVDQU     48(AX)(BX*1), X13
-	VMOVDQU     (R10), X14
-	VPXOR       X14, X0, X0
-	VMOVDQU     X0, (R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X0, X0
-	VMOVDQU     16(R10), X14
-	VPXOR       X14, X1, X1
-	VMOVDQU     X1, 16(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X1, X1
-	VMOVDQU     X2, 16(R11)(BX*1)
-	VPSHUFB     X13, X2, X2
-	VMOVDQU     240(R13), X13
-	VPCLMULQDQ  $0x00, X13, X0, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X0, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X0, X15
-	VPXOR       X15, X0, X0
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X0, X0
-	VPXOR       X0, X11, X11
-	VMOVDQU     256(R13), X13
-	VPCLMULQDQ  $0x00, X13, X1, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X1, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X1, X15
-	VPXOR       X15, X1, X1
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X1, X1
-	VPXOR       X1, X11, X11
-	VMOVDQU     272(R13), X13
-	VPCLMULQDQ  $0x00, X13, X2, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X2, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X2, X15
-	VPXOR       X15, X2, X2
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X2, X2
-	VPXOR       X2, X11, X11
-	VPXOR       X10, X11, X11
-	VPXOR       X12, X11, X11
-	VPCLMULQDQ  $0x10, gcmAvx2Poly<>+0(SB), X10, X15
-	VPSHUFD     $0x4e, X10, X10
-	VPXOR       X10, X11, X11
-	VPXOR       X15, X11, X11
-	VPCLMULQDQ  $0x10, gcmAvx2Poly<>+0(SB), X11, X15
-	VPSHUFD     $0x4e, X11, X11
-	VPXOR       X11, X12, X12
-	VPXOR       X15, X12, X12
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X12, X12
-	VPXOR       X9, X12, X12
-	JMP         done
+
+crypt3:
+	LEAQ       gcmAvx2Edge<>+0(SB), AX
+	LEAQ       -32(R12), BX
+	VMOVDQA    X1, X14
+	VPSHUFB    16(AX)(BX*1), X14, X14
+	VPSHUFB    (AX)(BX*1), X2, X2
+	VPXOR      X14, X2, X2
+	VMOVDQU    16(R10)(BX*1), X14
+	VPXOR      X14, X2, X2
+	VPXOR      (R10), X0, X0
+	VMOVDQU    X0, (R11)
+	VPSHUFB    gcmAvx2Swap<>+0(SB), X0, X0
+	VPXOR      16(R10), X1, X1
+	VMOVDQU    X1, 16(R11)
+	VPSHUFB    gcmAvx2Swap<>+0(SB), X1, X1
+	VMOVDQU    X2, 16(R11)(BX*1)
+	VPSHUFB    48(AX)(BX*1), X2, X2
+	VMOVDQU    240(R13), X13
+	VPCLMULQDQ $0x00, X13, X0, X15
+	VPXOR      X15, X10, X10
+	VPCLMULQDQ $0x11, X13, X0, X15
+	VPXOR      X15, X12, X12
+	VPSHUFD    $0x4e, X0, X15
+	VPXOR      X15, X0, X0
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X0, X0
+	VPXOR      X0, X11, X11
+	VMOVDQU    256(R13), X13
+	VPCLMULQDQ $0x00, X13, X1, X15
+	VPXOR      X15, X10, X10
+	VPCLMULQDQ $0x11, X13, X1, X15
+	VPXOR      X15, X12, X12
+	VPSHUFD    $0x4e, X1, X15
+	VPXOR      X15, X1, X1
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X1, X1
+	VPXOR      X1, X11, X11
+	VMOVDQU    272(R13), X13
+	VPCLMULQDQ $0x00, X13, X2, X15
+	VPXOR      X15, X10, X10
+	VPCLMULQDQ $0x11, X13, X2, X15
+	VPXOR      X15, X12, X12
+	VPSHUFD    $0x4e, X2, X15
+	VPXOR      X15, X2, X2
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X2, X2
+	VPXOR      X2, X11, X11
+	VPXOR      X10, X11, X11
+	VPXOR      X12, X11, X11
+	VPCLMULQDQ $0x10, gcmAvx2Poly<>+0(SB), X10, X15
+	VPSHUFD    $0x4e, X10, X10
+	VPXOR      X10, X11, X11
+	VPXOR      X15, X11, X11
+	VPCLMULQDQ $0x10, gcmAvx2Poly<>+0(SB), X11, X15
+	VPSHUFD    $0x4e, X11, X11
+	VPXOR      X11, X12, X12
+	VPXOR      X15, X12, X12
+	VPSHUFB    gcmAvx2Swap<>+0(SB), X12, X12
+	VPXOR      X9, X12, X12
+	JMP        done
 
 tail4:
 	VMOVDQU      256(R9), X8
 	MOVL         R10, AX
 	SUBL         8(R8), AX
 	SHRL         $0x04, AX
-	MOVL         AX, BX
+	LEAL         (AX), BX
 	BSWAPL       BX
-	VMOVD        BX, X15
-	VPBROADCASTD X15, X15
-	VMOVDQU      88(R8), X13
-	VPBLENDD     $0x88, X15, X13, X13
-	VPXOR        X8, X13, X13
-	VPXOR        gcmAvx2Counters<>+0(SB), X13, X0
-	VPXOR        gcmAvx2Counters<>+16(SB), X13, X1
-	VPXOR        gcmAvx2Counters<>+32(SB), X13, X2
-	VPXOR        gcmAvx2Counters<>+48(SB), X13, X3
+	MOVL         BX, (SP)
+	VMOVDQU      88(R8), X14
+	VPBROADCASTD (SP), X0
+	VPBLENDD     $0x88, X0, X14, X14
+	VPXOR        X8, X14, X14
+	VPXOR        gcmAvx2Counters<>+0(SB), X14, X0
+	VPXOR        gcmAvx2Counters<>+16(SB), X14, X1
+	VPXOR        gcmAvx2Counters<>+32(SB), X14, X2
+	VPXOR        gcmAvx2Counters<>+48(SB), X14, X3
 	VMOVDQU      88(R8), X9
 	VPBLENDD     $0x08, gcmAvx2One<>+0(SB), X9, X9
 	VPXOR        X8, X9, X9
@@ -1947,103 +2173,102 @@ tail4LastRound:
 	VAESENCLAST X8, X1, X1
 	VAESENCLAST X8, X2, X2
 	VAESENCLAST X8, X3, X3
-	LEAQ        gcmAvx2Edge<>+0(SB), AX
-	LEAQ        -48(R12), BX
-	VPSHUFB     16(AX)(BX*1), X2, X15
-	VPSHUFB     (AX)(BX*1), X3, X3
-	VPXOR       X15, X3, X3
-	VMOVDQU     32(R10)(BX*1), X8
-	VPXOR       X8, X3, X3
-	VMOVDQU     48(AX)(BX*1), X13
-	VMOVDQU     (R10), X14
-	VPXOR       X14, X0, X0
-	VMOVDQU     X0, (R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X0, X0
-	VMOVDQU     16(R10), X14
-	VPXOR       X14, X1, X1
-	VMOVDQU     X1, 16(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X1, X1
-	VMOVDQU     32(R10), X14
-	VPXOR       X14, X2, X2
-	VMOVDQU     X2, 32(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X2, X2
-	VMOVDQU     X3, 32(R11)(BX*1)
-	VPSHUFB     X13, X3, X3
-	VMOVDQU     240(R13), X13
-	VPCLMULQDQ  $0x00, X13, X0, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X0, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X0, X15
-	VPXOR       X15, X0, X0
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X0, X0
-	VPXOR       X0, X11, X11
-	VMOVDQU     256(R13), X13
-	VPCLMULQDQ  $0x00, X13, X1, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X1, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X1, X15
-	VPXOR       X15, X1, X1
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X1, X1
-	VPXOR       X1, X11, X11
-	VMOVDQU     272(R13), X13
-	VPCLMULQDQ  $0x00, X13, X2, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X2, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X2, X15
-	VPXOR       X15, X2, X2
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X2, X2
-	VPXOR       X2, X11, X11
-	VMOVDQU     288(R13), X13
-	VPCLMULQDQ  $0x00, X13, X3, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X3, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X3, X15
-	VPXOR       X15, X3, X3
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X3, X3
-	VPXOR       X3, X11, X11
-	VPXOR       X10, X11, X11
-	VPXOR       X12, X11, X11
-	VPCLMULQDQ  $0x10, gcmAvx2Poly<>+0(SB), X10, X15
-	VPSHUFD     $0x4e, X10, X10
-	VPXOR       X10, X11, X11
-	VPXOR       X15, X11, X11
-	VPCLMULQDQ  $0x10, gcmAvx2Poly<>+0(SB), X11, X15
-	VPSHUFD     $0x4e, X11, X11
-	VPXOR       X11, X12, X12
-	VPXOR       X15, X12, X12
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X12, X12
-	VPXOR       X9, X12, X12
-	JMP         done
+
+crypt4:
+	LEAQ       gcmAvx2Edge<>+0(SB), AX
+	LEAQ       -48(R12), BX
+	VMOVDQA    X2, X14
+	VPSHUFB    16(AX)(BX*1), X14, X14
+	VPSHUFB    (AX)(BX*1), X3, X3
+	VPXOR      X14, X3, X3
+	VMOVDQU    32(R10)(BX*1), X14
+	VPXOR      X14, X3, X3
+	VPXOR      (R10), X0, X0
+	VMOVDQU    X0, (R11)
+	VPSHUFB    gcmAvx2Swap<>+0(SB), X0, X0
+	VPXOR      16(R10), X1, X1
+	VMOVDQU    X1, 16(R11)
+	VPSHUFB    gcmAvx2Swap<>+0(SB), X1, X1
+	VPXOR      32(R10), X2, X2
+	VMOVDQU    X2, 32(R11)
+	VPSHUFB    gcmAvx2Swap<>+0(SB), X2, X2
+	VMOVDQU    X3, 32(R11)(BX*1)
+	VPSHUFB    48(AX)(BX*1), X3, X3
+	VMOVDQU    240(R13), X13
+	VPCLMULQDQ $0x00, X13, X0, X15
+	VPXOR      X15, X10, X10
+	VPCLMULQDQ $0x11, X13, X0, X15
+	VPXOR      X15, X12, X12
+	VPSHUFD    $0x4e, X0, X15
+	VPXOR      X15, X0, X0
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X0, X0
+	VPXOR      X0, X11, X11
+	VMOVDQU    256(R13), X13
+	VPCLMULQDQ $0x00, X13, X1, X15
+	VPXOR      X15, X10, X10
+	VPCLMULQDQ $0x11, X13, X1, X15
+	VPXOR      X15, X12, X12
+	VPSHUFD    $0x4e, X1, X15
+	VPXOR      X15, X1, X1
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X1, X1
+	VPXOR      X1, X11, X11
+	VMOVDQU    272(R13), X13
+	VPCLMULQDQ $0x00, X13, X2, X15
+	VPXOR      X15, X10, X10
+	VPCLMULQDQ $0x11, X13, X2, X15
+	VPXOR      X15, X12, X12
+	VPSHUFD    $0x4e, X2, X15
+	VPXOR      X15, X2, X2
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X2, X2
+	VPXOR      X2, X11, X11
+	VMOVDQU    288(R13), X13
+	VPCLMULQDQ $0x00, X13, X3, X15
+	VPXOR      X15, X10, X10
+	VPCLMULQDQ $0x11, X13, X3, X15
+	VPXOR      X15, X12, X12
+	VPSHUFD    $0x4e, X3, X15
+	VPXOR      X15, X3, X3
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X3, X3
+	VPXOR      X3, X11, X11
+	VPXOR      X10, X11, X11
+	VPXOR      X12, X11, X11
+	VPCLMULQDQ $0x10, gcmAvx2Poly<>+0(SB), X10, X15
+	VPSHUFD    $0x4e, X10, X10
+	VPXOR      X10, X11, X11
+	VPXOR      X15, X11, X11
+	VPCLMULQDQ $0x10, gcmAvx2Poly<>+0(SB), X11, X15
+	VPSHUFD    $0x4e, X11, X11
+	VPXOR      X11, X12, X12
+	VPXOR      X15, X12, X12
+	VPSHUFB    gcmAvx2Swap<>+0(SB), X12, X12
+	VPXOR      X9, X12, X12
+	JMP        done
 
 tail5:
 	VMOVDQU      256(R9), X8
 	MOVL         R10, AX
 	SUBL         8(R8), AX
 	SHRL         $0x04, AX
-	MOVL         AX, BX
+	LEAL         (AX), BX
 	BSWAPL       BX
-	VMOVD        BX, X15
-	VPBROADCASTD X15, X15
-	VMOVDQU      88(R8), X13
-	VPBLENDD     $0x88, X15, X13, X13
-	VPXOR        X8, X13, X13
-	VPXOR        gcmAvx2Counters<>+0(SB), X13, X0
-	VPXOR        gcmAvx2Counters<>+16(SB), X13, X1
-	VPXOR        gcmAvx2Counters<>+32(SB), X13, X2
-	VPXOR        gcmAvx2Counters<>+48(SB), X13, X3
-	VPXOR        gcmAvx2Counters<>+64(SB), X13, X4
+	MOVL         BX, (SP)
+	VMOVDQU      88(R8), X14
+	VPBROADCASTD (SP), X0
+	VPBLENDD     $0x88, X0, X14, X14
+	VPXOR        X8, X14, X14
+	VPXOR        gcmAvx2Counters<>+0(SB), X14, X0
+	VPXOR        gcmAvx2Counters<>+16(SB), X14, X1
+	VPXOR        gcmAvx2Counters<>+32(SB), X14, X2
+	VPXOR        gcmAvx2Counters<>+48(SB), X14, X3
+	VPXOR        gcmAvx2Counters<>+64(SB), X14, X4
 	VMOVDQU      88(R8), X9
 	VPBLENDD     $0x08, gcmAvx2One<>+0(SB), X9, X9
 	VPXOR        X8, X9, X9
@@ -2149,119 +2374,117 @@ tail5LastRound:
 	VAESENCLAST X8, X2, X2
 	VAESENCLAST X8, X3, X3
 	VAESENCLAST X8, X4, X4
-	LEAQ        gcmAvx2Edge<>+0(SB), AX
-	LEAQ        -64(R12), BX
-	VPSHUFB     16(AX)(BX*1), X3, X15
-	VPSHUFB     (AX)(BX*1), X4, X4
-	VPXOR       X15, X4, X4
-	VMOVDQU     48(R10)(BX*1), X8
-	VPXOR       X8, X4, X4
-	VMOVDQU     48(AX)(BX*1), X13
-	VMOVDQU     (R10), X14
-	VPXOR       X14, X0, X0
-	VMOVDQU     X0, (R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X0, X0
-	VMOVDQU     16(R10), X14
-	VPXOR       X14, X1, X1
-	VMOVDQU     X1, 16(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X1, X1
-	VMOVDQU     32(R10), X14
-	VPXOR       X14, X2, X2
-	VMOVDQU     X2, 32(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X2, X2
-	VMOVDQU     48(R10), X14
-	VPXOR       X14, X3, X3
-	VMOVDQU     X3, 48(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X3, X3
-	VMOVDQU     X4, 48(R11)(BX*1)
-	VPSHUFB     X13, X4, X4
-	VMOVDQU     240(R13), X13
-	VPCLMULQDQ  $0x00, X13, X0, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X0, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X0, X15
-	VPXOR       X15, X0, X0
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X0, X0
-	VPXOR       X0, X11, X11
-	VMOVDQU     256(R13), X13
-	VPCLMULQDQ  $0x00, X13, X1, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X1, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X1, X15
-	VPXOR       X15, X1, X1
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X1, X1
-	VPXOR       X1, X11, X11
-	VMOVDQU     272(R13), X13
-	VPCLMULQDQ  $0x00, X13, X2, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X2, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X2, X15
-	VPXOR       X15, X2, X2
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X2, X2
-	VPXOR       X2, X11, X11
-	VMOVDQU     288(R13), X13
-	VPCLMULQDQ  $0x00, X13, X3, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X3, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X3, X15
-	VPXOR       X15, X3, X3
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X3, X3
-	VPXOR       X3, X11, X11
-	VMOVDQU     304(R13), X13
-	VPCLMULQDQ  $0x00, X13, X4, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X4, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X4, X15
-	VPXOR       X15, X4, X4
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X4, X4
-	VPXOR       X4, X11, X11
-	VPXOR       X10, X11, X11
-	VPXOR       X12, X11, X11
-	VPCLMULQDQ  $0x10, gcmAvx2Poly<>+0(SB), X10, X15
-	VPSHUFD     $0x4e, X10, X10
-	VPXOR       X10, X11, X11
-	VPXOR       X15, X11, X11
-	VPCLMULQDQ  $0x10, gcmAvx2Poly<>+0(SB), X11, X15
-	VPSHUFD     $0x4e, X11, X11
-	VPXOR       X11, X12, X12
-	VPXOR       X15, X12, X12
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X12, X12
-	VPXOR       X9, X12, X12
-	JMP         done
+
+crypt5:
+	LEAQ       gcmAvx2Edge<>+0(SB), AX
+	LEAQ       -64(R12), BX
+	VMOVDQA    X3, X14
+	VPSHUFB    16(AX)(BX*1), X14, X14
+	VPSHUFB    (AX)(BX*1), X4, X4
+	VPXOR      X14, X4, X4
+	VMOVDQU    48(R10)(BX*1), X14
+	VPXOR      X14, X4, X4
+	VPXOR      (R10), X0, X0
+	VMOVDQU    X0, (R11)
+	VPSHUFB    gcmAvx2Swap<>+0(SB), X0, X0
+	VPXOR      16(R10), X1, X1
+	VMOVDQU    X1, 16(R11)
+	VPSHUFB    gcmAvx2Swap<>+0(SB), X1, X1
+	VPXOR      32(R10), X2, X2
+	VMOVDQU    X2, 32(R11)
+	VPSHUFB    gcmAvx2Swap<>+0(SB), X2, X2
+	VPXOR      48(R10), X3, X3
+	VMOVDQU    X3, 48(R11)
+	VPSHUFB    gcmAvx2Swap<>+0(SB), X3, X3
+	VMOVDQU    X4, 48(R11)(BX*1)
+	VPSHUFB    48(AX)(BX*1), X4, X4
+	VMOVDQU    240(R13), X13
+	VPCLMULQDQ $0x00, X13, X0, X15
+	VPXOR      X15, X10, X10
+	VPCLMULQDQ $0x11, X13, X0, X15
+	VPXOR      X15, X12, X12
+	VPSHUFD    $0x4e, X0, X15
+	VPXOR      X15, X0, X0
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X0, X0
+	VPXOR      X0, X11, X11
+	VMOVDQU    256(R13), X13
+	VPCLMULQDQ $0x00, X13, X1, X15
+	VPXOR      X15, X10, X10
+	VPCLMULQDQ $0x11, X13, X1, X15
+	VPXOR      X15, X12, X12
+	VPSHUFD    $0x4e, X1, X15
+	VPXOR      X15, X1, X1
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X1, X1
+	VPXOR      X1, X11, X11
+	VMOVDQU    272(R13), X13
+	VPCLMULQDQ $0x00, X13, X2, X15
+	VPXOR      X15, X10, X10
+	VPCLMULQDQ $0x11, X13, X2, X15
+	VPXOR      X15, X12, X12
+	VPSHUFD    $0x4e, X2, X15
+	VPXOR      X15, X2, X2
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X2, X2
+	VPXOR      X2, X11, X11
+	VMOVDQU    288(R13), X13
+	VPCLMULQDQ $0x00, X13, X3, X15
+	VPXOR      X15, X10, X10
+	VPCLMULQDQ $0x11, X13, X3, X15
+	VPXOR      X15, X12, X12
+	VPSHUFD    $0x4e, X3, X15
+	VPXOR      X15, X3, X3
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X3, X3
+	VPXOR      X3, X11, X11
+	VMOVDQU    304(R13), X13
+	VPCLMULQDQ $0x00, X13, X4, X15
+	VPXOR      X15, X10, X10
+	VPCLMULQDQ $0x11, X13, X4, X15
+	VPXOR      X15, X12, X12
+	VPSHUFD    $0x4e, X4, X15
+	VPXOR      X15, X4, X4
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X4, X4
+	VPXOR      X4, X11, X11
+	VPXOR      X10, X11, X11
+	VPXOR      X12, X11, X11
+	VPCLMULQDQ $0x10, gcmAvx2Poly<>+0(SB), X10, X15
+	VPSHUFD    $0x4e, X10, X10
+	VPXOR      X10, X11, X11
+	VPXOR      X15, X11, X11
+	VPCLMULQDQ $0x10, gcmAvx2Poly<>+0(SB), X11, X15
+	VPSHUFD    $0x4e, X11, X11
+	VPXOR      X11, X12, X12
+	VPXOR      X15, X12, X12
+	VPSHUFB    gcmAvx2Swap<>+0(SB), X12, X12
+	VPXOR      X9, X12, X12
+	JMP        done
 
 tail6:
 	VMOVDQU      256(R9), X8
 	MOVL         R10, AX
 	SUBL         8(R8), AX
 	SHRL         $0x04, AX
-	MOVL         AX, BX
+	LEAL         (AX), BX
 	BSWAPL       BX
-	VMOVD        BX, X15
-	VPBROADCASTD X15, X15
-	VMOVDQU      88(R8), X13
-	VPBLENDD     $0x88, X15, X13, X13
-	VPXOR        X8, X13, X13
-	VPXOR        gcmAvx2Counters<>+0(SB), X13, X0
-	VPXOR        gcmAvx2Counters<>+16(SB), X13, X1
-	VPXOR        gcmAvx2Counters<>+32(SB), X13, X2
-	VPXOR        gcmAvx2Counters<>+48(SB), X13, X3
-	VPXOR        gcmAvx2Counters<>+64(SB), X13, X4
-	VPXOR        gcmAvx2Counters<>+80(SB), X13, X5
+	MOVL         BX, (SP)
+	VMOVDQU      88(R8), X14
+	VPBROADCASTD (SP), X0
+	VPBLENDD     $0x88, X0, X14, X14
+	VPXOR        X8, X14, X14
+	VPXOR        gcmAvx2Counters<>+0(SB), X14, X0
+	VPXOR        gcmAvx2Counters<>+16(SB), X14, X1
+	VPXOR        gcmAvx2Counters<>+32(SB), X14, X2
+	VPXOR        gcmAvx2Counters<>+48(SB), X14, X3
+	VPXOR        gcmAvx2Counters<>+64(SB), X14, X4
+	VPXOR        gcmAvx2Counters<>+80(SB), X14, X5
 	VMOVDQU      88(R8), X9
 	VPBLENDD     $0x08, gcmAvx2One<>+0(SB), X9, X9
 	VPXOR        X8, X9, X9
@@ -2381,142 +2604,139 @@ tail6LastRound:
 	VAESENCLAST X8, X3, X3
 	VAESENCLAST X8, X4, X4
 	VAESENCLAST X8, X5, X5
-	LEAQ        gcmAvx2Edge<>+0(SB), AX
-	LEAQ        -80(R12), BX
-	VPSHUFB     16(AX)(BX*1), X4, X15
-	VPSHUFB     (AX)(BX*1), X5, X5
-	VPXOR       X15, X5, X5
-	VMOVDQU     64(R10)(BX*1), X8
-	VPXOR       X8, X5, X5
-	VMOVDQU     48(AX)(BX*1), X13
-	VMOVDQU     (R10), X14
-	VPXOR       X14, X0, X0
-	VMOVDQU     X0, (R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X0, X0
-	VMOVDQU     16(R10), X14
-	VPXOR       X14, X1, X1
-	VMOVDQU     X1, 16(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X1, X1
-	VMOVDQU     32(R10), X14
-	VPXOR       X14, X2, X2
-	VMOVDQU     X2, 32(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X2, X2
-	VMOVDQU     48(R10), X14
-	VPXOR       X14, X3, X3
-	VMOVDQU     X3, 48(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X3, X3
-	VMOVDQU     64(R10), X14
-	VPXOR       X14, X4, X4
-	VMOVDQU     X4, 64(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X4, X4
-	VMOVDQU     X5, 64(R11)(BX*1)
-	VPSHUFB     X13, X5, X5
-	VMOVDQU     240(R13), X13
-	VPCLMULQDQ  $0x00, X13, X0, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X0, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X0, X15
-	VPXOR       X15, X0, X0
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X0, X0
-	VPXOR       X0, X11, X11
-	VMOVDQU     256(R13), X13
-	VPCLMULQDQ  $0x00, X13, X1, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X1, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X1, X15
-	VPXOR       X15, X1, X1
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X1, X1
-	VPXOR       X1, X11, X11
-	VMOVDQU     272(R13), X13
-	VPCLMULQDQ  $0x00, X13, X2, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X2, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X2, X15
-	VPXOR       X15, X2, X2
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X2, X2
-	VPXOR       X2, X11, X11
-	VMOVDQU     288(R13), X13
-	VPCLMULQDQ  $0x00, X13, X3, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X3, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X3, X15
-	VPXOR       X15, X3, X3
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X3, X3
-	VPXOR       X3, X11, X11
-	VMOVDQU     304(R13), X13
-	VPCLMULQDQ  $0x00, X13, X4, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X4, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X4, X15
-	VPXOR       X15, X4, X4
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X4, X4
-	VPXOR       X4, X11, X11
-	VMOVDQU     320(R13), X13
-	VPCLMULQDQ  $0x00, X13, X5, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X5, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X5, X15
-	VPXOR       X15, X5, X5
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X5, X5
-	VPXOR       X5, X11, X11
-	VPXOR       X10, X11, X11
-	VPXOR       X12, X11, X11
-	VPCLMULQDQ  $0x10, gcmAvx2Poly<>+0(SB), X10, X15
-	VPSHUFD     $0x4e, X10, X10
-	VPXOR       X10, X11, X11
-	VPXOR       X15, X11, X11
-	VPCLMULQDQ  $0x10, gcmAvx2Poly<>+0(SB), X11, X15
-	VPSHUFD     $0x4e, X11, X11
-	VPXOR       X11, X12, X12
-	VPXOR       X15, X12, X12
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X12, X12
-	VPXOR       X9, X12, X12
-	JMP         done
+
+crypt6:
+	LEAQ       gcmAvx2Edge<>+0(SB), AX
+	LEAQ       -80(R12), BX
+	VMOVDQA    X4, X14
+	VPSHUFB    16(AX)(BX*1), X14, X14
+	VPSHUFB    (AX)(BX*1), X5, X5
+	VPXOR      X14, X5, X5
+	VMOVDQU    64(R10)(BX*1), X14
+	VPXOR      X14, X5, X5
+	VPXOR      (R10), X0, X0
+	VMOVDQU    X0, (R11)
+	VPSHUFB    gcmAvx2Swap<>+0(SB), X0, X0
+	VPXOR      16(R10), X1, X1
+	VMOVDQU    X1, 16(R11)
+	VPSHUFB    gcmAvx2Swap<>+0(SB), X1, X1
+	VPXOR      32(R10), X2, X2
+	VMOVDQU    X2, 32(R11)
+	VPSHUFB    gcmAvx2Swap<>+0(SB), X2, X2
+	VPXOR      48(R10), X3, X3
+	VMOVDQU    X3, 48(R11)
+	VPSHUFB    gcmAvx2Swap<>+0(SB), X3, X3
+	VPXOR      64(R10), X4, X4
+	VMOVDQU    X4, 64(R11)
+	VPSHUFB    gcmAvx2Swap<>+0(SB), X4, X4
+	VMOVDQU    X5, 64(R11)(BX*1)
+	VPSHUFB    48(AX)(BX*1), X5, X5
+	VMOVDQU    240(R13), X13
+	VPCLMULQDQ $0x00, X13, X0, X15
+	VPXOR      X15, X10, X10
+	VPCLMULQDQ $0x11, X13, X0, X15
+	VPXOR      X15, X12, X12
+	VPSHUFD    $0x4e, X0, X15
+	VPXOR      X15, X0, X0
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X0, X0
+	VPXOR      X0, X11, X11
+	VMOVDQU    256(R13), X13
+	VPCLMULQDQ $0x00, X13, X1, X15
+	VPXOR      X15, X10, X10
+	VPCLMULQDQ $0x11, X13, X1, X15
+	VPXOR      X15, X12, X12
+	VPSHUFD    $0x4e, X1, X15
+	VPXOR      X15, X1, X1
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X1, X1
+	VPXOR      X1, X11, X11
+	VMOVDQU    272(R13), X13
+	VPCLMULQDQ $0x00, X13, X2, X15
+	VPXOR      X15, X10, X10
+	VPCLMULQDQ $0x11, X13, X2, X15
+	VPXOR      X15, X12, X12
+	VPSHUFD    $0x4e, X2, X15
+	VPXOR      X15, X2, X2
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X2, X2
+	VPXOR      X2, X11, X11
+	VMOVDQU    288(R13), X13
+	VPCLMULQDQ $0x00, X13, X3, X15
+	VPXOR      X15, X10, X10
+	VPCLMULQDQ $0x11, X13, X3, X15
+	VPXOR      X15, X12, X12
+	VPSHUFD    $0x4e, X3, X15
+	VPXOR      X15, X3, X3
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X3, X3
+	VPXOR      X3, X11, X11
+	VMOVDQU    304(R13), X13
+	VPCLMULQDQ $0x00, X13, X4, X15
+	VPXOR      X15, X10, X10
+	VPCLMULQDQ $0x11, X13, X4, X15
+	VPXOR      X15, X12, X12
+	VPSHUFD    $0x4e, X4, X15
+	VPXOR      X15, X4, X4
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X4, X4
+	VPXOR      X4, X11, X11
+	VMOVDQU    320(R13), X13
+	VPCLMULQDQ $0x00, X13, X5, X15
+	VPXOR      X15, X10, X10
+	VPCLMULQDQ $0x11, X13, X5, X15
+	VPXOR      X15, X12, X12
+	VPSHUFD    $0x4e, X5, X15
+	VPXOR      X15, X5, X5
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X5, X5
+	VPXOR      X5, X11, X11
+	VPXOR      X10, X11, X11
+	VPXOR      X12, X11, X11
+	VPCLMULQDQ $0x10, gcmAvx2Poly<>+0(SB), X10, X15
+	VPSHUFD    $0x4e, X10, X10
+	VPXOR      X10, X11, X11
+	VPXOR      X15, X11, X11
+	VPCLMULQDQ $0x10, gcmAvx2Poly<>+0(SB), X11, X15
+	VPSHUFD    $0x4e, X11, X11
+	VPXOR      X11, X12, X12
+	VPXOR      X15, X12, X12
+	VPSHUFB    gcmAvx2Swap<>+0(SB), X12, X12
+	VPXOR      X9, X12, X12
+	JMP        done
 
 tail7:
 	VMOVDQU      256(R9), X8
 	MOVL         R10, AX
 	SUBL         8(R8), AX
 	SHRL         $0x04, AX
-	MOVL         AX, BX
+	LEAL         (AX), BX
 	BSWAPL       BX
-	VMOVD        BX, X15
-	VPBROADCASTD X15, X15
-	VMOVDQU      88(R8), X13
-	VPBLENDD     $0x88, X15, X13, X13
-	VPXOR        X8, X13, X13
-	VPXOR        gcmAvx2Counters<>+0(SB), X13, X0
-	VPXOR        gcmAvx2Counters<>+16(SB), X13, X1
-	VPXOR        gcmAvx2Counters<>+32(SB), X13, X2
-	VPXOR        gcmAvx2Counters<>+48(SB), X13, X3
-	VPXOR        gcmAvx2Counters<>+64(SB), X13, X4
-	VPXOR        gcmAvx2Counters<>+80(SB), X13, X5
+	MOVL         BX, (SP)
+	VMOVDQU      88(R8), X14
+	VPBROADCASTD (SP), X0
+	VPBLENDD     $0x88, X0, X14, X14
+	VPXOR        X8, X14, X14
+	VPXOR        gcmAvx2Counters<>+0(SB), X14, X0
+	VPXOR        gcmAvx2Counters<>+16(SB), X14, X1
+	VPXOR        gcmAvx2Counters<>+32(SB), X14, X2
+	VPXOR        gcmAvx2Counters<>+48(SB), X14, X3
+	VPXOR        gcmAvx2Counters<>+64(SB), X14, X4
+	VPXOR        gcmAvx2Counters<>+80(SB), X14, X5
 	LEAL         8(AX), BX
 	BSWAPL       BX
-	VMOVD        BX, X15
-	VPBROADCASTD X15, X15
-	VMOVDQU      88(R8), X14
-	VPBLENDD     $0x88, X15, X14, X14
-	VPXOR        X8, X14, X14
-	VPXOR        gcmAvx2Counters<>+96(SB), X14, X6
+	MOVL         BX, (SP)
+	VMOVDQU      88(R8), X15
+	VPBROADCASTD (SP), X6
+	VPBLENDD     $0x88, X6, X15, X15
+	VPXOR        X8, X15, X15
+	VPXOR        gcmAvx2Counters<>+96(SB), X15, X6
 	VMOVDQU      88(R8), X9
 	VPBLENDD     $0x08, gcmAvx2One<>+0(SB), X9, X9
 	VPXOR        X8, X9, X9
@@ -2650,158 +2870,154 @@ tail7LastRound:
 	VAESENCLAST X8, X4, X4
 	VAESENCLAST X8, X5, X5
 	VAESENCLAST X8, X6, X6
-	LEAQ        gcmAvx2Edge<>+0(SB), AX
-	LEAQ        -96(R12), BX
-	VPSHUFB     16(AX)(BX*1), X5, X15
-	VPSHUFB     (AX)(BX*1), X6, X6
-	VPXOR       X15, X6, X6
-	VMOVDQU     80(R10)(BX*1), X8
-	VPXOR       X8, X6, X6
-	VMOVDQU     48(AX)(BX*1), X13
-	VMOVDQU     (R10), X14
-	VPXOR       X14, X0, X0
-	VMOVDQU     X0, (R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X0, X0
-	VMOVDQU     16(R10), X14
-	VPXOR       X14, X1, X1
-	VMOVDQU     X1, 16(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X1, X1
-	VMOVDQU     32(R10), X14
-	VPXOR       X14, X2, X2
-	VMOVDQU     X2, 32(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X2, X2
-	VMOVDQU     48(R10), X14
-	VPXOR       X14, X3, X3
-	VMOVDQU     X3, 48(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X3, X3
-	VMOVDQU     64(R10), X14
-	VPXOR       X14, X4, X4
-	VMOVDQU     X4, 64(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X4, X4
-	VMOVDQU     80(R10), X14
-	VPXOR       X14, X5, X5
-	VMOVDQU     X5, 80(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X5, X5
-	VMOVDQU     X6, 80(R11)(BX*1)
-	VPSHUFB     X13, X6, X6
-	VMOVDQU     240(R13), X13
-	VPCLMULQDQ  $0x00, X13, X0, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X0, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X0, X15
-	VPXOR       X15, X0, X0
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X0, X0
-	VPXOR       X0, X11, X11
-	VMOVDQU     256(R13), X13
-	VPCLMULQDQ  $0x00, X13, X1, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X1, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X1, X15
-	VPXOR       X15, X1, X1
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X1, X1
-	VPXOR       X1, X11, X11
-	VMOVDQU     272(R13), X13
-	VPCLMULQDQ  $0x00, X13, X2, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X2, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X2, X15
-	VPXOR       X15, X2, X2
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X2, X2
-	VPXOR       X2, X11, X11
-	VMOVDQU     288(R13), X13
-	VPCLMULQDQ  $0x00, X13, X3, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X3, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X3, X15
-	VPXOR       X15, X3, X3
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X3, X3
-	VPXOR       X3, X11, X11
-	VMOVDQU     304(R13), X13
-	VPCLMULQDQ  $0x00, X13, X4, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X4, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X4, X15
-	VPXOR       X15, X4, X4
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X4, X4
-	VPXOR       X4, X11, X11
-	VMOVDQU     320(R13), X13
-	VPCLMULQDQ  $0x00, X13, X5, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X5, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X5, X15
-	VPXOR       X15, X5, X5
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X5, X5
-	VPXOR       X5, X11, X11
-	VMOVDQU     336(R13), X13
-	VPCLMULQDQ  $0x00, X13, X6, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X6, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X6, X15
-	VPXOR       X15, X6, X6
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X6, X6
-	VPXOR       X6, X11, X11
-	VPXOR       X10, X11, X11
-	VPXOR       X12, X11, X11
-	VPCLMULQDQ  $0x10, gcmAvx2Poly<>+0(SB), X10, X15
-	VPSHUFD     $0x4e, X10, X10
-	VPXOR       X10, X11, X11
-	VPXOR       X15, X11, X11
-	VPCLMULQDQ  $0x10, gcmAvx2Poly<>+0(SB), X11, X15
-	VPSHUFD     $0x4e, X11, X11
-	VPXOR       X11, X12, X12
-	VPXOR       X15, X12, X12
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X12, X12
-	VPXOR       X9, X12, X12
-	JMP         done
+
+crypt7:
+	LEAQ       gcmAvx2Edge<>+0(SB), AX
+	LEAQ       -96(R12), BX
+	VMOVDQA    X5, X14
+	VPSHUFB    16(AX)(BX*1), X14, X14
+	VPSHUFB    (AX)(BX*1), X6, X6
+	VPXOR      X14, X6, X6
+	VMOVDQU    80(R10)(BX*1), X14
+	VPXOR      X14, X6, X6
+	VPXOR      (R10), X0, X0
+	VMOVDQU    X0, (R11)
+	VPSHUFB    gcmAvx2Swap<>+0(SB), X0, X0
+	VPXOR      16(R10), X1, X1
+	VMOVDQU    X1, 16(R11)
+	VPSHUFB    gcmAvx2Swap<>+0(SB), X1, X1
+	VPXOR      32(R10), X2, X2
+	VMOVDQU    X2, 32(R11)
+	VPSHUFB    gcmAvx2Swap<>+0(SB), X2, X2
+	VPXOR      48(R10), X3, X3
+	VMOVDQU    X3, 48(R11)
+	VPSHUFB    gcmAvx2Swap<>+0(SB), X3, X3
+	VPXOR      64(R10), X4, X4
+	VMOVDQU    X4, 64(R11)
+	VPSHUFB    gcmAvx2Swap<>+0(SB), X4, X4
+	VPXOR      80(R10), X5, X5
+	VMOVDQU    X5, 80(R11)
+	VPSHUFB    gcmAvx2Swap<>+0(SB), X5, X5
+	VMOVDQU    X6, 80(R11)(BX*1)
+	VPSHUFB    48(AX)(BX*1), X6, X6
+	VMOVDQU    240(R13), X13
+	VPCLMULQDQ $0x00, X13, X0, X15
+	VPXOR      X15, X10, X10
+	VPCLMULQDQ $0x11, X13, X0, X15
+	VPXOR      X15, X12, X12
+	VPSHUFD    $0x4e, X0, X15
+	VPXOR      X15, X0, X0
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X0, X0
+	VPXOR      X0, X11, X11
+	VMOVDQU    256(R13), X13
+	VPCLMULQDQ $0x00, X13, X1, X15
+	VPXOR      X15, X10, X10
+	VPCLMULQDQ $0x11, X13, X1, X15
+	VPXOR      X15, X12, X12
+	VPSHUFD    $0x4e, X1, X15
+	VPXOR      X15, X1, X1
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X1, X1
+	VPXOR      X1, X11, X11
+	VMOVDQU    272(R13), X13
+	VPCLMULQDQ $0x00, X13, X2, X15
+	VPXOR      X15, X10, X10
+	VPCLMULQDQ $0x11, X13, X2, X15
+	VPXOR      X15, X12, X12
+	VPSHUFD    $0x4e, X2, X15
+	VPXOR      X15, X2, X2
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X2, X2
+	VPXOR      X2, X11, X11
+	VMOVDQU    288(R13), X13
+	VPCLMULQDQ $0x00, X13, X3, X15
+	VPXOR      X15, X10, X10
+	VPCLMULQDQ $0x11, X13, X3, X15
+	VPXOR      X15, X12, X12
+	VPSHUFD    $0x4e, X3, X15
+	VPXOR      X15, X3, X3
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X3, X3
+	VPXOR      X3, X11, X11
+	VMOVDQU    304(R13), X13
+	VPCLMULQDQ $0x00, X13, X4, X15
+	VPXOR      X15, X10, X10
+	VPCLMULQDQ $0x11, X13, X4, X15
+	VPXOR      X15, X12, X12
+	VPSHUFD    $0x4e, X4, X15
+	VPXOR      X15, X4, X4
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X4, X4
+	VPXOR      X4, X11, X11
+	VMOVDQU    320(R13), X13
+	VPCLMULQDQ $0x00, X13, X5, X15
+	VPXOR      X15, X10, X10
+	VPCLMULQDQ $0x11, X13, X5, X15
+	VPXOR      X15, X12, X12
+	VPSHUFD    $0x4e, X5, X15
+	VPXOR      X15, X5, X5
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X5, X5
+	VPXOR      X5, X11, X11
+	VMOVDQU    336(R13), X13
+	VPCLMULQDQ $0x00, X13, X6, X15
+	VPXOR      X15, X10, X10
+	VPCLMULQDQ $0x11, X13, X6, X15
+	VPXOR      X15, X12, X12
+	VPSHUFD    $0x4e, X6, X15
+	VPXOR      X15, X6, X6
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X6, X6
+	VPXOR      X6, X11, X11
+	VPXOR      X10, X11, X11
+	VPXOR      X12, X11, X11
+	VPCLMULQDQ $0x10, gcmAvx2Poly<>+0(SB), X10, X15
+	VPSHUFD    $0x4e, X10, X10
+	VPXOR      X10, X11, X11
+	VPXOR      X15, X11, X11
+	VPCLMULQDQ $0x10, gcmAvx2Poly<>+0(SB), X11, X15
+	VPSHUFD    $0x4e, X11, X11
+	VPXOR      X11, X12, X12
+	VPXOR      X15, X12, X12
+	VPSHUFB    gcmAvx2Swap<>+0(SB), X12, X12
+	VPXOR      X9, X12, X12
+	JMP        done
 
 tail8:
 	VMOVDQU      256(R9), X8
 	MOVL         R10, AX
 	SUBL         8(R8), AX
 	SHRL         $0x04, AX
-	MOVL         AX, BX
+	LEAL         (AX), BX
 	BSWAPL       BX
-	VMOVD        BX, X15
-	VPBROADCASTD X15, X15
-	VMOVDQU      88(R8), X13
-	VPBLENDD     $0x88, X15, X13, X13
-	VPXOR        X8, X13, X13
-	VPXOR        gcmAvx2Counters<>+0(SB), X13, X0
-	VPXOR        gcmAvx2Counters<>+16(SB), X13, X1
-	VPXOR        gcmAvx2Counters<>+32(SB), X13, X2
-	VPXOR        gcmAvx2Counters<>+48(SB), X13, X3
-	VPXOR        gcmAvx2Counters<>+64(SB), X13, X4
-	VPXOR        gcmAvx2Counters<>+80(SB), X13, X5
+	MOVL         BX, (SP)
+	VMOVDQU      88(R8), X14
+	VPBROADCASTD (SP), X0
+	VPBLENDD     $0x88, X0, X14, X14
+	VPXOR        X8, X14, X14
+	VPXOR        gcmAvx2Counters<>+0(SB), X14, X0
+	VPXOR        gcmAvx2Counters<>+16(SB), X14, X1
+	VPXOR        gcmAvx2Counters<>+32(SB), X14, X2
+	VPXOR        gcmAvx2Counters<>+48(SB), X14, X3
+	VPXOR        gcmAvx2Counters<>+64(SB), X14, X4
+	VPXOR        gcmAvx2Counters<>+80(SB), X14, X5
 	LEAL         8(AX), BX
 	BSWAPL       BX
-	VMOVD        BX, X15
-	VPBROADCASTD X15, X15
-	VMOVDQU      88(R8), X14
-	VPBLENDD     $0x88, X15, X14, X14
-	VPXOR        X8, X14, X14
-	VPXOR        gcmAvx2Counters<>+96(SB), X14, X6
-	VPXOR        gcmAvx2Counters<>+112(SB), X14, X7
+	MOVL         BX, (SP)
+	VMOVDQU      88(R8), X15
+	VPBROADCASTD (SP), X6
+	VPBLENDD     $0x88, X6, X15, X15
+	VPXOR        X8, X15, X15
+	VPXOR        gcmAvx2Counters<>+96(SB), X15, X6
+	VPXOR        gcmAvx2Counters<>+112(SB), X15, X7
 	VMOVDQU      88(R8), X9
 	VPBLENDD     $0x08, gcmAvx2One<>+0(SB), X9, X9
 	VPXOR        X8, X9, X9
@@ -2949,159 +3165,154 @@ tail8LastRound:
 	VAESENCLAST X8, X5, X5
 	VAESENCLAST X8, X6, X6
 	VAESENCLAST X8, X7, X7
-	LEAQ        gcmAvx2Edge<>+0(SB), AX
-	LEAQ        -112(R12), BX
-	VPSHUFB     16(AX)(BX*1), X6, X15
-	VPSHUFB     (AX)(BX*1), X7, X7
-	VPXOR       X15, X7, X7
-	VMOVDQU     96(R10)(BX*1), X8
-	VPXOR       X8, X7, X7
-	VMOVDQU     48(AX)(BX*1), X13
-	VMOVDQU     (R10), X14
-	VPXOR       X14, X0, X0
-	VMOVDQU     X0, (R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X0, X0
-	VMOVDQU     16(R10), X14
-	VPXOR       X14, X1, X1
-	VMOVDQU     X1, 16(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X1, X1
-	VMOVDQU     32(R10), X14
-	VPXOR       X14, X2, X2
-	VMOVDQU     X2, 32(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X2, X2
-	VMOVDQU     48(R10), X14
-	VPXOR       X14, X3, X3
-	VMOVDQU     X3, 48(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X3, X3
-	VMOVDQU     64(R10), X14
-	VPXOR       X14, X4, X4
-	VMOVDQU     X4, 64(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X4, X4
-	VMOVDQU     80(R10), X14
-	VPXOR       X14, X5, X5
-	VMOVDQU     X5, 80(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X5, X5
-	VMOVDQU     96(R10), X14
-	VPXOR       X14, X6, X6
-	VMOVDQU     X6, 96(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X6, X6
-	VMOVDQU     X7, 96(R11)(BX*1)
-	VPSHUFB     X13, X7, X7
-	VMOVDQU     240(R13), X13
-	VPCLMULQDQ  $0x00, X13, X0, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X0, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X0, X15
-	VPXOR       X15, X0, X0
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X0, X0
-	VPXOR       X0, X11, X11
-	VMOVDQU     256(R13), X13
-	VPCLMULQDQ  $0x00, X13, X1, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X1, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X1, X15
-	VPXOR       X15, X1, X1
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X1, X1
-	VPXOR       X1, X11, X11
-	VMOVDQU     272(R13), X13
-	VPCLMULQDQ  $0x00, X13, X2, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X2, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X2, X15
-	VPXOR       X15, X2, X2
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X2, X2
-	VPXOR       X2, X11, X11
-	VMOVDQU     288(R13), X13
-	VPCLMULQDQ  $0x00, X13, X3, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X3, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X3, X15
-	VPXOR       X15, X3, X3
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X3, X3
-	VPXOR       X3, X11, X11
-	VMOVDQU     304(R13), X13
-	VPCLMULQDQ  $0x00, X13, X4, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X4, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X4, X15
-	VPXOR       X15, X4, X4
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X4, X4
-	VPXOR       X4, X11, X11
-	VMOVDQU     320(R13), X13
-	VPCLMULQDQ  $0x00, X13, X5, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X5, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X5, X15
-	VPXOR       X15, X5, X5
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X5, X5
-	VPXOR       X5, X11, X11
-	VMOVDQU     336(R13), X13
-	VPCLMULQDQ  $0x00, X13, X6, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X6, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X6, X15
-	VPXOR       X15, X6, X6
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X6, X6
-	VPXOR       X6, X11, X11
-	VMOVDQU     352(R13), X13
-	VPCLMULQDQ  $0x00, X13, X7, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X7, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X7, X15
-	VPXOR       X15, X7, X7
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X7, X7
-	VPXOR       X7, X11, X11
-	VPXOR       X10, X11, X11
-	VPXOR       X12, X11, X11
-	VPCLMULQDQ  $0x10, gcmAvx2Poly<>+0(SB), X10, X15
-	VPSHUFD     $0x4e, X10, X10
-	VPXOR       X10, X11, X11
-	VPXOR       X15, X11, X11
-	VPCLMULQDQ  $0x10, gcmAvx2Poly<>+0(SB), X11, X15
-	VPSHUFD     $0x4e, X11, X11
-	VPXOR       X11, X12, X12
-	VPXOR       X15, X12, X12
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X12, X12
-	VPXOR       X9, X12, X12
-	JMP         done
 
-bytes:
+crypt8:
+	LEAQ       gcmAvx2Edge<>+0(SB), AX
+	LEAQ       -112(R12), BX
+	VMOVDQA    X6, X14
+	VPSHUFB    16(AX)(BX*1), X14, X14
+	VPSHUFB    (AX)(BX*1), X7, X7
+	VPXOR      X14, X7, X7
+	VMOVDQU    96(R10)(BX*1), X14
+	VPXOR      X14, X7, X7
+	VPXOR      (R10), X0, X0
+	VMOVDQU    X0, (R11)
+	VPSHUFB    gcmAvx2Swap<>+0(SB), X0, X0
+	VPXOR      16(R10), X1, X1
+	VMOVDQU    X1, 16(R11)
+	VPSHUFB    gcmAvx2Swap<>+0(SB), X1, X1
+	VPXOR      32(R10), X2, X2
+	VMOVDQU    X2, 32(R11)
+	VPSHUFB    gcmAvx2Swap<>+0(SB), X2, X2
+	VPXOR      48(R10), X3, X3
+	VMOVDQU    X3, 48(R11)
+	VPSHUFB    gcmAvx2Swap<>+0(SB), X3, X3
+	VPXOR      64(R10), X4, X4
+	VMOVDQU    X4, 64(R11)
+	VPSHUFB    gcmAvx2Swap<>+0(SB), X4, X4
+	VPXOR      80(R10), X5, X5
+	VMOVDQU    X5, 80(R11)
+	VPSHUFB    gcmAvx2Swap<>+0(SB), X5, X5
+	VPXOR      96(R10), X6, X6
+	VMOVDQU    X6, 96(R11)
+	VPSHUFB    gcmAvx2Swap<>+0(SB), X6, X6
+	VMOVDQU    X7, 96(R11)(BX*1)
+	VPSHUFB    48(AX)(BX*1), X7, X7
+	VMOVDQU    240(R13), X13
+	VPCLMULQDQ $0x00, X13, X0, X15
+	VPXOR      X15, X10, X10
+	VPCLMULQDQ $0x11, X13, X0, X15
+	VPXOR      X15, X12, X12
+	VPSHUFD    $0x4e, X0, X15
+	VPXOR      X15, X0, X0
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X0, X0
+	VPXOR      X0, X11, X11
+	VMOVDQU    256(R13), X13
+	VPCLMULQDQ $0x00, X13, X1, X15
+	VPXOR      X15, X10, X10
+	VPCLMULQDQ $0x11, X13, X1, X15
+	VPXOR      X15, X12, X12
+	VPSHUFD    $0x4e, X1, X15
+	VPXOR      X15, X1, X1
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X1, X1
+	VPXOR      X1, X11, X11
+	VMOVDQU    272(R13), X13
+	VPCLMULQDQ $0x00, X13, X2, X15
+	VPXOR      X15, X10, X10
+	VPCLMULQDQ $0x11, X13, X2, X15
+	VPXOR      X15, X12, X12
+	VPSHUFD    $0x4e, X2, X15
+	VPXOR      X15, X2, X2
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X2, X2
+	VPXOR      X2, X11, X11
+	VMOVDQU    288(R13), X13
+	VPCLMULQDQ $0x00, X13, X3, X15
+	VPXOR      X15, X10, X10
+	VPCLMULQDQ $0x11, X13, X3, X15
+	VPXOR      X15, X12, X12
+	VPSHUFD    $0x4e, X3, X15
+	VPXOR      X15, X3, X3
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X3, X3
+	VPXOR      X3, X11, X11
+	VMOVDQU    304(R13), X13
+	VPCLMULQDQ $0x00, X13, X4, X15
+	VPXOR      X15, X10, X10
+	VPCLMULQDQ $0x11, X13, X4, X15
+	VPXOR      X15, X12, X12
+	VPSHUFD    $0x4e, X4, X15
+	VPXOR      X15, X4, X4
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X4, X4
+	VPXOR      X4, X11, X11
+	VMOVDQU    320(R13), X13
+	VPCLMULQDQ $0x00, X13, X5, X15
+	VPXOR      X15, X10, X10
+	VPCLMULQDQ $0x11, X13, X5, X15
+	VPXOR      X15, X12, X12
+	VPSHUFD    $0x4e, X5, X15
+	VPXOR      X15, X5, X5
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X5, X5
+	VPXOR      X5, X11, X11
+	VMOVDQU    336(R13), X13
+	VPCLMULQDQ $0x00, X13, X6, X15
+	VPXOR      X15, X10, X10
+	VPCLMULQDQ $0x11, X13, X6, X15
+	VPXOR      X15, X12, X12
+	VPSHUFD    $0x4e, X6, X15
+	VPXOR      X15, X6, X6
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X6, X6
+	VPXOR      X6, X11, X11
+	VMOVDQU    352(R13), X13
+	VPCLMULQDQ $0x00, X13, X7, X15
+	VPXOR      X15, X10, X10
+	VPCLMULQDQ $0x11, X13, X7, X15
+	VPXOR      X15, X12, X12
+	VPSHUFD    $0x4e, X7, X15
+	VPXOR      X15, X7, X7
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X7, X7
+	VPXOR      X7, X11, X11
+	VPXOR      X10, X11, X11
+	VPXOR      X12, X11, X11
+	VPCLMULQDQ $0x10, gcmAvx2Poly<>+0(SB), X10, X15
+	VPSHUFD    $0x4e, X10, X10
+	VPXOR      X10, X11, X11
+	VPXOR      X15, X11, X11
+	VPCLMULQDQ $0x10, gcmAvx2Poly<>+0(SB), X11, X15
+	VPSHUFD    $0x4e, X11, X11
+	VPXOR      X11, X12, X12
+	VPXOR      X15, X12, X12
+	VPSHUFB    gcmAvx2Swap<>+0(SB), X12, X12
+	VPXOR      X9, X12, X12
+	JMP        done
+
+tailOfBytes:
 	VMOVDQU      256(R9), X8
 	MOVL         R10, AX
 	SUBL         8(R8), AX
 	SHRL         $0x04, AX
-	MOVL         AX, BX
+	LEAL         (AX), BX
 	BSWAPL       BX
-	VMOVD        BX, X15
-	VPBROADCASTD X15, X15
-	VMOVDQU      88(R8), X13
-	VPBLENDD     $0x88, X15, X13, X13
-	VPXOR        X8, X13, X13
-	VPXOR        gcmAvx2Counters<>+0(SB), X13, X0
+	MOVL         BX, (SP)
+	VMOVDQU      88(R8), X14
+	VPBROADCASTD (SP), X0
+	VPBLENDD     $0x88, X0, X14, X14
+	VPXOR        X8, X14, X14
+	VPXOR        gcmAvx2Counters<>+0(SB), X14, X0
 	VMOVDQU      88(R8), X9
 	VPBLENDD     $0x08, gcmAvx2One<>+0(SB), X9, X9
 	VPXOR        X8, X9, X9
@@ -3151,26 +3362,28 @@ bytesLastRound:
 	VMOVDQU     (R14), X8
 	VAESENCLAST X8, X9, X9
 	VAESENCLAST X8, X0, X0
-	MOVQ        R12, CX
-	CMPQ        CX, $0x08
-	JHI         textOver8
-	CMPQ        CX, $0x04
-	JCC         textOver3
-	XORL        AX, AX
-	TESTQ       CX, CX
-	JEQ         textWord
-	MOVBLZX     -1(R10)(CX*1), BX
-	LEAL        -1(CX), AX
-	SHLL        $0x03, AX
-	SHLXL       AX, BX, BX
-	MOVBLZX     (R10), AX
-	ORL         BX, AX
-	SHRQ        $0x01, CX
-	MOVBLZX     (R10)(CX*1), BX
-	SHLL        $0x03, CX
-	SHLXL       CX, BX, BX
-	ORL         BX, AX
-	JMP         textWord
+
+cryptOfBytes:
+	MOVQ    R12, CX
+	CMPQ    CX, $0x08
+	JHI     textOver8
+	CMPQ    CX, $0x04
+	JCC     textOver3
+	XORL    AX, AX
+	TESTQ   CX, CX
+	JEQ     textWord
+	MOVBLZX -1(R10)(CX*1), BX
+	LEAL    -1(CX), AX
+	SHLL    $0x03, AX
+	SHLXL   AX, BX, BX
+	MOVBLZX (R10), AX
+	ORL     BX, AX
+	SHRQ    $0x01, CX
+	MOVBLZX (R10)(CX*1), BX
+	SHLL    $0x03, CX
+	SHLXL   CX, BX, BX
+	ORL     BX, AX
+	JMP     textWord
 
 textOver3:
 	MOVL  (R10), AX
@@ -3261,7 +3474,7 @@ done:
 
 // func openBurstAvx2(ops *byte, list *uint32, count int) (failed int)
 // Requires: AES, AVX, AVX2, BMI2, CMOV, MMX+, PCLMULQDQ
-TEXT ·openBurstAvx2(SB), NOSPLIT, $0-32
+TEXT ·openBurstAvx2(SB), NOSPLIT, $8-32
 	MOVQ    ops+0(FP), DI
 	MOVQ    list+8(FP), SI
 	MOVQ    count+16(FP), DX
@@ -3403,13 +3616,10 @@ haveAAD:
 	ANDQ       $-16, AX
 	MOVQ       R9, R13
 	SUBQ       AX, R13
-	MOVQ       16(R8), AX
-	MOVQ       64(R8), BX
-	SUBQ       $0x10, AX
-	SHLQ       $0x03, AX
-	SHLQ       $0x03, BX
-	VMOVQ      AX, X14
-	VPINSRQ    $0x01, BX, X14, X14
+	VMOVQ      16(R8), X14
+	VPADDQ     gcmAvx2LessTag<>+0(SB), X14, X14
+	VPINSRQ    $0x01, 64(R8), X14, X14
+	VPSLLQ     $0x03, X14, X14
 	VMOVDQU    240(R9), X13
 	VPCLMULQDQ $0x00, X13, X14, X10
 	VPCLMULQDQ $0x11, X13, X14, X12
@@ -3437,195 +3647,195 @@ piece:
 	MOVL         R10, AX
 	SUBL         8(R8), AX
 	SHRL         $0x04, AX
-	MOVL         AX, BX
+	LEAL         (AX), BX
 	BSWAPL       BX
-	VMOVD        BX, X15
-	VPBROADCASTD X15, X15
-	VMOVDQU      88(R8), X13
-	VPBLENDD     $0x88, X15, X13, X13
-	VPXOR        X8, X13, X13
-	VPXOR        gcmAvx2Counters<>+0(SB), X13, X0
-	VPXOR        gcmAvx2Counters<>+16(SB), X13, X1
-	VPXOR        gcmAvx2Counters<>+32(SB), X13, X2
-	VPXOR        gcmAvx2Counters<>+48(SB), X13, X3
-	VPXOR        gcmAvx2Counters<>+64(SB), X13, X4
-	VPXOR        gcmAvx2Counters<>+80(SB), X13, X5
+	MOVL         BX, (SP)
+	VMOVDQU      88(R8), X14
+	VPBROADCASTD (SP), X0
+	VPBLENDD     $0x88, X0, X14, X14
+	VPXOR        X8, X14, X14
+	VPXOR        gcmAvx2Counters<>+0(SB), X14, X0
+	VPXOR        gcmAvx2Counters<>+16(SB), X14, X1
+	VPXOR        gcmAvx2Counters<>+32(SB), X14, X2
+	VPXOR        gcmAvx2Counters<>+48(SB), X14, X3
+	VPXOR        gcmAvx2Counters<>+64(SB), X14, X4
+	VPXOR        gcmAvx2Counters<>+80(SB), X14, X5
 	LEAL         8(AX), BX
 	BSWAPL       BX
-	VMOVD        BX, X15
-	VPBROADCASTD X15, X15
-	VMOVDQU      88(R8), X14
-	VPBLENDD     $0x88, X15, X14, X14
-	VPXOR        X8, X14, X14
-	VPXOR        gcmAvx2Counters<>+96(SB), X14, X6
-	VPXOR        gcmAvx2Counters<>+112(SB), X14, X7
+	MOVL         BX, (SP)
+	VMOVDQU      88(R8), X15
+	VPBROADCASTD (SP), X6
+	VPBLENDD     $0x88, X6, X15, X15
+	VPXOR        X8, X15, X15
+	VPXOR        gcmAvx2Counters<>+96(SB), X15, X6
+	VPXOR        gcmAvx2Counters<>+112(SB), X15, X7
 	VMOVDQU      272(R9), X8
 	VAESENC      X8, X0, X0
-	VAESENC      X8, X1, X1
-	VAESENC      X8, X2, X2
-	VAESENC      X8, X3, X3
-	VAESENC      X8, X4, X4
-	VAESENC      X8, X5, X5
-	VAESENC      X8, X6, X6
-	VAESENC      X8, X7, X7
 	VMOVDQU      (R10), X14
+	VAESENC      X8, X1, X1
 	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
+	VAESENC      X8, X2, X2
 	VPCLMULQDQ   $0x00, 144(R9), X14, X10
+	VAESENC      X8, X3, X3
 	VPCLMULQDQ   $0x11, 144(R9), X14, X12
+	VAESENC      X8, X4, X4
 	VPSHUFD      $0x4e, X14, X15
 	VPXOR        X15, X14, X14
+	VAESENC      X8, X5, X5
 	VPCLMULQDQ   $0x00, 40(R9), X14, X11
+	VAESENC      X8, X6, X6
 	VMOVDQU      16(R10), X14
+	VAESENC      X8, X7, X7
 	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
 	VMOVDQU      288(R9), X8
 	VAESENC      X8, X0, X0
-	VAESENC      X8, X1, X1
-	VAESENC      X8, X2, X2
-	VAESENC      X8, X3, X3
-	VAESENC      X8, X4, X4
-	VAESENC      X8, X5, X5
-	VAESENC      X8, X6, X6
-	VAESENC      X8, X7, X7
 	VPCLMULQDQ   $0x00, 160(R9), X14, X15
 	VPXOR        X15, X10, X10
+	VAESENC      X8, X1, X1
 	VPCLMULQDQ   $0x11, 160(R9), X14, X15
+	VAESENC      X8, X2, X2
 	VPXOR        X15, X12, X12
+	VAESENC      X8, X3, X3
 	VPSHUFD      $0x4e, X14, X15
+	VAESENC      X8, X4, X4
 	VPXOR        X15, X14, X14
+	VAESENC      X8, X5, X5
 	VPCLMULQDQ   $0x00, 48(R9), X14, X14
 	VPXOR        X14, X11, X11
+	VAESENC      X8, X6, X6
 	VMOVDQU      32(R10), X14
+	VAESENC      X8, X7, X7
 	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
 	VMOVDQU      304(R9), X8
 	VAESENC      X8, X0, X0
-	VAESENC      X8, X1, X1
-	VAESENC      X8, X2, X2
-	VAESENC      X8, X3, X3
-	VAESENC      X8, X4, X4
-	VAESENC      X8, X5, X5
-	VAESENC      X8, X6, X6
-	VAESENC      X8, X7, X7
 	VPCLMULQDQ   $0x00, 176(R9), X14, X15
+	VAESENC      X8, X1, X1
 	VPXOR        X15, X10, X10
 	VPCLMULQDQ   $0x11, 176(R9), X14, X15
+	VAESENC      X8, X2, X2
 	VPXOR        X15, X12, X12
+	VAESENC      X8, X3, X3
 	VPSHUFD      $0x4e, X14, X15
+	VAESENC      X8, X4, X4
 	VPXOR        X15, X14, X14
+	VAESENC      X8, X5, X5
 	VPCLMULQDQ   $0x00, 56(R9), X14, X14
+	VAESENC      X8, X6, X6
 	VPXOR        X14, X11, X11
 	VMOVDQU      48(R10), X14
+	VAESENC      X8, X7, X7
 	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
 	VMOVDQU      320(R9), X8
 	VAESENC      X8, X0, X0
-	VAESENC      X8, X1, X1
-	VAESENC      X8, X2, X2
-	VAESENC      X8, X3, X3
-	VAESENC      X8, X4, X4
-	VAESENC      X8, X5, X5
-	VAESENC      X8, X6, X6
-	VAESENC      X8, X7, X7
 	VPCLMULQDQ   $0x00, 192(R9), X14, X15
+	VAESENC      X8, X1, X1
 	VPXOR        X15, X10, X10
+	VAESENC      X8, X2, X2
 	VPCLMULQDQ   $0x11, 192(R9), X14, X15
 	VPXOR        X15, X12, X12
+	VAESENC      X8, X3, X3
 	VPSHUFD      $0x4e, X14, X15
+	VAESENC      X8, X4, X4
 	VPXOR        X15, X14, X14
+	VAESENC      X8, X5, X5
 	VPCLMULQDQ   $0x00, 64(R9), X14, X14
+	VAESENC      X8, X6, X6
 	VPXOR        X14, X11, X11
+	VAESENC      X8, X7, X7
 	VMOVDQU      64(R10), X14
 	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
 	VMOVDQU      336(R9), X8
 	VAESENC      X8, X0, X0
-	VAESENC      X8, X1, X1
-	VAESENC      X8, X2, X2
-	VAESENC      X8, X3, X3
-	VAESENC      X8, X4, X4
-	VAESENC      X8, X5, X5
-	VAESENC      X8, X6, X6
-	VAESENC      X8, X7, X7
 	VPCLMULQDQ   $0x00, 208(R9), X14, X15
+	VAESENC      X8, X1, X1
 	VPXOR        X15, X10, X10
+	VAESENC      X8, X2, X2
 	VPCLMULQDQ   $0x11, 208(R9), X14, X15
+	VAESENC      X8, X3, X3
 	VPXOR        X15, X12, X12
 	VPSHUFD      $0x4e, X14, X15
+	VAESENC      X8, X4, X4
 	VPXOR        X15, X14, X14
+	VAESENC      X8, X5, X5
 	VPCLMULQDQ   $0x00, 72(R9), X14, X14
+	VAESENC      X8, X6, X6
 	VPXOR        X14, X11, X11
+	VAESENC      X8, X7, X7
 	VMOVDQU      80(R10), X14
 	VMOVDQU      352(R9), X8
 	VAESENC      X8, X0, X0
-	VAESENC      X8, X1, X1
-	VAESENC      X8, X2, X2
-	VAESENC      X8, X3, X3
-	VAESENC      X8, X4, X4
-	VAESENC      X8, X5, X5
-	VAESENC      X8, X6, X6
-	VAESENC      X8, X7, X7
 	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
 	VPCLMULQDQ   $0x00, 224(R9), X14, X15
+	VAESENC      X8, X1, X1
 	VPXOR        X15, X10, X10
+	VAESENC      X8, X2, X2
 	VPCLMULQDQ   $0x11, 224(R9), X14, X15
+	VAESENC      X8, X3, X3
 	VPXOR        X15, X12, X12
+	VAESENC      X8, X4, X4
 	VPSHUFD      $0x4e, X14, X15
 	VPXOR        X15, X14, X14
+	VAESENC      X8, X5, X5
 	VPCLMULQDQ   $0x00, 80(R9), X14, X14
+	VAESENC      X8, X6, X6
 	VPXOR        X14, X11, X11
+	VAESENC      X8, X7, X7
 	VMOVDQU      96(R10), X14
 	VMOVDQU      368(R9), X8
 	VAESENC      X8, X0, X0
-	VAESENC      X8, X1, X1
-	VAESENC      X8, X2, X2
-	VAESENC      X8, X3, X3
-	VAESENC      X8, X4, X4
-	VAESENC      X8, X5, X5
-	VAESENC      X8, X6, X6
-	VAESENC      X8, X7, X7
 	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
+	VAESENC      X8, X1, X1
 	VPCLMULQDQ   $0x00, 240(R9), X14, X15
 	VPXOR        X15, X10, X10
+	VAESENC      X8, X2, X2
 	VPCLMULQDQ   $0x11, 240(R9), X14, X15
+	VAESENC      X8, X3, X3
 	VPXOR        X15, X12, X12
+	VAESENC      X8, X4, X4
 	VPSHUFD      $0x4e, X14, X15
+	VAESENC      X8, X5, X5
 	VPXOR        X15, X14, X14
 	VPCLMULQDQ   $0x00, 88(R9), X14, X14
+	VAESENC      X8, X6, X6
 	VPXOR        X14, X11, X11
+	VAESENC      X8, X7, X7
 	VPCLMULQDQ   $0x00, 128(R9), X9, X15
 	VMOVDQU      384(R9), X8
 	VAESENC      X8, X0, X0
-	VAESENC      X8, X1, X1
-	VAESENC      X8, X2, X2
-	VAESENC      X8, X3, X3
-	VAESENC      X8, X4, X4
-	VAESENC      X8, X5, X5
-	VAESENC      X8, X6, X6
-	VAESENC      X8, X7, X7
 	VPXOR        X15, X10, X10
+	VAESENC      X8, X1, X1
 	VPCLMULQDQ   $0x11, 128(R9), X9, X15
+	VAESENC      X8, X2, X2
 	VPXOR        X15, X12, X12
 	VPSHUFD      $0x4e, X9, X15
+	VAESENC      X8, X3, X3
 	VPXOR        X15, X9, X9
+	VAESENC      X8, X4, X4
 	VPCLMULQDQ   $0x00, 32(R9), X9, X9
+	VAESENC      X8, X5, X5
 	VPXOR        X9, X11, X11
+	VAESENC      X8, X6, X6
 	VMOVDQU      112(R10), X14
 	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
+	VAESENC      X8, X7, X7
 	VPXOR        X10, X11, X11
 	VMOVDQU      400(R9), X8
 	VAESENC      X8, X0, X0
-	VAESENC      X8, X1, X1
-	VAESENC      X8, X2, X2
-	VAESENC      X8, X3, X3
-	VAESENC      X8, X4, X4
-	VAESENC      X8, X5, X5
-	VAESENC      X8, X6, X6
-	VAESENC      X8, X7, X7
 	VPXOR        X12, X11, X11
+	VAESENC      X8, X1, X1
 	VPCLMULQDQ   $0x10, gcmAvx2Poly<>+0(SB), X10, X15
+	VAESENC      X8, X2, X2
 	VPSHUFD      $0x4e, X10, X10
+	VAESENC      X8, X3, X3
 	VPXOR        X10, X11, X11
 	VPXOR        X15, X11, X11
+	VAESENC      X8, X4, X4
 	VPCLMULQDQ   $0x10, gcmAvx2Poly<>+0(SB), X11, X15
+	VAESENC      X8, X5, X5
 	VPSHUFD      $0x4e, X11, X11
+	VAESENC      X8, X6, X6
 	VPXOR        X11, X12, X12
+	VAESENC      X8, X7, X7
 	VPXOR        X15, X12, X12
 	VPXOR        X14, X12, X9
 	CMPW         504(R9), $0x02
@@ -3710,13 +3920,10 @@ pieceLastRound:
 	VPSHUFD     $0x4e, X13, X15
 	VPXOR       X15, X13, X13
 	VPCLMULQDQ  $0x00, X13, X9, X11
-	MOVQ        16(R8), AX
-	MOVQ        64(R8), BX
-	SUBQ        $0x10, AX
-	SHLQ        $0x03, AX
-	SHLQ        $0x03, BX
-	VMOVQ       AX, X14
-	VPINSRQ     $0x01, BX, X14, X14
+	VMOVQ       16(R8), X14
+	VPADDQ      gcmAvx2LessTag<>+0(SB), X14, X14
+	VPINSRQ     $0x01, 64(R8), X14, X14
+	VPSLLQ      $0x03, X14, X14
 	VMOVDQU     240(R9), X13
 	VPCLMULQDQ  $0x00, X13, X14, X15
 	VPXOR       X15, X10, X10
@@ -3733,42 +3940,42 @@ tails:
 	TESTQ R12, R12
 	JEQ   tail0
 	CMPQ  R12, $0x10
-	JCS   bytes
+	JCS   tailOfBytes
 	CMPQ  R12, $+64
-	JHI   over4
+	JHI   tailOver4
 	CMPQ  R12, $+32
-	JHI   over2
+	JHI   tailOver2
 	CMPQ  R12, $+16
-	JHI   over1
+	JHI   tailOver1
 	JMP   tail1
 
-over1:
+tailOver1:
 	JMP tail2
 
-over2:
+tailOver2:
 	CMPQ R12, $+48
-	JHI  over3
+	JHI  tailOver3
 	JMP  tail3
 
-over3:
+tailOver3:
 	JMP tail4
 
-over4:
+tailOver4:
 	CMPQ R12, $+96
-	JHI  over6
+	JHI  tailOver6
 	CMPQ R12, $+80
-	JHI  over5
+	JHI  tailOver5
 	JMP  tail5
 
-over5:
+tailOver5:
 	JMP tail6
 
-over6:
+tailOver6:
 	CMPQ R12, $+112
-	JHI  over7
+	JHI  tailOver7
 	JMP  tail7
 
-over7:
+tailOver7:
 	JMP tail8
 
 tail0:
@@ -3830,44 +4037,59 @@ tail1:
 	MOVL         R10, AX
 	SUBL         8(R8), AX
 	SHRL         $0x04, AX
-	MOVL         AX, BX
+	LEAL         (AX), BX
 	BSWAPL       BX
-	VMOVD        BX, X15
-	VPBROADCASTD X15, X15
-	VMOVDQU      88(R8), X13
-	VPBLENDD     $0x88, X15, X13, X13
-	VPXOR        X8, X13, X13
-	VPXOR        gcmAvx2Counters<>+0(SB), X13, X0
+	MOVL         BX, (SP)
+	VMOVDQU      88(R8), X14
+	VPBROADCASTD (SP), X0
+	VPBLENDD     $0x88, X0, X14, X14
+	VPXOR        X8, X14, X14
+	VPXOR        gcmAvx2Counters<>+0(SB), X14, X0
 	VMOVDQU      88(R8), X9
 	VPBLENDD     $0x08, gcmAvx2One<>+0(SB), X9, X9
 	VPXOR        X8, X9, X9
+	LEAQ         gcmAvx2Edge<>+0(SB), AX
+	LEAQ         (R12), BX
 	VMOVDQU      272(R9), X8
 	VAESENC      X8, X9, X9
 	VAESENC      X8, X0, X0
+	VMOVDQU      -16(R10)(BX*1), X14
 	VMOVDQU      288(R9), X8
 	VAESENC      X8, X9, X9
+	VPSHUFB      48(AX)(BX*1), X14, X14
 	VAESENC      X8, X0, X0
 	VMOVDQU      304(R9), X8
 	VAESENC      X8, X9, X9
+	VMOVDQU      240(R13), X13
 	VAESENC      X8, X0, X0
+	VPCLMULQDQ   $0x00, X13, X14, X15
 	VMOVDQU      320(R9), X8
 	VAESENC      X8, X9, X9
+	VPXOR        X15, X10, X10
 	VAESENC      X8, X0, X0
 	VMOVDQU      336(R9), X8
 	VAESENC      X8, X9, X9
+	VPCLMULQDQ   $0x11, X13, X14, X15
 	VAESENC      X8, X0, X0
+	VPXOR        X15, X12, X12
 	VMOVDQU      352(R9), X8
 	VAESENC      X8, X9, X9
 	VAESENC      X8, X0, X0
+	VPSHUFD      $0x4e, X14, X15
 	VMOVDQU      368(R9), X8
 	VAESENC      X8, X9, X9
+	VPXOR        X15, X14, X14
 	VAESENC      X8, X0, X0
+	VPSHUFD      $0x4e, X13, X15
 	VMOVDQU      384(R9), X8
 	VAESENC      X8, X9, X9
 	VAESENC      X8, X0, X0
+	VPXOR        X15, X13, X13
 	VMOVDQU      400(R9), X8
 	VAESENC      X8, X9, X9
+	VPCLMULQDQ   $0x00, X13, X14, X14
 	VAESENC      X8, X0, X0
+	VPXOR        X14, X11, X11
 	CMPW         504(R9), $0x02
 	JNE          tail1LastRound
 	VMOVDQU      416(R9), X8
@@ -3887,24 +4109,9 @@ tail1LastRound:
 	VMOVDQU     (R14), X8
 	VAESENCLAST X8, X9, X9
 	VAESENCLAST X8, X0, X0
-	LEAQ        gcmAvx2Edge<>+0(SB), AX
-	LEAQ        (R12), BX
-	VMOVDQU     -16(R10)(BX*1), X8
-	VPXOR       X8, X0, X0
-	VMOVDQU     48(AX)(BX*1), X13
-	VPSHUFB     X13, X8, X8
+	VMOVDQU     -16(R10)(BX*1), X14
+	VPXOR       X14, X0, X0
 	VMOVDQU     X0, -16(R11)(BX*1)
-	VMOVDQU     240(R13), X13
-	VPCLMULQDQ  $0x00, X13, X8, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X8, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X8, X15
-	VPXOR       X15, X8, X8
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X8, X8
-	VPXOR       X8, X11, X11
 	VPXOR       X10, X11, X11
 	VPXOR       X12, X11, X11
 	VPCLMULQDQ  $0x10, gcmAvx2Poly<>+0(SB), X10, X15
@@ -3924,54 +4131,82 @@ tail2:
 	MOVL         R10, AX
 	SUBL         8(R8), AX
 	SHRL         $0x04, AX
-	MOVL         AX, BX
+	LEAL         (AX), BX
 	BSWAPL       BX
-	VMOVD        BX, X15
-	VPBROADCASTD X15, X15
-	VMOVDQU      88(R8), X13
-	VPBLENDD     $0x88, X15, X13, X13
-	VPXOR        X8, X13, X13
-	VPXOR        gcmAvx2Counters<>+0(SB), X13, X0
-	VPXOR        gcmAvx2Counters<>+16(SB), X13, X1
+	MOVL         BX, (SP)
+	VMOVDQU      88(R8), X14
+	VPBROADCASTD (SP), X0
+	VPBLENDD     $0x88, X0, X14, X14
+	VPXOR        X8, X14, X14
+	VPXOR        gcmAvx2Counters<>+0(SB), X14, X0
+	VPXOR        gcmAvx2Counters<>+16(SB), X14, X1
 	VMOVDQU      88(R8), X9
 	VPBLENDD     $0x08, gcmAvx2One<>+0(SB), X9, X9
 	VPXOR        X8, X9, X9
+	LEAQ         gcmAvx2Edge<>+0(SB), AX
+	LEAQ         -16(R12), BX
 	VMOVDQU      272(R9), X8
 	VAESENC      X8, X9, X9
 	VAESENC      X8, X0, X0
+	VMOVDQU      (R10), X14
 	VAESENC      X8, X1, X1
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
 	VMOVDQU      288(R9), X8
 	VAESENC      X8, X9, X9
+	VMOVDQU      240(R13), X13
 	VAESENC      X8, X0, X0
+	VPCLMULQDQ   $0x00, X13, X14, X15
 	VAESENC      X8, X1, X1
+	VPXOR        X15, X10, X10
 	VMOVDQU      304(R9), X8
 	VAESENC      X8, X9, X9
+	VPCLMULQDQ   $0x11, X13, X14, X15
 	VAESENC      X8, X0, X0
+	VPXOR        X15, X12, X12
 	VAESENC      X8, X1, X1
+	VPSHUFD      $0x4e, X14, X15
 	VMOVDQU      320(R9), X8
 	VAESENC      X8, X9, X9
+	VPXOR        X15, X14, X14
 	VAESENC      X8, X0, X0
+	VPSHUFD      $0x4e, X13, X15
 	VAESENC      X8, X1, X1
+	VPXOR        X15, X13, X13
 	VMOVDQU      336(R9), X8
 	VAESENC      X8, X9, X9
+	VPCLMULQDQ   $0x00, X13, X14, X14
 	VAESENC      X8, X0, X0
+	VPXOR        X14, X11, X11
 	VAESENC      X8, X1, X1
+	VMOVDQU      (R10)(BX*1), X14
 	VMOVDQU      352(R9), X8
 	VAESENC      X8, X9, X9
+	VPSHUFB      48(AX)(BX*1), X14, X14
 	VAESENC      X8, X0, X0
+	VMOVDQU      256(R13), X13
 	VAESENC      X8, X1, X1
+	VPCLMULQDQ   $0x00, X13, X14, X15
 	VMOVDQU      368(R9), X8
 	VAESENC      X8, X9, X9
+	VPXOR        X15, X10, X10
 	VAESENC      X8, X0, X0
+	VPCLMULQDQ   $0x11, X13, X14, X15
 	VAESENC      X8, X1, X1
+	VPXOR        X15, X12, X12
 	VMOVDQU      384(R9), X8
 	VAESENC      X8, X9, X9
+	VPSHUFD      $0x4e, X14, X15
 	VAESENC      X8, X0, X0
+	VPXOR        X15, X14, X14
 	VAESENC      X8, X1, X1
+	VPSHUFD      $0x4e, X13, X15
 	VMOVDQU      400(R9), X8
 	VAESENC      X8, X9, X9
+	VPXOR        X15, X13, X13
 	VAESENC      X8, X0, X0
+	VPCLMULQDQ   $0x00, X13, X14, X14
 	VAESENC      X8, X1, X1
+	VPXOR        X14, X11, X11
 	CMPW         504(R9), $0x02
 	JNE          tail2LastRound
 	VMOVDQU      416(R9), X8
@@ -3996,42 +4231,15 @@ tail2LastRound:
 	VAESENCLAST X8, X9, X9
 	VAESENCLAST X8, X0, X0
 	VAESENCLAST X8, X1, X1
-	LEAQ        gcmAvx2Edge<>+0(SB), AX
-	LEAQ        -16(R12), BX
-	VPSHUFB     16(AX)(BX*1), X0, X15
+	VMOVDQA     X0, X14
+	VPSHUFB     16(AX)(BX*1), X14, X14
 	VPSHUFB     (AX)(BX*1), X1, X1
-	VPXOR       X15, X1, X1
-	VMOVDQU     (R10)(BX*1), X8
-	VPXOR       X8, X1, X1
-	VMOVDQU     48(AX)(BX*1), X13
-	VPSHUFB     X13, X8, X8
-	VMOVDQU     (R10), X14
-	VPXOR       X14, X0, X0
+	VPXOR       X14, X1, X1
+	VMOVDQU     (R10)(BX*1), X14
+	VPXOR       X14, X1, X1
+	VPXOR       (R10), X0, X0
 	VMOVDQU     X0, (R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X14, X0
 	VMOVDQU     X1, (R11)(BX*1)
-	VMOVDQU     240(R13), X13
-	VPCLMULQDQ  $0x00, X13, X0, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X0, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X0, X15
-	VPXOR       X15, X0, X0
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X0, X0
-	VPXOR       X0, X11, X11
-	VMOVDQU     256(R13), X13
-	VPCLMULQDQ  $0x00, X13, X8, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X8, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X8, X15
-	VPXOR       X15, X8, X8
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X8, X8
-	VPXOR       X8, X11, X11
 	VPXOR       X10, X11, X11
 	VPXOR       X12, X11, X11
 	VPCLMULQDQ  $0x10, gcmAvx2Poly<>+0(SB), X10, X15
@@ -4051,64 +4259,105 @@ tail3:
 	MOVL         R10, AX
 	SUBL         8(R8), AX
 	SHRL         $0x04, AX
-	MOVL         AX, BX
+	LEAL         (AX), BX
 	BSWAPL       BX
-	VMOVD        BX, X15
-	VPBROADCASTD X15, X15
-	VMOVDQU      88(R8), X13
-	VPBLENDD     $0x88, X15, X13, X13
-	VPXOR        X8, X13, X13
-	VPXOR        gcmAvx2Counters<>+0(SB), X13, X0
-	VPXOR        gcmAvx2Counters<>+16(SB), X13, X1
-	VPXOR        gcmAvx2Counters<>+32(SB), X13, X2
+	MOVL         BX, (SP)
+	VMOVDQU      88(R8), X14
+	VPBROADCASTD (SP), X0
+	VPBLENDD     $0x88, X0, X14, X14
+	VPXOR        X8, X14, X14
+	VPXOR        gcmAvx2Counters<>+0(SB), X14, X0
+	VPXOR        gcmAvx2Counters<>+16(SB), X14, X1
+	VPXOR        gcmAvx2Counters<>+32(SB), X14, X2
 	VMOVDQU      88(R8), X9
 	VPBLENDD     $0x08, gcmAvx2One<>+0(SB), X9, X9
 	VPXOR        X8, X9, X9
+	LEAQ         gcmAvx2Edge<>+0(SB), AX
+	LEAQ         -32(R12), BX
 	VMOVDQU      272(R9), X8
 	VAESENC      X8, X9, X9
+	VMOVDQU      (R10), X14
 	VAESENC      X8, X0, X0
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
 	VAESENC      X8, X1, X1
+	VMOVDQU      240(R13), X13
 	VAESENC      X8, X2, X2
+	VPCLMULQDQ   $0x00, X13, X14, X15
 	VMOVDQU      288(R9), X8
 	VAESENC      X8, X9, X9
+	VPXOR        X15, X10, X10
 	VAESENC      X8, X0, X0
+	VPCLMULQDQ   $0x11, X13, X14, X15
 	VAESENC      X8, X1, X1
+	VPXOR        X15, X12, X12
 	VAESENC      X8, X2, X2
+	VPSHUFD      $0x4e, X14, X15
 	VMOVDQU      304(R9), X8
 	VAESENC      X8, X9, X9
+	VPXOR        X15, X14, X14
 	VAESENC      X8, X0, X0
+	VPSHUFD      $0x4e, X13, X15
 	VAESENC      X8, X1, X1
+	VPXOR        X15, X13, X13
 	VAESENC      X8, X2, X2
+	VPCLMULQDQ   $0x00, X13, X14, X14
+	VPXOR        X14, X11, X11
 	VMOVDQU      320(R9), X8
 	VAESENC      X8, X9, X9
+	VMOVDQU      16(R10), X14
 	VAESENC      X8, X0, X0
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
 	VAESENC      X8, X1, X1
+	VMOVDQU      256(R13), X13
 	VAESENC      X8, X2, X2
+	VPCLMULQDQ   $0x00, X13, X14, X15
 	VMOVDQU      336(R9), X8
 	VAESENC      X8, X9, X9
+	VPXOR        X15, X10, X10
 	VAESENC      X8, X0, X0
+	VPCLMULQDQ   $0x11, X13, X14, X15
 	VAESENC      X8, X1, X1
+	VPXOR        X15, X12, X12
 	VAESENC      X8, X2, X2
+	VPSHUFD      $0x4e, X14, X15
 	VMOVDQU      352(R9), X8
 	VAESENC      X8, X9, X9
+	VPXOR        X15, X14, X14
 	VAESENC      X8, X0, X0
+	VPSHUFD      $0x4e, X13, X15
 	VAESENC      X8, X1, X1
+	VPXOR        X15, X13, X13
 	VAESENC      X8, X2, X2
+	VPCLMULQDQ   $0x00, X13, X14, X14
+	VPXOR        X14, X11, X11
 	VMOVDQU      368(R9), X8
 	VAESENC      X8, X9, X9
+	VMOVDQU      16(R10)(BX*1), X14
 	VAESENC      X8, X0, X0
+	VPSHUFB      48(AX)(BX*1), X14, X14
 	VAESENC      X8, X1, X1
+	VMOVDQU      272(R13), X13
 	VAESENC      X8, X2, X2
+	VPCLMULQDQ   $0x00, X13, X14, X15
 	VMOVDQU      384(R9), X8
 	VAESENC      X8, X9, X9
+	VPXOR        X15, X10, X10
 	VAESENC      X8, X0, X0
+	VPCLMULQDQ   $0x11, X13, X14, X15
 	VAESENC      X8, X1, X1
+	VPXOR        X15, X12, X12
 	VAESENC      X8, X2, X2
+	VPSHUFD      $0x4e, X14, X15
 	VMOVDQU      400(R9), X8
 	VAESENC      X8, X9, X9
+	VPXOR        X15, X14, X14
 	VAESENC      X8, X0, X0
+	VPSHUFD      $0x4e, X13, X15
 	VAESENC      X8, X1, X1
+	VPXOR        X15, X13, X13
 	VAESENC      X8, X2, X2
+	VPCLMULQDQ   $0x00, X13, X14, X14
+	VPXOR        X14, X11, X11
 	CMPW         504(R9), $0x02
 	JNE          tail3LastRound
 	VMOVDQU      416(R9), X8
@@ -4138,57 +4387,17 @@ tail3LastRound:
 	VAESENCLAST X8, X0, X0
 	VAESENCLAST X8, X1, X1
 	VAESENCLAST X8, X2, X2
-	LEAQ        gcmAvx2Edge<>+0(SB), AX
-	LEAQ        -32(R12), BX
-	VPSHUFB     16(AX)(BX*1), X1, X15
+	VMOVDQA     X1, X14
+	VPSHUFB     16(AX)(BX*1), X14, X14
 	VPSHUFB     (AX)(BX*1), X2, X2
-	VPXOR       X15, X2, X2
-	VMOVDQU     16(R10)(BX*1), X8
-	VPXOR       X8, X2, X2
-	VMOVDQU     48(AX)(BX*1), X13
-	VPSHUFB     X13, X8, X8
-	VMOVDQU     (R10), X14
-	VPXOR       X14, X0, X0
+	VPXOR       X14, X2, X2
+	VMOVDQU     16(R10)(BX*1), X14
+	VPXOR       X14, X2, X2
+	VPXOR       (R10), X0, X0
 	VMOVDQU     X0, (R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X14, X0
-	VMOVDQU     16(R10), X14
-	VPXOR       X14, X1, X1
+	VPXOR       16(R10), X1, X1
 	VMOVDQU     X1, 16(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X14, X1
 	VMOVDQU     X2, 16(R11)(BX*1)
-	VMOVDQU     240(R13), X13
-	VPCLMULQDQ  $0x00, X13, X0, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X0, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X0, X15
-	VPXOR       X15, X0, X0
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X0, X0
-	VPXOR       X0, X11, X11
-	VMOVDQU     256(R13), X13
-	VPCLMULQDQ  $0x00, X13, X1, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X1, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X1, X15
-	VPXOR       X15, X1, X1
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X1, X1
-	VPXOR       X1, X11, X11
-	VMOVDQU     272(R13), X13
-	VPCLMULQDQ  $0x00, X13, X8, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X8, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X8, X15
-	VPXOR       X15, X8, X8
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X8, X8
-	VPXOR       X8, X11, X11
 	VPXOR       X10, X11, X11
 	VPXOR       X12, X11, X11
 	VPCLMULQDQ  $0x10, gcmAvx2Poly<>+0(SB), X10, X15
@@ -4208,74 +4417,128 @@ tail4:
 	MOVL         R10, AX
 	SUBL         8(R8), AX
 	SHRL         $0x04, AX
-	MOVL         AX, BX
+	LEAL         (AX), BX
 	BSWAPL       BX
-	VMOVD        BX, X15
-	VPBROADCASTD X15, X15
-	VMOVDQU      88(R8), X13
-	VPBLENDD     $0x88, X15, X13, X13
-	VPXOR        X8, X13, X13
-	VPXOR        gcmAvx2Counters<>+0(SB), X13, X0
-	VPXOR        gcmAvx2Counters<>+16(SB), X13, X1
-	VPXOR        gcmAvx2Counters<>+32(SB), X13, X2
-	VPXOR        gcmAvx2Counters<>+48(SB), X13, X3
+	MOVL         BX, (SP)
+	VMOVDQU      88(R8), X14
+	VPBROADCASTD (SP), X0
+	VPBLENDD     $0x88, X0, X14, X14
+	VPXOR        X8, X14, X14
+	VPXOR        gcmAvx2Counters<>+0(SB), X14, X0
+	VPXOR        gcmAvx2Counters<>+16(SB), X14, X1
+	VPXOR        gcmAvx2Counters<>+32(SB), X14, X2
+	VPXOR        gcmAvx2Counters<>+48(SB), X14, X3
 	VMOVDQU      88(R8), X9
 	VPBLENDD     $0x08, gcmAvx2One<>+0(SB), X9, X9
 	VPXOR        X8, X9, X9
+	LEAQ         gcmAvx2Edge<>+0(SB), AX
+	LEAQ         -48(R12), BX
 	VMOVDQU      272(R9), X8
 	VAESENC      X8, X9, X9
+	VMOVDQU      (R10), X14
 	VAESENC      X8, X0, X0
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
 	VAESENC      X8, X1, X1
+	VMOVDQU      240(R13), X13
 	VAESENC      X8, X2, X2
+	VPCLMULQDQ   $0x00, X13, X14, X15
 	VAESENC      X8, X3, X3
+	VPXOR        X15, X10, X10
 	VMOVDQU      288(R9), X8
 	VAESENC      X8, X9, X9
+	VPCLMULQDQ   $0x11, X13, X14, X15
 	VAESENC      X8, X0, X0
+	VPXOR        X15, X12, X12
+	VPSHUFD      $0x4e, X14, X15
 	VAESENC      X8, X1, X1
+	VPXOR        X15, X14, X14
 	VAESENC      X8, X2, X2
+	VPSHUFD      $0x4e, X13, X15
 	VAESENC      X8, X3, X3
+	VPXOR        X15, X13, X13
 	VMOVDQU      304(R9), X8
 	VAESENC      X8, X9, X9
+	VPCLMULQDQ   $0x00, X13, X14, X14
 	VAESENC      X8, X0, X0
+	VPXOR        X14, X11, X11
 	VAESENC      X8, X1, X1
+	VMOVDQU      16(R10), X14
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
 	VAESENC      X8, X2, X2
+	VMOVDQU      256(R13), X13
 	VAESENC      X8, X3, X3
+	VPCLMULQDQ   $0x00, X13, X14, X15
 	VMOVDQU      320(R9), X8
 	VAESENC      X8, X9, X9
+	VPXOR        X15, X10, X10
 	VAESENC      X8, X0, X0
+	VPCLMULQDQ   $0x11, X13, X14, X15
 	VAESENC      X8, X1, X1
+	VPXOR        X15, X12, X12
 	VAESENC      X8, X2, X2
+	VPSHUFD      $0x4e, X14, X15
 	VAESENC      X8, X3, X3
+	VPXOR        X15, X14, X14
+	VPSHUFD      $0x4e, X13, X15
 	VMOVDQU      336(R9), X8
 	VAESENC      X8, X9, X9
+	VPXOR        X15, X13, X13
 	VAESENC      X8, X0, X0
+	VPCLMULQDQ   $0x00, X13, X14, X14
 	VAESENC      X8, X1, X1
+	VPXOR        X14, X11, X11
 	VAESENC      X8, X2, X2
+	VMOVDQU      32(R10), X14
 	VAESENC      X8, X3, X3
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
 	VMOVDQU      352(R9), X8
 	VAESENC      X8, X9, X9
+	VMOVDQU      272(R13), X13
+	VPCLMULQDQ   $0x00, X13, X14, X15
 	VAESENC      X8, X0, X0
+	VPXOR        X15, X10, X10
 	VAESENC      X8, X1, X1
+	VPCLMULQDQ   $0x11, X13, X14, X15
 	VAESENC      X8, X2, X2
+	VPXOR        X15, X12, X12
 	VAESENC      X8, X3, X3
+	VPSHUFD      $0x4e, X14, X15
 	VMOVDQU      368(R9), X8
 	VAESENC      X8, X9, X9
+	VPXOR        X15, X14, X14
 	VAESENC      X8, X0, X0
+	VPSHUFD      $0x4e, X13, X15
 	VAESENC      X8, X1, X1
+	VPXOR        X15, X13, X13
+	VPCLMULQDQ   $0x00, X13, X14, X14
 	VAESENC      X8, X2, X2
+	VPXOR        X14, X11, X11
 	VAESENC      X8, X3, X3
+	VMOVDQU      32(R10)(BX*1), X14
 	VMOVDQU      384(R9), X8
 	VAESENC      X8, X9, X9
+	VPSHUFB      48(AX)(BX*1), X14, X14
 	VAESENC      X8, X0, X0
+	VMOVDQU      288(R13), X13
 	VAESENC      X8, X1, X1
+	VPCLMULQDQ   $0x00, X13, X14, X15
 	VAESENC      X8, X2, X2
+	VPXOR        X15, X10, X10
+	VPCLMULQDQ   $0x11, X13, X14, X15
 	VAESENC      X8, X3, X3
+	VPXOR        X15, X12, X12
 	VMOVDQU      400(R9), X8
 	VAESENC      X8, X9, X9
+	VPSHUFD      $0x4e, X14, X15
 	VAESENC      X8, X0, X0
+	VPXOR        X15, X14, X14
 	VAESENC      X8, X1, X1
+	VPSHUFD      $0x4e, X13, X15
 	VAESENC      X8, X2, X2
+	VPXOR        X15, X13, X13
 	VAESENC      X8, X3, X3
+	VPCLMULQDQ   $0x00, X13, X14, X14
+	VPXOR        X14, X11, X11
 	CMPW         504(R9), $0x02
 	JNE          tail4LastRound
 	VMOVDQU      416(R9), X8
@@ -4310,72 +4573,19 @@ tail4LastRound:
 	VAESENCLAST X8, X1, X1
 	VAESENCLAST X8, X2, X2
 	VAESENCLAST X8, X3, X3
-	LEAQ        gcmAvx2Edge<>+0(SB), AX
-	LEAQ        -48(R12), BX
-	VPSHUFB     16(AX)(BX*1), X2, X15
+	VMOVDQA     X2, X14
+	VPSHUFB     16(AX)(BX*1), X14, X14
 	VPSHUFB     (AX)(BX*1), X3, X3
-	VPXOR       X15, X3, X3
-	VMOVDQU     32(R10)(BX*1), X8
-	VPXOR       X8, X3, X3
-	VMOVDQU     48(AX)(BX*1), X13
-	VPSHUFB     X13, X8, X8
-	VMOVDQU     (R10), X14
-	VPXOR       X14, X0, X0
+	VPXOR       X14, X3, X3
+	VMOVDQU     32(R10)(BX*1), X14
+	VPXOR       X14, X3, X3
+	VPXOR       (R10), X0, X0
 	VMOVDQU     X0, (R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X14, X0
-	VMOVDQU     16(R10), X14
-	VPXOR       X14, X1, X1
+	VPXOR       16(R10), X1, X1
 	VMOVDQU     X1, 16(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X14, X1
-	VMOVDQU     32(R10), X14
-	VPXOR       X14, X2, X2
+	VPXOR       32(R10), X2, X2
 	VMOVDQU     X2, 32(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X14, X2
 	VMOVDQU     X3, 32(R11)(BX*1)
-	VMOVDQU     240(R13), X13
-	VPCLMULQDQ  $0x00, X13, X0, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X0, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X0, X15
-	VPXOR       X15, X0, X0
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X0, X0
-	VPXOR       X0, X11, X11
-	VMOVDQU     256(R13), X13
-	VPCLMULQDQ  $0x00, X13, X1, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X1, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X1, X15
-	VPXOR       X15, X1, X1
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X1, X1
-	VPXOR       X1, X11, X11
-	VMOVDQU     272(R13), X13
-	VPCLMULQDQ  $0x00, X13, X2, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X2, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X2, X15
-	VPXOR       X15, X2, X2
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X2, X2
-	VPXOR       X2, X11, X11
-	VMOVDQU     288(R13), X13
-	VPCLMULQDQ  $0x00, X13, X8, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X8, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X8, X15
-	VPXOR       X15, X8, X8
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X8, X8
-	VPXOR       X8, X11, X11
 	VPXOR       X10, X11, X11
 	VPXOR       X12, X11, X11
 	VPCLMULQDQ  $0x10, gcmAvx2Poly<>+0(SB), X10, X15
@@ -4395,84 +4605,151 @@ tail5:
 	MOVL         R10, AX
 	SUBL         8(R8), AX
 	SHRL         $0x04, AX
-	MOVL         AX, BX
+	LEAL         (AX), BX
 	BSWAPL       BX
-	VMOVD        BX, X15
-	VPBROADCASTD X15, X15
-	VMOVDQU      88(R8), X13
-	VPBLENDD     $0x88, X15, X13, X13
-	VPXOR        X8, X13, X13
-	VPXOR        gcmAvx2Counters<>+0(SB), X13, X0
-	VPXOR        gcmAvx2Counters<>+16(SB), X13, X1
-	VPXOR        gcmAvx2Counters<>+32(SB), X13, X2
-	VPXOR        gcmAvx2Counters<>+48(SB), X13, X3
-	VPXOR        gcmAvx2Counters<>+64(SB), X13, X4
+	MOVL         BX, (SP)
+	VMOVDQU      88(R8), X14
+	VPBROADCASTD (SP), X0
+	VPBLENDD     $0x88, X0, X14, X14
+	VPXOR        X8, X14, X14
+	VPXOR        gcmAvx2Counters<>+0(SB), X14, X0
+	VPXOR        gcmAvx2Counters<>+16(SB), X14, X1
+	VPXOR        gcmAvx2Counters<>+32(SB), X14, X2
+	VPXOR        gcmAvx2Counters<>+48(SB), X14, X3
+	VPXOR        gcmAvx2Counters<>+64(SB), X14, X4
 	VMOVDQU      88(R8), X9
 	VPBLENDD     $0x08, gcmAvx2One<>+0(SB), X9, X9
 	VPXOR        X8, X9, X9
+	LEAQ         gcmAvx2Edge<>+0(SB), AX
+	LEAQ         -64(R12), BX
 	VMOVDQU      272(R9), X8
 	VAESENC      X8, X9, X9
+	VMOVDQU      (R10), X14
 	VAESENC      X8, X0, X0
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
 	VAESENC      X8, X1, X1
+	VMOVDQU      240(R13), X13
 	VAESENC      X8, X2, X2
+	VPCLMULQDQ   $0x00, X13, X14, X15
 	VAESENC      X8, X3, X3
+	VPXOR        X15, X10, X10
+	VPCLMULQDQ   $0x11, X13, X14, X15
 	VAESENC      X8, X4, X4
+	VPXOR        X15, X12, X12
 	VMOVDQU      288(R9), X8
 	VAESENC      X8, X9, X9
+	VPSHUFD      $0x4e, X14, X15
 	VAESENC      X8, X0, X0
+	VPXOR        X15, X14, X14
 	VAESENC      X8, X1, X1
+	VPSHUFD      $0x4e, X13, X15
 	VAESENC      X8, X2, X2
+	VPXOR        X15, X13, X13
+	VPCLMULQDQ   $0x00, X13, X14, X14
 	VAESENC      X8, X3, X3
+	VPXOR        X14, X11, X11
 	VAESENC      X8, X4, X4
+	VMOVDQU      16(R10), X14
 	VMOVDQU      304(R9), X8
 	VAESENC      X8, X9, X9
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
 	VAESENC      X8, X0, X0
+	VMOVDQU      256(R13), X13
 	VAESENC      X8, X1, X1
+	VPCLMULQDQ   $0x00, X13, X14, X15
+	VPXOR        X15, X10, X10
 	VAESENC      X8, X2, X2
+	VPCLMULQDQ   $0x11, X13, X14, X15
 	VAESENC      X8, X3, X3
+	VPXOR        X15, X12, X12
 	VAESENC      X8, X4, X4
+	VPSHUFD      $0x4e, X14, X15
 	VMOVDQU      320(R9), X8
 	VAESENC      X8, X9, X9
+	VPXOR        X15, X14, X14
 	VAESENC      X8, X0, X0
+	VPSHUFD      $0x4e, X13, X15
+	VPXOR        X15, X13, X13
 	VAESENC      X8, X1, X1
+	VPCLMULQDQ   $0x00, X13, X14, X14
 	VAESENC      X8, X2, X2
+	VPXOR        X14, X11, X11
 	VAESENC      X8, X3, X3
+	VMOVDQU      32(R10), X14
 	VAESENC      X8, X4, X4
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
 	VMOVDQU      336(R9), X8
 	VAESENC      X8, X9, X9
+	VMOVDQU      272(R13), X13
+	VPCLMULQDQ   $0x00, X13, X14, X15
 	VAESENC      X8, X0, X0
+	VPXOR        X15, X10, X10
 	VAESENC      X8, X1, X1
+	VPCLMULQDQ   $0x11, X13, X14, X15
 	VAESENC      X8, X2, X2
+	VPXOR        X15, X12, X12
 	VAESENC      X8, X3, X3
+	VPSHUFD      $0x4e, X14, X15
 	VAESENC      X8, X4, X4
+	VPXOR        X15, X14, X14
+	VPSHUFD      $0x4e, X13, X15
 	VMOVDQU      352(R9), X8
 	VAESENC      X8, X9, X9
+	VPXOR        X15, X13, X13
 	VAESENC      X8, X0, X0
+	VPCLMULQDQ   $0x00, X13, X14, X14
 	VAESENC      X8, X1, X1
+	VPXOR        X14, X11, X11
 	VAESENC      X8, X2, X2
+	VMOVDQU      48(R10), X14
 	VAESENC      X8, X3, X3
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
+	VMOVDQU      288(R13), X13
 	VAESENC      X8, X4, X4
+	VPCLMULQDQ   $0x00, X13, X14, X15
 	VMOVDQU      368(R9), X8
 	VAESENC      X8, X9, X9
+	VPXOR        X15, X10, X10
 	VAESENC      X8, X0, X0
+	VPCLMULQDQ   $0x11, X13, X14, X15
 	VAESENC      X8, X1, X1
+	VPXOR        X15, X12, X12
 	VAESENC      X8, X2, X2
+	VPSHUFD      $0x4e, X14, X15
+	VPXOR        X15, X14, X14
 	VAESENC      X8, X3, X3
+	VPSHUFD      $0x4e, X13, X15
 	VAESENC      X8, X4, X4
+	VPXOR        X15, X13, X13
 	VMOVDQU      384(R9), X8
 	VAESENC      X8, X9, X9
+	VPCLMULQDQ   $0x00, X13, X14, X14
 	VAESENC      X8, X0, X0
+	VPXOR        X14, X11, X11
 	VAESENC      X8, X1, X1
+	VMOVDQU      48(R10)(BX*1), X14
+	VPSHUFB      48(AX)(BX*1), X14, X14
 	VAESENC      X8, X2, X2
+	VMOVDQU      304(R13), X13
 	VAESENC      X8, X3, X3
+	VPCLMULQDQ   $0x00, X13, X14, X15
 	VAESENC      X8, X4, X4
+	VPXOR        X15, X10, X10
 	VMOVDQU      400(R9), X8
 	VAESENC      X8, X9, X9
+	VPCLMULQDQ   $0x11, X13, X14, X15
 	VAESENC      X8, X0, X0
+	VPXOR        X15, X12, X12
+	VPSHUFD      $0x4e, X14, X15
 	VAESENC      X8, X1, X1
+	VPXOR        X15, X14, X14
 	VAESENC      X8, X2, X2
+	VPSHUFD      $0x4e, X13, X15
 	VAESENC      X8, X3, X3
+	VPXOR        X15, X13, X13
 	VAESENC      X8, X4, X4
+	VPCLMULQDQ   $0x00, X13, X14, X14
+	VPXOR        X14, X11, X11
 	CMPW         504(R9), $0x02
 	JNE          tail5LastRound
 	VMOVDQU      416(R9), X8
@@ -4512,87 +4789,21 @@ tail5LastRound:
 	VAESENCLAST X8, X2, X2
 	VAESENCLAST X8, X3, X3
 	VAESENCLAST X8, X4, X4
-	LEAQ        gcmAvx2Edge<>+0(SB), AX
-	LEAQ        -64(R12), BX
-	VPSHUFB     16(AX)(BX*1), X3, X15
+	VMOVDQA     X3, X14
+	VPSHUFB     16(AX)(BX*1), X14, X14
 	VPSHUFB     (AX)(BX*1), X4, X4
-	VPXOR       X15, X4, X4
-	VMOVDQU     48(R10)(BX*1), X8
-	VPXOR       X8, X4, X4
-	VMOVDQU     48(AX)(BX*1), X13
-	VPSHUFB     X13, X8, X8
-	VMOVDQU     (R10), X14
-	VPXOR       X14, X0, X0
+	VPXOR       X14, X4, X4
+	VMOVDQU     48(R10)(BX*1), X14
+	VPXOR       X14, X4, X4
+	VPXOR       (R10), X0, X0
 	VMOVDQU     X0, (R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X14, X0
-	VMOVDQU     16(R10), X14
-	VPXOR       X14, X1, X1
+	VPXOR       16(R10), X1, X1
 	VMOVDQU     X1, 16(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X14, X1
-	VMOVDQU     32(R10), X14
-	VPXOR       X14, X2, X2
+	VPXOR       32(R10), X2, X2
 	VMOVDQU     X2, 32(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X14, X2
-	VMOVDQU     48(R10), X14
-	VPXOR       X14, X3, X3
+	VPXOR       48(R10), X3, X3
 	VMOVDQU     X3, 48(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X14, X3
 	VMOVDQU     X4, 48(R11)(BX*1)
-	VMOVDQU     240(R13), X13
-	VPCLMULQDQ  $0x00, X13, X0, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X0, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X0, X15
-	VPXOR       X15, X0, X0
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X0, X0
-	VPXOR       X0, X11, X11
-	VMOVDQU     256(R13), X13
-	VPCLMULQDQ  $0x00, X13, X1, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X1, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X1, X15
-	VPXOR       X15, X1, X1
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X1, X1
-	VPXOR       X1, X11, X11
-	VMOVDQU     272(R13), X13
-	VPCLMULQDQ  $0x00, X13, X2, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X2, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X2, X15
-	VPXOR       X15, X2, X2
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X2, X2
-	VPXOR       X2, X11, X11
-	VMOVDQU     288(R13), X13
-	VPCLMULQDQ  $0x00, X13, X3, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X3, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X3, X15
-	VPXOR       X15, X3, X3
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X3, X3
-	VPXOR       X3, X11, X11
-	VMOVDQU     304(R13), X13
-	VPCLMULQDQ  $0x00, X13, X8, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X8, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X8, X15
-	VPXOR       X15, X8, X8
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X8, X8
-	VPXOR       X8, X11, X11
 	VPXOR       X10, X11, X11
 	VPXOR       X12, X11, X11
 	VPCLMULQDQ  $0x10, gcmAvx2Poly<>+0(SB), X10, X15
@@ -4612,94 +4823,174 @@ tail6:
 	MOVL         R10, AX
 	SUBL         8(R8), AX
 	SHRL         $0x04, AX
-	MOVL         AX, BX
+	LEAL         (AX), BX
 	BSWAPL       BX
-	VMOVD        BX, X15
-	VPBROADCASTD X15, X15
-	VMOVDQU      88(R8), X13
-	VPBLENDD     $0x88, X15, X13, X13
-	VPXOR        X8, X13, X13
-	VPXOR        gcmAvx2Counters<>+0(SB), X13, X0
-	VPXOR        gcmAvx2Counters<>+16(SB), X13, X1
-	VPXOR        gcmAvx2Counters<>+32(SB), X13, X2
-	VPXOR        gcmAvx2Counters<>+48(SB), X13, X3
-	VPXOR        gcmAvx2Counters<>+64(SB), X13, X4
-	VPXOR        gcmAvx2Counters<>+80(SB), X13, X5
+	MOVL         BX, (SP)
+	VMOVDQU      88(R8), X14
+	VPBROADCASTD (SP), X0
+	VPBLENDD     $0x88, X0, X14, X14
+	VPXOR        X8, X14, X14
+	VPXOR        gcmAvx2Counters<>+0(SB), X14, X0
+	VPXOR        gcmAvx2Counters<>+16(SB), X14, X1
+	VPXOR        gcmAvx2Counters<>+32(SB), X14, X2
+	VPXOR        gcmAvx2Counters<>+48(SB), X14, X3
+	VPXOR        gcmAvx2Counters<>+64(SB), X14, X4
+	VPXOR        gcmAvx2Counters<>+80(SB), X14, X5
 	VMOVDQU      88(R8), X9
 	VPBLENDD     $0x08, gcmAvx2One<>+0(SB), X9, X9
 	VPXOR        X8, X9, X9
+	LEAQ         gcmAvx2Edge<>+0(SB), AX
+	LEAQ         -80(R12), BX
 	VMOVDQU      272(R9), X8
 	VAESENC      X8, X9, X9
+	VMOVDQU      (R10), X14
 	VAESENC      X8, X0, X0
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
 	VAESENC      X8, X1, X1
+	VMOVDQU      240(R13), X13
 	VAESENC      X8, X2, X2
+	VPCLMULQDQ   $0x00, X13, X14, X15
 	VAESENC      X8, X3, X3
+	VPXOR        X15, X10, X10
+	VPCLMULQDQ   $0x11, X13, X14, X15
 	VAESENC      X8, X4, X4
+	VPXOR        X15, X12, X12
 	VAESENC      X8, X5, X5
+	VPSHUFD      $0x4e, X14, X15
 	VMOVDQU      288(R9), X8
 	VAESENC      X8, X9, X9
+	VPXOR        X15, X14, X14
 	VAESENC      X8, X0, X0
+	VPSHUFD      $0x4e, X13, X15
+	VPXOR        X15, X13, X13
 	VAESENC      X8, X1, X1
+	VPCLMULQDQ   $0x00, X13, X14, X14
 	VAESENC      X8, X2, X2
+	VPXOR        X14, X11, X11
 	VAESENC      X8, X3, X3
+	VMOVDQU      16(R10), X14
 	VAESENC      X8, X4, X4
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
+	VMOVDQU      256(R13), X13
 	VAESENC      X8, X5, X5
+	VPCLMULQDQ   $0x00, X13, X14, X15
 	VMOVDQU      304(R9), X8
 	VAESENC      X8, X9, X9
+	VPXOR        X15, X10, X10
 	VAESENC      X8, X0, X0
+	VPCLMULQDQ   $0x11, X13, X14, X15
 	VAESENC      X8, X1, X1
+	VPXOR        X15, X12, X12
+	VPSHUFD      $0x4e, X14, X15
 	VAESENC      X8, X2, X2
+	VPXOR        X15, X14, X14
 	VAESENC      X8, X3, X3
+	VPSHUFD      $0x4e, X13, X15
 	VAESENC      X8, X4, X4
+	VPXOR        X15, X13, X13
 	VAESENC      X8, X5, X5
+	VPCLMULQDQ   $0x00, X13, X14, X14
+	VPXOR        X14, X11, X11
 	VMOVDQU      320(R9), X8
 	VAESENC      X8, X9, X9
+	VMOVDQU      32(R10), X14
 	VAESENC      X8, X0, X0
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
 	VAESENC      X8, X1, X1
+	VMOVDQU      272(R13), X13
 	VAESENC      X8, X2, X2
+	VPCLMULQDQ   $0x00, X13, X14, X15
 	VAESENC      X8, X3, X3
+	VPXOR        X15, X10, X10
+	VPCLMULQDQ   $0x11, X13, X14, X15
 	VAESENC      X8, X4, X4
+	VPXOR        X15, X12, X12
 	VAESENC      X8, X5, X5
+	VPSHUFD      $0x4e, X14, X15
 	VMOVDQU      336(R9), X8
 	VAESENC      X8, X9, X9
+	VPXOR        X15, X14, X14
 	VAESENC      X8, X0, X0
+	VPSHUFD      $0x4e, X13, X15
+	VPXOR        X15, X13, X13
 	VAESENC      X8, X1, X1
+	VPCLMULQDQ   $0x00, X13, X14, X14
 	VAESENC      X8, X2, X2
+	VPXOR        X14, X11, X11
 	VAESENC      X8, X3, X3
+	VMOVDQU      48(R10), X14
 	VAESENC      X8, X4, X4
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
+	VMOVDQU      288(R13), X13
 	VAESENC      X8, X5, X5
+	VPCLMULQDQ   $0x00, X13, X14, X15
 	VMOVDQU      352(R9), X8
 	VAESENC      X8, X9, X9
+	VPXOR        X15, X10, X10
 	VAESENC      X8, X0, X0
+	VPCLMULQDQ   $0x11, X13, X14, X15
 	VAESENC      X8, X1, X1
+	VPXOR        X15, X12, X12
+	VPSHUFD      $0x4e, X14, X15
 	VAESENC      X8, X2, X2
+	VPXOR        X15, X14, X14
 	VAESENC      X8, X3, X3
+	VPSHUFD      $0x4e, X13, X15
 	VAESENC      X8, X4, X4
+	VPXOR        X15, X13, X13
 	VAESENC      X8, X5, X5
+	VPCLMULQDQ   $0x00, X13, X14, X14
+	VPXOR        X14, X11, X11
 	VMOVDQU      368(R9), X8
 	VAESENC      X8, X9, X9
+	VMOVDQU      64(R10), X14
 	VAESENC      X8, X0, X0
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
 	VAESENC      X8, X1, X1
+	VMOVDQU      304(R13), X13
 	VAESENC      X8, X2, X2
+	VPCLMULQDQ   $0x00, X13, X14, X15
 	VAESENC      X8, X3, X3
+	VPXOR        X15, X10, X10
+	VPCLMULQDQ   $0x11, X13, X14, X15
 	VAESENC      X8, X4, X4
+	VPXOR        X15, X12, X12
 	VAESENC      X8, X5, X5
+	VPSHUFD      $0x4e, X14, X15
 	VMOVDQU      384(R9), X8
 	VAESENC      X8, X9, X9
+	VPXOR        X15, X14, X14
 	VAESENC      X8, X0, X0
+	VPSHUFD      $0x4e, X13, X15
+	VPXOR        X15, X13, X13
 	VAESENC      X8, X1, X1
+	VPCLMULQDQ   $0x00, X13, X14, X14
 	VAESENC      X8, X2, X2
+	VPXOR        X14, X11, X11
 	VAESENC      X8, X3, X3
+	VMOVDQU      64(R10)(BX*1), X14
 	VAESENC      X8, X4, X4
+	VPSHUFB      48(AX)(BX*1), X14, X14
+	VMOVDQU      320(R13), X13
 	VAESENC      X8, X5, X5
+	VPCLMULQDQ   $0x00, X13, X14, X15
 	VMOVDQU      400(R9), X8
 	VAESENC      X8, X9, X9
+	VPXOR        X15, X10, X10
 	VAESENC      X8, X0, X0
+	VPCLMULQDQ   $0x11, X13, X14, X15
 	VAESENC      X8, X1, X1
+	VPXOR        X15, X12, X12
+	VPSHUFD      $0x4e, X14, X15
 	VAESENC      X8, X2, X2
+	VPXOR        X15, X14, X14
 	VAESENC      X8, X3, X3
+	VPSHUFD      $0x4e, X13, X15
 	VAESENC      X8, X4, X4
+	VPXOR        X15, X13, X13
 	VAESENC      X8, X5, X5
+	VPCLMULQDQ   $0x00, X13, X14, X14
+	VPXOR        X14, X11, X11
 	CMPW         504(R9), $0x02
 	JNE          tail6LastRound
 	VMOVDQU      416(R9), X8
@@ -4744,102 +5035,23 @@ tail6LastRound:
 	VAESENCLAST X8, X3, X3
 	VAESENCLAST X8, X4, X4
 	VAESENCLAST X8, X5, X5
-	LEAQ        gcmAvx2Edge<>+0(SB), AX
-	LEAQ        -80(R12), BX
-	VPSHUFB     16(AX)(BX*1), X4, X15
+	VMOVDQA     X4, X14
+	VPSHUFB     16(AX)(BX*1), X14, X14
 	VPSHUFB     (AX)(BX*1), X5, X5
-	VPXOR       X15, X5, X5
-	VMOVDQU     64(R10)(BX*1), X8
-	VPXOR       X8, X5, X5
-	VMOVDQU     48(AX)(BX*1), X13
-	VPSHUFB     X13, X8, X8
-	VMOVDQU     (R10), X14
-	VPXOR       X14, X0, X0
+	VPXOR       X14, X5, X5
+	VMOVDQU     64(R10)(BX*1), X14
+	VPXOR       X14, X5, X5
+	VPXOR       (R10), X0, X0
 	VMOVDQU     X0, (R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X14, X0
-	VMOVDQU     16(R10), X14
-	VPXOR       X14, X1, X1
+	VPXOR       16(R10), X1, X1
 	VMOVDQU     X1, 16(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X14, X1
-	VMOVDQU     32(R10), X14
-	VPXOR       X14, X2, X2
+	VPXOR       32(R10), X2, X2
 	VMOVDQU     X2, 32(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X14, X2
-	VMOVDQU     48(R10), X14
-	VPXOR       X14, X3, X3
+	VPXOR       48(R10), X3, X3
 	VMOVDQU     X3, 48(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X14, X3
-	VMOVDQU     64(R10), X14
-	VPXOR       X14, X4, X4
+	VPXOR       64(R10), X4, X4
 	VMOVDQU     X4, 64(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X14, X4
 	VMOVDQU     X5, 64(R11)(BX*1)
-	VMOVDQU     240(R13), X13
-	VPCLMULQDQ  $0x00, X13, X0, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X0, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X0, X15
-	VPXOR       X15, X0, X0
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X0, X0
-	VPXOR       X0, X11, X11
-	VMOVDQU     256(R13), X13
-	VPCLMULQDQ  $0x00, X13, X1, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X1, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X1, X15
-	VPXOR       X15, X1, X1
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X1, X1
-	VPXOR       X1, X11, X11
-	VMOVDQU     272(R13), X13
-	VPCLMULQDQ  $0x00, X13, X2, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X2, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X2, X15
-	VPXOR       X15, X2, X2
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X2, X2
-	VPXOR       X2, X11, X11
-	VMOVDQU     288(R13), X13
-	VPCLMULQDQ  $0x00, X13, X3, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X3, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X3, X15
-	VPXOR       X15, X3, X3
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X3, X3
-	VPXOR       X3, X11, X11
-	VMOVDQU     304(R13), X13
-	VPCLMULQDQ  $0x00, X13, X4, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X4, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X4, X15
-	VPXOR       X15, X4, X4
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X4, X4
-	VPXOR       X4, X11, X11
-	VMOVDQU     320(R13), X13
-	VPCLMULQDQ  $0x00, X13, X8, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X8, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X8, X15
-	VPXOR       X15, X8, X8
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X8, X8
-	VPXOR       X8, X11, X11
 	VPXOR       X10, X11, X11
 	VPXOR       X12, X11, X11
 	VPCLMULQDQ  $0x10, gcmAvx2Poly<>+0(SB), X10, X15
@@ -4859,111 +5071,204 @@ tail7:
 	MOVL         R10, AX
 	SUBL         8(R8), AX
 	SHRL         $0x04, AX
-	MOVL         AX, BX
+	LEAL         (AX), BX
 	BSWAPL       BX
-	VMOVD        BX, X15
-	VPBROADCASTD X15, X15
-	VMOVDQU      88(R8), X13
-	VPBLENDD     $0x88, X15, X13, X13
-	VPXOR        X8, X13, X13
-	VPXOR        gcmAvx2Counters<>+0(SB), X13, X0
-	VPXOR        gcmAvx2Counters<>+16(SB), X13, X1
-	VPXOR        gcmAvx2Counters<>+32(SB), X13, X2
-	VPXOR        gcmAvx2Counters<>+48(SB), X13, X3
-	VPXOR        gcmAvx2Counters<>+64(SB), X13, X4
-	VPXOR        gcmAvx2Counters<>+80(SB), X13, X5
+	MOVL         BX, (SP)
+	VMOVDQU      88(R8), X14
+	VPBROADCASTD (SP), X0
+	VPBLENDD     $0x88, X0, X14, X14
+	VPXOR        X8, X14, X14
+	VPXOR        gcmAvx2Counters<>+0(SB), X14, X0
+	VPXOR        gcmAvx2Counters<>+16(SB), X14, X1
+	VPXOR        gcmAvx2Counters<>+32(SB), X14, X2
+	VPXOR        gcmAvx2Counters<>+48(SB), X14, X3
+	VPXOR        gcmAvx2Counters<>+64(SB), X14, X4
+	VPXOR        gcmAvx2Counters<>+80(SB), X14, X5
 	LEAL         8(AX), BX
 	BSWAPL       BX
-	VMOVD        BX, X15
-	VPBROADCASTD X15, X15
-	VMOVDQU      88(R8), X14
-	VPBLENDD     $0x88, X15, X14, X14
-	VPXOR        X8, X14, X14
-	VPXOR        gcmAvx2Counters<>+96(SB), X14, X6
+	MOVL         BX, (SP)
+	VMOVDQU      88(R8), X15
+	VPBROADCASTD (SP), X6
+	VPBLENDD     $0x88, X6, X15, X15
+	VPXOR        X8, X15, X15
+	VPXOR        gcmAvx2Counters<>+96(SB), X15, X6
 	VMOVDQU      88(R8), X9
 	VPBLENDD     $0x08, gcmAvx2One<>+0(SB), X9, X9
 	VPXOR        X8, X9, X9
+	LEAQ         gcmAvx2Edge<>+0(SB), AX
+	LEAQ         -96(R12), BX
 	VMOVDQU      272(R9), X8
 	VAESENC      X8, X9, X9
+	VMOVDQU      (R10), X14
 	VAESENC      X8, X0, X0
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
 	VAESENC      X8, X1, X1
+	VMOVDQU      240(R13), X13
 	VAESENC      X8, X2, X2
+	VPCLMULQDQ   $0x00, X13, X14, X15
+	VPXOR        X15, X10, X10
 	VAESENC      X8, X3, X3
+	VPCLMULQDQ   $0x11, X13, X14, X15
 	VAESENC      X8, X4, X4
+	VPXOR        X15, X12, X12
 	VAESENC      X8, X5, X5
+	VPSHUFD      $0x4e, X14, X15
 	VAESENC      X8, X6, X6
+	VPXOR        X15, X14, X14
+	VPSHUFD      $0x4e, X13, X15
 	VMOVDQU      288(R9), X8
 	VAESENC      X8, X9, X9
+	VPXOR        X15, X13, X13
 	VAESENC      X8, X0, X0
+	VPCLMULQDQ   $0x00, X13, X14, X14
 	VAESENC      X8, X1, X1
+	VPXOR        X14, X11, X11
 	VAESENC      X8, X2, X2
+	VMOVDQU      16(R10), X14
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
 	VAESENC      X8, X3, X3
+	VMOVDQU      256(R13), X13
 	VAESENC      X8, X4, X4
+	VPCLMULQDQ   $0x00, X13, X14, X15
 	VAESENC      X8, X5, X5
+	VPXOR        X15, X10, X10
 	VAESENC      X8, X6, X6
+	VPCLMULQDQ   $0x11, X13, X14, X15
+	VPXOR        X15, X12, X12
 	VMOVDQU      304(R9), X8
 	VAESENC      X8, X9, X9
+	VPSHUFD      $0x4e, X14, X15
 	VAESENC      X8, X0, X0
+	VPXOR        X15, X14, X14
 	VAESENC      X8, X1, X1
+	VPSHUFD      $0x4e, X13, X15
+	VPXOR        X15, X13, X13
 	VAESENC      X8, X2, X2
+	VPCLMULQDQ   $0x00, X13, X14, X14
 	VAESENC      X8, X3, X3
+	VPXOR        X14, X11, X11
 	VAESENC      X8, X4, X4
+	VMOVDQU      32(R10), X14
 	VAESENC      X8, X5, X5
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
+	VMOVDQU      272(R13), X13
 	VAESENC      X8, X6, X6
+	VPCLMULQDQ   $0x00, X13, X14, X15
 	VMOVDQU      320(R9), X8
 	VAESENC      X8, X9, X9
+	VPXOR        X15, X10, X10
 	VAESENC      X8, X0, X0
+	VPCLMULQDQ   $0x11, X13, X14, X15
 	VAESENC      X8, X1, X1
+	VPXOR        X15, X12, X12
+	VPSHUFD      $0x4e, X14, X15
 	VAESENC      X8, X2, X2
+	VPXOR        X15, X14, X14
 	VAESENC      X8, X3, X3
+	VPSHUFD      $0x4e, X13, X15
 	VAESENC      X8, X4, X4
+	VPXOR        X15, X13, X13
 	VAESENC      X8, X5, X5
+	VPCLMULQDQ   $0x00, X13, X14, X14
+	VPXOR        X14, X11, X11
 	VAESENC      X8, X6, X6
+	VMOVDQU      48(R10), X14
 	VMOVDQU      336(R9), X8
 	VAESENC      X8, X9, X9
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
 	VAESENC      X8, X0, X0
+	VMOVDQU      288(R13), X13
 	VAESENC      X8, X1, X1
+	VPCLMULQDQ   $0x00, X13, X14, X15
+	VPXOR        X15, X10, X10
 	VAESENC      X8, X2, X2
+	VPCLMULQDQ   $0x11, X13, X14, X15
 	VAESENC      X8, X3, X3
+	VPXOR        X15, X12, X12
 	VAESENC      X8, X4, X4
+	VPSHUFD      $0x4e, X14, X15
+	VPXOR        X15, X14, X14
 	VAESENC      X8, X5, X5
+	VPSHUFD      $0x4e, X13, X15
 	VAESENC      X8, X6, X6
+	VPXOR        X15, X13, X13
 	VMOVDQU      352(R9), X8
 	VAESENC      X8, X9, X9
+	VPCLMULQDQ   $0x00, X13, X14, X14
 	VAESENC      X8, X0, X0
+	VPXOR        X14, X11, X11
+	VMOVDQU      64(R10), X14
 	VAESENC      X8, X1, X1
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
 	VAESENC      X8, X2, X2
+	VMOVDQU      304(R13), X13
 	VAESENC      X8, X3, X3
+	VPCLMULQDQ   $0x00, X13, X14, X15
 	VAESENC      X8, X4, X4
+	VPXOR        X15, X10, X10
+	VPCLMULQDQ   $0x11, X13, X14, X15
 	VAESENC      X8, X5, X5
+	VPXOR        X15, X12, X12
 	VAESENC      X8, X6, X6
+	VPSHUFD      $0x4e, X14, X15
 	VMOVDQU      368(R9), X8
 	VAESENC      X8, X9, X9
+	VPXOR        X15, X14, X14
 	VAESENC      X8, X0, X0
+	VPSHUFD      $0x4e, X13, X15
+	VPXOR        X15, X13, X13
 	VAESENC      X8, X1, X1
+	VPCLMULQDQ   $0x00, X13, X14, X14
 	VAESENC      X8, X2, X2
+	VPXOR        X14, X11, X11
 	VAESENC      X8, X3, X3
+	VMOVDQU      80(R10), X14
 	VAESENC      X8, X4, X4
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
+	VMOVDQU      320(R13), X13
 	VAESENC      X8, X5, X5
+	VPCLMULQDQ   $0x00, X13, X14, X15
 	VAESENC      X8, X6, X6
+	VPXOR        X15, X10, X10
 	VMOVDQU      384(R9), X8
 	VAESENC      X8, X9, X9
+	VPCLMULQDQ   $0x11, X13, X14, X15
+	VPXOR        X15, X12, X12
 	VAESENC      X8, X0, X0
+	VPSHUFD      $0x4e, X14, X15
 	VAESENC      X8, X1, X1
+	VPXOR        X15, X14, X14
 	VAESENC      X8, X2, X2
+	VPSHUFD      $0x4e, X13, X15
 	VAESENC      X8, X3, X3
+	VPXOR        X15, X13, X13
+	VPCLMULQDQ   $0x00, X13, X14, X14
 	VAESENC      X8, X4, X4
+	VPXOR        X14, X11, X11
 	VAESENC      X8, X5, X5
+	VMOVDQU      80(R10)(BX*1), X14
 	VAESENC      X8, X6, X6
+	VPSHUFB      48(AX)(BX*1), X14, X14
 	VMOVDQU      400(R9), X8
 	VAESENC      X8, X9, X9
+	VMOVDQU      336(R13), X13
+	VPCLMULQDQ   $0x00, X13, X14, X15
 	VAESENC      X8, X0, X0
+	VPXOR        X15, X10, X10
 	VAESENC      X8, X1, X1
+	VPCLMULQDQ   $0x11, X13, X14, X15
 	VAESENC      X8, X2, X2
+	VPXOR        X15, X12, X12
 	VAESENC      X8, X3, X3
+	VPSHUFD      $0x4e, X14, X15
+	VPXOR        X15, X14, X14
 	VAESENC      X8, X4, X4
+	VPSHUFD      $0x4e, X13, X15
 	VAESENC      X8, X5, X5
+	VPXOR        X15, X13, X13
 	VAESENC      X8, X6, X6
+	VPCLMULQDQ   $0x00, X13, X14, X14
+	VPXOR        X14, X11, X11
 	CMPW         504(R9), $0x02
 	JNE          tail7LastRound
 	VMOVDQU      416(R9), X8
@@ -5013,117 +5318,25 @@ tail7LastRound:
 	VAESENCLAST X8, X4, X4
 	VAESENCLAST X8, X5, X5
 	VAESENCLAST X8, X6, X6
-	LEAQ        gcmAvx2Edge<>+0(SB), AX
-	LEAQ        -96(R12), BX
-	VPSHUFB     16(AX)(BX*1), X5, X15
+	VMOVDQA     X5, X14
+	VPSHUFB     16(AX)(BX*1), X14, X14
 	VPSHUFB     (AX)(BX*1), X6, X6
-	VPXOR       X15, X6, X6
-	VMOVDQU     80(R10)(BX*1), X8
-	VPXOR       X8, X6, X6
-	VMOVDQU     48(AX)(BX*1), X13
-	VPSHUFB     X13, X8, X8
-	VMOVDQU     (R10), X14
-	VPXOR       X14, X0, X0
+	VPXOR       X14, X6, X6
+	VMOVDQU     80(R10)(BX*1), X14
+	VPXOR       X14, X6, X6
+	VPXOR       (R10), X0, X0
 	VMOVDQU     X0, (R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X14, X0
-	VMOVDQU     16(R10), X14
-	VPXOR       X14, X1, X1
+	VPXOR       16(R10), X1, X1
 	VMOVDQU     X1, 16(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X14, X1
-	VMOVDQU     32(R10), X14
-	VPXOR       X14, X2, X2
+	VPXOR       32(R10), X2, X2
 	VMOVDQU     X2, 32(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X14, X2
-	VMOVDQU     48(R10), X14
-	VPXOR       X14, X3, X3
+	VPXOR       48(R10), X3, X3
 	VMOVDQU     X3, 48(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X14, X3
-	VMOVDQU     64(R10), X14
-	VPXOR       X14, X4, X4
+	VPXOR       64(R10), X4, X4
 	VMOVDQU     X4, 64(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X14, X4
-	VMOVDQU     80(R10), X14
-	VPXOR       X14, X5, X5
+	VPXOR       80(R10), X5, X5
 	VMOVDQU     X5, 80(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X14, X5
 	VMOVDQU     X6, 80(R11)(BX*1)
-	VMOVDQU     240(R13), X13
-	VPCLMULQDQ  $0x00, X13, X0, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X0, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X0, X15
-	VPXOR       X15, X0, X0
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X0, X0
-	VPXOR       X0, X11, X11
-	VMOVDQU     256(R13), X13
-	VPCLMULQDQ  $0x00, X13, X1, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X1, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X1, X15
-	VPXOR       X15, X1, X1
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X1, X1
-	VPXOR       X1, X11, X11
-	VMOVDQU     272(R13), X13
-	VPCLMULQDQ  $0x00, X13, X2, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X2, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X2, X15
-	VPXOR       X15, X2, X2
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X2, X2
-	VPXOR       X2, X11, X11
-	VMOVDQU     288(R13), X13
-	VPCLMULQDQ  $0x00, X13, X3, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X3, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X3, X15
-	VPXOR       X15, X3, X3
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X3, X3
-	VPXOR       X3, X11, X11
-	VMOVDQU     304(R13), X13
-	VPCLMULQDQ  $0x00, X13, X4, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X4, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X4, X15
-	VPXOR       X15, X4, X4
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X4, X4
-	VPXOR       X4, X11, X11
-	VMOVDQU     320(R13), X13
-	VPCLMULQDQ  $0x00, X13, X5, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X5, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X5, X15
-	VPXOR       X15, X5, X5
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X5, X5
-	VPXOR       X5, X11, X11
-	VMOVDQU     336(R13), X13
-	VPCLMULQDQ  $0x00, X13, X8, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X8, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X8, X15
-	VPXOR       X15, X8, X8
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X8, X8
-	VPXOR       X8, X11, X11
 	VPXOR       X10, X11, X11
 	VPXOR       X12, X11, X11
 	VPCLMULQDQ  $0x10, gcmAvx2Poly<>+0(SB), X10, X15
@@ -5143,121 +5356,227 @@ tail8:
 	MOVL         R10, AX
 	SUBL         8(R8), AX
 	SHRL         $0x04, AX
-	MOVL         AX, BX
+	LEAL         (AX), BX
 	BSWAPL       BX
-	VMOVD        BX, X15
-	VPBROADCASTD X15, X15
-	VMOVDQU      88(R8), X13
-	VPBLENDD     $0x88, X15, X13, X13
-	VPXOR        X8, X13, X13
-	VPXOR        gcmAvx2Counters<>+0(SB), X13, X0
-	VPXOR        gcmAvx2Counters<>+16(SB), X13, X1
-	VPXOR        gcmAvx2Counters<>+32(SB), X13, X2
-	VPXOR        gcmAvx2Counters<>+48(SB), X13, X3
-	VPXOR        gcmAvx2Counters<>+64(SB), X13, X4
-	VPXOR        gcmAvx2Counters<>+80(SB), X13, X5
+	MOVL         BX, (SP)
+	VMOVDQU      88(R8), X14
+	VPBROADCASTD (SP), X0
+	VPBLENDD     $0x88, X0, X14, X14
+	VPXOR        X8, X14, X14
+	VPXOR        gcmAvx2Counters<>+0(SB), X14, X0
+	VPXOR        gcmAvx2Counters<>+16(SB), X14, X1
+	VPXOR        gcmAvx2Counters<>+32(SB), X14, X2
+	VPXOR        gcmAvx2Counters<>+48(SB), X14, X3
+	VPXOR        gcmAvx2Counters<>+64(SB), X14, X4
+	VPXOR        gcmAvx2Counters<>+80(SB), X14, X5
 	LEAL         8(AX), BX
 	BSWAPL       BX
-	VMOVD        BX, X15
-	VPBROADCASTD X15, X15
-	VMOVDQU      88(R8), X14
-	VPBLENDD     $0x88, X15, X14, X14
-	VPXOR        X8, X14, X14
-	VPXOR        gcmAvx2Counters<>+96(SB), X14, X6
-	VPXOR        gcmAvx2Counters<>+112(SB), X14, X7
+	MOVL         BX, (SP)
+	VMOVDQU      88(R8), X15
+	VPBROADCASTD (SP), X6
+	VPBLENDD     $0x88, X6, X15, X15
+	VPXOR        X8, X15, X15
+	VPXOR        gcmAvx2Counters<>+96(SB), X15, X6
+	VPXOR        gcmAvx2Counters<>+112(SB), X15, X7
 	VMOVDQU      88(R8), X9
 	VPBLENDD     $0x08, gcmAvx2One<>+0(SB), X9, X9
 	VPXOR        X8, X9, X9
+	LEAQ         gcmAvx2Edge<>+0(SB), AX
+	LEAQ         -112(R12), BX
 	VMOVDQU      272(R9), X8
 	VAESENC      X8, X9, X9
+	VMOVDQU      (R10), X14
 	VAESENC      X8, X0, X0
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
 	VAESENC      X8, X1, X1
+	VMOVDQU      240(R13), X13
 	VAESENC      X8, X2, X2
+	VPCLMULQDQ   $0x00, X13, X14, X15
+	VPXOR        X15, X10, X10
 	VAESENC      X8, X3, X3
+	VPCLMULQDQ   $0x11, X13, X14, X15
 	VAESENC      X8, X4, X4
+	VPXOR        X15, X12, X12
 	VAESENC      X8, X5, X5
+	VPSHUFD      $0x4e, X14, X15
 	VAESENC      X8, X6, X6
+	VPXOR        X15, X14, X14
+	VPSHUFD      $0x4e, X13, X15
 	VAESENC      X8, X7, X7
+	VPXOR        X15, X13, X13
 	VMOVDQU      288(R9), X8
 	VAESENC      X8, X9, X9
+	VPCLMULQDQ   $0x00, X13, X14, X14
 	VAESENC      X8, X0, X0
+	VPXOR        X14, X11, X11
+	VMOVDQU      16(R10), X14
 	VAESENC      X8, X1, X1
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
 	VAESENC      X8, X2, X2
+	VMOVDQU      256(R13), X13
 	VAESENC      X8, X3, X3
+	VPCLMULQDQ   $0x00, X13, X14, X15
 	VAESENC      X8, X4, X4
+	VPXOR        X15, X10, X10
+	VPCLMULQDQ   $0x11, X13, X14, X15
 	VAESENC      X8, X5, X5
+	VPXOR        X15, X12, X12
 	VAESENC      X8, X6, X6
+	VPSHUFD      $0x4e, X14, X15
 	VAESENC      X8, X7, X7
+	VPXOR        X15, X14, X14
+	VPSHUFD      $0x4e, X13, X15
 	VMOVDQU      304(R9), X8
 	VAESENC      X8, X9, X9
+	VPXOR        X15, X13, X13
 	VAESENC      X8, X0, X0
+	VPCLMULQDQ   $0x00, X13, X14, X14
 	VAESENC      X8, X1, X1
+	VPXOR        X14, X11, X11
 	VAESENC      X8, X2, X2
+	VMOVDQU      32(R10), X14
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
 	VAESENC      X8, X3, X3
+	VMOVDQU      272(R13), X13
 	VAESENC      X8, X4, X4
+	VPCLMULQDQ   $0x00, X13, X14, X15
 	VAESENC      X8, X5, X5
+	VPXOR        X15, X10, X10
+	VPCLMULQDQ   $0x11, X13, X14, X15
 	VAESENC      X8, X6, X6
+	VPXOR        X15, X12, X12
 	VAESENC      X8, X7, X7
+	VPSHUFD      $0x4e, X14, X15
 	VMOVDQU      320(R9), X8
 	VAESENC      X8, X9, X9
+	VPXOR        X15, X14, X14
 	VAESENC      X8, X0, X0
+	VPSHUFD      $0x4e, X13, X15
+	VPXOR        X15, X13, X13
 	VAESENC      X8, X1, X1
+	VPCLMULQDQ   $0x00, X13, X14, X14
 	VAESENC      X8, X2, X2
+	VPXOR        X14, X11, X11
 	VAESENC      X8, X3, X3
+	VMOVDQU      48(R10), X14
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
 	VAESENC      X8, X4, X4
+	VMOVDQU      288(R13), X13
 	VAESENC      X8, X5, X5
+	VPCLMULQDQ   $0x00, X13, X14, X15
 	VAESENC      X8, X6, X6
+	VPXOR        X15, X10, X10
 	VAESENC      X8, X7, X7
+	VPCLMULQDQ   $0x11, X13, X14, X15
+	VPXOR        X15, X12, X12
 	VMOVDQU      336(R9), X8
 	VAESENC      X8, X9, X9
+	VPSHUFD      $0x4e, X14, X15
 	VAESENC      X8, X0, X0
+	VPXOR        X15, X14, X14
 	VAESENC      X8, X1, X1
+	VPSHUFD      $0x4e, X13, X15
+	VPXOR        X15, X13, X13
 	VAESENC      X8, X2, X2
+	VPCLMULQDQ   $0x00, X13, X14, X14
 	VAESENC      X8, X3, X3
+	VPXOR        X14, X11, X11
 	VAESENC      X8, X4, X4
+	VMOVDQU      64(R10), X14
 	VAESENC      X8, X5, X5
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
+	VMOVDQU      304(R13), X13
 	VAESENC      X8, X6, X6
+	VPCLMULQDQ   $0x00, X13, X14, X15
 	VAESENC      X8, X7, X7
+	VPXOR        X15, X10, X10
 	VMOVDQU      352(R9), X8
 	VAESENC      X8, X9, X9
+	VPCLMULQDQ   $0x11, X13, X14, X15
+	VPXOR        X15, X12, X12
 	VAESENC      X8, X0, X0
+	VPSHUFD      $0x4e, X14, X15
 	VAESENC      X8, X1, X1
+	VPXOR        X15, X14, X14
 	VAESENC      X8, X2, X2
+	VPSHUFD      $0x4e, X13, X15
 	VAESENC      X8, X3, X3
+	VPXOR        X15, X13, X13
+	VPCLMULQDQ   $0x00, X13, X14, X14
 	VAESENC      X8, X4, X4
+	VPXOR        X14, X11, X11
 	VAESENC      X8, X5, X5
+	VMOVDQU      80(R10), X14
 	VAESENC      X8, X6, X6
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
+	VMOVDQU      320(R13), X13
 	VAESENC      X8, X7, X7
+	VPCLMULQDQ   $0x00, X13, X14, X15
 	VMOVDQU      368(R9), X8
 	VAESENC      X8, X9, X9
+	VPXOR        X15, X10, X10
 	VAESENC      X8, X0, X0
+	VPCLMULQDQ   $0x11, X13, X14, X15
 	VAESENC      X8, X1, X1
+	VPXOR        X15, X12, X12
+	VPSHUFD      $0x4e, X14, X15
 	VAESENC      X8, X2, X2
+	VPXOR        X15, X14, X14
 	VAESENC      X8, X3, X3
+	VPSHUFD      $0x4e, X13, X15
 	VAESENC      X8, X4, X4
+	VPXOR        X15, X13, X13
+	VPCLMULQDQ   $0x00, X13, X14, X14
 	VAESENC      X8, X5, X5
+	VPXOR        X14, X11, X11
 	VAESENC      X8, X6, X6
+	VMOVDQU      96(R10), X14
 	VAESENC      X8, X7, X7
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
 	VMOVDQU      384(R9), X8
 	VAESENC      X8, X9, X9
+	VMOVDQU      336(R13), X13
+	VPCLMULQDQ   $0x00, X13, X14, X15
 	VAESENC      X8, X0, X0
+	VPXOR        X15, X10, X10
 	VAESENC      X8, X1, X1
+	VPCLMULQDQ   $0x11, X13, X14, X15
 	VAESENC      X8, X2, X2
+	VPXOR        X15, X12, X12
+	VPSHUFD      $0x4e, X14, X15
 	VAESENC      X8, X3, X3
+	VPXOR        X15, X14, X14
 	VAESENC      X8, X4, X4
+	VPSHUFD      $0x4e, X13, X15
 	VAESENC      X8, X5, X5
+	VPXOR        X15, X13, X13
 	VAESENC      X8, X6, X6
+	VPCLMULQDQ   $0x00, X13, X14, X14
+	VPXOR        X14, X11, X11
 	VAESENC      X8, X7, X7
+	VMOVDQU      96(R10)(BX*1), X14
 	VMOVDQU      400(R9), X8
 	VAESENC      X8, X9, X9
+	VPSHUFB      48(AX)(BX*1), X14, X14
 	VAESENC      X8, X0, X0
+	VMOVDQU      352(R13), X13
+	VPCLMULQDQ   $0x00, X13, X14, X15
 	VAESENC      X8, X1, X1
+	VPXOR        X15, X10, X10
 	VAESENC      X8, X2, X2
+	VPCLMULQDQ   $0x11, X13, X14, X15
 	VAESENC      X8, X3, X3
+	VPXOR        X15, X12, X12
 	VAESENC      X8, X4, X4
+	VPSHUFD      $0x4e, X14, X15
+	VPXOR        X15, X14, X14
 	VAESENC      X8, X5, X5
+	VPSHUFD      $0x4e, X13, X15
 	VAESENC      X8, X6, X6
+	VPXOR        X15, X13, X13
 	VAESENC      X8, X7, X7
+	VPCLMULQDQ   $0x00, X13, X14, X14
+	VPXOR        X14, X11, X11
 	CMPW         504(R9), $0x02
 	JNE          tail8LastRound
 	VMOVDQU      416(R9), X8
@@ -5312,132 +5631,27 @@ tail8LastRound:
 	VAESENCLAST X8, X5, X5
 	VAESENCLAST X8, X6, X6
 	VAESENCLAST X8, X7, X7
-	LEAQ        gcmAvx2Edge<>+0(SB), AX
-	LEAQ        -112(R12), BX
-	VPSHUFB     16(AX)(BX*1), X6, X15
+	VMOVDQA     X6, X14
+	VPSHUFB     16(AX)(BX*1), X14, X14
 	VPSHUFB     (AX)(BX*1), X7, X7
-	VPXOR       X15, X7, X7
-	VMOVDQU     96(R10)(BX*1), X8
-	VPXOR       X8, X7, X7
-	VMOVDQU     48(AX)(BX*1), X13
-	VPSHUFB     X13, X8, X8
-	VMOVDQU     (R10), X14
-	VPXOR       X14, X0, X0
+	VPXOR       X14, X7, X7
+	VMOVDQU     96(R10)(BX*1), X14
+	VPXOR       X14, X7, X7
+	VPXOR       (R10), X0, X0
 	VMOVDQU     X0, (R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X14, X0
-	VMOVDQU     16(R10), X14
-	VPXOR       X14, X1, X1
+	VPXOR       16(R10), X1, X1
 	VMOVDQU     X1, 16(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X14, X1
-	VMOVDQU     32(R10), X14
-	VPXOR       X14, X2, X2
+	VPXOR       32(R10), X2, X2
 	VMOVDQU     X2, 32(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X14, X2
-	VMOVDQU     48(R10), X14
-	VPXOR       X14, X3, X3
+	VPXOR       48(R10), X3, X3
 	VMOVDQU     X3, 48(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X14, X3
-	VMOVDQU     64(R10), X14
-	VPXOR       X14, X4, X4
+	VPXOR       64(R10), X4, X4
 	VMOVDQU     X4, 64(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X14, X4
-	VMOVDQU     80(R10), X14
-	VPXOR       X14, X5, X5
+	VPXOR       80(R10), X5, X5
 	VMOVDQU     X5, 80(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X14, X5
-	VMOVDQU     96(R10), X14
-	VPXOR       X14, X6, X6
+	VPXOR       96(R10), X6, X6
 	VMOVDQU     X6, 96(R11)
-	VPSHUFB     gcmAvx2Swap<>+0(SB), X14, X6
 	VMOVDQU     X7, 96(R11)(BX*1)
-	VMOVDQU     240(R13), X13
-	VPCLMULQDQ  $0x00, X13, X0, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X0, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X0, X15
-	VPXOR       X15, X0, X0
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X0, X0
-	VPXOR       X0, X11, X11
-	VMOVDQU     256(R13), X13
-	VPCLMULQDQ  $0x00, X13, X1, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X1, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X1, X15
-	VPXOR       X15, X1, X1
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X1, X1
-	VPXOR       X1, X11, X11
-	VMOVDQU     272(R13), X13
-	VPCLMULQDQ  $0x00, X13, X2, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X2, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X2, X15
-	VPXOR       X15, X2, X2
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X2, X2
-	VPXOR       X2, X11, X11
-	VMOVDQU     288(R13), X13
-	VPCLMULQDQ  $0x00, X13, X3, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X3, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X3, X15
-	VPXOR       X15, X3, X3
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X3, X3
-	VPXOR       X3, X11, X11
-	VMOVDQU     304(R13), X13
-	VPCLMULQDQ  $0x00, X13, X4, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X4, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X4, X15
-	VPXOR       X15, X4, X4
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X4, X4
-	VPXOR       X4, X11, X11
-	VMOVDQU     320(R13), X13
-	VPCLMULQDQ  $0x00, X13, X5, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X5, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X5, X15
-	VPXOR       X15, X5, X5
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X5, X5
-	VPXOR       X5, X11, X11
-	VMOVDQU     336(R13), X13
-	VPCLMULQDQ  $0x00, X13, X6, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X6, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X6, X15
-	VPXOR       X15, X6, X6
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X6, X6
-	VPXOR       X6, X11, X11
-	VMOVDQU     352(R13), X13
-	VPCLMULQDQ  $0x00, X13, X8, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X8, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X8, X15
-	VPXOR       X15, X8, X8
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X8, X8
-	VPXOR       X8, X11, X11
 	VPXOR       X10, X11, X11
 	VPXOR       X12, X11, X11
 	VPCLMULQDQ  $0x10, gcmAvx2Poly<>+0(SB), X10, X15
@@ -5452,19 +5666,19 @@ tail8LastRound:
 	VPXOR       X9, X12, X12
 	JMP         done
 
-bytes:
+tailOfBytes:
 	VMOVDQU      256(R9), X8
 	MOVL         R10, AX
 	SUBL         8(R8), AX
 	SHRL         $0x04, AX
-	MOVL         AX, BX
+	LEAL         (AX), BX
 	BSWAPL       BX
-	VMOVD        BX, X15
-	VPBROADCASTD X15, X15
-	VMOVDQU      88(R8), X13
-	VPBLENDD     $0x88, X15, X13, X13
-	VPXOR        X8, X13, X13
-	VPXOR        gcmAvx2Counters<>+0(SB), X13, X0
+	MOVL         BX, (SP)
+	VMOVDQU      88(R8), X14
+	VPBROADCASTD (SP), X0
+	VPBLENDD     $0x88, X0, X14, X14
+	VPXOR        X8, X14, X14
+	VPXOR        gcmAvx2Counters<>+0(SB), X14, X0
 	VMOVDQU      88(R8), X9
 	VPBLENDD     $0x08, gcmAvx2One<>+0(SB), X9, X9
 	VPXOR        X8, X9, X9

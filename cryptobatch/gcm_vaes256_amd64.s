@@ -348,6 +348,24 @@ DATA gcmVaes256One<>+14(SB)/1, $0x00
 DATA gcmVaes256One<>+15(SB)/1, $0x01
 GLOBL gcmVaes256One<>(SB), RODATA|NOPTR, $16
 
+DATA gcmVaes256LessTag<>+0(SB)/1, $0xf0
+DATA gcmVaes256LessTag<>+1(SB)/1, $0xff
+DATA gcmVaes256LessTag<>+2(SB)/1, $0xff
+DATA gcmVaes256LessTag<>+3(SB)/1, $0xff
+DATA gcmVaes256LessTag<>+4(SB)/1, $0xff
+DATA gcmVaes256LessTag<>+5(SB)/1, $0xff
+DATA gcmVaes256LessTag<>+6(SB)/1, $0xff
+DATA gcmVaes256LessTag<>+7(SB)/1, $0xff
+DATA gcmVaes256LessTag<>+8(SB)/1, $0x00
+DATA gcmVaes256LessTag<>+9(SB)/1, $0x00
+DATA gcmVaes256LessTag<>+10(SB)/1, $0x00
+DATA gcmVaes256LessTag<>+11(SB)/1, $0x00
+DATA gcmVaes256LessTag<>+12(SB)/1, $0x00
+DATA gcmVaes256LessTag<>+13(SB)/1, $0x00
+DATA gcmVaes256LessTag<>+14(SB)/1, $0x00
+DATA gcmVaes256LessTag<>+15(SB)/1, $0x00
+GLOBL gcmVaes256LessTag<>(SB), RODATA|NOPTR, $16
+
 DATA gcmVaes256Edge<>+0(SB)/1, $0x80
 DATA gcmVaes256Edge<>+1(SB)/1, $0x80
 DATA gcmVaes256Edge<>+2(SB)/1, $0x80
@@ -784,7 +802,7 @@ powers14:
 
 // func sealBurstVaes256(ops *byte, list *uint32, count int)
 // Requires: AES, AVX, AVX2, BMI2, CMOV, MMX+, PCLMULQDQ, VAES, VPCLMULQDQ
-TEXT ·sealBurstVaes256(SB), NOSPLIT, $0-24
+TEXT ·sealBurstVaes256(SB), NOSPLIT, $8-24
 	MOVQ    ops+0(FP), DI
 	MOVQ    list+8(FP), SI
 	MOVQ    count+16(FP), DX
@@ -924,12 +942,9 @@ haveAAD:
 	ANDQ        $-16, AX
 	MOVQ        R9, R13
 	SUBQ        AX, R13
-	MOVQ        16(R8), AX
-	MOVQ        64(R8), BX
-	SHLQ        $0x03, AX
-	SHLQ        $0x03, BX
-	VMOVQ       AX, X14
-	VPINSRQ     $0x01, BX, X14, X14
+	VMOVQ       16(R8), X14
+	VPINSRQ     $0x01, 64(R8), X14, X14
+	VPSLLQ      $0x03, X14, X14
 	VINSERTI128 $0x01, X9, Y14, Y14
 	VMOVDQU     240(R9), X13
 	VINSERTI128 $0x01, 224(R13), Y13, Y13
@@ -950,28 +965,28 @@ long:
 	MOVL           R10, AX
 	SUBL           8(R8), AX
 	SHRL           $0x04, AX
-	MOVL           AX, BX
+	LEAL           (AX), BX
 	BSWAPL         BX
-	VMOVD          BX, X15
-	VPBROADCASTD   X15, Y15
-	VBROADCASTI128 88(R8), Y13
-	VPBLENDD       $0x88, Y15, Y13, Y13
-	VPXOR          Y8, Y13, Y13
-	VPXOR          gcmVaes256Counters<>+0(SB), Y13, Y0
-	VPXOR          gcmVaes256Counters<>+32(SB), Y13, Y1
-	VPXOR          gcmVaes256Counters<>+64(SB), Y13, Y2
-	VPXOR          gcmVaes256Counters<>+96(SB), Y13, Y3
-	VPXOR          gcmVaes256Counters<>+128(SB), Y13, Y4
-	VPXOR          gcmVaes256Counters<>+160(SB), Y13, Y5
-	VPXOR          gcmVaes256Counters<>+192(SB), Y13, Y6
+	MOVL           BX, (SP)
+	VBROADCASTI128 88(R8), Y14
+	VPBROADCASTD   (SP), Y0
+	VPBLENDD       $0x88, Y0, Y14, Y14
+	VPXOR          Y8, Y14, Y14
+	VPXOR          gcmVaes256Counters<>+0(SB), Y14, Y0
+	VPXOR          gcmVaes256Counters<>+32(SB), Y14, Y1
+	VPXOR          gcmVaes256Counters<>+64(SB), Y14, Y2
+	VPXOR          gcmVaes256Counters<>+96(SB), Y14, Y3
+	VPXOR          gcmVaes256Counters<>+128(SB), Y14, Y4
+	VPXOR          gcmVaes256Counters<>+160(SB), Y14, Y5
+	VPXOR          gcmVaes256Counters<>+192(SB), Y14, Y6
 	LEAL           16(AX), BX
 	BSWAPL         BX
-	VMOVD          BX, X15
-	VPBROADCASTD   X15, Y15
-	VBROADCASTI128 88(R8), Y14
-	VPBLENDD       $0x88, Y15, Y14, Y14
-	VPXOR          Y8, Y14, Y14
-	VPXOR          gcmVaes256Counters<>+224(SB), Y14, Y7
+	MOVL           BX, (SP)
+	VBROADCASTI128 88(R8), Y15
+	VPBROADCASTD   (SP), Y7
+	VPBLENDD       $0x88, Y7, Y15, Y15
+	VPXOR          Y8, Y15, Y15
+	VPXOR          gcmVaes256Counters<>+224(SB), Y15, Y7
 	VBROADCASTI128 272(R9), Y8
 	VAESENC        Y8, Y0, Y0
 	VAESENC        Y8, Y1, Y1
@@ -1129,219 +1144,219 @@ piece:
 	MOVL           R10, AX
 	SUBL           8(R8), AX
 	SHRL           $0x04, AX
-	MOVL           AX, BX
+	LEAL           (AX), BX
 	BSWAPL         BX
-	VMOVD          BX, X15
-	VPBROADCASTD   X15, Y15
-	VBROADCASTI128 88(R8), Y13
-	VPBLENDD       $0x88, Y15, Y13, Y13
-	VPXOR          Y8, Y13, Y13
-	VPXOR          gcmVaes256Counters<>+0(SB), Y13, Y0
-	VPXOR          gcmVaes256Counters<>+32(SB), Y13, Y1
-	VPXOR          gcmVaes256Counters<>+64(SB), Y13, Y2
-	VPXOR          gcmVaes256Counters<>+96(SB), Y13, Y3
-	VPXOR          gcmVaes256Counters<>+128(SB), Y13, Y4
-	VPXOR          gcmVaes256Counters<>+160(SB), Y13, Y5
-	VPXOR          gcmVaes256Counters<>+192(SB), Y13, Y6
+	MOVL           BX, (SP)
+	VBROADCASTI128 88(R8), Y14
+	VPBROADCASTD   (SP), Y0
+	VPBLENDD       $0x88, Y0, Y14, Y14
+	VPXOR          Y8, Y14, Y14
+	VPXOR          gcmVaes256Counters<>+0(SB), Y14, Y0
+	VPXOR          gcmVaes256Counters<>+32(SB), Y14, Y1
+	VPXOR          gcmVaes256Counters<>+64(SB), Y14, Y2
+	VPXOR          gcmVaes256Counters<>+96(SB), Y14, Y3
+	VPXOR          gcmVaes256Counters<>+128(SB), Y14, Y4
+	VPXOR          gcmVaes256Counters<>+160(SB), Y14, Y5
+	VPXOR          gcmVaes256Counters<>+192(SB), Y14, Y6
 	LEAL           16(AX), BX
 	BSWAPL         BX
-	VMOVD          BX, X15
-	VPBROADCASTD   X15, Y15
-	VBROADCASTI128 88(R8), Y14
-	VPBLENDD       $0x88, Y15, Y14, Y14
-	VPXOR          Y8, Y14, Y14
-	VPXOR          gcmVaes256Counters<>+224(SB), Y14, Y7
+	MOVL           BX, (SP)
+	VBROADCASTI128 88(R8), Y15
+	VPBROADCASTD   (SP), Y7
+	VPBLENDD       $0x88, Y7, Y15, Y15
+	VPXOR          Y8, Y15, Y15
+	VPXOR          gcmVaes256Counters<>+224(SB), Y15, Y7
 	VBROADCASTI128 272(R9), Y8
 	VAESENC        Y8, Y0, Y0
-	VAESENC        Y8, Y1, Y1
-	VAESENC        Y8, Y2, Y2
-	VAESENC        Y8, Y3, Y3
-	VAESENC        Y8, Y4, Y4
-	VAESENC        Y8, Y5, Y5
-	VAESENC        Y8, Y6, Y6
-	VAESENC        Y8, Y7, Y7
 	VMOVDQU        -256(R11), Y14
+	VAESENC        Y8, Y1, Y1
 	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
 	VBROADCASTI128 32(R9), Y13
+	VAESENC        Y8, Y2, Y2
 	VPCLMULQDQ     $0x00, Y13, Y14, Y10
+	VAESENC        Y8, Y3, Y3
 	VPCLMULQDQ     $0x11, Y13, Y14, Y12
 	VPSHUFD        $0x4e, Y14, Y15
+	VAESENC        Y8, Y4, Y4
 	VPXOR          Y15, Y14, Y14
+	VAESENC        Y8, Y5, Y5
 	VPSHUFD        $0x4e, Y13, Y15
 	VPXOR          Y15, Y13, Y13
+	VAESENC        Y8, Y6, Y6
 	VPCLMULQDQ     $0x00, Y13, Y14, Y11
+	VAESENC        Y8, Y7, Y7
 	VMOVDQU        -224(R11), Y14
 	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
 	VBROADCASTI128 288(R9), Y8
 	VAESENC        Y8, Y0, Y0
-	VAESENC        Y8, Y1, Y1
-	VAESENC        Y8, Y2, Y2
-	VAESENC        Y8, Y3, Y3
-	VAESENC        Y8, Y4, Y4
-	VAESENC        Y8, Y5, Y5
-	VAESENC        Y8, Y6, Y6
-	VAESENC        Y8, Y7, Y7
 	VBROADCASTI128 64(R9), Y13
 	VPCLMULQDQ     $0x00, Y13, Y14, Y15
+	VAESENC        Y8, Y1, Y1
 	VPXOR          Y15, Y10, Y10
+	VAESENC        Y8, Y2, Y2
 	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VPXOR          Y15, Y12, Y12
+	VAESENC        Y8, Y3, Y3
 	VPSHUFD        $0x4e, Y14, Y15
+	VAESENC        Y8, Y4, Y4
 	VPXOR          Y15, Y14, Y14
 	VPSHUFD        $0x4e, Y13, Y15
+	VAESENC        Y8, Y5, Y5
 	VPXOR          Y15, Y13, Y13
+	VAESENC        Y8, Y6, Y6
 	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VPXOR          Y14, Y11, Y11
+	VAESENC        Y8, Y7, Y7
 	VMOVDQU        -192(R11), Y14
 	VBROADCASTI128 304(R9), Y8
 	VAESENC        Y8, Y0, Y0
-	VAESENC        Y8, Y1, Y1
-	VAESENC        Y8, Y2, Y2
-	VAESENC        Y8, Y3, Y3
-	VAESENC        Y8, Y4, Y4
-	VAESENC        Y8, Y5, Y5
-	VAESENC        Y8, Y6, Y6
-	VAESENC        Y8, Y7, Y7
 	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
 	VBROADCASTI128 96(R9), Y13
+	VAESENC        Y8, Y1, Y1
 	VPCLMULQDQ     $0x00, Y13, Y14, Y15
 	VPXOR          Y15, Y10, Y10
+	VAESENC        Y8, Y2, Y2
 	VPCLMULQDQ     $0x11, Y13, Y14, Y15
+	VAESENC        Y8, Y3, Y3
 	VPXOR          Y15, Y12, Y12
 	VPSHUFD        $0x4e, Y14, Y15
+	VAESENC        Y8, Y4, Y4
 	VPXOR          Y15, Y14, Y14
+	VAESENC        Y8, Y5, Y5
 	VPSHUFD        $0x4e, Y13, Y15
 	VPXOR          Y15, Y13, Y13
+	VAESENC        Y8, Y6, Y6
 	VPCLMULQDQ     $0x00, Y13, Y14, Y14
+	VAESENC        Y8, Y7, Y7
 	VPXOR          Y14, Y11, Y11
 	VMOVDQU        -160(R11), Y14
 	VBROADCASTI128 320(R9), Y8
 	VAESENC        Y8, Y0, Y0
-	VAESENC        Y8, Y1, Y1
-	VAESENC        Y8, Y2, Y2
-	VAESENC        Y8, Y3, Y3
-	VAESENC        Y8, Y4, Y4
-	VAESENC        Y8, Y5, Y5
-	VAESENC        Y8, Y6, Y6
-	VAESENC        Y8, Y7, Y7
 	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VAESENC        Y8, Y1, Y1
 	VBROADCASTI128 128(R9), Y13
 	VPCLMULQDQ     $0x00, Y13, Y14, Y15
+	VAESENC        Y8, Y2, Y2
 	VPXOR          Y15, Y10, Y10
 	VPCLMULQDQ     $0x11, Y13, Y14, Y15
+	VAESENC        Y8, Y3, Y3
 	VPXOR          Y15, Y12, Y12
+	VAESENC        Y8, Y4, Y4
 	VPSHUFD        $0x4e, Y14, Y15
 	VPXOR          Y15, Y14, Y14
+	VAESENC        Y8, Y5, Y5
 	VPSHUFD        $0x4e, Y13, Y15
+	VAESENC        Y8, Y6, Y6
 	VPXOR          Y15, Y13, Y13
 	VPCLMULQDQ     $0x00, Y13, Y14, Y14
+	VAESENC        Y8, Y7, Y7
 	VPXOR          Y14, Y11, Y11
 	VBROADCASTI128 336(R9), Y8
 	VAESENC        Y8, Y0, Y0
-	VAESENC        Y8, Y1, Y1
-	VAESENC        Y8, Y2, Y2
-	VAESENC        Y8, Y3, Y3
-	VAESENC        Y8, Y4, Y4
-	VAESENC        Y8, Y5, Y5
-	VAESENC        Y8, Y6, Y6
-	VAESENC        Y8, Y7, Y7
 	VMOVDQU        -128(R11), Y14
 	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VAESENC        Y8, Y1, Y1
 	VBROADCASTI128 160(R9), Y13
+	VAESENC        Y8, Y2, Y2
 	VPCLMULQDQ     $0x00, Y13, Y14, Y15
 	VPXOR          Y15, Y10, Y10
+	VAESENC        Y8, Y3, Y3
 	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VPXOR          Y15, Y12, Y12
+	VAESENC        Y8, Y4, Y4
 	VPSHUFD        $0x4e, Y14, Y15
+	VAESENC        Y8, Y5, Y5
 	VPXOR          Y15, Y14, Y14
 	VPSHUFD        $0x4e, Y13, Y15
+	VAESENC        Y8, Y6, Y6
 	VPXOR          Y15, Y13, Y13
+	VAESENC        Y8, Y7, Y7
 	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VPXOR          Y14, Y11, Y11
 	VBROADCASTI128 352(R9), Y8
 	VAESENC        Y8, Y0, Y0
-	VAESENC        Y8, Y1, Y1
-	VAESENC        Y8, Y2, Y2
-	VAESENC        Y8, Y3, Y3
-	VAESENC        Y8, Y4, Y4
-	VAESENC        Y8, Y5, Y5
-	VAESENC        Y8, Y6, Y6
-	VAESENC        Y8, Y7, Y7
 	VMOVDQU        -96(R11), Y14
+	VAESENC        Y8, Y1, Y1
 	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
 	VBROADCASTI128 192(R9), Y13
+	VAESENC        Y8, Y2, Y2
 	VPCLMULQDQ     $0x00, Y13, Y14, Y15
+	VAESENC        Y8, Y3, Y3
 	VPXOR          Y15, Y10, Y10
 	VPCLMULQDQ     $0x11, Y13, Y14, Y15
+	VAESENC        Y8, Y4, Y4
 	VPXOR          Y15, Y12, Y12
 	VPSHUFD        $0x4e, Y14, Y15
+	VAESENC        Y8, Y5, Y5
 	VPXOR          Y15, Y14, Y14
+	VAESENC        Y8, Y6, Y6
 	VPSHUFD        $0x4e, Y13, Y15
 	VPXOR          Y15, Y13, Y13
+	VAESENC        Y8, Y7, Y7
 	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VBROADCASTI128 368(R9), Y8
 	VAESENC        Y8, Y0, Y0
-	VAESENC        Y8, Y1, Y1
-	VAESENC        Y8, Y2, Y2
-	VAESENC        Y8, Y3, Y3
-	VAESENC        Y8, Y4, Y4
-	VAESENC        Y8, Y5, Y5
-	VAESENC        Y8, Y6, Y6
-	VAESENC        Y8, Y7, Y7
 	VPXOR          Y14, Y11, Y11
 	VMOVDQU        -64(R11), Y14
+	VAESENC        Y8, Y1, Y1
 	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VAESENC        Y8, Y2, Y2
 	VBROADCASTI128 224(R9), Y13
 	VPCLMULQDQ     $0x00, Y13, Y14, Y15
+	VAESENC        Y8, Y3, Y3
 	VPXOR          Y15, Y10, Y10
+	VAESENC        Y8, Y4, Y4
 	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VPXOR          Y15, Y12, Y12
+	VAESENC        Y8, Y5, Y5
 	VPSHUFD        $0x4e, Y14, Y15
 	VPXOR          Y15, Y14, Y14
+	VAESENC        Y8, Y6, Y6
 	VPSHUFD        $0x4e, Y13, Y15
+	VAESENC        Y8, Y7, Y7
 	VPXOR          Y15, Y13, Y13
 	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VBROADCASTI128 384(R9), Y8
 	VAESENC        Y8, Y0, Y0
-	VAESENC        Y8, Y1, Y1
-	VAESENC        Y8, Y2, Y2
-	VAESENC        Y8, Y3, Y3
-	VAESENC        Y8, Y4, Y4
-	VAESENC        Y8, Y5, Y5
-	VAESENC        Y8, Y6, Y6
-	VAESENC        Y8, Y7, Y7
 	VPXOR          Y14, Y11, Y11
+	VAESENC        Y8, Y1, Y1
 	VBROADCASTI128 (R9), Y13
 	VPCLMULQDQ     $0x00, Y13, Y9, Y15
+	VAESENC        Y8, Y2, Y2
 	VPXOR          Y15, Y10, Y10
+	VAESENC        Y8, Y3, Y3
 	VPCLMULQDQ     $0x11, Y13, Y9, Y15
 	VPXOR          Y15, Y12, Y12
+	VAESENC        Y8, Y4, Y4
 	VPSHUFD        $0x4e, Y9, Y15
+	VAESENC        Y8, Y5, Y5
 	VPXOR          Y15, Y9, Y9
 	VPSHUFD        $0x4e, Y13, Y15
+	VAESENC        Y8, Y6, Y6
 	VPXOR          Y15, Y13, Y13
 	VPCLMULQDQ     $0x00, Y13, Y9, Y9
+	VAESENC        Y8, Y7, Y7
 	VPXOR          Y9, Y11, Y11
 	VBROADCASTI128 400(R9), Y8
 	VAESENC        Y8, Y0, Y0
-	VAESENC        Y8, Y1, Y1
-	VAESENC        Y8, Y2, Y2
-	VAESENC        Y8, Y3, Y3
-	VAESENC        Y8, Y4, Y4
-	VAESENC        Y8, Y5, Y5
-	VAESENC        Y8, Y6, Y6
-	VAESENC        Y8, Y7, Y7
 	VMOVDQU        -32(R11), Y14
 	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VAESENC        Y8, Y1, Y1
 	VPXOR          Y10, Y11, Y11
+	VAESENC        Y8, Y2, Y2
 	VPXOR          Y12, Y11, Y11
 	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
+	VAESENC        Y8, Y3, Y3
 	VPSHUFD        $0x4e, Y10, Y10
+	VAESENC        Y8, Y4, Y4
 	VPXOR          Y10, Y11, Y11
 	VPXOR          Y15, Y11, Y11
+	VAESENC        Y8, Y5, Y5
 	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y11, Y15
+	VAESENC        Y8, Y6, Y6
 	VPSHUFD        $0x4e, Y11, Y11
 	VPXOR          Y11, Y12, Y12
+	VAESENC        Y8, Y7, Y7
 	VPXOR          Y15, Y12, Y12
 	VPXOR          Y14, Y12, Y9
 	CMPW           504(R9), $0x02
@@ -1416,6 +1431,8 @@ pieceLastRound:
 	JHI            piece
 
 lastPiece:
+	CMPQ           R12, $+192
+	JLS            lastBesideTail
 	VMOVDQU        -256(R11), Y14
 	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
 	VBROADCASTI128 32(R9), Y13
@@ -1528,68 +1545,343 @@ lastPiece:
 	VPXOR          Y11, Y12, Y12
 	VPXOR          Y15, Y12, Y12
 	VPXOR          Y14, Y12, Y9
-	CMPQ           R12, $+192
-	JHI            wide
+	JMP            wide
+
+lastBesideTail:
+	VBROADCASTI128 256(R9), Y8
+	MOVL           R10, AX
+	SUBL           8(R8), AX
+	SHRL           $0x04, AX
+	LEAL           (AX), BX
+	BSWAPL         BX
+	MOVL           BX, (SP)
+	VBROADCASTI128 88(R8), Y14
+	VPBROADCASTD   (SP), Y0
+	VPBLENDD       $0x88, Y0, Y14, Y14
+	VPXOR          Y8, Y14, Y14
+	VPXOR          gcmVaes256Counters<>+0(SB), Y14, Y0
+	VPXOR          gcmVaes256Counters<>+32(SB), Y14, Y1
+	VPXOR          gcmVaes256Counters<>+64(SB), Y14, Y2
+	VPXOR          gcmVaes256Counters<>+96(SB), Y14, Y3
+	VPXOR          gcmVaes256Counters<>+128(SB), Y14, Y4
+	VPXOR          gcmVaes256Counters<>+160(SB), Y14, Y5
+	VMOVDQU        88(R8), X7
+	VPBLENDD       $0x08, gcmVaes256One<>+0(SB), X7, X7
+	VPXOR          X8, X7, X7
+	VBROADCASTI128 272(R9), Y8
+	VAESENC        X8, X7, X7
+	VMOVDQU        -256(R11), Y14
+	VAESENC        Y8, Y0, Y0
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VBROADCASTI128 32(R9), Y13
+	VAESENC        Y8, Y1, Y1
+	VPCLMULQDQ     $0x00, Y13, Y14, Y10
+	VPCLMULQDQ     $0x11, Y13, Y14, Y12
+	VAESENC        Y8, Y2, Y2
+	VPSHUFD        $0x4e, Y14, Y15
+	VPXOR          Y15, Y14, Y14
+	VAESENC        Y8, Y3, Y3
+	VPSHUFD        $0x4e, Y13, Y15
+	VAESENC        Y8, Y4, Y4
+	VPXOR          Y15, Y13, Y13
+	VPCLMULQDQ     $0x00, Y13, Y14, Y11
+	VAESENC        Y8, Y5, Y5
+	VMOVDQU        -224(R11), Y14
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VBROADCASTI128 288(R9), Y8
+	VAESENC        X8, X7, X7
+	VBROADCASTI128 64(R9), Y13
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
+	VAESENC        Y8, Y0, Y0
+	VPXOR          Y15, Y10, Y10
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
+	VAESENC        Y8, Y1, Y1
+	VPXOR          Y15, Y12, Y12
+	VAESENC        Y8, Y2, Y2
+	VPSHUFD        $0x4e, Y14, Y15
+	VPXOR          Y15, Y14, Y14
+	VAESENC        Y8, Y3, Y3
+	VPSHUFD        $0x4e, Y13, Y15
+	VPXOR          Y15, Y13, Y13
+	VAESENC        Y8, Y4, Y4
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
+	VPXOR          Y14, Y11, Y11
+	VAESENC        Y8, Y5, Y5
+	VMOVDQU        -192(R11), Y14
+	VBROADCASTI128 304(R9), Y8
+	VAESENC        X8, X7, X7
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VBROADCASTI128 96(R9), Y13
+	VAESENC        Y8, Y0, Y0
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
+	VPXOR          Y15, Y10, Y10
+	VAESENC        Y8, Y1, Y1
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
+	VPXOR          Y15, Y12, Y12
+	VAESENC        Y8, Y2, Y2
+	VPSHUFD        $0x4e, Y14, Y15
+	VPXOR          Y15, Y14, Y14
+	VAESENC        Y8, Y3, Y3
+	VPSHUFD        $0x4e, Y13, Y15
+	VAESENC        Y8, Y4, Y4
+	VPXOR          Y15, Y13, Y13
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
+	VAESENC        Y8, Y5, Y5
+	VPXOR          Y14, Y11, Y11
+	VMOVDQU        -160(R11), Y14
+	VBROADCASTI128 320(R9), Y8
+	VAESENC        X8, X7, X7
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VBROADCASTI128 128(R9), Y13
+	VAESENC        Y8, Y0, Y0
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
+	VAESENC        Y8, Y1, Y1
+	VPXOR          Y15, Y10, Y10
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
+	VAESENC        Y8, Y2, Y2
+	VPXOR          Y15, Y12, Y12
+	VPSHUFD        $0x4e, Y14, Y15
+	VAESENC        Y8, Y3, Y3
+	VPXOR          Y15, Y14, Y14
+	VPSHUFD        $0x4e, Y13, Y15
+	VAESENC        Y8, Y4, Y4
+	VPXOR          Y15, Y13, Y13
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
+	VAESENC        Y8, Y5, Y5
+	VPXOR          Y14, Y11, Y11
+	VBROADCASTI128 336(R9), Y8
+	VAESENC        X8, X7, X7
+	VMOVDQU        -128(R11), Y14
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VAESENC        Y8, Y0, Y0
+	VBROADCASTI128 160(R9), Y13
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
+	VAESENC        Y8, Y1, Y1
+	VPXOR          Y15, Y10, Y10
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
+	VAESENC        Y8, Y2, Y2
+	VPXOR          Y15, Y12, Y12
+	VAESENC        Y8, Y3, Y3
+	VPSHUFD        $0x4e, Y14, Y15
+	VPXOR          Y15, Y14, Y14
+	VAESENC        Y8, Y4, Y4
+	VPSHUFD        $0x4e, Y13, Y15
+	VPXOR          Y15, Y13, Y13
+	VAESENC        Y8, Y5, Y5
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
+	VPXOR          Y14, Y11, Y11
+	VBROADCASTI128 352(R9), Y8
+	VAESENC        X8, X7, X7
+	VMOVDQU        -96(R11), Y14
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VAESENC        Y8, Y0, Y0
+	VBROADCASTI128 192(R9), Y13
+	VAESENC        Y8, Y1, Y1
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
+	VPXOR          Y15, Y10, Y10
+	VAESENC        Y8, Y2, Y2
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
+	VPXOR          Y15, Y12, Y12
+	VAESENC        Y8, Y3, Y3
+	VPSHUFD        $0x4e, Y14, Y15
+	VPXOR          Y15, Y14, Y14
+	VAESENC        Y8, Y4, Y4
+	VPSHUFD        $0x4e, Y13, Y15
+	VAESENC        Y8, Y5, Y5
+	VPXOR          Y15, Y13, Y13
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
+	VBROADCASTI128 368(R9), Y8
+	VAESENC        X8, X7, X7
+	VPXOR          Y14, Y11, Y11
+	VMOVDQU        -64(R11), Y14
+	VAESENC        Y8, Y0, Y0
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VBROADCASTI128 224(R9), Y13
+	VAESENC        Y8, Y1, Y1
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
+	VPXOR          Y15, Y10, Y10
+	VAESENC        Y8, Y2, Y2
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
+	VAESENC        Y8, Y3, Y3
+	VPXOR          Y15, Y12, Y12
+	VPSHUFD        $0x4e, Y14, Y15
+	VAESENC        Y8, Y4, Y4
+	VPXOR          Y15, Y14, Y14
+	VPSHUFD        $0x4e, Y13, Y15
+	VAESENC        Y8, Y5, Y5
+	VPXOR          Y15, Y13, Y13
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
+	VBROADCASTI128 384(R9), Y8
+	VAESENC        X8, X7, X7
+	VPXOR          Y14, Y11, Y11
+	VAESENC        Y8, Y0, Y0
+	VBROADCASTI128 (R9), Y13
+	VPCLMULQDQ     $0x00, Y13, Y9, Y15
+	VAESENC        Y8, Y1, Y1
+	VPXOR          Y15, Y10, Y10
+	VPCLMULQDQ     $0x11, Y13, Y9, Y15
+	VAESENC        Y8, Y2, Y2
+	VPXOR          Y15, Y12, Y12
+	VPSHUFD        $0x4e, Y9, Y15
+	VAESENC        Y8, Y3, Y3
+	VPXOR          Y15, Y9, Y9
+	VPSHUFD        $0x4e, Y13, Y15
+	VAESENC        Y8, Y4, Y4
+	VPXOR          Y15, Y13, Y13
+	VAESENC        Y8, Y5, Y5
+	VPCLMULQDQ     $0x00, Y13, Y9, Y9
+	VPXOR          Y9, Y11, Y11
+	VBROADCASTI128 400(R9), Y8
+	VAESENC        X8, X7, X7
+	VMOVDQU        -32(R11), Y14
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VAESENC        Y8, Y0, Y0
+	VPXOR          Y10, Y11, Y11
+	VPXOR          Y12, Y11, Y11
+	VAESENC        Y8, Y1, Y1
+	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
+	VAESENC        Y8, Y2, Y2
+	VPSHUFD        $0x4e, Y10, Y10
+	VPXOR          Y10, Y11, Y11
+	VAESENC        Y8, Y3, Y3
+	VPXOR          Y15, Y11, Y11
+	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y11, Y15
+	VAESENC        Y8, Y4, Y4
+	VPSHUFD        $0x4e, Y11, Y11
+	VPXOR          Y11, Y12, Y12
+	VAESENC        Y8, Y5, Y5
+	VPXOR          Y15, Y12, Y12
+	VPXOR          Y14, Y12, Y9
+	CMPW           504(R9), $0x02
+	JNE            besideLastRound
+	VBROADCASTI128 416(R9), Y8
+	VAESENC        X8, X7, X7
+	VAESENC        Y8, Y0, Y0
+	VAESENC        Y8, Y1, Y1
+	VAESENC        Y8, Y2, Y2
+	VAESENC        Y8, Y3, Y3
+	VAESENC        Y8, Y4, Y4
+	VAESENC        Y8, Y5, Y5
+	VBROADCASTI128 432(R9), Y8
+	VAESENC        X8, X7, X7
+	VAESENC        Y8, Y0, Y0
+	VAESENC        Y8, Y1, Y1
+	VAESENC        Y8, Y2, Y2
+	VAESENC        Y8, Y3, Y3
+	VAESENC        Y8, Y4, Y4
+	VAESENC        Y8, Y5, Y5
+	VBROADCASTI128 448(R9), Y8
+	VAESENC        X8, X7, X7
+	VAESENC        Y8, Y0, Y0
+	VAESENC        Y8, Y1, Y1
+	VAESENC        Y8, Y2, Y2
+	VAESENC        Y8, Y3, Y3
+	VAESENC        Y8, Y4, Y4
+	VAESENC        Y8, Y5, Y5
+	VBROADCASTI128 464(R9), Y8
+	VAESENC        X8, X7, X7
+	VAESENC        Y8, Y0, Y0
+	VAESENC        Y8, Y1, Y1
+	VAESENC        Y8, Y2, Y2
+	VAESENC        Y8, Y3, Y3
+	VAESENC        Y8, Y4, Y4
+	VAESENC        Y8, Y5, Y5
+
+besideLastRound:
+	VBROADCASTI128 (R14), Y8
+	VAESENCLAST    X8, X7, X7
+	VAESENCLAST    Y8, Y0, Y0
+	VAESENCLAST    Y8, Y1, Y1
+	VAESENCLAST    Y8, Y2, Y2
+	VAESENCLAST    Y8, Y3, Y3
+	VAESENCLAST    Y8, Y4, Y4
+	VAESENCLAST    Y8, Y5, Y5
 	LEAQ           15(R12), AX
 	ANDQ           $-16, AX
 	MOVQ           R9, R13
 	SUBQ           AX, R13
-	VMOVDQU        208(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y9, Y10
-	VPCLMULQDQ     $0x11, Y13, Y9, Y12
+	VMOVDQU        208(R13), Y8
+	VPCLMULQDQ     $0x00, Y8, Y9, Y10
+	VPCLMULQDQ     $0x11, Y8, Y9, Y12
 	VPSHUFD        $0x4e, Y9, Y15
 	VPXOR          Y15, Y9, Y9
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y9, Y11
-	MOVQ           16(R8), AX
-	MOVQ           64(R8), BX
-	SHLQ           $0x03, AX
-	SHLQ           $0x03, BX
-	VMOVQ          AX, X14
-	VPINSRQ        $0x01, BX, X14, X14
-	VMOVDQU        240(R9), X13
-	VPCLMULQDQ     $0x00, Y13, Y14, Y15
+	VPSHUFD        $0x4e, Y8, Y15
+	VPXOR          Y15, Y8, Y8
+	VPCLMULQDQ     $0x00, Y8, Y9, Y11
+	VMOVQ          16(R8), X14
+	VPINSRQ        $0x01, 64(R8), X14, X14
+	VPSLLQ         $0x03, X14, X14
+	VMOVDQU        240(R9), X8
+	VPCLMULQDQ     $0x00, Y8, Y14, Y15
 	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y14, Y15
+	VPCLMULQDQ     $0x11, Y8, Y14, Y15
 	VPXOR          Y15, Y12, Y12
 	VPSHUFD        $0x4e, Y14, Y15
 	VPXOR          Y15, Y14, Y14
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y14, Y14
+	VPSHUFD        $0x4e, Y8, Y15
+	VPXOR          Y15, Y8, Y8
+	VPCLMULQDQ     $0x00, Y8, Y14, Y14
 	VPXOR          Y14, Y11, Y11
+	VMOVDQA        X7, X9
+	CMPQ           R12, $0x10
+	JCS            cryptOfBytes
+	CMPQ           R12, $+96
+	JHI            cryptOver3
+	CMPQ           R12, $+64
+	JHI            cryptOver2
+	CMPQ           R12, $+32
+	JHI            cryptOver1
+	JMP            crypt1
+
+cryptOver1:
+	JMP crypt2
+
+cryptOver2:
+	JMP crypt3
+
+cryptOver3:
+	CMPQ R12, $+160
+	JHI  cryptOver5
+	CMPQ R12, $+128
+	JHI  cryptOver4
+	JMP  crypt4
+
+cryptOver4:
+	JMP crypt5
+
+cryptOver5:
+	JMP crypt6
 
 tails:
 	TESTQ R12, R12
 	JEQ   tail0
 	CMPQ  R12, $0x10
-	JCS   bytes
+	JCS   tailOfBytes
 	CMPQ  R12, $+96
-	JHI   over3
+	JHI   tailOver3
 	CMPQ  R12, $+64
-	JHI   over2
+	JHI   tailOver2
 	CMPQ  R12, $+32
-	JHI   over1
+	JHI   tailOver1
 	JMP   tail1
 
-over1:
+tailOver1:
 	JMP tail2
 
-over2:
+tailOver2:
 	JMP tail3
 
-over3:
+tailOver3:
 	CMPQ R12, $+160
-	JHI  over5
+	JHI  tailOver5
 	CMPQ R12, $+128
-	JHI  over4
+	JHI  tailOver4
 	JMP  tail4
 
-over4:
+tailOver4:
 	JMP tail5
 
-over5:
+tailOver5:
 	JMP tail6
 
 tail0:
@@ -1653,14 +1945,14 @@ tail1:
 	MOVL           R10, AX
 	SUBL           8(R8), AX
 	SHRL           $0x04, AX
-	MOVL           AX, BX
+	LEAL           (AX), BX
 	BSWAPL         BX
-	VMOVD          BX, X15
-	VPBROADCASTD   X15, Y15
-	VBROADCASTI128 88(R8), Y13
-	VPBLENDD       $0x88, Y15, Y13, Y13
-	VPXOR          Y8, Y13, Y13
-	VPXOR          gcmVaes256Counters<>+0(SB), Y13, Y0
+	MOVL           BX, (SP)
+	VBROADCASTI128 88(R8), Y14
+	VPBROADCASTD   (SP), Y0
+	VPBLENDD       $0x88, Y0, Y14, Y14
+	VPXOR          Y8, Y14, Y14
+	VPXOR          gcmVaes256Counters<>+0(SB), Y14, Y0
 	VMOVDQU        88(R8), X9
 	VPBLENDD       $0x08, gcmVaes256One<>+0(SB), X9, X9
 	VPXOR          X8, X9, X9
@@ -1710,70 +2002,72 @@ tail1LastRound:
 	VBROADCASTI128 (R14), Y8
 	VAESENCLAST    X8, X9, X9
 	VAESENCLAST    Y8, Y0, Y0
-	LEAQ           gcmVaes256Edge<>+0(SB), AX
-	LEAQ           (R12), BX
-	MOVQ           BX, CX
-	MOVL           $0x00000010, BX
-	CMPQ           CX, BX
-	CMOVQCS        CX, BX
-	SUBQ           BX, CX
-	VPERM2I128     $0x08, Y0, Y0, Y15
-	VMOVDQU        16(AX)(BX*1), X13
-	VINSERTI128    $0x01, 16(AX)(CX*1), Y13, Y13
-	VPSHUFB        Y13, Y15, Y15
-	VMOVDQU        (AX)(BX*1), X13
-	VINSERTI128    $0x01, (AX)(CX*1), Y13, Y13
-	VPSHUFB        Y13, Y0, Y0
-	VPXOR          Y15, Y0, Y0
-	VMOVDQU        -16(R10)(BX*1), X8
-	VINSERTI128    $0x01, -16(R10)(R12*1), Y8, Y8
-	VPXOR          Y8, Y0, Y0
-	VMOVDQU        48(AX)(BX*1), X13
-	VINSERTI128    $0x01, 48(AX)(CX*1), Y13, Y13
-	VEXTRACTI128   $0x01, Y0, -16(R11)(R12*1)
-	VMOVDQU        X0, -16(R11)(BX*1)
-	VPSHUFB        Y13, Y0, Y0
-	VMOVDQU        240(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y0, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y0, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y0, Y15
-	VPXOR          Y15, Y0, Y0
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y0, Y0
-	VPXOR          Y0, Y11, Y11
-	VPXOR          Y10, Y11, Y11
-	VPXOR          Y12, Y11, Y11
-	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
-	VPSHUFD        $0x4e, Y10, Y10
-	VPXOR          Y10, Y11, Y11
-	VPXOR          Y15, Y11, Y11
-	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y11, Y15
-	VPSHUFD        $0x4e, Y11, Y11
-	VPXOR          Y11, Y12, Y12
-	VPXOR          Y15, Y12, Y12
-	VEXTRACTI128   $0x01, Y12, X15
-	VPXOR          X15, X12, X12
-	VPSHUFB        gcmVaes256Swap<>+0(SB), X12, X12
-	VPXOR          X9, X12, X12
-	JMP            done
+
+crypt1:
+	LEAQ         gcmVaes256Edge<>+0(SB), AX
+	LEAQ         (R12), BX
+	MOVQ         BX, CX
+	MOVL         $0x00000010, BX
+	CMPQ         CX, BX
+	CMOVQCS      CX, BX
+	SUBQ         BX, CX
+	VPERM2I128   $0x08, Y0, Y0, Y14
+	VMOVDQU      16(AX)(BX*1), X13
+	VINSERTI128  $0x01, 16(AX)(CX*1), Y13, Y13
+	VPSHUFB      Y13, Y14, Y14
+	VMOVDQU      (AX)(BX*1), X13
+	VINSERTI128  $0x01, (AX)(CX*1), Y13, Y13
+	VPSHUFB      Y13, Y0, Y0
+	VPXOR        Y14, Y0, Y0
+	VMOVDQU      -16(R10)(BX*1), X14
+	VINSERTI128  $0x01, -16(R10)(R12*1), Y14, Y14
+	VPXOR        Y14, Y0, Y0
+	VEXTRACTI128 $0x01, Y0, -16(R11)(R12*1)
+	VMOVDQU      X0, -16(R11)(BX*1)
+	VMOVDQU      48(AX)(BX*1), X13
+	VINSERTI128  $0x01, 48(AX)(CX*1), Y13, Y13
+	VPSHUFB      Y13, Y0, Y0
+	VMOVDQU      240(R13), Y13
+	VPCLMULQDQ   $0x00, Y13, Y0, Y15
+	VPXOR        Y15, Y10, Y10
+	VPCLMULQDQ   $0x11, Y13, Y0, Y15
+	VPXOR        Y15, Y12, Y12
+	VPSHUFD      $0x4e, Y0, Y15
+	VPXOR        Y15, Y0, Y0
+	VPSHUFD      $0x4e, Y13, Y15
+	VPXOR        Y15, Y13, Y13
+	VPCLMULQDQ   $0x00, Y13, Y0, Y0
+	VPXOR        Y0, Y11, Y11
+	VPXOR        Y10, Y11, Y11
+	VPXOR        Y12, Y11, Y11
+	VPCLMULQDQ   $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
+	VPSHUFD      $0x4e, Y10, Y10
+	VPXOR        Y10, Y11, Y11
+	VPXOR        Y15, Y11, Y11
+	VPCLMULQDQ   $0x10, gcmVaes256Poly<>+0(SB), Y11, Y15
+	VPSHUFD      $0x4e, Y11, Y11
+	VPXOR        Y11, Y12, Y12
+	VPXOR        Y15, Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X15
+	VPXOR        X15, X12, X12
+	VPSHUFB      gcmVaes256Swap<>+0(SB), X12, X12
+	VPXOR        X9, X12, X12
+	JMP          done
 
 tail2:
 	VBROADCASTI128 256(R9), Y8
 	MOVL           R10, AX
 	SUBL           8(R8), AX
 	SHRL           $0x04, AX
-	MOVL           AX, BX
+	LEAL           (AX), BX
 	BSWAPL         BX
-	VMOVD          BX, X15
-	VPBROADCASTD   X15, Y15
-	VBROADCASTI128 88(R8), Y13
-	VPBLENDD       $0x88, Y15, Y13, Y13
-	VPXOR          Y8, Y13, Y13
-	VPXOR          gcmVaes256Counters<>+0(SB), Y13, Y0
-	VPXOR          gcmVaes256Counters<>+32(SB), Y13, Y1
+	MOVL           BX, (SP)
+	VBROADCASTI128 88(R8), Y14
+	VPBROADCASTD   (SP), Y0
+	VPBLENDD       $0x88, Y0, Y14, Y14
+	VPXOR          Y8, Y14, Y14
+	VPXOR          gcmVaes256Counters<>+0(SB), Y14, Y0
+	VPXOR          gcmVaes256Counters<>+32(SB), Y14, Y1
 	VMOVDQU        88(R8), X9
 	VPBLENDD       $0x08, gcmVaes256One<>+0(SB), X9, X9
 	VPXOR          X8, X9, X9
@@ -1837,86 +2131,87 @@ tail2LastRound:
 	VAESENCLAST    X8, X9, X9
 	VAESENCLAST    Y8, Y0, Y0
 	VAESENCLAST    Y8, Y1, Y1
-	LEAQ           gcmVaes256Edge<>+0(SB), AX
-	LEAQ           -32(R12), BX
-	MOVQ           BX, CX
-	MOVL           $0x00000010, BX
-	CMPQ           CX, BX
-	CMOVQCS        CX, BX
-	SUBQ           BX, CX
-	VPERM2I128     $0x21, Y1, Y0, Y15
-	VMOVDQU        16(AX)(BX*1), X13
-	VINSERTI128    $0x01, 16(AX)(CX*1), Y13, Y13
-	VPSHUFB        Y13, Y15, Y15
-	VMOVDQU        (AX)(BX*1), X13
-	VINSERTI128    $0x01, (AX)(CX*1), Y13, Y13
-	VPSHUFB        Y13, Y1, Y1
-	VPXOR          Y15, Y1, Y1
-	VMOVDQU        16(R10)(BX*1), X8
-	VINSERTI128    $0x01, -16(R10)(R12*1), Y8, Y8
-	VPXOR          Y8, Y1, Y1
-	VMOVDQU        48(AX)(BX*1), X13
-	VINSERTI128    $0x01, 48(AX)(CX*1), Y13, Y13
-	VMOVDQU        (R10), Y14
-	VPXOR          Y14, Y0, Y0
-	VMOVDQU        Y0, (R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y0, Y0
-	VEXTRACTI128   $0x01, Y1, -16(R11)(R12*1)
-	VMOVDQU        X1, 16(R11)(BX*1)
-	VPSHUFB        Y13, Y1, Y1
-	VMOVDQU        240(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y0, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y0, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y0, Y15
-	VPXOR          Y15, Y0, Y0
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y0, Y0
-	VPXOR          Y0, Y11, Y11
-	VMOVDQU        272(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y1, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y1, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y1, Y15
-	VPXOR          Y15, Y1, Y1
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y1, Y1
-	VPXOR          Y1, Y11, Y11
-	VPXOR          Y10, Y11, Y11
-	VPXOR          Y12, Y11, Y11
-	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
-	VPSHUFD        $0x4e, Y10, Y10
-	VPXOR          Y10, Y11, Y11
-	VPXOR          Y15, Y11, Y11
-	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y11, Y15
-	VPSHUFD        $0x4e, Y11, Y11
-	VPXOR          Y11, Y12, Y12
-	VPXOR          Y15, Y12, Y12
-	VEXTRACTI128   $0x01, Y12, X15
-	VPXOR          X15, X12, X12
-	VPSHUFB        gcmVaes256Swap<>+0(SB), X12, X12
-	VPXOR          X9, X12, X12
-	JMP            done
+
+crypt2:
+	LEAQ         gcmVaes256Edge<>+0(SB), AX
+	LEAQ         -32(R12), BX
+	MOVQ         BX, CX
+	MOVL         $0x00000010, BX
+	CMPQ         CX, BX
+	CMOVQCS      CX, BX
+	SUBQ         BX, CX
+	VPERM2I128   $0x21, Y1, Y0, Y14
+	VMOVDQU      16(AX)(BX*1), X13
+	VINSERTI128  $0x01, 16(AX)(CX*1), Y13, Y13
+	VPSHUFB      Y13, Y14, Y14
+	VMOVDQU      (AX)(BX*1), X13
+	VINSERTI128  $0x01, (AX)(CX*1), Y13, Y13
+	VPSHUFB      Y13, Y1, Y1
+	VPXOR        Y14, Y1, Y1
+	VMOVDQU      16(R10)(BX*1), X14
+	VINSERTI128  $0x01, -16(R10)(R12*1), Y14, Y14
+	VPXOR        Y14, Y1, Y1
+	VPXOR        (R10), Y0, Y0
+	VMOVDQU      Y0, (R11)
+	VPSHUFB      gcmVaes256Swap<>+0(SB), Y0, Y0
+	VEXTRACTI128 $0x01, Y1, -16(R11)(R12*1)
+	VMOVDQU      X1, 16(R11)(BX*1)
+	VMOVDQU      48(AX)(BX*1), X13
+	VINSERTI128  $0x01, 48(AX)(CX*1), Y13, Y13
+	VPSHUFB      Y13, Y1, Y1
+	VMOVDQU      240(R13), Y13
+	VPCLMULQDQ   $0x00, Y13, Y0, Y15
+	VPXOR        Y15, Y10, Y10
+	VPCLMULQDQ   $0x11, Y13, Y0, Y15
+	VPXOR        Y15, Y12, Y12
+	VPSHUFD      $0x4e, Y0, Y15
+	VPXOR        Y15, Y0, Y0
+	VPSHUFD      $0x4e, Y13, Y15
+	VPXOR        Y15, Y13, Y13
+	VPCLMULQDQ   $0x00, Y13, Y0, Y0
+	VPXOR        Y0, Y11, Y11
+	VMOVDQU      272(R13), Y13
+	VPCLMULQDQ   $0x00, Y13, Y1, Y15
+	VPXOR        Y15, Y10, Y10
+	VPCLMULQDQ   $0x11, Y13, Y1, Y15
+	VPXOR        Y15, Y12, Y12
+	VPSHUFD      $0x4e, Y1, Y15
+	VPXOR        Y15, Y1, Y1
+	VPSHUFD      $0x4e, Y13, Y15
+	VPXOR        Y15, Y13, Y13
+	VPCLMULQDQ   $0x00, Y13, Y1, Y1
+	VPXOR        Y1, Y11, Y11
+	VPXOR        Y10, Y11, Y11
+	VPXOR        Y12, Y11, Y11
+	VPCLMULQDQ   $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
+	VPSHUFD      $0x4e, Y10, Y10
+	VPXOR        Y10, Y11, Y11
+	VPXOR        Y15, Y11, Y11
+	VPCLMULQDQ   $0x10, gcmVaes256Poly<>+0(SB), Y11, Y15
+	VPSHUFD      $0x4e, Y11, Y11
+	VPXOR        Y11, Y12, Y12
+	VPXOR        Y15, Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X15
+	VPXOR        X15, X12, X12
+	VPSHUFB      gcmVaes256Swap<>+0(SB), X12, X12
+	VPXOR        X9, X12, X12
+	JMP          done
 
 tail3:
 	VBROADCASTI128 256(R9), Y8
 	MOVL           R10, AX
 	SUBL           8(R8), AX
 	SHRL           $0x04, AX
-	MOVL           AX, BX
+	LEAL           (AX), BX
 	BSWAPL         BX
-	VMOVD          BX, X15
-	VPBROADCASTD   X15, Y15
-	VBROADCASTI128 88(R8), Y13
-	VPBLENDD       $0x88, Y15, Y13, Y13
-	VPXOR          Y8, Y13, Y13
-	VPXOR          gcmVaes256Counters<>+0(SB), Y13, Y0
-	VPXOR          gcmVaes256Counters<>+32(SB), Y13, Y1
-	VPXOR          gcmVaes256Counters<>+64(SB), Y13, Y2
+	MOVL           BX, (SP)
+	VBROADCASTI128 88(R8), Y14
+	VPBROADCASTD   (SP), Y0
+	VPBLENDD       $0x88, Y0, Y14, Y14
+	VPXOR          Y8, Y14, Y14
+	VPXOR          gcmVaes256Counters<>+0(SB), Y14, Y0
+	VPXOR          gcmVaes256Counters<>+32(SB), Y14, Y1
+	VPXOR          gcmVaes256Counters<>+64(SB), Y14, Y2
 	VMOVDQU        88(R8), X9
 	VPBLENDD       $0x08, gcmVaes256One<>+0(SB), X9, X9
 	VPXOR          X8, X9, X9
@@ -1994,102 +2289,102 @@ tail3LastRound:
 	VAESENCLAST    Y8, Y0, Y0
 	VAESENCLAST    Y8, Y1, Y1
 	VAESENCLAST    Y8, Y2, Y2
-	LEAQ           gcmVaes256Edge<>+0(SB), AX
-	LEAQ           -64(R12), BX
-	MOVQ           BX, CX
-	MOVL           $0x00000010, BX
-	CMPQ           CX, BX
-	CMOVQCS        CX, BX
-	SUBQ           BX, CX
-	VPERM2I128     $0x21, Y2, Y1, Y15
-	VMOVDQU        16(AX)(BX*1), X13
-	VINSERTI128    $0x01, 16(AX)(CX*1), Y13, Y13
-	VPSHUFB        Y13, Y15, Y15
-	VMOVDQU        (AX)(BX*1), X13
-	VINSERTI128    $0x01, (AX)(CX*1), Y13, Y13
-	VPSHUFB        Y13, Y2, Y2
-	VPXOR          Y15, Y2, Y2
-	VMOVDQU        48(R10)(BX*1), X8
-	VINSERTI128    $0x01, -16(R10)(R12*1), Y8, Y8
-	VPXOR          Y8, Y2, Y2
-	VMOVDQU        48(AX)(BX*1), X13
-	VINSERTI128    $0x01, 48(AX)(CX*1), Y13, Y13
-	VMOVDQU        (R10), Y14
-	VPXOR          Y14, Y0, Y0
-	VMOVDQU        Y0, (R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y0, Y0
-	VMOVDQU        32(R10), Y14
-	VPXOR          Y14, Y1, Y1
-	VMOVDQU        Y1, 32(R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y1, Y1
-	VEXTRACTI128   $0x01, Y2, -16(R11)(R12*1)
-	VMOVDQU        X2, 48(R11)(BX*1)
-	VPSHUFB        Y13, Y2, Y2
-	VMOVDQU        240(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y0, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y0, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y0, Y15
-	VPXOR          Y15, Y0, Y0
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y0, Y0
-	VPXOR          Y0, Y11, Y11
-	VMOVDQU        272(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y1, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y1, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y1, Y15
-	VPXOR          Y15, Y1, Y1
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y1, Y1
-	VPXOR          Y1, Y11, Y11
-	VMOVDQU        304(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y2, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y2, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y2, Y15
-	VPXOR          Y15, Y2, Y2
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y2, Y2
-	VPXOR          Y2, Y11, Y11
-	VPXOR          Y10, Y11, Y11
-	VPXOR          Y12, Y11, Y11
-	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
-	VPSHUFD        $0x4e, Y10, Y10
-	VPXOR          Y10, Y11, Y11
-	VPXOR          Y15, Y11, Y11
-	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y11, Y15
-	VPSHUFD        $0x4e, Y11, Y11
-	VPXOR          Y11, Y12, Y12
-	VPXOR          Y15, Y12, Y12
-	VEXTRACTI128   $0x01, Y12, X15
-	VPXOR          X15, X12, X12
-	VPSHUFB        gcmVaes256Swap<>+0(SB), X12, X12
-	VPXOR          X9, X12, X12
-	JMP            done
+
+crypt3:
+	LEAQ         gcmVaes256Edge<>+0(SB), AX
+	LEAQ         -64(R12), BX
+	MOVQ         BX, CX
+	MOVL         $0x00000010, BX
+	CMPQ         CX, BX
+	CMOVQCS      CX, BX
+	SUBQ         BX, CX
+	VPERM2I128   $0x21, Y2, Y1, Y14
+	VMOVDQU      16(AX)(BX*1), X13
+	VINSERTI128  $0x01, 16(AX)(CX*1), Y13, Y13
+	VPSHUFB      Y13, Y14, Y14
+	VMOVDQU      (AX)(BX*1), X13
+	VINSERTI128  $0x01, (AX)(CX*1), Y13, Y13
+	VPSHUFB      Y13, Y2, Y2
+	VPXOR        Y14, Y2, Y2
+	VMOVDQU      48(R10)(BX*1), X14
+	VINSERTI128  $0x01, -16(R10)(R12*1), Y14, Y14
+	VPXOR        Y14, Y2, Y2
+	VPXOR        (R10), Y0, Y0
+	VMOVDQU      Y0, (R11)
+	VPSHUFB      gcmVaes256Swap<>+0(SB), Y0, Y0
+	VPXOR        32(R10), Y1, Y1
+	VMOVDQU      Y1, 32(R11)
+	VPSHUFB      gcmVaes256Swap<>+0(SB), Y1, Y1
+	VEXTRACTI128 $0x01, Y2, -16(R11)(R12*1)
+	VMOVDQU      X2, 48(R11)(BX*1)
+	VMOVDQU      48(AX)(BX*1), X13
+	VINSERTI128  $0x01, 48(AX)(CX*1), Y13, Y13
+	VPSHUFB      Y13, Y2, Y2
+	VMOVDQU      240(R13), Y13
+	VPCLMULQDQ   $0x00, Y13, Y0, Y15
+	VPXOR        Y15, Y10, Y10
+	VPCLMULQDQ   $0x11, Y13, Y0, Y15
+	VPXOR        Y15, Y12, Y12
+	VPSHUFD      $0x4e, Y0, Y15
+	VPXOR        Y15, Y0, Y0
+	VPSHUFD      $0x4e, Y13, Y15
+	VPXOR        Y15, Y13, Y13
+	VPCLMULQDQ   $0x00, Y13, Y0, Y0
+	VPXOR        Y0, Y11, Y11
+	VMOVDQU      272(R13), Y13
+	VPCLMULQDQ   $0x00, Y13, Y1, Y15
+	VPXOR        Y15, Y10, Y10
+	VPCLMULQDQ   $0x11, Y13, Y1, Y15
+	VPXOR        Y15, Y12, Y12
+	VPSHUFD      $0x4e, Y1, Y15
+	VPXOR        Y15, Y1, Y1
+	VPSHUFD      $0x4e, Y13, Y15
+	VPXOR        Y15, Y13, Y13
+	VPCLMULQDQ   $0x00, Y13, Y1, Y1
+	VPXOR        Y1, Y11, Y11
+	VMOVDQU      304(R13), Y13
+	VPCLMULQDQ   $0x00, Y13, Y2, Y15
+	VPXOR        Y15, Y10, Y10
+	VPCLMULQDQ   $0x11, Y13, Y2, Y15
+	VPXOR        Y15, Y12, Y12
+	VPSHUFD      $0x4e, Y2, Y15
+	VPXOR        Y15, Y2, Y2
+	VPSHUFD      $0x4e, Y13, Y15
+	VPXOR        Y15, Y13, Y13
+	VPCLMULQDQ   $0x00, Y13, Y2, Y2
+	VPXOR        Y2, Y11, Y11
+	VPXOR        Y10, Y11, Y11
+	VPXOR        Y12, Y11, Y11
+	VPCLMULQDQ   $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
+	VPSHUFD      $0x4e, Y10, Y10
+	VPXOR        Y10, Y11, Y11
+	VPXOR        Y15, Y11, Y11
+	VPCLMULQDQ   $0x10, gcmVaes256Poly<>+0(SB), Y11, Y15
+	VPSHUFD      $0x4e, Y11, Y11
+	VPXOR        Y11, Y12, Y12
+	VPXOR        Y15, Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X15
+	VPXOR        X15, X12, X12
+	VPSHUFB      gcmVaes256Swap<>+0(SB), X12, X12
+	VPXOR        X9, X12, X12
+	JMP          done
 
 tail4:
 	VBROADCASTI128 256(R9), Y8
 	MOVL           R10, AX
 	SUBL           8(R8), AX
 	SHRL           $0x04, AX
-	MOVL           AX, BX
+	LEAL           (AX), BX
 	BSWAPL         BX
-	VMOVD          BX, X15
-	VPBROADCASTD   X15, Y15
-	VBROADCASTI128 88(R8), Y13
-	VPBLENDD       $0x88, Y15, Y13, Y13
-	VPXOR          Y8, Y13, Y13
-	VPXOR          gcmVaes256Counters<>+0(SB), Y13, Y0
-	VPXOR          gcmVaes256Counters<>+32(SB), Y13, Y1
-	VPXOR          gcmVaes256Counters<>+64(SB), Y13, Y2
-	VPXOR          gcmVaes256Counters<>+96(SB), Y13, Y3
+	MOVL           BX, (SP)
+	VBROADCASTI128 88(R8), Y14
+	VPBROADCASTD   (SP), Y0
+	VPBLENDD       $0x88, Y0, Y14, Y14
+	VPXOR          Y8, Y14, Y14
+	VPXOR          gcmVaes256Counters<>+0(SB), Y14, Y0
+	VPXOR          gcmVaes256Counters<>+32(SB), Y14, Y1
+	VPXOR          gcmVaes256Counters<>+64(SB), Y14, Y2
+	VPXOR          gcmVaes256Counters<>+96(SB), Y14, Y3
 	VMOVDQU        88(R8), X9
 	VPBLENDD       $0x08, gcmVaes256One<>+0(SB), X9, X9
 	VPXOR          X8, X9, X9
@@ -2181,118 +2476,117 @@ tail4LastRound:
 	VAESENCLAST    Y8, Y1, Y1
 	VAESENCLAST    Y8, Y2, Y2
 	VAESENCLAST    Y8, Y3, Y3
-	LEAQ           gcmVaes256Edge<>+0(SB), AX
-	LEAQ           -96(R12), BX
-	MOVQ           BX, CX
-	MOVL           $0x00000010, BX
-	CMPQ           CX, BX
-	CMOVQCS        CX, BX
-	SUBQ           BX, CX
-	VPERM2I128     $0x21, Y3, Y2, Y15
-	VMOVDQU        16(AX)(BX*1), X13
-	VINSERTI128    $0x01, 16(AX)(CX*1), Y13, Y13
-	VPSHUFB        Y13, Y15, Y15
-	VMOVDQU        (AX)(BX*1), X13
-	VINSERTI128    $0x01, (AX)(CX*1), Y13, Y13
-	VPSHUFB        Y13, Y3, Y3
-	VPXOR          Y15, Y3, Y3
-	VMOVDQU        80(R10)(BX*1), X8
-	VINSERTI128    $0x01, -16(R10)(R12*1), Y8, Y8
-	VPXOR          Y8, Y3, Y3
-	VMOVDQU        48(AX)(BX*1), X13
-	VINSERTI128    $0x01, 48(AX)(CX*1), Y13, Y13
-	VMOVDQU        (R10), Y14
-	VPXOR          Y14, Y0, Y0
-	VMOVDQU        Y0, (R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y0, Y0
-	VMOVDQU        32(R10), Y14
-	VPXOR          Y14, Y1, Y1
-	VMOVDQU        Y1, 32(R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y1, Y1
-	VMOVDQU        64(R10), Y14
-	VPXOR          Y14, Y2, Y2
-	VMOVDQU        Y2, 64(R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y2, Y2
-	VEXTRACTI128   $0x01, Y3, -16(R11)(R12*1)
-	VMOVDQU        X3, 80(R11)(BX*1)
-	VPSHUFB        Y13, Y3, Y3
-	VMOVDQU        240(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y0, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y0, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y0, Y15
-	VPXOR          Y15, Y0, Y0
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y0, Y0
-	VPXOR          Y0, Y11, Y11
-	VMOVDQU        272(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y1, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y1, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y1, Y15
-	VPXOR          Y15, Y1, Y1
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y1, Y1
-	VPXOR          Y1, Y11, Y11
-	VMOVDQU        304(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y2, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y2, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y2, Y15
-	VPXOR          Y15, Y2, Y2
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y2, Y2
-	VPXOR          Y2, Y11, Y11
-	VMOVDQU        336(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y3, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y3, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y3, Y15
-	VPXOR          Y15, Y3, Y3
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y3, Y3
-	VPXOR          Y3, Y11, Y11
-	VPXOR          Y10, Y11, Y11
-	VPXOR          Y12, Y11, Y11
-	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
-	VPSHUFD        $0x4e, Y10, Y10
-	VPXOR          Y10, Y11, Y11
-	VPXOR          Y15, Y11, Y11
-	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y11, Y15
-	VPSHUFD        $0x4e, Y11, Y11
-	VPXOR          Y11, Y12, Y12
-	VPXOR          Y15, Y12, Y12
-	VEXTRACTI128   $0x01, Y12, X15
-	VPXOR          X15, X12, X12
-	VPSHUFB        gcmVaes256Swap<>+0(SB), X12, X12
-	VPXOR          X9, X12, X12
-	JMP            done
+
+crypt4:
+	LEAQ         gcmVaes256Edge<>+0(SB), AX
+	LEAQ         -96(R12), BX
+	MOVQ         BX, CX
+	MOVL         $0x00000010, BX
+	CMPQ         CX, BX
+	CMOVQCS      CX, BX
+	SUBQ         BX, CX
+	VPERM2I128   $0x21, Y3, Y2, Y14
+	VMOVDQU      16(AX)(BX*1), X13
+	VINSERTI128  $0x01, 16(AX)(CX*1), Y13, Y13
+	VPSHUFB      Y13, Y14, Y14
+	VMOVDQU      (AX)(BX*1), X13
+	VINSERTI128  $0x01, (AX)(CX*1), Y13, Y13
+	VPSHUFB      Y13, Y3, Y3
+	VPXOR        Y14, Y3, Y3
+	VMOVDQU      80(R10)(BX*1), X14
+	VINSERTI128  $0x01, -16(R10)(R12*1), Y14, Y14
+	VPXOR        Y14, Y3, Y3
+	VPXOR        (R10), Y0, Y0
+	VMOVDQU      Y0, (R11)
+	VPSHUFB      gcmVaes256Swap<>+0(SB), Y0, Y0
+	VPXOR        32(R10), Y1, Y1
+	VMOVDQU      Y1, 32(R11)
+	VPSHUFB      gcmVaes256Swap<>+0(SB), Y1, Y1
+	VPXOR        64(R10), Y2, Y2
+	VMOVDQU      Y2, 64(R11)
+	VPSHUFB      gcmVaes256Swap<>+0(SB), Y2, Y2
+	VEXTRACTI128 $0x01, Y3, -16(R11)(R12*1)
+	VMOVDQU      X3, 80(R11)(BX*1)
+	VMOVDQU      48(AX)(BX*1), X13
+	VINSERTI128  $0x01, 48(AX)(CX*1), Y13, Y13
+	VPSHUFB      Y13, Y3, Y3
+	VMOVDQU      240(R13), Y13
+	VPCLMULQDQ   $0x00, Y13, Y0, Y15
+	VPXOR        Y15, Y10, Y10
+	VPCLMULQDQ   $0x11, Y13, Y0, Y15
+	VPXOR        Y15, Y12, Y12
+	VPSHUFD      $0x4e, Y0, Y15
+	VPXOR        Y15, Y0, Y0
+	VPSHUFD      $0x4e, Y13, Y15
+	VPXOR        Y15, Y13, Y13
+	VPCLMULQDQ   $0x00, Y13, Y0, Y0
+	VPXOR        Y0, Y11, Y11
+	VMOVDQU      272(R13), Y13
+	VPCLMULQDQ   $0x00, Y13, Y1, Y15
+	VPXOR        Y15, Y10, Y10
+	VPCLMULQDQ   $0x11, Y13, Y1, Y15
+	VPXOR        Y15, Y12, Y12
+	VPSHUFD      $0x4e, Y1, Y15
+	VPXOR        Y15, Y1, Y1
+	VPSHUFD      $0x4e, Y13, Y15
+	VPXOR        Y15, Y13, Y13
+	VPCLMULQDQ   $0x00, Y13, Y1, Y1
+	VPXOR        Y1, Y11, Y11
+	VMOVDQU      304(R13), Y13
+	VPCLMULQDQ   $0x00, Y13, Y2, Y15
+	VPXOR        Y15, Y10, Y10
+	VPCLMULQDQ   $0x11, Y13, Y2, Y15
+	VPXOR        Y15, Y12, Y12
+	VPSHUFD      $0x4e, Y2, Y15
+	VPXOR        Y15, Y2, Y2
+	VPSHUFD      $0x4e, Y13, Y15
+	VPXOR        Y15, Y13, Y13
+	VPCLMULQDQ   $0x00, Y13, Y2, Y2
+	VPXOR        Y2, Y11, Y11
+	VMOVDQU      336(R13), Y13
+	VPCLMULQDQ   $0x00, Y13, Y3, Y15
+	VPXOR        Y15, Y10, Y10
+	VPCLMULQDQ   $0x11, Y13, Y3, Y15
+	VPXOR        Y15, Y12, Y12
+	VPSHUFD      $0x4e, Y3, Y15
+	VPXOR        Y15, Y3, Y3
+	VPSHUFD      $0x4e, Y13, Y15
+	VPXOR        Y15, Y13, Y13
+	VPCLMULQDQ   $0x00, Y13, Y3, Y3
+	VPXOR        Y3, Y11, Y11
+	VPXOR        Y10, Y11, Y11
+	VPXOR        Y12, Y11, Y11
+	VPCLMULQDQ   $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
+	VPSHUFD      $0x4e, Y10, Y10
+	VPXOR        Y10, Y11, Y11
+	VPXOR        Y15, Y11, Y11
+	VPCLMULQDQ   $0x10, gcmVaes256Poly<>+0(SB), Y11, Y15
+	VPSHUFD      $0x4e, Y11, Y11
+	VPXOR        Y11, Y12, Y12
+	VPXOR        Y15, Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X15
+	VPXOR        X15, X12, X12
+	VPSHUFB      gcmVaes256Swap<>+0(SB), X12, X12
+	VPXOR        X9, X12, X12
+	JMP          done
 
 tail5:
 	VBROADCASTI128 256(R9), Y8
 	MOVL           R10, AX
 	SUBL           8(R8), AX
 	SHRL           $0x04, AX
-	MOVL           AX, BX
+	LEAL           (AX), BX
 	BSWAPL         BX
-	VMOVD          BX, X15
-	VPBROADCASTD   X15, Y15
-	VBROADCASTI128 88(R8), Y13
-	VPBLENDD       $0x88, Y15, Y13, Y13
-	VPXOR          Y8, Y13, Y13
-	VPXOR          gcmVaes256Counters<>+0(SB), Y13, Y0
-	VPXOR          gcmVaes256Counters<>+32(SB), Y13, Y1
-	VPXOR          gcmVaes256Counters<>+64(SB), Y13, Y2
-	VPXOR          gcmVaes256Counters<>+96(SB), Y13, Y3
-	VPXOR          gcmVaes256Counters<>+128(SB), Y13, Y4
+	MOVL           BX, (SP)
+	VBROADCASTI128 88(R8), Y14
+	VPBROADCASTD   (SP), Y0
+	VPBLENDD       $0x88, Y0, Y14, Y14
+	VPXOR          Y8, Y14, Y14
+	VPXOR          gcmVaes256Counters<>+0(SB), Y14, Y0
+	VPXOR          gcmVaes256Counters<>+32(SB), Y14, Y1
+	VPXOR          gcmVaes256Counters<>+64(SB), Y14, Y2
+	VPXOR          gcmVaes256Counters<>+96(SB), Y14, Y3
+	VPXOR          gcmVaes256Counters<>+128(SB), Y14, Y4
 	VMOVDQU        88(R8), X9
 	VPBLENDD       $0x08, gcmVaes256One<>+0(SB), X9, X9
 	VPXOR          X8, X9, X9
@@ -2398,134 +2692,132 @@ tail5LastRound:
 	VAESENCLAST    Y8, Y2, Y2
 	VAESENCLAST    Y8, Y3, Y3
 	VAESENCLAST    Y8, Y4, Y4
-	LEAQ           gcmVaes256Edge<>+0(SB), AX
-	LEAQ           -128(R12), BX
-	MOVQ           BX, CX
-	MOVL           $0x00000010, BX
-	CMPQ           CX, BX
-	CMOVQCS        CX, BX
-	SUBQ           BX, CX
-	VPERM2I128     $0x21, Y4, Y3, Y15
-	VMOVDQU        16(AX)(BX*1), X13
-	VINSERTI128    $0x01, 16(AX)(CX*1), Y13, Y13
-	VPSHUFB        Y13, Y15, Y15
-	VMOVDQU        (AX)(BX*1), X13
-	VINSERTI128    $0x01, (AX)(CX*1), Y13, Y13
-	VPSHUFB        Y13, Y4, Y4
-	VPXOR          Y15, Y4, Y4
-	VMOVDQU        112(R10)(BX*1), X8
-	VINSERTI128    $0x01, -16(R10)(R12*1), Y8, Y8
-	VPXOR          Y8, Y4, Y4
-	VMOVDQU        48(AX)(BX*1), X13
-	VINSERTI128    $0x01, 48(AX)(CX*1), Y13, Y13
-	VMOVDQU        (R10), Y14
-	VPXOR          Y14, Y0, Y0
-	VMOVDQU        Y0, (R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y0, Y0
-	VMOVDQU        32(R10), Y14
-	VPXOR          Y14, Y1, Y1
-	VMOVDQU        Y1, 32(R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y1, Y1
-	VMOVDQU        64(R10), Y14
-	VPXOR          Y14, Y2, Y2
-	VMOVDQU        Y2, 64(R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y2, Y2
-	VMOVDQU        96(R10), Y14
-	VPXOR          Y14, Y3, Y3
-	VMOVDQU        Y3, 96(R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y3, Y3
-	VEXTRACTI128   $0x01, Y4, -16(R11)(R12*1)
-	VMOVDQU        X4, 112(R11)(BX*1)
-	VPSHUFB        Y13, Y4, Y4
-	VMOVDQU        240(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y0, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y0, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y0, Y15
-	VPXOR          Y15, Y0, Y0
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y0, Y0
-	VPXOR          Y0, Y11, Y11
-	VMOVDQU        272(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y1, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y1, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y1, Y15
-	VPXOR          Y15, Y1, Y1
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y1, Y1
-	VPXOR          Y1, Y11, Y11
-	VMOVDQU        304(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y2, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y2, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y2, Y15
-	VPXOR          Y15, Y2, Y2
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y2, Y2
-	VPXOR          Y2, Y11, Y11
-	VMOVDQU        336(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y3, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y3, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y3, Y15
-	VPXOR          Y15, Y3, Y3
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y3, Y3
-	VPXOR          Y3, Y11, Y11
-	VMOVDQU        368(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y4, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y4, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y4, Y15
-	VPXOR          Y15, Y4, Y4
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y4, Y4
-	VPXOR          Y4, Y11, Y11
-	VPXOR          Y10, Y11, Y11
-	VPXOR          Y12, Y11, Y11
-	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
-	VPSHUFD        $0x4e, Y10, Y10
-	VPXOR          Y10, Y11, Y11
-	VPXOR          Y15, Y11, Y11
-	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y11, Y15
-	VPSHUFD        $0x4e, Y11, Y11
-	VPXOR          Y11, Y12, Y12
-	VPXOR          Y15, Y12, Y12
-	VEXTRACTI128   $0x01, Y12, X15
-	VPXOR          X15, X12, X12
-	VPSHUFB        gcmVaes256Swap<>+0(SB), X12, X12
-	VPXOR          X9, X12, X12
-	JMP            done
+
+crypt5:
+	LEAQ         gcmVaes256Edge<>+0(SB), AX
+	LEAQ         -128(R12), BX
+	MOVQ         BX, CX
+	MOVL         $0x00000010, BX
+	CMPQ         CX, BX
+	CMOVQCS      CX, BX
+	SUBQ         BX, CX
+	VPERM2I128   $0x21, Y4, Y3, Y14
+	VMOVDQU      16(AX)(BX*1), X13
+	VINSERTI128  $0x01, 16(AX)(CX*1), Y13, Y13
+	VPSHUFB      Y13, Y14, Y14
+	VMOVDQU      (AX)(BX*1), X13
+	VINSERTI128  $0x01, (AX)(CX*1), Y13, Y13
+	VPSHUFB      Y13, Y4, Y4
+	VPXOR        Y14, Y4, Y4
+	VMOVDQU      112(R10)(BX*1), X14
+	VINSERTI128  $0x01, -16(R10)(R12*1), Y14, Y14
+	VPXOR        Y14, Y4, Y4
+	VPXOR        (R10), Y0, Y0
+	VMOVDQU      Y0, (R11)
+	VPSHUFB      gcmVaes256Swap<>+0(SB), Y0, Y0
+	VPXOR        32(R10), Y1, Y1
+	VMOVDQU      Y1, 32(R11)
+	VPSHUFB      gcmVaes256Swap<>+0(SB), Y1, Y1
+	VPXOR        64(R10), Y2, Y2
+	VMOVDQU      Y2, 64(R11)
+	VPSHUFB      gcmVaes256Swap<>+0(SB), Y2, Y2
+	VPXOR        96(R10), Y3, Y3
+	VMOVDQU      Y3, 96(R11)
+	VPSHUFB      gcmVaes256Swap<>+0(SB), Y3, Y3
+	VEXTRACTI128 $0x01, Y4, -16(R11)(R12*1)
+	VMOVDQU      X4, 112(R11)(BX*1)
+	VMOVDQU      48(AX)(BX*1), X13
+	VINSERTI128  $0x01, 48(AX)(CX*1), Y13, Y13
+	VPSHUFB      Y13, Y4, Y4
+	VMOVDQU      240(R13), Y13
+	VPCLMULQDQ   $0x00, Y13, Y0, Y15
+	VPXOR        Y15, Y10, Y10
+	VPCLMULQDQ   $0x11, Y13, Y0, Y15
+	VPXOR        Y15, Y12, Y12
+	VPSHUFD      $0x4e, Y0, Y15
+	VPXOR        Y15, Y0, Y0
+	VPSHUFD      $0x4e, Y13, Y15
+	VPXOR        Y15, Y13, Y13
+	VPCLMULQDQ   $0x00, Y13, Y0, Y0
+	VPXOR        Y0, Y11, Y11
+	VMOVDQU      272(R13), Y13
+	VPCLMULQDQ   $0x00, Y13, Y1, Y15
+	VPXOR        Y15, Y10, Y10
+	VPCLMULQDQ   $0x11, Y13, Y1, Y15
+	VPXOR        Y15, Y12, Y12
+	VPSHUFD      $0x4e, Y1, Y15
+	VPXOR        Y15, Y1, Y1
+	VPSHUFD      $0x4e, Y13, Y15
+	VPXOR        Y15, Y13, Y13
+	VPCLMULQDQ   $0x00, Y13, Y1, Y1
+	VPXOR        Y1, Y11, Y11
+	VMOVDQU      304(R13), Y13
+	VPCLMULQDQ   $0x00, Y13, Y2, Y15
+	VPXOR        Y15, Y10, Y10
+	VPCLMULQDQ   $0x11, Y13, Y2, Y15
+	VPXOR        Y15, Y12, Y12
+	VPSHUFD      $0x4e, Y2, Y15
+	VPXOR        Y15, Y2, Y2
+	VPSHUFD      $0x4e, Y13, Y15
+	VPXOR        Y15, Y13, Y13
+	VPCLMULQDQ   $0x00, Y13, Y2, Y2
+	VPXOR        Y2, Y11, Y11
+	VMOVDQU      336(R13), Y13
+	VPCLMULQDQ   $0x00, Y13, Y3, Y15
+	VPXOR        Y15, Y10, Y10
+	VPCLMULQDQ   $0x11, Y13, Y3, Y15
+	VPXOR        Y15, Y12, Y12
+	VPSHUFD      $0x4e, Y3, Y15
+	VPXOR        Y15, Y3, Y3
+	VPSHUFD      $0x4e, Y13, Y15
+	VPXOR        Y15, Y13, Y13
+	VPCLMULQDQ   $0x00, Y13, Y3, Y3
+	VPXOR        Y3, Y11, Y11
+	VMOVDQU      368(R13), Y13
+	VPCLMULQDQ   $0x00, Y13, Y4, Y15
+	VPXOR        Y15, Y10, Y10
+	VPCLMULQDQ   $0x11, Y13, Y4, Y15
+	VPXOR        Y15, Y12, Y12
+	VPSHUFD      $0x4e, Y4, Y15
+	VPXOR        Y15, Y4, Y4
+	VPSHUFD      $0x4e, Y13, Y15
+	VPXOR        Y15, Y13, Y13
+	VPCLMULQDQ   $0x00, Y13, Y4, Y4
+	VPXOR        Y4, Y11, Y11
+	VPXOR        Y10, Y11, Y11
+	VPXOR        Y12, Y11, Y11
+	VPCLMULQDQ   $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
+	VPSHUFD      $0x4e, Y10, Y10
+	VPXOR        Y10, Y11, Y11
+	VPXOR        Y15, Y11, Y11
+	VPCLMULQDQ   $0x10, gcmVaes256Poly<>+0(SB), Y11, Y15
+	VPSHUFD      $0x4e, Y11, Y11
+	VPXOR        Y11, Y12, Y12
+	VPXOR        Y15, Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X15
+	VPXOR        X15, X12, X12
+	VPSHUFB      gcmVaes256Swap<>+0(SB), X12, X12
+	VPXOR        X9, X12, X12
+	JMP          done
 
 tail6:
 	VBROADCASTI128 256(R9), Y8
 	MOVL           R10, AX
 	SUBL           8(R8), AX
 	SHRL           $0x04, AX
-	MOVL           AX, BX
+	LEAL           (AX), BX
 	BSWAPL         BX
-	VMOVD          BX, X15
-	VPBROADCASTD   X15, Y15
-	VBROADCASTI128 88(R8), Y13
-	VPBLENDD       $0x88, Y15, Y13, Y13
-	VPXOR          Y8, Y13, Y13
-	VPXOR          gcmVaes256Counters<>+0(SB), Y13, Y0
-	VPXOR          gcmVaes256Counters<>+32(SB), Y13, Y1
-	VPXOR          gcmVaes256Counters<>+64(SB), Y13, Y2
-	VPXOR          gcmVaes256Counters<>+96(SB), Y13, Y3
-	VPXOR          gcmVaes256Counters<>+128(SB), Y13, Y4
-	VPXOR          gcmVaes256Counters<>+160(SB), Y13, Y5
+	MOVL           BX, (SP)
+	VBROADCASTI128 88(R8), Y14
+	VPBROADCASTD   (SP), Y0
+	VPBLENDD       $0x88, Y0, Y14, Y14
+	VPXOR          Y8, Y14, Y14
+	VPXOR          gcmVaes256Counters<>+0(SB), Y14, Y0
+	VPXOR          gcmVaes256Counters<>+32(SB), Y14, Y1
+	VPXOR          gcmVaes256Counters<>+64(SB), Y14, Y2
+	VPXOR          gcmVaes256Counters<>+96(SB), Y14, Y3
+	VPXOR          gcmVaes256Counters<>+128(SB), Y14, Y4
+	VPXOR          gcmVaes256Counters<>+160(SB), Y14, Y5
 	VMOVDQU        88(R8), X9
 	VPBLENDD       $0x08, gcmVaes256One<>+0(SB), X9, X9
 	VPXOR          X8, X9, X9
@@ -2645,144 +2937,141 @@ tail6LastRound:
 	VAESENCLAST    Y8, Y3, Y3
 	VAESENCLAST    Y8, Y4, Y4
 	VAESENCLAST    Y8, Y5, Y5
-	LEAQ           gcmVaes256Edge<>+0(SB), AX
-	LEAQ           -160(R12), BX
-	MOVQ           BX, CX
-	MOVL           $0x00000010, BX
-	CMPQ           CX, BX
-	CMOVQCS        CX, BX
-	SUBQ           BX, CX
-	VPERM2I128     $0x21, Y5, Y4, Y15
-	VMOVDQU        16(AX)(BX*1), X13
-	VINSERTI128    $0x01, 16(AX)(CX*1), Y13, Y13
-	VPSHUFB        Y13, Y15, Y15
-	VMOVDQU        (AX)(BX*1), X13
-	VINSERTI128    $0x01, (AX)(CX*1), Y13, Y13
-	VPSHUFB        Y13, Y5, Y5
-	VPXOR          Y15, Y5, Y5
-	VMOVDQU        144(R10)(BX*1), X8
-	VINSERTI128    $0x01, -16(R10)(R12*1), Y8, Y8
-	VPXOR          Y8, Y5, Y5
-	VMOVDQU        48(AX)(BX*1), X13
-	VINSERTI128    $0x01, 48(AX)(CX*1), Y13, Y13
-	VMOVDQU        (R10), Y14
-	VPXOR          Y14, Y0, Y0
-	VMOVDQU        Y0, (R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y0, Y0
-	VMOVDQU        32(R10), Y14
-	VPXOR          Y14, Y1, Y1
-	VMOVDQU        Y1, 32(R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y1, Y1
-	VMOVDQU        64(R10), Y14
-	VPXOR          Y14, Y2, Y2
-	VMOVDQU        Y2, 64(R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y2, Y2
-	VMOVDQU        96(R10), Y14
-	VPXOR          Y14, Y3, Y3
-	VMOVDQU        Y3, 96(R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y3, Y3
-	VMOVDQU        128(R10), Y14
-	VPXOR          Y14, Y4, Y4
-	VMOVDQU        Y4, 128(R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y4, Y4
-	VEXTRACTI128   $0x01, Y5, -16(R11)(R12*1)
-	VMOVDQU        X5, 144(R11)(BX*1)
-	VPSHUFB        Y13, Y5, Y5
-	VMOVDQU        240(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y0, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y0, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y0, Y15
-	VPXOR          Y15, Y0, Y0
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y0, Y0
-	VPXOR          Y0, Y11, Y11
-	VMOVDQU        272(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y1, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y1, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y1, Y15
-	VPXOR          Y15, Y1, Y1
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y1, Y1
-	VPXOR          Y1, Y11, Y11
-	VMOVDQU        304(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y2, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y2, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y2, Y15
-	VPXOR          Y15, Y2, Y2
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y2, Y2
-	VPXOR          Y2, Y11, Y11
-	VMOVDQU        336(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y3, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y3, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y3, Y15
-	VPXOR          Y15, Y3, Y3
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y3, Y3
-	VPXOR          Y3, Y11, Y11
-	VMOVDQU        368(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y4, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y4, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y4, Y15
-	VPXOR          Y15, Y4, Y4
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y4, Y4
-	VPXOR          Y4, Y11, Y11
-	VMOVDQU        400(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y5, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y5, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y5, Y15
-	VPXOR          Y15, Y5, Y5
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y5, Y5
-	VPXOR          Y5, Y11, Y11
-	VPXOR          Y10, Y11, Y11
-	VPXOR          Y12, Y11, Y11
-	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
-	VPSHUFD        $0x4e, Y10, Y10
-	VPXOR          Y10, Y11, Y11
-	VPXOR          Y15, Y11, Y11
-	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y11, Y15
-	VPSHUFD        $0x4e, Y11, Y11
-	VPXOR          Y11, Y12, Y12
-	VPXOR          Y15, Y12, Y12
-	VEXTRACTI128   $0x01, Y12, X15
-	VPXOR          X15, X12, X12
-	VPSHUFB        gcmVaes256Swap<>+0(SB), X12, X12
-	VPXOR          X9, X12, X12
-	JMP            done
 
-bytes:
+crypt6:
+	LEAQ         gcmVaes256Edge<>+0(SB), AX
+	LEAQ         -160(R12), BX
+	MOVQ         BX, CX
+	MOVL         $0x00000010, BX
+	CMPQ         CX, BX
+	CMOVQCS      CX, BX
+	SUBQ         BX, CX
+	VPERM2I128   $0x21, Y5, Y4, Y14
+	VMOVDQU      16(AX)(BX*1), X13
+	VINSERTI128  $0x01, 16(AX)(CX*1), Y13, Y13
+	VPSHUFB      Y13, Y14, Y14
+	VMOVDQU      (AX)(BX*1), X13
+	VINSERTI128  $0x01, (AX)(CX*1), Y13, Y13
+	VPSHUFB      Y13, Y5, Y5
+	VPXOR        Y14, Y5, Y5
+	VMOVDQU      144(R10)(BX*1), X14
+	VINSERTI128  $0x01, -16(R10)(R12*1), Y14, Y14
+	VPXOR        Y14, Y5, Y5
+	VPXOR        (R10), Y0, Y0
+	VMOVDQU      Y0, (R11)
+	VPSHUFB      gcmVaes256Swap<>+0(SB), Y0, Y0
+	VPXOR        32(R10), Y1, Y1
+	VMOVDQU      Y1, 32(R11)
+	VPSHUFB      gcmVaes256Swap<>+0(SB), Y1, Y1
+	VPXOR        64(R10), Y2, Y2
+	VMOVDQU      Y2, 64(R11)
+	VPSHUFB      gcmVaes256Swap<>+0(SB), Y2, Y2
+	VPXOR        96(R10), Y3, Y3
+	VMOVDQU      Y3, 96(R11)
+	VPSHUFB      gcmVaes256Swap<>+0(SB), Y3, Y3
+	VPXOR        128(R10), Y4, Y4
+	VMOVDQU      Y4, 128(R11)
+	VPSHUFB      gcmVaes256Swap<>+0(SB), Y4, Y4
+	VEXTRACTI128 $0x01, Y5, -16(R11)(R12*1)
+	VMOVDQU      X5, 144(R11)(BX*1)
+	VMOVDQU      48(AX)(BX*1), X13
+	VINSERTI128  $0x01, 48(AX)(CX*1), Y13, Y13
+	VPSHUFB      Y13, Y5, Y5
+	VMOVDQU      240(R13), Y13
+	VPCLMULQDQ   $0x00, Y13, Y0, Y15
+	VPXOR        Y15, Y10, Y10
+	VPCLMULQDQ   $0x11, Y13, Y0, Y15
+	VPXOR        Y15, Y12, Y12
+	VPSHUFD      $0x4e, Y0, Y15
+	VPXOR        Y15, Y0, Y0
+	VPSHUFD      $0x4e, Y13, Y15
+	VPXOR        Y15, Y13, Y13
+	VPCLMULQDQ   $0x00, Y13, Y0, Y0
+	VPXOR        Y0, Y11, Y11
+	VMOVDQU      272(R13), Y13
+	VPCLMULQDQ   $0x00, Y13, Y1, Y15
+	VPXOR        Y15, Y10, Y10
+	VPCLMULQDQ   $0x11, Y13, Y1, Y15
+	VPXOR        Y15, Y12, Y12
+	VPSHUFD      $0x4e, Y1, Y15
+	VPXOR        Y15, Y1, Y1
+	VPSHUFD      $0x4e, Y13, Y15
+	VPXOR        Y15, Y13, Y13
+	VPCLMULQDQ   $0x00, Y13, Y1, Y1
+	VPXOR        Y1, Y11, Y11
+	VMOVDQU      304(R13), Y13
+	VPCLMULQDQ   $0x00, Y13, Y2, Y15
+	VPXOR        Y15, Y10, Y10
+	VPCLMULQDQ   $0x11, Y13, Y2, Y15
+	VPXOR        Y15, Y12, Y12
+	VPSHUFD      $0x4e, Y2, Y15
+	VPXOR        Y15, Y2, Y2
+	VPSHUFD      $0x4e, Y13, Y15
+	VPXOR        Y15, Y13, Y13
+	VPCLMULQDQ   $0x00, Y13, Y2, Y2
+	VPXOR        Y2, Y11, Y11
+	VMOVDQU      336(R13), Y13
+	VPCLMULQDQ   $0x00, Y13, Y3, Y15
+	VPXOR        Y15, Y10, Y10
+	VPCLMULQDQ   $0x11, Y13, Y3, Y15
+	VPXOR        Y15, Y12, Y12
+	VPSHUFD      $0x4e, Y3, Y15
+	VPXOR        Y15, Y3, Y3
+	VPSHUFD      $0x4e, Y13, Y15
+	VPXOR        Y15, Y13, Y13
+	VPCLMULQDQ   $0x00, Y13, Y3, Y3
+	VPXOR        Y3, Y11, Y11
+	VMOVDQU      368(R13), Y13
+	VPCLMULQDQ   $0x00, Y13, Y4, Y15
+	VPXOR        Y15, Y10, Y10
+	VPCLMULQDQ   $0x11, Y13, Y4, Y15
+	VPXOR        Y15, Y12, Y12
+	VPSHUFD      $0x4e, Y4, Y15
+	VPXOR        Y15, Y4, Y4
+	VPSHUFD      $0x4e, Y13, Y15
+	VPXOR        Y15, Y13, Y13
+	VPCLMULQDQ   $0x00, Y13, Y4, Y4
+	VPXOR        Y4, Y11, Y11
+	VMOVDQU      400(R13), Y13
+	VPCLMULQDQ   $0x00, Y13, Y5, Y15
+	VPXOR        Y15, Y10, Y10
+	VPCLMULQDQ   $0x11, Y13, Y5, Y15
+	VPXOR        Y15, Y12, Y12
+	VPSHUFD      $0x4e, Y5, Y15
+	VPXOR        Y15, Y5, Y5
+	VPSHUFD      $0x4e, Y13, Y15
+	VPXOR        Y15, Y13, Y13
+	VPCLMULQDQ   $0x00, Y13, Y5, Y5
+	VPXOR        Y5, Y11, Y11
+	VPXOR        Y10, Y11, Y11
+	VPXOR        Y12, Y11, Y11
+	VPCLMULQDQ   $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
+	VPSHUFD      $0x4e, Y10, Y10
+	VPXOR        Y10, Y11, Y11
+	VPXOR        Y15, Y11, Y11
+	VPCLMULQDQ   $0x10, gcmVaes256Poly<>+0(SB), Y11, Y15
+	VPSHUFD      $0x4e, Y11, Y11
+	VPXOR        Y11, Y12, Y12
+	VPXOR        Y15, Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X15
+	VPXOR        X15, X12, X12
+	VPSHUFB      gcmVaes256Swap<>+0(SB), X12, X12
+	VPXOR        X9, X12, X12
+	JMP          done
+
+tailOfBytes:
 	VBROADCASTI128 256(R9), Y8
 	MOVL           R10, AX
 	SUBL           8(R8), AX
 	SHRL           $0x04, AX
-	MOVL           AX, BX
+	LEAL           (AX), BX
 	BSWAPL         BX
-	VMOVD          BX, X15
-	VPBROADCASTD   X15, Y15
-	VBROADCASTI128 88(R8), Y13
-	VPBLENDD       $0x88, Y15, Y13, Y13
-	VPXOR          Y8, Y13, Y13
-	VPXOR          gcmVaes256Counters<>+0(SB), Y13, Y0
+	MOVL           BX, (SP)
+	VBROADCASTI128 88(R8), Y14
+	VPBROADCASTD   (SP), Y0
+	VPBLENDD       $0x88, Y0, Y14, Y14
+	VPXOR          Y8, Y14, Y14
+	VPXOR          gcmVaes256Counters<>+0(SB), Y14, Y0
 	VMOVDQU        88(R8), X9
 	VPBLENDD       $0x08, gcmVaes256One<>+0(SB), X9, X9
 	VPXOR          X8, X9, X9
@@ -2832,26 +3121,28 @@ bytesLastRound:
 	VBROADCASTI128 (R14), Y8
 	VAESENCLAST    X8, X9, X9
 	VAESENCLAST    X8, X0, X0
-	MOVQ           R12, CX
-	CMPQ           CX, $0x08
-	JHI            textOver8
-	CMPQ           CX, $0x04
-	JCC            textOver3
-	XORL           AX, AX
-	TESTQ          CX, CX
-	JEQ            textWord
-	MOVBLZX        -1(R10)(CX*1), BX
-	LEAL           -1(CX), AX
-	SHLL           $0x03, AX
-	SHLXL          AX, BX, BX
-	MOVBLZX        (R10), AX
-	ORL            BX, AX
-	SHRQ           $0x01, CX
-	MOVBLZX        (R10)(CX*1), BX
-	SHLL           $0x03, CX
-	SHLXL          CX, BX, BX
-	ORL            BX, AX
-	JMP            textWord
+
+cryptOfBytes:
+	MOVQ    R12, CX
+	CMPQ    CX, $0x08
+	JHI     textOver8
+	CMPQ    CX, $0x04
+	JCC     textOver3
+	XORL    AX, AX
+	TESTQ   CX, CX
+	JEQ     textWord
+	MOVBLZX -1(R10)(CX*1), BX
+	LEAL    -1(CX), AX
+	SHLL    $0x03, AX
+	SHLXL   AX, BX, BX
+	MOVBLZX (R10), AX
+	ORL     BX, AX
+	SHRQ    $0x01, CX
+	MOVBLZX (R10)(CX*1), BX
+	SHLL    $0x03, CX
+	SHLXL   CX, BX, BX
+	ORL     BX, AX
+	JMP     textWord
 
 textOver3:
 	MOVL  (R10), AX
@@ -2949,10 +3240,10 @@ wide:
 	VPXOR          Y15, Y13, Y13
 	VPCLMULQDQ     $0x00, Y13, Y9, Y11
 	CMPQ           R12, $+224
-	JHI            over7
+	JHI            tailOver7
 	JMP            tail7
 
-over7:
+tailOver7:
 	JMP tail8
 
 tail7:
@@ -2960,20 +3251,20 @@ tail7:
 	MOVL           R10, AX
 	SUBL           8(R8), AX
 	SHRL           $0x04, AX
-	MOVL           AX, BX
+	LEAL           (AX), BX
 	BSWAPL         BX
-	VMOVD          BX, X15
-	VPBROADCASTD   X15, Y15
-	VBROADCASTI128 88(R8), Y13
-	VPBLENDD       $0x88, Y15, Y13, Y13
-	VPXOR          Y8, Y13, Y13
-	VPXOR          gcmVaes256Counters<>+0(SB), Y13, Y0
-	VPXOR          gcmVaes256Counters<>+32(SB), Y13, Y1
-	VPXOR          gcmVaes256Counters<>+64(SB), Y13, Y2
-	VPXOR          gcmVaes256Counters<>+96(SB), Y13, Y3
-	VPXOR          gcmVaes256Counters<>+128(SB), Y13, Y4
-	VPXOR          gcmVaes256Counters<>+160(SB), Y13, Y5
-	VPXOR          gcmVaes256Counters<>+192(SB), Y13, Y6
+	MOVL           BX, (SP)
+	VBROADCASTI128 88(R8), Y14
+	VPBROADCASTD   (SP), Y0
+	VPBLENDD       $0x88, Y0, Y14, Y14
+	VPXOR          Y8, Y14, Y14
+	VPXOR          gcmVaes256Counters<>+0(SB), Y14, Y0
+	VPXOR          gcmVaes256Counters<>+32(SB), Y14, Y1
+	VPXOR          gcmVaes256Counters<>+64(SB), Y14, Y2
+	VPXOR          gcmVaes256Counters<>+96(SB), Y14, Y3
+	VPXOR          gcmVaes256Counters<>+128(SB), Y14, Y4
+	VPXOR          gcmVaes256Counters<>+160(SB), Y14, Y5
+	VPXOR          gcmVaes256Counters<>+192(SB), Y14, Y6
 	VMOVDQU        88(R8), X9
 	VPBLENDD       $0x08, gcmVaes256One<>+0(SB), X9, X9
 	VPXOR          X8, X9, X9
@@ -3114,45 +3405,39 @@ tail7LastRound:
 	CMPQ           CX, BX
 	CMOVQCS        CX, BX
 	SUBQ           BX, CX
-	VPERM2I128     $0x21, Y6, Y5, Y15
+	VPERM2I128     $0x21, Y6, Y5, Y14
 	VMOVDQU        16(AX)(BX*1), X13
 	VINSERTI128    $0x01, 16(AX)(CX*1), Y13, Y13
-	VPSHUFB        Y13, Y15, Y15
+	VPSHUFB        Y13, Y14, Y14
 	VMOVDQU        (AX)(BX*1), X13
 	VINSERTI128    $0x01, (AX)(CX*1), Y13, Y13
 	VPSHUFB        Y13, Y6, Y6
-	VPXOR          Y15, Y6, Y6
-	VMOVDQU        176(R10)(BX*1), X8
-	VINSERTI128    $0x01, -16(R10)(R12*1), Y8, Y8
-	VPXOR          Y8, Y6, Y6
-	VMOVDQU        48(AX)(BX*1), X13
-	VINSERTI128    $0x01, 48(AX)(CX*1), Y13, Y13
-	VMOVDQU        (R10), Y14
-	VPXOR          Y14, Y0, Y0
+	VPXOR          Y14, Y6, Y6
+	VMOVDQU        176(R10)(BX*1), X14
+	VINSERTI128    $0x01, -16(R10)(R12*1), Y14, Y14
+	VPXOR          Y14, Y6, Y6
+	VPXOR          (R10), Y0, Y0
 	VMOVDQU        Y0, (R11)
 	VPSHUFB        gcmVaes256Swap<>+0(SB), Y0, Y0
-	VMOVDQU        32(R10), Y14
-	VPXOR          Y14, Y1, Y1
+	VPXOR          32(R10), Y1, Y1
 	VMOVDQU        Y1, 32(R11)
 	VPSHUFB        gcmVaes256Swap<>+0(SB), Y1, Y1
-	VMOVDQU        64(R10), Y14
-	VPXOR          Y14, Y2, Y2
+	VPXOR          64(R10), Y2, Y2
 	VMOVDQU        Y2, 64(R11)
 	VPSHUFB        gcmVaes256Swap<>+0(SB), Y2, Y2
-	VMOVDQU        96(R10), Y14
-	VPXOR          Y14, Y3, Y3
+	VPXOR          96(R10), Y3, Y3
 	VMOVDQU        Y3, 96(R11)
 	VPSHUFB        gcmVaes256Swap<>+0(SB), Y3, Y3
-	VMOVDQU        128(R10), Y14
-	VPXOR          Y14, Y4, Y4
+	VPXOR          128(R10), Y4, Y4
 	VMOVDQU        Y4, 128(R11)
 	VPSHUFB        gcmVaes256Swap<>+0(SB), Y4, Y4
-	VMOVDQU        160(R10), Y14
-	VPXOR          Y14, Y5, Y5
+	VPXOR          160(R10), Y5, Y5
 	VMOVDQU        Y5, 160(R11)
 	VPSHUFB        gcmVaes256Swap<>+0(SB), Y5, Y5
 	VEXTRACTI128   $0x01, Y6, -16(R11)(R12*1)
 	VMOVDQU        X6, 176(R11)(BX*1)
+	VMOVDQU        48(AX)(BX*1), X13
+	VINSERTI128    $0x01, 48(AX)(CX*1), Y13, Y13
 	VPSHUFB        Y13, Y6, Y6
 	VBROADCASTI128 160(R9), Y13
 	VPCLMULQDQ     $0x00, Y13, Y0, Y15
@@ -3206,12 +3491,9 @@ tail7LastRound:
 	VPSHUFD        $0x4e, Y13, Y15
 	VPXOR          Y15, Y13, Y13
 	VPCLMULQDQ     $0x00, Y13, Y3, Y11
-	MOVQ           16(R8), AX
-	MOVQ           64(R8), BX
-	SHLQ           $0x03, AX
-	SHLQ           $0x03, BX
-	VMOVQ          AX, X14
-	VPINSRQ        $0x01, BX, X14, X14
+	VMOVQ          16(R8), X14
+	VPINSRQ        $0x01, 64(R8), X14, X14
+	VPSLLQ         $0x03, X14, X14
 	VMOVDQU        240(R9), X13
 	VPCLMULQDQ     $0x00, Y13, Y14, Y15
 	VPXOR          Y15, Y10, Y10
@@ -3277,28 +3559,28 @@ tail8:
 	MOVL           R10, AX
 	SUBL           8(R8), AX
 	SHRL           $0x04, AX
-	MOVL           AX, BX
+	LEAL           (AX), BX
 	BSWAPL         BX
-	VMOVD          BX, X15
-	VPBROADCASTD   X15, Y15
-	VBROADCASTI128 88(R8), Y13
-	VPBLENDD       $0x88, Y15, Y13, Y13
-	VPXOR          Y8, Y13, Y13
-	VPXOR          gcmVaes256Counters<>+0(SB), Y13, Y0
-	VPXOR          gcmVaes256Counters<>+32(SB), Y13, Y1
-	VPXOR          gcmVaes256Counters<>+64(SB), Y13, Y2
-	VPXOR          gcmVaes256Counters<>+96(SB), Y13, Y3
-	VPXOR          gcmVaes256Counters<>+128(SB), Y13, Y4
-	VPXOR          gcmVaes256Counters<>+160(SB), Y13, Y5
-	VPXOR          gcmVaes256Counters<>+192(SB), Y13, Y6
+	MOVL           BX, (SP)
+	VBROADCASTI128 88(R8), Y14
+	VPBROADCASTD   (SP), Y0
+	VPBLENDD       $0x88, Y0, Y14, Y14
+	VPXOR          Y8, Y14, Y14
+	VPXOR          gcmVaes256Counters<>+0(SB), Y14, Y0
+	VPXOR          gcmVaes256Counters<>+32(SB), Y14, Y1
+	VPXOR          gcmVaes256Counters<>+64(SB), Y14, Y2
+	VPXOR          gcmVaes256Counters<>+96(SB), Y14, Y3
+	VPXOR          gcmVaes256Counters<>+128(SB), Y14, Y4
+	VPXOR          gcmVaes256Counters<>+160(SB), Y14, Y5
+	VPXOR          gcmVaes256Counters<>+192(SB), Y14, Y6
 	LEAL           16(AX), BX
 	BSWAPL         BX
-	VMOVD          BX, X15
-	VPBROADCASTD   X15, Y15
-	VBROADCASTI128 88(R8), Y14
-	VPBLENDD       $0x88, Y15, Y14, Y14
-	VPXOR          Y8, Y14, Y14
-	VPXOR          gcmVaes256Counters<>+224(SB), Y14, Y7
+	MOVL           BX, (SP)
+	VBROADCASTI128 88(R8), Y15
+	VPBROADCASTD   (SP), Y7
+	VPBLENDD       $0x88, Y7, Y15, Y15
+	VPXOR          Y8, Y15, Y15
+	VPXOR          gcmVaes256Counters<>+224(SB), Y15, Y7
 	VMOVDQU        88(R8), X9
 	VPBLENDD       $0x08, gcmVaes256One<>+0(SB), X9, X9
 	VPXOR          X8, X9, X9
@@ -3453,49 +3735,42 @@ tail8LastRound:
 	CMPQ           CX, BX
 	CMOVQCS        CX, BX
 	SUBQ           BX, CX
-	VPERM2I128     $0x21, Y7, Y6, Y15
+	VPERM2I128     $0x21, Y7, Y6, Y14
 	VMOVDQU        16(AX)(BX*1), X13
 	VINSERTI128    $0x01, 16(AX)(CX*1), Y13, Y13
-	VPSHUFB        Y13, Y15, Y15
+	VPSHUFB        Y13, Y14, Y14
 	VMOVDQU        (AX)(BX*1), X13
 	VINSERTI128    $0x01, (AX)(CX*1), Y13, Y13
 	VPSHUFB        Y13, Y7, Y7
-	VPXOR          Y15, Y7, Y7
-	VMOVDQU        208(R10)(BX*1), X8
-	VINSERTI128    $0x01, -16(R10)(R12*1), Y8, Y8
-	VPXOR          Y8, Y7, Y7
-	VMOVDQU        48(AX)(BX*1), X13
-	VINSERTI128    $0x01, 48(AX)(CX*1), Y13, Y13
-	VMOVDQU        (R10), Y14
-	VPXOR          Y14, Y0, Y0
+	VPXOR          Y14, Y7, Y7
+	VMOVDQU        208(R10)(BX*1), X14
+	VINSERTI128    $0x01, -16(R10)(R12*1), Y14, Y14
+	VPXOR          Y14, Y7, Y7
+	VPXOR          (R10), Y0, Y0
 	VMOVDQU        Y0, (R11)
 	VPSHUFB        gcmVaes256Swap<>+0(SB), Y0, Y0
-	VMOVDQU        32(R10), Y14
-	VPXOR          Y14, Y1, Y1
+	VPXOR          32(R10), Y1, Y1
 	VMOVDQU        Y1, 32(R11)
 	VPSHUFB        gcmVaes256Swap<>+0(SB), Y1, Y1
-	VMOVDQU        64(R10), Y14
-	VPXOR          Y14, Y2, Y2
+	VPXOR          64(R10), Y2, Y2
 	VMOVDQU        Y2, 64(R11)
 	VPSHUFB        gcmVaes256Swap<>+0(SB), Y2, Y2
-	VMOVDQU        96(R10), Y14
-	VPXOR          Y14, Y3, Y3
+	VPXOR          96(R10), Y3, Y3
 	VMOVDQU        Y3, 96(R11)
 	VPSHUFB        gcmVaes256Swap<>+0(SB), Y3, Y3
-	VMOVDQU        128(R10), Y14
-	VPXOR          Y14, Y4, Y4
+	VPXOR          128(R10), Y4, Y4
 	VMOVDQU        Y4, 128(R11)
 	VPSHUFB        gcmVaes256Swap<>+0(SB), Y4, Y4
-	VMOVDQU        160(R10), Y14
-	VPXOR          Y14, Y5, Y5
+	VPXOR          160(R10), Y5, Y5
 	VMOVDQU        Y5, 160(R11)
 	VPSHUFB        gcmVaes256Swap<>+0(SB), Y5, Y5
-	VMOVDQU        192(R10), Y14
-	VPXOR          Y14, Y6, Y6
+	VPXOR          192(R10), Y6, Y6
 	VMOVDQU        Y6, 192(R11)
 	VPSHUFB        gcmVaes256Swap<>+0(SB), Y6, Y6
 	VEXTRACTI128   $0x01, Y7, -16(R11)(R12*1)
 	VMOVDQU        X7, 208(R11)(BX*1)
+	VMOVDQU        48(AX)(BX*1), X13
+	VINSERTI128    $0x01, 48(AX)(CX*1), Y13, Y13
 	VPSHUFB        Y13, Y7, Y7
 	VBROADCASTI128 160(R9), Y13
 	VPCLMULQDQ     $0x00, Y13, Y0, Y15
@@ -3549,12 +3824,9 @@ tail8LastRound:
 	VPSHUFD        $0x4e, Y13, Y15
 	VPXOR          Y15, Y13, Y13
 	VPCLMULQDQ     $0x00, Y13, Y3, Y11
-	MOVQ           16(R8), AX
-	MOVQ           64(R8), BX
-	SHLQ           $0x03, AX
-	SHLQ           $0x03, BX
-	VMOVQ          AX, X14
-	VPINSRQ        $0x01, BX, X14, X14
+	VMOVQ          16(R8), X14
+	VPINSRQ        $0x01, 64(R8), X14, X14
+	VPSLLQ         $0x03, X14, X14
 	VMOVDQU        240(R9), X13
 	VPCLMULQDQ     $0x00, Y13, Y14, Y15
 	VPXOR          Y15, Y10, Y10
@@ -3635,7 +3907,7 @@ done:
 
 // func openBurstVaes256(ops *byte, list *uint32, count int) (failed int)
 // Requires: AES, AVX, AVX2, BMI2, CMOV, MMX+, PCLMULQDQ, VAES, VPCLMULQDQ
-TEXT ·openBurstVaes256(SB), NOSPLIT, $0-32
+TEXT ·openBurstVaes256(SB), NOSPLIT, $8-32
 	MOVQ    ops+0(FP), DI
 	MOVQ    list+8(FP), SI
 	MOVQ    count+16(FP), DX
@@ -3777,13 +4049,10 @@ haveAAD:
 	ANDQ        $-16, AX
 	MOVQ        R9, R13
 	SUBQ        AX, R13
-	MOVQ        16(R8), AX
-	MOVQ        64(R8), BX
-	SUBQ        $0x10, AX
-	SHLQ        $0x03, AX
-	SHLQ        $0x03, BX
-	VMOVQ       AX, X14
-	VPINSRQ     $0x01, BX, X14, X14
+	VMOVQ       16(R8), X14
+	VPADDQ      gcmVaes256LessTag<>+0(SB), X14, X14
+	VPINSRQ     $0x01, 64(R8), X14, X14
+	VPSLLQ      $0x03, X14, X14
 	VINSERTI128 $0x01, X9, Y14, Y14
 	VMOVDQU     240(R9), X13
 	VINSERTI128 $0x01, 224(R13), Y13, Y13
@@ -3806,219 +4075,219 @@ piece:
 	MOVL           R10, AX
 	SUBL           8(R8), AX
 	SHRL           $0x04, AX
-	MOVL           AX, BX
+	LEAL           (AX), BX
 	BSWAPL         BX
-	VMOVD          BX, X15
-	VPBROADCASTD   X15, Y15
-	VBROADCASTI128 88(R8), Y13
-	VPBLENDD       $0x88, Y15, Y13, Y13
-	VPXOR          Y8, Y13, Y13
-	VPXOR          gcmVaes256Counters<>+0(SB), Y13, Y0
-	VPXOR          gcmVaes256Counters<>+32(SB), Y13, Y1
-	VPXOR          gcmVaes256Counters<>+64(SB), Y13, Y2
-	VPXOR          gcmVaes256Counters<>+96(SB), Y13, Y3
-	VPXOR          gcmVaes256Counters<>+128(SB), Y13, Y4
-	VPXOR          gcmVaes256Counters<>+160(SB), Y13, Y5
-	VPXOR          gcmVaes256Counters<>+192(SB), Y13, Y6
+	MOVL           BX, (SP)
+	VBROADCASTI128 88(R8), Y14
+	VPBROADCASTD   (SP), Y0
+	VPBLENDD       $0x88, Y0, Y14, Y14
+	VPXOR          Y8, Y14, Y14
+	VPXOR          gcmVaes256Counters<>+0(SB), Y14, Y0
+	VPXOR          gcmVaes256Counters<>+32(SB), Y14, Y1
+	VPXOR          gcmVaes256Counters<>+64(SB), Y14, Y2
+	VPXOR          gcmVaes256Counters<>+96(SB), Y14, Y3
+	VPXOR          gcmVaes256Counters<>+128(SB), Y14, Y4
+	VPXOR          gcmVaes256Counters<>+160(SB), Y14, Y5
+	VPXOR          gcmVaes256Counters<>+192(SB), Y14, Y6
 	LEAL           16(AX), BX
 	BSWAPL         BX
-	VMOVD          BX, X15
-	VPBROADCASTD   X15, Y15
-	VBROADCASTI128 88(R8), Y14
-	VPBLENDD       $0x88, Y15, Y14, Y14
-	VPXOR          Y8, Y14, Y14
-	VPXOR          gcmVaes256Counters<>+224(SB), Y14, Y7
+	MOVL           BX, (SP)
+	VBROADCASTI128 88(R8), Y15
+	VPBROADCASTD   (SP), Y7
+	VPBLENDD       $0x88, Y7, Y15, Y15
+	VPXOR          Y8, Y15, Y15
+	VPXOR          gcmVaes256Counters<>+224(SB), Y15, Y7
 	VBROADCASTI128 272(R9), Y8
 	VAESENC        Y8, Y0, Y0
-	VAESENC        Y8, Y1, Y1
-	VAESENC        Y8, Y2, Y2
-	VAESENC        Y8, Y3, Y3
-	VAESENC        Y8, Y4, Y4
-	VAESENC        Y8, Y5, Y5
-	VAESENC        Y8, Y6, Y6
-	VAESENC        Y8, Y7, Y7
 	VMOVDQU        (R10), Y14
+	VAESENC        Y8, Y1, Y1
 	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
 	VBROADCASTI128 32(R9), Y13
+	VAESENC        Y8, Y2, Y2
 	VPCLMULQDQ     $0x00, Y13, Y14, Y10
+	VAESENC        Y8, Y3, Y3
 	VPCLMULQDQ     $0x11, Y13, Y14, Y12
 	VPSHUFD        $0x4e, Y14, Y15
+	VAESENC        Y8, Y4, Y4
 	VPXOR          Y15, Y14, Y14
+	VAESENC        Y8, Y5, Y5
 	VPSHUFD        $0x4e, Y13, Y15
 	VPXOR          Y15, Y13, Y13
+	VAESENC        Y8, Y6, Y6
 	VPCLMULQDQ     $0x00, Y13, Y14, Y11
+	VAESENC        Y8, Y7, Y7
 	VMOVDQU        32(R10), Y14
 	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
 	VBROADCASTI128 288(R9), Y8
 	VAESENC        Y8, Y0, Y0
-	VAESENC        Y8, Y1, Y1
-	VAESENC        Y8, Y2, Y2
-	VAESENC        Y8, Y3, Y3
-	VAESENC        Y8, Y4, Y4
-	VAESENC        Y8, Y5, Y5
-	VAESENC        Y8, Y6, Y6
-	VAESENC        Y8, Y7, Y7
 	VBROADCASTI128 64(R9), Y13
 	VPCLMULQDQ     $0x00, Y13, Y14, Y15
+	VAESENC        Y8, Y1, Y1
 	VPXOR          Y15, Y10, Y10
+	VAESENC        Y8, Y2, Y2
 	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VPXOR          Y15, Y12, Y12
+	VAESENC        Y8, Y3, Y3
 	VPSHUFD        $0x4e, Y14, Y15
+	VAESENC        Y8, Y4, Y4
 	VPXOR          Y15, Y14, Y14
 	VPSHUFD        $0x4e, Y13, Y15
+	VAESENC        Y8, Y5, Y5
 	VPXOR          Y15, Y13, Y13
+	VAESENC        Y8, Y6, Y6
 	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VPXOR          Y14, Y11, Y11
+	VAESENC        Y8, Y7, Y7
 	VMOVDQU        64(R10), Y14
 	VBROADCASTI128 304(R9), Y8
 	VAESENC        Y8, Y0, Y0
-	VAESENC        Y8, Y1, Y1
-	VAESENC        Y8, Y2, Y2
-	VAESENC        Y8, Y3, Y3
-	VAESENC        Y8, Y4, Y4
-	VAESENC        Y8, Y5, Y5
-	VAESENC        Y8, Y6, Y6
-	VAESENC        Y8, Y7, Y7
 	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
 	VBROADCASTI128 96(R9), Y13
+	VAESENC        Y8, Y1, Y1
 	VPCLMULQDQ     $0x00, Y13, Y14, Y15
 	VPXOR          Y15, Y10, Y10
+	VAESENC        Y8, Y2, Y2
 	VPCLMULQDQ     $0x11, Y13, Y14, Y15
+	VAESENC        Y8, Y3, Y3
 	VPXOR          Y15, Y12, Y12
 	VPSHUFD        $0x4e, Y14, Y15
+	VAESENC        Y8, Y4, Y4
 	VPXOR          Y15, Y14, Y14
+	VAESENC        Y8, Y5, Y5
 	VPSHUFD        $0x4e, Y13, Y15
 	VPXOR          Y15, Y13, Y13
+	VAESENC        Y8, Y6, Y6
 	VPCLMULQDQ     $0x00, Y13, Y14, Y14
+	VAESENC        Y8, Y7, Y7
 	VPXOR          Y14, Y11, Y11
 	VMOVDQU        96(R10), Y14
 	VBROADCASTI128 320(R9), Y8
 	VAESENC        Y8, Y0, Y0
-	VAESENC        Y8, Y1, Y1
-	VAESENC        Y8, Y2, Y2
-	VAESENC        Y8, Y3, Y3
-	VAESENC        Y8, Y4, Y4
-	VAESENC        Y8, Y5, Y5
-	VAESENC        Y8, Y6, Y6
-	VAESENC        Y8, Y7, Y7
 	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VAESENC        Y8, Y1, Y1
 	VBROADCASTI128 128(R9), Y13
 	VPCLMULQDQ     $0x00, Y13, Y14, Y15
+	VAESENC        Y8, Y2, Y2
 	VPXOR          Y15, Y10, Y10
 	VPCLMULQDQ     $0x11, Y13, Y14, Y15
+	VAESENC        Y8, Y3, Y3
 	VPXOR          Y15, Y12, Y12
+	VAESENC        Y8, Y4, Y4
 	VPSHUFD        $0x4e, Y14, Y15
 	VPXOR          Y15, Y14, Y14
+	VAESENC        Y8, Y5, Y5
 	VPSHUFD        $0x4e, Y13, Y15
+	VAESENC        Y8, Y6, Y6
 	VPXOR          Y15, Y13, Y13
 	VPCLMULQDQ     $0x00, Y13, Y14, Y14
+	VAESENC        Y8, Y7, Y7
 	VPXOR          Y14, Y11, Y11
 	VBROADCASTI128 336(R9), Y8
 	VAESENC        Y8, Y0, Y0
-	VAESENC        Y8, Y1, Y1
-	VAESENC        Y8, Y2, Y2
-	VAESENC        Y8, Y3, Y3
-	VAESENC        Y8, Y4, Y4
-	VAESENC        Y8, Y5, Y5
-	VAESENC        Y8, Y6, Y6
-	VAESENC        Y8, Y7, Y7
 	VMOVDQU        128(R10), Y14
 	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VAESENC        Y8, Y1, Y1
 	VBROADCASTI128 160(R9), Y13
+	VAESENC        Y8, Y2, Y2
 	VPCLMULQDQ     $0x00, Y13, Y14, Y15
 	VPXOR          Y15, Y10, Y10
+	VAESENC        Y8, Y3, Y3
 	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VPXOR          Y15, Y12, Y12
+	VAESENC        Y8, Y4, Y4
 	VPSHUFD        $0x4e, Y14, Y15
+	VAESENC        Y8, Y5, Y5
 	VPXOR          Y15, Y14, Y14
 	VPSHUFD        $0x4e, Y13, Y15
+	VAESENC        Y8, Y6, Y6
 	VPXOR          Y15, Y13, Y13
+	VAESENC        Y8, Y7, Y7
 	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VPXOR          Y14, Y11, Y11
 	VBROADCASTI128 352(R9), Y8
 	VAESENC        Y8, Y0, Y0
-	VAESENC        Y8, Y1, Y1
-	VAESENC        Y8, Y2, Y2
-	VAESENC        Y8, Y3, Y3
-	VAESENC        Y8, Y4, Y4
-	VAESENC        Y8, Y5, Y5
-	VAESENC        Y8, Y6, Y6
-	VAESENC        Y8, Y7, Y7
 	VMOVDQU        160(R10), Y14
+	VAESENC        Y8, Y1, Y1
 	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
 	VBROADCASTI128 192(R9), Y13
+	VAESENC        Y8, Y2, Y2
 	VPCLMULQDQ     $0x00, Y13, Y14, Y15
+	VAESENC        Y8, Y3, Y3
 	VPXOR          Y15, Y10, Y10
 	VPCLMULQDQ     $0x11, Y13, Y14, Y15
+	VAESENC        Y8, Y4, Y4
 	VPXOR          Y15, Y12, Y12
 	VPSHUFD        $0x4e, Y14, Y15
+	VAESENC        Y8, Y5, Y5
 	VPXOR          Y15, Y14, Y14
+	VAESENC        Y8, Y6, Y6
 	VPSHUFD        $0x4e, Y13, Y15
 	VPXOR          Y15, Y13, Y13
+	VAESENC        Y8, Y7, Y7
 	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VBROADCASTI128 368(R9), Y8
 	VAESENC        Y8, Y0, Y0
-	VAESENC        Y8, Y1, Y1
-	VAESENC        Y8, Y2, Y2
-	VAESENC        Y8, Y3, Y3
-	VAESENC        Y8, Y4, Y4
-	VAESENC        Y8, Y5, Y5
-	VAESENC        Y8, Y6, Y6
-	VAESENC        Y8, Y7, Y7
 	VPXOR          Y14, Y11, Y11
 	VMOVDQU        192(R10), Y14
+	VAESENC        Y8, Y1, Y1
 	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VAESENC        Y8, Y2, Y2
 	VBROADCASTI128 224(R9), Y13
 	VPCLMULQDQ     $0x00, Y13, Y14, Y15
+	VAESENC        Y8, Y3, Y3
 	VPXOR          Y15, Y10, Y10
+	VAESENC        Y8, Y4, Y4
 	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VPXOR          Y15, Y12, Y12
+	VAESENC        Y8, Y5, Y5
 	VPSHUFD        $0x4e, Y14, Y15
 	VPXOR          Y15, Y14, Y14
+	VAESENC        Y8, Y6, Y6
 	VPSHUFD        $0x4e, Y13, Y15
+	VAESENC        Y8, Y7, Y7
 	VPXOR          Y15, Y13, Y13
 	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VBROADCASTI128 384(R9), Y8
 	VAESENC        Y8, Y0, Y0
-	VAESENC        Y8, Y1, Y1
-	VAESENC        Y8, Y2, Y2
-	VAESENC        Y8, Y3, Y3
-	VAESENC        Y8, Y4, Y4
-	VAESENC        Y8, Y5, Y5
-	VAESENC        Y8, Y6, Y6
-	VAESENC        Y8, Y7, Y7
 	VPXOR          Y14, Y11, Y11
+	VAESENC        Y8, Y1, Y1
 	VBROADCASTI128 (R9), Y13
 	VPCLMULQDQ     $0x00, Y13, Y9, Y15
+	VAESENC        Y8, Y2, Y2
 	VPXOR          Y15, Y10, Y10
+	VAESENC        Y8, Y3, Y3
 	VPCLMULQDQ     $0x11, Y13, Y9, Y15
 	VPXOR          Y15, Y12, Y12
+	VAESENC        Y8, Y4, Y4
 	VPSHUFD        $0x4e, Y9, Y15
+	VAESENC        Y8, Y5, Y5
 	VPXOR          Y15, Y9, Y9
 	VPSHUFD        $0x4e, Y13, Y15
+	VAESENC        Y8, Y6, Y6
 	VPXOR          Y15, Y13, Y13
 	VPCLMULQDQ     $0x00, Y13, Y9, Y9
+	VAESENC        Y8, Y7, Y7
 	VPXOR          Y9, Y11, Y11
 	VBROADCASTI128 400(R9), Y8
 	VAESENC        Y8, Y0, Y0
-	VAESENC        Y8, Y1, Y1
-	VAESENC        Y8, Y2, Y2
-	VAESENC        Y8, Y3, Y3
-	VAESENC        Y8, Y4, Y4
-	VAESENC        Y8, Y5, Y5
-	VAESENC        Y8, Y6, Y6
-	VAESENC        Y8, Y7, Y7
 	VMOVDQU        224(R10), Y14
 	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VAESENC        Y8, Y1, Y1
 	VPXOR          Y10, Y11, Y11
+	VAESENC        Y8, Y2, Y2
 	VPXOR          Y12, Y11, Y11
 	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
+	VAESENC        Y8, Y3, Y3
 	VPSHUFD        $0x4e, Y10, Y10
+	VAESENC        Y8, Y4, Y4
 	VPXOR          Y10, Y11, Y11
 	VPXOR          Y15, Y11, Y11
+	VAESENC        Y8, Y5, Y5
 	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y11, Y15
+	VAESENC        Y8, Y6, Y6
 	VPSHUFD        $0x4e, Y11, Y11
 	VPXOR          Y11, Y12, Y12
+	VAESENC        Y8, Y7, Y7
 	VPXOR          Y15, Y12, Y12
 	VPXOR          Y14, Y12, Y9
 	CMPW           504(R9), $0x02
@@ -4105,13 +4374,10 @@ pieceLastRound:
 	VPSHUFD        $0x4e, Y13, Y15
 	VPXOR          Y15, Y13, Y13
 	VPCLMULQDQ     $0x00, Y13, Y9, Y11
-	MOVQ           16(R8), AX
-	MOVQ           64(R8), BX
-	SUBQ           $0x10, AX
-	SHLQ           $0x03, AX
-	SHLQ           $0x03, BX
-	VMOVQ          AX, X14
-	VPINSRQ        $0x01, BX, X14, X14
+	VMOVQ          16(R8), X14
+	VPADDQ         gcmVaes256LessTag<>+0(SB), X14, X14
+	VPINSRQ        $0x01, 64(R8), X14, X14
+	VPSLLQ         $0x03, X14, X14
 	VMOVDQU        240(R9), X13
 	VPCLMULQDQ     $0x00, Y13, Y14, Y15
 	VPXOR          Y15, Y10, Y10
@@ -4128,32 +4394,32 @@ tails:
 	TESTQ R12, R12
 	JEQ   tail0
 	CMPQ  R12, $0x10
-	JCS   bytes
+	JCS   tailOfBytes
 	CMPQ  R12, $+96
-	JHI   over3
+	JHI   tailOver3
 	CMPQ  R12, $+64
-	JHI   over2
+	JHI   tailOver2
 	CMPQ  R12, $+32
-	JHI   over1
+	JHI   tailOver1
 	JMP   tail1
 
-over1:
+tailOver1:
 	JMP tail2
 
-over2:
+tailOver2:
 	JMP tail3
 
-over3:
+tailOver3:
 	CMPQ R12, $+160
-	JHI  over5
+	JHI  tailOver5
 	CMPQ R12, $+128
-	JHI  over4
+	JHI  tailOver4
 	JMP  tail4
 
-over4:
+tailOver4:
 	JMP tail5
 
-over5:
+tailOver5:
 	JMP tail6
 
 tail0:
@@ -4217,44 +4483,67 @@ tail1:
 	MOVL           R10, AX
 	SUBL           8(R8), AX
 	SHRL           $0x04, AX
-	MOVL           AX, BX
+	LEAL           (AX), BX
 	BSWAPL         BX
-	VMOVD          BX, X15
-	VPBROADCASTD   X15, Y15
-	VBROADCASTI128 88(R8), Y13
-	VPBLENDD       $0x88, Y15, Y13, Y13
-	VPXOR          Y8, Y13, Y13
-	VPXOR          gcmVaes256Counters<>+0(SB), Y13, Y0
+	MOVL           BX, (SP)
+	VBROADCASTI128 88(R8), Y14
+	VPBROADCASTD   (SP), Y0
+	VPBLENDD       $0x88, Y0, Y14, Y14
+	VPXOR          Y8, Y14, Y14
+	VPXOR          gcmVaes256Counters<>+0(SB), Y14, Y0
 	VMOVDQU        88(R8), X9
 	VPBLENDD       $0x08, gcmVaes256One<>+0(SB), X9, X9
 	VPXOR          X8, X9, X9
+	LEAQ           gcmVaes256Edge<>+0(SB), AX
+	LEAQ           (R12), BX
+	MOVQ           BX, CX
+	MOVL           $0x00000010, BX
+	CMPQ           CX, BX
+	CMOVQCS        CX, BX
+	SUBQ           BX, CX
 	VBROADCASTI128 272(R9), Y8
 	VAESENC        X8, X9, X9
 	VAESENC        Y8, Y0, Y0
+	VMOVDQU        -16(R10)(BX*1), X14
+	VINSERTI128    $0x01, -16(R10)(R12*1), Y14, Y14
 	VBROADCASTI128 288(R9), Y8
 	VAESENC        X8, X9, X9
+	VMOVDQU        48(AX)(BX*1), X13
+	VINSERTI128    $0x01, 48(AX)(CX*1), Y13, Y13
+	VPSHUFB        Y13, Y14, Y14
 	VAESENC        Y8, Y0, Y0
 	VBROADCASTI128 304(R9), Y8
 	VAESENC        X8, X9, X9
+	VMOVDQU        240(R13), Y13
 	VAESENC        Y8, Y0, Y0
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
 	VBROADCASTI128 320(R9), Y8
 	VAESENC        X8, X9, X9
+	VPXOR          Y15, Y10, Y10
 	VAESENC        Y8, Y0, Y0
 	VBROADCASTI128 336(R9), Y8
 	VAESENC        X8, X9, X9
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VAESENC        Y8, Y0, Y0
+	VPXOR          Y15, Y12, Y12
 	VBROADCASTI128 352(R9), Y8
 	VAESENC        X8, X9, X9
 	VAESENC        Y8, Y0, Y0
+	VPSHUFD        $0x4e, Y14, Y15
 	VBROADCASTI128 368(R9), Y8
 	VAESENC        X8, X9, X9
+	VPXOR          Y15, Y14, Y14
 	VAESENC        Y8, Y0, Y0
+	VPSHUFD        $0x4e, Y13, Y15
 	VBROADCASTI128 384(R9), Y8
 	VAESENC        X8, X9, X9
 	VAESENC        Y8, Y0, Y0
+	VPXOR          Y15, Y13, Y13
 	VBROADCASTI128 400(R9), Y8
 	VAESENC        X8, X9, X9
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VAESENC        Y8, Y0, Y0
+	VPXOR          Y14, Y11, Y11
 	CMPW           504(R9), $0x02
 	JNE            tail1LastRound
 	VBROADCASTI128 416(R9), Y8
@@ -4274,40 +4563,19 @@ tail1LastRound:
 	VBROADCASTI128 (R14), Y8
 	VAESENCLAST    X8, X9, X9
 	VAESENCLAST    Y8, Y0, Y0
-	LEAQ           gcmVaes256Edge<>+0(SB), AX
-	LEAQ           (R12), BX
-	MOVQ           BX, CX
-	MOVL           $0x00000010, BX
-	CMPQ           CX, BX
-	CMOVQCS        CX, BX
-	SUBQ           BX, CX
-	VPERM2I128     $0x08, Y0, Y0, Y15
+	VPERM2I128     $0x08, Y0, Y0, Y14
 	VMOVDQU        16(AX)(BX*1), X13
 	VINSERTI128    $0x01, 16(AX)(CX*1), Y13, Y13
-	VPSHUFB        Y13, Y15, Y15
+	VPSHUFB        Y13, Y14, Y14
 	VMOVDQU        (AX)(BX*1), X13
 	VINSERTI128    $0x01, (AX)(CX*1), Y13, Y13
 	VPSHUFB        Y13, Y0, Y0
-	VPXOR          Y15, Y0, Y0
-	VMOVDQU        -16(R10)(BX*1), X8
-	VINSERTI128    $0x01, -16(R10)(R12*1), Y8, Y8
-	VPXOR          Y8, Y0, Y0
-	VMOVDQU        48(AX)(BX*1), X13
-	VINSERTI128    $0x01, 48(AX)(CX*1), Y13, Y13
-	VPSHUFB        Y13, Y8, Y8
+	VPXOR          Y14, Y0, Y0
+	VMOVDQU        -16(R10)(BX*1), X14
+	VINSERTI128    $0x01, -16(R10)(R12*1), Y14, Y14
+	VPXOR          Y14, Y0, Y0
 	VEXTRACTI128   $0x01, Y0, -16(R11)(R12*1)
 	VMOVDQU        X0, -16(R11)(BX*1)
-	VMOVDQU        240(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y8, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y8, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y8, Y15
-	VPXOR          Y15, Y8, Y8
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y8, Y8
-	VPXOR          Y8, Y11, Y11
 	VPXOR          Y10, Y11, Y11
 	VPXOR          Y12, Y11, Y11
 	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
@@ -4329,54 +4597,90 @@ tail2:
 	MOVL           R10, AX
 	SUBL           8(R8), AX
 	SHRL           $0x04, AX
-	MOVL           AX, BX
+	LEAL           (AX), BX
 	BSWAPL         BX
-	VMOVD          BX, X15
-	VPBROADCASTD   X15, Y15
-	VBROADCASTI128 88(R8), Y13
-	VPBLENDD       $0x88, Y15, Y13, Y13
-	VPXOR          Y8, Y13, Y13
-	VPXOR          gcmVaes256Counters<>+0(SB), Y13, Y0
-	VPXOR          gcmVaes256Counters<>+32(SB), Y13, Y1
+	MOVL           BX, (SP)
+	VBROADCASTI128 88(R8), Y14
+	VPBROADCASTD   (SP), Y0
+	VPBLENDD       $0x88, Y0, Y14, Y14
+	VPXOR          Y8, Y14, Y14
+	VPXOR          gcmVaes256Counters<>+0(SB), Y14, Y0
+	VPXOR          gcmVaes256Counters<>+32(SB), Y14, Y1
 	VMOVDQU        88(R8), X9
 	VPBLENDD       $0x08, gcmVaes256One<>+0(SB), X9, X9
 	VPXOR          X8, X9, X9
+	LEAQ           gcmVaes256Edge<>+0(SB), AX
+	LEAQ           -32(R12), BX
+	MOVQ           BX, CX
+	MOVL           $0x00000010, BX
+	CMPQ           CX, BX
+	CMOVQCS        CX, BX
+	SUBQ           BX, CX
 	VBROADCASTI128 272(R9), Y8
 	VAESENC        X8, X9, X9
 	VAESENC        Y8, Y0, Y0
+	VMOVDQU        (R10), Y14
 	VAESENC        Y8, Y1, Y1
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
 	VBROADCASTI128 288(R9), Y8
 	VAESENC        X8, X9, X9
+	VMOVDQU        240(R13), Y13
 	VAESENC        Y8, Y0, Y0
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
 	VAESENC        Y8, Y1, Y1
+	VPXOR          Y15, Y10, Y10
 	VBROADCASTI128 304(R9), Y8
 	VAESENC        X8, X9, X9
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VAESENC        Y8, Y0, Y0
+	VPXOR          Y15, Y12, Y12
 	VAESENC        Y8, Y1, Y1
+	VPSHUFD        $0x4e, Y14, Y15
 	VBROADCASTI128 320(R9), Y8
 	VAESENC        X8, X9, X9
+	VPXOR          Y15, Y14, Y14
 	VAESENC        Y8, Y0, Y0
+	VPSHUFD        $0x4e, Y13, Y15
 	VAESENC        Y8, Y1, Y1
+	VPXOR          Y15, Y13, Y13
 	VBROADCASTI128 336(R9), Y8
 	VAESENC        X8, X9, X9
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VAESENC        Y8, Y0, Y0
+	VPXOR          Y14, Y11, Y11
 	VAESENC        Y8, Y1, Y1
+	VMOVDQU        16(R10)(BX*1), X14
+	VINSERTI128    $0x01, -16(R10)(R12*1), Y14, Y14
 	VBROADCASTI128 352(R9), Y8
 	VAESENC        X8, X9, X9
+	VMOVDQU        48(AX)(BX*1), X13
+	VINSERTI128    $0x01, 48(AX)(CX*1), Y13, Y13
+	VPSHUFB        Y13, Y14, Y14
 	VAESENC        Y8, Y0, Y0
+	VMOVDQU        272(R13), Y13
 	VAESENC        Y8, Y1, Y1
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
 	VBROADCASTI128 368(R9), Y8
 	VAESENC        X8, X9, X9
+	VPXOR          Y15, Y10, Y10
 	VAESENC        Y8, Y0, Y0
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VAESENC        Y8, Y1, Y1
+	VPXOR          Y15, Y12, Y12
 	VBROADCASTI128 384(R9), Y8
 	VAESENC        X8, X9, X9
+	VPSHUFD        $0x4e, Y14, Y15
 	VAESENC        Y8, Y0, Y0
+	VPXOR          Y15, Y14, Y14
 	VAESENC        Y8, Y1, Y1
+	VPSHUFD        $0x4e, Y13, Y15
 	VBROADCASTI128 400(R9), Y8
 	VAESENC        X8, X9, X9
+	VPXOR          Y15, Y13, Y13
 	VAESENC        Y8, Y0, Y0
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VAESENC        Y8, Y1, Y1
+	VPXOR          Y14, Y11, Y11
 	CMPW           504(R9), $0x02
 	JNE            tail2LastRound
 	VBROADCASTI128 416(R9), Y8
@@ -4401,55 +4705,21 @@ tail2LastRound:
 	VAESENCLAST    X8, X9, X9
 	VAESENCLAST    Y8, Y0, Y0
 	VAESENCLAST    Y8, Y1, Y1
-	LEAQ           gcmVaes256Edge<>+0(SB), AX
-	LEAQ           -32(R12), BX
-	MOVQ           BX, CX
-	MOVL           $0x00000010, BX
-	CMPQ           CX, BX
-	CMOVQCS        CX, BX
-	SUBQ           BX, CX
-	VPERM2I128     $0x21, Y1, Y0, Y15
+	VPERM2I128     $0x21, Y1, Y0, Y14
 	VMOVDQU        16(AX)(BX*1), X13
 	VINSERTI128    $0x01, 16(AX)(CX*1), Y13, Y13
-	VPSHUFB        Y13, Y15, Y15
+	VPSHUFB        Y13, Y14, Y14
 	VMOVDQU        (AX)(BX*1), X13
 	VINSERTI128    $0x01, (AX)(CX*1), Y13, Y13
 	VPSHUFB        Y13, Y1, Y1
-	VPXOR          Y15, Y1, Y1
-	VMOVDQU        16(R10)(BX*1), X8
-	VINSERTI128    $0x01, -16(R10)(R12*1), Y8, Y8
-	VPXOR          Y8, Y1, Y1
-	VMOVDQU        48(AX)(BX*1), X13
-	VINSERTI128    $0x01, 48(AX)(CX*1), Y13, Y13
-	VPSHUFB        Y13, Y8, Y8
-	VMOVDQU        (R10), Y14
-	VPXOR          Y14, Y0, Y0
+	VPXOR          Y14, Y1, Y1
+	VMOVDQU        16(R10)(BX*1), X14
+	VINSERTI128    $0x01, -16(R10)(R12*1), Y14, Y14
+	VPXOR          Y14, Y1, Y1
+	VPXOR          (R10), Y0, Y0
 	VMOVDQU        Y0, (R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y0
 	VEXTRACTI128   $0x01, Y1, -16(R11)(R12*1)
 	VMOVDQU        X1, 16(R11)(BX*1)
-	VMOVDQU        240(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y0, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y0, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y0, Y15
-	VPXOR          Y15, Y0, Y0
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y0, Y0
-	VPXOR          Y0, Y11, Y11
-	VMOVDQU        272(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y8, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y8, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y8, Y15
-	VPXOR          Y15, Y8, Y8
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y8, Y8
-	VPXOR          Y8, Y11, Y11
 	VPXOR          Y10, Y11, Y11
 	VPXOR          Y12, Y11, Y11
 	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
@@ -4471,64 +4741,113 @@ tail3:
 	MOVL           R10, AX
 	SUBL           8(R8), AX
 	SHRL           $0x04, AX
-	MOVL           AX, BX
+	LEAL           (AX), BX
 	BSWAPL         BX
-	VMOVD          BX, X15
-	VPBROADCASTD   X15, Y15
-	VBROADCASTI128 88(R8), Y13
-	VPBLENDD       $0x88, Y15, Y13, Y13
-	VPXOR          Y8, Y13, Y13
-	VPXOR          gcmVaes256Counters<>+0(SB), Y13, Y0
-	VPXOR          gcmVaes256Counters<>+32(SB), Y13, Y1
-	VPXOR          gcmVaes256Counters<>+64(SB), Y13, Y2
+	MOVL           BX, (SP)
+	VBROADCASTI128 88(R8), Y14
+	VPBROADCASTD   (SP), Y0
+	VPBLENDD       $0x88, Y0, Y14, Y14
+	VPXOR          Y8, Y14, Y14
+	VPXOR          gcmVaes256Counters<>+0(SB), Y14, Y0
+	VPXOR          gcmVaes256Counters<>+32(SB), Y14, Y1
+	VPXOR          gcmVaes256Counters<>+64(SB), Y14, Y2
 	VMOVDQU        88(R8), X9
 	VPBLENDD       $0x08, gcmVaes256One<>+0(SB), X9, X9
 	VPXOR          X8, X9, X9
+	LEAQ           gcmVaes256Edge<>+0(SB), AX
+	LEAQ           -64(R12), BX
+	MOVQ           BX, CX
+	MOVL           $0x00000010, BX
+	CMPQ           CX, BX
+	CMOVQCS        CX, BX
+	SUBQ           BX, CX
 	VBROADCASTI128 272(R9), Y8
 	VAESENC        X8, X9, X9
+	VMOVDQU        (R10), Y14
 	VAESENC        Y8, Y0, Y0
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
 	VAESENC        Y8, Y1, Y1
+	VMOVDQU        240(R13), Y13
 	VAESENC        Y8, Y2, Y2
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
 	VBROADCASTI128 288(R9), Y8
 	VAESENC        X8, X9, X9
+	VPXOR          Y15, Y10, Y10
 	VAESENC        Y8, Y0, Y0
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VAESENC        Y8, Y1, Y1
+	VPXOR          Y15, Y12, Y12
 	VAESENC        Y8, Y2, Y2
+	VPSHUFD        $0x4e, Y14, Y15
 	VBROADCASTI128 304(R9), Y8
 	VAESENC        X8, X9, X9
+	VPXOR          Y15, Y14, Y14
 	VAESENC        Y8, Y0, Y0
+	VPSHUFD        $0x4e, Y13, Y15
 	VAESENC        Y8, Y1, Y1
+	VPXOR          Y15, Y13, Y13
 	VAESENC        Y8, Y2, Y2
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
+	VPXOR          Y14, Y11, Y11
 	VBROADCASTI128 320(R9), Y8
 	VAESENC        X8, X9, X9
+	VMOVDQU        32(R10), Y14
 	VAESENC        Y8, Y0, Y0
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
 	VAESENC        Y8, Y1, Y1
+	VMOVDQU        272(R13), Y13
 	VAESENC        Y8, Y2, Y2
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
 	VBROADCASTI128 336(R9), Y8
 	VAESENC        X8, X9, X9
+	VPXOR          Y15, Y10, Y10
 	VAESENC        Y8, Y0, Y0
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VAESENC        Y8, Y1, Y1
+	VPXOR          Y15, Y12, Y12
 	VAESENC        Y8, Y2, Y2
+	VPSHUFD        $0x4e, Y14, Y15
 	VBROADCASTI128 352(R9), Y8
 	VAESENC        X8, X9, X9
+	VPXOR          Y15, Y14, Y14
 	VAESENC        Y8, Y0, Y0
+	VPSHUFD        $0x4e, Y13, Y15
 	VAESENC        Y8, Y1, Y1
+	VPXOR          Y15, Y13, Y13
 	VAESENC        Y8, Y2, Y2
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
+	VPXOR          Y14, Y11, Y11
 	VBROADCASTI128 368(R9), Y8
 	VAESENC        X8, X9, X9
+	VMOVDQU        48(R10)(BX*1), X14
+	VINSERTI128    $0x01, -16(R10)(R12*1), Y14, Y14
 	VAESENC        Y8, Y0, Y0
+	VMOVDQU        48(AX)(BX*1), X13
+	VINSERTI128    $0x01, 48(AX)(CX*1), Y13, Y13
+	VPSHUFB        Y13, Y14, Y14
 	VAESENC        Y8, Y1, Y1
+	VMOVDQU        304(R13), Y13
 	VAESENC        Y8, Y2, Y2
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
 	VBROADCASTI128 384(R9), Y8
 	VAESENC        X8, X9, X9
+	VPXOR          Y15, Y10, Y10
 	VAESENC        Y8, Y0, Y0
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VAESENC        Y8, Y1, Y1
+	VPXOR          Y15, Y12, Y12
 	VAESENC        Y8, Y2, Y2
+	VPSHUFD        $0x4e, Y14, Y15
 	VBROADCASTI128 400(R9), Y8
 	VAESENC        X8, X9, X9
+	VPXOR          Y15, Y14, Y14
 	VAESENC        Y8, Y0, Y0
+	VPSHUFD        $0x4e, Y13, Y15
 	VAESENC        Y8, Y1, Y1
+	VPXOR          Y15, Y13, Y13
 	VAESENC        Y8, Y2, Y2
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
+	VPXOR          Y14, Y11, Y11
 	CMPW           504(R9), $0x02
 	JNE            tail3LastRound
 	VBROADCASTI128 416(R9), Y8
@@ -4558,70 +4877,23 @@ tail3LastRound:
 	VAESENCLAST    Y8, Y0, Y0
 	VAESENCLAST    Y8, Y1, Y1
 	VAESENCLAST    Y8, Y2, Y2
-	LEAQ           gcmVaes256Edge<>+0(SB), AX
-	LEAQ           -64(R12), BX
-	MOVQ           BX, CX
-	MOVL           $0x00000010, BX
-	CMPQ           CX, BX
-	CMOVQCS        CX, BX
-	SUBQ           BX, CX
-	VPERM2I128     $0x21, Y2, Y1, Y15
+	VPERM2I128     $0x21, Y2, Y1, Y14
 	VMOVDQU        16(AX)(BX*1), X13
 	VINSERTI128    $0x01, 16(AX)(CX*1), Y13, Y13
-	VPSHUFB        Y13, Y15, Y15
+	VPSHUFB        Y13, Y14, Y14
 	VMOVDQU        (AX)(BX*1), X13
 	VINSERTI128    $0x01, (AX)(CX*1), Y13, Y13
 	VPSHUFB        Y13, Y2, Y2
-	VPXOR          Y15, Y2, Y2
-	VMOVDQU        48(R10)(BX*1), X8
-	VINSERTI128    $0x01, -16(R10)(R12*1), Y8, Y8
-	VPXOR          Y8, Y2, Y2
-	VMOVDQU        48(AX)(BX*1), X13
-	VINSERTI128    $0x01, 48(AX)(CX*1), Y13, Y13
-	VPSHUFB        Y13, Y8, Y8
-	VMOVDQU        (R10), Y14
-	VPXOR          Y14, Y0, Y0
+	VPXOR          Y14, Y2, Y2
+	VMOVDQU        48(R10)(BX*1), X14
+	VINSERTI128    $0x01, -16(R10)(R12*1), Y14, Y14
+	VPXOR          Y14, Y2, Y2
+	VPXOR          (R10), Y0, Y0
 	VMOVDQU        Y0, (R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y0
-	VMOVDQU        32(R10), Y14
-	VPXOR          Y14, Y1, Y1
+	VPXOR          32(R10), Y1, Y1
 	VMOVDQU        Y1, 32(R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y1
 	VEXTRACTI128   $0x01, Y2, -16(R11)(R12*1)
 	VMOVDQU        X2, 48(R11)(BX*1)
-	VMOVDQU        240(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y0, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y0, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y0, Y15
-	VPXOR          Y15, Y0, Y0
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y0, Y0
-	VPXOR          Y0, Y11, Y11
-	VMOVDQU        272(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y1, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y1, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y1, Y15
-	VPXOR          Y15, Y1, Y1
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y1, Y1
-	VPXOR          Y1, Y11, Y11
-	VMOVDQU        304(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y8, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y8, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y8, Y15
-	VPXOR          Y15, Y8, Y8
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y8, Y8
-	VPXOR          Y8, Y11, Y11
 	VPXOR          Y10, Y11, Y11
 	VPXOR          Y12, Y11, Y11
 	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
@@ -4643,74 +4915,136 @@ tail4:
 	MOVL           R10, AX
 	SUBL           8(R8), AX
 	SHRL           $0x04, AX
-	MOVL           AX, BX
+	LEAL           (AX), BX
 	BSWAPL         BX
-	VMOVD          BX, X15
-	VPBROADCASTD   X15, Y15
-	VBROADCASTI128 88(R8), Y13
-	VPBLENDD       $0x88, Y15, Y13, Y13
-	VPXOR          Y8, Y13, Y13
-	VPXOR          gcmVaes256Counters<>+0(SB), Y13, Y0
-	VPXOR          gcmVaes256Counters<>+32(SB), Y13, Y1
-	VPXOR          gcmVaes256Counters<>+64(SB), Y13, Y2
-	VPXOR          gcmVaes256Counters<>+96(SB), Y13, Y3
+	MOVL           BX, (SP)
+	VBROADCASTI128 88(R8), Y14
+	VPBROADCASTD   (SP), Y0
+	VPBLENDD       $0x88, Y0, Y14, Y14
+	VPXOR          Y8, Y14, Y14
+	VPXOR          gcmVaes256Counters<>+0(SB), Y14, Y0
+	VPXOR          gcmVaes256Counters<>+32(SB), Y14, Y1
+	VPXOR          gcmVaes256Counters<>+64(SB), Y14, Y2
+	VPXOR          gcmVaes256Counters<>+96(SB), Y14, Y3
 	VMOVDQU        88(R8), X9
 	VPBLENDD       $0x08, gcmVaes256One<>+0(SB), X9, X9
 	VPXOR          X8, X9, X9
+	LEAQ           gcmVaes256Edge<>+0(SB), AX
+	LEAQ           -96(R12), BX
+	MOVQ           BX, CX
+	MOVL           $0x00000010, BX
+	CMPQ           CX, BX
+	CMOVQCS        CX, BX
+	SUBQ           BX, CX
 	VBROADCASTI128 272(R9), Y8
 	VAESENC        X8, X9, X9
+	VMOVDQU        (R10), Y14
 	VAESENC        Y8, Y0, Y0
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
 	VAESENC        Y8, Y1, Y1
+	VMOVDQU        240(R13), Y13
 	VAESENC        Y8, Y2, Y2
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
 	VAESENC        Y8, Y3, Y3
+	VPXOR          Y15, Y10, Y10
 	VBROADCASTI128 288(R9), Y8
 	VAESENC        X8, X9, X9
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VAESENC        Y8, Y0, Y0
+	VPXOR          Y15, Y12, Y12
+	VPSHUFD        $0x4e, Y14, Y15
 	VAESENC        Y8, Y1, Y1
+	VPXOR          Y15, Y14, Y14
 	VAESENC        Y8, Y2, Y2
+	VPSHUFD        $0x4e, Y13, Y15
 	VAESENC        Y8, Y3, Y3
+	VPXOR          Y15, Y13, Y13
 	VBROADCASTI128 304(R9), Y8
 	VAESENC        X8, X9, X9
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VAESENC        Y8, Y0, Y0
+	VPXOR          Y14, Y11, Y11
 	VAESENC        Y8, Y1, Y1
+	VMOVDQU        32(R10), Y14
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
 	VAESENC        Y8, Y2, Y2
+	VMOVDQU        272(R13), Y13
 	VAESENC        Y8, Y3, Y3
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
 	VBROADCASTI128 320(R9), Y8
 	VAESENC        X8, X9, X9
+	VPXOR          Y15, Y10, Y10
 	VAESENC        Y8, Y0, Y0
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VAESENC        Y8, Y1, Y1
+	VPXOR          Y15, Y12, Y12
 	VAESENC        Y8, Y2, Y2
+	VPSHUFD        $0x4e, Y14, Y15
 	VAESENC        Y8, Y3, Y3
+	VPXOR          Y15, Y14, Y14
+	VPSHUFD        $0x4e, Y13, Y15
 	VBROADCASTI128 336(R9), Y8
 	VAESENC        X8, X9, X9
+	VPXOR          Y15, Y13, Y13
 	VAESENC        Y8, Y0, Y0
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VAESENC        Y8, Y1, Y1
+	VPXOR          Y14, Y11, Y11
 	VAESENC        Y8, Y2, Y2
+	VMOVDQU        64(R10), Y14
 	VAESENC        Y8, Y3, Y3
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
 	VBROADCASTI128 352(R9), Y8
 	VAESENC        X8, X9, X9
+	VMOVDQU        304(R13), Y13
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
 	VAESENC        Y8, Y0, Y0
+	VPXOR          Y15, Y10, Y10
 	VAESENC        Y8, Y1, Y1
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VAESENC        Y8, Y2, Y2
+	VPXOR          Y15, Y12, Y12
 	VAESENC        Y8, Y3, Y3
+	VPSHUFD        $0x4e, Y14, Y15
 	VBROADCASTI128 368(R9), Y8
 	VAESENC        X8, X9, X9
+	VPXOR          Y15, Y14, Y14
 	VAESENC        Y8, Y0, Y0
+	VPSHUFD        $0x4e, Y13, Y15
 	VAESENC        Y8, Y1, Y1
+	VPXOR          Y15, Y13, Y13
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VAESENC        Y8, Y2, Y2
+	VPXOR          Y14, Y11, Y11
 	VAESENC        Y8, Y3, Y3
+	VMOVDQU        80(R10)(BX*1), X14
+	VINSERTI128    $0x01, -16(R10)(R12*1), Y14, Y14
 	VBROADCASTI128 384(R9), Y8
 	VAESENC        X8, X9, X9
+	VMOVDQU        48(AX)(BX*1), X13
+	VINSERTI128    $0x01, 48(AX)(CX*1), Y13, Y13
+	VPSHUFB        Y13, Y14, Y14
 	VAESENC        Y8, Y0, Y0
+	VMOVDQU        336(R13), Y13
 	VAESENC        Y8, Y1, Y1
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
 	VAESENC        Y8, Y2, Y2
+	VPXOR          Y15, Y10, Y10
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VAESENC        Y8, Y3, Y3
+	VPXOR          Y15, Y12, Y12
 	VBROADCASTI128 400(R9), Y8
 	VAESENC        X8, X9, X9
+	VPSHUFD        $0x4e, Y14, Y15
 	VAESENC        Y8, Y0, Y0
+	VPXOR          Y15, Y14, Y14
 	VAESENC        Y8, Y1, Y1
+	VPSHUFD        $0x4e, Y13, Y15
 	VAESENC        Y8, Y2, Y2
+	VPXOR          Y15, Y13, Y13
 	VAESENC        Y8, Y3, Y3
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
+	VPXOR          Y14, Y11, Y11
 	CMPW           504(R9), $0x02
 	JNE            tail4LastRound
 	VBROADCASTI128 416(R9), Y8
@@ -4745,85 +5079,25 @@ tail4LastRound:
 	VAESENCLAST    Y8, Y1, Y1
 	VAESENCLAST    Y8, Y2, Y2
 	VAESENCLAST    Y8, Y3, Y3
-	LEAQ           gcmVaes256Edge<>+0(SB), AX
-	LEAQ           -96(R12), BX
-	MOVQ           BX, CX
-	MOVL           $0x00000010, BX
-	CMPQ           CX, BX
-	CMOVQCS        CX, BX
-	SUBQ           BX, CX
-	VPERM2I128     $0x21, Y3, Y2, Y15
+	VPERM2I128     $0x21, Y3, Y2, Y14
 	VMOVDQU        16(AX)(BX*1), X13
 	VINSERTI128    $0x01, 16(AX)(CX*1), Y13, Y13
-	VPSHUFB        Y13, Y15, Y15
+	VPSHUFB        Y13, Y14, Y14
 	VMOVDQU        (AX)(BX*1), X13
 	VINSERTI128    $0x01, (AX)(CX*1), Y13, Y13
 	VPSHUFB        Y13, Y3, Y3
-	VPXOR          Y15, Y3, Y3
-	VMOVDQU        80(R10)(BX*1), X8
-	VINSERTI128    $0x01, -16(R10)(R12*1), Y8, Y8
-	VPXOR          Y8, Y3, Y3
-	VMOVDQU        48(AX)(BX*1), X13
-	VINSERTI128    $0x01, 48(AX)(CX*1), Y13, Y13
-	VPSHUFB        Y13, Y8, Y8
-	VMOVDQU        (R10), Y14
-	VPXOR          Y14, Y0, Y0
+	VPXOR          Y14, Y3, Y3
+	VMOVDQU        80(R10)(BX*1), X14
+	VINSERTI128    $0x01, -16(R10)(R12*1), Y14, Y14
+	VPXOR          Y14, Y3, Y3
+	VPXOR          (R10), Y0, Y0
 	VMOVDQU        Y0, (R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y0
-	VMOVDQU        32(R10), Y14
-	VPXOR          Y14, Y1, Y1
+	VPXOR          32(R10), Y1, Y1
 	VMOVDQU        Y1, 32(R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y1
-	VMOVDQU        64(R10), Y14
-	VPXOR          Y14, Y2, Y2
+	VPXOR          64(R10), Y2, Y2
 	VMOVDQU        Y2, 64(R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y2
 	VEXTRACTI128   $0x01, Y3, -16(R11)(R12*1)
 	VMOVDQU        X3, 80(R11)(BX*1)
-	VMOVDQU        240(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y0, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y0, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y0, Y15
-	VPXOR          Y15, Y0, Y0
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y0, Y0
-	VPXOR          Y0, Y11, Y11
-	VMOVDQU        272(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y1, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y1, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y1, Y15
-	VPXOR          Y15, Y1, Y1
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y1, Y1
-	VPXOR          Y1, Y11, Y11
-	VMOVDQU        304(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y2, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y2, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y2, Y15
-	VPXOR          Y15, Y2, Y2
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y2, Y2
-	VPXOR          Y2, Y11, Y11
-	VMOVDQU        336(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y8, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y8, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y8, Y15
-	VPXOR          Y15, Y8, Y8
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y8, Y8
-	VPXOR          Y8, Y11, Y11
 	VPXOR          Y10, Y11, Y11
 	VPXOR          Y12, Y11, Y11
 	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
@@ -4845,84 +5119,159 @@ tail5:
 	MOVL           R10, AX
 	SUBL           8(R8), AX
 	SHRL           $0x04, AX
-	MOVL           AX, BX
+	LEAL           (AX), BX
 	BSWAPL         BX
-	VMOVD          BX, X15
-	VPBROADCASTD   X15, Y15
-	VBROADCASTI128 88(R8), Y13
-	VPBLENDD       $0x88, Y15, Y13, Y13
-	VPXOR          Y8, Y13, Y13
-	VPXOR          gcmVaes256Counters<>+0(SB), Y13, Y0
-	VPXOR          gcmVaes256Counters<>+32(SB), Y13, Y1
-	VPXOR          gcmVaes256Counters<>+64(SB), Y13, Y2
-	VPXOR          gcmVaes256Counters<>+96(SB), Y13, Y3
-	VPXOR          gcmVaes256Counters<>+128(SB), Y13, Y4
+	MOVL           BX, (SP)
+	VBROADCASTI128 88(R8), Y14
+	VPBROADCASTD   (SP), Y0
+	VPBLENDD       $0x88, Y0, Y14, Y14
+	VPXOR          Y8, Y14, Y14
+	VPXOR          gcmVaes256Counters<>+0(SB), Y14, Y0
+	VPXOR          gcmVaes256Counters<>+32(SB), Y14, Y1
+	VPXOR          gcmVaes256Counters<>+64(SB), Y14, Y2
+	VPXOR          gcmVaes256Counters<>+96(SB), Y14, Y3
+	VPXOR          gcmVaes256Counters<>+128(SB), Y14, Y4
 	VMOVDQU        88(R8), X9
 	VPBLENDD       $0x08, gcmVaes256One<>+0(SB), X9, X9
 	VPXOR          X8, X9, X9
+	LEAQ           gcmVaes256Edge<>+0(SB), AX
+	LEAQ           -128(R12), BX
+	MOVQ           BX, CX
+	MOVL           $0x00000010, BX
+	CMPQ           CX, BX
+	CMOVQCS        CX, BX
+	SUBQ           BX, CX
 	VBROADCASTI128 272(R9), Y8
 	VAESENC        X8, X9, X9
+	VMOVDQU        (R10), Y14
 	VAESENC        Y8, Y0, Y0
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
 	VAESENC        Y8, Y1, Y1
+	VMOVDQU        240(R13), Y13
 	VAESENC        Y8, Y2, Y2
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
 	VAESENC        Y8, Y3, Y3
+	VPXOR          Y15, Y10, Y10
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VAESENC        Y8, Y4, Y4
+	VPXOR          Y15, Y12, Y12
 	VBROADCASTI128 288(R9), Y8
 	VAESENC        X8, X9, X9
+	VPSHUFD        $0x4e, Y14, Y15
 	VAESENC        Y8, Y0, Y0
+	VPXOR          Y15, Y14, Y14
 	VAESENC        Y8, Y1, Y1
+	VPSHUFD        $0x4e, Y13, Y15
 	VAESENC        Y8, Y2, Y2
+	VPXOR          Y15, Y13, Y13
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VAESENC        Y8, Y3, Y3
+	VPXOR          Y14, Y11, Y11
 	VAESENC        Y8, Y4, Y4
+	VMOVDQU        32(R10), Y14
 	VBROADCASTI128 304(R9), Y8
 	VAESENC        X8, X9, X9
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
 	VAESENC        Y8, Y0, Y0
+	VMOVDQU        272(R13), Y13
 	VAESENC        Y8, Y1, Y1
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
+	VPXOR          Y15, Y10, Y10
 	VAESENC        Y8, Y2, Y2
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VAESENC        Y8, Y3, Y3
+	VPXOR          Y15, Y12, Y12
 	VAESENC        Y8, Y4, Y4
+	VPSHUFD        $0x4e, Y14, Y15
 	VBROADCASTI128 320(R9), Y8
 	VAESENC        X8, X9, X9
+	VPXOR          Y15, Y14, Y14
 	VAESENC        Y8, Y0, Y0
+	VPSHUFD        $0x4e, Y13, Y15
+	VPXOR          Y15, Y13, Y13
 	VAESENC        Y8, Y1, Y1
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VAESENC        Y8, Y2, Y2
+	VPXOR          Y14, Y11, Y11
 	VAESENC        Y8, Y3, Y3
+	VMOVDQU        64(R10), Y14
 	VAESENC        Y8, Y4, Y4
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
 	VBROADCASTI128 336(R9), Y8
 	VAESENC        X8, X9, X9
+	VMOVDQU        304(R13), Y13
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
 	VAESENC        Y8, Y0, Y0
+	VPXOR          Y15, Y10, Y10
 	VAESENC        Y8, Y1, Y1
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VAESENC        Y8, Y2, Y2
+	VPXOR          Y15, Y12, Y12
 	VAESENC        Y8, Y3, Y3
+	VPSHUFD        $0x4e, Y14, Y15
 	VAESENC        Y8, Y4, Y4
+	VPXOR          Y15, Y14, Y14
+	VPSHUFD        $0x4e, Y13, Y15
 	VBROADCASTI128 352(R9), Y8
 	VAESENC        X8, X9, X9
+	VPXOR          Y15, Y13, Y13
 	VAESENC        Y8, Y0, Y0
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VAESENC        Y8, Y1, Y1
+	VPXOR          Y14, Y11, Y11
 	VAESENC        Y8, Y2, Y2
+	VMOVDQU        96(R10), Y14
 	VAESENC        Y8, Y3, Y3
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VMOVDQU        336(R13), Y13
 	VAESENC        Y8, Y4, Y4
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
 	VBROADCASTI128 368(R9), Y8
 	VAESENC        X8, X9, X9
+	VPXOR          Y15, Y10, Y10
 	VAESENC        Y8, Y0, Y0
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VAESENC        Y8, Y1, Y1
+	VPXOR          Y15, Y12, Y12
 	VAESENC        Y8, Y2, Y2
+	VPSHUFD        $0x4e, Y14, Y15
+	VPXOR          Y15, Y14, Y14
 	VAESENC        Y8, Y3, Y3
+	VPSHUFD        $0x4e, Y13, Y15
 	VAESENC        Y8, Y4, Y4
+	VPXOR          Y15, Y13, Y13
 	VBROADCASTI128 384(R9), Y8
 	VAESENC        X8, X9, X9
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VAESENC        Y8, Y0, Y0
+	VPXOR          Y14, Y11, Y11
 	VAESENC        Y8, Y1, Y1
+	VMOVDQU        112(R10)(BX*1), X14
+	VINSERTI128    $0x01, -16(R10)(R12*1), Y14, Y14
+	VMOVDQU        48(AX)(BX*1), X13
+	VINSERTI128    $0x01, 48(AX)(CX*1), Y13, Y13
+	VPSHUFB        Y13, Y14, Y14
 	VAESENC        Y8, Y2, Y2
+	VMOVDQU        368(R13), Y13
 	VAESENC        Y8, Y3, Y3
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
 	VAESENC        Y8, Y4, Y4
+	VPXOR          Y15, Y10, Y10
 	VBROADCASTI128 400(R9), Y8
 	VAESENC        X8, X9, X9
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VAESENC        Y8, Y0, Y0
+	VPXOR          Y15, Y12, Y12
+	VPSHUFD        $0x4e, Y14, Y15
 	VAESENC        Y8, Y1, Y1
+	VPXOR          Y15, Y14, Y14
 	VAESENC        Y8, Y2, Y2
+	VPSHUFD        $0x4e, Y13, Y15
 	VAESENC        Y8, Y3, Y3
+	VPXOR          Y15, Y13, Y13
 	VAESENC        Y8, Y4, Y4
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
+	VPXOR          Y14, Y11, Y11
 	CMPW           504(R9), $0x02
 	JNE            tail5LastRound
 	VBROADCASTI128 416(R9), Y8
@@ -4962,100 +5311,27 @@ tail5LastRound:
 	VAESENCLAST    Y8, Y2, Y2
 	VAESENCLAST    Y8, Y3, Y3
 	VAESENCLAST    Y8, Y4, Y4
-	LEAQ           gcmVaes256Edge<>+0(SB), AX
-	LEAQ           -128(R12), BX
-	MOVQ           BX, CX
-	MOVL           $0x00000010, BX
-	CMPQ           CX, BX
-	CMOVQCS        CX, BX
-	SUBQ           BX, CX
-	VPERM2I128     $0x21, Y4, Y3, Y15
+	VPERM2I128     $0x21, Y4, Y3, Y14
 	VMOVDQU        16(AX)(BX*1), X13
 	VINSERTI128    $0x01, 16(AX)(CX*1), Y13, Y13
-	VPSHUFB        Y13, Y15, Y15
+	VPSHUFB        Y13, Y14, Y14
 	VMOVDQU        (AX)(BX*1), X13
 	VINSERTI128    $0x01, (AX)(CX*1), Y13, Y13
 	VPSHUFB        Y13, Y4, Y4
-	VPXOR          Y15, Y4, Y4
-	VMOVDQU        112(R10)(BX*1), X8
-	VINSERTI128    $0x01, -16(R10)(R12*1), Y8, Y8
-	VPXOR          Y8, Y4, Y4
-	VMOVDQU        48(AX)(BX*1), X13
-	VINSERTI128    $0x01, 48(AX)(CX*1), Y13, Y13
-	VPSHUFB        Y13, Y8, Y8
-	VMOVDQU        (R10), Y14
-	VPXOR          Y14, Y0, Y0
+	VPXOR          Y14, Y4, Y4
+	VMOVDQU        112(R10)(BX*1), X14
+	VINSERTI128    $0x01, -16(R10)(R12*1), Y14, Y14
+	VPXOR          Y14, Y4, Y4
+	VPXOR          (R10), Y0, Y0
 	VMOVDQU        Y0, (R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y0
-	VMOVDQU        32(R10), Y14
-	VPXOR          Y14, Y1, Y1
+	VPXOR          32(R10), Y1, Y1
 	VMOVDQU        Y1, 32(R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y1
-	VMOVDQU        64(R10), Y14
-	VPXOR          Y14, Y2, Y2
+	VPXOR          64(R10), Y2, Y2
 	VMOVDQU        Y2, 64(R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y2
-	VMOVDQU        96(R10), Y14
-	VPXOR          Y14, Y3, Y3
+	VPXOR          96(R10), Y3, Y3
 	VMOVDQU        Y3, 96(R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y3
 	VEXTRACTI128   $0x01, Y4, -16(R11)(R12*1)
 	VMOVDQU        X4, 112(R11)(BX*1)
-	VMOVDQU        240(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y0, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y0, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y0, Y15
-	VPXOR          Y15, Y0, Y0
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y0, Y0
-	VPXOR          Y0, Y11, Y11
-	VMOVDQU        272(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y1, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y1, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y1, Y15
-	VPXOR          Y15, Y1, Y1
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y1, Y1
-	VPXOR          Y1, Y11, Y11
-	VMOVDQU        304(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y2, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y2, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y2, Y15
-	VPXOR          Y15, Y2, Y2
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y2, Y2
-	VPXOR          Y2, Y11, Y11
-	VMOVDQU        336(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y3, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y3, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y3, Y15
-	VPXOR          Y15, Y3, Y3
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y3, Y3
-	VPXOR          Y3, Y11, Y11
-	VMOVDQU        368(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y8, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y8, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y8, Y15
-	VPXOR          Y15, Y8, Y8
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y8, Y8
-	VPXOR          Y8, Y11, Y11
 	VPXOR          Y10, Y11, Y11
 	VPXOR          Y12, Y11, Y11
 	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
@@ -5077,94 +5353,182 @@ tail6:
 	MOVL           R10, AX
 	SUBL           8(R8), AX
 	SHRL           $0x04, AX
-	MOVL           AX, BX
+	LEAL           (AX), BX
 	BSWAPL         BX
-	VMOVD          BX, X15
-	VPBROADCASTD   X15, Y15
-	VBROADCASTI128 88(R8), Y13
-	VPBLENDD       $0x88, Y15, Y13, Y13
-	VPXOR          Y8, Y13, Y13
-	VPXOR          gcmVaes256Counters<>+0(SB), Y13, Y0
-	VPXOR          gcmVaes256Counters<>+32(SB), Y13, Y1
-	VPXOR          gcmVaes256Counters<>+64(SB), Y13, Y2
-	VPXOR          gcmVaes256Counters<>+96(SB), Y13, Y3
-	VPXOR          gcmVaes256Counters<>+128(SB), Y13, Y4
-	VPXOR          gcmVaes256Counters<>+160(SB), Y13, Y5
+	MOVL           BX, (SP)
+	VBROADCASTI128 88(R8), Y14
+	VPBROADCASTD   (SP), Y0
+	VPBLENDD       $0x88, Y0, Y14, Y14
+	VPXOR          Y8, Y14, Y14
+	VPXOR          gcmVaes256Counters<>+0(SB), Y14, Y0
+	VPXOR          gcmVaes256Counters<>+32(SB), Y14, Y1
+	VPXOR          gcmVaes256Counters<>+64(SB), Y14, Y2
+	VPXOR          gcmVaes256Counters<>+96(SB), Y14, Y3
+	VPXOR          gcmVaes256Counters<>+128(SB), Y14, Y4
+	VPXOR          gcmVaes256Counters<>+160(SB), Y14, Y5
 	VMOVDQU        88(R8), X9
 	VPBLENDD       $0x08, gcmVaes256One<>+0(SB), X9, X9
 	VPXOR          X8, X9, X9
+	LEAQ           gcmVaes256Edge<>+0(SB), AX
+	LEAQ           -160(R12), BX
+	MOVQ           BX, CX
+	MOVL           $0x00000010, BX
+	CMPQ           CX, BX
+	CMOVQCS        CX, BX
+	SUBQ           BX, CX
 	VBROADCASTI128 272(R9), Y8
 	VAESENC        X8, X9, X9
+	VMOVDQU        (R10), Y14
 	VAESENC        Y8, Y0, Y0
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
 	VAESENC        Y8, Y1, Y1
+	VMOVDQU        240(R13), Y13
 	VAESENC        Y8, Y2, Y2
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
 	VAESENC        Y8, Y3, Y3
+	VPXOR          Y15, Y10, Y10
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VAESENC        Y8, Y4, Y4
+	VPXOR          Y15, Y12, Y12
 	VAESENC        Y8, Y5, Y5
+	VPSHUFD        $0x4e, Y14, Y15
 	VBROADCASTI128 288(R9), Y8
 	VAESENC        X8, X9, X9
+	VPXOR          Y15, Y14, Y14
 	VAESENC        Y8, Y0, Y0
+	VPSHUFD        $0x4e, Y13, Y15
+	VPXOR          Y15, Y13, Y13
 	VAESENC        Y8, Y1, Y1
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VAESENC        Y8, Y2, Y2
+	VPXOR          Y14, Y11, Y11
 	VAESENC        Y8, Y3, Y3
+	VMOVDQU        32(R10), Y14
 	VAESENC        Y8, Y4, Y4
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VMOVDQU        272(R13), Y13
 	VAESENC        Y8, Y5, Y5
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
 	VBROADCASTI128 304(R9), Y8
 	VAESENC        X8, X9, X9
+	VPXOR          Y15, Y10, Y10
 	VAESENC        Y8, Y0, Y0
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VAESENC        Y8, Y1, Y1
+	VPXOR          Y15, Y12, Y12
+	VPSHUFD        $0x4e, Y14, Y15
 	VAESENC        Y8, Y2, Y2
+	VPXOR          Y15, Y14, Y14
 	VAESENC        Y8, Y3, Y3
+	VPSHUFD        $0x4e, Y13, Y15
 	VAESENC        Y8, Y4, Y4
+	VPXOR          Y15, Y13, Y13
 	VAESENC        Y8, Y5, Y5
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
+	VPXOR          Y14, Y11, Y11
 	VBROADCASTI128 320(R9), Y8
 	VAESENC        X8, X9, X9
+	VMOVDQU        64(R10), Y14
 	VAESENC        Y8, Y0, Y0
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
 	VAESENC        Y8, Y1, Y1
+	VMOVDQU        304(R13), Y13
 	VAESENC        Y8, Y2, Y2
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
 	VAESENC        Y8, Y3, Y3
+	VPXOR          Y15, Y10, Y10
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VAESENC        Y8, Y4, Y4
+	VPXOR          Y15, Y12, Y12
 	VAESENC        Y8, Y5, Y5
+	VPSHUFD        $0x4e, Y14, Y15
 	VBROADCASTI128 336(R9), Y8
 	VAESENC        X8, X9, X9
+	VPXOR          Y15, Y14, Y14
 	VAESENC        Y8, Y0, Y0
+	VPSHUFD        $0x4e, Y13, Y15
+	VPXOR          Y15, Y13, Y13
 	VAESENC        Y8, Y1, Y1
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VAESENC        Y8, Y2, Y2
+	VPXOR          Y14, Y11, Y11
 	VAESENC        Y8, Y3, Y3
+	VMOVDQU        96(R10), Y14
 	VAESENC        Y8, Y4, Y4
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VMOVDQU        336(R13), Y13
 	VAESENC        Y8, Y5, Y5
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
 	VBROADCASTI128 352(R9), Y8
 	VAESENC        X8, X9, X9
+	VPXOR          Y15, Y10, Y10
 	VAESENC        Y8, Y0, Y0
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VAESENC        Y8, Y1, Y1
+	VPXOR          Y15, Y12, Y12
+	VPSHUFD        $0x4e, Y14, Y15
 	VAESENC        Y8, Y2, Y2
+	VPXOR          Y15, Y14, Y14
 	VAESENC        Y8, Y3, Y3
+	VPSHUFD        $0x4e, Y13, Y15
 	VAESENC        Y8, Y4, Y4
+	VPXOR          Y15, Y13, Y13
 	VAESENC        Y8, Y5, Y5
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
+	VPXOR          Y14, Y11, Y11
 	VBROADCASTI128 368(R9), Y8
 	VAESENC        X8, X9, X9
+	VMOVDQU        128(R10), Y14
 	VAESENC        Y8, Y0, Y0
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
 	VAESENC        Y8, Y1, Y1
+	VMOVDQU        368(R13), Y13
 	VAESENC        Y8, Y2, Y2
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
 	VAESENC        Y8, Y3, Y3
+	VPXOR          Y15, Y10, Y10
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VAESENC        Y8, Y4, Y4
+	VPXOR          Y15, Y12, Y12
 	VAESENC        Y8, Y5, Y5
+	VPSHUFD        $0x4e, Y14, Y15
 	VBROADCASTI128 384(R9), Y8
 	VAESENC        X8, X9, X9
+	VPXOR          Y15, Y14, Y14
 	VAESENC        Y8, Y0, Y0
+	VPSHUFD        $0x4e, Y13, Y15
+	VPXOR          Y15, Y13, Y13
 	VAESENC        Y8, Y1, Y1
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VAESENC        Y8, Y2, Y2
+	VPXOR          Y14, Y11, Y11
 	VAESENC        Y8, Y3, Y3
+	VMOVDQU        144(R10)(BX*1), X14
+	VINSERTI128    $0x01, -16(R10)(R12*1), Y14, Y14
 	VAESENC        Y8, Y4, Y4
+	VMOVDQU        48(AX)(BX*1), X13
+	VINSERTI128    $0x01, 48(AX)(CX*1), Y13, Y13
+	VPSHUFB        Y13, Y14, Y14
+	VMOVDQU        400(R13), Y13
 	VAESENC        Y8, Y5, Y5
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
 	VBROADCASTI128 400(R9), Y8
 	VAESENC        X8, X9, X9
+	VPXOR          Y15, Y10, Y10
 	VAESENC        Y8, Y0, Y0
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VAESENC        Y8, Y1, Y1
+	VPXOR          Y15, Y12, Y12
+	VPSHUFD        $0x4e, Y14, Y15
 	VAESENC        Y8, Y2, Y2
+	VPXOR          Y15, Y14, Y14
 	VAESENC        Y8, Y3, Y3
+	VPSHUFD        $0x4e, Y13, Y15
 	VAESENC        Y8, Y4, Y4
+	VPXOR          Y15, Y13, Y13
 	VAESENC        Y8, Y5, Y5
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
+	VPXOR          Y14, Y11, Y11
 	CMPW           504(R9), $0x02
 	JNE            tail6LastRound
 	VBROADCASTI128 416(R9), Y8
@@ -5209,115 +5573,29 @@ tail6LastRound:
 	VAESENCLAST    Y8, Y3, Y3
 	VAESENCLAST    Y8, Y4, Y4
 	VAESENCLAST    Y8, Y5, Y5
-	LEAQ           gcmVaes256Edge<>+0(SB), AX
-	LEAQ           -160(R12), BX
-	MOVQ           BX, CX
-	MOVL           $0x00000010, BX
-	CMPQ           CX, BX
-	CMOVQCS        CX, BX
-	SUBQ           BX, CX
-	VPERM2I128     $0x21, Y5, Y4, Y15
+	VPERM2I128     $0x21, Y5, Y4, Y14
 	VMOVDQU        16(AX)(BX*1), X13
 	VINSERTI128    $0x01, 16(AX)(CX*1), Y13, Y13
-	VPSHUFB        Y13, Y15, Y15
+	VPSHUFB        Y13, Y14, Y14
 	VMOVDQU        (AX)(BX*1), X13
 	VINSERTI128    $0x01, (AX)(CX*1), Y13, Y13
 	VPSHUFB        Y13, Y5, Y5
-	VPXOR          Y15, Y5, Y5
-	VMOVDQU        144(R10)(BX*1), X8
-	VINSERTI128    $0x01, -16(R10)(R12*1), Y8, Y8
-	VPXOR          Y8, Y5, Y5
-	VMOVDQU        48(AX)(BX*1), X13
-	VINSERTI128    $0x01, 48(AX)(CX*1), Y13, Y13
-	VPSHUFB        Y13, Y8, Y8
-	VMOVDQU        (R10), Y14
-	VPXOR          Y14, Y0, Y0
+	VPXOR          Y14, Y5, Y5
+	VMOVDQU        144(R10)(BX*1), X14
+	VINSERTI128    $0x01, -16(R10)(R12*1), Y14, Y14
+	VPXOR          Y14, Y5, Y5
+	VPXOR          (R10), Y0, Y0
 	VMOVDQU        Y0, (R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y0
-	VMOVDQU        32(R10), Y14
-	VPXOR          Y14, Y1, Y1
+	VPXOR          32(R10), Y1, Y1
 	VMOVDQU        Y1, 32(R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y1
-	VMOVDQU        64(R10), Y14
-	VPXOR          Y14, Y2, Y2
+	VPXOR          64(R10), Y2, Y2
 	VMOVDQU        Y2, 64(R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y2
-	VMOVDQU        96(R10), Y14
-	VPXOR          Y14, Y3, Y3
+	VPXOR          96(R10), Y3, Y3
 	VMOVDQU        Y3, 96(R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y3
-	VMOVDQU        128(R10), Y14
-	VPXOR          Y14, Y4, Y4
+	VPXOR          128(R10), Y4, Y4
 	VMOVDQU        Y4, 128(R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y4
 	VEXTRACTI128   $0x01, Y5, -16(R11)(R12*1)
 	VMOVDQU        X5, 144(R11)(BX*1)
-	VMOVDQU        240(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y0, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y0, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y0, Y15
-	VPXOR          Y15, Y0, Y0
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y0, Y0
-	VPXOR          Y0, Y11, Y11
-	VMOVDQU        272(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y1, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y1, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y1, Y15
-	VPXOR          Y15, Y1, Y1
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y1, Y1
-	VPXOR          Y1, Y11, Y11
-	VMOVDQU        304(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y2, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y2, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y2, Y15
-	VPXOR          Y15, Y2, Y2
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y2, Y2
-	VPXOR          Y2, Y11, Y11
-	VMOVDQU        336(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y3, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y3, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y3, Y15
-	VPXOR          Y15, Y3, Y3
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y3, Y3
-	VPXOR          Y3, Y11, Y11
-	VMOVDQU        368(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y4, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y4, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y4, Y15
-	VPXOR          Y15, Y4, Y4
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y4, Y4
-	VPXOR          Y4, Y11, Y11
-	VMOVDQU        400(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y8, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y8, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y8, Y15
-	VPXOR          Y15, Y8, Y8
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y8, Y8
-	VPXOR          Y8, Y11, Y11
 	VPXOR          Y10, Y11, Y11
 	VPXOR          Y12, Y11, Y11
 	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
@@ -5334,19 +5612,19 @@ tail6LastRound:
 	VPXOR          X9, X12, X12
 	JMP            done
 
-bytes:
+tailOfBytes:
 	VBROADCASTI128 256(R9), Y8
 	MOVL           R10, AX
 	SUBL           8(R8), AX
 	SHRL           $0x04, AX
-	MOVL           AX, BX
+	LEAL           (AX), BX
 	BSWAPL         BX
-	VMOVD          BX, X15
-	VPBROADCASTD   X15, Y15
-	VBROADCASTI128 88(R8), Y13
-	VPBLENDD       $0x88, Y15, Y13, Y13
-	VPXOR          Y8, Y13, Y13
-	VPXOR          gcmVaes256Counters<>+0(SB), Y13, Y0
+	MOVL           BX, (SP)
+	VBROADCASTI128 88(R8), Y14
+	VPBROADCASTD   (SP), Y0
+	VPBLENDD       $0x88, Y0, Y14, Y14
+	VPXOR          Y8, Y14, Y14
+	VPXOR          gcmVaes256Counters<>+0(SB), Y14, Y0
 	VMOVDQU        88(R8), X9
 	VPBLENDD       $0x08, gcmVaes256One<>+0(SB), X9, X9
 	VPXOR          X8, X9, X9
@@ -5511,10 +5789,10 @@ wide:
 	VPXOR          Y15, Y13, Y13
 	VPCLMULQDQ     $0x00, Y13, Y9, Y11
 	CMPQ           R12, $+224
-	JHI            over7
+	JHI            tailOver7
 	JMP            tail7
 
-over7:
+tailOver7:
 	JMP tail8
 
 tail7:
@@ -5522,104 +5800,228 @@ tail7:
 	MOVL           R10, AX
 	SUBL           8(R8), AX
 	SHRL           $0x04, AX
-	MOVL           AX, BX
+	LEAL           (AX), BX
 	BSWAPL         BX
-	VMOVD          BX, X15
-	VPBROADCASTD   X15, Y15
-	VBROADCASTI128 88(R8), Y13
-	VPBLENDD       $0x88, Y15, Y13, Y13
-	VPXOR          Y8, Y13, Y13
-	VPXOR          gcmVaes256Counters<>+0(SB), Y13, Y0
-	VPXOR          gcmVaes256Counters<>+32(SB), Y13, Y1
-	VPXOR          gcmVaes256Counters<>+64(SB), Y13, Y2
-	VPXOR          gcmVaes256Counters<>+96(SB), Y13, Y3
-	VPXOR          gcmVaes256Counters<>+128(SB), Y13, Y4
-	VPXOR          gcmVaes256Counters<>+160(SB), Y13, Y5
-	VPXOR          gcmVaes256Counters<>+192(SB), Y13, Y6
+	MOVL           BX, (SP)
+	VBROADCASTI128 88(R8), Y14
+	VPBROADCASTD   (SP), Y0
+	VPBLENDD       $0x88, Y0, Y14, Y14
+	VPXOR          Y8, Y14, Y14
+	VPXOR          gcmVaes256Counters<>+0(SB), Y14, Y0
+	VPXOR          gcmVaes256Counters<>+32(SB), Y14, Y1
+	VPXOR          gcmVaes256Counters<>+64(SB), Y14, Y2
+	VPXOR          gcmVaes256Counters<>+96(SB), Y14, Y3
+	VPXOR          gcmVaes256Counters<>+128(SB), Y14, Y4
+	VPXOR          gcmVaes256Counters<>+160(SB), Y14, Y5
+	VPXOR          gcmVaes256Counters<>+192(SB), Y14, Y6
 	VMOVDQU        88(R8), X9
 	VPBLENDD       $0x08, gcmVaes256One<>+0(SB), X9, X9
 	VPXOR          X8, X9, X9
+	LEAQ           gcmVaes256Edge<>+0(SB), AX
+	LEAQ           -192(R12), BX
+	MOVQ           BX, CX
+	MOVL           $0x00000010, BX
+	CMPQ           CX, BX
+	CMOVQCS        CX, BX
+	SUBQ           BX, CX
 	VBROADCASTI128 272(R9), Y8
 	VAESENC        X8, X9, X9
+	VMOVDQU        (R10), Y14
 	VAESENC        Y8, Y0, Y0
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VBROADCASTI128 160(R9), Y13
 	VAESENC        Y8, Y1, Y1
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
 	VAESENC        Y8, Y2, Y2
+	VPXOR          Y15, Y10, Y10
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VAESENC        Y8, Y3, Y3
+	VPXOR          Y15, Y12, Y12
 	VAESENC        Y8, Y4, Y4
+	VPSHUFD        $0x4e, Y14, Y15
+	VPXOR          Y15, Y14, Y14
 	VAESENC        Y8, Y5, Y5
+	VPSHUFD        $0x4e, Y13, Y15
 	VAESENC        Y8, Y6, Y6
+	VPXOR          Y15, Y13, Y13
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VBROADCASTI128 288(R9), Y8
 	VAESENC        X8, X9, X9
+	VPXOR          Y14, Y11, Y11
 	VAESENC        Y8, Y0, Y0
+	VMOVDQU        32(R10), Y14
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
 	VAESENC        Y8, Y1, Y1
+	VBROADCASTI128 192(R9), Y13
 	VAESENC        Y8, Y2, Y2
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
+	VPXOR          Y15, Y10, Y10
 	VAESENC        Y8, Y3, Y3
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
+	VPXOR          Y15, Y12, Y12
 	VAESENC        Y8, Y4, Y4
+	VPSHUFD        $0x4e, Y14, Y15
 	VAESENC        Y8, Y5, Y5
+	VPXOR          Y15, Y14, Y14
+	VPSHUFD        $0x4e, Y13, Y15
 	VAESENC        Y8, Y6, Y6
+	VPXOR          Y15, Y13, Y13
 	VBROADCASTI128 304(R9), Y8
 	VAESENC        X8, X9, X9
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
+	VPXOR          Y14, Y11, Y11
 	VAESENC        Y8, Y0, Y0
+	VMOVDQU        64(R10), Y14
 	VAESENC        Y8, Y1, Y1
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VBROADCASTI128 224(R9), Y13
 	VAESENC        Y8, Y2, Y2
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
 	VAESENC        Y8, Y3, Y3
+	VPXOR          Y15, Y10, Y10
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VAESENC        Y8, Y4, Y4
+	VPXOR          Y15, Y12, Y12
 	VAESENC        Y8, Y5, Y5
+	VPSHUFD        $0x4e, Y14, Y15
+	VPXOR          Y15, Y14, Y14
 	VAESENC        Y8, Y6, Y6
+	VPSHUFD        $0x4e, Y13, Y15
+	VPXOR          Y15, Y13, Y13
 	VBROADCASTI128 320(R9), Y8
 	VAESENC        X8, X9, X9
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VAESENC        Y8, Y0, Y0
+	VPXOR          Y14, Y11, Y11
+	VPXOR          Y10, Y11, Y11
 	VAESENC        Y8, Y1, Y1
+	VPXOR          Y12, Y11, Y11
 	VAESENC        Y8, Y2, Y2
+	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
+	VPSHUFD        $0x4e, Y10, Y10
 	VAESENC        Y8, Y3, Y3
+	VPXOR          Y10, Y11, Y11
 	VAESENC        Y8, Y4, Y4
+	VPXOR          Y15, Y11, Y11
+	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y11, Y15
 	VAESENC        Y8, Y5, Y5
+	VPSHUFD        $0x4e, Y11, Y11
 	VAESENC        Y8, Y6, Y6
+	VPXOR          Y11, Y12, Y12
+	VPXOR          Y15, Y12, Y12
 	VBROADCASTI128 336(R9), Y8
 	VAESENC        X8, X9, X9
+	VMOVDQU        96(R10), Y14
 	VAESENC        Y8, Y0, Y0
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VPXOR          Y12, Y14, Y14
 	VAESENC        Y8, Y1, Y1
+	VMOVDQU        336(R13), Y13
 	VAESENC        Y8, Y2, Y2
+	VPCLMULQDQ     $0x00, Y13, Y14, Y10
+	VPCLMULQDQ     $0x11, Y13, Y14, Y12
 	VAESENC        Y8, Y3, Y3
+	VPSHUFD        $0x4e, Y14, Y15
+	VPXOR          Y15, Y14, Y14
 	VAESENC        Y8, Y4, Y4
+	VPSHUFD        $0x4e, Y13, Y15
 	VAESENC        Y8, Y5, Y5
+	VPXOR          Y15, Y13, Y13
+	VPCLMULQDQ     $0x00, Y13, Y14, Y11
 	VAESENC        Y8, Y6, Y6
+	VMOVQ          16(R8), X14
+	VPADDQ         gcmVaes256LessTag<>+0(SB), X14, X14
+	VPINSRQ        $0x01, 64(R8), X14, X14
+	VPSLLQ         $0x03, X14, X14
 	VBROADCASTI128 352(R9), Y8
 	VAESENC        X8, X9, X9
+	VMOVDQU        240(R9), X13
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
 	VAESENC        Y8, Y0, Y0
+	VPXOR          Y15, Y10, Y10
 	VAESENC        Y8, Y1, Y1
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
+	VPXOR          Y15, Y12, Y12
 	VAESENC        Y8, Y2, Y2
+	VPSHUFD        $0x4e, Y14, Y15
 	VAESENC        Y8, Y3, Y3
+	VPXOR          Y15, Y14, Y14
+	VPSHUFD        $0x4e, Y13, Y15
 	VAESENC        Y8, Y4, Y4
+	VPXOR          Y15, Y13, Y13
 	VAESENC        Y8, Y5, Y5
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
+	VPXOR          Y14, Y11, Y11
 	VAESENC        Y8, Y6, Y6
+	VMOVDQU        128(R10), Y14
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
 	VBROADCASTI128 368(R9), Y8
 	VAESENC        X8, X9, X9
+	VMOVDQU        368(R13), Y13
 	VAESENC        Y8, Y0, Y0
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
+	VPXOR          Y15, Y10, Y10
 	VAESENC        Y8, Y1, Y1
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VAESENC        Y8, Y2, Y2
+	VPXOR          Y15, Y12, Y12
+	VPSHUFD        $0x4e, Y14, Y15
 	VAESENC        Y8, Y3, Y3
+	VPXOR          Y15, Y14, Y14
 	VAESENC        Y8, Y4, Y4
+	VPSHUFD        $0x4e, Y13, Y15
+	VPXOR          Y15, Y13, Y13
 	VAESENC        Y8, Y5, Y5
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VAESENC        Y8, Y6, Y6
+	VPXOR          Y14, Y11, Y11
+	VMOVDQU        160(R10), Y14
 	VBROADCASTI128 384(R9), Y8
 	VAESENC        X8, X9, X9
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
 	VAESENC        Y8, Y0, Y0
+	VMOVDQU        400(R13), Y13
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
 	VAESENC        Y8, Y1, Y1
+	VPXOR          Y15, Y10, Y10
 	VAESENC        Y8, Y2, Y2
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
+	VPXOR          Y15, Y12, Y12
 	VAESENC        Y8, Y3, Y3
+	VPSHUFD        $0x4e, Y14, Y15
+	VPXOR          Y15, Y14, Y14
 	VAESENC        Y8, Y4, Y4
+	VPSHUFD        $0x4e, Y13, Y15
 	VAESENC        Y8, Y5, Y5
+	VPXOR          Y15, Y13, Y13
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VAESENC        Y8, Y6, Y6
+	VPXOR          Y14, Y11, Y11
 	VBROADCASTI128 400(R9), Y8
 	VAESENC        X8, X9, X9
+	VMOVDQU        176(R10)(BX*1), X14
+	VINSERTI128    $0x01, -16(R10)(R12*1), Y14, Y14
+	VMOVDQU        48(AX)(BX*1), X13
+	VINSERTI128    $0x01, 48(AX)(CX*1), Y13, Y13
+	VPSHUFB        Y13, Y14, Y14
 	VAESENC        Y8, Y0, Y0
+	VMOVDQU        432(R13), Y13
 	VAESENC        Y8, Y1, Y1
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
+	VPXOR          Y15, Y10, Y10
 	VAESENC        Y8, Y2, Y2
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VAESENC        Y8, Y3, Y3
+	VPXOR          Y15, Y12, Y12
+	VPSHUFD        $0x4e, Y14, Y15
 	VAESENC        Y8, Y4, Y4
+	VPXOR          Y15, Y14, Y14
 	VAESENC        Y8, Y5, Y5
+	VPSHUFD        $0x4e, Y13, Y15
+	VPXOR          Y15, Y13, Y13
 	VAESENC        Y8, Y6, Y6
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
+	VPXOR          Y14, Y11, Y11
 	CMPW           504(R9), $0x02
 	JNE            tail7LastRound
 	VBROADCASTI128 416(R9), Y8
@@ -5669,156 +6071,31 @@ tail7LastRound:
 	VAESENCLAST    Y8, Y4, Y4
 	VAESENCLAST    Y8, Y5, Y5
 	VAESENCLAST    Y8, Y6, Y6
-	LEAQ           gcmVaes256Edge<>+0(SB), AX
-	LEAQ           -192(R12), BX
-	MOVQ           BX, CX
-	MOVL           $0x00000010, BX
-	CMPQ           CX, BX
-	CMOVQCS        CX, BX
-	SUBQ           BX, CX
-	VPERM2I128     $0x21, Y6, Y5, Y15
+	VPERM2I128     $0x21, Y6, Y5, Y14
 	VMOVDQU        16(AX)(BX*1), X13
 	VINSERTI128    $0x01, 16(AX)(CX*1), Y13, Y13
-	VPSHUFB        Y13, Y15, Y15
+	VPSHUFB        Y13, Y14, Y14
 	VMOVDQU        (AX)(BX*1), X13
 	VINSERTI128    $0x01, (AX)(CX*1), Y13, Y13
 	VPSHUFB        Y13, Y6, Y6
-	VPXOR          Y15, Y6, Y6
-	VMOVDQU        176(R10)(BX*1), X8
-	VINSERTI128    $0x01, -16(R10)(R12*1), Y8, Y8
-	VPXOR          Y8, Y6, Y6
-	VMOVDQU        48(AX)(BX*1), X13
-	VINSERTI128    $0x01, 48(AX)(CX*1), Y13, Y13
-	VPSHUFB        Y13, Y8, Y8
-	VMOVDQU        (R10), Y14
-	VPXOR          Y14, Y0, Y0
+	VPXOR          Y14, Y6, Y6
+	VMOVDQU        176(R10)(BX*1), X14
+	VINSERTI128    $0x01, -16(R10)(R12*1), Y14, Y14
+	VPXOR          Y14, Y6, Y6
+	VPXOR          (R10), Y0, Y0
 	VMOVDQU        Y0, (R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y0
-	VMOVDQU        32(R10), Y14
-	VPXOR          Y14, Y1, Y1
+	VPXOR          32(R10), Y1, Y1
 	VMOVDQU        Y1, 32(R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y1
-	VMOVDQU        64(R10), Y14
-	VPXOR          Y14, Y2, Y2
+	VPXOR          64(R10), Y2, Y2
 	VMOVDQU        Y2, 64(R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y2
-	VMOVDQU        96(R10), Y14
-	VPXOR          Y14, Y3, Y3
+	VPXOR          96(R10), Y3, Y3
 	VMOVDQU        Y3, 96(R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y3
-	VMOVDQU        128(R10), Y14
-	VPXOR          Y14, Y4, Y4
+	VPXOR          128(R10), Y4, Y4
 	VMOVDQU        Y4, 128(R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y4
-	VMOVDQU        160(R10), Y14
-	VPXOR          Y14, Y5, Y5
+	VPXOR          160(R10), Y5, Y5
 	VMOVDQU        Y5, 160(R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y5
 	VEXTRACTI128   $0x01, Y6, -16(R11)(R12*1)
 	VMOVDQU        X6, 176(R11)(BX*1)
-	VBROADCASTI128 160(R9), Y13
-	VPCLMULQDQ     $0x00, Y13, Y0, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y0, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y0, Y15
-	VPXOR          Y15, Y0, Y0
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y0, Y0
-	VPXOR          Y0, Y11, Y11
-	VBROADCASTI128 192(R9), Y13
-	VPCLMULQDQ     $0x00, Y13, Y1, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y1, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y1, Y15
-	VPXOR          Y15, Y1, Y1
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y1, Y1
-	VPXOR          Y1, Y11, Y11
-	VBROADCASTI128 224(R9), Y13
-	VPCLMULQDQ     $0x00, Y13, Y2, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y2, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y2, Y15
-	VPXOR          Y15, Y2, Y2
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y2, Y2
-	VPXOR          Y2, Y11, Y11
-	VPXOR          Y10, Y11, Y11
-	VPXOR          Y12, Y11, Y11
-	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
-	VPSHUFD        $0x4e, Y10, Y10
-	VPXOR          Y10, Y11, Y11
-	VPXOR          Y15, Y11, Y11
-	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y11, Y15
-	VPSHUFD        $0x4e, Y11, Y11
-	VPXOR          Y11, Y12, Y12
-	VPXOR          Y15, Y12, Y12
-	VPXOR          Y12, Y3, Y3
-	VMOVDQU        336(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y3, Y10
-	VPCLMULQDQ     $0x11, Y13, Y3, Y12
-	VPSHUFD        $0x4e, Y3, Y15
-	VPXOR          Y15, Y3, Y3
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y3, Y11
-	MOVQ           16(R8), AX
-	MOVQ           64(R8), BX
-	SUBQ           $0x10, AX
-	SHLQ           $0x03, AX
-	SHLQ           $0x03, BX
-	VMOVQ          AX, X14
-	VPINSRQ        $0x01, BX, X14, X14
-	VMOVDQU        240(R9), X13
-	VPCLMULQDQ     $0x00, Y13, Y14, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y14, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y14, Y15
-	VPXOR          Y15, Y14, Y14
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y14, Y14
-	VPXOR          Y14, Y11, Y11
-	VMOVDQU        368(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y4, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y4, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y4, Y15
-	VPXOR          Y15, Y4, Y4
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y4, Y4
-	VPXOR          Y4, Y11, Y11
-	VMOVDQU        400(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y5, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y5, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y5, Y15
-	VPXOR          Y15, Y5, Y5
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y5, Y5
-	VPXOR          Y5, Y11, Y11
-	VMOVDQU        432(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y8, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y8, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y8, Y15
-	VPXOR          Y15, Y8, Y8
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y8, Y8
-	VPXOR          Y8, Y11, Y11
 	VPXOR          Y10, Y11, Y11
 	VPXOR          Y12, Y11, Y11
 	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
@@ -5840,121 +6117,258 @@ tail8:
 	MOVL           R10, AX
 	SUBL           8(R8), AX
 	SHRL           $0x04, AX
-	MOVL           AX, BX
+	LEAL           (AX), BX
 	BSWAPL         BX
-	VMOVD          BX, X15
-	VPBROADCASTD   X15, Y15
-	VBROADCASTI128 88(R8), Y13
-	VPBLENDD       $0x88, Y15, Y13, Y13
-	VPXOR          Y8, Y13, Y13
-	VPXOR          gcmVaes256Counters<>+0(SB), Y13, Y0
-	VPXOR          gcmVaes256Counters<>+32(SB), Y13, Y1
-	VPXOR          gcmVaes256Counters<>+64(SB), Y13, Y2
-	VPXOR          gcmVaes256Counters<>+96(SB), Y13, Y3
-	VPXOR          gcmVaes256Counters<>+128(SB), Y13, Y4
-	VPXOR          gcmVaes256Counters<>+160(SB), Y13, Y5
-	VPXOR          gcmVaes256Counters<>+192(SB), Y13, Y6
+	MOVL           BX, (SP)
+	VBROADCASTI128 88(R8), Y14
+	VPBROADCASTD   (SP), Y0
+	VPBLENDD       $0x88, Y0, Y14, Y14
+	VPXOR          Y8, Y14, Y14
+	VPXOR          gcmVaes256Counters<>+0(SB), Y14, Y0
+	VPXOR          gcmVaes256Counters<>+32(SB), Y14, Y1
+	VPXOR          gcmVaes256Counters<>+64(SB), Y14, Y2
+	VPXOR          gcmVaes256Counters<>+96(SB), Y14, Y3
+	VPXOR          gcmVaes256Counters<>+128(SB), Y14, Y4
+	VPXOR          gcmVaes256Counters<>+160(SB), Y14, Y5
+	VPXOR          gcmVaes256Counters<>+192(SB), Y14, Y6
 	LEAL           16(AX), BX
 	BSWAPL         BX
-	VMOVD          BX, X15
-	VPBROADCASTD   X15, Y15
-	VBROADCASTI128 88(R8), Y14
-	VPBLENDD       $0x88, Y15, Y14, Y14
-	VPXOR          Y8, Y14, Y14
-	VPXOR          gcmVaes256Counters<>+224(SB), Y14, Y7
+	MOVL           BX, (SP)
+	VBROADCASTI128 88(R8), Y15
+	VPBROADCASTD   (SP), Y7
+	VPBLENDD       $0x88, Y7, Y15, Y15
+	VPXOR          Y8, Y15, Y15
+	VPXOR          gcmVaes256Counters<>+224(SB), Y15, Y7
 	VMOVDQU        88(R8), X9
 	VPBLENDD       $0x08, gcmVaes256One<>+0(SB), X9, X9
 	VPXOR          X8, X9, X9
+	LEAQ           gcmVaes256Edge<>+0(SB), AX
+	LEAQ           -224(R12), BX
+	MOVQ           BX, CX
+	MOVL           $0x00000010, BX
+	CMPQ           CX, BX
+	CMOVQCS        CX, BX
+	SUBQ           BX, CX
 	VBROADCASTI128 272(R9), Y8
 	VAESENC        X8, X9, X9
+	VMOVDQU        (R10), Y14
 	VAESENC        Y8, Y0, Y0
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VBROADCASTI128 160(R9), Y13
 	VAESENC        Y8, Y1, Y1
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
 	VAESENC        Y8, Y2, Y2
+	VPXOR          Y15, Y10, Y10
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VAESENC        Y8, Y3, Y3
+	VPXOR          Y15, Y12, Y12
 	VAESENC        Y8, Y4, Y4
+	VPSHUFD        $0x4e, Y14, Y15
+	VPXOR          Y15, Y14, Y14
 	VAESENC        Y8, Y5, Y5
+	VPSHUFD        $0x4e, Y13, Y15
 	VAESENC        Y8, Y6, Y6
+	VPXOR          Y15, Y13, Y13
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VAESENC        Y8, Y7, Y7
+	VPXOR          Y14, Y11, Y11
 	VBROADCASTI128 288(R9), Y8
 	VAESENC        X8, X9, X9
+	VMOVDQU        32(R10), Y14
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
 	VAESENC        Y8, Y0, Y0
+	VBROADCASTI128 192(R9), Y13
 	VAESENC        Y8, Y1, Y1
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
+	VPXOR          Y15, Y10, Y10
 	VAESENC        Y8, Y2, Y2
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VAESENC        Y8, Y3, Y3
+	VPXOR          Y15, Y12, Y12
+	VPSHUFD        $0x4e, Y14, Y15
 	VAESENC        Y8, Y4, Y4
+	VPXOR          Y15, Y14, Y14
 	VAESENC        Y8, Y5, Y5
+	VPSHUFD        $0x4e, Y13, Y15
+	VPXOR          Y15, Y13, Y13
 	VAESENC        Y8, Y6, Y6
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
+	VPXOR          Y14, Y11, Y11
 	VAESENC        Y8, Y7, Y7
+	VMOVDQU        64(R10), Y14
 	VBROADCASTI128 304(R9), Y8
 	VAESENC        X8, X9, X9
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VBROADCASTI128 224(R9), Y13
 	VAESENC        Y8, Y0, Y0
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
 	VAESENC        Y8, Y1, Y1
+	VPXOR          Y15, Y10, Y10
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VAESENC        Y8, Y2, Y2
+	VPXOR          Y15, Y12, Y12
 	VAESENC        Y8, Y3, Y3
+	VPSHUFD        $0x4e, Y14, Y15
+	VPXOR          Y15, Y14, Y14
 	VAESENC        Y8, Y4, Y4
+	VPSHUFD        $0x4e, Y13, Y15
 	VAESENC        Y8, Y5, Y5
+	VPXOR          Y15, Y13, Y13
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VAESENC        Y8, Y6, Y6
+	VPXOR          Y14, Y11, Y11
 	VAESENC        Y8, Y7, Y7
+	VPXOR          Y10, Y11, Y11
+	VPXOR          Y12, Y11, Y11
 	VBROADCASTI128 320(R9), Y8
 	VAESENC        X8, X9, X9
+	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
 	VAESENC        Y8, Y0, Y0
+	VPSHUFD        $0x4e, Y10, Y10
+	VPXOR          Y10, Y11, Y11
 	VAESENC        Y8, Y1, Y1
+	VPXOR          Y15, Y11, Y11
 	VAESENC        Y8, Y2, Y2
+	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y11, Y15
+	VPSHUFD        $0x4e, Y11, Y11
 	VAESENC        Y8, Y3, Y3
+	VPXOR          Y11, Y12, Y12
 	VAESENC        Y8, Y4, Y4
+	VPXOR          Y15, Y12, Y12
+	VMOVDQU        96(R10), Y14
 	VAESENC        Y8, Y5, Y5
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VPXOR          Y12, Y14, Y14
 	VAESENC        Y8, Y6, Y6
+	VMOVDQU        336(R13), Y13
 	VAESENC        Y8, Y7, Y7
+	VPCLMULQDQ     $0x00, Y13, Y14, Y10
+	VPCLMULQDQ     $0x11, Y13, Y14, Y12
 	VBROADCASTI128 336(R9), Y8
 	VAESENC        X8, X9, X9
+	VPSHUFD        $0x4e, Y14, Y15
 	VAESENC        Y8, Y0, Y0
+	VPXOR          Y15, Y14, Y14
+	VPSHUFD        $0x4e, Y13, Y15
 	VAESENC        Y8, Y1, Y1
+	VPXOR          Y15, Y13, Y13
 	VAESENC        Y8, Y2, Y2
+	VPCLMULQDQ     $0x00, Y13, Y14, Y11
+	VMOVQ          16(R8), X14
+	VPADDQ         gcmVaes256LessTag<>+0(SB), X14, X14
+	VPINSRQ        $0x01, 64(R8), X14, X14
+	VPSLLQ         $0x03, X14, X14
 	VAESENC        Y8, Y3, Y3
+	VMOVDQU        240(R9), X13
 	VAESENC        Y8, Y4, Y4
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
+	VPXOR          Y15, Y10, Y10
 	VAESENC        Y8, Y5, Y5
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VAESENC        Y8, Y6, Y6
+	VPXOR          Y15, Y12, Y12
+	VPSHUFD        $0x4e, Y14, Y15
 	VAESENC        Y8, Y7, Y7
+	VPXOR          Y15, Y14, Y14
 	VBROADCASTI128 352(R9), Y8
 	VAESENC        X8, X9, X9
+	VPSHUFD        $0x4e, Y13, Y15
+	VPXOR          Y15, Y13, Y13
 	VAESENC        Y8, Y0, Y0
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VAESENC        Y8, Y1, Y1
+	VPXOR          Y14, Y11, Y11
+	VMOVDQU        128(R10), Y14
 	VAESENC        Y8, Y2, Y2
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VMOVDQU        368(R13), Y13
 	VAESENC        Y8, Y3, Y3
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
 	VAESENC        Y8, Y4, Y4
+	VPXOR          Y15, Y10, Y10
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VAESENC        Y8, Y5, Y5
+	VPXOR          Y15, Y12, Y12
 	VAESENC        Y8, Y6, Y6
+	VPSHUFD        $0x4e, Y14, Y15
+	VPXOR          Y15, Y14, Y14
 	VAESENC        Y8, Y7, Y7
+	VPSHUFD        $0x4e, Y13, Y15
 	VBROADCASTI128 368(R9), Y8
 	VAESENC        X8, X9, X9
+	VPXOR          Y15, Y13, Y13
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VAESENC        Y8, Y0, Y0
+	VPXOR          Y14, Y11, Y11
 	VAESENC        Y8, Y1, Y1
+	VMOVDQU        160(R10), Y14
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
 	VAESENC        Y8, Y2, Y2
+	VMOVDQU        400(R13), Y13
 	VAESENC        Y8, Y3, Y3
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
+	VPXOR          Y15, Y10, Y10
 	VAESENC        Y8, Y4, Y4
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VAESENC        Y8, Y5, Y5
+	VPXOR          Y15, Y12, Y12
+	VPSHUFD        $0x4e, Y14, Y15
 	VAESENC        Y8, Y6, Y6
+	VPXOR          Y15, Y14, Y14
 	VAESENC        Y8, Y7, Y7
+	VPSHUFD        $0x4e, Y13, Y15
+	VPXOR          Y15, Y13, Y13
 	VBROADCASTI128 384(R9), Y8
 	VAESENC        X8, X9, X9
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VAESENC        Y8, Y0, Y0
+	VPXOR          Y14, Y11, Y11
+	VMOVDQU        192(R10), Y14
 	VAESENC        Y8, Y1, Y1
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VMOVDQU        432(R13), Y13
 	VAESENC        Y8, Y2, Y2
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
 	VAESENC        Y8, Y3, Y3
+	VPXOR          Y15, Y10, Y10
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VAESENC        Y8, Y4, Y4
+	VPXOR          Y15, Y12, Y12
 	VAESENC        Y8, Y5, Y5
+	VPSHUFD        $0x4e, Y14, Y15
+	VPXOR          Y15, Y14, Y14
 	VAESENC        Y8, Y6, Y6
+	VPSHUFD        $0x4e, Y13, Y15
 	VAESENC        Y8, Y7, Y7
+	VPXOR          Y15, Y13, Y13
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VBROADCASTI128 400(R9), Y8
 	VAESENC        X8, X9, X9
+	VPXOR          Y14, Y11, Y11
 	VAESENC        Y8, Y0, Y0
+	VMOVDQU        208(R10)(BX*1), X14
+	VINSERTI128    $0x01, -16(R10)(R12*1), Y14, Y14
+	VMOVDQU        48(AX)(BX*1), X13
+	VINSERTI128    $0x01, 48(AX)(CX*1), Y13, Y13
+	VPSHUFB        Y13, Y14, Y14
 	VAESENC        Y8, Y1, Y1
+	VMOVDQU        464(R13), Y13
 	VAESENC        Y8, Y2, Y2
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
+	VPXOR          Y15, Y10, Y10
 	VAESENC        Y8, Y3, Y3
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VAESENC        Y8, Y4, Y4
+	VPXOR          Y15, Y12, Y12
+	VPSHUFD        $0x4e, Y14, Y15
 	VAESENC        Y8, Y5, Y5
+	VPXOR          Y15, Y14, Y14
 	VAESENC        Y8, Y6, Y6
+	VPSHUFD        $0x4e, Y13, Y15
+	VPXOR          Y15, Y13, Y13
 	VAESENC        Y8, Y7, Y7
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
+	VPXOR          Y14, Y11, Y11
 	CMPW           504(R9), $0x02
 	JNE            tail8LastRound
 	VBROADCASTI128 416(R9), Y8
@@ -6009,171 +6423,33 @@ tail8LastRound:
 	VAESENCLAST    Y8, Y5, Y5
 	VAESENCLAST    Y8, Y6, Y6
 	VAESENCLAST    Y8, Y7, Y7
-	LEAQ           gcmVaes256Edge<>+0(SB), AX
-	LEAQ           -224(R12), BX
-	MOVQ           BX, CX
-	MOVL           $0x00000010, BX
-	CMPQ           CX, BX
-	CMOVQCS        CX, BX
-	SUBQ           BX, CX
-	VPERM2I128     $0x21, Y7, Y6, Y15
+	VPERM2I128     $0x21, Y7, Y6, Y14
 	VMOVDQU        16(AX)(BX*1), X13
 	VINSERTI128    $0x01, 16(AX)(CX*1), Y13, Y13
-	VPSHUFB        Y13, Y15, Y15
+	VPSHUFB        Y13, Y14, Y14
 	VMOVDQU        (AX)(BX*1), X13
 	VINSERTI128    $0x01, (AX)(CX*1), Y13, Y13
 	VPSHUFB        Y13, Y7, Y7
-	VPXOR          Y15, Y7, Y7
-	VMOVDQU        208(R10)(BX*1), X8
-	VINSERTI128    $0x01, -16(R10)(R12*1), Y8, Y8
-	VPXOR          Y8, Y7, Y7
-	VMOVDQU        48(AX)(BX*1), X13
-	VINSERTI128    $0x01, 48(AX)(CX*1), Y13, Y13
-	VPSHUFB        Y13, Y8, Y8
-	VMOVDQU        (R10), Y14
-	VPXOR          Y14, Y0, Y0
+	VPXOR          Y14, Y7, Y7
+	VMOVDQU        208(R10)(BX*1), X14
+	VINSERTI128    $0x01, -16(R10)(R12*1), Y14, Y14
+	VPXOR          Y14, Y7, Y7
+	VPXOR          (R10), Y0, Y0
 	VMOVDQU        Y0, (R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y0
-	VMOVDQU        32(R10), Y14
-	VPXOR          Y14, Y1, Y1
+	VPXOR          32(R10), Y1, Y1
 	VMOVDQU        Y1, 32(R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y1
-	VMOVDQU        64(R10), Y14
-	VPXOR          Y14, Y2, Y2
+	VPXOR          64(R10), Y2, Y2
 	VMOVDQU        Y2, 64(R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y2
-	VMOVDQU        96(R10), Y14
-	VPXOR          Y14, Y3, Y3
+	VPXOR          96(R10), Y3, Y3
 	VMOVDQU        Y3, 96(R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y3
-	VMOVDQU        128(R10), Y14
-	VPXOR          Y14, Y4, Y4
+	VPXOR          128(R10), Y4, Y4
 	VMOVDQU        Y4, 128(R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y4
-	VMOVDQU        160(R10), Y14
-	VPXOR          Y14, Y5, Y5
+	VPXOR          160(R10), Y5, Y5
 	VMOVDQU        Y5, 160(R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y5
-	VMOVDQU        192(R10), Y14
-	VPXOR          Y14, Y6, Y6
+	VPXOR          192(R10), Y6, Y6
 	VMOVDQU        Y6, 192(R11)
-	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y6
 	VEXTRACTI128   $0x01, Y7, -16(R11)(R12*1)
 	VMOVDQU        X7, 208(R11)(BX*1)
-	VBROADCASTI128 160(R9), Y13
-	VPCLMULQDQ     $0x00, Y13, Y0, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y0, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y0, Y15
-	VPXOR          Y15, Y0, Y0
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y0, Y0
-	VPXOR          Y0, Y11, Y11
-	VBROADCASTI128 192(R9), Y13
-	VPCLMULQDQ     $0x00, Y13, Y1, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y1, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y1, Y15
-	VPXOR          Y15, Y1, Y1
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y1, Y1
-	VPXOR          Y1, Y11, Y11
-	VBROADCASTI128 224(R9), Y13
-	VPCLMULQDQ     $0x00, Y13, Y2, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y2, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y2, Y15
-	VPXOR          Y15, Y2, Y2
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y2, Y2
-	VPXOR          Y2, Y11, Y11
-	VPXOR          Y10, Y11, Y11
-	VPXOR          Y12, Y11, Y11
-	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
-	VPSHUFD        $0x4e, Y10, Y10
-	VPXOR          Y10, Y11, Y11
-	VPXOR          Y15, Y11, Y11
-	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y11, Y15
-	VPSHUFD        $0x4e, Y11, Y11
-	VPXOR          Y11, Y12, Y12
-	VPXOR          Y15, Y12, Y12
-	VPXOR          Y12, Y3, Y3
-	VMOVDQU        336(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y3, Y10
-	VPCLMULQDQ     $0x11, Y13, Y3, Y12
-	VPSHUFD        $0x4e, Y3, Y15
-	VPXOR          Y15, Y3, Y3
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y3, Y11
-	MOVQ           16(R8), AX
-	MOVQ           64(R8), BX
-	SUBQ           $0x10, AX
-	SHLQ           $0x03, AX
-	SHLQ           $0x03, BX
-	VMOVQ          AX, X14
-	VPINSRQ        $0x01, BX, X14, X14
-	VMOVDQU        240(R9), X13
-	VPCLMULQDQ     $0x00, Y13, Y14, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y14, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y14, Y15
-	VPXOR          Y15, Y14, Y14
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y14, Y14
-	VPXOR          Y14, Y11, Y11
-	VMOVDQU        368(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y4, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y4, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y4, Y15
-	VPXOR          Y15, Y4, Y4
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y4, Y4
-	VPXOR          Y4, Y11, Y11
-	VMOVDQU        400(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y5, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y5, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y5, Y15
-	VPXOR          Y15, Y5, Y5
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y5, Y5
-	VPXOR          Y5, Y11, Y11
-	VMOVDQU        432(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y6, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y6, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y6, Y15
-	VPXOR          Y15, Y6, Y6
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y6, Y6
-	VPXOR          Y6, Y11, Y11
-	VMOVDQU        464(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y8, Y15
-	VPXOR          Y15, Y10, Y10
-	VPCLMULQDQ     $0x11, Y13, Y8, Y15
-	VPXOR          Y15, Y12, Y12
-	VPSHUFD        $0x4e, Y8, Y15
-	VPXOR          Y15, Y8, Y8
-	VPSHUFD        $0x4e, Y13, Y15
-	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y8, Y8
-	VPXOR          Y8, Y11, Y11
 	VPXOR          Y10, Y11, Y11
 	VPXOR          Y12, Y11, Y11
 	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15

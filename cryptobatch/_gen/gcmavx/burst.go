@@ -23,6 +23,7 @@ func (g gen) burst(name string) {
 		Doc(name + " seals the count operations of the array ops that list names and writes their statuses.")
 	}
 	Pragma("noescape")
+	g.counter = AllocLocal(8)
 	Load(Param("ops"), ops)
 	Load(Param("list"), list)
 	Load(Param("count"), count)

@@ -11,6 +11,7 @@ var consts struct {
 	poly     Mem // the polynomial, for reduce
 	counters Mem // counters 2, 3, ... of eight vectors, modulo the blocks in these
 	one      Mem // counter 1, one block
+	lessTag  Mem // what to add to the length of text with a tag, in a block's first half
 	edge     Mem // masks for blocks of which some bytes count, see edgeBytes
 }
 
@@ -24,6 +25,7 @@ func (g gen) constants(engine string) {
 	}
 	consts.counters = g.bytesOf(prefix+"Counters", counters)
 	consts.one = g.bytesOf(prefix+"One", append(make([]byte, 15), 1))
+	consts.lessTag = g.bytesOf(prefix+"LessTag", []byte{0xf0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 15: 0})
 	consts.edge = g.bytesOf(prefix+"Edge", edgeBytes())
 }
 

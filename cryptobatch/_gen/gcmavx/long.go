@@ -26,16 +26,6 @@ func (g gen) long() {
 	} else {
 		g.sealPieces()
 	}
-	if g.lanes == 2 {
-		CMPQ(left, I32(int32(g.sumMax())))
-		JHI(LabelRef("wide"))
-	}
-	g.findPowers()
-	load(Mem{Base: powers, Disp: keyH1 - g.bytes()}, g.power)
-	emit(g.acc.multiply(true, g.state, factor{register: g.power}, g.spare))
-	g.loadLengths(xmm(g.block))
-	VMOVDQU(Mem{Base: key, Disp: keyH1}, xmm(g.power))
-	emit(g.acc.multiply(false, g.block, factor{register: g.power}, g.spare))
 }
 
 // sealPieces hashes each piece while the next one is encrypted, so that the
@@ -53,7 +43,24 @@ func (g gen) sealPieces() {
 	CMPQ(left, I32(int32(g.piece())))
 	JHI(LabelRef("piece"))
 	Label("lastPiece")
-	emit(g.hashPiece(dst, -g.piece()))
+	if g.lanes == 2 {
+		CMPQ(left, I32(int32(g.sumMax())))
+		JLS(LabelRef("lastBesideTail"))
+		emit(g.hashPiece(dst, -g.piece()))
+		JMP(LabelRef("wide"))
+		Label("lastBesideTail")
+	}
+	// The key stream for what is left is made for the longest tail.
+	v, mask := g.text[:g.sumMax()/g.bytes()], g.text[7]
+	if g.lanes == 1 {
+		mask = g.power
+	}
+	g.counterBlocks(v)
+	g.maskBlock(mask)
+	g.encrypt("beside", append([]reg.VecPhysical{xmm(mask)}, v...), g.hashPiece(dst, -g.piece()))
+	g.beginSum(g.roundKey)
+	VMOVDQA(xmm(mask), xmm(g.mask))
+	g.chooseTail("crypt")
 }
 
 // openPieces hashes each piece while it is decrypted.
@@ -64,6 +71,21 @@ func (g gen) openPieces() {
 	g.cryptPiece()
 	CMPQ(left, I32(int32(g.piece())))
 	JHI(LabelRef("piece"))
+	if g.lanes == 2 {
+		CMPQ(left, I32(int32(g.sumMax())))
+		JHI(LabelRef("wide"))
+	}
+	g.beginSum(g.power)
+	JMP(LabelRef("tails"))
+}
+
+// beginSum begins the sum of the tail of a long operation, with state and the
+// lengths. It spoils power.
+func (g gen) beginSum(power reg.VecPhysical) {
+	g.findPowers()
+	VMOVDQU(Mem{Base: powers, Disp: keyH1 - g.bytes()}, power)
+	emit(g.acc.multiply(true, g.state, factor{register: power}, g.spare))
+	emit(g.addLengths(power))
 }
 
 // cryptPiece applies the key stream in text.
@@ -85,59 +107,55 @@ func (g gen) cryptPiece() {
 // byte order.
 func (g gen) counterBlocks(v []reg.VecPhysical) {
 	n := 8 * g.lanes
-	from, next := g.power, g.block
+	base := [2]reg.VecPhysical{g.block, g.spare}
 	g.spread(Mem{Base: key, Disp: keyRounds}, g.roundKey)
 	MOVL(src.As32(), reg.EAX)
 	SUBL(Mem{Base: op, Disp: opSrc}, reg.EAX)
 	SHRL(Imm(4), reg.EAX)
+	made := 0
 	for i, x := range v {
-		base, second := from, g.lanes*i+2 >= n
-		if second {
-			base = next
-		}
-		if i == 0 || second && g.lanes*(i-1)+2 < n {
-			if second {
-				LEAL(Mem{Base: reg.RAX, Disp: n}, reg.EBX)
-			} else {
-				MOVL(reg.EAX, reg.EBX)
-			}
+		which := (g.lanes*i + 2) / n
+		if made == which {
+			y := base[which]
+			LEAL(Mem{Base: reg.RAX, Disp: n * which}, reg.EBX)
 			BSWAPL(reg.EBX)
-			VMOVD(reg.EBX, xmm(g.spare))
-			VPBROADCASTD(xmm(g.spare), g.spare)
-			g.spread(Mem{Base: op, Disp: opNonce}, base)
-			VPBLENDD(Imm(0x88), g.spare, base, base)
-			VPXOR(g.roundKey, base, base)
+			MOVL(reg.EBX, g.counter)
+			g.spread(Mem{Base: op, Disp: opNonce}, y)
+			VPBROADCASTD(g.counter, x)
+			VPBLENDD(Imm(0x88), x, y, y)
+			VPXOR(g.roundKey, y, y)
+			made++
 		}
-		VPXOR(consts.counters.Offset(g.bytes()*i), base, x)
+		VPXOR(consts.counters.Offset(g.bytes()*i), base[which], x)
 	}
 }
 
 // encrypt turns what counterBlocks made into key stream, with the steps spread
-// evenly over the rounds of AES-128.
+// evenly over the rounds that AES-128 has too.
 func (g gen) encrypt(label string, v []reg.VecPhysical, steps []func()) {
+	const rounds = 9
 	done := 0
-	for r := 1; r < 10; r++ {
-		g.round(r, v)
-		upTo := r * len(steps) / 9
-		emit(steps[done:upTo])
-		done = upTo
+	for r := 1; r <= rounds; r++ {
+		g.spread(Mem{Base: key, Disp: keyRounds + 16*r}, g.roundKey)
+		for i, x := range v {
+			VAESENC(g.keyFor(x), x, x)
+			upTo := ((r-1)*len(v) + i + 1) * len(steps) / (rounds * len(v))
+			emit(steps[done:upTo])
+			done = upTo
+		}
 	}
 	CMPW(Mem{Base: key, Disp: keyAlg}, Imm(algAES256))
 	JNE(LabelRef(label + "LastRound"))
-	for r := 10; r < 14; r++ {
-		g.round(r, v)
+	for r := rounds + 1; r < 14; r++ {
+		g.spread(Mem{Base: key, Disp: keyRounds + 16*r}, g.roundKey)
+		for _, x := range v {
+			VAESENC(g.keyFor(x), x, x)
+		}
 	}
 	Label(label + "LastRound")
 	g.spread(Mem{Base: lastRound}, g.roundKey)
 	for _, x := range v {
 		VAESENCLAST(g.keyFor(x), x, x)
-	}
-}
-
-func (g gen) round(r int, v []reg.VecPhysical) {
-	g.spread(Mem{Base: key, Disp: keyRounds + 16*r}, g.roundKey)
-	for _, x := range v {
-		VAESENC(g.keyFor(x), x, x)
 	}
 }
 

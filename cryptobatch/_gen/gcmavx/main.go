@@ -18,6 +18,7 @@ import (
 	"flag"
 
 	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
 
@@ -66,6 +67,8 @@ type gen struct {
 	mask                reg.VecPhysical // takes state's place at the end: the tag's mask
 	acc                 sum
 	power, block, spare reg.VecPhysical
+
+	counter Mem // on the stack: a counter on its way into a vector, which costs no arithmetic there
 }
 
 func newGen(lanes int) gen {

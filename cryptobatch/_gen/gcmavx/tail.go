@@ -21,15 +21,12 @@ func (g gen) findPowers() {
 
 // loadLengths makes GHASH's last block.
 func (g gen) loadLengths(v reg.VecPhysical) {
-	MOVQ(Mem{Base: op, Disp: opSrcLen}, reg.RAX)
-	MOVQ(Mem{Base: op, Disp: opAADLen}, reg.RBX)
+	VMOVQ(Mem{Base: op, Disp: opSrcLen}, v)
 	if g.open {
-		SUBQ(Imm(16), reg.RAX)
+		VPADDQ(consts.lessTag, v, v)
 	}
-	SHLQ(Imm(3), reg.RAX)
-	SHLQ(Imm(3), reg.RBX)
-	VMOVQ(reg.RAX, v)
-	VPINSRQ(Imm(1), reg.RBX, v, v)
+	VPINSRQ(Imm(1), Mem{Base: op, Disp: opAADLen}, v, v)
+	VPSLLQ(Imm(3), v, v)
 }
 
 // short begins the sum of an operation of up to sumMax bytes, with the first and the
@@ -51,16 +48,23 @@ func (g gen) short() {
 	JMP(LabelRef("tails"))
 }
 
+// addLengths returns the instructions that add GHASH's last block to the sum. They
+// spoil power.
+func (g gen) addLengths(power reg.VecPhysical) []func() {
+	return append([]func(){
+		func() { g.loadLengths(xmm(g.block)) },
+		func() { VMOVDQU(Mem{Base: key, Disp: keyH1}, xmm(power)) },
+	}, g.acc.multiply(false, g.block, factor{register: power}, g.spare)...)
+}
+
 // tails works what is left of the text, at most a piece, and the tag, with a routine
 // for each number of vectors. The sum has GHASH's other input in it.
 func (g gen) tails() {
 	Label("tails")
 	TESTQ(left, left)
 	JEQ(LabelRef("tail0"))
-	CMPQ(left, Imm(16))
-	JCS(LabelRef("bytes"))
+	g.chooseTail("tail")
 	vectors := g.sumMax() / g.bytes()
-	g.choose(1, vectors)
 	for n := range vectors + 1 {
 		g.tail(n)
 	}
@@ -70,19 +74,27 @@ func (g gen) tails() {
 	}
 }
 
-// choose branches to the tail of as many vectors, from to to, as left needs.
-func (g gen) choose(from, to int) {
+// chooseTail branches to what works the 1 to sumMax bytes that are left, from the label
+// on that begins so.
+func (g gen) chooseTail(label string) {
+	CMPQ(left, Imm(16))
+	JCS(LabelRef(label + "OfBytes"))
+	g.choose(label, 1, g.sumMax()/g.bytes())
+}
+
+// choose branches to one of the labels for as many vectors as left needs, from to to.
+func (g gen) choose(label string, from, to int) {
 	if from == to {
-		JMP(LabelRef(fmt.Sprint("tail", from)))
+		JMP(LabelRef(fmt.Sprint(label, from)))
 		return
 	}
 	middle := (from + to) / 2
-	above := fmt.Sprintf("over%d", middle)
+	above := fmt.Sprintf("%sOver%d", label, middle)
 	CMPQ(left, I32(int32(g.bytes()*middle)))
 	JHI(LabelRef(above))
-	g.choose(from, middle)
+	g.choose(label, from, middle)
 	Label(above)
-	g.choose(middle+1, to)
+	g.choose(label, middle+1, to)
 }
 
 // wide works tails of from to eight vectors, for which there are not enough powers: the
@@ -91,52 +103,81 @@ func (g gen) wide(from int) {
 	Label("wide")
 	g.findPowers()
 	emit(g.multiplyByOne(true, g.state, g.lanes*4))
-	g.choose(from, 8)
+	g.choose("tail", from, 8)
 	for n := from; n <= 8; n++ {
 		g.tail(n)
 	}
 }
 
 // tail works the last n vectors, of which the last may have fewer bytes. It has 16
-// at least.
+// at least. Ciphertext that is to be opened is hashed beside the cipher.
 func (g gen) tail(n int) {
 	label := fmt.Sprint("tail", n)
 	Label(label)
 	v := g.text[:n]
 	g.counterBlocks(v)
-	g.maskBlock()
-	g.encrypt(label, append([]reg.VecPhysical{xmm(g.mask)}, v...), nil)
-	hashed := g.crypt(v)
-	if g.lanes*n*16 > g.sumMax() {
-		g.reduceFirst(hashed[:4])
-		load(Mem{Base: powers, Disp: keyH1 + 3*g.bytes()}, g.power)
-		emit(g.acc.multiply(true, hashed[3], factor{register: g.power}, g.spare))
-		g.loadLengths(xmm(g.block))
-		VMOVDQU(Mem{Base: key, Disp: keyH1}, xmm(g.power))
-		emit(g.acc.multiply(false, g.block, factor{register: g.power}, g.spare))
-		g.hashRest(hashed, 4)
+	g.maskBlock(g.mask)
+	blocks := append([]reg.VecPhysical{xmm(g.mask)}, v...)
+	if g.open {
+		g.findEdge(n)
+		g.encrypt(label, blocks, g.hashTail(n, g.takeSource))
+		g.crypt(v)
 	} else {
-		g.hashRest(hashed, 0)
+		g.encrypt(label, blocks, nil)
+		if n > 0 && n*g.bytes() <= g.sumMax() {
+			Label(fmt.Sprint("crypt", n))
+		}
+		g.findEdge(n)
+		g.crypt(v)
+		emit(g.hashTail(n, func(i, _ int) ([]func(), reg.VecPhysical) { return nil, v[i] }))
 	}
 	g.finish()
 }
 
-// reduceFirst adds four vectors to the sum, which has state, and leaves it in the
-// last of them, reduced.
-func (g gen) reduceFirst(v []reg.VecPhysical) {
-	for i, x := range v[:3] {
-		emit(g.multiplyByOne(false, x, g.lanes*(3-i)))
+// hashTail returns the instructions that add n vectors to the sum. For each of them
+// take returns the register that has its blocks and the instructions that load it.
+func (g gen) hashTail(n int, take func(i, n int) ([]func(), reg.VecPhysical)) []func() {
+	var steps []func()
+	do := func(more ...func()) { steps = append(steps, more...) }
+	next := func(i int) reg.VecPhysical {
+		how, x := take(i, n)
+		do(how...)
+		return x
 	}
-	emit(g.acc.reduce(g.spare))
-	VPXOR(g.acc.hi, v[3], v[3])
+	byPowers := func(first bool, i int, x reg.VecPhysical) {
+		do(func() { VMOVDQU(Mem{Base: powers, Disp: keyH1 + g.bytes()*i}, g.power) })
+		do(g.acc.multiply(first, x, factor{register: g.power}, g.spare)...)
+	}
+	from := 0
+	if n*g.bytes() > g.sumMax() {
+		for i := range 3 {
+			do(g.multiplyByOne(false, next(i), g.lanes*(3-i))...)
+		}
+		do(g.acc.reduce(g.spare)...)
+		x := next(3)
+		do(func() { VPXOR(g.acc.hi, x, x) })
+		byPowers(true, 3, x)
+		do(g.addLengths(g.power)...)
+		from = 4
+	}
+	for i := from; i < n; i++ {
+		byPowers(false, i, next(i))
+	}
+	return steps
 }
 
-// hashRest adds the vectors from one on to the sum.
-func (g gen) hashRest(v []reg.VecPhysical, from int) {
-	for i := from; i < len(v); i++ {
-		load(Mem{Base: powers, Disp: keyH1 + g.bytes()*i}, g.power)
-		emit(g.acc.multiply(false, v[i], factor{register: g.power}, g.spare))
+// takeSource loads vector i of n from the text.
+func (g gen) takeSource(i, n int) ([]func(), reg.VecPhysical) {
+	if i < n-1 {
+		return []func(){
+			func() { VMOVDQU(Mem{Base: src, Disp: g.bytes() * i}, g.block) },
+			func() { VPSHUFB(consts.swap, g.block, g.block) },
+		}, g.block
 	}
+	return []func(){
+		func() { g.loadLast(n, g.block) },
+		func() { g.shuffle(edgeToHash, g.block, g.power) },
+	}, g.block
 }
 
 // finish makes the tag from the sum and mask.
@@ -149,102 +190,123 @@ func (g gen) finish() {
 	JMP(LabelRef("done"))
 }
 
-// maskBlock makes mask the counter block 1, added to the first round key.
-func (g gen) maskBlock() {
-	x := xmm(g.mask)
+// maskBlock makes v the counter block 1, added to the first round key.
+func (g gen) maskBlock(v reg.VecPhysical) {
+	x := xmm(v)
 	VMOVDQU(Mem{Base: op, Disp: opNonce}, x)
 	VPBLENDD(Imm(8), consts.one, x, x)
 	VPXOR(xmm(g.roundKey), x, x)
 }
 
-// crypt applies the key stream in v and returns the registers with the blocks for
-// GHASH. What belongs to the last vector is loaded first and stored last, so that
-// the text may be in place: its blocks are worked from where they end, the last one's
-// beginning thus a second time, with the key stream shifted to match.
-func (g gen) crypt(v []reg.VecPhysical) []reg.VecPhysical {
-	if len(v) == 0 {
-		return nil
-	}
-	hashed := append([]reg.VecPhysical{}, v...)
-	last := v[len(v)-1]
-	in := g.roundKey
-	table, r0, r1 := reg.RAX, reg.RBX, reg.RCX // r0, r1: how many bytes of each block count
-	at := g.bytes()*(len(v)-1) - 16            // r0 behind it is where the first block begins
-	LEAQ(consts.edge, table)
-	LEAQ(Mem{Base: left, Disp: -at - 16}, r0)
-	if g.lanes == 2 {
-		MOVQ(r0, r1)
-		MOVL(U32(16), reg.EBX)
-		CMPQ(r1, r0)
-		CMOVQCS(r1, r0)
-		SUBQ(r0, r1)
-	}
-	// mask loads one of the edge masks for each lane.
-	mask := func(which int, to reg.VecPhysical) {
-		VMOVDQU(Mem{Base: table, Index: r0, Scale: 1, Disp: which}, xmm(to))
-		if g.lanes == 2 {
-			VINSERTI128(Imm(1), Mem{Base: table, Index: r1, Scale: 1, Disp: which}, to, to)
-		}
-	}
-	before := g.spare // the block before each block of the last vector
-	switch {
-	case g.lanes == 1 && len(v) == 1:
-	case g.lanes == 1:
-		VPSHUFB(Mem{Base: table, Index: r0, Scale: 1, Disp: edgeLower}, v[len(v)-2], before)
-		VPSHUFB(Mem{Base: table, Index: r0, Scale: 1, Disp: edgeRaise}, last, last)
-		VPXOR(before, last, last)
-	default:
-		if len(v) == 1 {
-			VPERM2I128(Imm(0x08), last, last, before)
-		} else {
-			VPERM2I128(Imm(0x21), last, v[len(v)-2], before)
-		}
-		mask(edgeLower, g.power)
-		VPSHUFB(g.power, before, before)
-		mask(edgeRaise, g.power)
-		VPSHUFB(g.power, last, last)
-		VPXOR(before, last, last)
-	}
-	VMOVDQU(Mem{Base: src, Index: r0, Scale: 1, Disp: at}, xmm(in))
-	if g.lanes == 2 {
-		VINSERTI128(Imm(1), Mem{Base: src, Index: left, Scale: 1, Disp: -16}, in, in)
-	}
-	VPXOR(in, last, last)
-	mask(edgeToHash, g.power)
-	if g.open {
-		VPSHUFB(g.power, in, in)
-		hashed[len(v)-1] = in
-	}
+// The last vector's blocks are worked from where they end, their beginnings thus a second
+// time if they have fewer than 16 bytes. edge0 and edge1 count the bytes of each block,
+// edges points to the masks.
+var edges, edge0, edge1 = reg.RAX, reg.RBX, reg.RCX
 
-	for i, x := range v[:len(v)-1] {
-		VMOVDQU(Mem{Base: src, Disp: g.bytes() * i}, g.block)
-		VPXOR(g.block, x, x)
+// findEdge sets edge0, edge1 and edges for a tail of n vectors.
+func (g gen) findEdge(n int) {
+	if n == 0 {
+		return
+	}
+	LEAQ(consts.edge, edges)
+	LEAQ(Mem{Base: left, Disp: -g.bytes() * (n - 1)}, edge0)
+	if g.lanes == 2 {
+		MOVQ(edge0, edge1)
+		MOVL(U32(16), edge0.As32())
+		CMPQ(edge1, edge0)
+		CMOVQCS(edge1, edge0)
+		SUBQ(edge0, edge1)
+	}
+}
+
+// lastAt are the places of the last vector's blocks.
+func (g gen) lastAt(n int, base reg.GPPhysical) (first, second Mem) {
+	return Mem{Base: base, Index: edge0, Scale: 1, Disp: g.bytes()*(n-1) - 16},
+		Mem{Base: base, Index: left, Scale: 1, Disp: -16}
+}
+
+// loadLast loads the last of n vectors.
+func (g gen) loadLast(n int, to reg.VecPhysical) {
+	first, second := g.lastAt(n, src)
+	VMOVDQU(first, xmm(to))
+	if g.lanes == 2 {
+		VINSERTI128(Imm(1), second, to, to)
+	}
+}
+
+// shuffle applies one of the edge masks to each block of v.
+func (g gen) shuffle(mask int, v, t reg.VecPhysical) {
+	first := Mem{Base: edges, Index: edge0, Scale: 1, Disp: mask}
+	if g.lanes == 1 {
+		VPSHUFB(first, v, v)
+		return
+	}
+	VMOVDQU(first, xmm(t))
+	VINSERTI128(Imm(1), Mem{Base: edges, Index: edge1, Scale: 1, Disp: mask}, t, t)
+	VPSHUFB(t, v, v)
+}
+
+// crypt applies the key stream in v. When sealing, it leaves the blocks for GHASH
+// there. What belongs to the last vector is loaded first and stored last, so that the
+// text may be in place.
+func (g gen) crypt(v []reg.VecPhysical) {
+	n := len(v)
+	if n == 0 {
+		return
+	}
+	last := v[n-1]
+	g.shiftLast(v)
+	g.loadLast(n, g.block)
+	VPXOR(g.block, last, last)
+	for i, x := range v[:n-1] {
+		VPXOR(Mem{Base: src, Disp: g.bytes() * i}, x, x)
 		VMOVDQU(x, Mem{Base: dst, Disp: g.bytes() * i})
-		if g.open {
-			VPSHUFB(consts.swap, g.block, x)
-		} else {
+		if !g.open {
 			VPSHUFB(consts.swap, x, x)
 		}
 	}
 	// Where the second block has no byte, what is stored for it is overwritten.
+	first, second := g.lastAt(n, dst)
 	if g.lanes == 2 {
-		VEXTRACTI128(Imm(1), last, Mem{Base: dst, Index: left, Scale: 1, Disp: -16})
+		VEXTRACTI128(Imm(1), last, second)
 	}
-	VMOVDQU(xmm(last), Mem{Base: dst, Index: r0, Scale: 1, Disp: at})
+	VMOVDQU(xmm(last), first)
 	if !g.open {
-		VPSHUFB(g.power, last, last)
+		g.shuffle(edgeToHash, last, g.power)
 	}
-	return hashed
+}
+
+// shiftLast moves the key stream of the last vector's blocks to where they end, with the
+// end of that of the block before in front.
+func (g gen) shiftLast(v []reg.VecPhysical) {
+	n := len(v)
+	last, before := v[n-1], g.block
+	switch {
+	case g.lanes == 1 && n == 1:
+		return
+	case g.lanes == 1:
+		VMOVDQA(v[n-2], before)
+	case n == 1:
+		VPERM2I128(Imm(0x08), last, last, before)
+	default:
+		VPERM2I128(Imm(0x21), last, v[n-2], before)
+	}
+	g.shuffle(edgeLower, before, g.power)
+	g.shuffle(edgeRaise, last, g.power)
+	VPXOR(before, last, last)
 }
 
 // tailOfBytes works a tail of less than a block.
 func (g gen) tailOfBytes() {
-	Label("bytes")
+	Label("tailOfBytes")
 	x, in := xmm(g.text[0]), xmm(g.block)
 	n, table := reg.RCX, reg.RBX
 	g.counterBlocks(g.text[:1])
-	g.maskBlock()
+	g.maskBlock(g.mask)
 	g.encrypt("bytes", []reg.VecPhysical{xmm(g.mask), x}, nil)
+	if !g.open {
+		Label("cryptOfBytes")
+	}
 	MOVQ(left, n)
 	loadBytes("text", src, n, in)
 	VPXOR(in, x, x)

@@ -994,8 +994,10 @@ firstLastRound:
 	SUBQ        $+128, R12
 	CMPQ        R12, $+128
 	JLS         lastPiece
+	CMPW        504(R9), $0x02
+	JEQ         piece14
 
-piece:
+piece10:
 	VMOVDQU      256(R9), X8
 	MOVL         R10, AX
 	SUBL         8(R8), AX
@@ -1191,77 +1193,302 @@ piece:
 	VAESENC      X8, X7, X7
 	VPXOR        X15, X12, X12
 	VPXOR        X14, X12, X9
-	CMPW         504(R9), $0x02
-	JNE          pieceLastRound
+	VMOVDQU      (R14), X8
+	VAESENCLAST  X8, X0, X0
+	VAESENCLAST  X8, X1, X1
+	VAESENCLAST  X8, X2, X2
+	VAESENCLAST  X8, X3, X3
+	VAESENCLAST  X8, X4, X4
+	VAESENCLAST  X8, X5, X5
+	VAESENCLAST  X8, X6, X6
+	VAESENCLAST  X8, X7, X7
+	VPXOR        (R10), X0, X0
+	VMOVDQU      X0, (R11)
+	VPXOR        16(R10), X1, X1
+	VMOVDQU      X1, 16(R11)
+	VPXOR        32(R10), X2, X2
+	VMOVDQU      X2, 32(R11)
+	VPXOR        48(R10), X3, X3
+	VMOVDQU      X3, 48(R11)
+	VPXOR        64(R10), X4, X4
+	VMOVDQU      X4, 64(R11)
+	VPXOR        80(R10), X5, X5
+	VMOVDQU      X5, 80(R11)
+	VPXOR        96(R10), X6, X6
+	VMOVDQU      X6, 96(R11)
+	VPXOR        112(R10), X7, X7
+	VMOVDQU      X7, 112(R11)
+	ADDQ         $+128, R10
+	ADDQ         $+128, R11
+	SUBQ         $+128, R12
+	CMPQ         R12, $+128
+	JHI          piece10
+	JMP          noPieces
+
+piece14:
+	VMOVDQU      256(R9), X8
+	MOVL         R10, AX
+	SUBL         8(R8), AX
+	SHRL         $0x04, AX
+	LEAL         (AX), BX
+	BSWAPL       BX
+	MOVL         BX, (SP)
+	VMOVDQU      88(R8), X14
+	VPBROADCASTD (SP), X0
+	VPBLENDD     $0x88, X0, X14, X14
+	VPXOR        X8, X14, X14
+	VPXOR        gcmAvx2Counters<>+0(SB), X14, X0
+	VPXOR        gcmAvx2Counters<>+16(SB), X14, X1
+	VPXOR        gcmAvx2Counters<>+32(SB), X14, X2
+	VPXOR        gcmAvx2Counters<>+48(SB), X14, X3
+	VPXOR        gcmAvx2Counters<>+64(SB), X14, X4
+	VPXOR        gcmAvx2Counters<>+80(SB), X14, X5
+	LEAL         8(AX), BX
+	BSWAPL       BX
+	MOVL         BX, (SP)
+	VMOVDQU      88(R8), X15
+	VPBROADCASTD (SP), X6
+	VPBLENDD     $0x88, X6, X15, X15
+	VPXOR        X8, X15, X15
+	VPXOR        gcmAvx2Counters<>+96(SB), X15, X6
+	VPXOR        gcmAvx2Counters<>+112(SB), X15, X7
+	VMOVDQU      272(R9), X8
+	VAESENC      X8, X0, X0
+	VAESENC      X8, X1, X1
+	VMOVDQU      -128(R11), X14
+	VAESENC      X8, X2, X2
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
+	VAESENC      X8, X3, X3
+	VPCLMULQDQ   $0x00, 144(R9), X14, X10
+	VAESENC      X8, X4, X4
+	VPCLMULQDQ   $0x11, 144(R9), X14, X12
+	VAESENC      X8, X5, X5
+	VPSHUFD      $0x4e, X14, X15
+	VAESENC      X8, X6, X6
+	VAESENC      X8, X7, X7
+	VPXOR        X15, X14, X14
+	VMOVDQU      288(R9), X8
+	VAESENC      X8, X0, X0
+	VPCLMULQDQ   $0x00, 40(R9), X14, X11
+	VAESENC      X8, X1, X1
+	VMOVDQU      -112(R11), X14
+	VAESENC      X8, X2, X2
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
+	VAESENC      X8, X3, X3
+	VPCLMULQDQ   $0x00, 160(R9), X14, X15
+	VAESENC      X8, X4, X4
+	VPXOR        X15, X10, X10
+	VAESENC      X8, X5, X5
+	VAESENC      X8, X6, X6
+	VPCLMULQDQ   $0x11, 160(R9), X14, X15
+	VAESENC      X8, X7, X7
+	VPXOR        X15, X12, X12
+	VMOVDQU      304(R9), X8
+	VAESENC      X8, X0, X0
+	VPSHUFD      $0x4e, X14, X15
+	VAESENC      X8, X1, X1
+	VPXOR        X15, X14, X14
+	VAESENC      X8, X2, X2
+	VPCLMULQDQ   $0x00, 48(R9), X14, X14
+	VAESENC      X8, X3, X3
+	VAESENC      X8, X4, X4
+	VPXOR        X14, X11, X11
+	VAESENC      X8, X5, X5
+	VMOVDQU      -96(R11), X14
+	VAESENC      X8, X6, X6
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
+	VAESENC      X8, X7, X7
+	VPCLMULQDQ   $0x00, 176(R9), X14, X15
+	VMOVDQU      320(R9), X8
+	VAESENC      X8, X0, X0
+	VPXOR        X15, X10, X10
+	VAESENC      X8, X1, X1
+	VPCLMULQDQ   $0x11, 176(R9), X14, X15
+	VAESENC      X8, X2, X2
+	VAESENC      X8, X3, X3
+	VPXOR        X15, X12, X12
+	VAESENC      X8, X4, X4
+	VPSHUFD      $0x4e, X14, X15
+	VAESENC      X8, X5, X5
+	VPXOR        X15, X14, X14
+	VAESENC      X8, X6, X6
+	VPCLMULQDQ   $0x00, 56(R9), X14, X14
+	VAESENC      X8, X7, X7
+	VPXOR        X14, X11, X11
+	VMOVDQU      336(R9), X8
+	VAESENC      X8, X0, X0
+	VAESENC      X8, X1, X1
+	VMOVDQU      -80(R11), X14
+	VAESENC      X8, X2, X2
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
+	VAESENC      X8, X3, X3
+	VPCLMULQDQ   $0x00, 192(R9), X14, X15
+	VAESENC      X8, X4, X4
+	VPXOR        X15, X10, X10
+	VAESENC      X8, X5, X5
+	VPCLMULQDQ   $0x11, 192(R9), X14, X15
+	VAESENC      X8, X6, X6
+	VPXOR        X15, X12, X12
+	VAESENC      X8, X7, X7
+	VMOVDQU      352(R9), X8
+	VAESENC      X8, X0, X0
+	VPSHUFD      $0x4e, X14, X15
+	VAESENC      X8, X1, X1
+	VPXOR        X15, X14, X14
+	VAESENC      X8, X2, X2
+	VPCLMULQDQ   $0x00, 64(R9), X14, X14
+	VAESENC      X8, X3, X3
+	VPXOR        X14, X11, X11
+	VAESENC      X8, X4, X4
+	VMOVDQU      -64(R11), X14
+	VAESENC      X8, X5, X5
+	VAESENC      X8, X6, X6
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
+	VAESENC      X8, X7, X7
+	VPCLMULQDQ   $0x00, 208(R9), X14, X15
+	VMOVDQU      368(R9), X8
+	VAESENC      X8, X0, X0
+	VPXOR        X15, X10, X10
+	VAESENC      X8, X1, X1
+	VPCLMULQDQ   $0x11, 208(R9), X14, X15
+	VAESENC      X8, X2, X2
+	VPXOR        X15, X12, X12
+	VAESENC      X8, X3, X3
+	VPSHUFD      $0x4e, X14, X15
+	VAESENC      X8, X4, X4
+	VAESENC      X8, X5, X5
+	VPXOR        X15, X14, X14
+	VAESENC      X8, X6, X6
+	VPCLMULQDQ   $0x00, 72(R9), X14, X14
+	VAESENC      X8, X7, X7
+	VPXOR        X14, X11, X11
+	VMOVDQU      384(R9), X8
+	VAESENC      X8, X0, X0
+	VMOVDQU      -48(R11), X14
+	VAESENC      X8, X1, X1
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
+	VAESENC      X8, X2, X2
+	VAESENC      X8, X3, X3
+	VPCLMULQDQ   $0x00, 224(R9), X14, X15
+	VAESENC      X8, X4, X4
+	VPXOR        X15, X10, X10
+	VAESENC      X8, X5, X5
+	VPCLMULQDQ   $0x11, 224(R9), X14, X15
+	VAESENC      X8, X6, X6
+	VPXOR        X15, X12, X12
+	VAESENC      X8, X7, X7
+	VPSHUFD      $0x4e, X14, X15
+	VMOVDQU      400(R9), X8
+	VAESENC      X8, X0, X0
+	VPXOR        X15, X14, X14
+	VAESENC      X8, X1, X1
+	VAESENC      X8, X2, X2
+	VPCLMULQDQ   $0x00, 80(R9), X14, X14
+	VAESENC      X8, X3, X3
+	VPXOR        X14, X11, X11
+	VAESENC      X8, X4, X4
+	VMOVDQU      -32(R11), X14
+	VAESENC      X8, X5, X5
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
+	VAESENC      X8, X6, X6
+	VPCLMULQDQ   $0x00, 240(R9), X14, X15
+	VAESENC      X8, X7, X7
 	VMOVDQU      416(R9), X8
 	VAESENC      X8, X0, X0
+	VPXOR        X15, X10, X10
 	VAESENC      X8, X1, X1
+	VPCLMULQDQ   $0x11, 240(R9), X14, X15
 	VAESENC      X8, X2, X2
+	VPXOR        X15, X12, X12
 	VAESENC      X8, X3, X3
+	VPSHUFD      $0x4e, X14, X15
 	VAESENC      X8, X4, X4
+	VPXOR        X15, X14, X14
 	VAESENC      X8, X5, X5
+	VPCLMULQDQ   $0x00, 88(R9), X14, X14
 	VAESENC      X8, X6, X6
 	VAESENC      X8, X7, X7
+	VPXOR        X14, X11, X11
 	VMOVDQU      432(R9), X8
 	VAESENC      X8, X0, X0
+	VPCLMULQDQ   $0x00, 128(R9), X9, X15
 	VAESENC      X8, X1, X1
+	VPXOR        X15, X10, X10
 	VAESENC      X8, X2, X2
+	VPCLMULQDQ   $0x11, 128(R9), X9, X15
 	VAESENC      X8, X3, X3
+	VPXOR        X15, X12, X12
 	VAESENC      X8, X4, X4
 	VAESENC      X8, X5, X5
+	VPSHUFD      $0x4e, X9, X15
 	VAESENC      X8, X6, X6
+	VPXOR        X15, X9, X9
 	VAESENC      X8, X7, X7
+	VPCLMULQDQ   $0x00, 32(R9), X9, X9
 	VMOVDQU      448(R9), X8
 	VAESENC      X8, X0, X0
+	VPXOR        X9, X11, X11
 	VAESENC      X8, X1, X1
+	VMOVDQU      -16(R11), X14
 	VAESENC      X8, X2, X2
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
 	VAESENC      X8, X3, X3
 	VAESENC      X8, X4, X4
+	VPXOR        X10, X11, X11
 	VAESENC      X8, X5, X5
+	VPXOR        X12, X11, X11
 	VAESENC      X8, X6, X6
+	VPCLMULQDQ   $0x10, gcmAvx2Poly<>+0(SB), X10, X15
 	VAESENC      X8, X7, X7
+	VPSHUFD      $0x4e, X10, X10
 	VMOVDQU      464(R9), X8
 	VAESENC      X8, X0, X0
+	VPXOR        X10, X11, X11
 	VAESENC      X8, X1, X1
 	VAESENC      X8, X2, X2
+	VPXOR        X15, X11, X11
 	VAESENC      X8, X3, X3
+	VPCLMULQDQ   $0x10, gcmAvx2Poly<>+0(SB), X11, X15
 	VAESENC      X8, X4, X4
+	VPSHUFD      $0x4e, X11, X11
 	VAESENC      X8, X5, X5
+	VPXOR        X11, X12, X12
 	VAESENC      X8, X6, X6
+	VPXOR        X15, X12, X12
 	VAESENC      X8, X7, X7
+	VPXOR        X14, X12, X9
+	VMOVDQU      (R14), X8
+	VAESENCLAST  X8, X0, X0
+	VAESENCLAST  X8, X1, X1
+	VAESENCLAST  X8, X2, X2
+	VAESENCLAST  X8, X3, X3
+	VAESENCLAST  X8, X4, X4
+	VAESENCLAST  X8, X5, X5
+	VAESENCLAST  X8, X6, X6
+	VAESENCLAST  X8, X7, X7
+	VPXOR        (R10), X0, X0
+	VMOVDQU      X0, (R11)
+	VPXOR        16(R10), X1, X1
+	VMOVDQU      X1, 16(R11)
+	VPXOR        32(R10), X2, X2
+	VMOVDQU      X2, 32(R11)
+	VPXOR        48(R10), X3, X3
+	VMOVDQU      X3, 48(R11)
+	VPXOR        64(R10), X4, X4
+	VMOVDQU      X4, 64(R11)
+	VPXOR        80(R10), X5, X5
+	VMOVDQU      X5, 80(R11)
+	VPXOR        96(R10), X6, X6
+	VMOVDQU      X6, 96(R11)
+	VPXOR        112(R10), X7, X7
+	VMOVDQU      X7, 112(R11)
+	ADDQ         $+128, R10
+	ADDQ         $+128, R11
+	SUBQ         $+128, R12
+	CMPQ         R12, $+128
+	JHI          piece14
 
-pieceLastRound:
-	VMOVDQU     (R14), X8
-	VAESENCLAST X8, X0, X0
-	VAESENCLAST X8, X1, X1
-	VAESENCLAST X8, X2, X2
-	VAESENCLAST X8, X3, X3
-	VAESENCLAST X8, X4, X4
-	VAESENCLAST X8, X5, X5
-	VAESENCLAST X8, X6, X6
-	VAESENCLAST X8, X7, X7
-	VPXOR       (R10), X0, X0
-	VMOVDQU     X0, (R11)
-	VPXOR       16(R10), X1, X1
-	VMOVDQU     X1, 16(R11)
-	VPXOR       32(R10), X2, X2
-	VMOVDQU     X2, 32(R11)
-	VPXOR       48(R10), X3, X3
-	VMOVDQU     X3, 48(R11)
-	VPXOR       64(R10), X4, X4
-	VMOVDQU     X4, 64(R11)
-	VPXOR       80(R10), X5, X5
-	VMOVDQU     X5, 80(R11)
-	VPXOR       96(R10), X6, X6
-	VMOVDQU     X6, 96(R11)
-	VPXOR       112(R10), X7, X7
-	VMOVDQU     X7, 112(R11)
-	ADDQ        $+128, R10
-	ADDQ        $+128, R11
-	SUBQ        $+128, R12
-	CMPQ        R12, $+128
-	JHI         piece
-
+noPieces:
 lastPiece:
 	VMOVDQU      256(R9), X8
 	MOVL         R10, AX
@@ -3642,7 +3869,10 @@ haveAAD:
 	JMP        tails
 
 long:
-piece:
+	CMPW 504(R9), $0x02
+	JEQ  piece14
+
+piece10:
 	VMOVDQU      256(R9), X8
 	MOVL         R10, AX
 	SUBL         8(R8), AX
@@ -3838,103 +4068,329 @@ piece:
 	VAESENC      X8, X7, X7
 	VPXOR        X15, X12, X12
 	VPXOR        X14, X12, X9
-	CMPW         504(R9), $0x02
-	JNE          pieceLastRound
+	VMOVDQU      (R14), X8
+	VAESENCLAST  X8, X0, X0
+	VAESENCLAST  X8, X1, X1
+	VAESENCLAST  X8, X2, X2
+	VAESENCLAST  X8, X3, X3
+	VAESENCLAST  X8, X4, X4
+	VAESENCLAST  X8, X5, X5
+	VAESENCLAST  X8, X6, X6
+	VAESENCLAST  X8, X7, X7
+	VPXOR        (R10), X0, X0
+	VMOVDQU      X0, (R11)
+	VPXOR        16(R10), X1, X1
+	VMOVDQU      X1, 16(R11)
+	VPXOR        32(R10), X2, X2
+	VMOVDQU      X2, 32(R11)
+	VPXOR        48(R10), X3, X3
+	VMOVDQU      X3, 48(R11)
+	VPXOR        64(R10), X4, X4
+	VMOVDQU      X4, 64(R11)
+	VPXOR        80(R10), X5, X5
+	VMOVDQU      X5, 80(R11)
+	VPXOR        96(R10), X6, X6
+	VMOVDQU      X6, 96(R11)
+	VPXOR        112(R10), X7, X7
+	VMOVDQU      X7, 112(R11)
+	ADDQ         $+128, R10
+	ADDQ         $+128, R11
+	SUBQ         $+128, R12
+	CMPQ         R12, $+128
+	JHI          piece10
+	JMP          noPieces
+
+piece14:
+	VMOVDQU      256(R9), X8
+	MOVL         R10, AX
+	SUBL         8(R8), AX
+	SHRL         $0x04, AX
+	LEAL         (AX), BX
+	BSWAPL       BX
+	MOVL         BX, (SP)
+	VMOVDQU      88(R8), X14
+	VPBROADCASTD (SP), X0
+	VPBLENDD     $0x88, X0, X14, X14
+	VPXOR        X8, X14, X14
+	VPXOR        gcmAvx2Counters<>+0(SB), X14, X0
+	VPXOR        gcmAvx2Counters<>+16(SB), X14, X1
+	VPXOR        gcmAvx2Counters<>+32(SB), X14, X2
+	VPXOR        gcmAvx2Counters<>+48(SB), X14, X3
+	VPXOR        gcmAvx2Counters<>+64(SB), X14, X4
+	VPXOR        gcmAvx2Counters<>+80(SB), X14, X5
+	LEAL         8(AX), BX
+	BSWAPL       BX
+	MOVL         BX, (SP)
+	VMOVDQU      88(R8), X15
+	VPBROADCASTD (SP), X6
+	VPBLENDD     $0x88, X6, X15, X15
+	VPXOR        X8, X15, X15
+	VPXOR        gcmAvx2Counters<>+96(SB), X15, X6
+	VPXOR        gcmAvx2Counters<>+112(SB), X15, X7
+	VMOVDQU      272(R9), X8
+	VAESENC      X8, X0, X0
+	VAESENC      X8, X1, X1
+	VMOVDQU      (R10), X14
+	VAESENC      X8, X2, X2
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
+	VAESENC      X8, X3, X3
+	VPCLMULQDQ   $0x00, 144(R9), X14, X10
+	VAESENC      X8, X4, X4
+	VPCLMULQDQ   $0x11, 144(R9), X14, X12
+	VAESENC      X8, X5, X5
+	VPSHUFD      $0x4e, X14, X15
+	VAESENC      X8, X6, X6
+	VAESENC      X8, X7, X7
+	VPXOR        X15, X14, X14
+	VMOVDQU      288(R9), X8
+	VAESENC      X8, X0, X0
+	VPCLMULQDQ   $0x00, 40(R9), X14, X11
+	VAESENC      X8, X1, X1
+	VMOVDQU      16(R10), X14
+	VAESENC      X8, X2, X2
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
+	VAESENC      X8, X3, X3
+	VPCLMULQDQ   $0x00, 160(R9), X14, X15
+	VAESENC      X8, X4, X4
+	VPXOR        X15, X10, X10
+	VAESENC      X8, X5, X5
+	VAESENC      X8, X6, X6
+	VPCLMULQDQ   $0x11, 160(R9), X14, X15
+	VAESENC      X8, X7, X7
+	VPXOR        X15, X12, X12
+	VMOVDQU      304(R9), X8
+	VAESENC      X8, X0, X0
+	VPSHUFD      $0x4e, X14, X15
+	VAESENC      X8, X1, X1
+	VPXOR        X15, X14, X14
+	VAESENC      X8, X2, X2
+	VPCLMULQDQ   $0x00, 48(R9), X14, X14
+	VAESENC      X8, X3, X3
+	VAESENC      X8, X4, X4
+	VPXOR        X14, X11, X11
+	VAESENC      X8, X5, X5
+	VMOVDQU      32(R10), X14
+	VAESENC      X8, X6, X6
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
+	VAESENC      X8, X7, X7
+	VPCLMULQDQ   $0x00, 176(R9), X14, X15
+	VMOVDQU      320(R9), X8
+	VAESENC      X8, X0, X0
+	VPXOR        X15, X10, X10
+	VAESENC      X8, X1, X1
+	VPCLMULQDQ   $0x11, 176(R9), X14, X15
+	VAESENC      X8, X2, X2
+	VAESENC      X8, X3, X3
+	VPXOR        X15, X12, X12
+	VAESENC      X8, X4, X4
+	VPSHUFD      $0x4e, X14, X15
+	VAESENC      X8, X5, X5
+	VPXOR        X15, X14, X14
+	VAESENC      X8, X6, X6
+	VPCLMULQDQ   $0x00, 56(R9), X14, X14
+	VAESENC      X8, X7, X7
+	VPXOR        X14, X11, X11
+	VMOVDQU      336(R9), X8
+	VAESENC      X8, X0, X0
+	VAESENC      X8, X1, X1
+	VMOVDQU      48(R10), X14
+	VAESENC      X8, X2, X2
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
+	VAESENC      X8, X3, X3
+	VPCLMULQDQ   $0x00, 192(R9), X14, X15
+	VAESENC      X8, X4, X4
+	VPXOR        X15, X10, X10
+	VAESENC      X8, X5, X5
+	VPCLMULQDQ   $0x11, 192(R9), X14, X15
+	VAESENC      X8, X6, X6
+	VPXOR        X15, X12, X12
+	VAESENC      X8, X7, X7
+	VMOVDQU      352(R9), X8
+	VAESENC      X8, X0, X0
+	VPSHUFD      $0x4e, X14, X15
+	VAESENC      X8, X1, X1
+	VPXOR        X15, X14, X14
+	VAESENC      X8, X2, X2
+	VPCLMULQDQ   $0x00, 64(R9), X14, X14
+	VAESENC      X8, X3, X3
+	VPXOR        X14, X11, X11
+	VAESENC      X8, X4, X4
+	VMOVDQU      64(R10), X14
+	VAESENC      X8, X5, X5
+	VAESENC      X8, X6, X6
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
+	VAESENC      X8, X7, X7
+	VPCLMULQDQ   $0x00, 208(R9), X14, X15
+	VMOVDQU      368(R9), X8
+	VAESENC      X8, X0, X0
+	VPXOR        X15, X10, X10
+	VAESENC      X8, X1, X1
+	VPCLMULQDQ   $0x11, 208(R9), X14, X15
+	VAESENC      X8, X2, X2
+	VPXOR        X15, X12, X12
+	VAESENC      X8, X3, X3
+	VPSHUFD      $0x4e, X14, X15
+	VAESENC      X8, X4, X4
+	VAESENC      X8, X5, X5
+	VPXOR        X15, X14, X14
+	VAESENC      X8, X6, X6
+	VPCLMULQDQ   $0x00, 72(R9), X14, X14
+	VAESENC      X8, X7, X7
+	VPXOR        X14, X11, X11
+	VMOVDQU      384(R9), X8
+	VAESENC      X8, X0, X0
+	VMOVDQU      80(R10), X14
+	VAESENC      X8, X1, X1
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
+	VAESENC      X8, X2, X2
+	VAESENC      X8, X3, X3
+	VPCLMULQDQ   $0x00, 224(R9), X14, X15
+	VAESENC      X8, X4, X4
+	VPXOR        X15, X10, X10
+	VAESENC      X8, X5, X5
+	VPCLMULQDQ   $0x11, 224(R9), X14, X15
+	VAESENC      X8, X6, X6
+	VPXOR        X15, X12, X12
+	VAESENC      X8, X7, X7
+	VPSHUFD      $0x4e, X14, X15
+	VMOVDQU      400(R9), X8
+	VAESENC      X8, X0, X0
+	VPXOR        X15, X14, X14
+	VAESENC      X8, X1, X1
+	VAESENC      X8, X2, X2
+	VPCLMULQDQ   $0x00, 80(R9), X14, X14
+	VAESENC      X8, X3, X3
+	VPXOR        X14, X11, X11
+	VAESENC      X8, X4, X4
+	VMOVDQU      96(R10), X14
+	VAESENC      X8, X5, X5
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
+	VAESENC      X8, X6, X6
+	VPCLMULQDQ   $0x00, 240(R9), X14, X15
+	VAESENC      X8, X7, X7
 	VMOVDQU      416(R9), X8
 	VAESENC      X8, X0, X0
+	VPXOR        X15, X10, X10
 	VAESENC      X8, X1, X1
+	VPCLMULQDQ   $0x11, 240(R9), X14, X15
 	VAESENC      X8, X2, X2
+	VPXOR        X15, X12, X12
 	VAESENC      X8, X3, X3
+	VPSHUFD      $0x4e, X14, X15
 	VAESENC      X8, X4, X4
+	VPXOR        X15, X14, X14
 	VAESENC      X8, X5, X5
+	VPCLMULQDQ   $0x00, 88(R9), X14, X14
 	VAESENC      X8, X6, X6
 	VAESENC      X8, X7, X7
+	VPXOR        X14, X11, X11
 	VMOVDQU      432(R9), X8
 	VAESENC      X8, X0, X0
+	VPCLMULQDQ   $0x00, 128(R9), X9, X15
 	VAESENC      X8, X1, X1
+	VPXOR        X15, X10, X10
 	VAESENC      X8, X2, X2
+	VPCLMULQDQ   $0x11, 128(R9), X9, X15
 	VAESENC      X8, X3, X3
+	VPXOR        X15, X12, X12
 	VAESENC      X8, X4, X4
 	VAESENC      X8, X5, X5
+	VPSHUFD      $0x4e, X9, X15
 	VAESENC      X8, X6, X6
+	VPXOR        X15, X9, X9
 	VAESENC      X8, X7, X7
+	VPCLMULQDQ   $0x00, 32(R9), X9, X9
 	VMOVDQU      448(R9), X8
 	VAESENC      X8, X0, X0
+	VPXOR        X9, X11, X11
 	VAESENC      X8, X1, X1
+	VMOVDQU      112(R10), X14
 	VAESENC      X8, X2, X2
+	VPSHUFB      gcmAvx2Swap<>+0(SB), X14, X14
 	VAESENC      X8, X3, X3
 	VAESENC      X8, X4, X4
+	VPXOR        X10, X11, X11
 	VAESENC      X8, X5, X5
+	VPXOR        X12, X11, X11
 	VAESENC      X8, X6, X6
+	VPCLMULQDQ   $0x10, gcmAvx2Poly<>+0(SB), X10, X15
 	VAESENC      X8, X7, X7
+	VPSHUFD      $0x4e, X10, X10
 	VMOVDQU      464(R9), X8
 	VAESENC      X8, X0, X0
+	VPXOR        X10, X11, X11
 	VAESENC      X8, X1, X1
 	VAESENC      X8, X2, X2
+	VPXOR        X15, X11, X11
 	VAESENC      X8, X3, X3
+	VPCLMULQDQ   $0x10, gcmAvx2Poly<>+0(SB), X11, X15
 	VAESENC      X8, X4, X4
+	VPSHUFD      $0x4e, X11, X11
 	VAESENC      X8, X5, X5
+	VPXOR        X11, X12, X12
 	VAESENC      X8, X6, X6
+	VPXOR        X15, X12, X12
 	VAESENC      X8, X7, X7
+	VPXOR        X14, X12, X9
+	VMOVDQU      (R14), X8
+	VAESENCLAST  X8, X0, X0
+	VAESENCLAST  X8, X1, X1
+	VAESENCLAST  X8, X2, X2
+	VAESENCLAST  X8, X3, X3
+	VAESENCLAST  X8, X4, X4
+	VAESENCLAST  X8, X5, X5
+	VAESENCLAST  X8, X6, X6
+	VAESENCLAST  X8, X7, X7
+	VPXOR        (R10), X0, X0
+	VMOVDQU      X0, (R11)
+	VPXOR        16(R10), X1, X1
+	VMOVDQU      X1, 16(R11)
+	VPXOR        32(R10), X2, X2
+	VMOVDQU      X2, 32(R11)
+	VPXOR        48(R10), X3, X3
+	VMOVDQU      X3, 48(R11)
+	VPXOR        64(R10), X4, X4
+	VMOVDQU      X4, 64(R11)
+	VPXOR        80(R10), X5, X5
+	VMOVDQU      X5, 80(R11)
+	VPXOR        96(R10), X6, X6
+	VMOVDQU      X6, 96(R11)
+	VPXOR        112(R10), X7, X7
+	VMOVDQU      X7, 112(R11)
+	ADDQ         $+128, R10
+	ADDQ         $+128, R11
+	SUBQ         $+128, R12
+	CMPQ         R12, $+128
+	JHI          piece14
 
-pieceLastRound:
-	VMOVDQU     (R14), X8
-	VAESENCLAST X8, X0, X0
-	VAESENCLAST X8, X1, X1
-	VAESENCLAST X8, X2, X2
-	VAESENCLAST X8, X3, X3
-	VAESENCLAST X8, X4, X4
-	VAESENCLAST X8, X5, X5
-	VAESENCLAST X8, X6, X6
-	VAESENCLAST X8, X7, X7
-	VPXOR       (R10), X0, X0
-	VMOVDQU     X0, (R11)
-	VPXOR       16(R10), X1, X1
-	VMOVDQU     X1, 16(R11)
-	VPXOR       32(R10), X2, X2
-	VMOVDQU     X2, 32(R11)
-	VPXOR       48(R10), X3, X3
-	VMOVDQU     X3, 48(R11)
-	VPXOR       64(R10), X4, X4
-	VMOVDQU     X4, 64(R11)
-	VPXOR       80(R10), X5, X5
-	VMOVDQU     X5, 80(R11)
-	VPXOR       96(R10), X6, X6
-	VMOVDQU     X6, 96(R11)
-	VPXOR       112(R10), X7, X7
-	VMOVDQU     X7, 112(R11)
-	ADDQ        $+128, R10
-	ADDQ        $+128, R11
-	SUBQ        $+128, R12
-	CMPQ        R12, $+128
-	JHI         piece
-	LEAQ        15(R12), AX
-	ANDQ        $-16, AX
-	MOVQ        R9, R13
-	SUBQ        AX, R13
-	VMOVDQU     224(R13), X13
-	VPCLMULQDQ  $0x00, X13, X9, X10
-	VPCLMULQDQ  $0x11, X13, X9, X12
-	VPSHUFD     $0x4e, X9, X15
-	VPXOR       X15, X9, X9
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X9, X11
-	VMOVQ       16(R8), X14
-	VPADDQ      gcmAvx2LessTag<>+0(SB), X14, X14
-	VPINSRQ     $0x01, 64(R8), X14, X14
-	VPSLLQ      $0x03, X14, X14
-	VMOVDQU     240(R9), X13
-	VPCLMULQDQ  $0x00, X13, X14, X15
-	VPXOR       X15, X10, X10
-	VPCLMULQDQ  $0x11, X13, X14, X15
-	VPXOR       X15, X12, X12
-	VPSHUFD     $0x4e, X14, X15
-	VPXOR       X15, X14, X14
-	VPSHUFD     $0x4e, X13, X15
-	VPXOR       X15, X13, X13
-	VPCLMULQDQ  $0x00, X13, X14, X14
-	VPXOR       X14, X11, X11
+noPieces:
+	LEAQ       15(R12), AX
+	ANDQ       $-16, AX
+	MOVQ       R9, R13
+	SUBQ       AX, R13
+	VMOVDQU    224(R13), X13
+	VPCLMULQDQ $0x00, X13, X9, X10
+	VPCLMULQDQ $0x11, X13, X9, X12
+	VPSHUFD    $0x4e, X9, X15
+	VPXOR      X15, X9, X9
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X9, X11
+	VMOVQ      16(R8), X14
+	VPADDQ     gcmAvx2LessTag<>+0(SB), X14, X14
+	VPINSRQ    $0x01, 64(R8), X14, X14
+	VPSLLQ     $0x03, X14, X14
+	VMOVDQU    240(R9), X13
+	VPCLMULQDQ $0x00, X13, X14, X15
+	VPXOR      X15, X10, X10
+	VPCLMULQDQ $0x11, X13, X14, X15
+	VPXOR      X15, X12, X12
+	VPSHUFD    $0x4e, X14, X15
+	VPXOR      X15, X14, X14
+	VPSHUFD    $0x4e, X13, X15
+	VPXOR      X15, X13, X13
+	VPCLMULQDQ $0x00, X13, X14, X14
+	VPXOR      X14, X11, X11
 
 tails:
 	TESTQ R12, R12

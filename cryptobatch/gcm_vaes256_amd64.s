@@ -1138,8 +1138,10 @@ firstLastRound:
 	SUBQ           $+256, R12
 	CMPQ           R12, $+256
 	JLS            lastPiece
+	CMPW           504(R9), $0x02
+	JEQ            piece14
 
-piece:
+piece10:
 	VBROADCASTI128 256(R9), Y8
 	MOVL           R10, AX
 	SUBL           8(R8), AX
@@ -1359,46 +1361,6 @@ piece:
 	VAESENC        Y8, Y7, Y7
 	VPXOR          Y15, Y12, Y12
 	VPXOR          Y14, Y12, Y9
-	CMPW           504(R9), $0x02
-	JNE            pieceLastRound
-	VBROADCASTI128 416(R9), Y8
-	VAESENC        Y8, Y0, Y0
-	VAESENC        Y8, Y1, Y1
-	VAESENC        Y8, Y2, Y2
-	VAESENC        Y8, Y3, Y3
-	VAESENC        Y8, Y4, Y4
-	VAESENC        Y8, Y5, Y5
-	VAESENC        Y8, Y6, Y6
-	VAESENC        Y8, Y7, Y7
-	VBROADCASTI128 432(R9), Y8
-	VAESENC        Y8, Y0, Y0
-	VAESENC        Y8, Y1, Y1
-	VAESENC        Y8, Y2, Y2
-	VAESENC        Y8, Y3, Y3
-	VAESENC        Y8, Y4, Y4
-	VAESENC        Y8, Y5, Y5
-	VAESENC        Y8, Y6, Y6
-	VAESENC        Y8, Y7, Y7
-	VBROADCASTI128 448(R9), Y8
-	VAESENC        Y8, Y0, Y0
-	VAESENC        Y8, Y1, Y1
-	VAESENC        Y8, Y2, Y2
-	VAESENC        Y8, Y3, Y3
-	VAESENC        Y8, Y4, Y4
-	VAESENC        Y8, Y5, Y5
-	VAESENC        Y8, Y6, Y6
-	VAESENC        Y8, Y7, Y7
-	VBROADCASTI128 464(R9), Y8
-	VAESENC        Y8, Y0, Y0
-	VAESENC        Y8, Y1, Y1
-	VAESENC        Y8, Y2, Y2
-	VAESENC        Y8, Y3, Y3
-	VAESENC        Y8, Y4, Y4
-	VAESENC        Y8, Y5, Y5
-	VAESENC        Y8, Y6, Y6
-	VAESENC        Y8, Y7, Y7
-
-pieceLastRound:
 	VBROADCASTI128 (R14), Y8
 	VAESENCLAST    Y8, Y0, Y0
 	VAESENCLAST    Y8, Y1, Y1
@@ -1428,8 +1390,297 @@ pieceLastRound:
 	ADDQ           $+256, R11
 	SUBQ           $+256, R12
 	CMPQ           R12, $+256
-	JHI            piece
+	JHI            piece10
+	JMP            noPieces
 
+piece14:
+	VBROADCASTI128 256(R9), Y8
+	MOVL           R10, AX
+	SUBL           8(R8), AX
+	SHRL           $0x04, AX
+	LEAL           (AX), BX
+	BSWAPL         BX
+	MOVL           BX, (SP)
+	VBROADCASTI128 88(R8), Y14
+	VPBROADCASTD   (SP), Y0
+	VPBLENDD       $0x88, Y0, Y14, Y14
+	VPXOR          Y8, Y14, Y14
+	VPXOR          gcmVaes256Counters<>+0(SB), Y14, Y0
+	VPXOR          gcmVaes256Counters<>+32(SB), Y14, Y1
+	VPXOR          gcmVaes256Counters<>+64(SB), Y14, Y2
+	VPXOR          gcmVaes256Counters<>+96(SB), Y14, Y3
+	VPXOR          gcmVaes256Counters<>+128(SB), Y14, Y4
+	VPXOR          gcmVaes256Counters<>+160(SB), Y14, Y5
+	VPXOR          gcmVaes256Counters<>+192(SB), Y14, Y6
+	LEAL           16(AX), BX
+	BSWAPL         BX
+	MOVL           BX, (SP)
+	VBROADCASTI128 88(R8), Y15
+	VPBROADCASTD   (SP), Y7
+	VPBLENDD       $0x88, Y7, Y15, Y15
+	VPXOR          Y8, Y15, Y15
+	VPXOR          gcmVaes256Counters<>+224(SB), Y15, Y7
+	VBROADCASTI128 272(R9), Y8
+	VAESENC        Y8, Y0, Y0
+	VMOVDQU        -256(R11), Y14
+	VAESENC        Y8, Y1, Y1
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VAESENC        Y8, Y2, Y2
+	VBROADCASTI128 32(R9), Y13
+	VAESENC        Y8, Y3, Y3
+	VPCLMULQDQ     $0x00, Y13, Y14, Y10
+	VAESENC        Y8, Y4, Y4
+	VPCLMULQDQ     $0x11, Y13, Y14, Y12
+	VAESENC        Y8, Y5, Y5
+	VPSHUFD        $0x4e, Y14, Y15
+	VAESENC        Y8, Y6, Y6
+	VPXOR          Y15, Y14, Y14
+	VAESENC        Y8, Y7, Y7
+	VPSHUFD        $0x4e, Y13, Y15
+	VBROADCASTI128 288(R9), Y8
+	VAESENC        Y8, Y0, Y0
+	VPXOR          Y15, Y13, Y13
+	VAESENC        Y8, Y1, Y1
+	VPCLMULQDQ     $0x00, Y13, Y14, Y11
+	VAESENC        Y8, Y2, Y2
+	VMOVDQU        -224(R11), Y14
+	VAESENC        Y8, Y3, Y3
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VAESENC        Y8, Y4, Y4
+	VBROADCASTI128 64(R9), Y13
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
+	VAESENC        Y8, Y5, Y5
+	VPXOR          Y15, Y10, Y10
+	VAESENC        Y8, Y6, Y6
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
+	VAESENC        Y8, Y7, Y7
+	VPXOR          Y15, Y12, Y12
+	VBROADCASTI128 304(R9), Y8
+	VAESENC        Y8, Y0, Y0
+	VPSHUFD        $0x4e, Y14, Y15
+	VAESENC        Y8, Y1, Y1
+	VPXOR          Y15, Y14, Y14
+	VAESENC        Y8, Y2, Y2
+	VPSHUFD        $0x4e, Y13, Y15
+	VAESENC        Y8, Y3, Y3
+	VPXOR          Y15, Y13, Y13
+	VAESENC        Y8, Y4, Y4
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
+	VAESENC        Y8, Y5, Y5
+	VPXOR          Y14, Y11, Y11
+	VAESENC        Y8, Y6, Y6
+	VMOVDQU        -192(R11), Y14
+	VAESENC        Y8, Y7, Y7
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VBROADCASTI128 320(R9), Y8
+	VAESENC        Y8, Y0, Y0
+	VBROADCASTI128 96(R9), Y13
+	VAESENC        Y8, Y1, Y1
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
+	VPXOR          Y15, Y10, Y10
+	VAESENC        Y8, Y2, Y2
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
+	VAESENC        Y8, Y3, Y3
+	VPXOR          Y15, Y12, Y12
+	VAESENC        Y8, Y4, Y4
+	VPSHUFD        $0x4e, Y14, Y15
+	VAESENC        Y8, Y5, Y5
+	VPXOR          Y15, Y14, Y14
+	VAESENC        Y8, Y6, Y6
+	VPSHUFD        $0x4e, Y13, Y15
+	VAESENC        Y8, Y7, Y7
+	VPXOR          Y15, Y13, Y13
+	VBROADCASTI128 336(R9), Y8
+	VAESENC        Y8, Y0, Y0
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
+	VAESENC        Y8, Y1, Y1
+	VPXOR          Y14, Y11, Y11
+	VAESENC        Y8, Y2, Y2
+	VMOVDQU        -160(R11), Y14
+	VAESENC        Y8, Y3, Y3
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VAESENC        Y8, Y4, Y4
+	VBROADCASTI128 128(R9), Y13
+	VAESENC        Y8, Y5, Y5
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
+	VAESENC        Y8, Y6, Y6
+	VPXOR          Y15, Y10, Y10
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
+	VAESENC        Y8, Y7, Y7
+	VPXOR          Y15, Y12, Y12
+	VBROADCASTI128 352(R9), Y8
+	VAESENC        Y8, Y0, Y0
+	VPSHUFD        $0x4e, Y14, Y15
+	VAESENC        Y8, Y1, Y1
+	VPXOR          Y15, Y14, Y14
+	VAESENC        Y8, Y2, Y2
+	VPSHUFD        $0x4e, Y13, Y15
+	VAESENC        Y8, Y3, Y3
+	VPXOR          Y15, Y13, Y13
+	VAESENC        Y8, Y4, Y4
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
+	VAESENC        Y8, Y5, Y5
+	VPXOR          Y14, Y11, Y11
+	VAESENC        Y8, Y6, Y6
+	VMOVDQU        -128(R11), Y14
+	VAESENC        Y8, Y7, Y7
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VBROADCASTI128 368(R9), Y8
+	VAESENC        Y8, Y0, Y0
+	VBROADCASTI128 160(R9), Y13
+	VAESENC        Y8, Y1, Y1
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
+	VAESENC        Y8, Y2, Y2
+	VPXOR          Y15, Y10, Y10
+	VAESENC        Y8, Y3, Y3
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
+	VPXOR          Y15, Y12, Y12
+	VAESENC        Y8, Y4, Y4
+	VPSHUFD        $0x4e, Y14, Y15
+	VAESENC        Y8, Y5, Y5
+	VPXOR          Y15, Y14, Y14
+	VAESENC        Y8, Y6, Y6
+	VPSHUFD        $0x4e, Y13, Y15
+	VAESENC        Y8, Y7, Y7
+	VPXOR          Y15, Y13, Y13
+	VBROADCASTI128 384(R9), Y8
+	VAESENC        Y8, Y0, Y0
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
+	VAESENC        Y8, Y1, Y1
+	VPXOR          Y14, Y11, Y11
+	VAESENC        Y8, Y2, Y2
+	VMOVDQU        -96(R11), Y14
+	VAESENC        Y8, Y3, Y3
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VAESENC        Y8, Y4, Y4
+	VBROADCASTI128 192(R9), Y13
+	VAESENC        Y8, Y5, Y5
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
+	VAESENC        Y8, Y6, Y6
+	VPXOR          Y15, Y10, Y10
+	VAESENC        Y8, Y7, Y7
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
+	VBROADCASTI128 400(R9), Y8
+	VAESENC        Y8, Y0, Y0
+	VPXOR          Y15, Y12, Y12
+	VPSHUFD        $0x4e, Y14, Y15
+	VAESENC        Y8, Y1, Y1
+	VPXOR          Y15, Y14, Y14
+	VAESENC        Y8, Y2, Y2
+	VPSHUFD        $0x4e, Y13, Y15
+	VAESENC        Y8, Y3, Y3
+	VPXOR          Y15, Y13, Y13
+	VAESENC        Y8, Y4, Y4
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
+	VAESENC        Y8, Y5, Y5
+	VPXOR          Y14, Y11, Y11
+	VAESENC        Y8, Y6, Y6
+	VMOVDQU        -64(R11), Y14
+	VAESENC        Y8, Y7, Y7
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VBROADCASTI128 416(R9), Y8
+	VAESENC        Y8, Y0, Y0
+	VBROADCASTI128 224(R9), Y13
+	VAESENC        Y8, Y1, Y1
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
+	VAESENC        Y8, Y2, Y2
+	VPXOR          Y15, Y10, Y10
+	VAESENC        Y8, Y3, Y3
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
+	VAESENC        Y8, Y4, Y4
+	VPXOR          Y15, Y12, Y12
+	VAESENC        Y8, Y5, Y5
+	VPSHUFD        $0x4e, Y14, Y15
+	VPXOR          Y15, Y14, Y14
+	VAESENC        Y8, Y6, Y6
+	VPSHUFD        $0x4e, Y13, Y15
+	VAESENC        Y8, Y7, Y7
+	VPXOR          Y15, Y13, Y13
+	VBROADCASTI128 432(R9), Y8
+	VAESENC        Y8, Y0, Y0
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
+	VAESENC        Y8, Y1, Y1
+	VPXOR          Y14, Y11, Y11
+	VAESENC        Y8, Y2, Y2
+	VBROADCASTI128 (R9), Y13
+	VAESENC        Y8, Y3, Y3
+	VPCLMULQDQ     $0x00, Y13, Y9, Y15
+	VAESENC        Y8, Y4, Y4
+	VPXOR          Y15, Y10, Y10
+	VAESENC        Y8, Y5, Y5
+	VPCLMULQDQ     $0x11, Y13, Y9, Y15
+	VAESENC        Y8, Y6, Y6
+	VPXOR          Y15, Y12, Y12
+	VAESENC        Y8, Y7, Y7
+	VPSHUFD        $0x4e, Y9, Y15
+	VBROADCASTI128 448(R9), Y8
+	VAESENC        Y8, Y0, Y0
+	VPXOR          Y15, Y9, Y9
+	VAESENC        Y8, Y1, Y1
+	VPSHUFD        $0x4e, Y13, Y15
+	VAESENC        Y8, Y2, Y2
+	VPXOR          Y15, Y13, Y13
+	VPCLMULQDQ     $0x00, Y13, Y9, Y9
+	VAESENC        Y8, Y3, Y3
+	VPXOR          Y9, Y11, Y11
+	VAESENC        Y8, Y4, Y4
+	VMOVDQU        -32(R11), Y14
+	VAESENC        Y8, Y5, Y5
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VAESENC        Y8, Y6, Y6
+	VPXOR          Y10, Y11, Y11
+	VAESENC        Y8, Y7, Y7
+	VPXOR          Y12, Y11, Y11
+	VBROADCASTI128 464(R9), Y8
+	VAESENC        Y8, Y0, Y0
+	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
+	VAESENC        Y8, Y1, Y1
+	VPSHUFD        $0x4e, Y10, Y10
+	VAESENC        Y8, Y2, Y2
+	VPXOR          Y10, Y11, Y11
+	VAESENC        Y8, Y3, Y3
+	VPXOR          Y15, Y11, Y11
+	VAESENC        Y8, Y4, Y4
+	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y11, Y15
+	VAESENC        Y8, Y5, Y5
+	VPSHUFD        $0x4e, Y11, Y11
+	VAESENC        Y8, Y6, Y6
+	VPXOR          Y11, Y12, Y12
+	VAESENC        Y8, Y7, Y7
+	VPXOR          Y15, Y12, Y12
+	VPXOR          Y14, Y12, Y9
+	VBROADCASTI128 (R14), Y8
+	VAESENCLAST    Y8, Y0, Y0
+	VAESENCLAST    Y8, Y1, Y1
+	VAESENCLAST    Y8, Y2, Y2
+	VAESENCLAST    Y8, Y3, Y3
+	VAESENCLAST    Y8, Y4, Y4
+	VAESENCLAST    Y8, Y5, Y5
+	VAESENCLAST    Y8, Y6, Y6
+	VAESENCLAST    Y8, Y7, Y7
+	VPXOR          (R10), Y0, Y0
+	VMOVDQU        Y0, (R11)
+	VPXOR          32(R10), Y1, Y1
+	VMOVDQU        Y1, 32(R11)
+	VPXOR          64(R10), Y2, Y2
+	VMOVDQU        Y2, 64(R11)
+	VPXOR          96(R10), Y3, Y3
+	VMOVDQU        Y3, 96(R11)
+	VPXOR          128(R10), Y4, Y4
+	VMOVDQU        Y4, 128(R11)
+	VPXOR          160(R10), Y5, Y5
+	VMOVDQU        Y5, 160(R11)
+	VPXOR          192(R10), Y6, Y6
+	VMOVDQU        Y6, 192(R11)
+	VPXOR          224(R10), Y7, Y7
+	VMOVDQU        Y7, 224(R11)
+	ADDQ           $+256, R10
+	ADDQ           $+256, R11
+	SUBQ           $+256, R12
+	CMPQ           R12, $+256
+	JHI            piece14
+
+noPieces:
 lastPiece:
 	CMPQ           R12, $+192
 	JLS            lastBesideTail
@@ -4069,8 +4320,10 @@ long:
 	VPERM2I128 $0x08, Y9, Y9, Y9
 	CMPQ       R12, $+256
 	JLS        wide
+	CMPW       504(R9), $0x02
+	JEQ        piece14
 
-piece:
+piece10:
 	VBROADCASTI128 256(R9), Y8
 	MOVL           R10, AX
 	SUBL           8(R8), AX
@@ -4290,46 +4543,6 @@ piece:
 	VAESENC        Y8, Y7, Y7
 	VPXOR          Y15, Y12, Y12
 	VPXOR          Y14, Y12, Y9
-	CMPW           504(R9), $0x02
-	JNE            pieceLastRound
-	VBROADCASTI128 416(R9), Y8
-	VAESENC        Y8, Y0, Y0
-	VAESENC        Y8, Y1, Y1
-	VAESENC        Y8, Y2, Y2
-	VAESENC        Y8, Y3, Y3
-	VAESENC        Y8, Y4, Y4
-	VAESENC        Y8, Y5, Y5
-	VAESENC        Y8, Y6, Y6
-	VAESENC        Y8, Y7, Y7
-	VBROADCASTI128 432(R9), Y8
-	VAESENC        Y8, Y0, Y0
-	VAESENC        Y8, Y1, Y1
-	VAESENC        Y8, Y2, Y2
-	VAESENC        Y8, Y3, Y3
-	VAESENC        Y8, Y4, Y4
-	VAESENC        Y8, Y5, Y5
-	VAESENC        Y8, Y6, Y6
-	VAESENC        Y8, Y7, Y7
-	VBROADCASTI128 448(R9), Y8
-	VAESENC        Y8, Y0, Y0
-	VAESENC        Y8, Y1, Y1
-	VAESENC        Y8, Y2, Y2
-	VAESENC        Y8, Y3, Y3
-	VAESENC        Y8, Y4, Y4
-	VAESENC        Y8, Y5, Y5
-	VAESENC        Y8, Y6, Y6
-	VAESENC        Y8, Y7, Y7
-	VBROADCASTI128 464(R9), Y8
-	VAESENC        Y8, Y0, Y0
-	VAESENC        Y8, Y1, Y1
-	VAESENC        Y8, Y2, Y2
-	VAESENC        Y8, Y3, Y3
-	VAESENC        Y8, Y4, Y4
-	VAESENC        Y8, Y5, Y5
-	VAESENC        Y8, Y6, Y6
-	VAESENC        Y8, Y7, Y7
-
-pieceLastRound:
 	VBROADCASTI128 (R14), Y8
 	VAESENCLAST    Y8, Y0, Y0
 	VAESENCLAST    Y8, Y1, Y1
@@ -4359,36 +4572,326 @@ pieceLastRound:
 	ADDQ           $+256, R11
 	SUBQ           $+256, R12
 	CMPQ           R12, $+256
-	JHI            piece
-	CMPQ           R12, $+192
-	JHI            wide
-	LEAQ           15(R12), AX
-	ANDQ           $-16, AX
-	MOVQ           R9, R13
-	SUBQ           AX, R13
-	VMOVDQU        208(R13), Y13
-	VPCLMULQDQ     $0x00, Y13, Y9, Y10
-	VPCLMULQDQ     $0x11, Y13, Y9, Y12
-	VPSHUFD        $0x4e, Y9, Y15
-	VPXOR          Y15, Y9, Y9
+	JHI            piece10
+	JMP            noPieces
+
+piece14:
+	VBROADCASTI128 256(R9), Y8
+	MOVL           R10, AX
+	SUBL           8(R8), AX
+	SHRL           $0x04, AX
+	LEAL           (AX), BX
+	BSWAPL         BX
+	MOVL           BX, (SP)
+	VBROADCASTI128 88(R8), Y14
+	VPBROADCASTD   (SP), Y0
+	VPBLENDD       $0x88, Y0, Y14, Y14
+	VPXOR          Y8, Y14, Y14
+	VPXOR          gcmVaes256Counters<>+0(SB), Y14, Y0
+	VPXOR          gcmVaes256Counters<>+32(SB), Y14, Y1
+	VPXOR          gcmVaes256Counters<>+64(SB), Y14, Y2
+	VPXOR          gcmVaes256Counters<>+96(SB), Y14, Y3
+	VPXOR          gcmVaes256Counters<>+128(SB), Y14, Y4
+	VPXOR          gcmVaes256Counters<>+160(SB), Y14, Y5
+	VPXOR          gcmVaes256Counters<>+192(SB), Y14, Y6
+	LEAL           16(AX), BX
+	BSWAPL         BX
+	MOVL           BX, (SP)
+	VBROADCASTI128 88(R8), Y15
+	VPBROADCASTD   (SP), Y7
+	VPBLENDD       $0x88, Y7, Y15, Y15
+	VPXOR          Y8, Y15, Y15
+	VPXOR          gcmVaes256Counters<>+224(SB), Y15, Y7
+	VBROADCASTI128 272(R9), Y8
+	VAESENC        Y8, Y0, Y0
+	VMOVDQU        (R10), Y14
+	VAESENC        Y8, Y1, Y1
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VAESENC        Y8, Y2, Y2
+	VBROADCASTI128 32(R9), Y13
+	VAESENC        Y8, Y3, Y3
+	VPCLMULQDQ     $0x00, Y13, Y14, Y10
+	VAESENC        Y8, Y4, Y4
+	VPCLMULQDQ     $0x11, Y13, Y14, Y12
+	VAESENC        Y8, Y5, Y5
+	VPSHUFD        $0x4e, Y14, Y15
+	VAESENC        Y8, Y6, Y6
+	VPXOR          Y15, Y14, Y14
+	VAESENC        Y8, Y7, Y7
 	VPSHUFD        $0x4e, Y13, Y15
+	VBROADCASTI128 288(R9), Y8
+	VAESENC        Y8, Y0, Y0
 	VPXOR          Y15, Y13, Y13
-	VPCLMULQDQ     $0x00, Y13, Y9, Y11
-	VMOVQ          16(R8), X14
-	VPADDQ         gcmVaes256LessTag<>+0(SB), X14, X14
-	VPINSRQ        $0x01, 64(R8), X14, X14
-	VPSLLQ         $0x03, X14, X14
-	VMOVDQU        240(R9), X13
+	VAESENC        Y8, Y1, Y1
+	VPCLMULQDQ     $0x00, Y13, Y14, Y11
+	VAESENC        Y8, Y2, Y2
+	VMOVDQU        32(R10), Y14
+	VAESENC        Y8, Y3, Y3
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VAESENC        Y8, Y4, Y4
+	VBROADCASTI128 64(R9), Y13
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
+	VAESENC        Y8, Y5, Y5
+	VPXOR          Y15, Y10, Y10
+	VAESENC        Y8, Y6, Y6
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
+	VAESENC        Y8, Y7, Y7
+	VPXOR          Y15, Y12, Y12
+	VBROADCASTI128 304(R9), Y8
+	VAESENC        Y8, Y0, Y0
+	VPSHUFD        $0x4e, Y14, Y15
+	VAESENC        Y8, Y1, Y1
+	VPXOR          Y15, Y14, Y14
+	VAESENC        Y8, Y2, Y2
+	VPSHUFD        $0x4e, Y13, Y15
+	VAESENC        Y8, Y3, Y3
+	VPXOR          Y15, Y13, Y13
+	VAESENC        Y8, Y4, Y4
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
+	VAESENC        Y8, Y5, Y5
+	VPXOR          Y14, Y11, Y11
+	VAESENC        Y8, Y6, Y6
+	VMOVDQU        64(R10), Y14
+	VAESENC        Y8, Y7, Y7
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VBROADCASTI128 320(R9), Y8
+	VAESENC        Y8, Y0, Y0
+	VBROADCASTI128 96(R9), Y13
+	VAESENC        Y8, Y1, Y1
 	VPCLMULQDQ     $0x00, Y13, Y14, Y15
 	VPXOR          Y15, Y10, Y10
+	VAESENC        Y8, Y2, Y2
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
+	VAESENC        Y8, Y3, Y3
+	VPXOR          Y15, Y12, Y12
+	VAESENC        Y8, Y4, Y4
+	VPSHUFD        $0x4e, Y14, Y15
+	VAESENC        Y8, Y5, Y5
+	VPXOR          Y15, Y14, Y14
+	VAESENC        Y8, Y6, Y6
+	VPSHUFD        $0x4e, Y13, Y15
+	VAESENC        Y8, Y7, Y7
+	VPXOR          Y15, Y13, Y13
+	VBROADCASTI128 336(R9), Y8
+	VAESENC        Y8, Y0, Y0
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
+	VAESENC        Y8, Y1, Y1
+	VPXOR          Y14, Y11, Y11
+	VAESENC        Y8, Y2, Y2
+	VMOVDQU        96(R10), Y14
+	VAESENC        Y8, Y3, Y3
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VAESENC        Y8, Y4, Y4
+	VBROADCASTI128 128(R9), Y13
+	VAESENC        Y8, Y5, Y5
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
+	VAESENC        Y8, Y6, Y6
+	VPXOR          Y15, Y10, Y10
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
+	VAESENC        Y8, Y7, Y7
+	VPXOR          Y15, Y12, Y12
+	VBROADCASTI128 352(R9), Y8
+	VAESENC        Y8, Y0, Y0
+	VPSHUFD        $0x4e, Y14, Y15
+	VAESENC        Y8, Y1, Y1
+	VPXOR          Y15, Y14, Y14
+	VAESENC        Y8, Y2, Y2
+	VPSHUFD        $0x4e, Y13, Y15
+	VAESENC        Y8, Y3, Y3
+	VPXOR          Y15, Y13, Y13
+	VAESENC        Y8, Y4, Y4
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
+	VAESENC        Y8, Y5, Y5
+	VPXOR          Y14, Y11, Y11
+	VAESENC        Y8, Y6, Y6
+	VMOVDQU        128(R10), Y14
+	VAESENC        Y8, Y7, Y7
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VBROADCASTI128 368(R9), Y8
+	VAESENC        Y8, Y0, Y0
+	VBROADCASTI128 160(R9), Y13
+	VAESENC        Y8, Y1, Y1
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
+	VAESENC        Y8, Y2, Y2
+	VPXOR          Y15, Y10, Y10
+	VAESENC        Y8, Y3, Y3
 	VPCLMULQDQ     $0x11, Y13, Y14, Y15
 	VPXOR          Y15, Y12, Y12
+	VAESENC        Y8, Y4, Y4
+	VPSHUFD        $0x4e, Y14, Y15
+	VAESENC        Y8, Y5, Y5
+	VPXOR          Y15, Y14, Y14
+	VAESENC        Y8, Y6, Y6
+	VPSHUFD        $0x4e, Y13, Y15
+	VAESENC        Y8, Y7, Y7
+	VPXOR          Y15, Y13, Y13
+	VBROADCASTI128 384(R9), Y8
+	VAESENC        Y8, Y0, Y0
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
+	VAESENC        Y8, Y1, Y1
+	VPXOR          Y14, Y11, Y11
+	VAESENC        Y8, Y2, Y2
+	VMOVDQU        160(R10), Y14
+	VAESENC        Y8, Y3, Y3
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VAESENC        Y8, Y4, Y4
+	VBROADCASTI128 192(R9), Y13
+	VAESENC        Y8, Y5, Y5
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
+	VAESENC        Y8, Y6, Y6
+	VPXOR          Y15, Y10, Y10
+	VAESENC        Y8, Y7, Y7
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
+	VBROADCASTI128 400(R9), Y8
+	VAESENC        Y8, Y0, Y0
+	VPXOR          Y15, Y12, Y12
+	VPSHUFD        $0x4e, Y14, Y15
+	VAESENC        Y8, Y1, Y1
+	VPXOR          Y15, Y14, Y14
+	VAESENC        Y8, Y2, Y2
+	VPSHUFD        $0x4e, Y13, Y15
+	VAESENC        Y8, Y3, Y3
+	VPXOR          Y15, Y13, Y13
+	VAESENC        Y8, Y4, Y4
+	VPCLMULQDQ     $0x00, Y13, Y14, Y14
+	VAESENC        Y8, Y5, Y5
+	VPXOR          Y14, Y11, Y11
+	VAESENC        Y8, Y6, Y6
+	VMOVDQU        192(R10), Y14
+	VAESENC        Y8, Y7, Y7
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VBROADCASTI128 416(R9), Y8
+	VAESENC        Y8, Y0, Y0
+	VBROADCASTI128 224(R9), Y13
+	VAESENC        Y8, Y1, Y1
+	VPCLMULQDQ     $0x00, Y13, Y14, Y15
+	VAESENC        Y8, Y2, Y2
+	VPXOR          Y15, Y10, Y10
+	VAESENC        Y8, Y3, Y3
+	VPCLMULQDQ     $0x11, Y13, Y14, Y15
+	VAESENC        Y8, Y4, Y4
+	VPXOR          Y15, Y12, Y12
+	VAESENC        Y8, Y5, Y5
 	VPSHUFD        $0x4e, Y14, Y15
 	VPXOR          Y15, Y14, Y14
+	VAESENC        Y8, Y6, Y6
 	VPSHUFD        $0x4e, Y13, Y15
+	VAESENC        Y8, Y7, Y7
 	VPXOR          Y15, Y13, Y13
+	VBROADCASTI128 432(R9), Y8
+	VAESENC        Y8, Y0, Y0
 	VPCLMULQDQ     $0x00, Y13, Y14, Y14
+	VAESENC        Y8, Y1, Y1
 	VPXOR          Y14, Y11, Y11
+	VAESENC        Y8, Y2, Y2
+	VBROADCASTI128 (R9), Y13
+	VAESENC        Y8, Y3, Y3
+	VPCLMULQDQ     $0x00, Y13, Y9, Y15
+	VAESENC        Y8, Y4, Y4
+	VPXOR          Y15, Y10, Y10
+	VAESENC        Y8, Y5, Y5
+	VPCLMULQDQ     $0x11, Y13, Y9, Y15
+	VAESENC        Y8, Y6, Y6
+	VPXOR          Y15, Y12, Y12
+	VAESENC        Y8, Y7, Y7
+	VPSHUFD        $0x4e, Y9, Y15
+	VBROADCASTI128 448(R9), Y8
+	VAESENC        Y8, Y0, Y0
+	VPXOR          Y15, Y9, Y9
+	VAESENC        Y8, Y1, Y1
+	VPSHUFD        $0x4e, Y13, Y15
+	VAESENC        Y8, Y2, Y2
+	VPXOR          Y15, Y13, Y13
+	VPCLMULQDQ     $0x00, Y13, Y9, Y9
+	VAESENC        Y8, Y3, Y3
+	VPXOR          Y9, Y11, Y11
+	VAESENC        Y8, Y4, Y4
+	VMOVDQU        224(R10), Y14
+	VAESENC        Y8, Y5, Y5
+	VPSHUFB        gcmVaes256Swap<>+0(SB), Y14, Y14
+	VAESENC        Y8, Y6, Y6
+	VPXOR          Y10, Y11, Y11
+	VAESENC        Y8, Y7, Y7
+	VPXOR          Y12, Y11, Y11
+	VBROADCASTI128 464(R9), Y8
+	VAESENC        Y8, Y0, Y0
+	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
+	VAESENC        Y8, Y1, Y1
+	VPSHUFD        $0x4e, Y10, Y10
+	VAESENC        Y8, Y2, Y2
+	VPXOR          Y10, Y11, Y11
+	VAESENC        Y8, Y3, Y3
+	VPXOR          Y15, Y11, Y11
+	VAESENC        Y8, Y4, Y4
+	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y11, Y15
+	VAESENC        Y8, Y5, Y5
+	VPSHUFD        $0x4e, Y11, Y11
+	VAESENC        Y8, Y6, Y6
+	VPXOR          Y11, Y12, Y12
+	VAESENC        Y8, Y7, Y7
+	VPXOR          Y15, Y12, Y12
+	VPXOR          Y14, Y12, Y9
+	VBROADCASTI128 (R14), Y8
+	VAESENCLAST    Y8, Y0, Y0
+	VAESENCLAST    Y8, Y1, Y1
+	VAESENCLAST    Y8, Y2, Y2
+	VAESENCLAST    Y8, Y3, Y3
+	VAESENCLAST    Y8, Y4, Y4
+	VAESENCLAST    Y8, Y5, Y5
+	VAESENCLAST    Y8, Y6, Y6
+	VAESENCLAST    Y8, Y7, Y7
+	VPXOR          (R10), Y0, Y0
+	VMOVDQU        Y0, (R11)
+	VPXOR          32(R10), Y1, Y1
+	VMOVDQU        Y1, 32(R11)
+	VPXOR          64(R10), Y2, Y2
+	VMOVDQU        Y2, 64(R11)
+	VPXOR          96(R10), Y3, Y3
+	VMOVDQU        Y3, 96(R11)
+	VPXOR          128(R10), Y4, Y4
+	VMOVDQU        Y4, 128(R11)
+	VPXOR          160(R10), Y5, Y5
+	VMOVDQU        Y5, 160(R11)
+	VPXOR          192(R10), Y6, Y6
+	VMOVDQU        Y6, 192(R11)
+	VPXOR          224(R10), Y7, Y7
+	VMOVDQU        Y7, 224(R11)
+	ADDQ           $+256, R10
+	ADDQ           $+256, R11
+	SUBQ           $+256, R12
+	CMPQ           R12, $+256
+	JHI            piece14
+
+noPieces:
+	CMPQ       R12, $+192
+	JHI        wide
+	LEAQ       15(R12), AX
+	ANDQ       $-16, AX
+	MOVQ       R9, R13
+	SUBQ       AX, R13
+	VMOVDQU    208(R13), Y13
+	VPCLMULQDQ $0x00, Y13, Y9, Y10
+	VPCLMULQDQ $0x11, Y13, Y9, Y12
+	VPSHUFD    $0x4e, Y9, Y15
+	VPXOR      Y15, Y9, Y9
+	VPSHUFD    $0x4e, Y13, Y15
+	VPXOR      Y15, Y13, Y13
+	VPCLMULQDQ $0x00, Y13, Y9, Y11
+	VMOVQ      16(R8), X14
+	VPADDQ     gcmVaes256LessTag<>+0(SB), X14, X14
+	VPINSRQ    $0x01, 64(R8), X14, X14
+	VPSLLQ     $0x03, X14, X14
+	VMOVDQU    240(R9), X13
+	VPCLMULQDQ $0x00, Y13, Y14, Y15
+	VPXOR      Y15, Y10, Y10
+	VPCLMULQDQ $0x11, Y13, Y14, Y15
+	VPXOR      Y15, Y12, Y12
+	VPSHUFD    $0x4e, Y14, Y15
+	VPXOR      Y15, Y14, Y14
+	VPSHUFD    $0x4e, Y13, Y15
+	VPXOR      Y15, Y13, Y13
+	VPCLMULQDQ $0x00, Y13, Y14, Y14
+	VPXOR      Y14, Y11, Y11
 
 tails:
 	TESTQ R12, R12

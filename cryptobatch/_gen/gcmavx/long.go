@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -36,12 +38,7 @@ func (g gen) sealPieces() {
 	g.cryptPiece()
 	CMPQ(left, I32(int32(g.piece())))
 	JLS(LabelRef("lastPiece"))
-	Label("piece")
-	g.counterBlocks(g.text[:])
-	g.encrypt("piece", g.text[:], g.hashPiece(dst, -g.piece()))
-	g.cryptPiece()
-	CMPQ(left, I32(int32(g.piece())))
-	JHI(LabelRef("piece"))
+	g.pieces(g.hashPiece(dst, -g.piece()))
 	Label("lastPiece")
 	if g.lanes == 2 {
 		CMPQ(left, I32(int32(g.sumMax())))
@@ -65,18 +62,34 @@ func (g gen) sealPieces() {
 
 // openPieces hashes each piece while it is decrypted.
 func (g gen) openPieces() {
-	Label("piece")
-	g.counterBlocks(g.text[:])
-	g.encrypt("piece", g.text[:], g.hashPiece(src, 0))
-	g.cryptPiece()
-	CMPQ(left, I32(int32(g.piece())))
-	JHI(LabelRef("piece"))
+	g.pieces(g.hashPiece(src, 0))
 	if g.lanes == 2 {
 		CMPQ(left, I32(int32(g.sumMax())))
 		JHI(LabelRef("wide"))
 	}
 	g.beginSum(g.power)
 	JMP(LabelRef("tails"))
+}
+
+// pieces works pieces until at most one is left, each with the steps beside the cipher:
+// one loop for each key length, so that they are spread over all its rounds.
+func (g gen) pieces(steps []func()) {
+	CMPW(Mem{Base: key, Disp: keyAlg}, Imm(algAES256))
+	JEQ(LabelRef("piece14"))
+	for _, rounds := range []int{10, 14} {
+		label := fmt.Sprint("piece", rounds)
+		Label(label)
+		g.counterBlocks(g.text[:])
+		g.rounds(1, rounds-1, g.text[:], steps)
+		g.finalRound(g.text[:])
+		g.cryptPiece()
+		CMPQ(left, I32(int32(g.piece())))
+		JHI(LabelRef(label))
+		if rounds == 10 {
+			JMP(LabelRef("noPieces"))
+		}
+	}
+	Label("noPieces")
 }
 
 // beginSum begins the sum of the tail of a long operation, with state and the
@@ -133,26 +146,30 @@ func (g gen) counterBlocks(v []reg.VecPhysical) {
 // encrypt turns what counterBlocks made into key stream, with the steps spread
 // evenly over the rounds that AES-128 has too.
 func (g gen) encrypt(label string, v []reg.VecPhysical, steps []func()) {
-	const rounds = 9
-	done := 0
-	for r := 1; r <= rounds; r++ {
+	g.rounds(1, 9, v, steps)
+	CMPW(Mem{Base: key, Disp: keyAlg}, Imm(algAES256))
+	JNE(LabelRef(label + "LastRound"))
+	g.rounds(10, 13, v, nil)
+	Label(label + "LastRound")
+	g.finalRound(v)
+}
+
+// rounds works some rounds of the cipher, with the steps spread evenly over them.
+func (g gen) rounds(first, last int, v []reg.VecPhysical, steps []func()) {
+	done, n := 0, 0
+	for r := first; r <= last; r++ {
 		g.spread(Mem{Base: key, Disp: keyRounds + 16*r}, g.roundKey)
-		for i, x := range v {
+		for _, x := range v {
 			VAESENC(g.keyFor(x), x, x)
-			upTo := ((r-1)*len(v) + i + 1) * len(steps) / (rounds * len(v))
+			n++
+			upTo := n * len(steps) / (len(v) * (last - first + 1))
 			emit(steps[done:upTo])
 			done = upTo
 		}
 	}
-	CMPW(Mem{Base: key, Disp: keyAlg}, Imm(algAES256))
-	JNE(LabelRef(label + "LastRound"))
-	for r := rounds + 1; r < 14; r++ {
-		g.spread(Mem{Base: key, Disp: keyRounds + 16*r}, g.roundKey)
-		for _, x := range v {
-			VAESENC(g.keyFor(x), x, x)
-		}
-	}
-	Label(label + "LastRound")
+}
+
+func (g gen) finalRound(v []reg.VecPhysical) {
 	g.spread(Mem{Base: lastRound}, g.roundKey)
 	for _, x := range v {
 		VAESENCLAST(g.keyFor(x), x, x)

@@ -5,10 +5,10 @@ import (
 	. "github.com/mmcloughlin/avo/operand"
 )
 
-// consts are the constants in read-only data; the first three are one vector each.
+// consts are the constants in read-only data.
 var consts struct {
-	swap     Mem // byte order of each block reversed
-	poly     Mem // the polynomial, for reduce
+	swap     Mem // byte order of each block of a vector reversed
+	poly     Mem // the polynomial in each lane of a vector, for reduce
 	counters Mem // counters 2, 3, ... of eight vectors, modulo the blocks in these
 	one      Mem // counter 1, one block
 	lessTag  Mem // what to add to the length of text with a tag, in a block's first half

@@ -83,9 +83,6 @@ func emit(steps []func()) {
 	}
 }
 
-// load moves a vector from memory.
-func load(from Mem, to reg.VecPhysical) { VMOVDQU(from, to) }
-
 // spread moves a block from memory into each lane.
 func (g gen) spread(from Mem, to reg.VecPhysical) {
 	if g.lanes == 1 {

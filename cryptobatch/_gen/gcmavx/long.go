@@ -11,8 +11,9 @@ import (
 // piece is the size of eight vectors.
 func (g gen) piece() int { return 8 * g.bytes() }
 
-// sumMax is the longest text that tails hash with one reduction: with AAD or state
-// before it, it needs all powers.
+// sumMax is the longest text that tails hash with one reduction. With two lanes a key has
+// powers for no more, with state before the text and the lengths behind it; with one
+// lane it is a piece.
 func (g gen) sumMax() int { return [...]int{1: 128, 2: 192}[g.lanes] }
 
 // long works an operation of more than sumMax bytes: pieces, until no more than one is
@@ -47,7 +48,8 @@ func (g gen) sealPieces() {
 		JMP(LabelRef("wide"))
 		Label("lastBesideTail")
 	}
-	// The key stream for what is left is made for the longest tail.
+	// The key stream for what is left is made for the longest tail: a routine for each
+	// length, with the hash in it, would double the tails.
 	v, mask := g.text[:g.sumMax()/g.bytes()], g.text[7]
 	if g.lanes == 1 {
 		mask = g.power
@@ -120,7 +122,7 @@ func (g gen) cryptPiece() {
 // byte order.
 func (g gen) counterBlocks(v []reg.VecPhysical) {
 	n := 8 * g.lanes
-	base := [2]reg.VecPhysical{g.block, g.spare}
+	base := [2]reg.VecPhysical{g.block, g.spare} // for counters up to the next multiple, and behind it
 	g.spread(Mem{Base: key, Disp: keyRounds}, g.roundKey)
 	MOVL(src.As32(), reg.EAX)
 	SUBL(Mem{Base: op, Disp: opSrc}, reg.EAX)

@@ -11,7 +11,8 @@
 //
 // File burst.go holds the loop over a burst and what comes before the text of an
 // operation, long.go the loop over the text, tail.go its end and the tag, ghash.go
-// the multiplication, expand.go the expansion of keys.
+// the multiplication, expand.go the expansion of keys, constants.go what is in
+// read-only data.
 package main
 
 import (
@@ -61,14 +62,19 @@ type gen struct {
 	lanes int // blocks in a vector
 	open  bool
 
-	text                [8]reg.VecPhysical // counter blocks, then key stream, then text
-	roundKey            reg.VecPhysical
-	state               reg.VecPhysical // GHASH's: one sum for each lane, not yet multiplied
-	mask                reg.VecPhysical // takes state's place at the end: the tag's mask
-	acc                 sum
-	power, block, spare reg.VecPhysical
+	// The sixteen vector registers.
+	text     [8]reg.VecPhysical // counter blocks, then key stream, then text
+	roundKey reg.VecPhysical
+	state    reg.VecPhysical // GHASH's: one sum for each lane, not yet multiplied
+	mask     reg.VecPhysical // the tag's, in state's place once that is in acc
+	acc      sum
+	power    reg.VecPhysical // of H
+	block    reg.VecPhysical // on its way into acc
+	spare    reg.VecPhysical
 
-	counter Mem // on the stack: a counter on its way into a vector, which costs no arithmetic there
+	// counter is on the stack: the vector unit takes counters from memory, which, unlike
+	// a move from a general register, costs it no work.
+	counter Mem
 }
 
 func newGen(lanes int) gen {

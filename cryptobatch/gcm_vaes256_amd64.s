@@ -2273,7 +2273,11 @@ crypt1:
 	VMOVDQU      -16(R10)(BX*1), X14
 	VINSERTI128  $0x01, -16(R10)(R12*1), Y14, Y14
 	VPXOR        Y14, Y0, Y0
+	TESTQ        CX, CX
+	JEQ          oneBlock1
 	VEXTRACTI128 $0x01, Y0, -16(R11)(R12*1)
+
+oneBlock1:
 	VMOVDQU      X0, -16(R11)(BX*1)
 	VMOVDQU      48(AX)(BX*1), X13
 	VINSERTI128  $0x01, 48(AX)(CX*1), Y13, Y13
@@ -2405,7 +2409,11 @@ crypt2:
 	VPXOR        (R10), Y0, Y0
 	VMOVDQU      Y0, (R11)
 	VPSHUFB      gcmVaes256Swap<>+0(SB), Y0, Y0
+	TESTQ        CX, CX
+	JEQ          oneBlock2
 	VEXTRACTI128 $0x01, Y1, -16(R11)(R12*1)
+
+oneBlock2:
 	VMOVDQU      X1, 16(R11)(BX*1)
 	VMOVDQU      48(AX)(BX*1), X13
 	VINSERTI128  $0x01, 48(AX)(CX*1), Y13, Y13
@@ -2566,7 +2574,11 @@ crypt3:
 	VPXOR        32(R10), Y1, Y1
 	VMOVDQU      Y1, 32(R11)
 	VPSHUFB      gcmVaes256Swap<>+0(SB), Y1, Y1
+	TESTQ        CX, CX
+	JEQ          oneBlock3
 	VEXTRACTI128 $0x01, Y2, -16(R11)(R12*1)
+
+oneBlock3:
 	VMOVDQU      X2, 48(R11)(BX*1)
 	VMOVDQU      48(AX)(BX*1), X13
 	VINSERTI128  $0x01, 48(AX)(CX*1), Y13, Y13
@@ -2756,7 +2768,11 @@ crypt4:
 	VPXOR        64(R10), Y2, Y2
 	VMOVDQU      Y2, 64(R11)
 	VPSHUFB      gcmVaes256Swap<>+0(SB), Y2, Y2
+	TESTQ        CX, CX
+	JEQ          oneBlock4
 	VEXTRACTI128 $0x01, Y3, -16(R11)(R12*1)
+
+oneBlock4:
 	VMOVDQU      X3, 80(R11)(BX*1)
 	VMOVDQU      48(AX)(BX*1), X13
 	VINSERTI128  $0x01, 48(AX)(CX*1), Y13, Y13
@@ -2975,7 +2991,11 @@ crypt5:
 	VPXOR        96(R10), Y3, Y3
 	VMOVDQU      Y3, 96(R11)
 	VPSHUFB      gcmVaes256Swap<>+0(SB), Y3, Y3
+	TESTQ        CX, CX
+	JEQ          oneBlock5
 	VEXTRACTI128 $0x01, Y4, -16(R11)(R12*1)
+
+oneBlock5:
 	VMOVDQU      X4, 112(R11)(BX*1)
 	VMOVDQU      48(AX)(BX*1), X13
 	VINSERTI128  $0x01, 48(AX)(CX*1), Y13, Y13
@@ -3223,7 +3243,11 @@ crypt6:
 	VPXOR        128(R10), Y4, Y4
 	VMOVDQU      Y4, 128(R11)
 	VPSHUFB      gcmVaes256Swap<>+0(SB), Y4, Y4
+	TESTQ        CX, CX
+	JEQ          oneBlock6
 	VEXTRACTI128 $0x01, Y5, -16(R11)(R12*1)
+
+oneBlock6:
 	VMOVDQU      X5, 144(R11)(BX*1)
 	VMOVDQU      48(AX)(BX*1), X13
 	VINSERTI128  $0x01, 48(AX)(CX*1), Y13, Y13
@@ -3685,7 +3709,11 @@ tail7LastRound:
 	VPXOR          160(R10), Y5, Y5
 	VMOVDQU        Y5, 160(R11)
 	VPSHUFB        gcmVaes256Swap<>+0(SB), Y5, Y5
+	TESTQ          CX, CX
+	JEQ            oneBlock7
 	VEXTRACTI128   $0x01, Y6, -16(R11)(R12*1)
+
+oneBlock7:
 	VMOVDQU        X6, 176(R11)(BX*1)
 	VMOVDQU        48(AX)(BX*1), X13
 	VINSERTI128    $0x01, 48(AX)(CX*1), Y13, Y13
@@ -4018,7 +4046,11 @@ tail8LastRound:
 	VPXOR          192(R10), Y6, Y6
 	VMOVDQU        Y6, 192(R11)
 	VPSHUFB        gcmVaes256Swap<>+0(SB), Y6, Y6
+	TESTQ          CX, CX
+	JEQ            oneBlock8
 	VEXTRACTI128   $0x01, Y7, -16(R11)(R12*1)
+
+oneBlock8:
 	VMOVDQU        X7, 208(R11)(BX*1)
 	VMOVDQU        48(AX)(BX*1), X13
 	VINSERTI128    $0x01, 48(AX)(CX*1), Y13, Y13
@@ -5077,23 +5109,27 @@ tail1LastRound:
 	VMOVDQU        -16(R10)(BX*1), X14
 	VINSERTI128    $0x01, -16(R10)(R12*1), Y14, Y14
 	VPXOR          Y14, Y0, Y0
+	TESTQ          CX, CX
+	JEQ            oneBlock1
 	VEXTRACTI128   $0x01, Y0, -16(R11)(R12*1)
-	VMOVDQU        X0, -16(R11)(BX*1)
-	VPXOR          Y10, Y11, Y11
-	VPXOR          Y12, Y11, Y11
-	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
-	VPSHUFD        $0x4e, Y10, Y10
-	VPXOR          Y10, Y11, Y11
-	VPXOR          Y15, Y11, Y11
-	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y11, Y15
-	VPSHUFD        $0x4e, Y11, Y11
-	VPXOR          Y11, Y12, Y12
-	VPXOR          Y15, Y12, Y12
-	VEXTRACTI128   $0x01, Y12, X15
-	VPXOR          X15, X12, X12
-	VPSHUFB        gcmVaes256Swap<>+0(SB), X12, X12
-	VPXOR          X9, X12, X12
-	JMP            done
+
+oneBlock1:
+	VMOVDQU      X0, -16(R11)(BX*1)
+	VPXOR        Y10, Y11, Y11
+	VPXOR        Y12, Y11, Y11
+	VPCLMULQDQ   $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
+	VPSHUFD      $0x4e, Y10, Y10
+	VPXOR        Y10, Y11, Y11
+	VPXOR        Y15, Y11, Y11
+	VPCLMULQDQ   $0x10, gcmVaes256Poly<>+0(SB), Y11, Y15
+	VPSHUFD      $0x4e, Y11, Y11
+	VPXOR        Y11, Y12, Y12
+	VPXOR        Y15, Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X15
+	VPXOR        X15, X12, X12
+	VPSHUFB      gcmVaes256Swap<>+0(SB), X12, X12
+	VPXOR        X9, X12, X12
+	JMP          done
 
 tail2:
 	VBROADCASTI128 256(R9), Y8
@@ -5221,23 +5257,27 @@ tail2LastRound:
 	VPXOR          Y14, Y1, Y1
 	VPXOR          (R10), Y0, Y0
 	VMOVDQU        Y0, (R11)
+	TESTQ          CX, CX
+	JEQ            oneBlock2
 	VEXTRACTI128   $0x01, Y1, -16(R11)(R12*1)
-	VMOVDQU        X1, 16(R11)(BX*1)
-	VPXOR          Y10, Y11, Y11
-	VPXOR          Y12, Y11, Y11
-	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
-	VPSHUFD        $0x4e, Y10, Y10
-	VPXOR          Y10, Y11, Y11
-	VPXOR          Y15, Y11, Y11
-	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y11, Y15
-	VPSHUFD        $0x4e, Y11, Y11
-	VPXOR          Y11, Y12, Y12
-	VPXOR          Y15, Y12, Y12
-	VEXTRACTI128   $0x01, Y12, X15
-	VPXOR          X15, X12, X12
-	VPSHUFB        gcmVaes256Swap<>+0(SB), X12, X12
-	VPXOR          X9, X12, X12
-	JMP            done
+
+oneBlock2:
+	VMOVDQU      X1, 16(R11)(BX*1)
+	VPXOR        Y10, Y11, Y11
+	VPXOR        Y12, Y11, Y11
+	VPCLMULQDQ   $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
+	VPSHUFD      $0x4e, Y10, Y10
+	VPXOR        Y10, Y11, Y11
+	VPXOR        Y15, Y11, Y11
+	VPCLMULQDQ   $0x10, gcmVaes256Poly<>+0(SB), Y11, Y15
+	VPSHUFD      $0x4e, Y11, Y11
+	VPXOR        Y11, Y12, Y12
+	VPXOR        Y15, Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X15
+	VPXOR        X15, X12, X12
+	VPSHUFB      gcmVaes256Swap<>+0(SB), X12, X12
+	VPXOR        X9, X12, X12
+	JMP          done
 
 tail3:
 	VBROADCASTI128 256(R9), Y8
@@ -5395,23 +5435,27 @@ tail3LastRound:
 	VMOVDQU        Y0, (R11)
 	VPXOR          32(R10), Y1, Y1
 	VMOVDQU        Y1, 32(R11)
+	TESTQ          CX, CX
+	JEQ            oneBlock3
 	VEXTRACTI128   $0x01, Y2, -16(R11)(R12*1)
-	VMOVDQU        X2, 48(R11)(BX*1)
-	VPXOR          Y10, Y11, Y11
-	VPXOR          Y12, Y11, Y11
-	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
-	VPSHUFD        $0x4e, Y10, Y10
-	VPXOR          Y10, Y11, Y11
-	VPXOR          Y15, Y11, Y11
-	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y11, Y15
-	VPSHUFD        $0x4e, Y11, Y11
-	VPXOR          Y11, Y12, Y12
-	VPXOR          Y15, Y12, Y12
-	VEXTRACTI128   $0x01, Y12, X15
-	VPXOR          X15, X12, X12
-	VPSHUFB        gcmVaes256Swap<>+0(SB), X12, X12
-	VPXOR          X9, X12, X12
-	JMP            done
+
+oneBlock3:
+	VMOVDQU      X2, 48(R11)(BX*1)
+	VPXOR        Y10, Y11, Y11
+	VPXOR        Y12, Y11, Y11
+	VPCLMULQDQ   $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
+	VPSHUFD      $0x4e, Y10, Y10
+	VPXOR        Y10, Y11, Y11
+	VPXOR        Y15, Y11, Y11
+	VPCLMULQDQ   $0x10, gcmVaes256Poly<>+0(SB), Y11, Y15
+	VPSHUFD      $0x4e, Y11, Y11
+	VPXOR        Y11, Y12, Y12
+	VPXOR        Y15, Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X15
+	VPXOR        X15, X12, X12
+	VPSHUFB      gcmVaes256Swap<>+0(SB), X12, X12
+	VPXOR        X9, X12, X12
+	JMP          done
 
 tail4:
 	VBROADCASTI128 256(R9), Y8
@@ -5599,23 +5643,27 @@ tail4LastRound:
 	VMOVDQU        Y1, 32(R11)
 	VPXOR          64(R10), Y2, Y2
 	VMOVDQU        Y2, 64(R11)
+	TESTQ          CX, CX
+	JEQ            oneBlock4
 	VEXTRACTI128   $0x01, Y3, -16(R11)(R12*1)
-	VMOVDQU        X3, 80(R11)(BX*1)
-	VPXOR          Y10, Y11, Y11
-	VPXOR          Y12, Y11, Y11
-	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
-	VPSHUFD        $0x4e, Y10, Y10
-	VPXOR          Y10, Y11, Y11
-	VPXOR          Y15, Y11, Y11
-	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y11, Y15
-	VPSHUFD        $0x4e, Y11, Y11
-	VPXOR          Y11, Y12, Y12
-	VPXOR          Y15, Y12, Y12
-	VEXTRACTI128   $0x01, Y12, X15
-	VPXOR          X15, X12, X12
-	VPSHUFB        gcmVaes256Swap<>+0(SB), X12, X12
-	VPXOR          X9, X12, X12
-	JMP            done
+
+oneBlock4:
+	VMOVDQU      X3, 80(R11)(BX*1)
+	VPXOR        Y10, Y11, Y11
+	VPXOR        Y12, Y11, Y11
+	VPCLMULQDQ   $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
+	VPSHUFD      $0x4e, Y10, Y10
+	VPXOR        Y10, Y11, Y11
+	VPXOR        Y15, Y11, Y11
+	VPCLMULQDQ   $0x10, gcmVaes256Poly<>+0(SB), Y11, Y15
+	VPSHUFD      $0x4e, Y11, Y11
+	VPXOR        Y11, Y12, Y12
+	VPXOR        Y15, Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X15
+	VPXOR        X15, X12, X12
+	VPSHUFB      gcmVaes256Swap<>+0(SB), X12, X12
+	VPXOR        X9, X12, X12
+	JMP          done
 
 tail5:
 	VBROADCASTI128 256(R9), Y8
@@ -5833,23 +5881,27 @@ tail5LastRound:
 	VMOVDQU        Y2, 64(R11)
 	VPXOR          96(R10), Y3, Y3
 	VMOVDQU        Y3, 96(R11)
+	TESTQ          CX, CX
+	JEQ            oneBlock5
 	VEXTRACTI128   $0x01, Y4, -16(R11)(R12*1)
-	VMOVDQU        X4, 112(R11)(BX*1)
-	VPXOR          Y10, Y11, Y11
-	VPXOR          Y12, Y11, Y11
-	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
-	VPSHUFD        $0x4e, Y10, Y10
-	VPXOR          Y10, Y11, Y11
-	VPXOR          Y15, Y11, Y11
-	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y11, Y15
-	VPSHUFD        $0x4e, Y11, Y11
-	VPXOR          Y11, Y12, Y12
-	VPXOR          Y15, Y12, Y12
-	VEXTRACTI128   $0x01, Y12, X15
-	VPXOR          X15, X12, X12
-	VPSHUFB        gcmVaes256Swap<>+0(SB), X12, X12
-	VPXOR          X9, X12, X12
-	JMP            done
+
+oneBlock5:
+	VMOVDQU      X4, 112(R11)(BX*1)
+	VPXOR        Y10, Y11, Y11
+	VPXOR        Y12, Y11, Y11
+	VPCLMULQDQ   $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
+	VPSHUFD      $0x4e, Y10, Y10
+	VPXOR        Y10, Y11, Y11
+	VPXOR        Y15, Y11, Y11
+	VPCLMULQDQ   $0x10, gcmVaes256Poly<>+0(SB), Y11, Y15
+	VPSHUFD      $0x4e, Y11, Y11
+	VPXOR        Y11, Y12, Y12
+	VPXOR        Y15, Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X15
+	VPXOR        X15, X12, X12
+	VPSHUFB      gcmVaes256Swap<>+0(SB), X12, X12
+	VPXOR        X9, X12, X12
+	JMP          done
 
 tail6:
 	VBROADCASTI128 256(R9), Y8
@@ -6097,23 +6149,27 @@ tail6LastRound:
 	VMOVDQU        Y3, 96(R11)
 	VPXOR          128(R10), Y4, Y4
 	VMOVDQU        Y4, 128(R11)
+	TESTQ          CX, CX
+	JEQ            oneBlock6
 	VEXTRACTI128   $0x01, Y5, -16(R11)(R12*1)
-	VMOVDQU        X5, 144(R11)(BX*1)
-	VPXOR          Y10, Y11, Y11
-	VPXOR          Y12, Y11, Y11
-	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
-	VPSHUFD        $0x4e, Y10, Y10
-	VPXOR          Y10, Y11, Y11
-	VPXOR          Y15, Y11, Y11
-	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y11, Y15
-	VPSHUFD        $0x4e, Y11, Y11
-	VPXOR          Y11, Y12, Y12
-	VPXOR          Y15, Y12, Y12
-	VEXTRACTI128   $0x01, Y12, X15
-	VPXOR          X15, X12, X12
-	VPSHUFB        gcmVaes256Swap<>+0(SB), X12, X12
-	VPXOR          X9, X12, X12
-	JMP            done
+
+oneBlock6:
+	VMOVDQU      X5, 144(R11)(BX*1)
+	VPXOR        Y10, Y11, Y11
+	VPXOR        Y12, Y11, Y11
+	VPCLMULQDQ   $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
+	VPSHUFD      $0x4e, Y10, Y10
+	VPXOR        Y10, Y11, Y11
+	VPXOR        Y15, Y11, Y11
+	VPCLMULQDQ   $0x10, gcmVaes256Poly<>+0(SB), Y11, Y15
+	VPSHUFD      $0x4e, Y11, Y11
+	VPXOR        Y11, Y12, Y12
+	VPXOR        Y15, Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X15
+	VPXOR        X15, X12, X12
+	VPSHUFB      gcmVaes256Swap<>+0(SB), X12, X12
+	VPXOR        X9, X12, X12
+	JMP          done
 
 tailOfBytes:
 	VBROADCASTI128 256(R9), Y8
@@ -6597,23 +6653,27 @@ tail7LastRound:
 	VMOVDQU        Y4, 128(R11)
 	VPXOR          160(R10), Y5, Y5
 	VMOVDQU        Y5, 160(R11)
+	TESTQ          CX, CX
+	JEQ            oneBlock7
 	VEXTRACTI128   $0x01, Y6, -16(R11)(R12*1)
-	VMOVDQU        X6, 176(R11)(BX*1)
-	VPXOR          Y10, Y11, Y11
-	VPXOR          Y12, Y11, Y11
-	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
-	VPSHUFD        $0x4e, Y10, Y10
-	VPXOR          Y10, Y11, Y11
-	VPXOR          Y15, Y11, Y11
-	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y11, Y15
-	VPSHUFD        $0x4e, Y11, Y11
-	VPXOR          Y11, Y12, Y12
-	VPXOR          Y15, Y12, Y12
-	VEXTRACTI128   $0x01, Y12, X15
-	VPXOR          X15, X12, X12
-	VPSHUFB        gcmVaes256Swap<>+0(SB), X12, X12
-	VPXOR          X9, X12, X12
-	JMP            done
+
+oneBlock7:
+	VMOVDQU      X6, 176(R11)(BX*1)
+	VPXOR        Y10, Y11, Y11
+	VPXOR        Y12, Y11, Y11
+	VPCLMULQDQ   $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
+	VPSHUFD      $0x4e, Y10, Y10
+	VPXOR        Y10, Y11, Y11
+	VPXOR        Y15, Y11, Y11
+	VPCLMULQDQ   $0x10, gcmVaes256Poly<>+0(SB), Y11, Y15
+	VPSHUFD      $0x4e, Y11, Y11
+	VPXOR        Y11, Y12, Y12
+	VPXOR        Y15, Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X15
+	VPXOR        X15, X12, X12
+	VPSHUFB      gcmVaes256Swap<>+0(SB), X12, X12
+	VPXOR        X9, X12, X12
+	JMP          done
 
 tail8:
 	VBROADCASTI128 256(R9), Y8
@@ -6951,22 +7011,26 @@ tail8LastRound:
 	VMOVDQU        Y5, 160(R11)
 	VPXOR          192(R10), Y6, Y6
 	VMOVDQU        Y6, 192(R11)
+	TESTQ          CX, CX
+	JEQ            oneBlock8
 	VEXTRACTI128   $0x01, Y7, -16(R11)(R12*1)
-	VMOVDQU        X7, 208(R11)(BX*1)
-	VPXOR          Y10, Y11, Y11
-	VPXOR          Y12, Y11, Y11
-	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
-	VPSHUFD        $0x4e, Y10, Y10
-	VPXOR          Y10, Y11, Y11
-	VPXOR          Y15, Y11, Y11
-	VPCLMULQDQ     $0x10, gcmVaes256Poly<>+0(SB), Y11, Y15
-	VPSHUFD        $0x4e, Y11, Y11
-	VPXOR          Y11, Y12, Y12
-	VPXOR          Y15, Y12, Y12
-	VEXTRACTI128   $0x01, Y12, X15
-	VPXOR          X15, X12, X12
-	VPSHUFB        gcmVaes256Swap<>+0(SB), X12, X12
-	VPXOR          X9, X12, X12
+
+oneBlock8:
+	VMOVDQU      X7, 208(R11)(BX*1)
+	VPXOR        Y10, Y11, Y11
+	VPXOR        Y12, Y11, Y11
+	VPCLMULQDQ   $0x10, gcmVaes256Poly<>+0(SB), Y10, Y15
+	VPSHUFD      $0x4e, Y10, Y10
+	VPXOR        Y10, Y11, Y11
+	VPXOR        Y15, Y11, Y11
+	VPCLMULQDQ   $0x10, gcmVaes256Poly<>+0(SB), Y11, Y15
+	VPSHUFD      $0x4e, Y11, Y11
+	VPXOR        Y11, Y12, Y12
+	VPXOR        Y15, Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X15
+	VPXOR        X15, X12, X12
+	VPSHUFB      gcmVaes256Swap<>+0(SB), X12, X12
+	VPXOR        X9, X12, X12
 
 done:
 	VPXOR  (R10)(R12*1), X12, X12

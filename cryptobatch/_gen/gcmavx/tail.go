@@ -265,10 +265,15 @@ func (g gen) crypt(v []reg.VecPhysical) {
 			VPSHUFB(consts.swap, x, x)
 		}
 	}
-	// Where the second block has no byte, what is stored for it is overwritten.
+	// A second block without a byte is not stored even for the moment until the first one's
+	// store: its text is combined with key stream of the first.
 	first, second := g.lastAt(n, dst)
 	if g.lanes == 2 {
+		skip := fmt.Sprint("oneBlock", n)
+		TESTQ(edge1, edge1)
+		JEQ(LabelRef(skip))
 		VEXTRACTI128(Imm(1), last, second)
+		Label(skip)
 	}
 	VMOVDQU(xmm(last), first)
 	if !g.open {

@@ -44,6 +44,26 @@ DATA cc_sigma3<>+48(SB)/8, $0x6b2065746b206574
 DATA cc_sigma3<>+56(SB)/8, $0x6b2065746b206574
 GLOBL cc_sigma3<>(SB), RODATA|NOPTR, $64
 
+DATA cc_numbers0<>+0(SB)/8, $0x0000000100000000
+DATA cc_numbers0<>+8(SB)/8, $0x0000000300000002
+DATA cc_numbers0<>+16(SB)/8, $0x0000000500000004
+DATA cc_numbers0<>+24(SB)/8, $0x0000000700000006
+DATA cc_numbers0<>+32(SB)/8, $0x0000000900000008
+DATA cc_numbers0<>+40(SB)/8, $0x0000000b0000000a
+DATA cc_numbers0<>+48(SB)/8, $0x0000000d0000000c
+DATA cc_numbers0<>+56(SB)/8, $0x0000000f0000000e
+GLOBL cc_numbers0<>(SB), RODATA|NOPTR, $64
+
+DATA cc_numbers1<>+0(SB)/8, $0x0000001100000010
+DATA cc_numbers1<>+8(SB)/8, $0x0000001300000012
+DATA cc_numbers1<>+16(SB)/8, $0x0000001500000014
+DATA cc_numbers1<>+24(SB)/8, $0x0000001700000016
+DATA cc_numbers1<>+32(SB)/8, $0x0000001900000018
+DATA cc_numbers1<>+40(SB)/8, $0x0000001b0000001a
+DATA cc_numbers1<>+48(SB)/8, $0x0000001d0000001c
+DATA cc_numbers1<>+56(SB)/8, $0x0000001f0000001e
+GLOBL cc_numbers1<>(SB), RODATA|NOPTR, $64
+
 DATA cc_counters<>+0(SB)/8, $0x0000000100000000
 DATA cc_counters<>+8(SB)/8, $0x0000000300000002
 DATA cc_counters<>+16(SB)/8, $0x0000000100000000
@@ -375,190 +395,190 @@ rounds_1:
 	VPADDD      Z0, Z1, Z1
 	VPADDD      Z5, Z2, Z2
 	VPADDD      Z4, Z3, Z3
-	VPADDD      Z23, Z30, Z30
-	VPADDD      Z16, Z17, Z17
-	VPADDD      Z21, Z18, Z18
-	VPADDD      Z20, Z19, Z19
 	VPXORD      Z14, Z15, Z15
 	VPXORD      Z1, Z10, Z10
 	VPXORD      Z2, Z13, Z13
 	VPXORD      Z3, Z12, Z12
-	VPXORD      Z30, Z31, Z31
-	VPXORD      Z17, Z26, Z26
-	VPXORD      Z18, Z29, Z29
-	VPXORD      Z19, Z28, Z28
 	VPROLD      $0x10, Z15, Z15
 	VPROLD      $0x10, Z10, Z10
 	VPROLD      $0x10, Z13, Z13
 	VPROLD      $0x10, Z12, Z12
-	VPROLD      $0x10, Z31, Z31
-	VPROLD      $0x10, Z26, Z26
-	VPROLD      $0x10, Z29, Z29
-	VPROLD      $0x10, Z28, Z28
 	VPADDD      Z15, Z11, Z11
 	VPADDD      Z10, Z6, Z6
 	VPADDD      Z13, Z9, Z9
 	VPADDD      Z12, Z8, Z8
-	VPADDD      Z31, Z27, Z27
-	VPADDD      Z26, Z22, Z22
-	VPADDD      Z29, Z25, Z25
-	VPADDD      Z28, Z24, Z24
 	VPXORD      Z11, Z7, Z7
 	VPXORD      Z6, Z0, Z0
 	VPXORD      Z9, Z5, Z5
 	VPXORD      Z8, Z4, Z4
-	VPXORD      Z27, Z23, Z23
-	VPXORD      Z22, Z16, Z16
-	VPXORD      Z25, Z21, Z21
-	VPXORD      Z24, Z20, Z20
 	VPROLD      $0x0c, Z7, Z7
 	VPROLD      $0x0c, Z0, Z0
 	VPROLD      $0x0c, Z5, Z5
 	VPROLD      $0x0c, Z4, Z4
-	VPROLD      $0x0c, Z23, Z23
-	VPROLD      $0x0c, Z16, Z16
-	VPROLD      $0x0c, Z21, Z21
-	VPROLD      $0x0c, Z20, Z20
 	VPADDD      Z7, Z14, Z14
 	VPADDD      Z0, Z1, Z1
 	VPADDD      Z5, Z2, Z2
 	VPADDD      Z4, Z3, Z3
-	VPADDD      Z23, Z30, Z30
-	VPADDD      Z16, Z17, Z17
-	VPADDD      Z21, Z18, Z18
-	VPADDD      Z20, Z19, Z19
 	VPXORD      Z14, Z15, Z15
 	VPXORD      Z1, Z10, Z10
 	VPXORD      Z2, Z13, Z13
 	VPXORD      Z3, Z12, Z12
-	VPXORD      Z30, Z31, Z31
-	VPXORD      Z17, Z26, Z26
-	VPXORD      Z18, Z29, Z29
-	VPXORD      Z19, Z28, Z28
 	VPROLD      $0x08, Z15, Z15
 	VPROLD      $0x08, Z10, Z10
 	VPROLD      $0x08, Z13, Z13
 	VPROLD      $0x08, Z12, Z12
-	VPROLD      $0x08, Z31, Z31
-	VPROLD      $0x08, Z26, Z26
-	VPROLD      $0x08, Z29, Z29
-	VPROLD      $0x08, Z28, Z28
 	VPADDD      Z15, Z11, Z11
 	VPADDD      Z10, Z6, Z6
 	VPADDD      Z13, Z9, Z9
 	VPADDD      Z12, Z8, Z8
-	VPADDD      Z31, Z27, Z27
-	VPADDD      Z26, Z22, Z22
-	VPADDD      Z29, Z25, Z25
-	VPADDD      Z28, Z24, Z24
 	VPXORD      Z11, Z7, Z7
 	VPXORD      Z6, Z0, Z0
 	VPXORD      Z9, Z5, Z5
 	VPXORD      Z8, Z4, Z4
-	VPXORD      Z27, Z23, Z23
-	VPXORD      Z22, Z16, Z16
-	VPXORD      Z25, Z21, Z21
-	VPXORD      Z24, Z20, Z20
 	VPROLD      $0x07, Z7, Z7
 	VPROLD      $0x07, Z0, Z0
 	VPROLD      $0x07, Z5, Z5
 	VPROLD      $0x07, Z4, Z4
-	VPROLD      $0x07, Z23, Z23
-	VPROLD      $0x07, Z16, Z16
-	VPROLD      $0x07, Z21, Z21
-	VPROLD      $0x07, Z20, Z20
 	VPADDD      Z0, Z14, Z14
 	VPADDD      Z5, Z1, Z1
 	VPADDD      Z4, Z2, Z2
 	VPADDD      Z7, Z3, Z3
-	VPADDD      Z16, Z30, Z30
-	VPADDD      Z21, Z17, Z17
-	VPADDD      Z20, Z18, Z18
-	VPADDD      Z23, Z19, Z19
 	VPXORD      Z14, Z12, Z12
 	VPXORD      Z1, Z15, Z15
 	VPXORD      Z2, Z10, Z10
 	VPXORD      Z3, Z13, Z13
-	VPXORD      Z30, Z28, Z28
-	VPXORD      Z17, Z31, Z31
-	VPXORD      Z18, Z26, Z26
-	VPXORD      Z19, Z29, Z29
+	VPADDD      Z23, Z30, Z30
+	VPADDD      Z16, Z17, Z17
+	VPADDD      Z21, Z18, Z18
+	VPADDD      Z20, Z19, Z19
 	VPROLD      $0x10, Z12, Z12
 	VPROLD      $0x10, Z15, Z15
 	VPROLD      $0x10, Z10, Z10
 	VPROLD      $0x10, Z13, Z13
-	VPROLD      $0x10, Z28, Z28
-	VPROLD      $0x10, Z31, Z31
-	VPROLD      $0x10, Z26, Z26
-	VPROLD      $0x10, Z29, Z29
+	VPXORD      Z30, Z31, Z31
+	VPXORD      Z17, Z26, Z26
+	VPXORD      Z18, Z29, Z29
+	VPXORD      Z19, Z28, Z28
 	VPADDD      Z12, Z9, Z9
 	VPADDD      Z15, Z8, Z8
 	VPADDD      Z10, Z11, Z11
 	VPADDD      Z13, Z6, Z6
-	VPADDD      Z28, Z25, Z25
-	VPADDD      Z31, Z24, Z24
-	VPADDD      Z26, Z27, Z27
-	VPADDD      Z29, Z22, Z22
+	VPROLD      $0x10, Z31, Z31
+	VPROLD      $0x10, Z26, Z26
+	VPROLD      $0x10, Z29, Z29
+	VPROLD      $0x10, Z28, Z28
 	VPXORD      Z9, Z0, Z0
 	VPXORD      Z8, Z5, Z5
 	VPXORD      Z11, Z4, Z4
 	VPXORD      Z6, Z7, Z7
-	VPXORD      Z25, Z16, Z16
-	VPXORD      Z24, Z21, Z21
-	VPXORD      Z27, Z20, Z20
-	VPXORD      Z22, Z23, Z23
+	VPADDD      Z31, Z27, Z27
+	VPADDD      Z26, Z22, Z22
+	VPADDD      Z29, Z25, Z25
+	VPADDD      Z28, Z24, Z24
 	VPROLD      $0x0c, Z0, Z0
 	VPROLD      $0x0c, Z5, Z5
 	VPROLD      $0x0c, Z4, Z4
 	VPROLD      $0x0c, Z7, Z7
-	VPROLD      $0x0c, Z16, Z16
-	VPROLD      $0x0c, Z21, Z21
-	VPROLD      $0x0c, Z20, Z20
-	VPROLD      $0x0c, Z23, Z23
+	VPXORD      Z27, Z23, Z23
+	VPXORD      Z22, Z16, Z16
+	VPXORD      Z25, Z21, Z21
+	VPXORD      Z24, Z20, Z20
 	VPADDD      Z0, Z14, Z14
 	VPADDD      Z5, Z1, Z1
 	VPADDD      Z4, Z2, Z2
 	VPADDD      Z7, Z3, Z3
-	VPADDD      Z16, Z30, Z30
-	VPADDD      Z21, Z17, Z17
-	VPADDD      Z20, Z18, Z18
-	VPADDD      Z23, Z19, Z19
+	VPROLD      $0x0c, Z23, Z23
+	VPROLD      $0x0c, Z16, Z16
+	VPROLD      $0x0c, Z21, Z21
+	VPROLD      $0x0c, Z20, Z20
 	VPXORD      Z14, Z12, Z12
 	VPXORD      Z1, Z15, Z15
 	VPXORD      Z2, Z10, Z10
 	VPXORD      Z3, Z13, Z13
-	VPXORD      Z30, Z28, Z28
-	VPXORD      Z17, Z31, Z31
-	VPXORD      Z18, Z26, Z26
-	VPXORD      Z19, Z29, Z29
+	VPADDD      Z23, Z30, Z30
+	VPADDD      Z16, Z17, Z17
+	VPADDD      Z21, Z18, Z18
+	VPADDD      Z20, Z19, Z19
 	VPROLD      $0x08, Z12, Z12
 	VPROLD      $0x08, Z15, Z15
 	VPROLD      $0x08, Z10, Z10
 	VPROLD      $0x08, Z13, Z13
-	VPROLD      $0x08, Z28, Z28
-	VPROLD      $0x08, Z31, Z31
-	VPROLD      $0x08, Z26, Z26
-	VPROLD      $0x08, Z29, Z29
+	VPXORD      Z30, Z31, Z31
+	VPXORD      Z17, Z26, Z26
+	VPXORD      Z18, Z29, Z29
+	VPXORD      Z19, Z28, Z28
 	VPADDD      Z12, Z9, Z9
 	VPADDD      Z15, Z8, Z8
 	VPADDD      Z10, Z11, Z11
 	VPADDD      Z13, Z6, Z6
-	VPADDD      Z28, Z25, Z25
-	VPADDD      Z31, Z24, Z24
-	VPADDD      Z26, Z27, Z27
-	VPADDD      Z29, Z22, Z22
+	VPROLD      $0x08, Z31, Z31
+	VPROLD      $0x08, Z26, Z26
+	VPROLD      $0x08, Z29, Z29
+	VPROLD      $0x08, Z28, Z28
 	VPXORD      Z9, Z0, Z0
 	VPXORD      Z8, Z5, Z5
 	VPXORD      Z11, Z4, Z4
 	VPXORD      Z6, Z7, Z7
-	VPXORD      Z25, Z16, Z16
-	VPXORD      Z24, Z21, Z21
-	VPXORD      Z27, Z20, Z20
-	VPXORD      Z22, Z23, Z23
+	VPADDD      Z31, Z27, Z27
+	VPADDD      Z26, Z22, Z22
+	VPADDD      Z29, Z25, Z25
+	VPADDD      Z28, Z24, Z24
 	VPROLD      $0x07, Z0, Z0
 	VPROLD      $0x07, Z5, Z5
 	VPROLD      $0x07, Z4, Z4
 	VPROLD      $0x07, Z7, Z7
+	VPXORD      Z27, Z23, Z23
+	VPXORD      Z22, Z16, Z16
+	VPXORD      Z25, Z21, Z21
+	VPXORD      Z24, Z20, Z20
+	VPROLD      $0x07, Z23, Z23
+	VPROLD      $0x07, Z16, Z16
+	VPROLD      $0x07, Z21, Z21
+	VPROLD      $0x07, Z20, Z20
+	VPADDD      Z16, Z30, Z30
+	VPADDD      Z21, Z17, Z17
+	VPADDD      Z20, Z18, Z18
+	VPADDD      Z23, Z19, Z19
+	VPXORD      Z30, Z28, Z28
+	VPXORD      Z17, Z31, Z31
+	VPXORD      Z18, Z26, Z26
+	VPXORD      Z19, Z29, Z29
+	VPROLD      $0x10, Z28, Z28
+	VPROLD      $0x10, Z31, Z31
+	VPROLD      $0x10, Z26, Z26
+	VPROLD      $0x10, Z29, Z29
+	VPADDD      Z28, Z25, Z25
+	VPADDD      Z31, Z24, Z24
+	VPADDD      Z26, Z27, Z27
+	VPADDD      Z29, Z22, Z22
+	VPXORD      Z25, Z16, Z16
+	VPXORD      Z24, Z21, Z21
+	VPXORD      Z27, Z20, Z20
+	VPXORD      Z22, Z23, Z23
+	VPROLD      $0x0c, Z16, Z16
+	VPROLD      $0x0c, Z21, Z21
+	VPROLD      $0x0c, Z20, Z20
+	VPROLD      $0x0c, Z23, Z23
+	VPADDD      Z16, Z30, Z30
+	VPADDD      Z21, Z17, Z17
+	VPADDD      Z20, Z18, Z18
+	VPADDD      Z23, Z19, Z19
+	VPXORD      Z30, Z28, Z28
+	VPXORD      Z17, Z31, Z31
+	VPXORD      Z18, Z26, Z26
+	VPXORD      Z19, Z29, Z29
+	VPROLD      $0x08, Z28, Z28
+	VPROLD      $0x08, Z31, Z31
+	VPROLD      $0x08, Z26, Z26
+	VPROLD      $0x08, Z29, Z29
+	VPADDD      Z28, Z25, Z25
+	VPADDD      Z31, Z24, Z24
+	VPADDD      Z26, Z27, Z27
+	VPADDD      Z29, Z22, Z22
+	VPXORD      Z25, Z16, Z16
+	VPXORD      Z24, Z21, Z21
+	VPXORD      Z27, Z20, Z20
+	VPXORD      Z22, Z23, Z23
 	VPROLD      $0x07, Z16, Z16
 	VPROLD      $0x07, Z21, Z21
 	VPROLD      $0x07, Z20, Z20
@@ -1736,190 +1756,190 @@ rounds_3:
 	VPADDD      Z0, Z1, Z1
 	VPADDD      Z5, Z2, Z2
 	VPADDD      Z4, Z3, Z3
-	VPADDD      Z23, Z30, Z30
-	VPADDD      Z16, Z17, Z17
-	VPADDD      Z21, Z18, Z18
-	VPADDD      Z20, Z19, Z19
 	VPXORD      Z14, Z15, Z15
 	VPXORD      Z1, Z10, Z10
 	VPXORD      Z2, Z13, Z13
 	VPXORD      Z3, Z12, Z12
-	VPXORD      Z30, Z31, Z31
-	VPXORD      Z17, Z26, Z26
-	VPXORD      Z18, Z29, Z29
-	VPXORD      Z19, Z28, Z28
 	VPROLD      $0x10, Z15, Z15
 	VPROLD      $0x10, Z10, Z10
 	VPROLD      $0x10, Z13, Z13
 	VPROLD      $0x10, Z12, Z12
-	VPROLD      $0x10, Z31, Z31
-	VPROLD      $0x10, Z26, Z26
-	VPROLD      $0x10, Z29, Z29
-	VPROLD      $0x10, Z28, Z28
 	VPADDD      Z15, Z11, Z11
 	VPADDD      Z10, Z6, Z6
 	VPADDD      Z13, Z9, Z9
 	VPADDD      Z12, Z8, Z8
-	VPADDD      Z31, Z27, Z27
-	VPADDD      Z26, Z22, Z22
-	VPADDD      Z29, Z25, Z25
-	VPADDD      Z28, Z24, Z24
 	VPXORD      Z11, Z7, Z7
 	VPXORD      Z6, Z0, Z0
 	VPXORD      Z9, Z5, Z5
 	VPXORD      Z8, Z4, Z4
-	VPXORD      Z27, Z23, Z23
-	VPXORD      Z22, Z16, Z16
-	VPXORD      Z25, Z21, Z21
-	VPXORD      Z24, Z20, Z20
 	VPROLD      $0x0c, Z7, Z7
 	VPROLD      $0x0c, Z0, Z0
 	VPROLD      $0x0c, Z5, Z5
 	VPROLD      $0x0c, Z4, Z4
-	VPROLD      $0x0c, Z23, Z23
-	VPROLD      $0x0c, Z16, Z16
-	VPROLD      $0x0c, Z21, Z21
-	VPROLD      $0x0c, Z20, Z20
 	VPADDD      Z7, Z14, Z14
 	VPADDD      Z0, Z1, Z1
 	VPADDD      Z5, Z2, Z2
 	VPADDD      Z4, Z3, Z3
-	VPADDD      Z23, Z30, Z30
-	VPADDD      Z16, Z17, Z17
-	VPADDD      Z21, Z18, Z18
-	VPADDD      Z20, Z19, Z19
 	VPXORD      Z14, Z15, Z15
 	VPXORD      Z1, Z10, Z10
 	VPXORD      Z2, Z13, Z13
 	VPXORD      Z3, Z12, Z12
-	VPXORD      Z30, Z31, Z31
-	VPXORD      Z17, Z26, Z26
-	VPXORD      Z18, Z29, Z29
-	VPXORD      Z19, Z28, Z28
 	VPROLD      $0x08, Z15, Z15
 	VPROLD      $0x08, Z10, Z10
 	VPROLD      $0x08, Z13, Z13
 	VPROLD      $0x08, Z12, Z12
-	VPROLD      $0x08, Z31, Z31
-	VPROLD      $0x08, Z26, Z26
-	VPROLD      $0x08, Z29, Z29
-	VPROLD      $0x08, Z28, Z28
 	VPADDD      Z15, Z11, Z11
 	VPADDD      Z10, Z6, Z6
 	VPADDD      Z13, Z9, Z9
 	VPADDD      Z12, Z8, Z8
-	VPADDD      Z31, Z27, Z27
-	VPADDD      Z26, Z22, Z22
-	VPADDD      Z29, Z25, Z25
-	VPADDD      Z28, Z24, Z24
 	VPXORD      Z11, Z7, Z7
 	VPXORD      Z6, Z0, Z0
 	VPXORD      Z9, Z5, Z5
 	VPXORD      Z8, Z4, Z4
-	VPXORD      Z27, Z23, Z23
-	VPXORD      Z22, Z16, Z16
-	VPXORD      Z25, Z21, Z21
-	VPXORD      Z24, Z20, Z20
 	VPROLD      $0x07, Z7, Z7
 	VPROLD      $0x07, Z0, Z0
 	VPROLD      $0x07, Z5, Z5
 	VPROLD      $0x07, Z4, Z4
-	VPROLD      $0x07, Z23, Z23
-	VPROLD      $0x07, Z16, Z16
-	VPROLD      $0x07, Z21, Z21
-	VPROLD      $0x07, Z20, Z20
 	VPADDD      Z0, Z14, Z14
 	VPADDD      Z5, Z1, Z1
 	VPADDD      Z4, Z2, Z2
 	VPADDD      Z7, Z3, Z3
-	VPADDD      Z16, Z30, Z30
-	VPADDD      Z21, Z17, Z17
-	VPADDD      Z20, Z18, Z18
-	VPADDD      Z23, Z19, Z19
 	VPXORD      Z14, Z12, Z12
 	VPXORD      Z1, Z15, Z15
 	VPXORD      Z2, Z10, Z10
 	VPXORD      Z3, Z13, Z13
-	VPXORD      Z30, Z28, Z28
-	VPXORD      Z17, Z31, Z31
-	VPXORD      Z18, Z26, Z26
-	VPXORD      Z19, Z29, Z29
+	VPADDD      Z23, Z30, Z30
+	VPADDD      Z16, Z17, Z17
+	VPADDD      Z21, Z18, Z18
+	VPADDD      Z20, Z19, Z19
 	VPROLD      $0x10, Z12, Z12
 	VPROLD      $0x10, Z15, Z15
 	VPROLD      $0x10, Z10, Z10
 	VPROLD      $0x10, Z13, Z13
-	VPROLD      $0x10, Z28, Z28
-	VPROLD      $0x10, Z31, Z31
-	VPROLD      $0x10, Z26, Z26
-	VPROLD      $0x10, Z29, Z29
+	VPXORD      Z30, Z31, Z31
+	VPXORD      Z17, Z26, Z26
+	VPXORD      Z18, Z29, Z29
+	VPXORD      Z19, Z28, Z28
 	VPADDD      Z12, Z9, Z9
 	VPADDD      Z15, Z8, Z8
 	VPADDD      Z10, Z11, Z11
 	VPADDD      Z13, Z6, Z6
-	VPADDD      Z28, Z25, Z25
-	VPADDD      Z31, Z24, Z24
-	VPADDD      Z26, Z27, Z27
-	VPADDD      Z29, Z22, Z22
+	VPROLD      $0x10, Z31, Z31
+	VPROLD      $0x10, Z26, Z26
+	VPROLD      $0x10, Z29, Z29
+	VPROLD      $0x10, Z28, Z28
 	VPXORD      Z9, Z0, Z0
 	VPXORD      Z8, Z5, Z5
 	VPXORD      Z11, Z4, Z4
 	VPXORD      Z6, Z7, Z7
-	VPXORD      Z25, Z16, Z16
-	VPXORD      Z24, Z21, Z21
-	VPXORD      Z27, Z20, Z20
-	VPXORD      Z22, Z23, Z23
+	VPADDD      Z31, Z27, Z27
+	VPADDD      Z26, Z22, Z22
+	VPADDD      Z29, Z25, Z25
+	VPADDD      Z28, Z24, Z24
 	VPROLD      $0x0c, Z0, Z0
 	VPROLD      $0x0c, Z5, Z5
 	VPROLD      $0x0c, Z4, Z4
 	VPROLD      $0x0c, Z7, Z7
-	VPROLD      $0x0c, Z16, Z16
-	VPROLD      $0x0c, Z21, Z21
-	VPROLD      $0x0c, Z20, Z20
-	VPROLD      $0x0c, Z23, Z23
+	VPXORD      Z27, Z23, Z23
+	VPXORD      Z22, Z16, Z16
+	VPXORD      Z25, Z21, Z21
+	VPXORD      Z24, Z20, Z20
 	VPADDD      Z0, Z14, Z14
 	VPADDD      Z5, Z1, Z1
 	VPADDD      Z4, Z2, Z2
 	VPADDD      Z7, Z3, Z3
-	VPADDD      Z16, Z30, Z30
-	VPADDD      Z21, Z17, Z17
-	VPADDD      Z20, Z18, Z18
-	VPADDD      Z23, Z19, Z19
+	VPROLD      $0x0c, Z23, Z23
+	VPROLD      $0x0c, Z16, Z16
+	VPROLD      $0x0c, Z21, Z21
+	VPROLD      $0x0c, Z20, Z20
 	VPXORD      Z14, Z12, Z12
 	VPXORD      Z1, Z15, Z15
 	VPXORD      Z2, Z10, Z10
 	VPXORD      Z3, Z13, Z13
-	VPXORD      Z30, Z28, Z28
-	VPXORD      Z17, Z31, Z31
-	VPXORD      Z18, Z26, Z26
-	VPXORD      Z19, Z29, Z29
+	VPADDD      Z23, Z30, Z30
+	VPADDD      Z16, Z17, Z17
+	VPADDD      Z21, Z18, Z18
+	VPADDD      Z20, Z19, Z19
 	VPROLD      $0x08, Z12, Z12
 	VPROLD      $0x08, Z15, Z15
 	VPROLD      $0x08, Z10, Z10
 	VPROLD      $0x08, Z13, Z13
-	VPROLD      $0x08, Z28, Z28
-	VPROLD      $0x08, Z31, Z31
-	VPROLD      $0x08, Z26, Z26
-	VPROLD      $0x08, Z29, Z29
+	VPXORD      Z30, Z31, Z31
+	VPXORD      Z17, Z26, Z26
+	VPXORD      Z18, Z29, Z29
+	VPXORD      Z19, Z28, Z28
 	VPADDD      Z12, Z9, Z9
 	VPADDD      Z15, Z8, Z8
 	VPADDD      Z10, Z11, Z11
 	VPADDD      Z13, Z6, Z6
-	VPADDD      Z28, Z25, Z25
-	VPADDD      Z31, Z24, Z24
-	VPADDD      Z26, Z27, Z27
-	VPADDD      Z29, Z22, Z22
+	VPROLD      $0x08, Z31, Z31
+	VPROLD      $0x08, Z26, Z26
+	VPROLD      $0x08, Z29, Z29
+	VPROLD      $0x08, Z28, Z28
 	VPXORD      Z9, Z0, Z0
 	VPXORD      Z8, Z5, Z5
 	VPXORD      Z11, Z4, Z4
 	VPXORD      Z6, Z7, Z7
-	VPXORD      Z25, Z16, Z16
-	VPXORD      Z24, Z21, Z21
-	VPXORD      Z27, Z20, Z20
-	VPXORD      Z22, Z23, Z23
+	VPADDD      Z31, Z27, Z27
+	VPADDD      Z26, Z22, Z22
+	VPADDD      Z29, Z25, Z25
+	VPADDD      Z28, Z24, Z24
 	VPROLD      $0x07, Z0, Z0
 	VPROLD      $0x07, Z5, Z5
 	VPROLD      $0x07, Z4, Z4
 	VPROLD      $0x07, Z7, Z7
+	VPXORD      Z27, Z23, Z23
+	VPXORD      Z22, Z16, Z16
+	VPXORD      Z25, Z21, Z21
+	VPXORD      Z24, Z20, Z20
+	VPROLD      $0x07, Z23, Z23
+	VPROLD      $0x07, Z16, Z16
+	VPROLD      $0x07, Z21, Z21
+	VPROLD      $0x07, Z20, Z20
+	VPADDD      Z16, Z30, Z30
+	VPADDD      Z21, Z17, Z17
+	VPADDD      Z20, Z18, Z18
+	VPADDD      Z23, Z19, Z19
+	VPXORD      Z30, Z28, Z28
+	VPXORD      Z17, Z31, Z31
+	VPXORD      Z18, Z26, Z26
+	VPXORD      Z19, Z29, Z29
+	VPROLD      $0x10, Z28, Z28
+	VPROLD      $0x10, Z31, Z31
+	VPROLD      $0x10, Z26, Z26
+	VPROLD      $0x10, Z29, Z29
+	VPADDD      Z28, Z25, Z25
+	VPADDD      Z31, Z24, Z24
+	VPADDD      Z26, Z27, Z27
+	VPADDD      Z29, Z22, Z22
+	VPXORD      Z25, Z16, Z16
+	VPXORD      Z24, Z21, Z21
+	VPXORD      Z27, Z20, Z20
+	VPXORD      Z22, Z23, Z23
+	VPROLD      $0x0c, Z16, Z16
+	VPROLD      $0x0c, Z21, Z21
+	VPROLD      $0x0c, Z20, Z20
+	VPROLD      $0x0c, Z23, Z23
+	VPADDD      Z16, Z30, Z30
+	VPADDD      Z21, Z17, Z17
+	VPADDD      Z20, Z18, Z18
+	VPADDD      Z23, Z19, Z19
+	VPXORD      Z30, Z28, Z28
+	VPXORD      Z17, Z31, Z31
+	VPXORD      Z18, Z26, Z26
+	VPXORD      Z19, Z29, Z29
+	VPROLD      $0x08, Z28, Z28
+	VPROLD      $0x08, Z31, Z31
+	VPROLD      $0x08, Z26, Z26
+	VPROLD      $0x08, Z29, Z29
+	VPADDD      Z28, Z25, Z25
+	VPADDD      Z31, Z24, Z24
+	VPADDD      Z26, Z27, Z27
+	VPADDD      Z29, Z22, Z22
+	VPXORD      Z25, Z16, Z16
+	VPXORD      Z24, Z21, Z21
+	VPXORD      Z27, Z20, Z20
+	VPXORD      Z22, Z23, Z23
 	VPROLD      $0x07, Z16, Z16
 	VPROLD      $0x07, Z21, Z21
 	VPROLD      $0x07, Z20, Z20
@@ -2358,15 +2378,10 @@ TEXT ·chachaTexts(SB), NOSPLIT, $0-40
 	XORQ R14, R14
 
 texts_5:
-	MOVQ R8, AX
-	XORQ BX, BX
-	MOVQ $0x00000100, DX
-
-fill_8:
 	TESTQ  R14, R14
-	JG     more_9
+	JG     ready_6
 	TESTQ  R12, R12
-	JZ     none_10
+	JZ     textsdone_9
 	MOVL   (R11), R13
 	IMUL3Q $0x00000068, R13, R13
 	ADDQ   R10, R13
@@ -2380,20 +2395,58 @@ fill_8:
 	ANDQ   $0x000000ff, CX
 	INCQ   CX
 	CMPQ   CX, $0x40
-	JG     long_13
+	JG     long_10
 	SUBQ   CX, R14
 
-long_13:
+long_10:
 	MOVQ 16(R13), CX
 	SUBQ behind+24(FP), CX
 	CMPQ CX, $0x00000080
-	JG   longer_14
+	JG   longer_11
 	XORQ R14, R14
 
-longer_14:
-	JMP fill_8
+longer_11:
+	JMP texts_5
 
-more_9:
+ready_6:
+	CMPQ R14, $0x00000800
+	JGE  bulk_8
+	MOVQ R8, AX
+	XORQ BX, BX
+	MOVQ $0x00000100, DX
+
+fill_12:
+	TESTQ  R14, R14
+	JG     more_13
+	TESTQ  R12, R12
+	JZ     none_14
+	MOVL   (R11), R13
+	IMUL3Q $0x00000068, R13, R13
+	ADDQ   R10, R13
+	ADDQ   $+4, R11
+	DECQ   R12
+	XORQ   R15, R15
+	MOVQ   16(R13), R14
+	SUBQ   behind+24(FP), R14
+	MOVQ   R14, CX
+	DECQ   CX
+	ANDQ   $0x000000ff, CX
+	INCQ   CX
+	CMPQ   CX, $0x40
+	JG     long_17
+	SUBQ   CX, R14
+
+long_17:
+	MOVQ 16(R13), CX
+	SUBQ behind+24(FP), CX
+	CMPQ CX, $0x00000080
+	JG   longer_18
+	XORQ R14, R14
+
+longer_18:
+	JMP fill_12
+
+more_13:
 	MOVQ    8(R13), CX
 	ADDQ    R15, CX
 	MOVQ    CX, 8(AX)
@@ -2418,13 +2471,13 @@ more_9:
 	ADDQ    $0x30, AX
 	INCQ    BX
 	CMPQ    BX, $+8
-	JLT     fill_8
-	JMP     full_12
+	JLT     fill_12
+	JMP     full_16
 
-none_10:
+none_14:
 	MOVQ BX, CX
 
-idle_11:
+idle_15:
 	MOVQ R9, (AX)
 	MOVQ R9, 8(AX)
 	MOVQ R9, 16(AX)
@@ -2432,11 +2485,11 @@ idle_11:
 	ADDQ $0x30, AX
 	INCQ CX
 	CMPQ CX, $+8
-	JLT  idle_11
+	JLT  idle_15
 
-full_12:
+full_16:
 	CMPQ         BX, $+4
-	JLE          few_6
+	JLE          few_7
 	MOVQ         (R8), AX
 	MOVQ         48(R8), BX
 	MOVQ         96(R8), CX
@@ -2609,201 +2662,201 @@ full_12:
 	PREFETCHT0   192(BX)
 	MOVQ         $0x0000000a, CX
 
-rounds_15:
+rounds_19:
 	VPADDD      Z4, Z0, Z0
 	VPADDD      Z5, Z1, Z1
 	VPADDD      Z6, Z2, Z2
 	VPADDD      Z7, Z3, Z3
-	VPADDD      Z20, Z16, Z16
-	VPADDD      Z21, Z17, Z17
-	VPADDD      Z22, Z18, Z18
-	VPADDD      Z23, Z19, Z19
 	VPXORD      Z0, Z12, Z12
 	VPXORD      Z1, Z13, Z13
 	VPXORD      Z2, Z14, Z14
 	VPXORD      Z3, Z15, Z15
-	VPXORD      Z16, Z28, Z28
-	VPXORD      Z17, Z29, Z29
-	VPXORD      Z18, Z30, Z30
-	VPXORD      Z19, Z31, Z31
 	VPROLD      $0x10, Z12, Z12
 	VPROLD      $0x10, Z13, Z13
 	VPROLD      $0x10, Z14, Z14
 	VPROLD      $0x10, Z15, Z15
-	VPROLD      $0x10, Z28, Z28
-	VPROLD      $0x10, Z29, Z29
-	VPROLD      $0x10, Z30, Z30
-	VPROLD      $0x10, Z31, Z31
 	VPADDD      Z12, Z8, Z8
 	VPADDD      Z13, Z9, Z9
 	VPADDD      Z14, Z10, Z10
 	VPADDD      Z15, Z11, Z11
-	VPADDD      Z28, Z24, Z24
-	VPADDD      Z29, Z25, Z25
-	VPADDD      Z30, Z26, Z26
-	VPADDD      Z31, Z27, Z27
 	VPXORD      Z8, Z4, Z4
 	VPXORD      Z9, Z5, Z5
 	VPXORD      Z10, Z6, Z6
 	VPXORD      Z11, Z7, Z7
-	VPXORD      Z24, Z20, Z20
-	VPXORD      Z25, Z21, Z21
-	VPXORD      Z26, Z22, Z22
-	VPXORD      Z27, Z23, Z23
 	VPROLD      $0x0c, Z4, Z4
 	VPROLD      $0x0c, Z5, Z5
 	VPROLD      $0x0c, Z6, Z6
 	VPROLD      $0x0c, Z7, Z7
-	VPROLD      $0x0c, Z20, Z20
-	VPROLD      $0x0c, Z21, Z21
-	VPROLD      $0x0c, Z22, Z22
-	VPROLD      $0x0c, Z23, Z23
 	VPADDD      Z4, Z0, Z0
 	VPADDD      Z5, Z1, Z1
 	VPADDD      Z6, Z2, Z2
 	VPADDD      Z7, Z3, Z3
-	VPADDD      Z20, Z16, Z16
-	VPADDD      Z21, Z17, Z17
-	VPADDD      Z22, Z18, Z18
-	VPADDD      Z23, Z19, Z19
 	VPXORD      Z0, Z12, Z12
 	VPXORD      Z1, Z13, Z13
 	VPXORD      Z2, Z14, Z14
 	VPXORD      Z3, Z15, Z15
-	VPXORD      Z16, Z28, Z28
-	VPXORD      Z17, Z29, Z29
-	VPXORD      Z18, Z30, Z30
-	VPXORD      Z19, Z31, Z31
 	VPROLD      $0x08, Z12, Z12
 	VPROLD      $0x08, Z13, Z13
 	VPROLD      $0x08, Z14, Z14
 	VPROLD      $0x08, Z15, Z15
-	VPROLD      $0x08, Z28, Z28
-	VPROLD      $0x08, Z29, Z29
-	VPROLD      $0x08, Z30, Z30
-	VPROLD      $0x08, Z31, Z31
 	VPADDD      Z12, Z8, Z8
 	VPADDD      Z13, Z9, Z9
 	VPADDD      Z14, Z10, Z10
 	VPADDD      Z15, Z11, Z11
-	VPADDD      Z28, Z24, Z24
-	VPADDD      Z29, Z25, Z25
-	VPADDD      Z30, Z26, Z26
-	VPADDD      Z31, Z27, Z27
 	VPXORD      Z8, Z4, Z4
 	VPXORD      Z9, Z5, Z5
 	VPXORD      Z10, Z6, Z6
 	VPXORD      Z11, Z7, Z7
-	VPXORD      Z24, Z20, Z20
-	VPXORD      Z25, Z21, Z21
-	VPXORD      Z26, Z22, Z22
-	VPXORD      Z27, Z23, Z23
 	VPROLD      $0x07, Z4, Z4
 	VPROLD      $0x07, Z5, Z5
 	VPROLD      $0x07, Z6, Z6
 	VPROLD      $0x07, Z7, Z7
+	VPADDD      Z5, Z0, Z0
+	VPADDD      Z6, Z1, Z1
+	VPADDD      Z7, Z2, Z2
+	VPADDD      Z4, Z3, Z3
+	VPXORD      Z0, Z15, Z15
+	VPXORD      Z1, Z12, Z12
+	VPXORD      Z2, Z13, Z13
+	VPXORD      Z3, Z14, Z14
+	VPADDD      Z20, Z16, Z16
+	VPADDD      Z21, Z17, Z17
+	VPADDD      Z22, Z18, Z18
+	VPADDD      Z23, Z19, Z19
+	VPROLD      $0x10, Z15, Z15
+	VPROLD      $0x10, Z12, Z12
+	VPROLD      $0x10, Z13, Z13
+	VPROLD      $0x10, Z14, Z14
+	VPXORD      Z16, Z28, Z28
+	VPXORD      Z17, Z29, Z29
+	VPXORD      Z18, Z30, Z30
+	VPXORD      Z19, Z31, Z31
+	VPADDD      Z15, Z10, Z10
+	VPADDD      Z12, Z11, Z11
+	VPADDD      Z13, Z8, Z8
+	VPADDD      Z14, Z9, Z9
+	VPROLD      $0x10, Z28, Z28
+	VPROLD      $0x10, Z29, Z29
+	VPROLD      $0x10, Z30, Z30
+	VPROLD      $0x10, Z31, Z31
+	VPXORD      Z10, Z5, Z5
+	VPXORD      Z11, Z6, Z6
+	VPXORD      Z8, Z7, Z7
+	VPXORD      Z9, Z4, Z4
+	VPADDD      Z28, Z24, Z24
+	VPADDD      Z29, Z25, Z25
+	VPADDD      Z30, Z26, Z26
+	VPADDD      Z31, Z27, Z27
+	VPROLD      $0x0c, Z5, Z5
+	VPROLD      $0x0c, Z6, Z6
+	VPROLD      $0x0c, Z7, Z7
+	VPROLD      $0x0c, Z4, Z4
+	VPXORD      Z24, Z20, Z20
+	VPXORD      Z25, Z21, Z21
+	VPXORD      Z26, Z22, Z22
+	VPXORD      Z27, Z23, Z23
+	VPADDD      Z5, Z0, Z0
+	VPADDD      Z6, Z1, Z1
+	VPADDD      Z7, Z2, Z2
+	VPADDD      Z4, Z3, Z3
+	VPROLD      $0x0c, Z20, Z20
+	VPROLD      $0x0c, Z21, Z21
+	VPROLD      $0x0c, Z22, Z22
+	VPROLD      $0x0c, Z23, Z23
+	VPXORD      Z0, Z15, Z15
+	VPXORD      Z1, Z12, Z12
+	VPXORD      Z2, Z13, Z13
+	VPXORD      Z3, Z14, Z14
+	VPADDD      Z20, Z16, Z16
+	VPADDD      Z21, Z17, Z17
+	VPADDD      Z22, Z18, Z18
+	VPADDD      Z23, Z19, Z19
+	VPROLD      $0x08, Z15, Z15
+	VPROLD      $0x08, Z12, Z12
+	VPROLD      $0x08, Z13, Z13
+	VPROLD      $0x08, Z14, Z14
+	VPXORD      Z16, Z28, Z28
+	VPXORD      Z17, Z29, Z29
+	VPXORD      Z18, Z30, Z30
+	VPXORD      Z19, Z31, Z31
+	VPADDD      Z15, Z10, Z10
+	VPADDD      Z12, Z11, Z11
+	VPADDD      Z13, Z8, Z8
+	VPADDD      Z14, Z9, Z9
+	VPROLD      $0x08, Z28, Z28
+	VPROLD      $0x08, Z29, Z29
+	VPROLD      $0x08, Z30, Z30
+	VPROLD      $0x08, Z31, Z31
+	VPXORD      Z10, Z5, Z5
+	VPXORD      Z11, Z6, Z6
+	VPXORD      Z8, Z7, Z7
+	VPXORD      Z9, Z4, Z4
+	VPADDD      Z28, Z24, Z24
+	VPADDD      Z29, Z25, Z25
+	VPADDD      Z30, Z26, Z26
+	VPADDD      Z31, Z27, Z27
+	VPROLD      $0x07, Z5, Z5
+	VPROLD      $0x07, Z6, Z6
+	VPROLD      $0x07, Z7, Z7
+	VPROLD      $0x07, Z4, Z4
+	VPXORD      Z24, Z20, Z20
+	VPXORD      Z25, Z21, Z21
+	VPXORD      Z26, Z22, Z22
+	VPXORD      Z27, Z23, Z23
 	VPROLD      $0x07, Z20, Z20
 	VPROLD      $0x07, Z21, Z21
 	VPROLD      $0x07, Z22, Z22
 	VPROLD      $0x07, Z23, Z23
-	VPADDD      Z5, Z0, Z0
-	VPADDD      Z6, Z1, Z1
-	VPADDD      Z7, Z2, Z2
-	VPADDD      Z4, Z3, Z3
 	VPADDD      Z21, Z16, Z16
 	VPADDD      Z22, Z17, Z17
 	VPADDD      Z23, Z18, Z18
 	VPADDD      Z20, Z19, Z19
-	VPXORD      Z0, Z15, Z15
-	VPXORD      Z1, Z12, Z12
-	VPXORD      Z2, Z13, Z13
-	VPXORD      Z3, Z14, Z14
 	VPXORD      Z16, Z31, Z31
 	VPXORD      Z17, Z28, Z28
 	VPXORD      Z18, Z29, Z29
 	VPXORD      Z19, Z30, Z30
-	VPROLD      $0x10, Z15, Z15
-	VPROLD      $0x10, Z12, Z12
-	VPROLD      $0x10, Z13, Z13
-	VPROLD      $0x10, Z14, Z14
 	VPROLD      $0x10, Z31, Z31
 	VPROLD      $0x10, Z28, Z28
 	VPROLD      $0x10, Z29, Z29
 	VPROLD      $0x10, Z30, Z30
-	VPADDD      Z15, Z10, Z10
-	VPADDD      Z12, Z11, Z11
-	VPADDD      Z13, Z8, Z8
-	VPADDD      Z14, Z9, Z9
 	VPADDD      Z31, Z26, Z26
 	VPADDD      Z28, Z27, Z27
 	VPADDD      Z29, Z24, Z24
 	VPADDD      Z30, Z25, Z25
-	VPXORD      Z10, Z5, Z5
-	VPXORD      Z11, Z6, Z6
-	VPXORD      Z8, Z7, Z7
-	VPXORD      Z9, Z4, Z4
 	VPXORD      Z26, Z21, Z21
 	VPXORD      Z27, Z22, Z22
 	VPXORD      Z24, Z23, Z23
 	VPXORD      Z25, Z20, Z20
-	VPROLD      $0x0c, Z5, Z5
-	VPROLD      $0x0c, Z6, Z6
-	VPROLD      $0x0c, Z7, Z7
-	VPROLD      $0x0c, Z4, Z4
 	VPROLD      $0x0c, Z21, Z21
 	VPROLD      $0x0c, Z22, Z22
 	VPROLD      $0x0c, Z23, Z23
 	VPROLD      $0x0c, Z20, Z20
-	VPADDD      Z5, Z0, Z0
-	VPADDD      Z6, Z1, Z1
-	VPADDD      Z7, Z2, Z2
-	VPADDD      Z4, Z3, Z3
 	VPADDD      Z21, Z16, Z16
 	VPADDD      Z22, Z17, Z17
 	VPADDD      Z23, Z18, Z18
 	VPADDD      Z20, Z19, Z19
-	VPXORD      Z0, Z15, Z15
-	VPXORD      Z1, Z12, Z12
-	VPXORD      Z2, Z13, Z13
-	VPXORD      Z3, Z14, Z14
 	VPXORD      Z16, Z31, Z31
 	VPXORD      Z17, Z28, Z28
 	VPXORD      Z18, Z29, Z29
 	VPXORD      Z19, Z30, Z30
-	VPROLD      $0x08, Z15, Z15
-	VPROLD      $0x08, Z12, Z12
-	VPROLD      $0x08, Z13, Z13
-	VPROLD      $0x08, Z14, Z14
 	VPROLD      $0x08, Z31, Z31
 	VPROLD      $0x08, Z28, Z28
 	VPROLD      $0x08, Z29, Z29
 	VPROLD      $0x08, Z30, Z30
-	VPADDD      Z15, Z10, Z10
-	VPADDD      Z12, Z11, Z11
-	VPADDD      Z13, Z8, Z8
-	VPADDD      Z14, Z9, Z9
 	VPADDD      Z31, Z26, Z26
 	VPADDD      Z28, Z27, Z27
 	VPADDD      Z29, Z24, Z24
 	VPADDD      Z30, Z25, Z25
-	VPXORD      Z10, Z5, Z5
-	VPXORD      Z11, Z6, Z6
-	VPXORD      Z8, Z7, Z7
-	VPXORD      Z9, Z4, Z4
 	VPXORD      Z26, Z21, Z21
 	VPXORD      Z27, Z22, Z22
 	VPXORD      Z24, Z23, Z23
 	VPXORD      Z25, Z20, Z20
-	VPROLD      $0x07, Z5, Z5
-	VPROLD      $0x07, Z6, Z6
-	VPROLD      $0x07, Z7, Z7
-	VPROLD      $0x07, Z4, Z4
 	VPROLD      $0x07, Z21, Z21
 	VPROLD      $0x07, Z22, Z22
 	VPROLD      $0x07, Z23, Z23
 	VPROLD      $0x07, Z20, Z20
 	DECQ        CX
-	JNZ         rounds_15
+	JNZ         rounds_19
 	VMOVDQU64   Z31, 1536(R9)
 	VPADDD      cc_sigma0<>+0(SB), Z0, Z0
 	VPADDD      cc_sigma1<>+0(SB), Z1, Z1
@@ -2889,7 +2942,7 @@ rounds_15:
 	MOVQ        8(R8), SI
 	MOVQ        16(R8), DI
 	CMPQ        DX, $0x00000100
-	JNE         part_16
+	JNE         part_20
 	VPXORQ      (SI), Z15, Z15
 	VMOVDQU64   Z15, (DI)
 	VPXORQ      64(SI), Z10, Z10
@@ -2898,9 +2951,9 @@ rounds_15:
 	VMOVDQU64   Z13, 128(DI)
 	VPXORQ      192(SI), Z12, Z12
 	VMOVDQU64   Z12, 192(DI)
-	JMP         quaddone_17
+	JMP         quaddone_21
 
-part_16:
+part_20:
 	XORQ       AX, AX
 	MOVQ       $-1, BX
 	BZHIQ      DX, BX, CX
@@ -2932,12 +2985,12 @@ part_16:
 	SUBQ       $0x40, DX
 	CMOVQLT    AX, DX
 
-quaddone_17:
+quaddone_21:
 	MOVQ      72(R8), DX
 	MOVQ      56(R8), SI
 	MOVQ      64(R8), DI
 	CMPQ      DX, $0x00000100
-	JNE       part_18
+	JNE       part_22
 	VPXORQ    (SI), Z7, Z7
 	VMOVDQU64 Z7, (DI)
 	VPXORQ    64(SI), Z2, Z2
@@ -2946,9 +2999,9 @@ quaddone_17:
 	VMOVDQU64 Z5, 128(DI)
 	VPXORQ    192(SI), Z4, Z4
 	VMOVDQU64 Z4, 192(DI)
-	JMP       quaddone_19
+	JMP       quaddone_23
 
-part_18:
+part_22:
 	XORQ       AX, AX
 	MOVQ       $-1, BX
 	BZHIQ      DX, BX, CX
@@ -2980,12 +3033,12 @@ part_18:
 	SUBQ       $0x40, DX
 	CMOVQLT    AX, DX
 
-quaddone_19:
+quaddone_23:
 	MOVQ      120(R8), DX
 	MOVQ      104(R8), SI
 	MOVQ      112(R8), DI
 	CMPQ      DX, $0x00000100
-	JNE       part_20
+	JNE       part_24
 	VPXORQ    (SI), Z14, Z14
 	VMOVDQU64 Z14, (DI)
 	VPXORQ    64(SI), Z11, Z11
@@ -2994,9 +3047,9 @@ quaddone_19:
 	VMOVDQU64 Z6, 128(DI)
 	VPXORQ    192(SI), Z9, Z9
 	VMOVDQU64 Z9, 192(DI)
-	JMP       quaddone_21
+	JMP       quaddone_25
 
-part_20:
+part_24:
 	XORQ       AX, AX
 	MOVQ       $-1, BX
 	BZHIQ      DX, BX, CX
@@ -3028,12 +3081,12 @@ part_20:
 	SUBQ       $0x40, DX
 	CMOVQLT    AX, DX
 
-quaddone_21:
+quaddone_25:
 	MOVQ      168(R8), DX
 	MOVQ      152(R8), SI
 	MOVQ      160(R8), DI
 	CMPQ      DX, $0x00000100
-	JNE       part_22
+	JNE       part_26
 	VPXORQ    (SI), Z3, Z3
 	VMOVDQU64 Z3, (DI)
 	VPXORQ    64(SI), Z31, Z31
@@ -3042,9 +3095,9 @@ quaddone_21:
 	VMOVDQU64 Z1, 128(DI)
 	VPXORQ    192(SI), Z0, Z0
 	VMOVDQU64 Z0, 192(DI)
-	JMP       quaddone_23
+	JMP       quaddone_27
 
-part_22:
+part_26:
 	XORQ       AX, AX
 	MOVQ       $-1, BX
 	BZHIQ      DX, BX, CX
@@ -3076,7 +3129,7 @@ part_22:
 	SUBQ       $0x40, DX
 	CMOVQLT    AX, DX
 
-quaddone_23:
+quaddone_27:
 	VMOVDQU64   1536(R9), Z0
 	VPADDD      cc_sigma0<>+0(SB), Z16, Z16
 	VPADDD      cc_sigma1<>+0(SB), Z17, Z17
@@ -3162,7 +3215,7 @@ quaddone_23:
 	MOVQ        200(R8), SI
 	MOVQ        208(R8), DI
 	CMPQ        DX, $0x00000100
-	JNE         part_24
+	JNE         part_28
 	VPXORQ      (SI), Z0, Z0
 	VMOVDQU64   Z0, (DI)
 	VPXORQ      64(SI), Z26, Z26
@@ -3171,9 +3224,9 @@ quaddone_23:
 	VMOVDQU64   Z29, 128(DI)
 	VPXORQ      192(SI), Z28, Z28
 	VMOVDQU64   Z28, 192(DI)
-	JMP         quaddone_25
+	JMP         quaddone_29
 
-part_24:
+part_28:
 	XORQ       AX, AX
 	MOVQ       $-1, BX
 	BZHIQ      DX, BX, CX
@@ -3205,12 +3258,12 @@ part_24:
 	SUBQ       $0x40, DX
 	CMOVQLT    AX, DX
 
-quaddone_25:
+quaddone_29:
 	MOVQ      264(R8), DX
 	MOVQ      248(R8), SI
 	MOVQ      256(R8), DI
 	CMPQ      DX, $0x00000100
-	JNE       part_26
+	JNE       part_30
 	VPXORQ    (SI), Z23, Z23
 	VMOVDQU64 Z23, (DI)
 	VPXORQ    64(SI), Z18, Z18
@@ -3219,9 +3272,9 @@ quaddone_25:
 	VMOVDQU64 Z21, 128(DI)
 	VPXORQ    192(SI), Z20, Z20
 	VMOVDQU64 Z20, 192(DI)
-	JMP       quaddone_27
+	JMP       quaddone_31
 
-part_26:
+part_30:
 	XORQ       AX, AX
 	MOVQ       $-1, BX
 	BZHIQ      DX, BX, CX
@@ -3253,12 +3306,12 @@ part_26:
 	SUBQ       $0x40, DX
 	CMOVQLT    AX, DX
 
-quaddone_27:
+quaddone_31:
 	MOVQ      312(R8), DX
 	MOVQ      296(R8), SI
 	MOVQ      304(R8), DI
 	CMPQ      DX, $0x00000100
-	JNE       part_28
+	JNE       part_32
 	VPXORQ    (SI), Z30, Z30
 	VMOVDQU64 Z30, (DI)
 	VPXORQ    64(SI), Z27, Z27
@@ -3267,9 +3320,9 @@ quaddone_27:
 	VMOVDQU64 Z22, 128(DI)
 	VPXORQ    192(SI), Z25, Z25
 	VMOVDQU64 Z25, 192(DI)
-	JMP       quaddone_29
+	JMP       quaddone_33
 
-part_28:
+part_32:
 	XORQ       AX, AX
 	MOVQ       $-1, BX
 	BZHIQ      DX, BX, CX
@@ -3301,12 +3354,12 @@ part_28:
 	SUBQ       $0x40, DX
 	CMOVQLT    AX, DX
 
-quaddone_29:
+quaddone_33:
 	MOVQ      360(R8), DX
 	MOVQ      344(R8), SI
 	MOVQ      352(R8), DI
 	CMPQ      DX, $0x00000100
-	JNE       part_30
+	JNE       part_34
 	VPXORQ    (SI), Z19, Z19
 	VMOVDQU64 Z19, (DI)
 	VPXORQ    64(SI), Z8, Z8
@@ -3315,9 +3368,9 @@ quaddone_29:
 	VMOVDQU64 Z17, 128(DI)
 	VPXORQ    192(SI), Z16, Z16
 	VMOVDQU64 Z16, 192(DI)
-	JMP       quaddone_31
+	JMP       quaddone_35
 
-part_30:
+part_34:
 	XORQ       AX, AX
 	MOVQ       $-1, BX
 	BZHIQ      DX, BX, CX
@@ -3349,12 +3402,10 @@ part_30:
 	SUBQ       $0x40, DX
 	CMOVQLT    AX, DX
 
-quaddone_31:
+quaddone_35:
 	JMP texts_5
 
-few_6:
-	TESTQ        BX, BX
-	JZ           textsdone_7
+few_7:
 	MOVQ         (R8), AX
 	MOVQ         48(R8), BX
 	MOVQ         96(R8), CX
@@ -3442,7 +3493,7 @@ few_6:
 	PREFETCHT0   192(BX)
 	MOVQ         $0x0000000a, CX
 
-rounds_32:
+rounds_36:
 	VPADDD      Z4, Z0, Z0
 	VPADDD      Z5, Z1, Z1
 	VPADDD      Z6, Z2, Z2
@@ -3540,7 +3591,7 @@ rounds_32:
 	VPROLD      $0x07, Z7, Z7
 	VPROLD      $0x07, Z4, Z4
 	DECQ        CX
-	JNZ         rounds_32
+	JNZ         rounds_36
 	VMOVDQU64   Z15, 768(R9)
 	VMOVDQU64   768(R9), Z16
 	VPADDD      cc_sigma0<>+0(SB), Z0, Z0
@@ -3627,7 +3678,7 @@ rounds_32:
 	MOVQ        8(R8), SI
 	MOVQ        16(R8), DI
 	CMPQ        DX, $0x00000100
-	JNE         part_33
+	JNE         part_37
 	VPXORQ      (SI), Z16, Z16
 	VMOVDQU64   Z16, (DI)
 	VPXORQ      64(SI), Z10, Z10
@@ -3636,9 +3687,9 @@ rounds_32:
 	VMOVDQU64   Z13, 128(DI)
 	VPXORQ      192(SI), Z12, Z12
 	VMOVDQU64   Z12, 192(DI)
-	JMP         quaddone_34
+	JMP         quaddone_38
 
-part_33:
+part_37:
 	XORQ       AX, AX
 	MOVQ       $-1, BX
 	BZHIQ      DX, BX, CX
@@ -3670,12 +3721,12 @@ part_33:
 	SUBQ       $0x40, DX
 	CMOVQLT    AX, DX
 
-quaddone_34:
+quaddone_38:
 	MOVQ      72(R8), DX
 	MOVQ      56(R8), SI
 	MOVQ      64(R8), DI
 	CMPQ      DX, $0x00000100
-	JNE       part_35
+	JNE       part_39
 	VPXORQ    (SI), Z7, Z7
 	VMOVDQU64 Z7, (DI)
 	VPXORQ    64(SI), Z2, Z2
@@ -3684,9 +3735,9 @@ quaddone_34:
 	VMOVDQU64 Z5, 128(DI)
 	VPXORQ    192(SI), Z4, Z4
 	VMOVDQU64 Z4, 192(DI)
-	JMP       quaddone_36
+	JMP       quaddone_40
 
-part_35:
+part_39:
 	XORQ       AX, AX
 	MOVQ       $-1, BX
 	BZHIQ      DX, BX, CX
@@ -3718,12 +3769,12 @@ part_35:
 	SUBQ       $0x40, DX
 	CMOVQLT    AX, DX
 
-quaddone_36:
+quaddone_40:
 	MOVQ      120(R8), DX
 	MOVQ      104(R8), SI
 	MOVQ      112(R8), DI
 	CMPQ      DX, $0x00000100
-	JNE       part_37
+	JNE       part_41
 	VPXORQ    (SI), Z14, Z14
 	VMOVDQU64 Z14, (DI)
 	VPXORQ    64(SI), Z11, Z11
@@ -3732,9 +3783,9 @@ quaddone_36:
 	VMOVDQU64 Z6, 128(DI)
 	VPXORQ    192(SI), Z9, Z9
 	VMOVDQU64 Z9, 192(DI)
-	JMP       quaddone_38
+	JMP       quaddone_42
 
-part_37:
+part_41:
 	XORQ       AX, AX
 	MOVQ       $-1, BX
 	BZHIQ      DX, BX, CX
@@ -3766,12 +3817,12 @@ part_37:
 	SUBQ       $0x40, DX
 	CMOVQLT    AX, DX
 
-quaddone_38:
+quaddone_42:
 	MOVQ      168(R8), DX
 	MOVQ      152(R8), SI
 	MOVQ      160(R8), DI
 	CMPQ      DX, $0x00000100
-	JNE       part_39
+	JNE       part_43
 	VPXORQ    (SI), Z3, Z3
 	VMOVDQU64 Z3, (DI)
 	VPXORQ    64(SI), Z15, Z15
@@ -3780,9 +3831,9 @@ quaddone_38:
 	VMOVDQU64 Z1, 128(DI)
 	VPXORQ    192(SI), Z0, Z0
 	VMOVDQU64 Z0, 192(DI)
-	JMP       quaddone_40
+	JMP       quaddone_44
 
-part_39:
+part_43:
 	XORQ       AX, AX
 	MOVQ       $-1, BX
 	BZHIQ      DX, BX, CX
@@ -3814,15 +3865,488 @@ part_39:
 	SUBQ       $0x40, DX
 	CMOVQLT    AX, DX
 
-quaddone_40:
+quaddone_44:
 	JMP texts_5
 
-textsdone_7:
+bulk_8:
+	MOVQ         (R13), AX
+	MOVQ         R15, BX
+	SHRQ         $0x06, BX
+	INCL         BX
+	MOVL         BX, (R8)
+	VPBROADCASTD 464(AX), Z4
+	VPBROADCASTD 468(AX), Z5
+	VPBROADCASTD 472(AX), Z6
+	VPBROADCASTD 476(AX), Z7
+	VPBROADCASTD 480(AX), Z8
+	VPBROADCASTD 484(AX), Z9
+	VPBROADCASTD 488(AX), Z10
+	VPBROADCASTD 492(AX), Z11
+	VPBROADCASTD (R8), Z12
+	VPADDD       cc_numbers0<>+0(SB), Z12, Z12
+	VPBROADCASTD 88(R13), Z13
+	VPBROADCASTD 92(R13), Z14
+	VPBROADCASTD 96(R13), Z15
+	VMOVDQU64    cc_sigma0<>+0(SB), Z0
+	VMOVDQU64    cc_sigma1<>+0(SB), Z1
+	VMOVDQU64    cc_sigma2<>+0(SB), Z2
+	VMOVDQU64    cc_sigma3<>+0(SB), Z3
+	VPBROADCASTD 464(AX), Z20
+	VPBROADCASTD 468(AX), Z21
+	VPBROADCASTD 472(AX), Z22
+	VPBROADCASTD 476(AX), Z23
+	VPBROADCASTD 480(AX), Z24
+	VPBROADCASTD 484(AX), Z25
+	VPBROADCASTD 488(AX), Z26
+	VPBROADCASTD 492(AX), Z27
+	VPBROADCASTD (R8), Z28
+	VPADDD       cc_numbers1<>+0(SB), Z28, Z28
+	VPBROADCASTD 88(R13), Z29
+	VPBROADCASTD 92(R13), Z30
+	VPBROADCASTD 96(R13), Z31
+	VMOVDQU64    cc_sigma0<>+0(SB), Z16
+	VMOVDQU64    cc_sigma1<>+0(SB), Z17
+	VMOVDQU64    cc_sigma2<>+0(SB), Z18
+	VMOVDQU64    cc_sigma3<>+0(SB), Z19
+	MOVQ         $0x0000000a, CX
+
+rounds_45:
+	VPADDD      Z4, Z0, Z0
+	VPADDD      Z5, Z1, Z1
+	VPADDD      Z6, Z2, Z2
+	VPADDD      Z7, Z3, Z3
+	VPXORD      Z0, Z12, Z12
+	VPXORD      Z1, Z13, Z13
+	VPXORD      Z2, Z14, Z14
+	VPXORD      Z3, Z15, Z15
+	VPROLD      $0x10, Z12, Z12
+	VPROLD      $0x10, Z13, Z13
+	VPROLD      $0x10, Z14, Z14
+	VPROLD      $0x10, Z15, Z15
+	VPADDD      Z12, Z8, Z8
+	VPADDD      Z13, Z9, Z9
+	VPADDD      Z14, Z10, Z10
+	VPADDD      Z15, Z11, Z11
+	VPXORD      Z8, Z4, Z4
+	VPXORD      Z9, Z5, Z5
+	VPXORD      Z10, Z6, Z6
+	VPXORD      Z11, Z7, Z7
+	VPROLD      $0x0c, Z4, Z4
+	VPROLD      $0x0c, Z5, Z5
+	VPROLD      $0x0c, Z6, Z6
+	VPROLD      $0x0c, Z7, Z7
+	VPADDD      Z4, Z0, Z0
+	VPADDD      Z5, Z1, Z1
+	VPADDD      Z6, Z2, Z2
+	VPADDD      Z7, Z3, Z3
+	VPXORD      Z0, Z12, Z12
+	VPXORD      Z1, Z13, Z13
+	VPXORD      Z2, Z14, Z14
+	VPXORD      Z3, Z15, Z15
+	VPROLD      $0x08, Z12, Z12
+	VPROLD      $0x08, Z13, Z13
+	VPROLD      $0x08, Z14, Z14
+	VPROLD      $0x08, Z15, Z15
+	VPADDD      Z12, Z8, Z8
+	VPADDD      Z13, Z9, Z9
+	VPADDD      Z14, Z10, Z10
+	VPADDD      Z15, Z11, Z11
+	VPXORD      Z8, Z4, Z4
+	VPXORD      Z9, Z5, Z5
+	VPXORD      Z10, Z6, Z6
+	VPXORD      Z11, Z7, Z7
+	VPROLD      $0x07, Z4, Z4
+	VPROLD      $0x07, Z5, Z5
+	VPROLD      $0x07, Z6, Z6
+	VPROLD      $0x07, Z7, Z7
+	VPADDD      Z5, Z0, Z0
+	VPADDD      Z6, Z1, Z1
+	VPADDD      Z7, Z2, Z2
+	VPADDD      Z4, Z3, Z3
+	VPXORD      Z0, Z15, Z15
+	VPXORD      Z1, Z12, Z12
+	VPXORD      Z2, Z13, Z13
+	VPXORD      Z3, Z14, Z14
+	VPADDD      Z20, Z16, Z16
+	VPADDD      Z21, Z17, Z17
+	VPADDD      Z22, Z18, Z18
+	VPADDD      Z23, Z19, Z19
+	VPROLD      $0x10, Z15, Z15
+	VPROLD      $0x10, Z12, Z12
+	VPROLD      $0x10, Z13, Z13
+	VPROLD      $0x10, Z14, Z14
+	VPXORD      Z16, Z28, Z28
+	VPXORD      Z17, Z29, Z29
+	VPXORD      Z18, Z30, Z30
+	VPXORD      Z19, Z31, Z31
+	VPADDD      Z15, Z10, Z10
+	VPADDD      Z12, Z11, Z11
+	VPADDD      Z13, Z8, Z8
+	VPADDD      Z14, Z9, Z9
+	VPROLD      $0x10, Z28, Z28
+	VPROLD      $0x10, Z29, Z29
+	VPROLD      $0x10, Z30, Z30
+	VPROLD      $0x10, Z31, Z31
+	VPXORD      Z10, Z5, Z5
+	VPXORD      Z11, Z6, Z6
+	VPXORD      Z8, Z7, Z7
+	VPXORD      Z9, Z4, Z4
+	VPADDD      Z28, Z24, Z24
+	VPADDD      Z29, Z25, Z25
+	VPADDD      Z30, Z26, Z26
+	VPADDD      Z31, Z27, Z27
+	VPROLD      $0x0c, Z5, Z5
+	VPROLD      $0x0c, Z6, Z6
+	VPROLD      $0x0c, Z7, Z7
+	VPROLD      $0x0c, Z4, Z4
+	VPXORD      Z24, Z20, Z20
+	VPXORD      Z25, Z21, Z21
+	VPXORD      Z26, Z22, Z22
+	VPXORD      Z27, Z23, Z23
+	VPADDD      Z5, Z0, Z0
+	VPADDD      Z6, Z1, Z1
+	VPADDD      Z7, Z2, Z2
+	VPADDD      Z4, Z3, Z3
+	VPROLD      $0x0c, Z20, Z20
+	VPROLD      $0x0c, Z21, Z21
+	VPROLD      $0x0c, Z22, Z22
+	VPROLD      $0x0c, Z23, Z23
+	VPXORD      Z0, Z15, Z15
+	VPXORD      Z1, Z12, Z12
+	VPXORD      Z2, Z13, Z13
+	VPXORD      Z3, Z14, Z14
+	VPADDD      Z20, Z16, Z16
+	VPADDD      Z21, Z17, Z17
+	VPADDD      Z22, Z18, Z18
+	VPADDD      Z23, Z19, Z19
+	VPROLD      $0x08, Z15, Z15
+	VPROLD      $0x08, Z12, Z12
+	VPROLD      $0x08, Z13, Z13
+	VPROLD      $0x08, Z14, Z14
+	VPXORD      Z16, Z28, Z28
+	VPXORD      Z17, Z29, Z29
+	VPXORD      Z18, Z30, Z30
+	VPXORD      Z19, Z31, Z31
+	VPADDD      Z15, Z10, Z10
+	VPADDD      Z12, Z11, Z11
+	VPADDD      Z13, Z8, Z8
+	VPADDD      Z14, Z9, Z9
+	VPROLD      $0x08, Z28, Z28
+	VPROLD      $0x08, Z29, Z29
+	VPROLD      $0x08, Z30, Z30
+	VPROLD      $0x08, Z31, Z31
+	VPXORD      Z10, Z5, Z5
+	VPXORD      Z11, Z6, Z6
+	VPXORD      Z8, Z7, Z7
+	VPXORD      Z9, Z4, Z4
+	VPADDD      Z28, Z24, Z24
+	VPADDD      Z29, Z25, Z25
+	VPADDD      Z30, Z26, Z26
+	VPADDD      Z31, Z27, Z27
+	VPROLD      $0x07, Z5, Z5
+	VPROLD      $0x07, Z6, Z6
+	VPROLD      $0x07, Z7, Z7
+	VPROLD      $0x07, Z4, Z4
+	VPXORD      Z24, Z20, Z20
+	VPXORD      Z25, Z21, Z21
+	VPXORD      Z26, Z22, Z22
+	VPXORD      Z27, Z23, Z23
+	VPROLD      $0x07, Z20, Z20
+	VPROLD      $0x07, Z21, Z21
+	VPROLD      $0x07, Z22, Z22
+	VPROLD      $0x07, Z23, Z23
+	VPADDD      Z21, Z16, Z16
+	VPADDD      Z22, Z17, Z17
+	VPADDD      Z23, Z18, Z18
+	VPADDD      Z20, Z19, Z19
+	VPXORD      Z16, Z31, Z31
+	VPXORD      Z17, Z28, Z28
+	VPXORD      Z18, Z29, Z29
+	VPXORD      Z19, Z30, Z30
+	VPROLD      $0x10, Z31, Z31
+	VPROLD      $0x10, Z28, Z28
+	VPROLD      $0x10, Z29, Z29
+	VPROLD      $0x10, Z30, Z30
+	VPADDD      Z31, Z26, Z26
+	VPADDD      Z28, Z27, Z27
+	VPADDD      Z29, Z24, Z24
+	VPADDD      Z30, Z25, Z25
+	VPXORD      Z26, Z21, Z21
+	VPXORD      Z27, Z22, Z22
+	VPXORD      Z24, Z23, Z23
+	VPXORD      Z25, Z20, Z20
+	VPROLD      $0x0c, Z21, Z21
+	VPROLD      $0x0c, Z22, Z22
+	VPROLD      $0x0c, Z23, Z23
+	VPROLD      $0x0c, Z20, Z20
+	VPADDD      Z21, Z16, Z16
+	VPADDD      Z22, Z17, Z17
+	VPADDD      Z23, Z18, Z18
+	VPADDD      Z20, Z19, Z19
+	VPXORD      Z16, Z31, Z31
+	VPXORD      Z17, Z28, Z28
+	VPXORD      Z18, Z29, Z29
+	VPXORD      Z19, Z30, Z30
+	VPROLD      $0x08, Z31, Z31
+	VPROLD      $0x08, Z28, Z28
+	VPROLD      $0x08, Z29, Z29
+	VPROLD      $0x08, Z30, Z30
+	VPADDD      Z31, Z26, Z26
+	VPADDD      Z28, Z27, Z27
+	VPADDD      Z29, Z24, Z24
+	VPADDD      Z30, Z25, Z25
+	VPXORD      Z26, Z21, Z21
+	VPXORD      Z27, Z22, Z22
+	VPXORD      Z24, Z23, Z23
+	VPXORD      Z25, Z20, Z20
+	VPROLD      $0x07, Z21, Z21
+	VPROLD      $0x07, Z22, Z22
+	VPROLD      $0x07, Z23, Z23
+	VPROLD      $0x07, Z20, Z20
+	DECQ        CX
+	JNZ         rounds_45
+	MOVQ        8(R13), SI
+	ADDQ        R15, SI
+	MOVQ        32(R13), DI
+	ADDQ        R15, DI
+	VMOVDQU64   Z31, 1536(R9)
+	VPADDD      cc_sigma0<>+0(SB), Z0, Z0
+	VPADDD      cc_sigma1<>+0(SB), Z1, Z1
+	VPADDD      cc_sigma2<>+0(SB), Z2, Z2
+	VPADDD      cc_sigma3<>+0(SB), Z3, Z3
+	VPADDD.BCST 464(AX), Z4, Z4
+	VPADDD.BCST 468(AX), Z5, Z5
+	VPADDD.BCST 472(AX), Z6, Z6
+	VPADDD.BCST 476(AX), Z7, Z7
+	VPADDD.BCST 480(AX), Z8, Z8
+	VPADDD.BCST 484(AX), Z9, Z9
+	VPADDD.BCST 488(AX), Z10, Z10
+	VPADDD.BCST 492(AX), Z11, Z11
+	VPADDD.BCST (R8), Z12, Z12
+	VPADDD      cc_numbers0<>+0(SB), Z12, Z12
+	VPADDD.BCST 88(R13), Z13, Z13
+	VPADDD.BCST 92(R13), Z14, Z14
+	VPADDD.BCST 96(R13), Z15, Z15
+	VPUNPCKLDQ  Z1, Z0, Z31
+	VPUNPCKHDQ  Z1, Z0, Z0
+	VPUNPCKLDQ  Z3, Z2, Z1
+	VPUNPCKHDQ  Z3, Z2, Z2
+	VPUNPCKLQDQ Z1, Z31, Z3
+	VPUNPCKHQDQ Z1, Z31, Z31
+	VPUNPCKLQDQ Z2, Z0, Z1
+	VPUNPCKHQDQ Z2, Z0, Z0
+	VPUNPCKLDQ  Z5, Z4, Z2
+	VPUNPCKHDQ  Z5, Z4, Z4
+	VPUNPCKLDQ  Z7, Z6, Z5
+	VPUNPCKHDQ  Z7, Z6, Z6
+	VPUNPCKLQDQ Z5, Z2, Z7
+	VPUNPCKHQDQ Z5, Z2, Z2
+	VPUNPCKLQDQ Z6, Z4, Z5
+	VPUNPCKHQDQ Z6, Z4, Z4
+	VPUNPCKLDQ  Z9, Z8, Z6
+	VPUNPCKHDQ  Z9, Z8, Z8
+	VPUNPCKLDQ  Z11, Z10, Z9
+	VPUNPCKHDQ  Z11, Z10, Z10
+	VPUNPCKLQDQ Z9, Z6, Z11
+	VPUNPCKHQDQ Z9, Z6, Z6
+	VPUNPCKLQDQ Z10, Z8, Z9
+	VPUNPCKHQDQ Z10, Z8, Z8
+	VPUNPCKLDQ  Z13, Z12, Z10
+	VPUNPCKHDQ  Z13, Z12, Z12
+	VPUNPCKLDQ  Z15, Z14, Z13
+	VPUNPCKHDQ  Z15, Z14, Z14
+	VPUNPCKLQDQ Z13, Z10, Z15
+	VPUNPCKHQDQ Z13, Z10, Z10
+	VPUNPCKLQDQ Z14, Z12, Z13
+	VPUNPCKHQDQ Z14, Z12, Z12
+	VSHUFI32X4  $0x44, Z7, Z3, Z14
+	VSHUFI32X4  $0xee, Z7, Z3, Z3
+	VSHUFI32X4  $0x44, Z15, Z11, Z7
+	VSHUFI32X4  $0xee, Z15, Z11, Z11
+	VSHUFI32X4  $0x88, Z7, Z14, Z15
+	VSHUFI32X4  $0xdd, Z7, Z14, Z7
+	VSHUFI32X4  $0x88, Z11, Z3, Z14
+	VSHUFI32X4  $0xdd, Z11, Z3, Z3
+	VSHUFI32X4  $0x44, Z2, Z31, Z11
+	VSHUFI32X4  $0xee, Z2, Z31, Z31
+	VSHUFI32X4  $0x44, Z10, Z6, Z2
+	VSHUFI32X4  $0xee, Z10, Z6, Z6
+	VSHUFI32X4  $0x88, Z2, Z11, Z10
+	VSHUFI32X4  $0xdd, Z2, Z11, Z2
+	VSHUFI32X4  $0x88, Z6, Z31, Z11
+	VSHUFI32X4  $0xdd, Z6, Z31, Z31
+	VSHUFI32X4  $0x44, Z5, Z1, Z6
+	VSHUFI32X4  $0xee, Z5, Z1, Z1
+	VSHUFI32X4  $0x44, Z13, Z9, Z5
+	VSHUFI32X4  $0xee, Z13, Z9, Z9
+	VSHUFI32X4  $0x88, Z5, Z6, Z13
+	VSHUFI32X4  $0xdd, Z5, Z6, Z5
+	VSHUFI32X4  $0x88, Z9, Z1, Z6
+	VSHUFI32X4  $0xdd, Z9, Z1, Z1
+	VSHUFI32X4  $0x44, Z4, Z0, Z9
+	VSHUFI32X4  $0xee, Z4, Z0, Z0
+	VSHUFI32X4  $0x44, Z12, Z8, Z4
+	VSHUFI32X4  $0xee, Z12, Z8, Z8
+	VSHUFI32X4  $0x88, Z4, Z9, Z12
+	VSHUFI32X4  $0xdd, Z4, Z9, Z4
+	VSHUFI32X4  $0x88, Z8, Z0, Z9
+	VSHUFI32X4  $0xdd, Z8, Z0, Z0
+	VPXORQ      (SI), Z15, Z15
+	VMOVDQU64   Z15, (DI)
+	VPXORQ      64(SI), Z10, Z10
+	VMOVDQU64   Z10, 64(DI)
+	VPXORQ      128(SI), Z13, Z13
+	VMOVDQU64   Z13, 128(DI)
+	VPXORQ      192(SI), Z12, Z12
+	VMOVDQU64   Z12, 192(DI)
+	VPXORQ      256(SI), Z7, Z7
+	VMOVDQU64   Z7, 256(DI)
+	VPXORQ      320(SI), Z2, Z2
+	VMOVDQU64   Z2, 320(DI)
+	VPXORQ      384(SI), Z5, Z5
+	VMOVDQU64   Z5, 384(DI)
+	VPXORQ      448(SI), Z4, Z4
+	VMOVDQU64   Z4, 448(DI)
+	VPXORQ      512(SI), Z14, Z14
+	VMOVDQU64   Z14, 512(DI)
+	VPXORQ      576(SI), Z11, Z11
+	VMOVDQU64   Z11, 576(DI)
+	VPXORQ      640(SI), Z6, Z6
+	VMOVDQU64   Z6, 640(DI)
+	VPXORQ      704(SI), Z9, Z9
+	VMOVDQU64   Z9, 704(DI)
+	VPXORQ      768(SI), Z3, Z3
+	VMOVDQU64   Z3, 768(DI)
+	VPXORQ      832(SI), Z31, Z31
+	VMOVDQU64   Z31, 832(DI)
+	VPXORQ      896(SI), Z1, Z1
+	VMOVDQU64   Z1, 896(DI)
+	VPXORQ      960(SI), Z0, Z0
+	VMOVDQU64   Z0, 960(DI)
+	VMOVDQU64   1536(R9), Z0
+	VPADDD      cc_sigma0<>+0(SB), Z16, Z16
+	VPADDD      cc_sigma1<>+0(SB), Z17, Z17
+	VPADDD      cc_sigma2<>+0(SB), Z18, Z18
+	VPADDD      cc_sigma3<>+0(SB), Z19, Z19
+	VPADDD.BCST 464(AX), Z20, Z20
+	VPADDD.BCST 468(AX), Z21, Z21
+	VPADDD.BCST 472(AX), Z22, Z22
+	VPADDD.BCST 476(AX), Z23, Z23
+	VPADDD.BCST 480(AX), Z24, Z24
+	VPADDD.BCST 484(AX), Z25, Z25
+	VPADDD.BCST 488(AX), Z26, Z26
+	VPADDD.BCST 492(AX), Z27, Z27
+	VPADDD.BCST (R8), Z28, Z28
+	VPADDD      cc_numbers1<>+0(SB), Z28, Z28
+	VPADDD.BCST 88(R13), Z29, Z29
+	VPADDD.BCST 92(R13), Z30, Z30
+	VPADDD.BCST 96(R13), Z0, Z0
+	VPUNPCKLDQ  Z17, Z16, Z8
+	VPUNPCKHDQ  Z17, Z16, Z16
+	VPUNPCKLDQ  Z19, Z18, Z17
+	VPUNPCKHDQ  Z19, Z18, Z18
+	VPUNPCKLQDQ Z17, Z8, Z19
+	VPUNPCKHQDQ Z17, Z8, Z8
+	VPUNPCKLQDQ Z18, Z16, Z17
+	VPUNPCKHQDQ Z18, Z16, Z16
+	VPUNPCKLDQ  Z21, Z20, Z18
+	VPUNPCKHDQ  Z21, Z20, Z20
+	VPUNPCKLDQ  Z23, Z22, Z21
+	VPUNPCKHDQ  Z23, Z22, Z22
+	VPUNPCKLQDQ Z21, Z18, Z23
+	VPUNPCKHQDQ Z21, Z18, Z18
+	VPUNPCKLQDQ Z22, Z20, Z21
+	VPUNPCKHQDQ Z22, Z20, Z20
+	VPUNPCKLDQ  Z25, Z24, Z22
+	VPUNPCKHDQ  Z25, Z24, Z24
+	VPUNPCKLDQ  Z27, Z26, Z25
+	VPUNPCKHDQ  Z27, Z26, Z26
+	VPUNPCKLQDQ Z25, Z22, Z27
+	VPUNPCKHQDQ Z25, Z22, Z22
+	VPUNPCKLQDQ Z26, Z24, Z25
+	VPUNPCKHQDQ Z26, Z24, Z24
+	VPUNPCKLDQ  Z29, Z28, Z26
+	VPUNPCKHDQ  Z29, Z28, Z28
+	VPUNPCKLDQ  Z0, Z30, Z29
+	VPUNPCKHDQ  Z0, Z30, Z30
+	VPUNPCKLQDQ Z29, Z26, Z0
+	VPUNPCKHQDQ Z29, Z26, Z26
+	VPUNPCKLQDQ Z30, Z28, Z29
+	VPUNPCKHQDQ Z30, Z28, Z28
+	VSHUFI32X4  $0x44, Z23, Z19, Z30
+	VSHUFI32X4  $0xee, Z23, Z19, Z19
+	VSHUFI32X4  $0x44, Z0, Z27, Z23
+	VSHUFI32X4  $0xee, Z0, Z27, Z27
+	VSHUFI32X4  $0x88, Z23, Z30, Z0
+	VSHUFI32X4  $0xdd, Z23, Z30, Z23
+	VSHUFI32X4  $0x88, Z27, Z19, Z30
+	VSHUFI32X4  $0xdd, Z27, Z19, Z19
+	VSHUFI32X4  $0x44, Z18, Z8, Z27
+	VSHUFI32X4  $0xee, Z18, Z8, Z8
+	VSHUFI32X4  $0x44, Z26, Z22, Z18
+	VSHUFI32X4  $0xee, Z26, Z22, Z22
+	VSHUFI32X4  $0x88, Z18, Z27, Z26
+	VSHUFI32X4  $0xdd, Z18, Z27, Z18
+	VSHUFI32X4  $0x88, Z22, Z8, Z27
+	VSHUFI32X4  $0xdd, Z22, Z8, Z8
+	VSHUFI32X4  $0x44, Z21, Z17, Z22
+	VSHUFI32X4  $0xee, Z21, Z17, Z17
+	VSHUFI32X4  $0x44, Z29, Z25, Z21
+	VSHUFI32X4  $0xee, Z29, Z25, Z25
+	VSHUFI32X4  $0x88, Z21, Z22, Z29
+	VSHUFI32X4  $0xdd, Z21, Z22, Z21
+	VSHUFI32X4  $0x88, Z25, Z17, Z22
+	VSHUFI32X4  $0xdd, Z25, Z17, Z17
+	VSHUFI32X4  $0x44, Z20, Z16, Z25
+	VSHUFI32X4  $0xee, Z20, Z16, Z16
+	VSHUFI32X4  $0x44, Z28, Z24, Z20
+	VSHUFI32X4  $0xee, Z28, Z24, Z24
+	VSHUFI32X4  $0x88, Z20, Z25, Z28
+	VSHUFI32X4  $0xdd, Z20, Z25, Z20
+	VSHUFI32X4  $0x88, Z24, Z16, Z25
+	VSHUFI32X4  $0xdd, Z24, Z16, Z16
+	VPXORQ      1024(SI), Z0, Z0
+	VMOVDQU64   Z0, 1024(DI)
+	VPXORQ      1088(SI), Z26, Z26
+	VMOVDQU64   Z26, 1088(DI)
+	VPXORQ      1152(SI), Z29, Z29
+	VMOVDQU64   Z29, 1152(DI)
+	VPXORQ      1216(SI), Z28, Z28
+	VMOVDQU64   Z28, 1216(DI)
+	VPXORQ      1280(SI), Z23, Z23
+	VMOVDQU64   Z23, 1280(DI)
+	VPXORQ      1344(SI), Z18, Z18
+	VMOVDQU64   Z18, 1344(DI)
+	VPXORQ      1408(SI), Z21, Z21
+	VMOVDQU64   Z21, 1408(DI)
+	VPXORQ      1472(SI), Z20, Z20
+	VMOVDQU64   Z20, 1472(DI)
+	VPXORQ      1536(SI), Z30, Z30
+	VMOVDQU64   Z30, 1536(DI)
+	VPXORQ      1600(SI), Z27, Z27
+	VMOVDQU64   Z27, 1600(DI)
+	VPXORQ      1664(SI), Z22, Z22
+	VMOVDQU64   Z22, 1664(DI)
+	VPXORQ      1728(SI), Z25, Z25
+	VMOVDQU64   Z25, 1728(DI)
+	VPXORQ      1792(SI), Z19, Z19
+	VMOVDQU64   Z19, 1792(DI)
+	VPXORQ      1856(SI), Z8, Z8
+	VMOVDQU64   Z8, 1856(DI)
+	VPXORQ      1920(SI), Z17, Z17
+	VMOVDQU64   Z17, 1920(DI)
+	VPXORQ      1984(SI), Z16, Z16
+	VMOVDQU64   Z16, 1984(DI)
+	ADDQ        $0x00000800, R15
+	SUBQ        $0x00000800, R14
+	JMP         texts_5
+
+textsdone_9:
 	VZEROUPPER
 	RET
 
 // func chachaSealTags(ops *byte, list *uint32, count int, keys *byte, scratch *byte)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512IFMA, AVX512VBMI2, AVX512VL, BMI2, CMOV
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512IFMA, AVX512VL, BMI2, CMOV
 TEXT ·chachaSealTags(SB), NOSPLIT, $0-40
 	MOVQ   scratch+32(FP), R10
 	ADDQ   $+63, R10
@@ -3831,7 +4355,7 @@ TEXT ·chachaSealTags(SB), NOSPLIT, $0-40
 	MOVQ   list+8(FP), R9
 	MOVQ   count+16(FP), R12
 	CMPQ   R12, $+0
-	JLE    nolane_41
+	JLE    nolane_46
 	MOVL   (R9), R13
 	IMUL3Q $0x00000068, R13, R13
 	ADDQ   R8, R13
@@ -3843,20 +4367,20 @@ TEXT ·chachaSealTags(SB), NOSPLIT, $0-40
 	MOVQ   16(R13), AX
 	SUBQ   $+0, AX
 	MOVQ   64(R13), CX
-	JMP    lane_42
+	JMP    lane_47
 
-nolane_41:
+nolane_46:
 	XORQ AX, AX
 	XORQ CX, CX
 	MOVQ AX, 2048(R10)
 
-lane_42:
+lane_47:
 	MOVQ   AX, 2112(R10)
 	MOVQ   CX, 2240(R10)
 	VMOVQ  AX, X25
 	VMOVQ  CX, X26
 	CMPQ   R12, $+1
-	JLE    nolane_43
+	JLE    nolane_48
 	MOVL   4(R9), R13
 	IMUL3Q $0x00000068, R13, R13
 	ADDQ   R8, R13
@@ -3868,14 +4392,14 @@ lane_42:
 	MOVQ   16(R13), AX
 	SUBQ   $+0, AX
 	MOVQ   64(R13), CX
-	JMP    lane_44
+	JMP    lane_49
 
-nolane_43:
+nolane_48:
 	XORQ AX, AX
 	XORQ CX, CX
 	MOVQ AX, 2056(R10)
 
-lane_44:
+lane_49:
 	MOVQ      AX, 2120(R10)
 	MOVQ      CX, 2248(R10)
 	VPINSRQ   $0x01, AX, X25, X25
@@ -3883,7 +4407,7 @@ lane_44:
 	VMOVDQA64 Z25, Z23
 	VMOVDQA64 Z26, Z24
 	CMPQ      R12, $+2
-	JLE       nolane_45
+	JLE       nolane_50
 	MOVL      8(R9), R13
 	IMUL3Q    $0x00000068, R13, R13
 	ADDQ      R8, R13
@@ -3895,20 +4419,20 @@ lane_44:
 	MOVQ      16(R13), AX
 	SUBQ      $+0, AX
 	MOVQ      64(R13), CX
-	JMP       lane_46
+	JMP       lane_51
 
-nolane_45:
+nolane_50:
 	XORQ AX, AX
 	XORQ CX, CX
 	MOVQ AX, 2064(R10)
 
-lane_46:
+lane_51:
 	MOVQ   AX, 2128(R10)
 	MOVQ   CX, 2256(R10)
 	VMOVQ  AX, X25
 	VMOVQ  CX, X26
 	CMPQ   R12, $+3
-	JLE    nolane_47
+	JLE    nolane_52
 	MOVL   12(R9), R13
 	IMUL3Q $0x00000068, R13, R13
 	ADDQ   R8, R13
@@ -3920,14 +4444,14 @@ lane_46:
 	MOVQ   16(R13), AX
 	SUBQ   $+0, AX
 	MOVQ   64(R13), CX
-	JMP    lane_48
+	JMP    lane_53
 
-nolane_47:
+nolane_52:
 	XORQ AX, AX
 	XORQ CX, CX
 	MOVQ AX, 2072(R10)
 
-lane_48:
+lane_53:
 	MOVQ         AX, 2136(R10)
 	MOVQ         CX, 2264(R10)
 	VPINSRQ      $0x01, AX, X25, X25
@@ -3935,7 +4459,7 @@ lane_48:
 	VINSERTI64X2 $0x01, X25, Z23, Z23
 	VINSERTI64X2 $0x01, X26, Z24, Z24
 	CMPQ         R12, $+4
-	JLE          nolane_49
+	JLE          nolane_54
 	MOVL         16(R9), R13
 	IMUL3Q       $0x00000068, R13, R13
 	ADDQ         R8, R13
@@ -3947,20 +4471,20 @@ lane_48:
 	MOVQ         16(R13), AX
 	SUBQ         $+0, AX
 	MOVQ         64(R13), CX
-	JMP          lane_50
+	JMP          lane_55
 
-nolane_49:
+nolane_54:
 	XORQ AX, AX
 	XORQ CX, CX
 	MOVQ AX, 2080(R10)
 
-lane_50:
+lane_55:
 	MOVQ   AX, 2144(R10)
 	MOVQ   CX, 2272(R10)
 	VMOVQ  AX, X25
 	VMOVQ  CX, X26
 	CMPQ   R12, $+5
-	JLE    nolane_51
+	JLE    nolane_56
 	MOVL   20(R9), R13
 	IMUL3Q $0x00000068, R13, R13
 	ADDQ   R8, R13
@@ -3972,14 +4496,14 @@ lane_50:
 	MOVQ   16(R13), AX
 	SUBQ   $+0, AX
 	MOVQ   64(R13), CX
-	JMP    lane_52
+	JMP    lane_57
 
-nolane_51:
+nolane_56:
 	XORQ AX, AX
 	XORQ CX, CX
 	MOVQ AX, 2088(R10)
 
-lane_52:
+lane_57:
 	MOVQ         AX, 2152(R10)
 	MOVQ         CX, 2280(R10)
 	VPINSRQ      $0x01, AX, X25, X25
@@ -3987,7 +4511,7 @@ lane_52:
 	VINSERTI64X2 $0x02, X25, Z23, Z23
 	VINSERTI64X2 $0x02, X26, Z24, Z24
 	CMPQ         R12, $+6
-	JLE          nolane_53
+	JLE          nolane_58
 	MOVL         24(R9), R13
 	IMUL3Q       $0x00000068, R13, R13
 	ADDQ         R8, R13
@@ -3999,20 +4523,20 @@ lane_52:
 	MOVQ         16(R13), AX
 	SUBQ         $+0, AX
 	MOVQ         64(R13), CX
-	JMP          lane_54
+	JMP          lane_59
 
-nolane_53:
+nolane_58:
 	XORQ AX, AX
 	XORQ CX, CX
 	MOVQ AX, 2096(R10)
 
-lane_54:
+lane_59:
 	MOVQ   AX, 2160(R10)
 	MOVQ   CX, 2288(R10)
 	VMOVQ  AX, X25
 	VMOVQ  CX, X26
 	CMPQ   R12, $+7
-	JLE    nolane_55
+	JLE    nolane_60
 	MOVL   28(R9), R13
 	IMUL3Q $0x00000068, R13, R13
 	ADDQ   R8, R13
@@ -4024,14 +4548,14 @@ lane_54:
 	MOVQ   16(R13), AX
 	SUBQ   $+0, AX
 	MOVQ   64(R13), CX
-	JMP    lane_56
+	JMP    lane_61
 
-nolane_55:
+nolane_60:
 	XORQ AX, AX
 	XORQ CX, CX
 	MOVQ AX, 2104(R10)
 
-lane_56:
+lane_61:
 	MOVQ         AX, 2168(R10)
 	MOVQ         CX, 2296(R10)
 	VPINSRQ      $0x01, AX, X25, X25
@@ -4053,10 +4577,11 @@ lane_56:
 	VSHUFI64X2   $0xee, Z26, Z25, Z5
 	VPANDQ.BCST  cc_clamplo<>+0(SB), Z3, Z3
 	VPANDQ.BCST  cc_clamphi<>+0(SB), Z5, Z5
-	VPSHRDQ      $0x2c, Z5, Z3, Z4
+	VPSRLQ       $0x2c, Z3, Z4
+	VPSLLQ       $0x14, Z5, Z10
 	VPANDQ       Z8, Z3, Z3
 	VPSRLQ       $0x18, Z5, Z5
-	VPANDQ       Z8, Z4, Z4
+	VPTERNLOGQ   $0xa8, Z8, Z10, Z4
 	VPSLLQ       $0x02, Z4, Z6
 	VPADDQ       Z4, Z6, Z6
 	VPSLLQ       $0x02, Z6, Z6
@@ -4069,7 +4594,7 @@ lane_56:
 	VMOVDQU64    2240(R10), Z17
 	VPTESTMQ     Z17, Z17, K2
 	KORTESTB     K2, K2
-	JZ           aaddone_57
+	JZ           aaddone_62
 	MOVQ         2240(R10), DX
 	MOVQ         2176(R10), DI
 	TESTQ        DX, DX
@@ -4154,11 +4679,12 @@ lane_56:
 	VPBROADCASTQ AX, Z10
 	VPCMPGTQ     Z10, Z17, K2
 	KORTESTB     K2, K2
-	JZ           aaddone_57
-	VPSHRDQ      $0x2c, Z30, Z27, Z28
+	JZ           aaddone_62
+	VPSRLQ       $0x2c, Z27, Z28
+	VPSLLQ       $0x14, Z30, Z10
 	VPANDQ       Z8, Z27, Z27
 	VPSRLQ       $0x18, Z30, Z30
-	VPANDQ       Z8, Z28, Z28
+	VPTERNLOGQ   $0xa8, Z8, Z10, Z28
 	VPORQ.BCST   cc_hibit<>+0(SB), Z30, Z30
 	VPADDQ       Z0, Z27, Z27
 	VPADDQ       Z1, Z28, Z28
@@ -4210,11 +4736,12 @@ lane_56:
 	VPBROADCASTQ AX, Z10
 	VPCMPGTQ     Z10, Z17, K2
 	KORTESTB     K2, K2
-	JZ           aaddone_57
-	VPSHRDQ      $0x2c, Z26, Z23, Z28
+	JZ           aaddone_62
+	VPSRLQ       $0x2c, Z23, Z28
+	VPSLLQ       $0x14, Z26, Z10
 	VPANDQ       Z8, Z23, Z23
 	VPSRLQ       $0x18, Z26, Z26
-	VPANDQ       Z8, Z28, Z28
+	VPTERNLOGQ   $0xa8, Z8, Z10, Z28
 	VPORQ.BCST   cc_hibit<>+0(SB), Z26, Z26
 	VPADDQ       Z0, Z23, Z23
 	VPADDQ       Z1, Z28, Z28
@@ -4266,11 +4793,12 @@ lane_56:
 	VPBROADCASTQ AX, Z10
 	VPCMPGTQ     Z10, Z17, K2
 	KORTESTB     K2, K2
-	JZ           aaddone_57
-	VPSHRDQ      $0x2c, Z25, Z29, Z28
+	JZ           aaddone_62
+	VPSRLQ       $0x2c, Z29, Z28
+	VPSLLQ       $0x14, Z25, Z10
 	VPANDQ       Z8, Z29, Z29
 	VPSRLQ       $0x18, Z25, Z25
-	VPANDQ       Z8, Z28, Z28
+	VPTERNLOGQ   $0xa8, Z8, Z10, Z28
 	VPORQ.BCST   cc_hibit<>+0(SB), Z25, Z25
 	VPADDQ       Z0, Z29, Z29
 	VPADDQ       Z1, Z28, Z28
@@ -4322,11 +4850,12 @@ lane_56:
 	VPBROADCASTQ AX, Z10
 	VPCMPGTQ     Z10, Z17, K2
 	KORTESTB     K2, K2
-	JZ           aaddone_57
-	VPSHRDQ      $0x2c, Z24, Z31, Z28
+	JZ           aaddone_62
+	VPSRLQ       $0x2c, Z31, Z28
+	VPSLLQ       $0x14, Z24, Z10
 	VPANDQ       Z8, Z31, Z31
 	VPSRLQ       $0x18, Z24, Z24
-	VPANDQ       Z8, Z28, Z28
+	VPTERNLOGQ   $0xa8, Z8, Z10, Z28
 	VPORQ.BCST   cc_hibit<>+0(SB), Z24, Z24
 	VPADDQ       Z0, Z31, Z31
 	VPADDQ       Z1, Z28, Z28
@@ -4375,7 +4904,7 @@ lane_56:
 	VPADDQ       Z14, Z12, K2, Z1
 	VPADDQ       Z15, Z13, K2, Z2
 
-aaddone_57:
+aaddone_62:
 	VMOVDQU64    Z3, (R10)
 	VMOVDQU64    Z4, 64(R10)
 	VMOVDQU64    Z5, 128(R10)
@@ -4635,94 +5164,94 @@ aaddone_57:
 	VMOVDQU64    Z16, 1920(R10)
 	XORQ         SI, SI
 
-turn_58:
+turn_63:
 	VMOVDQU64     2112(R10), Z27
 	VPBROADCASTQ  SI, Z24
 	VPSUBQ        Z24, Z27, Z27
 	VPCMPGTQ.BCST cc_chunk64<>+0(SB), Z27, K3
 	KORTESTB      K3, K3
-	JZ            wholedone_60
+	JZ            wholedone_65
 	MOVQ          $0x4000000000000000, CX
 	MOVQ          2112(R10), DX
 	SUBQ          SI, DX
 	DECQ          DX
 	SARQ          $0x06, DX
-	JLE           inactive_61
+	JLE           inactive_66
 	CMPQ          DX, CX
 	CMOVQLT       DX, CX
 	MOVQ          2048(R10), DI
 
-inactive_61:
-	MOVQ    2120(R10), DX
-	SUBQ    SI, DX
-	DECQ    DX
-	SARQ    $0x06, DX
-	JLE     inactive_62
-	CMPQ    DX, CX
-	CMOVQLT DX, CX
-	MOVQ    2056(R10), DI
-
-inactive_62:
-	MOVQ    2128(R10), DX
-	SUBQ    SI, DX
-	DECQ    DX
-	SARQ    $0x06, DX
-	JLE     inactive_63
-	CMPQ    DX, CX
-	CMOVQLT DX, CX
-	MOVQ    2064(R10), DI
-
-inactive_63:
-	MOVQ    2136(R10), DX
-	SUBQ    SI, DX
-	DECQ    DX
-	SARQ    $0x06, DX
-	JLE     inactive_64
-	CMPQ    DX, CX
-	CMOVQLT DX, CX
-	MOVQ    2072(R10), DI
-
-inactive_64:
-	MOVQ    2144(R10), DX
-	SUBQ    SI, DX
-	DECQ    DX
-	SARQ    $0x06, DX
-	JLE     inactive_65
-	CMPQ    DX, CX
-	CMOVQLT DX, CX
-	MOVQ    2080(R10), DI
-
-inactive_65:
-	MOVQ    2152(R10), DX
-	SUBQ    SI, DX
-	DECQ    DX
-	SARQ    $0x06, DX
-	JLE     inactive_66
-	CMPQ    DX, CX
-	CMOVQLT DX, CX
-	MOVQ    2088(R10), DI
-
 inactive_66:
-	MOVQ    2160(R10), DX
+	MOVQ    2120(R10), DX
 	SUBQ    SI, DX
 	DECQ    DX
 	SARQ    $0x06, DX
 	JLE     inactive_67
 	CMPQ    DX, CX
 	CMOVQLT DX, CX
-	MOVQ    2096(R10), DI
+	MOVQ    2056(R10), DI
 
 inactive_67:
-	MOVQ    2168(R10), DX
+	MOVQ    2128(R10), DX
 	SUBQ    SI, DX
 	DECQ    DX
 	SARQ    $0x06, DX
 	JLE     inactive_68
 	CMPQ    DX, CX
 	CMOVQLT DX, CX
-	MOVQ    2104(R10), DI
+	MOVQ    2064(R10), DI
 
 inactive_68:
+	MOVQ    2136(R10), DX
+	SUBQ    SI, DX
+	DECQ    DX
+	SARQ    $0x06, DX
+	JLE     inactive_69
+	CMPQ    DX, CX
+	CMOVQLT DX, CX
+	MOVQ    2072(R10), DI
+
+inactive_69:
+	MOVQ    2144(R10), DX
+	SUBQ    SI, DX
+	DECQ    DX
+	SARQ    $0x06, DX
+	JLE     inactive_70
+	CMPQ    DX, CX
+	CMOVQLT DX, CX
+	MOVQ    2080(R10), DI
+
+inactive_70:
+	MOVQ    2152(R10), DX
+	SUBQ    SI, DX
+	DECQ    DX
+	SARQ    $0x06, DX
+	JLE     inactive_71
+	CMPQ    DX, CX
+	CMOVQLT DX, CX
+	MOVQ    2088(R10), DI
+
+inactive_71:
+	MOVQ    2160(R10), DX
+	SUBQ    SI, DX
+	DECQ    DX
+	SARQ    $0x06, DX
+	JLE     inactive_72
+	CMPQ    DX, CX
+	CMOVQLT DX, CX
+	MOVQ    2096(R10), DI
+
+inactive_72:
+	MOVQ    2168(R10), DX
+	SUBQ    SI, DX
+	DECQ    DX
+	SARQ    $0x06, DX
+	JLE     inactive_73
+	CMPQ    DX, CX
+	CMOVQLT DX, CX
+	MOVQ    2104(R10), DI
+
+inactive_73:
 	MOVQ    2112(R10), DX
 	MOVQ    2048(R10), AX
 	SUBQ    SI, DX
@@ -4772,7 +5301,7 @@ inactive_68:
 	CMOVQLE DI, AX
 	MOVQ    AX, 2040(R10)
 
-whole_59:
+whole_64:
 	MOVQ        1984(R10), DI
 	VMOVDQU64   (DI)(SI*1), Z23
 	MOVQ        1992(R10), DI
@@ -4825,10 +5354,11 @@ whole_59:
 	VPXORQ      Z21, Z21, Z21
 	VPXORQ      Z19, Z19, Z19
 	VPXORQ      Z22, Z22, Z22
-	VPSHRDQ     $0x2c, Z24, Z31, Z28
+	VPSRLQ      $0x2c, Z31, Z28
+	VPSLLQ      $0x14, Z24, Z10
 	VPANDQ      Z8, Z31, Z31
 	VPSRLQ      $0x18, Z24, Z24
-	VPANDQ      Z8, Z28, Z28
+	VPTERNLOGQ  $0xa8, Z8, Z10, Z28
 	VMOVDQU64   (R10), Z3
 	VMOVDQU64   64(R10), Z4
 	VMOVDQU64   128(R10), Z5
@@ -4852,10 +5382,11 @@ whole_59:
 	VPMADD52HUQ Z7, Z24, Z15
 	VPMADD52LUQ Z3, Z24, Z13
 	VPMADD52HUQ Z3, Z24, Z16
-	VPSHRDQ     $0x2c, Z25, Z29, Z31
+	VPSRLQ      $0x2c, Z29, Z31
+	VPSLLQ      $0x14, Z25, Z10
 	VPANDQ      Z8, Z29, Z29
 	VPSRLQ      $0x18, Z25, Z25
-	VPANDQ      Z8, Z31, Z31
+	VPTERNLOGQ  $0xa8, Z8, Z10, Z31
 	VMOVDQU64   320(R10), Z3
 	VMOVDQU64   384(R10), Z4
 	VMOVDQU64   448(R10), Z5
@@ -4879,10 +5410,11 @@ whole_59:
 	VPMADD52HUQ Z7, Z25, Z21
 	VPMADD52LUQ Z3, Z25, Z19
 	VPMADD52HUQ Z3, Z25, Z22
-	VPSHRDQ     $0x2c, Z26, Z23, Z29
+	VPSRLQ      $0x2c, Z23, Z29
+	VPSLLQ      $0x14, Z26, Z10
 	VPANDQ      Z8, Z23, Z23
 	VPSRLQ      $0x18, Z26, Z26
-	VPANDQ      Z8, Z29, Z29
+	VPTERNLOGQ  $0xa8, Z8, Z10, Z29
 	VMOVDQU64   640(R10), Z3
 	VMOVDQU64   704(R10), Z4
 	VMOVDQU64   768(R10), Z5
@@ -4906,10 +5438,11 @@ whole_59:
 	VPMADD52HUQ Z7, Z26, Z15
 	VPMADD52LUQ Z3, Z26, Z13
 	VPMADD52HUQ Z3, Z26, Z16
-	VPSHRDQ     $0x2c, Z30, Z27, Z23
+	VPSRLQ      $0x2c, Z27, Z23
+	VPSLLQ      $0x14, Z30, Z10
 	VPANDQ      Z8, Z27, Z27
 	VPSRLQ      $0x18, Z30, Z30
-	VPANDQ      Z8, Z23, Z23
+	VPTERNLOGQ  $0xa8, Z8, Z10, Z23
 	VMOVDQU64   960(R10), Z3
 	VMOVDQU64   1024(R10), Z4
 	VMOVDQU64   1088(R10), Z5
@@ -4963,10 +5496,10 @@ whole_59:
 	VPADDQ      Z15, Z13, K3, Z2
 	ADDQ        $+64, SI
 	DECQ        CX
-	JNZ         whole_59
-	JMP         turn_58
+	JNZ         whole_64
+	JMP         turn_63
 
-wholedone_60:
+wholedone_65:
 	VMOVDQU64     2112(R10), Z27
 	VPTESTMQ      Z27, Z27, K1
 	VPSUBQ.BCST   cc_one<>+0(SB), Z27, Z10
@@ -4977,10 +5510,11 @@ wholedone_60:
 	VPCMPGTQ.BCST cc_blockend2<>+0(SB), Z10, K4
 	VPCMPGTQ.BCST cc_blockend3<>+0(SB), Z10, K5
 	VMOVDQU64     2240(R10), Z28
-	VPSHRDQ       $0x2c, Z27, Z28, Z31
+	VPSRLQ        $0x2c, Z28, Z31
+	VPSLLQ        $0x14, Z27, Z10
 	VPANDQ        Z8, Z28, Z28
 	VPSRLQ        $0x18, Z27, Z27
-	VPANDQ        Z8, Z31, Z31
+	VPTERNLOGQ    $0xa8, Z8, Z10, Z31
 	VPORQ.BCST    cc_hibit<>+0(SB), Z27, Z27
 	KNOTB         K5, K6
 	VPADDQ        Z0, Z28, K6, Z28
@@ -5205,10 +5739,11 @@ wholedone_60:
 	VSHUFI32X4    $0xdd, Z26, Z25, Z26
 	VSHUFI32X4    $0x88, Z28, Z24, Z25
 	VSHUFI32X4    $0xdd, Z28, Z24, Z24
-	VPSHRDQ       $0x2c, Z24, Z31, Z28
+	VPSRLQ        $0x2c, Z31, Z28
+	VPSLLQ        $0x14, Z24, Z10
 	VPANDQ        Z8, Z31, Z31
 	VPSRLQ        $0x18, Z24, Z24
-	VPANDQ        Z8, Z28, Z28
+	VPTERNLOGQ    $0xa8, Z8, Z10, Z28
 	VPORQ.BCST    cc_hibit<>+0(SB), Z24, K5, Z24
 	KANDNB        K5, K4, K6
 	VPADDQ        Z0, Z31, K6, Z31
@@ -5237,10 +5772,11 @@ wholedone_60:
 	VPMADD52HUQ   Z7, Z24, Z21
 	VPMADD52LUQ   Z3, Z24, Z19
 	VPMADD52HUQ   Z3, Z24, Z22
-	VPSHRDQ       $0x2c, Z25, Z29, Z31
+	VPSRLQ        $0x2c, Z29, Z31
+	VPSLLQ        $0x14, Z25, Z10
 	VPANDQ        Z8, Z29, Z29
 	VPSRLQ        $0x18, Z25, Z25
-	VPANDQ        Z8, Z31, Z31
+	VPTERNLOGQ    $0xa8, Z8, Z10, Z31
 	VPORQ.BCST    cc_hibit<>+0(SB), Z25, K4, Z25
 	KANDNB        K4, K3, K6
 	VPADDQ        Z0, Z29, K6, Z29
@@ -5269,10 +5805,11 @@ wholedone_60:
 	VPMADD52HUQ   Z7, Z25, Z15
 	VPMADD52LUQ   Z3, Z25, Z13
 	VPMADD52HUQ   Z3, Z25, Z16
-	VPSHRDQ       $0x2c, Z26, Z23, Z29
+	VPSRLQ        $0x2c, Z23, Z29
+	VPSLLQ        $0x14, Z26, Z10
 	VPANDQ        Z8, Z23, Z23
 	VPSRLQ        $0x18, Z26, Z26
-	VPANDQ        Z8, Z29, Z29
+	VPTERNLOGQ    $0xa8, Z8, Z10, Z29
 	VPORQ.BCST    cc_hibit<>+0(SB), Z26, K3, Z26
 	KANDNB        K3, K2, K6
 	VPADDQ        Z0, Z23, K6, Z23
@@ -5301,10 +5838,11 @@ wholedone_60:
 	VPMADD52HUQ   Z7, Z26, Z21
 	VPMADD52LUQ   Z3, Z26, Z19
 	VPMADD52HUQ   Z3, Z26, Z22
-	VPSHRDQ       $0x2c, Z30, Z27, Z23
+	VPSRLQ        $0x2c, Z27, Z23
+	VPSLLQ        $0x14, Z30, Z10
 	VPANDQ        Z8, Z27, Z27
 	VPSRLQ        $0x18, Z30, Z30
-	VPANDQ        Z8, Z23, Z23
+	VPTERNLOGQ    $0xa8, Z8, Z10, Z23
 	VPORQ.BCST    cc_hibit<>+0(SB), Z30, K2, Z30
 	VPADDQ        Z0, Z27, K2, Z27
 	VPADDQ        Z1, Z23, K2, Z23
@@ -5420,14 +5958,14 @@ wholedone_60:
 	VPERMT2Q      Z18, Z20, Z17
 	MOVQ          count+16(FP), R12
 	CMPQ          R12, $+0
-	JLE           tagsdone_69
+	JLE           tagsdone_74
 	MOVQ          2304(R10), R13
 	MOVQ          2048(R10), DI
 	ADDQ          2112(R10), DI
 	VMOVDQU32     X19, (DI)
 	MOVB          $0x01, 100(R13)
 	CMPQ          R12, $+1
-	JLE           tagsdone_69
+	JLE           tagsdone_74
 	VEXTRACTI32X4 $0x01, Z19, X10
 	MOVQ          2312(R10), R13
 	MOVQ          2056(R10), DI
@@ -5435,7 +5973,7 @@ wholedone_60:
 	VMOVDQU32     X10, (DI)
 	MOVB          $0x01, 100(R13)
 	CMPQ          R12, $+2
-	JLE           tagsdone_69
+	JLE           tagsdone_74
 	VEXTRACTI32X4 $0x02, Z19, X10
 	MOVQ          2320(R10), R13
 	MOVQ          2064(R10), DI
@@ -5443,7 +5981,7 @@ wholedone_60:
 	VMOVDQU32     X10, (DI)
 	MOVB          $0x01, 100(R13)
 	CMPQ          R12, $+3
-	JLE           tagsdone_69
+	JLE           tagsdone_74
 	VEXTRACTI32X4 $0x03, Z19, X10
 	MOVQ          2328(R10), R13
 	MOVQ          2072(R10), DI
@@ -5451,14 +5989,14 @@ wholedone_60:
 	VMOVDQU32     X10, (DI)
 	MOVB          $0x01, 100(R13)
 	CMPQ          R12, $+4
-	JLE           tagsdone_69
+	JLE           tagsdone_74
 	MOVQ          2336(R10), R13
 	MOVQ          2080(R10), DI
 	ADDQ          2144(R10), DI
 	VMOVDQU32     X17, (DI)
 	MOVB          $0x01, 100(R13)
 	CMPQ          R12, $+5
-	JLE           tagsdone_69
+	JLE           tagsdone_74
 	VEXTRACTI32X4 $0x01, Z17, X10
 	MOVQ          2344(R10), R13
 	MOVQ          2088(R10), DI
@@ -5466,7 +6004,7 @@ wholedone_60:
 	VMOVDQU32     X10, (DI)
 	MOVB          $0x01, 100(R13)
 	CMPQ          R12, $+6
-	JLE           tagsdone_69
+	JLE           tagsdone_74
 	VEXTRACTI32X4 $0x02, Z17, X10
 	MOVQ          2352(R10), R13
 	MOVQ          2096(R10), DI
@@ -5474,7 +6012,7 @@ wholedone_60:
 	VMOVDQU32     X10, (DI)
 	MOVB          $0x01, 100(R13)
 	CMPQ          R12, $+7
-	JLE           tagsdone_69
+	JLE           tagsdone_74
 	VEXTRACTI32X4 $0x03, Z17, X10
 	MOVQ          2360(R10), R13
 	MOVQ          2104(R10), DI
@@ -5482,12 +6020,12 @@ wholedone_60:
 	VMOVDQU32     X10, (DI)
 	MOVB          $0x01, 100(R13)
 
-tagsdone_69:
+tagsdone_74:
 	VZEROUPPER
 	RET
 
 // func chachaOpenTags(ops *byte, list *uint32, count int, keys *byte, scratch *byte) (failed int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512IFMA, AVX512VBMI2, AVX512VL, BMI2, CMOV
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512IFMA, AVX512VL, BMI2, CMOV
 TEXT ·chachaOpenTags(SB), NOSPLIT, $0-48
 	MOVQ   scratch+32(FP), R10
 	ADDQ   $+63, R10
@@ -5496,7 +6034,7 @@ TEXT ·chachaOpenTags(SB), NOSPLIT, $0-48
 	MOVQ   list+8(FP), R9
 	MOVQ   count+16(FP), R12
 	CMPQ   R12, $+0
-	JLE    nolane_70
+	JLE    nolane_75
 	MOVL   (R9), R13
 	IMUL3Q $0x00000068, R13, R13
 	ADDQ   R8, R13
@@ -5508,20 +6046,20 @@ TEXT ·chachaOpenTags(SB), NOSPLIT, $0-48
 	MOVQ   16(R13), AX
 	SUBQ   $+16, AX
 	MOVQ   64(R13), CX
-	JMP    lane_71
+	JMP    lane_76
 
-nolane_70:
+nolane_75:
 	XORQ AX, AX
 	XORQ CX, CX
 	MOVQ AX, 2048(R10)
 
-lane_71:
+lane_76:
 	MOVQ   AX, 2112(R10)
 	MOVQ   CX, 2240(R10)
 	VMOVQ  AX, X25
 	VMOVQ  CX, X26
 	CMPQ   R12, $+1
-	JLE    nolane_72
+	JLE    nolane_77
 	MOVL   4(R9), R13
 	IMUL3Q $0x00000068, R13, R13
 	ADDQ   R8, R13
@@ -5533,14 +6071,14 @@ lane_71:
 	MOVQ   16(R13), AX
 	SUBQ   $+16, AX
 	MOVQ   64(R13), CX
-	JMP    lane_73
+	JMP    lane_78
 
-nolane_72:
+nolane_77:
 	XORQ AX, AX
 	XORQ CX, CX
 	MOVQ AX, 2056(R10)
 
-lane_73:
+lane_78:
 	MOVQ      AX, 2120(R10)
 	MOVQ      CX, 2248(R10)
 	VPINSRQ   $0x01, AX, X25, X25
@@ -5548,7 +6086,7 @@ lane_73:
 	VMOVDQA64 Z25, Z23
 	VMOVDQA64 Z26, Z24
 	CMPQ      R12, $+2
-	JLE       nolane_74
+	JLE       nolane_79
 	MOVL      8(R9), R13
 	IMUL3Q    $0x00000068, R13, R13
 	ADDQ      R8, R13
@@ -5560,20 +6098,20 @@ lane_73:
 	MOVQ      16(R13), AX
 	SUBQ      $+16, AX
 	MOVQ      64(R13), CX
-	JMP       lane_75
+	JMP       lane_80
 
-nolane_74:
+nolane_79:
 	XORQ AX, AX
 	XORQ CX, CX
 	MOVQ AX, 2064(R10)
 
-lane_75:
+lane_80:
 	MOVQ   AX, 2128(R10)
 	MOVQ   CX, 2256(R10)
 	VMOVQ  AX, X25
 	VMOVQ  CX, X26
 	CMPQ   R12, $+3
-	JLE    nolane_76
+	JLE    nolane_81
 	MOVL   12(R9), R13
 	IMUL3Q $0x00000068, R13, R13
 	ADDQ   R8, R13
@@ -5585,14 +6123,14 @@ lane_75:
 	MOVQ   16(R13), AX
 	SUBQ   $+16, AX
 	MOVQ   64(R13), CX
-	JMP    lane_77
+	JMP    lane_82
 
-nolane_76:
+nolane_81:
 	XORQ AX, AX
 	XORQ CX, CX
 	MOVQ AX, 2072(R10)
 
-lane_77:
+lane_82:
 	MOVQ         AX, 2136(R10)
 	MOVQ         CX, 2264(R10)
 	VPINSRQ      $0x01, AX, X25, X25
@@ -5600,7 +6138,7 @@ lane_77:
 	VINSERTI64X2 $0x01, X25, Z23, Z23
 	VINSERTI64X2 $0x01, X26, Z24, Z24
 	CMPQ         R12, $+4
-	JLE          nolane_78
+	JLE          nolane_83
 	MOVL         16(R9), R13
 	IMUL3Q       $0x00000068, R13, R13
 	ADDQ         R8, R13
@@ -5612,20 +6150,20 @@ lane_77:
 	MOVQ         16(R13), AX
 	SUBQ         $+16, AX
 	MOVQ         64(R13), CX
-	JMP          lane_79
+	JMP          lane_84
 
-nolane_78:
+nolane_83:
 	XORQ AX, AX
 	XORQ CX, CX
 	MOVQ AX, 2080(R10)
 
-lane_79:
+lane_84:
 	MOVQ   AX, 2144(R10)
 	MOVQ   CX, 2272(R10)
 	VMOVQ  AX, X25
 	VMOVQ  CX, X26
 	CMPQ   R12, $+5
-	JLE    nolane_80
+	JLE    nolane_85
 	MOVL   20(R9), R13
 	IMUL3Q $0x00000068, R13, R13
 	ADDQ   R8, R13
@@ -5637,14 +6175,14 @@ lane_79:
 	MOVQ   16(R13), AX
 	SUBQ   $+16, AX
 	MOVQ   64(R13), CX
-	JMP    lane_81
+	JMP    lane_86
 
-nolane_80:
+nolane_85:
 	XORQ AX, AX
 	XORQ CX, CX
 	MOVQ AX, 2088(R10)
 
-lane_81:
+lane_86:
 	MOVQ         AX, 2152(R10)
 	MOVQ         CX, 2280(R10)
 	VPINSRQ      $0x01, AX, X25, X25
@@ -5652,7 +6190,7 @@ lane_81:
 	VINSERTI64X2 $0x02, X25, Z23, Z23
 	VINSERTI64X2 $0x02, X26, Z24, Z24
 	CMPQ         R12, $+6
-	JLE          nolane_82
+	JLE          nolane_87
 	MOVL         24(R9), R13
 	IMUL3Q       $0x00000068, R13, R13
 	ADDQ         R8, R13
@@ -5664,20 +6202,20 @@ lane_81:
 	MOVQ         16(R13), AX
 	SUBQ         $+16, AX
 	MOVQ         64(R13), CX
-	JMP          lane_83
+	JMP          lane_88
 
-nolane_82:
+nolane_87:
 	XORQ AX, AX
 	XORQ CX, CX
 	MOVQ AX, 2096(R10)
 
-lane_83:
+lane_88:
 	MOVQ   AX, 2160(R10)
 	MOVQ   CX, 2288(R10)
 	VMOVQ  AX, X25
 	VMOVQ  CX, X26
 	CMPQ   R12, $+7
-	JLE    nolane_84
+	JLE    nolane_89
 	MOVL   28(R9), R13
 	IMUL3Q $0x00000068, R13, R13
 	ADDQ   R8, R13
@@ -5689,14 +6227,14 @@ lane_83:
 	MOVQ   16(R13), AX
 	SUBQ   $+16, AX
 	MOVQ   64(R13), CX
-	JMP    lane_85
+	JMP    lane_90
 
-nolane_84:
+nolane_89:
 	XORQ AX, AX
 	XORQ CX, CX
 	MOVQ AX, 2104(R10)
 
-lane_85:
+lane_90:
 	MOVQ         AX, 2168(R10)
 	MOVQ         CX, 2296(R10)
 	VPINSRQ      $0x01, AX, X25, X25
@@ -5718,10 +6256,11 @@ lane_85:
 	VSHUFI64X2   $0xee, Z26, Z25, Z5
 	VPANDQ.BCST  cc_clamplo<>+0(SB), Z3, Z3
 	VPANDQ.BCST  cc_clamphi<>+0(SB), Z5, Z5
-	VPSHRDQ      $0x2c, Z5, Z3, Z4
+	VPSRLQ       $0x2c, Z3, Z4
+	VPSLLQ       $0x14, Z5, Z10
 	VPANDQ       Z8, Z3, Z3
 	VPSRLQ       $0x18, Z5, Z5
-	VPANDQ       Z8, Z4, Z4
+	VPTERNLOGQ   $0xa8, Z8, Z10, Z4
 	VPSLLQ       $0x02, Z4, Z6
 	VPADDQ       Z4, Z6, Z6
 	VPSLLQ       $0x02, Z6, Z6
@@ -5734,7 +6273,7 @@ lane_85:
 	VMOVDQU64    2240(R10), Z17
 	VPTESTMQ     Z17, Z17, K2
 	KORTESTB     K2, K2
-	JZ           aaddone_86
+	JZ           aaddone_91
 	MOVQ         2240(R10), DX
 	MOVQ         2176(R10), DI
 	TESTQ        DX, DX
@@ -5819,11 +6358,12 @@ lane_85:
 	VPBROADCASTQ AX, Z10
 	VPCMPGTQ     Z10, Z17, K2
 	KORTESTB     K2, K2
-	JZ           aaddone_86
-	VPSHRDQ      $0x2c, Z30, Z27, Z28
+	JZ           aaddone_91
+	VPSRLQ       $0x2c, Z27, Z28
+	VPSLLQ       $0x14, Z30, Z10
 	VPANDQ       Z8, Z27, Z27
 	VPSRLQ       $0x18, Z30, Z30
-	VPANDQ       Z8, Z28, Z28
+	VPTERNLOGQ   $0xa8, Z8, Z10, Z28
 	VPORQ.BCST   cc_hibit<>+0(SB), Z30, Z30
 	VPADDQ       Z0, Z27, Z27
 	VPADDQ       Z1, Z28, Z28
@@ -5875,11 +6415,12 @@ lane_85:
 	VPBROADCASTQ AX, Z10
 	VPCMPGTQ     Z10, Z17, K2
 	KORTESTB     K2, K2
-	JZ           aaddone_86
-	VPSHRDQ      $0x2c, Z26, Z23, Z28
+	JZ           aaddone_91
+	VPSRLQ       $0x2c, Z23, Z28
+	VPSLLQ       $0x14, Z26, Z10
 	VPANDQ       Z8, Z23, Z23
 	VPSRLQ       $0x18, Z26, Z26
-	VPANDQ       Z8, Z28, Z28
+	VPTERNLOGQ   $0xa8, Z8, Z10, Z28
 	VPORQ.BCST   cc_hibit<>+0(SB), Z26, Z26
 	VPADDQ       Z0, Z23, Z23
 	VPADDQ       Z1, Z28, Z28
@@ -5931,11 +6472,12 @@ lane_85:
 	VPBROADCASTQ AX, Z10
 	VPCMPGTQ     Z10, Z17, K2
 	KORTESTB     K2, K2
-	JZ           aaddone_86
-	VPSHRDQ      $0x2c, Z25, Z29, Z28
+	JZ           aaddone_91
+	VPSRLQ       $0x2c, Z29, Z28
+	VPSLLQ       $0x14, Z25, Z10
 	VPANDQ       Z8, Z29, Z29
 	VPSRLQ       $0x18, Z25, Z25
-	VPANDQ       Z8, Z28, Z28
+	VPTERNLOGQ   $0xa8, Z8, Z10, Z28
 	VPORQ.BCST   cc_hibit<>+0(SB), Z25, Z25
 	VPADDQ       Z0, Z29, Z29
 	VPADDQ       Z1, Z28, Z28
@@ -5987,11 +6529,12 @@ lane_85:
 	VPBROADCASTQ AX, Z10
 	VPCMPGTQ     Z10, Z17, K2
 	KORTESTB     K2, K2
-	JZ           aaddone_86
-	VPSHRDQ      $0x2c, Z24, Z31, Z28
+	JZ           aaddone_91
+	VPSRLQ       $0x2c, Z31, Z28
+	VPSLLQ       $0x14, Z24, Z10
 	VPANDQ       Z8, Z31, Z31
 	VPSRLQ       $0x18, Z24, Z24
-	VPANDQ       Z8, Z28, Z28
+	VPTERNLOGQ   $0xa8, Z8, Z10, Z28
 	VPORQ.BCST   cc_hibit<>+0(SB), Z24, Z24
 	VPADDQ       Z0, Z31, Z31
 	VPADDQ       Z1, Z28, Z28
@@ -6040,7 +6583,7 @@ lane_85:
 	VPADDQ       Z14, Z12, K2, Z1
 	VPADDQ       Z15, Z13, K2, Z2
 
-aaddone_86:
+aaddone_91:
 	VMOVDQU64    Z3, (R10)
 	VMOVDQU64    Z4, 64(R10)
 	VMOVDQU64    Z5, 128(R10)
@@ -6300,94 +6843,94 @@ aaddone_86:
 	VMOVDQU64    Z16, 1920(R10)
 	XORQ         SI, SI
 
-turn_87:
+turn_92:
 	VMOVDQU64     2112(R10), Z27
 	VPBROADCASTQ  SI, Z24
 	VPSUBQ        Z24, Z27, Z27
 	VPCMPGTQ.BCST cc_chunk64<>+0(SB), Z27, K3
 	KORTESTB      K3, K3
-	JZ            wholedone_89
+	JZ            wholedone_94
 	MOVQ          $0x4000000000000000, CX
 	MOVQ          2112(R10), DX
 	SUBQ          SI, DX
 	DECQ          DX
 	SARQ          $0x06, DX
-	JLE           inactive_90
+	JLE           inactive_95
 	CMPQ          DX, CX
 	CMOVQLT       DX, CX
 	MOVQ          2048(R10), DI
 
-inactive_90:
-	MOVQ    2120(R10), DX
-	SUBQ    SI, DX
-	DECQ    DX
-	SARQ    $0x06, DX
-	JLE     inactive_91
-	CMPQ    DX, CX
-	CMOVQLT DX, CX
-	MOVQ    2056(R10), DI
-
-inactive_91:
-	MOVQ    2128(R10), DX
-	SUBQ    SI, DX
-	DECQ    DX
-	SARQ    $0x06, DX
-	JLE     inactive_92
-	CMPQ    DX, CX
-	CMOVQLT DX, CX
-	MOVQ    2064(R10), DI
-
-inactive_92:
-	MOVQ    2136(R10), DX
-	SUBQ    SI, DX
-	DECQ    DX
-	SARQ    $0x06, DX
-	JLE     inactive_93
-	CMPQ    DX, CX
-	CMOVQLT DX, CX
-	MOVQ    2072(R10), DI
-
-inactive_93:
-	MOVQ    2144(R10), DX
-	SUBQ    SI, DX
-	DECQ    DX
-	SARQ    $0x06, DX
-	JLE     inactive_94
-	CMPQ    DX, CX
-	CMOVQLT DX, CX
-	MOVQ    2080(R10), DI
-
-inactive_94:
-	MOVQ    2152(R10), DX
-	SUBQ    SI, DX
-	DECQ    DX
-	SARQ    $0x06, DX
-	JLE     inactive_95
-	CMPQ    DX, CX
-	CMOVQLT DX, CX
-	MOVQ    2088(R10), DI
-
 inactive_95:
-	MOVQ    2160(R10), DX
+	MOVQ    2120(R10), DX
 	SUBQ    SI, DX
 	DECQ    DX
 	SARQ    $0x06, DX
 	JLE     inactive_96
 	CMPQ    DX, CX
 	CMOVQLT DX, CX
-	MOVQ    2096(R10), DI
+	MOVQ    2056(R10), DI
 
 inactive_96:
-	MOVQ    2168(R10), DX
+	MOVQ    2128(R10), DX
 	SUBQ    SI, DX
 	DECQ    DX
 	SARQ    $0x06, DX
 	JLE     inactive_97
 	CMPQ    DX, CX
 	CMOVQLT DX, CX
-	MOVQ    2104(R10), DI
+	MOVQ    2064(R10), DI
 
 inactive_97:
+	MOVQ    2136(R10), DX
+	SUBQ    SI, DX
+	DECQ    DX
+	SARQ    $0x06, DX
+	JLE     inactive_98
+	CMPQ    DX, CX
+	CMOVQLT DX, CX
+	MOVQ    2072(R10), DI
+
+inactive_98:
+	MOVQ    2144(R10), DX
+	SUBQ    SI, DX
+	DECQ    DX
+	SARQ    $0x06, DX
+	JLE     inactive_99
+	CMPQ    DX, CX
+	CMOVQLT DX, CX
+	MOVQ    2080(R10), DI
+
+inactive_99:
+	MOVQ    2152(R10), DX
+	SUBQ    SI, DX
+	DECQ    DX
+	SARQ    $0x06, DX
+	JLE     inactive_100
+	CMPQ    DX, CX
+	CMOVQLT DX, CX
+	MOVQ    2088(R10), DI
+
+inactive_100:
+	MOVQ    2160(R10), DX
+	SUBQ    SI, DX
+	DECQ    DX
+	SARQ    $0x06, DX
+	JLE     inactive_101
+	CMPQ    DX, CX
+	CMOVQLT DX, CX
+	MOVQ    2096(R10), DI
+
+inactive_101:
+	MOVQ    2168(R10), DX
+	SUBQ    SI, DX
+	DECQ    DX
+	SARQ    $0x06, DX
+	JLE     inactive_102
+	CMPQ    DX, CX
+	CMOVQLT DX, CX
+	MOVQ    2104(R10), DI
+
+inactive_102:
 	MOVQ    2112(R10), DX
 	MOVQ    2048(R10), AX
 	SUBQ    SI, DX
@@ -6437,7 +6980,7 @@ inactive_97:
 	CMOVQLE DI, AX
 	MOVQ    AX, 2040(R10)
 
-whole_88:
+whole_93:
 	MOVQ        1984(R10), DI
 	VMOVDQU64   (DI)(SI*1), Z23
 	MOVQ        1992(R10), DI
@@ -6490,10 +7033,11 @@ whole_88:
 	VPXORQ      Z21, Z21, Z21
 	VPXORQ      Z19, Z19, Z19
 	VPXORQ      Z22, Z22, Z22
-	VPSHRDQ     $0x2c, Z24, Z31, Z28
+	VPSRLQ      $0x2c, Z31, Z28
+	VPSLLQ      $0x14, Z24, Z10
 	VPANDQ      Z8, Z31, Z31
 	VPSRLQ      $0x18, Z24, Z24
-	VPANDQ      Z8, Z28, Z28
+	VPTERNLOGQ  $0xa8, Z8, Z10, Z28
 	VMOVDQU64   (R10), Z3
 	VMOVDQU64   64(R10), Z4
 	VMOVDQU64   128(R10), Z5
@@ -6517,10 +7061,11 @@ whole_88:
 	VPMADD52HUQ Z7, Z24, Z15
 	VPMADD52LUQ Z3, Z24, Z13
 	VPMADD52HUQ Z3, Z24, Z16
-	VPSHRDQ     $0x2c, Z25, Z29, Z31
+	VPSRLQ      $0x2c, Z29, Z31
+	VPSLLQ      $0x14, Z25, Z10
 	VPANDQ      Z8, Z29, Z29
 	VPSRLQ      $0x18, Z25, Z25
-	VPANDQ      Z8, Z31, Z31
+	VPTERNLOGQ  $0xa8, Z8, Z10, Z31
 	VMOVDQU64   320(R10), Z3
 	VMOVDQU64   384(R10), Z4
 	VMOVDQU64   448(R10), Z5
@@ -6544,10 +7089,11 @@ whole_88:
 	VPMADD52HUQ Z7, Z25, Z21
 	VPMADD52LUQ Z3, Z25, Z19
 	VPMADD52HUQ Z3, Z25, Z22
-	VPSHRDQ     $0x2c, Z26, Z23, Z29
+	VPSRLQ      $0x2c, Z23, Z29
+	VPSLLQ      $0x14, Z26, Z10
 	VPANDQ      Z8, Z23, Z23
 	VPSRLQ      $0x18, Z26, Z26
-	VPANDQ      Z8, Z29, Z29
+	VPTERNLOGQ  $0xa8, Z8, Z10, Z29
 	VMOVDQU64   640(R10), Z3
 	VMOVDQU64   704(R10), Z4
 	VMOVDQU64   768(R10), Z5
@@ -6571,10 +7117,11 @@ whole_88:
 	VPMADD52HUQ Z7, Z26, Z15
 	VPMADD52LUQ Z3, Z26, Z13
 	VPMADD52HUQ Z3, Z26, Z16
-	VPSHRDQ     $0x2c, Z30, Z27, Z23
+	VPSRLQ      $0x2c, Z27, Z23
+	VPSLLQ      $0x14, Z30, Z10
 	VPANDQ      Z8, Z27, Z27
 	VPSRLQ      $0x18, Z30, Z30
-	VPANDQ      Z8, Z23, Z23
+	VPTERNLOGQ  $0xa8, Z8, Z10, Z23
 	VMOVDQU64   960(R10), Z3
 	VMOVDQU64   1024(R10), Z4
 	VMOVDQU64   1088(R10), Z5
@@ -6628,10 +7175,10 @@ whole_88:
 	VPADDQ      Z15, Z13, K3, Z2
 	ADDQ        $+64, SI
 	DECQ        CX
-	JNZ         whole_88
-	JMP         turn_87
+	JNZ         whole_93
+	JMP         turn_92
 
-wholedone_89:
+wholedone_94:
 	VMOVDQU64     2112(R10), Z27
 	VPTESTMQ      Z27, Z27, K1
 	VPSUBQ.BCST   cc_one<>+0(SB), Z27, Z10
@@ -6642,10 +7189,11 @@ wholedone_89:
 	VPCMPGTQ.BCST cc_blockend2<>+0(SB), Z10, K4
 	VPCMPGTQ.BCST cc_blockend3<>+0(SB), Z10, K5
 	VMOVDQU64     2240(R10), Z28
-	VPSHRDQ       $0x2c, Z27, Z28, Z31
+	VPSRLQ        $0x2c, Z28, Z31
+	VPSLLQ        $0x14, Z27, Z10
 	VPANDQ        Z8, Z28, Z28
 	VPSRLQ        $0x18, Z27, Z27
-	VPANDQ        Z8, Z31, Z31
+	VPTERNLOGQ    $0xa8, Z8, Z10, Z31
 	VPORQ.BCST    cc_hibit<>+0(SB), Z27, Z27
 	KNOTB         K5, K6
 	VPADDQ        Z0, Z28, K6, Z28
@@ -6870,10 +7418,11 @@ wholedone_89:
 	VSHUFI32X4    $0xdd, Z26, Z25, Z26
 	VSHUFI32X4    $0x88, Z28, Z24, Z25
 	VSHUFI32X4    $0xdd, Z28, Z24, Z24
-	VPSHRDQ       $0x2c, Z24, Z31, Z28
+	VPSRLQ        $0x2c, Z31, Z28
+	VPSLLQ        $0x14, Z24, Z10
 	VPANDQ        Z8, Z31, Z31
 	VPSRLQ        $0x18, Z24, Z24
-	VPANDQ        Z8, Z28, Z28
+	VPTERNLOGQ    $0xa8, Z8, Z10, Z28
 	VPORQ.BCST    cc_hibit<>+0(SB), Z24, K5, Z24
 	KANDNB        K5, K4, K6
 	VPADDQ        Z0, Z31, K6, Z31
@@ -6902,10 +7451,11 @@ wholedone_89:
 	VPMADD52HUQ   Z7, Z24, Z21
 	VPMADD52LUQ   Z3, Z24, Z19
 	VPMADD52HUQ   Z3, Z24, Z22
-	VPSHRDQ       $0x2c, Z25, Z29, Z31
+	VPSRLQ        $0x2c, Z29, Z31
+	VPSLLQ        $0x14, Z25, Z10
 	VPANDQ        Z8, Z29, Z29
 	VPSRLQ        $0x18, Z25, Z25
-	VPANDQ        Z8, Z31, Z31
+	VPTERNLOGQ    $0xa8, Z8, Z10, Z31
 	VPORQ.BCST    cc_hibit<>+0(SB), Z25, K4, Z25
 	KANDNB        K4, K3, K6
 	VPADDQ        Z0, Z29, K6, Z29
@@ -6934,10 +7484,11 @@ wholedone_89:
 	VPMADD52HUQ   Z7, Z25, Z15
 	VPMADD52LUQ   Z3, Z25, Z13
 	VPMADD52HUQ   Z3, Z25, Z16
-	VPSHRDQ       $0x2c, Z26, Z23, Z29
+	VPSRLQ        $0x2c, Z23, Z29
+	VPSLLQ        $0x14, Z26, Z10
 	VPANDQ        Z8, Z23, Z23
 	VPSRLQ        $0x18, Z26, Z26
-	VPANDQ        Z8, Z29, Z29
+	VPTERNLOGQ    $0xa8, Z8, Z10, Z29
 	VPORQ.BCST    cc_hibit<>+0(SB), Z26, K3, Z26
 	KANDNB        K3, K2, K6
 	VPADDQ        Z0, Z23, K6, Z23
@@ -6966,10 +7517,11 @@ wholedone_89:
 	VPMADD52HUQ   Z7, Z26, Z21
 	VPMADD52LUQ   Z3, Z26, Z19
 	VPMADD52HUQ   Z3, Z26, Z22
-	VPSHRDQ       $0x2c, Z30, Z27, Z23
+	VPSRLQ        $0x2c, Z27, Z23
+	VPSLLQ        $0x14, Z30, Z10
 	VPANDQ        Z8, Z27, Z27
 	VPSRLQ        $0x18, Z30, Z30
-	VPANDQ        Z8, Z23, Z23
+	VPTERNLOGQ    $0xa8, Z8, Z10, Z23
 	VPORQ.BCST    cc_hibit<>+0(SB), Z30, K2, Z30
 	VPADDQ        Z0, Z27, K2, Z27
 	VPADDQ        Z1, Z23, K2, Z23
@@ -7086,7 +7638,7 @@ wholedone_89:
 	MOVQ          count+16(FP), R12
 	XORQ          CX, CX
 	CMPQ          R12, $+0
-	JLE           tagsdone_98
+	JLE           tagsdone_103
 	MOVQ          2304(R10), R13
 	MOVQ          2048(R10), DI
 	ADDQ          2112(R10), DI
@@ -7098,7 +7650,7 @@ wholedone_89:
 	ADDL          $0x01, AX
 	MOVB          AL, 100(R13)
 	CMPQ          R12, $+1
-	JLE           tagsdone_98
+	JLE           tagsdone_103
 	VEXTRACTI32X4 $0x01, Z19, X10
 	MOVQ          2312(R10), R13
 	MOVQ          2056(R10), DI
@@ -7111,7 +7663,7 @@ wholedone_89:
 	ADDL          $0x01, AX
 	MOVB          AL, 100(R13)
 	CMPQ          R12, $+2
-	JLE           tagsdone_98
+	JLE           tagsdone_103
 	VEXTRACTI32X4 $0x02, Z19, X10
 	MOVQ          2320(R10), R13
 	MOVQ          2064(R10), DI
@@ -7124,7 +7676,7 @@ wholedone_89:
 	ADDL          $0x01, AX
 	MOVB          AL, 100(R13)
 	CMPQ          R12, $+3
-	JLE           tagsdone_98
+	JLE           tagsdone_103
 	VEXTRACTI32X4 $0x03, Z19, X10
 	MOVQ          2328(R10), R13
 	MOVQ          2072(R10), DI
@@ -7137,7 +7689,7 @@ wholedone_89:
 	ADDL          $0x01, AX
 	MOVB          AL, 100(R13)
 	CMPQ          R12, $+4
-	JLE           tagsdone_98
+	JLE           tagsdone_103
 	MOVQ          2336(R10), R13
 	MOVQ          2080(R10), DI
 	ADDQ          2144(R10), DI
@@ -7149,7 +7701,7 @@ wholedone_89:
 	ADDL          $0x01, AX
 	MOVB          AL, 100(R13)
 	CMPQ          R12, $+5
-	JLE           tagsdone_98
+	JLE           tagsdone_103
 	VEXTRACTI32X4 $0x01, Z17, X10
 	MOVQ          2344(R10), R13
 	MOVQ          2088(R10), DI
@@ -7162,7 +7714,7 @@ wholedone_89:
 	ADDL          $0x01, AX
 	MOVB          AL, 100(R13)
 	CMPQ          R12, $+6
-	JLE           tagsdone_98
+	JLE           tagsdone_103
 	VEXTRACTI32X4 $0x02, Z17, X10
 	MOVQ          2352(R10), R13
 	MOVQ          2096(R10), DI
@@ -7175,7 +7727,7 @@ wholedone_89:
 	ADDL          $0x01, AX
 	MOVB          AL, 100(R13)
 	CMPQ          R12, $+7
-	JLE           tagsdone_98
+	JLE           tagsdone_103
 	VEXTRACTI32X4 $0x03, Z17, X10
 	MOVQ          2360(R10), R13
 	MOVQ          2104(R10), DI
@@ -7188,7 +7740,7 @@ wholedone_89:
 	ADDL          $0x01, AX
 	MOVB          AL, 100(R13)
 
-tagsdone_98:
+tagsdone_103:
 	MOVQ CX, failed+40(FP)
 	VZEROUPPER
 	RET

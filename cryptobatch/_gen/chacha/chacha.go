@@ -48,12 +48,14 @@ func (s *set) start(scratch reg.GPPhysical, word int) Mem {
 	return Mem{Base: scratch, Disp: s.at + 64*(word-4)}
 }
 
-// addStart adds what a word was before the rounds.
-func (s *set) addStart(scratch reg.GPPhysical, w int) {
-	if w < 4 {
-		VPADDD(sigma[w], s.word[w], s.word[w])
-	} else {
-		VPADDD(s.start(scratch, w), s.word[w], s.word[w])
+// addKept returns what adds what a word was before the rounds.
+func addKept(scratch reg.GPPhysical) func(s *set, w int) {
+	return func(s *set, w int) {
+		if w < 4 {
+			VPADDD(sigma[w], s.word[w], s.word[w])
+		} else {
+			VPADDD(s.start(scratch, w), s.word[w], s.word[w])
+		}
 	}
 }
 
@@ -62,6 +64,10 @@ func (s *set) keep(scratch reg.GPPhysical) {
 	for w := 4; w < 16; w++ {
 		VMOVDQU64(s.word[w], s.start(scratch, w))
 	}
+	s.loadSigma()
+}
+
+func (s *set) loadSigma() {
 	for w := range 4 {
 		VMOVDQU64(sigma[w], s.word[w])
 	}
@@ -84,7 +90,7 @@ func chachaLanes(name string, n int) {
 		s.keep(scratch)
 	}
 	rounds(ss)
-	finish(ss, scratch, func(i int, blocks [16]reg.VecPhysical, free reg.VecPhysical) {
+	finish(ss, scratch, addKept(scratch), func(i int, blocks [16]reg.VecPhysical, free reg.VecPhysical) {
 		emitLanes(blocks, free, lanes, 16*i)
 	})
 	VZEROUPPER()
@@ -148,30 +154,49 @@ func rounds(ss []*set) {
 	JNZ(LabelRef(loop))
 }
 
+// setLag is by how many steps a set is behind the one before it in the order of
+// instructions. On a Zen 5 core this takes 6 % off the loop: the rotations of a set,
+// which only two of the four units do, meet the additions of another.
+const setLag = 13
+
 // doubleRound is RFC 8439, section 2.3: a column round, then a diagonal round.
 func doubleRound(ss []*set) {
+	steps := roundSteps()
+	for t := range len(steps) + setLag*(len(ss)-1) {
+		for i, s := range ss {
+			if at := t - setLag*i; at >= 0 && at < len(steps) {
+				steps[at](s)
+			}
+		}
+	}
+}
+
+// roundSteps is a double round, step by step: four instructions of which none waits
+// for another.
+func roundSteps() (steps []func(*set)) {
 	for diagonal := range 2 {
 		for _, q := range []struct{ sum, addend, mixed, by int }{{0, 4, 12, 16}, {8, 12, 4, 12}, {0, 4, 12, 8}, {8, 12, 4, 7}} {
-			// Word i of a row, of column i or of the diagonal that begins in it.
-			word := func(s *set, row, i int) reg.VecPhysical { return s.word[row+(i+diagonal*row/4)%4] }
 			each := func(f func(sum, addend, mixed reg.VecPhysical)) {
-				for _, s := range ss {
+				steps = append(steps, func(s *set) {
+					// Word i of a row, of column i or of the diagonal that begins in it.
+					word := func(row, i int) reg.VecPhysical { return s.word[row+(i+diagonal*row/4)%4] }
 					for i := range 4 {
-						f(word(s, q.sum, i), word(s, q.addend, i), word(s, q.mixed, i))
+						f(word(q.sum, i), word(q.addend, i), word(q.mixed, i))
 					}
-				}
+				})
 			}
 			each(func(sum, addend, _ reg.VecPhysical) { VPADDD(addend, sum, sum) })
 			each(func(sum, _, mixed reg.VecPhysical) { VPXORD(sum, mixed, mixed) })
 			each(func(_, _, mixed reg.VecPhysical) { VPROLD(U8(q.by), mixed, mixed) })
 		}
 	}
+	return steps
 }
 
 // finish adds what the sets began with, turns words into blocks and passes them
 // on, set by set. One register is missing for that: a word of the last set waits in
 // the scratch memory, behind what the sets keep there, until others are free.
-func finish(ss []*set, scratch reg.GPPhysical, emit func(set int, blocks [16]reg.VecPhysical, free reg.VecPhysical)) {
+func finish(ss []*set, scratch reg.GPPhysical, addStart func(s *set, word int), emit func(set int, blocks [16]reg.VecPhysical, free reg.VecPhysical)) {
 	last := ss[len(ss)-1]
 	waits := Mem{Base: scratch, Disp: len(ss) * startSize}
 	free := last.word[15]
@@ -182,7 +207,7 @@ func finish(ss []*set, scratch reg.GPPhysical, emit func(set int, blocks [16]reg
 			VMOVDQU64(waits, s.word[15])
 		}
 		for w := range s.word {
-			s.addStart(scratch, w)
+			addStart(s, w)
 		}
 		for w := 0; w < 16; w += 4 {
 			free = s.transposeWords(w, free)

@@ -82,8 +82,9 @@ func (s *set) gatherOps(ops, list reg.GPPhysical, first int) {
 
 // storeKeys stores the first eight words of each block. The others are free.
 func (s *set) storeKeys(scratch, keys reg.GPPhysical, first int) {
+	addStart := addKept(scratch)
 	for w := range 8 {
-		s.addStart(scratch, w)
+		addStart(s, w)
 	}
 	free := s.word[15]
 	free = s.transposeWords(0, free)

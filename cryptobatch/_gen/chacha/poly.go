@@ -185,12 +185,14 @@ func times20(z, to reg.VecPhysical) {
 	VPSLLQ(U8(2), to, to)
 }
 
-// limbs splits 128-bit numbers in place, with one register more.
+// limbs splits 128-bit numbers in place, with one register more. It shifts by
+// instructions that other units do than those that multiply.
 func limbs(lo, hi, mid reg.VecPhysical) number {
-	VPSHRDQ(U8(44), hi, lo, mid)
+	VPSRLQ(U8(44), lo, mid)
+	VPSLLQ(U8(20), hi, tmpA)
 	VPANDQ(m44, lo, lo)
 	VPSRLQ(U8(24), hi, hi)
-	VPANDQ(m44, mid, mid)
+	VPTERNLOGQ(U8(0xa8), m44, tmpA, mid) // (mid | tmpA) & m44
 	return number{lo, mid, hi}
 }
 

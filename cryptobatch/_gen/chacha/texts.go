@@ -19,6 +19,9 @@ const (
 	shortBytes = 128
 )
 
+// bulkBytes is what 32 blocks of one operation take. They need no gathering.
+const bulkBytes = 2048
+
 // Places in the scratch memory of chachaTexts, behind what two sets need.
 const (
 	quadsAt      = 2*startSize + 64
@@ -52,17 +55,28 @@ func chachaTexts() {
 	alignUp(texts.scratch)
 	LEAQ(Mem{Base: texts.scratch, Disp: quadsAt}, texts.quads)
 	XORQ(texts.left, texts.left)
-	next, few, end := label("texts"), label("few"), label("textsdone")
+	next, ready, few, bulk, end := label("texts"), label("ready"), label("few"), label("bulk"), label("textsdone")
 	Label(next)
+	TESTQ(texts.left, texts.left)
+	JG(LabelRef(ready))
+	TESTQ(texts.count, texts.count)
+	JZ(LabelRef(end))
+	nextText(reg.RCX)
+	JMP(LabelRef(next))
+
+	Label(ready)
+	CMPQ(texts.left, U32(bulkBytes))
+	JGE(LabelRef(bulk))
 	fillQuads()
 	CMPQ(texts.n, I8(4))
 	JLE(LabelRef(few))
 	runQuads(sets(2))
 	JMP(LabelRef(next))
 	Label(few)
-	TESTQ(texts.n, texts.n)
-	JZ(LabelRef(end))
 	runQuads(sets(1))
+	JMP(LabelRef(next))
+	Label(bulk)
+	runBulk()
 	JMP(LabelRef(next))
 	Label(end)
 	VZEROUPPER()
@@ -175,7 +189,7 @@ func runQuads(ss []*set) {
 		prefetchQuad(quads, i)
 	}
 	rounds(ss)
-	finish(ss, scratch, func(i int, blocks [16]reg.VecPhysical, free reg.VecPhysical) {
+	finish(ss, scratch, addKept(scratch), func(i int, blocks [16]reg.VecPhysical, free reg.VecPhysical) {
 		for k := range 4 {
 			emitQuad([4]reg.VecPhysical(blocks[4*k:4*k+4]), free, quads, 4*i+k)
 		}
@@ -234,4 +248,62 @@ func emitQuad(blocks [4]reg.VecPhysical, free reg.VecPhysical, quads reg.GPPhysi
 		CMOVQLT(none, n)
 	}
 	Label(done)
+}
+
+// runBulk works the next 32 blocks of the operation.
+func runBulk() {
+	key, number := reg.RAX, reg.RBX
+	counter := Mem{Base: texts.quads}
+	MOVQ(Mem{Base: texts.op, Disp: opKey}, key)
+	MOVQ(texts.at, number)
+	SHRQ(U8(6), number)
+	INCL(number.As32())
+	MOVL(number.As32(), counter)
+	start := func(w int) Mem {
+		if w < 12 {
+			return Mem{Base: key, Disp: keyRaw + 4*(w-4)}
+		}
+		return Mem{Base: texts.op, Disp: opRow + 4*(w-12)}
+	}
+	ss := sets(2)
+	for i, s := range ss {
+		for w := 4; w < 16; w++ {
+			if w == 12 {
+				VPBROADCASTD(counter, s.word[w])
+				VPADDD(numbers[i], s.word[w], s.word[w])
+				continue
+			}
+			VPBROADCASTD(start(w), s.word[w])
+		}
+		s.loadSigma()
+	}
+	rounds(ss)
+	src, dst := reg.RSI, reg.RDI
+	for _, p := range []struct {
+		field int
+		to    reg.GPPhysical
+	}{{opSrc, src}, {opDst, dst}} {
+		MOVQ(Mem{Base: texts.op, Disp: p.field}, p.to)
+		ADDQ(texts.at, p.to)
+	}
+	addStart := func(s *set, w int) {
+		switch z := s.word[w]; {
+		case w < 4:
+			VPADDD(sigma[w], z, z)
+		case w == 12:
+			VPADDD_BCST(counter, z, z)
+			VPADDD(numbers[s.at/startSize], z, z)
+		default:
+			VPADDD_BCST(start(w), z, z)
+		}
+	}
+	finish(ss, texts.scratch, addStart, func(i int, blocks [16]reg.VecPhysical, _ reg.VecPhysical) {
+		for b, block := range blocks {
+			at := 64 * (16*i + b)
+			VPXORQ(Mem{Base: src, Disp: at}, block, block)
+			VMOVDQU64(block, Mem{Base: dst, Disp: at})
+		}
+	})
+	ADDQ(U32(bulkBytes), texts.at)
+	SUBQ(U32(bulkBytes), texts.left)
 }

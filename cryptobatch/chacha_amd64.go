@@ -197,9 +197,14 @@ func fitsLanes(ops []Op, list []uint32) bool {
 // texts works the texts of a list, which may be empty, but for what tail does; behind
 // is how many bytes of Src are no text.
 func (w *chachaWork) texts(ops []Op, list []uint32, behind int) {
-	if len(list) > 0 {
-		chachaTexts((*byte)(unsafe.Pointer(&ops[0])), &list[0], len(list), behind, &w.secret.states[0])
+	if len(list) == 0 {
+		return
 	}
+	long := false
+	for _, i := range list {
+		long = long || len(ops[i].Src)-behind >= 1024
+	}
+	chachaTexts((*byte)(unsafe.Pointer(&ops[0])), &list[0], len(list), behind, long, &w.secret.states[0])
 }
 
 // tail takes what texts leaves out of n bytes of an operation's text: a single block

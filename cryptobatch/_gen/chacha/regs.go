@@ -21,7 +21,7 @@ var zmm = []reg.VecPhysical{
 var (
 	sigma     [4]Mem // "expand 32-byte k", each word sixteen times
 	counters  Mem    // 0, 1, 2, 3 in each 128-bit lane
-	numbers   [2]Mem // 0 to 15, 16 to 31
+	numbers   Mem    // 0 to 15
 	clampLo   Mem    // what Poly1305 keeps of r
 	clampHi   Mem
 	mask44    Mem
@@ -44,12 +44,8 @@ func constants() {
 	for i, word := range []uint64{0x61707865, 0x3320646e, 0x79622d32, 0x6b206574} {
 		sigma[i] = table(fmt.Sprint("sigma", i), 8, func(int) uint64 { return word<<32 | word })
 	}
-	for i := range numbers {
-		numbers[i] = table(fmt.Sprint("numbers", i), 8, func(j int) uint64 {
-			first := uint64(16*i + 2*j)
-			return (first+1)<<32 | first
-		})
-	}
+	// Block 4k+j is element j of 128-bit lane k.
+	numbers = table("numbers", 8, func(i int) uint64 { return uint64(2*i+1)<<32 | uint64(2*i) })
 	counters = table("counters", 8, func(i int) uint64 { return []uint64{1 << 32, 3<<32 | 2}[i&1] })
 	clampLo = table("clamplo", 1, func(int) uint64 { return 0x0ffffffc0fffffff })
 	clampHi = table("clamphi", 1, func(int) uint64 { return 0x0ffffffc0ffffffc })

@@ -19,14 +19,34 @@ const (
 	shortBytes = 128
 )
 
-// bulkBytes is what 32 blocks of one operation take. They need no gathering.
-const bulkBytes = 2048
+// pieceBytes is what sixteen blocks of one operation take, a set. They need no
+// gathering: each word of key and nonce is in all of them.
+const pieceBytes = 1024
 
 // Places in the scratch memory of chachaTexts, behind what two sets need.
 const (
 	quadsAt      = 2*startSize + 64
-	textsScratch = quadsAt + 8*laneSize + 64
+	piecesAt     = quadsAt + 8*laneSize
+	singleAt     = piecesAt + 2*pieceSize
+	textsScratch = singleAt + 8 + 64
 )
+
+// A piece in the scratch memory: where it is in the text, the number of its first block.
+const (
+	pieceAt      = 0
+	pieceCounter = 8
+	pieceSize    = 16
+)
+
+// pieceOps are the operations that the two pieces are of.
+var pieceOps = [2]reg.GPPhysical{reg.RAX, reg.RBX}
+
+func piece(i, field int) Mem {
+	return Mem{Base: texts.scratch, Disp: piecesAt + i*pieceSize + field}
+}
+
+// single is the place of the operation whose last piece had no other to go with.
+func single() Mem { return Mem{Base: texts.scratch, Disp: singleAt} }
 
 // texts is where chachaTexts is at.
 var texts = struct {
@@ -41,12 +61,13 @@ var texts = struct {
 
 // chachaTexts writes the routine for texts of more than a few blocks.
 func chachaTexts() {
-	TEXT("chachaTexts", NOSPLIT, "func(ops *byte, list *uint32, count, behind int, scratch *byte)")
+	TEXT("chachaTexts", NOSPLIT, "func(ops *byte, list *uint32, count, behind int, long bool, scratch *byte)")
 	Pragma("noescape")
 	Doc("chachaTexts works the texts of the count operations of the array ops that list names, 32 blocks of",
 		"ChaCha20 (RFC 8439, section 2.3) at a time: dst = src ^ key stream, from block 1 on. The last behind bytes",
 		"of src are no text. It leaves out texts of up to 128 bytes, and the last block of those that",
-		"have one block more than a multiple of four. Count is not 0.",
+		"have one block more than a multiple of four. Count is not 0. long says that there may be texts of 1 KiB",
+		"and more, which take another way.",
 		fmt.Sprintf("scratch is %d bytes; it is left with the keys.", textsScratch))
 	Load(Param("ops"), texts.ops)
 	Load(Param("list"), texts.list)
@@ -54,33 +75,131 @@ func chachaTexts() {
 	Load(Param("scratch"), texts.scratch)
 	alignUp(texts.scratch)
 	LEAQ(Mem{Base: texts.scratch, Disp: quadsAt}, texts.quads)
+	next, few, end := label("quads"), label("few"), label("textsdone")
 	XORQ(texts.left, texts.left)
-	next, ready, few, bulk, end := label("texts"), label("ready"), label("few"), label("bulk"), label("textsdone")
+	MOVQ(texts.left, single())
+	Load(Param("long"), reg.AL)
+	TESTB(reg.AL, reg.AL)
+	short := label("short")
+	JZ(LabelRef(short))
+	pieces()
+	Label(short)
 	Label(next)
+	fill := label("fillquads")
 	TESTQ(texts.left, texts.left)
-	JG(LabelRef(ready))
+	JG(LabelRef(fill))
 	TESTQ(texts.count, texts.count)
 	JZ(LabelRef(end))
-	nextText(reg.RCX)
-	JMP(LabelRef(next))
-
-	Label(ready)
-	CMPQ(texts.left, U32(bulkBytes))
-	JGE(LabelRef(bulk))
+	Label(fill)
 	fillQuads()
 	CMPQ(texts.n, I8(4))
 	JLE(LabelRef(few))
 	runQuads(sets(2))
 	JMP(LabelRef(next))
 	Label(few)
+	TESTQ(texts.n, texts.n)
+	JZ(LabelRef(end))
 	runQuads(sets(1))
-	JMP(LabelRef(next))
-	Label(bulk)
-	runBulk()
 	JMP(LabelRef(next))
 	Label(end)
 	VZEROUPPER()
 	RET()
+}
+
+// pieces works two pieces at a time, of any operations, and notes the one that may be
+// left in the end.
+func pieces() {
+	p := reg.RCX
+	next, end := label("pieces"), label("piecesdone")
+	Label(next)
+	for i := range 2 {
+		search, found, none := label("search"), label("found"), end
+		if i == 1 {
+			none = label("odd")
+		}
+		Label(search)
+		CMPQ(texts.left, U32(pieceBytes))
+		JGE(LabelRef(found))
+		TESTQ(texts.count, texts.count)
+		JZ(LabelRef(none))
+		nextText(p)
+		JMP(LabelRef(search))
+		if i == 1 {
+			Label(none)
+			MOVQ(pieceOps[0], single())
+			JMP(LabelRef(end))
+		}
+		Label(found)
+		MOVQ(texts.op, pieceOps[i])
+		MOVQ(texts.at, piece(i, pieceAt))
+		MOVQ(texts.at, p)
+		SHRQ(U8(6), p)
+		INCL(p.As32())
+		MOVL(p.As32(), piece(i, pieceCounter))
+		VPBROADCASTD(p.As32(), sets(2)[i].word[12])
+		ADDQ(U32(pieceBytes), texts.at)
+		SUBQ(U32(pieceBytes), texts.left)
+	}
+	runPieces()
+	JMP(LabelRef(next))
+	Label(end)
+	// Back to the first operation, for what is behind pieces.
+	Load(Param("list"), texts.list)
+	Load(Param("count"), texts.count)
+	XORQ(texts.left, texts.left)
+}
+
+// runPieces works two pieces.
+func runPieces() {
+	key := [2]reg.GPPhysical{reg.RSI, reg.RDI}
+	for i, op := range pieceOps {
+		MOVQ(Mem{Base: op, Disp: opKey}, key[i])
+	}
+	start := func(i, w int) Mem {
+		switch {
+		case w < 12:
+			return Mem{Base: key[i], Disp: keyRaw + 4*(w-4)}
+		case w == 12:
+			return piece(i, pieceCounter)
+		}
+		return Mem{Base: pieceOps[i], Disp: opRow + 4*(w-12)}
+	}
+	ss := sets(2)
+	for i, s := range ss {
+		for w := 4; w < 16; w++ {
+			if w != 12 { // there already
+				VPBROADCASTD(start(i, w), s.word[w])
+			}
+		}
+		VPADDD(numbers, s.word[12], s.word[12])
+		s.loadSigma()
+	}
+	rounds(ss)
+	addStart := func(s *set, w int) {
+		z := s.word[w]
+		if w < 4 {
+			VPADDD(sigma[w], z, z)
+			return
+		}
+		VPADDD_BCST(start(s.at/startSize, w), z, z)
+		if w == 12 {
+			VPADDD(numbers, z, z)
+		}
+	}
+	finish(ss, texts.scratch, addStart, func(i int, blocks [16]reg.VecPhysical, _ reg.VecPhysical) {
+		src, dst := reg.RCX, reg.RDX
+		for _, p := range []struct {
+			field int
+			to    reg.GPPhysical
+		}{{opSrc, src}, {opDst, dst}} {
+			MOVQ(Mem{Base: pieceOps[i], Disp: p.field}, p.to)
+			ADDQ(piece(i, pieceAt), p.to)
+		}
+		for b, block := range blocks {
+			VPXORQ(Mem{Base: src, Disp: 64 * b}, block, block)
+			VMOVDQU64(block, Mem{Base: dst, Disp: 64 * b})
+		}
+	})
 }
 
 // fillQuads makes the next eight quads; if there are not that many, the others have no text.
@@ -98,6 +217,7 @@ func fillQuads() {
 	TESTQ(texts.count, texts.count)
 	JZ(LabelRef(none))
 	nextText(p)
+	behindPieces(p)
 	JMP(LabelRef(loop))
 
 	Label(more)
@@ -178,6 +298,20 @@ func nextText(p reg.GPPhysical) {
 	Label(longer)
 }
 
+// behindPieces goes on behind those pieces of the operation that have been worked.
+func behindPieces(p reg.GPPhysical) {
+	even := label("even")
+	MOVQ(texts.left, p)
+	ANDQ(I32(-pieceBytes), p)
+	JZ(LabelRef(even))
+	CMPQ(texts.op, single())
+	JNE(LabelRef(even))
+	SUBQ(U32(pieceBytes), p)
+	Label(even)
+	SUBQ(p, texts.left)
+	ADDQ(p, texts.at)
+}
+
 // runQuads works the quads that fill the sets.
 func runQuads(ss []*set) {
 	quads, scratch := texts.quads, texts.scratch
@@ -248,62 +382,4 @@ func emitQuad(blocks [4]reg.VecPhysical, free reg.VecPhysical, quads reg.GPPhysi
 		CMOVQLT(none, n)
 	}
 	Label(done)
-}
-
-// runBulk works the next 32 blocks of the operation.
-func runBulk() {
-	key, number := reg.RAX, reg.RBX
-	counter := Mem{Base: texts.quads}
-	MOVQ(Mem{Base: texts.op, Disp: opKey}, key)
-	MOVQ(texts.at, number)
-	SHRQ(U8(6), number)
-	INCL(number.As32())
-	MOVL(number.As32(), counter)
-	start := func(w int) Mem {
-		if w < 12 {
-			return Mem{Base: key, Disp: keyRaw + 4*(w-4)}
-		}
-		return Mem{Base: texts.op, Disp: opRow + 4*(w-12)}
-	}
-	ss := sets(2)
-	for i, s := range ss {
-		for w := 4; w < 16; w++ {
-			if w == 12 {
-				VPBROADCASTD(counter, s.word[w])
-				VPADDD(numbers[i], s.word[w], s.word[w])
-				continue
-			}
-			VPBROADCASTD(start(w), s.word[w])
-		}
-		s.loadSigma()
-	}
-	rounds(ss)
-	src, dst := reg.RSI, reg.RDI
-	for _, p := range []struct {
-		field int
-		to    reg.GPPhysical
-	}{{opSrc, src}, {opDst, dst}} {
-		MOVQ(Mem{Base: texts.op, Disp: p.field}, p.to)
-		ADDQ(texts.at, p.to)
-	}
-	addStart := func(s *set, w int) {
-		switch z := s.word[w]; {
-		case w < 4:
-			VPADDD(sigma[w], z, z)
-		case w == 12:
-			VPADDD_BCST(counter, z, z)
-			VPADDD(numbers[s.at/startSize], z, z)
-		default:
-			VPADDD_BCST(start(w), z, z)
-		}
-	}
-	finish(ss, texts.scratch, addStart, func(i int, blocks [16]reg.VecPhysical, _ reg.VecPhysical) {
-		for b, block := range blocks {
-			at := 64 * (16*i + b)
-			VPXORQ(Mem{Base: src, Disp: at}, block, block)
-			VMOVDQU64(block, Mem{Base: dst, Disp: at})
-		}
-	})
-	ADDQ(U32(bulkBytes), texts.at)
-	SUBQ(U32(bulkBytes), texts.left)
 }

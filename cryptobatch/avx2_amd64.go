@@ -14,5 +14,5 @@ func avx2Runs(cpu *cpuid.CPUInfo) bool {
 
 // newAvx2 makes the engine that works AES-GCM by one block in each instruction.
 func newAvx2() (Engine, error) {
-	return newAvx(Avx2Name, gcmRoutines{expandAES128Avx2, expandAES256Avx2, sealBurstAvx2, openBurstAvx2})
+	return newVector(Avx2Name, gcmRoutines{expandAES128Avx2, expandAES256Avx2, sealBurstAvx2, openBurstAvx2}, newChaChaAvx2)
 }

@@ -4,20 +4,9 @@ import "unsafe"
 
 //go:generate sh -c "cd _gen && go run ./chacha -out ../chacha_avx512_amd64.s -stubs ../chacha_avx512_stubs_amd64.go -pkg cryptobatch"
 
-// chachaKeyAt is where the engine vaes512 leaves the 32 bytes of a
-// ChaCha20-Poly1305 key in the block of a Key: on the line of its header.
-const chachaKeyAt = keyBlockLen - 32
-
 // chachaPiece is how many operations are worked at once: what fills all lanes
 // with the blocks that the one-time keys come from.
 const chachaPiece = 32
-
-// expandChaCha makes k, which is wiped, a ChaCha20-Poly1305 key from 32 bytes.
-func (v *vaes512) expandChaCha(k *Key, raw []byte) error {
-	copy(k.block[chachaKeyAt:], raw)
-	k.alg, k.owner = ChaCha20Poly1305, v.owner
-	return nil
-}
 
 // chachaSecrets is the part of a batcher's scratch memory that holds what comes
 // from keys. The assembly leaves it as it is; each call of a batcher zeroes it.
@@ -34,29 +23,26 @@ type chachaWork struct {
 	secret *chachaSecrets
 }
 
-// sealChaCha seals the ChaCha20-Poly1305 operations of the list, which passed
-// all checks, and writes their statuses.
-func (b *vaes512Batcher) sealChaCha(ops []Op, list []uint32) (failed int) {
-	w := chachaWork{secret: &b.secret}
+func newChaCha512() chachaFamily { return new(chachaSecrets) }
+
+func (s *chachaSecrets) seal(ops []Op, list []uint32) {
+	w := chachaWork{secret: s}
 	for len(list) > 0 {
 		n := min(len(list), chachaPiece)
 		w.seal(ops, list[:n])
 		list = list[n:]
 	}
-	b.secret = chachaSecrets{}
-	return 0
+	*s = chachaSecrets{}
 }
 
-// openChaCha opens the ChaCha20-Poly1305 operations of the list, which passed
-// all checks, and writes their statuses.
-func (b *vaes512Batcher) openChaCha(ops []Op, list []uint32) (failed int) {
-	w := chachaWork{secret: &b.secret}
+func (s *chachaSecrets) open(ops []Op, list []uint32) (failed int) {
+	w := chachaWork{secret: s}
 	for len(list) > 0 {
 		n := min(len(list), chachaPiece)
 		failed += w.open(ops, list[:n])
 		list = list[n:]
 	}
-	b.secret = chachaSecrets{}
+	*s = chachaSecrets{}
 	return failed
 }
 
@@ -266,7 +252,6 @@ func (w *chachaWork) run() {
 
 // The assembly takes these for granted.
 var (
-	_ [464]struct{} = [unsafe.Offsetof(Key{}.block) + chachaKeyAt]struct{}{}
 	_ [unsafe.Sizeof(chachaLane{}) - 48]struct{}
 	_ [48 - unsafe.Sizeof(chachaLane{})]struct{}
 )

@@ -178,6 +178,9 @@ func TestChaChaBurstsOfLongAndShortOperations(t *testing.T) {
 		}
 		sealAndOpen(t, b, cases)
 		openSomeForged(t, b, cases)
+		if *b.(*vectorBatcher).family.(*chachaSecrets) != (chachaSecrets{}) {
+			t.Errorf("burst of %d: the batcher still holds secrets", size)
+		}
 	}
 }
 

@@ -12,22 +12,11 @@ import (
 // ChaCha20 at once, of one operation or of several, and Poly1305 of two
 // operations side by side.
 
-// avx2KeyAt is where a Key's block holds the 32 bytes of a ChaCha20-Poly1305 key:
-// on the line of its header.
-const avx2KeyAt = keyBlockLen - 32
-
 // avx2Piece is how many operations are worked at once.
 const avx2Piece = 32
 
 // avx2Run is what eight blocks of one operation are in bytes.
 const avx2Run = 512
-
-// expandChaChaAVX2 makes k, which is wiped, a ChaCha20-Poly1305 key of that owner
-// from 32 bytes.
-func expandChaChaAVX2(k *Key, owner uint64, raw []byte) {
-	copy(k.block[avx2KeyAt:], raw)
-	k.alg, k.owner = ChaCha20Poly1305, owner
-}
 
 // avx2Secrets is the part of a batcher's scratch memory that holds what comes
 // from keys; it is zero between two calls.
@@ -37,8 +26,8 @@ type avx2Secrets struct {
 	states [1216]byte // scratch of the assembly
 }
 
-// seal seals the ChaCha20-Poly1305 operations of the list, which passed all
-// checks, and writes their statuses.
+func newChaChaAvx2() chachaFamily { return new(avx2Secrets) }
+
 func (s *avx2Secrets) seal(ops []Op, list []uint32) {
 	w := avx2Work{secret: s}
 	for len(list) > 0 {
@@ -49,8 +38,6 @@ func (s *avx2Secrets) seal(ops []Op, list []uint32) {
 	*s = avx2Secrets{}
 }
 
-// open opens the ChaCha20-Poly1305 operations of the list, which passed all
-// checks, and writes their statuses.
 func (s *avx2Secrets) open(ops []Op, list []uint32) (failed int) {
 	w := avx2Work{secret: s}
 	for len(list) > 0 {
@@ -328,7 +315,7 @@ func (w *avx2Work) text(op *Op, n int) {
 			// The operation can feed itself as soon as some of it is there.
 			some = min(some, max(avx2Run, n/8&^(avx2Run-1)))
 		}
-		w.run = avx2Lane{unsafe.Pointer(&op.Key.block[avx2KeyAt]), unsafe.Add(src, at), unsafe.Add(dst, at), some, counter, op.Nonce}
+		w.run = avx2Lane{unsafe.Pointer(&op.Key.block[chachaKeyAt]), unsafe.Add(src, at), unsafe.Add(dst, at), some, counter, op.Nonce}
 		chachaRun8AVX2((*byte)(unsafe.Pointer(&w.run)), (*byte)(unsafe.Pointer(feed)), &w.secret.states[0])
 		at += some
 		counter += uint32(some / 64)
@@ -341,7 +328,7 @@ func (w *avx2Work) text(op *Op, n int) {
 // add takes a block, of any operation, and works all once they fill the lanes.
 func (w *avx2Work) add(op *Op, counter uint32, src, dst unsafe.Pointer, n int) {
 	l := &w.lanes[w.used]
-	l.key = unsafe.Pointer(&op.Key.block[avx2KeyAt])
+	l.key = unsafe.Pointer(&op.Key.block[chachaKeyAt])
 	l.src, l.dst, l.n = src, dst, n
 	l.counter, l.nonce = counter, op.Nonce
 	w.used++

@@ -167,7 +167,7 @@ func TestAvx2BurstsOfLongAndShortOperations(t *testing.T) {
 			sealAndOpen(t, b, cases)
 			openSomeForged(t, b, cases)
 		}
-		if b.(*avxBatcher).secret != (avx2Secrets{}) {
+		if *b.(*vectorBatcher).family.(*avx2Secrets) != (avx2Secrets{}) {
 			t.Errorf("burst of %d: the batcher still holds secrets", size)
 		}
 	}

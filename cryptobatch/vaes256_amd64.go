@@ -14,5 +14,5 @@ func vaes256Runs(cpu *cpuid.CPUInfo) bool {
 
 // newVaes256 makes the engine that works AES-GCM by two blocks in each instruction.
 func newVaes256() (Engine, error) {
-	return newAvx(Vaes256Name, gcmRoutines{expandAES128Vaes256, expandAES256Vaes256, sealBurstVaes256, openBurstVaes256})
+	return newVector(Vaes256Name, gcmRoutines{expandAES128Vaes256, expandAES256Vaes256, sealBurstVaes256, openBurstVaes256}, newChaChaAvx2)
 }

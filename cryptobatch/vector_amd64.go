@@ -7,6 +7,8 @@ import (
 	"unsafe"
 )
 
+//go:generate sh -c "cd _gen && go run ./prefetch -out ../prefetch_amd64.s -stubs ../prefetch_stubs_amd64.go -pkg cryptobatch"
+
 // vectorEngine is every engine in assembly. They work AES-GCM in vectors of their width,
 // the operations of a burst one behind the other in one assembly call, so that they
 // overlap within the core, and ChaCha20-Poly1305 in lanes, the operations of a burst
@@ -137,8 +139,10 @@ func (b *vectorBatcher) Open(ops []Op) (failed int) {
 	return failed
 }
 
-// sort lists the operations that may be worked and sets the status of the others.
+// sort lists the operations, of which there are some, that may be worked, and sets the
+// status of the others.
 func (b *vectorBatcher) sort(ops []Op, open bool) (gcm, chacha []uint32, refused int) {
+	prefetchKeys((*byte)(unsafe.Pointer(&ops[0])), len(ops))
 	g, c := 0, 0
 	for i := range ops {
 		op := &ops[i]

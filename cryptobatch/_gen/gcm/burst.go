@@ -62,8 +62,7 @@ func burst(name string, open bool) {
 	Label("next")
 	CMPQ(count, Imm(ahead))
 	JLS(LabelRef("noneAhead"))
-	prefetchKey(Mem{Base: list, Disp: 4 * ahead})
-	Label("noneAhead")
+	prefetchKey(Mem{Base: list, Disp: 4 * ahead}, "noneAhead")
 	loadOp(open)
 	loadAAD()
 	loadLengths()
@@ -99,15 +98,23 @@ func failed() Mem {
 // many keys each comes from there, and the core itself sees only a few ahead.
 const ahead = 8
 
-// prefetchKey asks for the cache lines of a key that a short operation reads; index is
-// the operation's place in the list.
-func prefetchKey(index Mem) {
+// prefetchKey asks for the cache lines of a key that an operation reads; index is the
+// operation's place in the list. Only long operations need the first two, with the
+// high powers of H.
+func prefetchKey(index Mem, prefetched string) {
+	key := reg.R8
 	MOVL(index, reg.EAX)
 	IMUL3Q(Imm(opSize), reg.RAX, reg.RAX)
-	MOVQ(Mem{Base: ops, Index: reg.RAX, Scale: 1, Disp: opKey}, reg.RAX)
+	ADDQ(ops, reg.RAX)
+	MOVQ(Mem{Base: reg.RAX, Disp: opKey}, key)
 	for line := 128; line < keyAlg-64; line += 64 {
-		PREFETCHT0(Mem{Base: reg.RAX, Disp: line})
+		PREFETCHT0(Mem{Base: key, Disp: line})
 	}
+	CMPQ(Mem{Base: reg.RAX, Disp: opSrcLen}, I32(shortText))
+	JLS(LabelRef(prefetched))
+	PREFETCHT0(Mem{Base: key})
+	PREFETCHT0(Mem{Base: key, Disp: 64})
+	Label(prefetched)
 }
 
 // prefetchFirst is prefetchKey for the first operations of the list.
@@ -119,7 +126,7 @@ func prefetchFirst() {
 	CMPQ(n, reg.RAX)
 	CMOVQHI(reg.RAX, n)
 	Label("prefetch")
-	prefetchKey(Mem{Base: at})
+	prefetchKey(Mem{Base: at}, "prefetched")
 	ADDQ(Imm(4), at)
 	DECQ(n)
 	JNZ(LabelRef("prefetch"))
@@ -192,8 +199,11 @@ func loadLengths() {
 
 func (g burstGen) label(name string) string { return fmt.Sprintf("%s%d", name, g.rounds) }
 
+// shortText is up to how many bytes an operation is worked with one reduction.
+const shortText = 192
+
 func (g burstGen) body() {
-	CMPQ(left, I32(192))
+	CMPQ(left, I32(shortText))
 	JHI(LabelRef(g.label("long")))
 	g.short()
 	Label(g.label("long"))

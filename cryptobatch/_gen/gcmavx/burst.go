@@ -31,12 +31,11 @@ func (g gen) burst(name string) {
 		MOVQ(U32(0), failed())
 	}
 
-	prefetchFirst()
+	g.prefetchFirst()
 	Label("next")
 	CMPQ(count, Imm(ahead))
 	JLS(LabelRef("noneAhead"))
-	prefetchKey(Mem{Base: list, Disp: 4 * ahead})
-	Label("noneAhead")
+	g.prefetchKey(Mem{Base: list, Disp: 4 * ahead}, "noneAhead")
 	g.loadOp()
 	g.loadAAD()
 	CMPQ(left, I32(int32(g.sumMax())))
@@ -73,19 +72,26 @@ func failed() Mem {
 // many keys each comes from there, and the core itself sees only a few ahead.
 const ahead = 8
 
-// prefetchKey asks for the cache lines of a key that a short operation reads; index is
-// the operation's place in the list.
-func prefetchKey(index Mem) {
+// prefetchKey asks for the cache lines of a key that an operation reads; index is the
+// operation's place in the list. Only long operations need the first two.
+func (g gen) prefetchKey(index Mem, prefetched string) {
+	key := reg.R8
 	MOVL(index, reg.EAX)
 	IMUL3Q(Imm(opSize), reg.RAX, reg.RAX)
-	MOVQ(Mem{Base: ops, Index: reg.RAX, Scale: 1, Disp: opKey}, reg.RAX)
+	ADDQ(ops, reg.RAX)
+	MOVQ(Mem{Base: reg.RAX, Disp: opKey}, key)
 	for line := 128; line < keyAlg-64; line += 64 {
-		PREFETCHT0(Mem{Base: reg.RAX, Disp: line})
+		PREFETCHT0(Mem{Base: key, Disp: line})
 	}
+	CMPQ(Mem{Base: reg.RAX, Disp: opSrcLen}, I32(int32(g.sumMax())))
+	JLS(LabelRef(prefetched))
+	PREFETCHT0(Mem{Base: key})
+	PREFETCHT0(Mem{Base: key, Disp: 64})
+	Label(prefetched)
 }
 
 // prefetchFirst is prefetchKey for the first operations of the list.
-func prefetchFirst() {
+func (g gen) prefetchFirst() {
 	n, at := reg.RCX, reg.RBX
 	MOVQ(count, n)
 	MOVQ(list, at)
@@ -93,7 +99,7 @@ func prefetchFirst() {
 	CMPQ(n, reg.RAX)
 	CMOVQHI(reg.RAX, n)
 	Label("prefetch")
-	prefetchKey(Mem{Base: at})
+	g.prefetchKey(Mem{Base: at}, "prefetched")
 	ADDQ(Imm(4), at)
 	DECQ(n)
 	JNZ(LabelRef("prefetch"))

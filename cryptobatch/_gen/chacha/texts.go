@@ -164,6 +164,11 @@ func runPieces() {
 		}
 		return Mem{Base: pieceOps[i], Disp: opRow + 4*(w-12)}
 	}
+	for i, op := range pieceOps {
+		MOVQ(Mem{Base: op, Disp: opSrc}, reg.RCX)
+		ADDQ(piece(i, pieceAt), reg.RCX)
+		prefetchText(reg.RCX, pieceBytes)
+	}
 	ss := sets(2)
 	for i, s := range ss {
 		for w := 4; w < 16; w++ {
@@ -229,12 +234,13 @@ func fillQuads() {
 	MOVQ(op(opKey), p)
 	ADDQ(U32(keyRaw), p)
 	MOVQ(p, quad(laneKey))
+	// One store for the whole row: what is stored in parts is slow to load.
 	VMOVDQU(op(opRow), reg.X0)
-	VMOVDQU(reg.X0, quad(laneRow))
 	MOVQ(texts.at, p)
 	SHRQ(U8(6), p)
 	INCL(p.As32())
-	MOVL(p.As32(), quad(laneRow))
+	VPINSRD(U8(0), p.As32(), reg.X0, reg.X0)
+	VMOVDQU(reg.X0, quad(laneRow))
 	MOVQ(texts.left, p)
 	CMPQ(p, whole)
 	CMOVQGT(whole, p)
@@ -320,7 +326,8 @@ func runQuads(ss []*set) {
 		s.keep(scratch)
 	}
 	for i := range 4 * len(ss) {
-		prefetchQuad(quads, i)
+		MOVQ(Mem{Base: quads, Disp: i*laneSize + laneSrc}, reg.RAX)
+		prefetchText(reg.RAX, quadBytes)
 	}
 	rounds(ss)
 	finish(ss, scratch, addKept(scratch), func(i int, blocks [16]reg.VecPhysical, free reg.VecPhysical) {
@@ -346,13 +353,10 @@ func (s *set) gatherQuads(quads reg.GPPhysical, first int) {
 	VPADDD(counters, s.word[12], s.word[12])
 }
 
-// prefetchQuad asks for the text, which is needed when the rounds are over.
-func prefetchQuad(quads reg.GPPhysical, i int) {
-	MOVQ(Mem{Base: quads, Disp: i*laneSize + laneSrc}, reg.RAX)
-	MOVQ(Mem{Base: quads, Disp: i*laneSize + laneDst}, reg.RBX)
-	for j := range 4 {
-		PREFETCHT0(Mem{Base: reg.RAX, Disp: 64 * j})
-		PREFETCHT0(Mem{Base: reg.RBX, Disp: 64 * j})
+// prefetchText asks for text, which is needed when the rounds are over.
+func prefetchText(src reg.GPPhysical, n int) {
+	for line := 0; line < n; line += 64 {
+		PREFETCHT0(Mem{Base: src, Disp: line})
 	}
 }
 

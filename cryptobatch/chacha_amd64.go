@@ -12,7 +12,7 @@ const chachaPiece = 32
 // from keys. The assembly leaves it as it is; each call of a batcher zeroes it.
 type chachaSecrets struct {
 	keys   [chachaPiece][32]byte // one-time keys of Poly1305
-	states [38 * 64]byte         // scratch of the assembly: block states, powers of keys
+	states [39 * 64]byte         // scratch of the assembly: block states, powers of keys
 }
 
 // chachaWork is what one call needs for at most chachaPiece operations. It lives
@@ -55,7 +55,10 @@ func (w *chachaWork) seal(ops []Op, list []uint32) {
 		w.sealFew(ops, list)
 		return
 	}
-	w.oneTimeKeys(ops, list)
+	inTexts := keysFitTexts(ops, list)
+	if !inTexts {
+		w.oneTimeKeys(ops, list)
+	}
 	worked, tagged, bytes := 0, 0, 0
 	for at := 0; at < len(list); at += 8 {
 		next := min(at+8, len(list))
@@ -67,7 +70,11 @@ func (w *chachaWork) seal(ops []Op, list []uint32) {
 		if bytes < eightBytes && next < len(list) {
 			continue
 		}
-		w.texts(ops, list[worked:next], 0)
+		var keys *byte
+		if inTexts {
+			keys = &w.secret.keys[worked][0]
+		}
+		w.texts(ops, list[worked:next], 0, keys)
 		worked, bytes = next, 0
 		// Tails wait until they fill a call.
 		if w.used > 0 && next < len(list) {
@@ -118,7 +125,7 @@ func (w *chachaWork) open(ops []Op, list []uint32) (failed int) {
 			}
 			eight = authentic[:n]
 		}
-		w.texts(ops, eight, TagLen)
+		w.texts(ops, eight, TagLen, nil)
 		for _, i := range eight {
 			w.tail(&ops[i], len(ops[i].Src)-TagLen)
 		}
@@ -180,9 +187,21 @@ func fitsLanes(ops []Op, list []uint32) bool {
 	return true
 }
 
+// keysFitTexts reports whether the last four blocks of every text have room for the
+// block that the one-time key comes from.
+func keysFitTexts(ops []Op, list []uint32) bool {
+	for _, i := range list {
+		if n := len(ops[i].Src); n <= 128 || n&255 <= 64 || n&255 > 192 {
+			return false
+		}
+	}
+	return true
+}
+
 // texts works the texts of a list, which may be empty, but for what tail does; behind
-// is how many bytes of Src are no text.
-func (w *chachaWork) texts(ops []Op, list []uint32, behind int) {
+// is how many bytes of Src are no text. If keys is not nil and keysFitTexts holds, the
+// one-time keys go there.
+func (w *chachaWork) texts(ops []Op, list []uint32, behind int, keys *byte) {
 	if len(list) == 0 {
 		return
 	}
@@ -190,7 +209,7 @@ func (w *chachaWork) texts(ops []Op, list []uint32, behind int) {
 	for _, i := range list {
 		long = long || len(ops[i].Src)-behind >= 1024
 	}
-	chachaTexts((*byte)(unsafe.Pointer(&ops[0])), &list[0], len(list), behind, long, &w.secret.states[0])
+	chachaTexts((*byte)(unsafe.Pointer(&ops[0])), &list[0], len(list), behind, long, keys, &w.secret.states[0])
 }
 
 // tail takes what texts leaves out of n bytes of an operation's text: a single block

@@ -162,22 +162,42 @@ func testChaChaLanes(t *testing.T, rng *rand.Rand, n, most int, run func(lanes, 
 }
 
 // TestChaChaBurstsOfLongAndShortOperations mixes what goes through single blocks,
-// fours of blocks and lanes that end early, in one burst that takes several pieces.
+// fours of blocks, pieces of 1 KiB and lanes that end early, in one burst that takes
+// several rounds of the engine.
 func TestChaChaBurstsOfLongAndShortOperations(t *testing.T) {
+	lengths := []int{0, 1, 64, 65, 128, 129, 192, 256, 257, 384, 385, 1023, 1024, 1025, 1460, 2047, 2048, 3072, 4096, 9000, 16384, 20001}
+	testChaChaBursts(t, func(r uint64) int { return lengths[r%uint64(len(lengths))] })
+}
+
+// TestChaChaBurstsWithRoomForKeys has in every operation's last four blocks room for the
+// block that its one-time key comes from.
+func TestChaChaBurstsWithRoomForKeys(t *testing.T) {
+	testChaChaBursts(t, func(r uint64) int {
+		n := int(r%9)<<8 | 65 + int(r>>8%128)
+		return max(n, 129)
+	})
+}
+
+func testChaChaBursts(t *testing.T, length func(random uint64) int) {
+	t.Helper()
 	needVaes512(t)
 	e := mustEngine(t, Vaes512Name)
 	rng := newRand(44)
-	key := newTestKey(t, e, ChaCha20Poly1305, randomBytes(rng, 32))
-	lengths := []int{0, 1, 64, 65, 128, 129, 192, 256, 257, 384, 385, 1460, 2047, 4096, 9000, 16384, 20001}
-	for _, size := range []int{1, 2, 7, 8, 9, 31, 32, 33, 70} {
+	var keys [3]testKey
+	for i := range keys {
+		keys[i] = newTestKey(t, e, ChaCha20Poly1305, randomBytes(rng, 32))
+	}
+	for _, size := range []int{1, 2, 7, 8, 9, 16, 17, 31, 32, 33, 70} {
 		b := e.NewBatcher(size)
-		cases := make([]opCase, size)
-		for i := range cases {
-			r := rng.Uint64()
-			cases[i] = newOpCase(rng, key, lengths[r%uint64(len(lengths))], int(r>>40%(MaxAAD+1)), r>>60&1 == 0)
+		for range 3 {
+			cases := make([]opCase, size)
+			for i := range cases {
+				r := rng.Uint64()
+				cases[i] = newOpCase(rng, keys[i%3], length(r), int(r>>40%(MaxAAD+1)), r>>60&1 == 0)
+			}
+			sealAndOpen(t, b, cases)
+			openSomeForged(t, b, cases)
 		}
-		sealAndOpen(t, b, cases)
-		openSomeForged(t, b, cases)
 		if *b.(*vectorBatcher).family.(*chachaSecrets) != (chachaSecrets{}) {
 			t.Errorf("burst of %d: the batcher still holds secrets", size)
 		}

@@ -2355,13 +2355,13 @@ rounds_4:
 	VZEROUPPER
 	RET
 
-// func chachaTexts(ops *byte, list *uint32, count int, behind int, long bool, scratch *byte)
+// func chachaTexts(ops *byte, list *uint32, count int, behind int, long bool, keys *byte, scratch *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, BMI2, CMOV, MMX+
-TEXT ·chachaTexts(SB), NOSPLIT, $0-48
+TEXT ·chachaTexts(SB), NOSPLIT, $0-56
 	MOVQ  ops+0(FP), R10
 	MOVQ  list+8(FP), R11
 	MOVQ  count+16(FP), R12
-	MOVQ  scratch+40(FP), R9
+	MOVQ  scratch+48(FP), R9
 	ADDQ  $+63, R9
 	ANDQ  $-64, R9
 	LEAQ  1600(R9), R8
@@ -2979,6 +2979,7 @@ quads_5:
 fillquads_21:
 	MOVQ R8, AX
 	XORQ BX, BX
+	XORQ SI, SI
 	MOVQ $0x00000100, DX
 
 fill_22:
@@ -3030,7 +3031,6 @@ more_23:
 	ADDQ    R15, CX
 	MOVQ    CX, 16(AX)
 	MOVQ    (R13), CX
-	ADDQ    $0x000001d0, CX
 	MOVQ    CX, (AX)
 	VMOVDQU 84(R13), X0
 	MOVQ    R15, CX
@@ -3038,6 +3038,26 @@ more_23:
 	INCL    CX
 	VPINSRD $0x00, CX, X0, X0
 	VMOVDQU X0, 32(AX)
+	MOVQ    keys+40(FP), DI
+	TESTQ   DI, DI
+	JZ      keyplace_31
+	CMPQ    R14, $0x000000c0
+	JG      nokey_30
+	LEAQ    3(BX)(BX*2), CX
+	ADDQ    BX, CX
+	BTSQ    CX, SI
+	MOVQ    count+16(FP), CX
+	SUBQ    R12, CX
+	DECQ    CX
+	SHLQ    $0x05, CX
+	ADDQ    CX, DI
+	JMP     keyplace_31
+
+nokey_30:
+	XORQ DI, DI
+
+keyplace_31:
+	MOVQ    DI, 2024(R9)(BX*8)
 	MOVQ    R14, CX
 	CMPQ    CX, DX
 	CMOVQGT DX, CX
@@ -3058,6 +3078,7 @@ idle_25:
 	MOVQ R9, 8(AX)
 	MOVQ R9, 16(AX)
 	MOVQ R12, 24(AX)
+	MOVQ R12, 2024(R9)(CX*8)
 	ADDQ $0x30, AX
 	INCQ CX
 	CMPQ CX, $+8
@@ -3066,18 +3087,20 @@ idle_25:
 full_26:
 	CMPQ         BX, $+4
 	JLE          few_6
+	KMOVW        SI, K1
+	KNOTW        K1, K1
 	MOVQ         (R8), AX
 	MOVQ         48(R8), BX
 	MOVQ         96(R8), CX
 	MOVQ         144(R8), DX
-	VMOVDQU32    (AX), X7
-	VINSERTI32X4 $0x01, (BX), Z7, Z7
-	VINSERTI32X4 $0x02, (CX), Z7, Z7
-	VINSERTI32X4 $0x03, (DX), Z7, Z7
-	VMOVDQU32    16(AX), X11
-	VINSERTI32X4 $0x01, 16(BX), Z11, Z11
-	VINSERTI32X4 $0x02, 16(CX), Z11, Z11
-	VINSERTI32X4 $0x03, 16(DX), Z11, Z11
+	VMOVDQU32    464(AX), X7
+	VINSERTI32X4 $0x01, 464(BX), Z7, Z7
+	VINSERTI32X4 $0x02, 464(CX), Z7, Z7
+	VINSERTI32X4 $0x03, 464(DX), Z7, Z7
+	VMOVDQU32    480(AX), X11
+	VINSERTI32X4 $0x01, 480(BX), Z11, Z11
+	VINSERTI32X4 $0x02, 480(CX), Z11, Z11
+	VINSERTI32X4 $0x03, 480(DX), Z11, Z11
 	VMOVDQU32    32(R8), X15
 	VINSERTI32X4 $0x01, 80(R8), Z15, Z15
 	VINSERTI32X4 $0x02, 128(R8), Z15, Z15
@@ -3095,6 +3118,7 @@ full_26:
 	VPSHUFD      $0xaa, Z15, Z14
 	VPSHUFD      $0xff, Z15, Z15
 	VPADDD       cc_counters<>+0(SB), Z12, Z12
+	VMOVDQA32.Z  Z12, K1, Z12
 	VMOVDQU64    Z4, (R9)
 	VMOVDQU64    Z5, 64(R9)
 	VMOVDQU64    Z6, 128(R9)
@@ -3111,18 +3135,21 @@ full_26:
 	VMOVDQU64    cc_sigma1<>+0(SB), Z1
 	VMOVDQU64    cc_sigma2<>+0(SB), Z2
 	VMOVDQU64    cc_sigma3<>+0(SB), Z3
+	SHRQ         $0x10, SI
+	KMOVW        SI, K1
+	KNOTW        K1, K1
 	MOVQ         192(R8), AX
 	MOVQ         240(R8), BX
 	MOVQ         288(R8), CX
 	MOVQ         336(R8), DX
-	VMOVDQU32    (AX), X23
-	VINSERTI32X4 $0x01, (BX), Z23, Z23
-	VINSERTI32X4 $0x02, (CX), Z23, Z23
-	VINSERTI32X4 $0x03, (DX), Z23, Z23
-	VMOVDQU32    16(AX), X27
-	VINSERTI32X4 $0x01, 16(BX), Z27, Z27
-	VINSERTI32X4 $0x02, 16(CX), Z27, Z27
-	VINSERTI32X4 $0x03, 16(DX), Z27, Z27
+	VMOVDQU32    464(AX), X23
+	VINSERTI32X4 $0x01, 464(BX), Z23, Z23
+	VINSERTI32X4 $0x02, 464(CX), Z23, Z23
+	VINSERTI32X4 $0x03, 464(DX), Z23, Z23
+	VMOVDQU32    480(AX), X27
+	VINSERTI32X4 $0x01, 480(BX), Z27, Z27
+	VINSERTI32X4 $0x02, 480(CX), Z27, Z27
+	VINSERTI32X4 $0x03, 480(DX), Z27, Z27
 	VMOVDQU32    224(R8), X31
 	VINSERTI32X4 $0x01, 272(R8), Z31, Z31
 	VINSERTI32X4 $0x02, 320(R8), Z31, Z31
@@ -3140,6 +3167,7 @@ full_26:
 	VPSHUFD      $0xaa, Z31, Z30
 	VPSHUFD      $0xff, Z31, Z31
 	VPADDD       cc_counters<>+0(SB), Z28, Z28
+	VMOVDQA32.Z  Z28, K1, Z28
 	VMOVDQU64    Z20, 768(R9)
 	VMOVDQU64    Z21, 832(R9)
 	VMOVDQU64    Z22, 896(R9)
@@ -3198,7 +3226,7 @@ full_26:
 	PREFETCHT0   192(AX)
 	MOVQ         $0x0000000a, CX
 
-rounds_30:
+rounds_32:
 	VPADDD      Z4, Z0, Z0
 	VPADDD      Z5, Z1, Z1
 	VPADDD      Z6, Z2, Z2
@@ -3392,7 +3420,7 @@ rounds_30:
 	VPROLD      $0x07, Z23, Z23
 	VPROLD      $0x07, Z20, Z20
 	DECQ        CX
-	JNZ         rounds_30
+	JNZ         rounds_32
 	VMOVDQU64   Z31, 1536(R9)
 	VPADDD      cc_sigma0<>+0(SB), Z0, Z0
 	VPADDD      cc_sigma1<>+0(SB), Z1, Z1
@@ -3478,7 +3506,7 @@ rounds_30:
 	MOVQ        8(R8), SI
 	MOVQ        16(R8), DI
 	CMPQ        DX, $0x00000100
-	JNE         part_31
+	JNE         part_33
 	VPXORQ      (SI), Z15, Z15
 	VMOVDQU64   Z15, (DI)
 	VPXORQ      64(SI), Z10, Z10
@@ -3487,9 +3515,9 @@ rounds_30:
 	VMOVDQU64   Z13, 128(DI)
 	VPXORQ      192(SI), Z12, Z12
 	VMOVDQU64   Z12, 192(DI)
-	JMP         quaddone_32
+	JMP         quaddone_34
 
-part_31:
+part_33:
 	XORQ       AX, AX
 	MOVQ       $-1, BX
 	BZHIQ      DX, BX, CX
@@ -3520,13 +3548,17 @@ part_31:
 	VMOVDQU8   Z12, K1, 192(DI)
 	SUBQ       $0x40, DX
 	CMOVQLT    AX, DX
+	MOVQ       2024(R9), DI
+	TESTQ      DI, DI
+	JZ         quaddone_34
+	VMOVDQU64  Y12, (DI)
 
-quaddone_32:
+quaddone_34:
 	MOVQ      72(R8), DX
 	MOVQ      56(R8), SI
 	MOVQ      64(R8), DI
 	CMPQ      DX, $0x00000100
-	JNE       part_33
+	JNE       part_35
 	VPXORQ    (SI), Z7, Z7
 	VMOVDQU64 Z7, (DI)
 	VPXORQ    64(SI), Z2, Z2
@@ -3535,9 +3567,9 @@ quaddone_32:
 	VMOVDQU64 Z5, 128(DI)
 	VPXORQ    192(SI), Z4, Z4
 	VMOVDQU64 Z4, 192(DI)
-	JMP       quaddone_34
+	JMP       quaddone_36
 
-part_33:
+part_35:
 	XORQ       AX, AX
 	MOVQ       $-1, BX
 	BZHIQ      DX, BX, CX
@@ -3568,13 +3600,17 @@ part_33:
 	VMOVDQU8   Z4, K1, 192(DI)
 	SUBQ       $0x40, DX
 	CMOVQLT    AX, DX
+	MOVQ       2032(R9), DI
+	TESTQ      DI, DI
+	JZ         quaddone_36
+	VMOVDQU64  Y4, (DI)
 
-quaddone_34:
+quaddone_36:
 	MOVQ      120(R8), DX
 	MOVQ      104(R8), SI
 	MOVQ      112(R8), DI
 	CMPQ      DX, $0x00000100
-	JNE       part_35
+	JNE       part_37
 	VPXORQ    (SI), Z14, Z14
 	VMOVDQU64 Z14, (DI)
 	VPXORQ    64(SI), Z11, Z11
@@ -3583,9 +3619,9 @@ quaddone_34:
 	VMOVDQU64 Z6, 128(DI)
 	VPXORQ    192(SI), Z9, Z9
 	VMOVDQU64 Z9, 192(DI)
-	JMP       quaddone_36
+	JMP       quaddone_38
 
-part_35:
+part_37:
 	XORQ       AX, AX
 	MOVQ       $-1, BX
 	BZHIQ      DX, BX, CX
@@ -3616,13 +3652,17 @@ part_35:
 	VMOVDQU8   Z9, K1, 192(DI)
 	SUBQ       $0x40, DX
 	CMOVQLT    AX, DX
+	MOVQ       2040(R9), DI
+	TESTQ      DI, DI
+	JZ         quaddone_38
+	VMOVDQU64  Y9, (DI)
 
-quaddone_36:
+quaddone_38:
 	MOVQ      168(R8), DX
 	MOVQ      152(R8), SI
 	MOVQ      160(R8), DI
 	CMPQ      DX, $0x00000100
-	JNE       part_37
+	JNE       part_39
 	VPXORQ    (SI), Z3, Z3
 	VMOVDQU64 Z3, (DI)
 	VPXORQ    64(SI), Z31, Z31
@@ -3631,9 +3671,9 @@ quaddone_36:
 	VMOVDQU64 Z1, 128(DI)
 	VPXORQ    192(SI), Z0, Z0
 	VMOVDQU64 Z0, 192(DI)
-	JMP       quaddone_38
+	JMP       quaddone_40
 
-part_37:
+part_39:
 	XORQ       AX, AX
 	MOVQ       $-1, BX
 	BZHIQ      DX, BX, CX
@@ -3664,8 +3704,12 @@ part_37:
 	VMOVDQU8   Z0, K1, 192(DI)
 	SUBQ       $0x40, DX
 	CMOVQLT    AX, DX
+	MOVQ       2048(R9), DI
+	TESTQ      DI, DI
+	JZ         quaddone_40
+	VMOVDQU64  Y0, (DI)
 
-quaddone_38:
+quaddone_40:
 	VMOVDQU64   1536(R9), Z0
 	VPADDD      cc_sigma0<>+0(SB), Z16, Z16
 	VPADDD      cc_sigma1<>+0(SB), Z17, Z17
@@ -3751,7 +3795,7 @@ quaddone_38:
 	MOVQ        200(R8), SI
 	MOVQ        208(R8), DI
 	CMPQ        DX, $0x00000100
-	JNE         part_39
+	JNE         part_41
 	VPXORQ      (SI), Z0, Z0
 	VMOVDQU64   Z0, (DI)
 	VPXORQ      64(SI), Z26, Z26
@@ -3760,9 +3804,9 @@ quaddone_38:
 	VMOVDQU64   Z29, 128(DI)
 	VPXORQ      192(SI), Z28, Z28
 	VMOVDQU64   Z28, 192(DI)
-	JMP         quaddone_40
+	JMP         quaddone_42
 
-part_39:
+part_41:
 	XORQ       AX, AX
 	MOVQ       $-1, BX
 	BZHIQ      DX, BX, CX
@@ -3793,13 +3837,17 @@ part_39:
 	VMOVDQU8   Z28, K1, 192(DI)
 	SUBQ       $0x40, DX
 	CMOVQLT    AX, DX
+	MOVQ       2056(R9), DI
+	TESTQ      DI, DI
+	JZ         quaddone_42
+	VMOVDQU64  Y28, (DI)
 
-quaddone_40:
+quaddone_42:
 	MOVQ      264(R8), DX
 	MOVQ      248(R8), SI
 	MOVQ      256(R8), DI
 	CMPQ      DX, $0x00000100
-	JNE       part_41
+	JNE       part_43
 	VPXORQ    (SI), Z23, Z23
 	VMOVDQU64 Z23, (DI)
 	VPXORQ    64(SI), Z18, Z18
@@ -3808,9 +3856,9 @@ quaddone_40:
 	VMOVDQU64 Z21, 128(DI)
 	VPXORQ    192(SI), Z20, Z20
 	VMOVDQU64 Z20, 192(DI)
-	JMP       quaddone_42
+	JMP       quaddone_44
 
-part_41:
+part_43:
 	XORQ       AX, AX
 	MOVQ       $-1, BX
 	BZHIQ      DX, BX, CX
@@ -3841,13 +3889,17 @@ part_41:
 	VMOVDQU8   Z20, K1, 192(DI)
 	SUBQ       $0x40, DX
 	CMOVQLT    AX, DX
+	MOVQ       2064(R9), DI
+	TESTQ      DI, DI
+	JZ         quaddone_44
+	VMOVDQU64  Y20, (DI)
 
-quaddone_42:
+quaddone_44:
 	MOVQ      312(R8), DX
 	MOVQ      296(R8), SI
 	MOVQ      304(R8), DI
 	CMPQ      DX, $0x00000100
-	JNE       part_43
+	JNE       part_45
 	VPXORQ    (SI), Z30, Z30
 	VMOVDQU64 Z30, (DI)
 	VPXORQ    64(SI), Z27, Z27
@@ -3856,9 +3908,9 @@ quaddone_42:
 	VMOVDQU64 Z22, 128(DI)
 	VPXORQ    192(SI), Z25, Z25
 	VMOVDQU64 Z25, 192(DI)
-	JMP       quaddone_44
+	JMP       quaddone_46
 
-part_43:
+part_45:
 	XORQ       AX, AX
 	MOVQ       $-1, BX
 	BZHIQ      DX, BX, CX
@@ -3889,13 +3941,17 @@ part_43:
 	VMOVDQU8   Z25, K1, 192(DI)
 	SUBQ       $0x40, DX
 	CMOVQLT    AX, DX
+	MOVQ       2072(R9), DI
+	TESTQ      DI, DI
+	JZ         quaddone_46
+	VMOVDQU64  Y25, (DI)
 
-quaddone_44:
+quaddone_46:
 	MOVQ      360(R8), DX
 	MOVQ      344(R8), SI
 	MOVQ      352(R8), DI
 	CMPQ      DX, $0x00000100
-	JNE       part_45
+	JNE       part_47
 	VPXORQ    (SI), Z19, Z19
 	VMOVDQU64 Z19, (DI)
 	VPXORQ    64(SI), Z8, Z8
@@ -3904,9 +3960,9 @@ quaddone_44:
 	VMOVDQU64 Z17, 128(DI)
 	VPXORQ    192(SI), Z16, Z16
 	VMOVDQU64 Z16, 192(DI)
-	JMP       quaddone_46
+	JMP       quaddone_48
 
-part_45:
+part_47:
 	XORQ       AX, AX
 	MOVQ       $-1, BX
 	BZHIQ      DX, BX, CX
@@ -3937,25 +3993,31 @@ part_45:
 	VMOVDQU8   Z16, K1, 192(DI)
 	SUBQ       $0x40, DX
 	CMOVQLT    AX, DX
+	MOVQ       2080(R9), DI
+	TESTQ      DI, DI
+	JZ         quaddone_48
+	VMOVDQU64  Y16, (DI)
 
-quaddone_46:
+quaddone_48:
 	JMP quads_5
 
 few_6:
 	TESTQ        BX, BX
 	JZ           textsdone_7
+	KMOVW        SI, K1
+	KNOTW        K1, K1
 	MOVQ         (R8), AX
 	MOVQ         48(R8), BX
 	MOVQ         96(R8), CX
 	MOVQ         144(R8), DX
-	VMOVDQU32    (AX), X7
-	VINSERTI32X4 $0x01, (BX), Z7, Z7
-	VINSERTI32X4 $0x02, (CX), Z7, Z7
-	VINSERTI32X4 $0x03, (DX), Z7, Z7
-	VMOVDQU32    16(AX), X11
-	VINSERTI32X4 $0x01, 16(BX), Z11, Z11
-	VINSERTI32X4 $0x02, 16(CX), Z11, Z11
-	VINSERTI32X4 $0x03, 16(DX), Z11, Z11
+	VMOVDQU32    464(AX), X7
+	VINSERTI32X4 $0x01, 464(BX), Z7, Z7
+	VINSERTI32X4 $0x02, 464(CX), Z7, Z7
+	VINSERTI32X4 $0x03, 464(DX), Z7, Z7
+	VMOVDQU32    480(AX), X11
+	VINSERTI32X4 $0x01, 480(BX), Z11, Z11
+	VINSERTI32X4 $0x02, 480(CX), Z11, Z11
+	VINSERTI32X4 $0x03, 480(DX), Z11, Z11
 	VMOVDQU32    32(R8), X15
 	VINSERTI32X4 $0x01, 80(R8), Z15, Z15
 	VINSERTI32X4 $0x02, 128(R8), Z15, Z15
@@ -3973,6 +4035,7 @@ few_6:
 	VPSHUFD      $0xaa, Z15, Z14
 	VPSHUFD      $0xff, Z15, Z15
 	VPADDD       cc_counters<>+0(SB), Z12, Z12
+	VMOVDQA32.Z  Z12, K1, Z12
 	VMOVDQU64    Z4, (R9)
 	VMOVDQU64    Z5, 64(R9)
 	VMOVDQU64    Z6, 128(R9)
@@ -4011,7 +4074,7 @@ few_6:
 	PREFETCHT0   192(AX)
 	MOVQ         $0x0000000a, CX
 
-rounds_47:
+rounds_49:
 	VPADDD      Z4, Z0, Z0
 	VPADDD      Z5, Z1, Z1
 	VPADDD      Z6, Z2, Z2
@@ -4109,7 +4172,7 @@ rounds_47:
 	VPROLD      $0x07, Z7, Z7
 	VPROLD      $0x07, Z4, Z4
 	DECQ        CX
-	JNZ         rounds_47
+	JNZ         rounds_49
 	VMOVDQU64   Z15, 768(R9)
 	VMOVDQU64   768(R9), Z16
 	VPADDD      cc_sigma0<>+0(SB), Z0, Z0
@@ -4196,7 +4259,7 @@ rounds_47:
 	MOVQ        8(R8), SI
 	MOVQ        16(R8), DI
 	CMPQ        DX, $0x00000100
-	JNE         part_48
+	JNE         part_50
 	VPXORQ      (SI), Z16, Z16
 	VMOVDQU64   Z16, (DI)
 	VPXORQ      64(SI), Z10, Z10
@@ -4205,9 +4268,9 @@ rounds_47:
 	VMOVDQU64   Z13, 128(DI)
 	VPXORQ      192(SI), Z12, Z12
 	VMOVDQU64   Z12, 192(DI)
-	JMP         quaddone_49
+	JMP         quaddone_51
 
-part_48:
+part_50:
 	XORQ       AX, AX
 	MOVQ       $-1, BX
 	BZHIQ      DX, BX, CX
@@ -4238,13 +4301,17 @@ part_48:
 	VMOVDQU8   Z12, K1, 192(DI)
 	SUBQ       $0x40, DX
 	CMOVQLT    AX, DX
+	MOVQ       2024(R9), DI
+	TESTQ      DI, DI
+	JZ         quaddone_51
+	VMOVDQU64  Y12, (DI)
 
-quaddone_49:
+quaddone_51:
 	MOVQ      72(R8), DX
 	MOVQ      56(R8), SI
 	MOVQ      64(R8), DI
 	CMPQ      DX, $0x00000100
-	JNE       part_50
+	JNE       part_52
 	VPXORQ    (SI), Z7, Z7
 	VMOVDQU64 Z7, (DI)
 	VPXORQ    64(SI), Z2, Z2
@@ -4253,9 +4320,9 @@ quaddone_49:
 	VMOVDQU64 Z5, 128(DI)
 	VPXORQ    192(SI), Z4, Z4
 	VMOVDQU64 Z4, 192(DI)
-	JMP       quaddone_51
+	JMP       quaddone_53
 
-part_50:
+part_52:
 	XORQ       AX, AX
 	MOVQ       $-1, BX
 	BZHIQ      DX, BX, CX
@@ -4286,13 +4353,17 @@ part_50:
 	VMOVDQU8   Z4, K1, 192(DI)
 	SUBQ       $0x40, DX
 	CMOVQLT    AX, DX
+	MOVQ       2032(R9), DI
+	TESTQ      DI, DI
+	JZ         quaddone_53
+	VMOVDQU64  Y4, (DI)
 
-quaddone_51:
+quaddone_53:
 	MOVQ      120(R8), DX
 	MOVQ      104(R8), SI
 	MOVQ      112(R8), DI
 	CMPQ      DX, $0x00000100
-	JNE       part_52
+	JNE       part_54
 	VPXORQ    (SI), Z14, Z14
 	VMOVDQU64 Z14, (DI)
 	VPXORQ    64(SI), Z11, Z11
@@ -4301,9 +4372,9 @@ quaddone_51:
 	VMOVDQU64 Z6, 128(DI)
 	VPXORQ    192(SI), Z9, Z9
 	VMOVDQU64 Z9, 192(DI)
-	JMP       quaddone_53
+	JMP       quaddone_55
 
-part_52:
+part_54:
 	XORQ       AX, AX
 	MOVQ       $-1, BX
 	BZHIQ      DX, BX, CX
@@ -4334,13 +4405,17 @@ part_52:
 	VMOVDQU8   Z9, K1, 192(DI)
 	SUBQ       $0x40, DX
 	CMOVQLT    AX, DX
+	MOVQ       2040(R9), DI
+	TESTQ      DI, DI
+	JZ         quaddone_55
+	VMOVDQU64  Y9, (DI)
 
-quaddone_53:
+quaddone_55:
 	MOVQ      168(R8), DX
 	MOVQ      152(R8), SI
 	MOVQ      160(R8), DI
 	CMPQ      DX, $0x00000100
-	JNE       part_54
+	JNE       part_56
 	VPXORQ    (SI), Z3, Z3
 	VMOVDQU64 Z3, (DI)
 	VPXORQ    64(SI), Z15, Z15
@@ -4349,9 +4424,9 @@ quaddone_53:
 	VMOVDQU64 Z1, 128(DI)
 	VPXORQ    192(SI), Z0, Z0
 	VMOVDQU64 Z0, 192(DI)
-	JMP       quaddone_55
+	JMP       quaddone_57
 
-part_54:
+part_56:
 	XORQ       AX, AX
 	MOVQ       $-1, BX
 	BZHIQ      DX, BX, CX
@@ -4382,8 +4457,12 @@ part_54:
 	VMOVDQU8   Z0, K1, 192(DI)
 	SUBQ       $0x40, DX
 	CMOVQLT    AX, DX
+	MOVQ       2048(R9), DI
+	TESTQ      DI, DI
+	JZ         quaddone_57
+	VMOVDQU64  Y0, (DI)
 
-quaddone_55:
+quaddone_57:
 	JMP quads_5
 
 textsdone_7:
@@ -4400,7 +4479,7 @@ TEXT ·chachaSealTags(SB), NOSPLIT, $0-40
 	MOVQ   list+8(FP), R9
 	MOVQ   count+16(FP), R12
 	CMPQ   R12, $+0
-	JLE    nolane_56
+	JLE    nolane_58
 	MOVL   (R9), R13
 	IMUL3Q $0x00000068, R13, R13
 	ADDQ   R8, R13
@@ -4412,20 +4491,20 @@ TEXT ·chachaSealTags(SB), NOSPLIT, $0-40
 	MOVQ   16(R13), AX
 	SUBQ   $+0, AX
 	MOVQ   64(R13), CX
-	JMP    lane_57
+	JMP    lane_59
 
-nolane_56:
+nolane_58:
 	XORQ AX, AX
 	XORQ CX, CX
 	MOVQ AX, 2048(R10)
 
-lane_57:
+lane_59:
 	MOVQ   AX, 2112(R10)
 	MOVQ   CX, 2240(R10)
 	VMOVQ  AX, X25
 	VMOVQ  CX, X26
 	CMPQ   R12, $+1
-	JLE    nolane_58
+	JLE    nolane_60
 	MOVL   4(R9), R13
 	IMUL3Q $0x00000068, R13, R13
 	ADDQ   R8, R13
@@ -4437,14 +4516,14 @@ lane_57:
 	MOVQ   16(R13), AX
 	SUBQ   $+0, AX
 	MOVQ   64(R13), CX
-	JMP    lane_59
+	JMP    lane_61
 
-nolane_58:
+nolane_60:
 	XORQ AX, AX
 	XORQ CX, CX
 	MOVQ AX, 2056(R10)
 
-lane_59:
+lane_61:
 	MOVQ      AX, 2120(R10)
 	MOVQ      CX, 2248(R10)
 	VPINSRQ   $0x01, AX, X25, X25
@@ -4452,7 +4531,7 @@ lane_59:
 	VMOVDQA64 Z25, Z23
 	VMOVDQA64 Z26, Z24
 	CMPQ      R12, $+2
-	JLE       nolane_60
+	JLE       nolane_62
 	MOVL      8(R9), R13
 	IMUL3Q    $0x00000068, R13, R13
 	ADDQ      R8, R13
@@ -4464,20 +4543,20 @@ lane_59:
 	MOVQ      16(R13), AX
 	SUBQ      $+0, AX
 	MOVQ      64(R13), CX
-	JMP       lane_61
+	JMP       lane_63
 
-nolane_60:
+nolane_62:
 	XORQ AX, AX
 	XORQ CX, CX
 	MOVQ AX, 2064(R10)
 
-lane_61:
+lane_63:
 	MOVQ   AX, 2128(R10)
 	MOVQ   CX, 2256(R10)
 	VMOVQ  AX, X25
 	VMOVQ  CX, X26
 	CMPQ   R12, $+3
-	JLE    nolane_62
+	JLE    nolane_64
 	MOVL   12(R9), R13
 	IMUL3Q $0x00000068, R13, R13
 	ADDQ   R8, R13
@@ -4489,14 +4568,14 @@ lane_61:
 	MOVQ   16(R13), AX
 	SUBQ   $+0, AX
 	MOVQ   64(R13), CX
-	JMP    lane_63
+	JMP    lane_65
 
-nolane_62:
+nolane_64:
 	XORQ AX, AX
 	XORQ CX, CX
 	MOVQ AX, 2072(R10)
 
-lane_63:
+lane_65:
 	MOVQ         AX, 2136(R10)
 	MOVQ         CX, 2264(R10)
 	VPINSRQ      $0x01, AX, X25, X25
@@ -4504,7 +4583,7 @@ lane_63:
 	VINSERTI64X2 $0x01, X25, Z23, Z23
 	VINSERTI64X2 $0x01, X26, Z24, Z24
 	CMPQ         R12, $+4
-	JLE          nolane_64
+	JLE          nolane_66
 	MOVL         16(R9), R13
 	IMUL3Q       $0x00000068, R13, R13
 	ADDQ         R8, R13
@@ -4516,20 +4595,20 @@ lane_63:
 	MOVQ         16(R13), AX
 	SUBQ         $+0, AX
 	MOVQ         64(R13), CX
-	JMP          lane_65
+	JMP          lane_67
 
-nolane_64:
+nolane_66:
 	XORQ AX, AX
 	XORQ CX, CX
 	MOVQ AX, 2080(R10)
 
-lane_65:
+lane_67:
 	MOVQ   AX, 2144(R10)
 	MOVQ   CX, 2272(R10)
 	VMOVQ  AX, X25
 	VMOVQ  CX, X26
 	CMPQ   R12, $+5
-	JLE    nolane_66
+	JLE    nolane_68
 	MOVL   20(R9), R13
 	IMUL3Q $0x00000068, R13, R13
 	ADDQ   R8, R13
@@ -4541,14 +4620,14 @@ lane_65:
 	MOVQ   16(R13), AX
 	SUBQ   $+0, AX
 	MOVQ   64(R13), CX
-	JMP    lane_67
+	JMP    lane_69
 
-nolane_66:
+nolane_68:
 	XORQ AX, AX
 	XORQ CX, CX
 	MOVQ AX, 2088(R10)
 
-lane_67:
+lane_69:
 	MOVQ         AX, 2152(R10)
 	MOVQ         CX, 2280(R10)
 	VPINSRQ      $0x01, AX, X25, X25
@@ -4556,7 +4635,7 @@ lane_67:
 	VINSERTI64X2 $0x02, X25, Z23, Z23
 	VINSERTI64X2 $0x02, X26, Z24, Z24
 	CMPQ         R12, $+6
-	JLE          nolane_68
+	JLE          nolane_70
 	MOVL         24(R9), R13
 	IMUL3Q       $0x00000068, R13, R13
 	ADDQ         R8, R13
@@ -4568,20 +4647,20 @@ lane_67:
 	MOVQ         16(R13), AX
 	SUBQ         $+0, AX
 	MOVQ         64(R13), CX
-	JMP          lane_69
+	JMP          lane_71
 
-nolane_68:
+nolane_70:
 	XORQ AX, AX
 	XORQ CX, CX
 	MOVQ AX, 2096(R10)
 
-lane_69:
+lane_71:
 	MOVQ   AX, 2160(R10)
 	MOVQ   CX, 2288(R10)
 	VMOVQ  AX, X25
 	VMOVQ  CX, X26
 	CMPQ   R12, $+7
-	JLE    nolane_70
+	JLE    nolane_72
 	MOVL   28(R9), R13
 	IMUL3Q $0x00000068, R13, R13
 	ADDQ   R8, R13
@@ -4593,14 +4672,14 @@ lane_69:
 	MOVQ   16(R13), AX
 	SUBQ   $+0, AX
 	MOVQ   64(R13), CX
-	JMP    lane_71
+	JMP    lane_73
 
-nolane_70:
+nolane_72:
 	XORQ AX, AX
 	XORQ CX, CX
 	MOVQ AX, 2104(R10)
 
-lane_71:
+lane_73:
 	MOVQ         AX, 2168(R10)
 	MOVQ         CX, 2296(R10)
 	VPINSRQ      $0x01, AX, X25, X25
@@ -4639,7 +4718,7 @@ lane_71:
 	VMOVDQU64    2240(R10), Z17
 	VPTESTMQ     Z17, Z17, K2
 	KORTESTB     K2, K2
-	JZ           aaddone_72
+	JZ           aaddone_74
 	MOVQ         2240(R10), DX
 	MOVQ         2176(R10), DI
 	TESTQ        DX, DX
@@ -4724,7 +4803,7 @@ lane_71:
 	VPBROADCASTQ AX, Z10
 	VPCMPGTQ     Z10, Z17, K2
 	KORTESTB     K2, K2
-	JZ           aaddone_72
+	JZ           aaddone_74
 	VPSRLQ       $0x2c, Z27, Z28
 	VPSLLQ       $0x14, Z30, Z10
 	VPANDQ       Z8, Z27, Z27
@@ -4781,7 +4860,7 @@ lane_71:
 	VPBROADCASTQ AX, Z10
 	VPCMPGTQ     Z10, Z17, K2
 	KORTESTB     K2, K2
-	JZ           aaddone_72
+	JZ           aaddone_74
 	VPSRLQ       $0x2c, Z23, Z28
 	VPSLLQ       $0x14, Z26, Z10
 	VPANDQ       Z8, Z23, Z23
@@ -4838,7 +4917,7 @@ lane_71:
 	VPBROADCASTQ AX, Z10
 	VPCMPGTQ     Z10, Z17, K2
 	KORTESTB     K2, K2
-	JZ           aaddone_72
+	JZ           aaddone_74
 	VPSRLQ       $0x2c, Z29, Z28
 	VPSLLQ       $0x14, Z25, Z10
 	VPANDQ       Z8, Z29, Z29
@@ -4895,7 +4974,7 @@ lane_71:
 	VPBROADCASTQ AX, Z10
 	VPCMPGTQ     Z10, Z17, K2
 	KORTESTB     K2, K2
-	JZ           aaddone_72
+	JZ           aaddone_74
 	VPSRLQ       $0x2c, Z31, Z28
 	VPSLLQ       $0x14, Z24, Z10
 	VPANDQ       Z8, Z31, Z31
@@ -4949,7 +5028,7 @@ lane_71:
 	VPADDQ       Z14, Z12, K2, Z1
 	VPADDQ       Z15, Z13, K2, Z2
 
-aaddone_72:
+aaddone_74:
 	VMOVDQU64    Z3, (R10)
 	VMOVDQU64    Z4, 64(R10)
 	VMOVDQU64    Z5, 128(R10)
@@ -5209,94 +5288,94 @@ aaddone_72:
 	VMOVDQU64    Z16, 1920(R10)
 	XORQ         SI, SI
 
-turn_73:
+turn_75:
 	VMOVDQU64     2112(R10), Z27
 	VPBROADCASTQ  SI, Z24
 	VPSUBQ        Z24, Z27, Z27
 	VPCMPGTQ.BCST cc_chunk64<>+0(SB), Z27, K3
 	KORTESTB      K3, K3
-	JZ            wholedone_75
+	JZ            wholedone_77
 	MOVQ          $0x4000000000000000, CX
 	MOVQ          2112(R10), DX
 	SUBQ          SI, DX
 	DECQ          DX
 	SARQ          $0x06, DX
-	JLE           inactive_76
+	JLE           inactive_78
 	CMPQ          DX, CX
 	CMOVQLT       DX, CX
 	MOVQ          2048(R10), DI
 
-inactive_76:
-	MOVQ    2120(R10), DX
-	SUBQ    SI, DX
-	DECQ    DX
-	SARQ    $0x06, DX
-	JLE     inactive_77
-	CMPQ    DX, CX
-	CMOVQLT DX, CX
-	MOVQ    2056(R10), DI
-
-inactive_77:
-	MOVQ    2128(R10), DX
-	SUBQ    SI, DX
-	DECQ    DX
-	SARQ    $0x06, DX
-	JLE     inactive_78
-	CMPQ    DX, CX
-	CMOVQLT DX, CX
-	MOVQ    2064(R10), DI
-
 inactive_78:
-	MOVQ    2136(R10), DX
+	MOVQ    2120(R10), DX
 	SUBQ    SI, DX
 	DECQ    DX
 	SARQ    $0x06, DX
 	JLE     inactive_79
 	CMPQ    DX, CX
 	CMOVQLT DX, CX
-	MOVQ    2072(R10), DI
+	MOVQ    2056(R10), DI
 
 inactive_79:
-	MOVQ    2144(R10), DX
+	MOVQ    2128(R10), DX
 	SUBQ    SI, DX
 	DECQ    DX
 	SARQ    $0x06, DX
 	JLE     inactive_80
 	CMPQ    DX, CX
 	CMOVQLT DX, CX
-	MOVQ    2080(R10), DI
+	MOVQ    2064(R10), DI
 
 inactive_80:
-	MOVQ    2152(R10), DX
+	MOVQ    2136(R10), DX
 	SUBQ    SI, DX
 	DECQ    DX
 	SARQ    $0x06, DX
 	JLE     inactive_81
 	CMPQ    DX, CX
 	CMOVQLT DX, CX
-	MOVQ    2088(R10), DI
+	MOVQ    2072(R10), DI
 
 inactive_81:
-	MOVQ    2160(R10), DX
+	MOVQ    2144(R10), DX
 	SUBQ    SI, DX
 	DECQ    DX
 	SARQ    $0x06, DX
 	JLE     inactive_82
 	CMPQ    DX, CX
 	CMOVQLT DX, CX
-	MOVQ    2096(R10), DI
+	MOVQ    2080(R10), DI
 
 inactive_82:
-	MOVQ    2168(R10), DX
+	MOVQ    2152(R10), DX
 	SUBQ    SI, DX
 	DECQ    DX
 	SARQ    $0x06, DX
 	JLE     inactive_83
 	CMPQ    DX, CX
 	CMOVQLT DX, CX
-	MOVQ    2104(R10), DI
+	MOVQ    2088(R10), DI
 
 inactive_83:
+	MOVQ    2160(R10), DX
+	SUBQ    SI, DX
+	DECQ    DX
+	SARQ    $0x06, DX
+	JLE     inactive_84
+	CMPQ    DX, CX
+	CMOVQLT DX, CX
+	MOVQ    2096(R10), DI
+
+inactive_84:
+	MOVQ    2168(R10), DX
+	SUBQ    SI, DX
+	DECQ    DX
+	SARQ    $0x06, DX
+	JLE     inactive_85
+	CMPQ    DX, CX
+	CMOVQLT DX, CX
+	MOVQ    2104(R10), DI
+
+inactive_85:
 	MOVQ    2112(R10), DX
 	MOVQ    2048(R10), AX
 	SUBQ    SI, DX
@@ -5346,7 +5425,7 @@ inactive_83:
 	CMOVQLE DI, AX
 	MOVQ    AX, 2040(R10)
 
-whole_74:
+whole_76:
 	MOVQ        1984(R10), DI
 	VMOVDQU64   (DI)(SI*1), Z23
 	MOVQ        1992(R10), DI
@@ -5541,10 +5620,10 @@ whole_74:
 	VPADDQ      Z15, Z13, K3, Z2
 	ADDQ        $+64, SI
 	DECQ        CX
-	JNZ         whole_74
-	JMP         turn_73
+	JNZ         whole_76
+	JMP         turn_75
 
-wholedone_75:
+wholedone_77:
 	VMOVDQU64     2112(R10), Z27
 	VPTESTMQ      Z27, Z27, K1
 	VPSUBQ.BCST   cc_one<>+0(SB), Z27, Z10
@@ -6003,14 +6082,14 @@ wholedone_75:
 	VPERMT2Q      Z18, Z20, Z17
 	MOVQ          count+16(FP), R12
 	CMPQ          R12, $+0
-	JLE           tagsdone_84
+	JLE           tagsdone_86
 	MOVQ          2304(R10), R13
 	MOVQ          2048(R10), DI
 	ADDQ          2112(R10), DI
 	VMOVDQU32     X19, (DI)
 	MOVB          $0x01, 100(R13)
 	CMPQ          R12, $+1
-	JLE           tagsdone_84
+	JLE           tagsdone_86
 	VEXTRACTI32X4 $0x01, Z19, X10
 	MOVQ          2312(R10), R13
 	MOVQ          2056(R10), DI
@@ -6018,7 +6097,7 @@ wholedone_75:
 	VMOVDQU32     X10, (DI)
 	MOVB          $0x01, 100(R13)
 	CMPQ          R12, $+2
-	JLE           tagsdone_84
+	JLE           tagsdone_86
 	VEXTRACTI32X4 $0x02, Z19, X10
 	MOVQ          2320(R10), R13
 	MOVQ          2064(R10), DI
@@ -6026,7 +6105,7 @@ wholedone_75:
 	VMOVDQU32     X10, (DI)
 	MOVB          $0x01, 100(R13)
 	CMPQ          R12, $+3
-	JLE           tagsdone_84
+	JLE           tagsdone_86
 	VEXTRACTI32X4 $0x03, Z19, X10
 	MOVQ          2328(R10), R13
 	MOVQ          2072(R10), DI
@@ -6034,14 +6113,14 @@ wholedone_75:
 	VMOVDQU32     X10, (DI)
 	MOVB          $0x01, 100(R13)
 	CMPQ          R12, $+4
-	JLE           tagsdone_84
+	JLE           tagsdone_86
 	MOVQ          2336(R10), R13
 	MOVQ          2080(R10), DI
 	ADDQ          2144(R10), DI
 	VMOVDQU32     X17, (DI)
 	MOVB          $0x01, 100(R13)
 	CMPQ          R12, $+5
-	JLE           tagsdone_84
+	JLE           tagsdone_86
 	VEXTRACTI32X4 $0x01, Z17, X10
 	MOVQ          2344(R10), R13
 	MOVQ          2088(R10), DI
@@ -6049,7 +6128,7 @@ wholedone_75:
 	VMOVDQU32     X10, (DI)
 	MOVB          $0x01, 100(R13)
 	CMPQ          R12, $+6
-	JLE           tagsdone_84
+	JLE           tagsdone_86
 	VEXTRACTI32X4 $0x02, Z17, X10
 	MOVQ          2352(R10), R13
 	MOVQ          2096(R10), DI
@@ -6057,7 +6136,7 @@ wholedone_75:
 	VMOVDQU32     X10, (DI)
 	MOVB          $0x01, 100(R13)
 	CMPQ          R12, $+7
-	JLE           tagsdone_84
+	JLE           tagsdone_86
 	VEXTRACTI32X4 $0x03, Z17, X10
 	MOVQ          2360(R10), R13
 	MOVQ          2104(R10), DI
@@ -6065,7 +6144,7 @@ wholedone_75:
 	VMOVDQU32     X10, (DI)
 	MOVB          $0x01, 100(R13)
 
-tagsdone_84:
+tagsdone_86:
 	VZEROUPPER
 	RET
 
@@ -6079,7 +6158,7 @@ TEXT ·chachaOpenTags(SB), NOSPLIT, $0-48
 	MOVQ   list+8(FP), R9
 	MOVQ   count+16(FP), R12
 	CMPQ   R12, $+0
-	JLE    nolane_85
+	JLE    nolane_87
 	MOVL   (R9), R13
 	IMUL3Q $0x00000068, R13, R13
 	ADDQ   R8, R13
@@ -6091,20 +6170,20 @@ TEXT ·chachaOpenTags(SB), NOSPLIT, $0-48
 	MOVQ   16(R13), AX
 	SUBQ   $+16, AX
 	MOVQ   64(R13), CX
-	JMP    lane_86
+	JMP    lane_88
 
-nolane_85:
+nolane_87:
 	XORQ AX, AX
 	XORQ CX, CX
 	MOVQ AX, 2048(R10)
 
-lane_86:
+lane_88:
 	MOVQ   AX, 2112(R10)
 	MOVQ   CX, 2240(R10)
 	VMOVQ  AX, X25
 	VMOVQ  CX, X26
 	CMPQ   R12, $+1
-	JLE    nolane_87
+	JLE    nolane_89
 	MOVL   4(R9), R13
 	IMUL3Q $0x00000068, R13, R13
 	ADDQ   R8, R13
@@ -6116,14 +6195,14 @@ lane_86:
 	MOVQ   16(R13), AX
 	SUBQ   $+16, AX
 	MOVQ   64(R13), CX
-	JMP    lane_88
+	JMP    lane_90
 
-nolane_87:
+nolane_89:
 	XORQ AX, AX
 	XORQ CX, CX
 	MOVQ AX, 2056(R10)
 
-lane_88:
+lane_90:
 	MOVQ      AX, 2120(R10)
 	MOVQ      CX, 2248(R10)
 	VPINSRQ   $0x01, AX, X25, X25
@@ -6131,7 +6210,7 @@ lane_88:
 	VMOVDQA64 Z25, Z23
 	VMOVDQA64 Z26, Z24
 	CMPQ      R12, $+2
-	JLE       nolane_89
+	JLE       nolane_91
 	MOVL      8(R9), R13
 	IMUL3Q    $0x00000068, R13, R13
 	ADDQ      R8, R13
@@ -6143,20 +6222,20 @@ lane_88:
 	MOVQ      16(R13), AX
 	SUBQ      $+16, AX
 	MOVQ      64(R13), CX
-	JMP       lane_90
+	JMP       lane_92
 
-nolane_89:
+nolane_91:
 	XORQ AX, AX
 	XORQ CX, CX
 	MOVQ AX, 2064(R10)
 
-lane_90:
+lane_92:
 	MOVQ   AX, 2128(R10)
 	MOVQ   CX, 2256(R10)
 	VMOVQ  AX, X25
 	VMOVQ  CX, X26
 	CMPQ   R12, $+3
-	JLE    nolane_91
+	JLE    nolane_93
 	MOVL   12(R9), R13
 	IMUL3Q $0x00000068, R13, R13
 	ADDQ   R8, R13
@@ -6168,14 +6247,14 @@ lane_90:
 	MOVQ   16(R13), AX
 	SUBQ   $+16, AX
 	MOVQ   64(R13), CX
-	JMP    lane_92
+	JMP    lane_94
 
-nolane_91:
+nolane_93:
 	XORQ AX, AX
 	XORQ CX, CX
 	MOVQ AX, 2072(R10)
 
-lane_92:
+lane_94:
 	MOVQ         AX, 2136(R10)
 	MOVQ         CX, 2264(R10)
 	VPINSRQ      $0x01, AX, X25, X25
@@ -6183,7 +6262,7 @@ lane_92:
 	VINSERTI64X2 $0x01, X25, Z23, Z23
 	VINSERTI64X2 $0x01, X26, Z24, Z24
 	CMPQ         R12, $+4
-	JLE          nolane_93
+	JLE          nolane_95
 	MOVL         16(R9), R13
 	IMUL3Q       $0x00000068, R13, R13
 	ADDQ         R8, R13
@@ -6195,20 +6274,20 @@ lane_92:
 	MOVQ         16(R13), AX
 	SUBQ         $+16, AX
 	MOVQ         64(R13), CX
-	JMP          lane_94
+	JMP          lane_96
 
-nolane_93:
+nolane_95:
 	XORQ AX, AX
 	XORQ CX, CX
 	MOVQ AX, 2080(R10)
 
-lane_94:
+lane_96:
 	MOVQ   AX, 2144(R10)
 	MOVQ   CX, 2272(R10)
 	VMOVQ  AX, X25
 	VMOVQ  CX, X26
 	CMPQ   R12, $+5
-	JLE    nolane_95
+	JLE    nolane_97
 	MOVL   20(R9), R13
 	IMUL3Q $0x00000068, R13, R13
 	ADDQ   R8, R13
@@ -6220,14 +6299,14 @@ lane_94:
 	MOVQ   16(R13), AX
 	SUBQ   $+16, AX
 	MOVQ   64(R13), CX
-	JMP    lane_96
+	JMP    lane_98
 
-nolane_95:
+nolane_97:
 	XORQ AX, AX
 	XORQ CX, CX
 	MOVQ AX, 2088(R10)
 
-lane_96:
+lane_98:
 	MOVQ         AX, 2152(R10)
 	MOVQ         CX, 2280(R10)
 	VPINSRQ      $0x01, AX, X25, X25
@@ -6235,7 +6314,7 @@ lane_96:
 	VINSERTI64X2 $0x02, X25, Z23, Z23
 	VINSERTI64X2 $0x02, X26, Z24, Z24
 	CMPQ         R12, $+6
-	JLE          nolane_97
+	JLE          nolane_99
 	MOVL         24(R9), R13
 	IMUL3Q       $0x00000068, R13, R13
 	ADDQ         R8, R13
@@ -6247,20 +6326,20 @@ lane_96:
 	MOVQ         16(R13), AX
 	SUBQ         $+16, AX
 	MOVQ         64(R13), CX
-	JMP          lane_98
+	JMP          lane_100
 
-nolane_97:
+nolane_99:
 	XORQ AX, AX
 	XORQ CX, CX
 	MOVQ AX, 2096(R10)
 
-lane_98:
+lane_100:
 	MOVQ   AX, 2160(R10)
 	MOVQ   CX, 2288(R10)
 	VMOVQ  AX, X25
 	VMOVQ  CX, X26
 	CMPQ   R12, $+7
-	JLE    nolane_99
+	JLE    nolane_101
 	MOVL   28(R9), R13
 	IMUL3Q $0x00000068, R13, R13
 	ADDQ   R8, R13
@@ -6272,14 +6351,14 @@ lane_98:
 	MOVQ   16(R13), AX
 	SUBQ   $+16, AX
 	MOVQ   64(R13), CX
-	JMP    lane_100
+	JMP    lane_102
 
-nolane_99:
+nolane_101:
 	XORQ AX, AX
 	XORQ CX, CX
 	MOVQ AX, 2104(R10)
 
-lane_100:
+lane_102:
 	MOVQ         AX, 2168(R10)
 	MOVQ         CX, 2296(R10)
 	VPINSRQ      $0x01, AX, X25, X25
@@ -6318,7 +6397,7 @@ lane_100:
 	VMOVDQU64    2240(R10), Z17
 	VPTESTMQ     Z17, Z17, K2
 	KORTESTB     K2, K2
-	JZ           aaddone_101
+	JZ           aaddone_103
 	MOVQ         2240(R10), DX
 	MOVQ         2176(R10), DI
 	TESTQ        DX, DX
@@ -6403,7 +6482,7 @@ lane_100:
 	VPBROADCASTQ AX, Z10
 	VPCMPGTQ     Z10, Z17, K2
 	KORTESTB     K2, K2
-	JZ           aaddone_101
+	JZ           aaddone_103
 	VPSRLQ       $0x2c, Z27, Z28
 	VPSLLQ       $0x14, Z30, Z10
 	VPANDQ       Z8, Z27, Z27
@@ -6460,7 +6539,7 @@ lane_100:
 	VPBROADCASTQ AX, Z10
 	VPCMPGTQ     Z10, Z17, K2
 	KORTESTB     K2, K2
-	JZ           aaddone_101
+	JZ           aaddone_103
 	VPSRLQ       $0x2c, Z23, Z28
 	VPSLLQ       $0x14, Z26, Z10
 	VPANDQ       Z8, Z23, Z23
@@ -6517,7 +6596,7 @@ lane_100:
 	VPBROADCASTQ AX, Z10
 	VPCMPGTQ     Z10, Z17, K2
 	KORTESTB     K2, K2
-	JZ           aaddone_101
+	JZ           aaddone_103
 	VPSRLQ       $0x2c, Z29, Z28
 	VPSLLQ       $0x14, Z25, Z10
 	VPANDQ       Z8, Z29, Z29
@@ -6574,7 +6653,7 @@ lane_100:
 	VPBROADCASTQ AX, Z10
 	VPCMPGTQ     Z10, Z17, K2
 	KORTESTB     K2, K2
-	JZ           aaddone_101
+	JZ           aaddone_103
 	VPSRLQ       $0x2c, Z31, Z28
 	VPSLLQ       $0x14, Z24, Z10
 	VPANDQ       Z8, Z31, Z31
@@ -6628,7 +6707,7 @@ lane_100:
 	VPADDQ       Z14, Z12, K2, Z1
 	VPADDQ       Z15, Z13, K2, Z2
 
-aaddone_101:
+aaddone_103:
 	VMOVDQU64    Z3, (R10)
 	VMOVDQU64    Z4, 64(R10)
 	VMOVDQU64    Z5, 128(R10)
@@ -6888,94 +6967,94 @@ aaddone_101:
 	VMOVDQU64    Z16, 1920(R10)
 	XORQ         SI, SI
 
-turn_102:
+turn_104:
 	VMOVDQU64     2112(R10), Z27
 	VPBROADCASTQ  SI, Z24
 	VPSUBQ        Z24, Z27, Z27
 	VPCMPGTQ.BCST cc_chunk64<>+0(SB), Z27, K3
 	KORTESTB      K3, K3
-	JZ            wholedone_104
+	JZ            wholedone_106
 	MOVQ          $0x4000000000000000, CX
 	MOVQ          2112(R10), DX
 	SUBQ          SI, DX
 	DECQ          DX
 	SARQ          $0x06, DX
-	JLE           inactive_105
+	JLE           inactive_107
 	CMPQ          DX, CX
 	CMOVQLT       DX, CX
 	MOVQ          2048(R10), DI
 
-inactive_105:
-	MOVQ    2120(R10), DX
-	SUBQ    SI, DX
-	DECQ    DX
-	SARQ    $0x06, DX
-	JLE     inactive_106
-	CMPQ    DX, CX
-	CMOVQLT DX, CX
-	MOVQ    2056(R10), DI
-
-inactive_106:
-	MOVQ    2128(R10), DX
-	SUBQ    SI, DX
-	DECQ    DX
-	SARQ    $0x06, DX
-	JLE     inactive_107
-	CMPQ    DX, CX
-	CMOVQLT DX, CX
-	MOVQ    2064(R10), DI
-
 inactive_107:
-	MOVQ    2136(R10), DX
+	MOVQ    2120(R10), DX
 	SUBQ    SI, DX
 	DECQ    DX
 	SARQ    $0x06, DX
 	JLE     inactive_108
 	CMPQ    DX, CX
 	CMOVQLT DX, CX
-	MOVQ    2072(R10), DI
+	MOVQ    2056(R10), DI
 
 inactive_108:
-	MOVQ    2144(R10), DX
+	MOVQ    2128(R10), DX
 	SUBQ    SI, DX
 	DECQ    DX
 	SARQ    $0x06, DX
 	JLE     inactive_109
 	CMPQ    DX, CX
 	CMOVQLT DX, CX
-	MOVQ    2080(R10), DI
+	MOVQ    2064(R10), DI
 
 inactive_109:
-	MOVQ    2152(R10), DX
+	MOVQ    2136(R10), DX
 	SUBQ    SI, DX
 	DECQ    DX
 	SARQ    $0x06, DX
 	JLE     inactive_110
 	CMPQ    DX, CX
 	CMOVQLT DX, CX
-	MOVQ    2088(R10), DI
+	MOVQ    2072(R10), DI
 
 inactive_110:
-	MOVQ    2160(R10), DX
+	MOVQ    2144(R10), DX
 	SUBQ    SI, DX
 	DECQ    DX
 	SARQ    $0x06, DX
 	JLE     inactive_111
 	CMPQ    DX, CX
 	CMOVQLT DX, CX
-	MOVQ    2096(R10), DI
+	MOVQ    2080(R10), DI
 
 inactive_111:
-	MOVQ    2168(R10), DX
+	MOVQ    2152(R10), DX
 	SUBQ    SI, DX
 	DECQ    DX
 	SARQ    $0x06, DX
 	JLE     inactive_112
 	CMPQ    DX, CX
 	CMOVQLT DX, CX
-	MOVQ    2104(R10), DI
+	MOVQ    2088(R10), DI
 
 inactive_112:
+	MOVQ    2160(R10), DX
+	SUBQ    SI, DX
+	DECQ    DX
+	SARQ    $0x06, DX
+	JLE     inactive_113
+	CMPQ    DX, CX
+	CMOVQLT DX, CX
+	MOVQ    2096(R10), DI
+
+inactive_113:
+	MOVQ    2168(R10), DX
+	SUBQ    SI, DX
+	DECQ    DX
+	SARQ    $0x06, DX
+	JLE     inactive_114
+	CMPQ    DX, CX
+	CMOVQLT DX, CX
+	MOVQ    2104(R10), DI
+
+inactive_114:
 	MOVQ    2112(R10), DX
 	MOVQ    2048(R10), AX
 	SUBQ    SI, DX
@@ -7025,7 +7104,7 @@ inactive_112:
 	CMOVQLE DI, AX
 	MOVQ    AX, 2040(R10)
 
-whole_103:
+whole_105:
 	MOVQ        1984(R10), DI
 	VMOVDQU64   (DI)(SI*1), Z23
 	MOVQ        1992(R10), DI
@@ -7220,10 +7299,10 @@ whole_103:
 	VPADDQ      Z15, Z13, K3, Z2
 	ADDQ        $+64, SI
 	DECQ        CX
-	JNZ         whole_103
-	JMP         turn_102
+	JNZ         whole_105
+	JMP         turn_104
 
-wholedone_104:
+wholedone_106:
 	VMOVDQU64     2112(R10), Z27
 	VPTESTMQ      Z27, Z27, K1
 	VPSUBQ.BCST   cc_one<>+0(SB), Z27, Z10
@@ -7683,7 +7762,7 @@ wholedone_104:
 	MOVQ          count+16(FP), R12
 	XORQ          CX, CX
 	CMPQ          R12, $+0
-	JLE           tagsdone_113
+	JLE           tagsdone_115
 	MOVQ          2304(R10), R13
 	MOVQ          2048(R10), DI
 	ADDQ          2112(R10), DI
@@ -7695,7 +7774,7 @@ wholedone_104:
 	ADDL          $0x01, AX
 	MOVB          AL, 100(R13)
 	CMPQ          R12, $+1
-	JLE           tagsdone_113
+	JLE           tagsdone_115
 	VEXTRACTI32X4 $0x01, Z19, X10
 	MOVQ          2312(R10), R13
 	MOVQ          2056(R10), DI
@@ -7708,7 +7787,7 @@ wholedone_104:
 	ADDL          $0x01, AX
 	MOVB          AL, 100(R13)
 	CMPQ          R12, $+2
-	JLE           tagsdone_113
+	JLE           tagsdone_115
 	VEXTRACTI32X4 $0x02, Z19, X10
 	MOVQ          2320(R10), R13
 	MOVQ          2064(R10), DI
@@ -7721,7 +7800,7 @@ wholedone_104:
 	ADDL          $0x01, AX
 	MOVB          AL, 100(R13)
 	CMPQ          R12, $+3
-	JLE           tagsdone_113
+	JLE           tagsdone_115
 	VEXTRACTI32X4 $0x03, Z19, X10
 	MOVQ          2328(R10), R13
 	MOVQ          2072(R10), DI
@@ -7734,7 +7813,7 @@ wholedone_104:
 	ADDL          $0x01, AX
 	MOVB          AL, 100(R13)
 	CMPQ          R12, $+4
-	JLE           tagsdone_113
+	JLE           tagsdone_115
 	MOVQ          2336(R10), R13
 	MOVQ          2080(R10), DI
 	ADDQ          2144(R10), DI
@@ -7746,7 +7825,7 @@ wholedone_104:
 	ADDL          $0x01, AX
 	MOVB          AL, 100(R13)
 	CMPQ          R12, $+5
-	JLE           tagsdone_113
+	JLE           tagsdone_115
 	VEXTRACTI32X4 $0x01, Z17, X10
 	MOVQ          2344(R10), R13
 	MOVQ          2088(R10), DI
@@ -7759,7 +7838,7 @@ wholedone_104:
 	ADDL          $0x01, AX
 	MOVB          AL, 100(R13)
 	CMPQ          R12, $+6
-	JLE           tagsdone_113
+	JLE           tagsdone_115
 	VEXTRACTI32X4 $0x02, Z17, X10
 	MOVQ          2352(R10), R13
 	MOVQ          2096(R10), DI
@@ -7772,7 +7851,7 @@ wholedone_104:
 	ADDL          $0x01, AX
 	MOVB          AL, 100(R13)
 	CMPQ          R12, $+7
-	JLE           tagsdone_113
+	JLE           tagsdone_115
 	VEXTRACTI32X4 $0x03, Z17, X10
 	MOVQ          2360(R10), R13
 	MOVQ          2104(R10), DI
@@ -7785,7 +7864,7 @@ wholedone_104:
 	ADDL          $0x01, AX
 	MOVB          AL, 100(R13)
 
-tagsdone_113:
+tagsdone_115:
 	MOVQ CX, failed+40(FP)
 	VZEROUPPER
 	RET

@@ -36,11 +36,12 @@ func chachaKeys16(ops *byte, list *uint32, keys *byte, scratch *byte)
 // ChaCha20 (RFC 8439, section 2.3) at a time: dst = src ^ key stream, from block 1 on. The last behind bytes
 // of src are no text. It leaves out texts of up to 128 bytes, and the last block of those that
 // have one block more than a multiple of four. Count is not 0. long says that there may be texts of 1 KiB
-// and more, which take another way.
-// scratch is 2088 bytes; it is left with the keys.
+// and more, which take another way. If keys is not nil the one-time keys of those operations whose last
+// four blocks have room for it go there, to the operation's place in the list.
+// scratch is 2152 bytes; it is left with the keys.
 //
 //go:noescape
-func chachaTexts(ops *byte, list *uint32, count int, behind int, long bool, scratch *byte)
+func chachaTexts(ops *byte, list *uint32, count int, behind int, long bool, keys *byte, scratch *byte)
 
 // chachaSealTags computes the tags (RFC 8439, sections 2.5 and 2.8) of the count operations, 1 to 8, of the array ops
 // that list names from the ciphertext in their dst, stores them behind it and writes their statuses.

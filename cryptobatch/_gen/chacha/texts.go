@@ -28,7 +28,8 @@ const (
 	quadsAt      = 2*startSize + 64
 	piecesAt     = quadsAt + 8*laneSize
 	singleAt     = piecesAt + 2*pieceSize
-	textsScratch = singleAt + 8 + 64
+	keyPlacesAt  = singleAt + 8
+	textsScratch = keyPlacesAt + 8*8 + 64
 )
 
 // A piece in the scratch memory: where it is in the text, the number of its first block.
@@ -48,26 +49,38 @@ func piece(i, field int) Mem {
 // single is the place of the operation whose last piece had no other to go with.
 func single() Mem { return Mem{Base: texts.scratch, Disp: singleAt} }
 
+// keyPlace is where the last block of a quad goes if it is the first of its operation,
+// which the one-time key comes from; nil if it is one of text like the others.
+func keyPlace(quad int) Mem {
+	return Mem{Base: texts.scratch, Disp: keyPlacesAt + 8*quad}
+}
+
+// spareBlock is up to how many bytes of text leave a quad's last block for that.
+const spareBlock = 192
+
 // texts is where chachaTexts is at.
 var texts = struct {
 	ops, list, count        reg.GPPhysical // the operations, the rest of the list
 	op, left, at            reg.GPPhysical // the one that is worked, how much of it is left, and is done
 	quads, scratch, quad, n reg.GPPhysical // places of quads, of the next one, and how many there are
+	firsts                  reg.GPPhysical // a bit for each block of quads that is the first of its operation
 }{
 	reg.R10, reg.R11, reg.R12,
 	reg.R13, reg.R14, reg.R15,
 	reg.R8, reg.R9, reg.RAX, reg.RBX,
+	reg.RSI,
 }
 
 // chachaTexts writes the routine for texts of more than a few blocks.
 func chachaTexts() {
-	TEXT("chachaTexts", NOSPLIT, "func(ops *byte, list *uint32, count, behind int, long bool, scratch *byte)")
+	TEXT("chachaTexts", NOSPLIT, "func(ops *byte, list *uint32, count, behind int, long bool, keys, scratch *byte)")
 	Pragma("noescape")
 	Doc("chachaTexts works the texts of the count operations of the array ops that list names, 32 blocks of",
 		"ChaCha20 (RFC 8439, section 2.3) at a time: dst = src ^ key stream, from block 1 on. The last behind bytes",
 		"of src are no text. It leaves out texts of up to 128 bytes, and the last block of those that",
 		"have one block more than a multiple of four. Count is not 0. long says that there may be texts of 1 KiB",
-		"and more, which take another way.",
+		"and more, which take another way. If keys is not nil the one-time keys of those operations whose last",
+		"four blocks have room for it go there, to the operation's place in the list.",
 		fmt.Sprintf("scratch is %d bytes; it is left with the keys.", textsScratch))
 	Load(Param("ops"), texts.ops)
 	Load(Param("list"), texts.list)
@@ -211,10 +224,11 @@ func runPieces() {
 func fillQuads() {
 	quad := func(offset int) Mem { return Mem{Base: texts.quad, Disp: offset} }
 	op := func(offset int) Mem { return Mem{Base: texts.op, Disp: offset} }
-	p, whole := reg.RCX, reg.RDX
+	p, whole, place := reg.RCX, reg.RDX, reg.RDI
 	loop, more, none, idle, full := label("fill"), label("more"), label("none"), label("idle"), label("full")
 	MOVQ(texts.quads, texts.quad)
 	XORQ(texts.n, texts.n)
+	XORQ(texts.firsts, texts.firsts)
 	MOVQ(U32(quadBytes), whole)
 	Label(loop)
 	TESTQ(texts.left, texts.left)
@@ -232,7 +246,6 @@ func fillQuads() {
 		MOVQ(p, quad(f[1]))
 	}
 	MOVQ(op(opKey), p)
-	ADDQ(U32(keyRaw), p)
 	MOVQ(p, quad(laneKey))
 	// One store for the whole row: what is stored in parts is slow to load.
 	VMOVDQU(op(opRow), reg.X0)
@@ -241,6 +254,7 @@ func fillQuads() {
 	INCL(p.As32())
 	VPINSRD(U8(0), p.As32(), reg.X0, reg.X0)
 	VMOVDQU(reg.X0, quad(laneRow))
+	keyInQuad(place, p)
 	MOVQ(texts.left, p)
 	CMPQ(p, whole)
 	CMOVQGT(whole, p)
@@ -260,6 +274,7 @@ func fillQuads() {
 		MOVQ(texts.scratch, quad(f))
 	}
 	MOVQ(texts.count, quad(laneLen))
+	MOVQ(texts.count, Mem{Base: texts.scratch, Index: p, Scale: 8, Disp: keyPlacesAt})
 	ADDQ(U8(laneSize), texts.quad)
 	INCQ(p)
 	CMPQ(p, I8(8))
@@ -267,9 +282,33 @@ func fillQuads() {
 	Label(full)
 }
 
-// behind is the place of the parameter.
-func behind() Mem {
-	b, err := Param("behind").Resolve()
+// keyInQuad has the next quad make its operation's one-time key where that is wanted and
+// there is room.
+func keyInQuad(place, bit reg.GPPhysical) {
+	none, known := label("nokey"), label("keyplace")
+	MOVQ(param("keys"), place)
+	TESTQ(place, place)
+	JZ(LabelRef(known))
+	CMPQ(texts.left, U32(spareBlock))
+	JG(LabelRef(none))
+	LEAQ(Mem{Disp: 3, Base: texts.n, Index: texts.n, Scale: 2}, bit)
+	ADDQ(texts.n, bit)
+	BTSQ(bit, texts.firsts)
+	MOVQ(param("count"), bit)
+	SUBQ(texts.count, bit)
+	DECQ(bit)
+	SHLQ(U8(5), bit)
+	ADDQ(bit, place)
+	JMP(LabelRef(known))
+	Label(none)
+	XORQ(place, place)
+	Label(known)
+	MOVQ(place, Mem{Base: texts.scratch, Index: texts.n, Scale: 8, Disp: keyPlacesAt})
+}
+
+// param is the place of a parameter.
+func param(name string) Mem {
+	b, err := Param(name).Resolve()
 	if err != nil {
 		panic(err)
 	}
@@ -284,7 +323,7 @@ func nextText(p reg.GPPhysical) {
 	DECQ(texts.count)
 	XORQ(texts.at, texts.at)
 	MOVQ(Mem{Base: texts.op, Disp: opSrcLen}, texts.left)
-	SUBQ(behind(), texts.left)
+	SUBQ(param("behind"), texts.left)
 	// Less the last block, if it is one too many.
 	MOVQ(texts.left, p)
 	DECQ(p)
@@ -296,7 +335,7 @@ func nextText(p reg.GPPhysical) {
 	SUBQ(p, texts.left)
 	Label(long)
 	MOVQ(Mem{Base: texts.op, Disp: opSrcLen}, p)
-	SUBQ(behind(), p)
+	SUBQ(param("behind"), p)
 	CMPQ(p, U32(shortBytes))
 	longer := label("longer")
 	JG(LabelRef(longer))
@@ -322,7 +361,14 @@ func behindPieces(p reg.GPPhysical) {
 func runQuads(ss []*set) {
 	quads, scratch := texts.quads, texts.scratch
 	for i, s := range ss {
+		if i > 0 {
+			SHRQ(U8(16), texts.firsts)
+		}
+		KMOVW(texts.firsts.As32(), reg.K1)
+		KNOTW(reg.K1, reg.K1)
 		s.gatherQuads(quads, 4*i)
+		// A first block has the number 0.
+		VMOVDQA32_Z(s.word[12], reg.K1, s.word[12])
 		s.keep(scratch)
 	}
 	for i := range 4 * len(ss) {
@@ -344,8 +390,8 @@ func (s *set) gatherQuads(quads reg.GPPhysical, first int) {
 	for k, r := range keys {
 		MOVQ(Mem{Base: quads, Disp: quad(k) + laneKey}, r)
 	}
-	gather(s.word[7], func(k int) Mem { return Mem{Base: keys[k]} })
-	gather(s.word[11], func(k int) Mem { return Mem{Base: keys[k], Disp: 16} })
+	gather(s.word[7], func(k int) Mem { return Mem{Base: keys[k], Disp: keyRaw} })
+	gather(s.word[11], func(k int) Mem { return Mem{Base: keys[k], Disp: keyRaw + 16} })
 	gather(s.word[15], func(k int) Mem { return Mem{Base: quads, Disp: quad(k) + laneRow} })
 	for w := 4; w < 16; w++ {
 		VPSHUFD(U8(0x55*(w%4)), s.word[w|3], s.word[w])
@@ -385,5 +431,9 @@ func emitQuad(blocks [4]reg.VecPhysical, free reg.VecPhysical, quads reg.GPPhysi
 		SUBQ(U8(64), n)
 		CMOVQLT(none, n)
 	}
+	MOVQ(keyPlace(i), dst)
+	TESTQ(dst, dst)
+	JZ(LabelRef(done))
+	VMOVDQU64(blocks[3].AsY(), Mem{Base: dst})
 	Label(done)
 }

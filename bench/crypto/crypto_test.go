@@ -230,6 +230,25 @@ func TestReadmeHasTheTableOfTheResultFile(t *testing.T) {
 	}
 }
 
+func TestManyKeysHaveATableOfTheirOwn(t *testing.T) {
+	j := job{algorithms[0], opSeal, 64}
+	r := &Record{Results: []Result{
+		newResult("fast", j, 32, 1, 9e6, 2e9), newResult("slow", j, 32, 1, 2e6, 2e9), newResult(peerAESNIGCM, j, 32, 1, 3e6, 2e9),
+		newResult("fast", job{algorithms[0], opSeal, 256}, 32, 1, 8e6, 2e9), newResult("fast", j, 32, 1000, 6e6, 2e9),
+	}}
+	engines, keys, _ := strings.Cut(r.Markdown(), "keys in turn")
+	for _, want := range []string{"| fast | 9.00 (3.00) | 8.00 |", "| slow | 2.00 (0.67) |  |", "| aesni_gcm | 3.00 |  |"} {
+		if !strings.Contains(engines, want) {
+			t.Errorf("no %q in:\n%s", want, engines)
+		}
+	}
+	for _, want := range []string{"| keys | 64 |\n", "| 1 | 9.00 |\n", "| 1000 | 6.00 |\n"} {
+		if !strings.Contains(keys, want) {
+			t.Errorf("no %q in:\n%s", want, keys)
+		}
+	}
+}
+
 func TestTableNeedsItsMarkers(t *testing.T) {
 	if _, err := new(Record).Insert("no markers"); err == nil {
 		t.Error("a text without markers is no error")

@@ -12,30 +12,77 @@ const (
 	TableEnd   = "<!-- end of crypto table -->"
 )
 
-// Markdown is the record as the README has it: where it comes from, and a table of million operations a second, of engines
-// with the ratio to the faster of DPDK's drivers in brackets.
+// Markdown is the record as the README has it: where it comes from, a table of million operations a second, of engines
+// with the ratio to the faster of DPDK's drivers in brackets, and one of what the fastest engine does with many keys.
 func (r *Record) Markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Measured on %s: %s. `%s`, medians of %d runs.\n\n", r.Date, r.Machine, r.Command, r.Runs)
-	sizes := r.sizes()
-	b.WriteString("| algorithm | | engine |")
-	for _, s := range sizes {
-		fmt.Fprintf(&b, " %d |", s)
-	}
-	b.WriteString("\n| --- | --- | --- |" + strings.Repeat(" --- |", len(sizes)) + "\n")
-	for _, row := range r.rows() {
-		fmt.Fprintf(&b, "| %s | %s | %s |", row.Algo, row.Op, row.Engine)
-		for _, s := range sizes {
-			b.WriteString(" " + r.cell(row, s) + " |")
-		}
-		b.WriteString("\n")
+	oneKey := r.table("engine", func(x Result) string { return x.Engine }, func(x Result) bool { return x.Keys == 1 })
+	oneKey.write(&b)
+	if keys := r.table("keys", func(x Result) string { return fmt.Sprint(x.Keys) }, r.ofManyKeys()); len(keys.rows) > 0 {
+		fmt.Fprintf(&b, "\nThe same of engine `%s` with keys in turn, which are in the cache up to some thousands:\n\n", keys.rows[0].Engine)
+		keys.write(&b)
 	}
 	return b.String()
 }
 
-func (r *Record) sizes() []int {
-	var sizes []int
+// table is some results by algorithm, operation and one more thing, with a column for each size.
+type table struct {
+	what  string
+	of    func(Result) string
+	rows  []Result // the first of each row, in the order of the results
+	cells []Result
+}
+
+func (r *Record) table(what string, of func(Result) string, in func(Result) bool) table {
+	t := table{what: what, of: of}
 	for _, x := range r.Results {
+		if !in(x) {
+			continue
+		}
+		t.cells = append(t.cells, x)
+		if !slices.ContainsFunc(t.rows, func(row Result) bool { return t.sameRow(row, x) }) {
+			t.rows = append(t.rows, x)
+		}
+	}
+	slices.SortStableFunc(t.rows, func(a, b Result) int { return r.place(a) - r.place(b) })
+	return t
+}
+
+// place is where the record first has the algorithm and the operation.
+func (r *Record) place(x Result) int {
+	return slices.IndexFunc(r.Results, func(y Result) bool { return x.Algo == y.Algo && x.Op == y.Op })
+}
+
+// ofManyKeys tells which results belong to the measurements with many keys: those, and what the same engine does with
+// one key.
+func (r *Record) ofManyKeys() func(Result) bool {
+	return func(x Result) bool {
+		return slices.ContainsFunc(r.Results, func(y Result) bool {
+			return y.Keys > 1 && x.Engine == y.Engine && x.Size == y.Size && x.Algo == y.Algo && x.Op == y.Op
+		})
+	}
+}
+
+func (t table) write(b *strings.Builder) {
+	sizes := t.sizes()
+	fmt.Fprintf(b, "| algorithm | | %s |", t.what)
+	for _, s := range sizes {
+		fmt.Fprintf(b, " %d |", s)
+	}
+	b.WriteString("\n| --- | --- | --- |" + strings.Repeat(" --- |", len(sizes)) + "\n")
+	for _, row := range t.rows {
+		fmt.Fprintf(b, "| %s | %s | %s |", row.Algo, row.Op, t.of(row))
+		for _, s := range sizes {
+			b.WriteString(" " + t.cell(row, s) + " |")
+		}
+		b.WriteString("\n")
+	}
+}
+
+func (t table) sizes() []int {
+	var sizes []int
+	for _, x := range t.cells {
 		if !slices.Contains(sizes, x.Size) {
 			sizes = append(sizes, x.Size)
 		}
@@ -44,25 +91,16 @@ func (r *Record) sizes() []int {
 	return sizes
 }
 
-// rows returns the first result of each algorithm, operation and engine, in the order of the results.
-func (r *Record) rows() []Result {
-	var rows []Result
-	for _, x := range r.Results {
-		if !slices.ContainsFunc(rows, func(row Result) bool { return sameRow(row, x) }) {
-			rows = append(rows, x)
-		}
-	}
-	return rows
+func (t table) sameRow(a, b Result) bool {
+	return a.Algo == b.Algo && a.Op == b.Op && t.of(a) == t.of(b)
 }
 
-func sameRow(a, b Result) bool { return a.Algo == b.Algo && a.Op == b.Op && a.Engine == b.Engine }
-
-func (r *Record) cell(row Result, size int) string {
-	for _, x := range r.Results {
-		if !sameRow(row, x) || x.Size != size {
+func (t table) cell(row Result, size int) string {
+	for _, x := range t.cells {
+		if !t.sameRow(row, x) || x.Size != size {
 			continue
 		}
-		if best := fasterDriver(r.Results, x); best > 0 && !isPeer(x.Engine) {
+		if best := fasterDriver(t.cells, x); best > 0 && !isPeer(x.Engine) {
 			return fmt.Sprintf("%.2f (%.2f)", x.Mops, x.Mops/best)
 		}
 		return fmt.Sprintf("%.2f", x.Mops)

@@ -54,6 +54,15 @@ func write(file, command string) error {
 	if err != nil {
 		return err
 	}
+	many := o
+	many.Engines, many.Peers, many.Sizes = o.Engines[:1], nil, []int{64, 512, 1460}
+	for _, many.Keys = range []int{1000, 1000000} {
+		more, err := crypto.Run(ctx, many, os.Stderr)
+		if err != nil {
+			return err
+		}
+		results = append(results, more...)
+	}
 	r := crypto.Record{
 		Machine: crypto.ThisMachine(ctx), Command: command, Date: time.Now().UTC().Format(time.DateOnly), Runs: o.Runs, Results: results,
 	}

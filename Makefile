@@ -53,7 +53,7 @@ CRYPTO_RESULT ?= bench/crypto/results/zen5.json
 CRYPTO_REPORT = CGO_ENABLED=0 go run ./bench/crypto/report -file $(CRYPTO_RESULT) -readme README.md
 
 .PHONY: bench-crypto
-bench-crypto: ## AEAD engines against DPDK's drivers and OpenSSL: result file and README table (six minutes)
+bench-crypto: ## AEAD engines against DPDK's drivers and OpenSSL: result file and README table (eight minutes)
 	@bench/scripts/deps bench
 	@$(CRYPTO_REPORT) -measure -command "make bench-crypto"
 

@@ -49,6 +49,22 @@ func TestRunMeasuresEachOperationAndShowsProgress(t *testing.T) {
 	}
 }
 
+func TestFirstEngineIsMeasuredWithManyKeysBesides(t *testing.T) {
+	o := quick()
+	o.Ops, o.ManyKeys = o.Ops[:1], []int{5}
+	var progress bytes.Buffer
+	results, err := Run(context.Background(), o, &progress)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(results) != 2 || results[0].Keys != 3 || results[1].Keys != 5 || results[1].Engine != "generic" {
+		t.Errorf("results %+v", results)
+	}
+	if !strings.Contains(progress.String(), " generic with 5 keys ") {
+		t.Errorf("progress: %s", progress.String())
+	}
+}
+
 func TestRunStopsWhenItIsToldTo(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -236,7 +252,7 @@ func TestManyKeysHaveATableOfTheirOwn(t *testing.T) {
 		newResult("fast", j, 32, 1, 9e6, 2e9), newResult("slow", j, 32, 1, 2e6, 2e9), newResult(peerAESNIGCM, j, 32, 1, 3e6, 2e9),
 		newResult("fast", job{algorithms[0], opSeal, 256}, 32, 1, 8e6, 2e9), newResult("fast", j, 32, 1000, 6e6, 2e9),
 	}}
-	engines, keys, _ := strings.Cut(r.Markdown(), "keys in turn")
+	engines, keys, _ := strings.Cut(r.Markdown(), "numbers of keys")
 	for _, want := range []string{"| fast | 9.00 (3.00) | 8.00 |", "| slow | 2.00 (0.67) |  |", "| aesni_gcm | 3.00 |  |"} {
 		if !strings.Contains(engines, want) {
 			t.Errorf("no %q in:\n%s", want, engines)

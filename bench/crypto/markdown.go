@@ -20,7 +20,7 @@ func (r *Record) Markdown() string {
 	oneKey := r.table("engine", func(x Result) string { return x.Engine }, func(x Result) bool { return x.Keys == 1 })
 	oneKey.write(&b)
 	if keys := r.table("keys", func(x Result) string { return fmt.Sprint(x.Keys) }, r.ofManyKeys()); len(keys.rows) > 0 {
-		fmt.Fprintf(&b, "\nThe same of engine `%s` with keys in turn, which are in the cache up to some thousands:\n\n", keys.rows[0].Engine)
+		fmt.Fprintf(&b, "\nEngine `%s` with other numbers of keys, each used in turn: a million are not in any cache.\n\n", keys.rows[0].Engine)
 		keys.write(&b)
 	}
 	return b.String()

@@ -36,6 +36,14 @@ func round(x float64, digits int) float64 {
 	return math.Round(x*scale) / scale
 }
 
+// contender is the engine or peer, with the number of its keys if these are many.
+func (r Result) contender() string {
+	if r.Keys > 1 {
+		return fmt.Sprintf("%s with %d keys", r.Engine, r.Keys)
+	}
+	return r.Engine
+}
+
 // WriteJSON writes the results as one array, a line for each.
 func WriteJSON(w io.Writer, results []Result) error {
 	var b strings.Builder

@@ -23,6 +23,7 @@ type Options struct {
 	Engines    []string // of cryptobatch
 	Peers      []string // those that are missing are left out
 	Keys       int      // different keys that engines use in turn
+	ManyKeys   []int    // further numbers of keys, for the first engine
 	Runs       int      // measurements of each engine and peer, of which the median counts
 }
 
@@ -72,7 +73,7 @@ func Run(ctx context.Context, o Options, progress io.Writer) ([]Result, error) {
 			return nil, err
 		}
 		for _, c := range cell {
-			fmt.Fprintf(progress, " %s %.2f", c.Engine, c.Mops)
+			fmt.Fprintf(progress, " %s %.2f", c.contender(), c.Mops)
 		}
 		fmt.Fprintln(progress, " million a second")
 		results = append(results, cell...)
@@ -101,12 +102,18 @@ func plan(o Options) ([]job, error) {
 // contenders makes the engines, and those peers that are there and do any of the algorithms.
 func contenders(r *runner, o Options, progress io.Writer) ([]contender, error) {
 	var all []contender
-	for _, name := range o.Engines {
-		s, err := newSubject(name, o.Keys)
-		if err != nil {
-			return nil, err
+	for i, name := range o.Engines {
+		keys := []int{o.Keys}
+		if i == 0 {
+			keys = append(keys, o.ManyKeys...)
 		}
-		all = append(all, s)
+		for _, n := range keys {
+			s, err := newSubject(name, n)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, s)
+		}
 	}
 	for _, name := range o.Peers {
 		p, err := newPeer(r, name)
@@ -122,7 +129,8 @@ func contenders(r *runner, o Options, progress io.Writer) ([]contender, error) {
 func namesOf(all []contender) []string {
 	var names []string
 	for _, c := range all {
-		names = append(names, c.name())
+		_, keys := c.shape()
+		names = append(names, Result{Engine: c.name(), Keys: keys}.contender())
 	}
 	return names
 }

@@ -50,18 +50,10 @@ func write(file, command string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	o := crypto.Defaults()
+	o.ManyKeys = []int{1000, 1000000}
 	results, err := crypto.Run(ctx, o, os.Stderr)
 	if err != nil {
 		return err
-	}
-	many := o
-	many.Engines, many.Peers, many.Sizes = o.Engines[:1], nil, []int{64, 512, 1460}
-	for _, many.Keys = range []int{1000, 1000000} {
-		more, err := crypto.Run(ctx, many, os.Stderr)
-		if err != nil {
-			return err
-		}
-		results = append(results, more...)
 	}
 	r := crypto.Record{
 		Machine: crypto.ThisMachine(ctx), Command: command, Date: time.Now().UTC().Format(time.DateOnly), Runs: o.Runs, Results: results,

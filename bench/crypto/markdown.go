@@ -17,16 +17,15 @@ const (
 func (r *Record) Markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Measured on %s: %s. `%s`, medians of %d runs.\n\n", r.Date, r.Machine, r.Command, r.Runs)
-	oneKey := r.table("engine", func(x Result) string { return x.Engine }, func(x Result) bool { return x.Keys == 1 })
-	oneKey.write(&b)
-	if keys := r.table("keys", func(x Result) string { return fmt.Sprint(x.Keys) }, r.ofManyKeys()); len(keys.rows) > 0 {
-		fmt.Fprintf(&b, "\nEngine `%s` with other numbers of keys, each used in turn: a million are not in any cache.\n\n", keys.rows[0].Engine)
-		keys.write(&b)
+	newTable(r.Results, "engine", func(x Result) string { return x.Engine }).write(&b)
+	if len(r.ManyKeys) > 0 {
+		fmt.Fprintf(&b, "\nEngine `%s` alone with several numbers of keys, each used in turn: a million are not in any cache.\n\n", r.ManyKeys[0].Engine)
+		newTable(r.ManyKeys, "keys", func(x Result) string { return fmt.Sprint(x.Keys) }).write(&b)
 	}
 	return b.String()
 }
 
-// table is some results by algorithm, operation and one more thing, with a column for each size.
+// table is results by algorithm, operation and one more thing, with a column for each size.
 type table struct {
 	what  string
 	of    func(Result) string
@@ -34,34 +33,14 @@ type table struct {
 	cells []Result
 }
 
-func (r *Record) table(what string, of func(Result) string, in func(Result) bool) table {
-	t := table{what: what, of: of}
-	for _, x := range r.Results {
-		if !in(x) {
-			continue
-		}
-		t.cells = append(t.cells, x)
+func newTable(results []Result, what string, of func(Result) string) table {
+	t := table{what: what, of: of, cells: results}
+	for _, x := range results {
 		if !slices.ContainsFunc(t.rows, func(row Result) bool { return t.sameRow(row, x) }) {
 			t.rows = append(t.rows, x)
 		}
 	}
-	slices.SortStableFunc(t.rows, func(a, b Result) int { return r.place(a) - r.place(b) })
 	return t
-}
-
-// place is where the record first has the algorithm and the operation.
-func (r *Record) place(x Result) int {
-	return slices.IndexFunc(r.Results, func(y Result) bool { return x.Algo == y.Algo && x.Op == y.Op })
-}
-
-// ofManyKeys tells which results belong to the measurements with many keys: those, and what the same engine does with
-// one key.
-func (r *Record) ofManyKeys() func(Result) bool {
-	return func(x Result) bool {
-		return slices.ContainsFunc(r.Results, func(y Result) bool {
-			return y.Keys > 1 && x.Engine == y.Engine && x.Size == y.Size && x.Algo == y.Algo && x.Op == y.Op
-		})
-	}
 }
 
 func (t table) write(b *strings.Builder) {

@@ -50,13 +50,18 @@ func write(file, command string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	o := crypto.Defaults()
-	o.ManyKeys = []int{1000, 1000000}
 	results, err := crypto.Run(ctx, o, os.Stderr)
 	if err != nil {
 		return err
 	}
+	alone := o
+	alone.Engines, alone.Peers, alone.Sizes, alone.ManyKeys = o.Engines[:1], nil, []int{64, 512, 1460}, []int{1000, 1000000}
+	manyKeys, err := crypto.Run(ctx, alone, os.Stderr)
+	if err != nil {
+		return err
+	}
 	r := crypto.Record{
-		Machine: crypto.ThisMachine(ctx), Command: command, Date: time.Now().UTC().Format(time.DateOnly), Runs: o.Runs, Results: results,
+		Machine: crypto.ThisMachine(ctx), Command: command, Date: time.Now().UTC().Format(time.DateOnly), Runs: o.Runs, Results: results, ManyKeys: manyKeys,
 	}
 	return r.Write(file)
 }

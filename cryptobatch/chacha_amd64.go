@@ -4,18 +4,18 @@ import "unsafe"
 
 //go:generate sh -c "cd _gen && go run ./chacha -out ../chacha_avx512_amd64.s -stubs ../chacha_avx512_stubs_amd64.go -pkg cryptobatch"
 
-// chachaPiece is how many operations are worked at once: what fills all lanes
+// chachaOps is how many operations are worked at once: what fills all lanes
 // with the blocks that the one-time keys come from.
-const chachaPiece = 32
+const chachaOps = 32
 
 // chachaSecrets is the part of a batcher's scratch memory that holds what comes
 // from keys. The assembly leaves it as it is; each call of a batcher zeroes it.
 type chachaSecrets struct {
-	keys   [chachaPiece][32]byte // one-time keys of Poly1305
+	keys   [chachaOps][32]byte // one-time keys of Poly1305
 	states [39 * 64]byte         // scratch of the assembly: block states, powers of keys
 }
 
-// chachaWork is what one call needs for at most chachaPiece operations. It lives
+// chachaWork is what one call needs for at most chachaOps operations. It lives
 // on the stack, so that nothing refers to the operations after the call.
 type chachaWork struct {
 	lanes  [32]chachaLane // blocks collected for the next call
@@ -28,7 +28,7 @@ func newChaCha512() chachaFamily { return new(chachaSecrets) }
 func (s *chachaSecrets) seal(ops []Op, list []uint32) {
 	w := chachaWork{secret: s}
 	for len(list) > 0 {
-		n := min(len(list), chachaPiece)
+		n := min(len(list), chachaOps)
 		w.seal(ops, list[:n])
 		list = list[n:]
 	}
@@ -38,13 +38,23 @@ func (s *chachaSecrets) seal(ops []Op, list []uint32) {
 func (s *chachaSecrets) open(ops []Op, list []uint32) (failed int) {
 	w := chachaWork{secret: s}
 	for len(list) > 0 {
-		n := min(len(list), chachaPiece)
+		n := min(len(list), chachaOps)
 		failed += w.open(ops, list[:n])
 		list = list[n:]
 	}
 	*s = chachaSecrets{}
 	return failed
 }
+
+// How the assembly splits a text, in bytes: chachaTexts works fours of blocks, the last
+// of which may be smaller, and leaves single blocks to lanes.
+const (
+	chachaFour  = 256  // four blocks
+	chachaTail  = 64   // behind fours, up to this is left to lanes
+	chachaShort = 128  // and a whole text up to this
+	chachaRoom  = 192  // up to this the last four has room for another block
+	chachaLong  = 1024 // from this on some is worked without gathering
+)
 
 // eightBytes is from how much text on the ciphertext is authenticated before more is
 // encrypted: while it is in the cache of the core, at the price of lanes left empty.
@@ -147,7 +157,7 @@ func (w *chachaWork) verifyEight(ops []Op, eight []uint32, at int) (failed int) 
 // oneTimeKeys makes the keys of Poly1305, one for each operation.
 func (w *chachaWork) oneTimeKeys(ops []Op, list []uint32) {
 	// The assembly works 16 or 32. Those that are missing get the last one's key.
-	var order [chachaPiece]uint32
+	var order [chachaOps]uint32
 	n := copy(order[:], list)
 	for i := n; i < len(order); i++ {
 		order[i] = list[n-1]
@@ -191,7 +201,7 @@ func fitsLanes(ops []Op, list []uint32) bool {
 // block that the one-time key comes from.
 func keysFitTexts(ops []Op, list []uint32) bool {
 	for _, i := range list {
-		if n := len(ops[i].Src); n <= 128 || n&255 <= 64 || n&255 > 192 {
+		if n := len(ops[i].Src); n <= chachaShort || n%chachaFour <= chachaTail || n%chachaFour > chachaRoom {
 			return false
 		}
 	}
@@ -207,7 +217,7 @@ func (w *chachaWork) texts(ops []Op, list []uint32, behind int, keys *byte) {
 	}
 	long := false
 	for _, i := range list {
-		long = long || len(ops[i].Src)-behind >= 1024
+		long = long || len(ops[i].Src)-behind >= chachaLong
 	}
 	chachaTexts((*byte)(unsafe.Pointer(&ops[0])), &list[0], len(list), behind, long, keys, &w.secret.states[0])
 }
@@ -215,10 +225,10 @@ func (w *chachaWork) texts(ops []Op, list []uint32, behind int, keys *byte) {
 // tail takes what texts leaves out of n bytes of an operation's text: a single block
 // behind whole fours, and all of up to two blocks.
 func (w *chachaWork) tail(op *Op, n int) {
-	switch rest := n & 255; {
-	case n <= 128:
+	switch rest := n % chachaFour; {
+	case n <= chachaShort:
 		w.blocks(op, 0, n)
-	case rest > 0 && rest <= 64:
+	case rest > 0 && rest <= chachaTail:
 		w.blocks(op, n-rest, n)
 	}
 }

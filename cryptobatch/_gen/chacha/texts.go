@@ -8,8 +8,8 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// What a quad, four blocks of one operation one after the other, takes. Its key and
-// nonce are gathered for all four at once, which spares three quarters of that.
+// quadBytes is what a quad, four blocks of one operation one after the other, takes. Its
+// key and nonce are gathered for all four at once, which spares three quarters of that.
 const quadBytes = 256
 
 // What is left of a text behind its whole quads is one more quad, but for a single

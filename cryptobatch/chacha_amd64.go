@@ -12,7 +12,7 @@ const chachaOps = 32
 // from keys. The assembly leaves it as it is; each call of a batcher zeroes it.
 type chachaSecrets struct {
 	keys   [chachaOps][32]byte // one-time keys of Poly1305
-	states [39 * 64]byte         // scratch of the assembly: block states, powers of keys
+	states [39 * 64]byte       // scratch of the assembly: block states, powers of keys
 }
 
 // chachaWork is what one call needs for at most chachaOps operations. It lives

@@ -2,7 +2,7 @@ package cryptobatch
 
 import "github.com/klauspost/cpuid/v2"
 
-//go:generate sh -c "cd _gen/gcm && go run . -out ../../gcm_vaes512_amd64.s -stubs ../../gcm_vaes512_amd64.go -pkg cryptobatch"
+//go:generate sh -c "cd _gen && go run ./gcm -out ../gcm_vaes512_amd64.s -stubs ../gcm_vaes512_stubs_amd64.go -pkg cryptobatch"
 
 // Vaes512Name is the name of the engine for AVX-512 with vector AES.
 const Vaes512Name = "vaes512"

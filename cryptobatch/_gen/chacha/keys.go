@@ -3,33 +3,17 @@ package main
 import (
 	"fmt"
 
+	. "linecrypt/cryptobatch/_gen/layout"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// Where things are in an Op and in a Key. Package cryptobatch asserts them at
-// compile time.
-const (
-	opKey    = 0
-	opSrc    = 8
-	opSrcLen = 16
-	opDst    = 32
-	opAAD    = 56
-	opAADLen = 64
-	opRow    = 84 // the nonce, and four bytes before it where a block has its counter
-	opStatus = 100
-	opSize   = 104
-
-	statusOK = 1
-
-	keyRaw = 464 // the 32 bytes of the key
-)
-
 // opAt sets op to the operation of the array ops that an index in memory names.
 func opAt(index Mem, ops, op reg.GPPhysical) {
 	MOVL(index, op.As32().(reg.GPPhysical))
-	IMUL3Q(U32(opSize), op, op)
+	IMUL3Q(U32(OpSize), op, op)
 	ADDQ(ops, op)
 }
 
@@ -70,11 +54,11 @@ func (s *set) gatherOps(ops, list reg.GPPhysical, first int) {
 	for j := range 4 {
 		for k := range 4 {
 			opAt(Mem{Base: list, Disp: 4 * (first + keyLane(j, k))}, ops, op[k])
-			MOVQ(Mem{Base: op[k], Disp: opKey}, key[k])
+			MOVQ(Mem{Base: op[k], Disp: OpKey}, key[k])
 		}
-		gather(s.word[4+j], func(k int) Mem { return Mem{Base: key[k], Disp: keyRaw} })
-		gather(s.word[8+j], func(k int) Mem { return Mem{Base: key[k], Disp: keyRaw + 16} })
-		gather(s.word[12+j], func(k int) Mem { return Mem{Base: op[k], Disp: opRow} })
+		gather(s.word[4+j], func(k int) Mem { return Mem{Base: key[k], Disp: KeyRaw} })
+		gather(s.word[8+j], func(k int) Mem { return Mem{Base: key[k], Disp: KeyRaw + 16} })
+		gather(s.word[12+j], func(k int) Mem { return Mem{Base: op[k], Disp: OpRow} })
 	}
 	s.turnRows()
 	VPXORQ(s.word[12], s.word[12], s.word[12])

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 
+	. "linecrypt/cryptobatch/_gen/layout"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -103,9 +105,9 @@ func tags(name string, open bool) {
 // stored in pieces is slow.
 func loadLanes(open bool) {
 	ops, list, op, tmp := reg.R8, reg.R9, reg.R13, reg.RDX
-	text, behind := opDst, 0
+	text, behind := OpDst, 0
 	if open {
-		text, behind = opSrc, 16
+		text, behind = OpSrc, 16
 	}
 	Load(Param("ops"), ops)
 	Load(Param("list"), list)
@@ -120,11 +122,11 @@ func loadLanes(open bool) {
 		MOVQ(op, laneOp(i))
 		MOVQ(Mem{Base: op, Disp: text}, tmp)
 		MOVQ(tmp, textAt(i))
-		MOVQ(Mem{Base: op, Disp: opAAD}, tmp)
+		MOVQ(Mem{Base: op, Disp: OpAAD}, tmp)
 		MOVQ(tmp, aadAt(i))
-		MOVQ(Mem{Base: op, Disp: opSrcLen}, n)
+		MOVQ(Mem{Base: op, Disp: OpSrcLen}, n)
 		SUBQ(I8(behind), n)
-		MOVQ(Mem{Base: op, Disp: opAADLen}, m)
+		MOVQ(Mem{Base: op, Disp: OpAADLen}, m)
 		JMP(LabelRef(loaded))
 		Label(none)
 		XORQ(n, n)
@@ -640,7 +642,7 @@ func eachTag(first, second reg.VecPhysical, work func(tag reg.VecPhysical, place
 func storeTags(first, second reg.VecPhysical) {
 	eachTag(first, second, func(tag reg.VecPhysical, place Mem, op reg.GPPhysical) {
 		VMOVDQU32(tag.AsX(), place)
-		MOVB(U8(statusOK), Mem{Base: op, Disp: opStatus})
+		MOVB(U8(StatusOK), Mem{Base: op, Disp: OpStatus})
 	})
 }
 
@@ -654,8 +656,8 @@ func verifyTags(first, second reg.VecPhysical) {
 		VPTEST(tmpA.AsX(), tmpA.AsX())
 		SETNE(wrong.As8L())
 		ADDQ(wrong, failed)
-		ADDL(U8(statusOK), wrong.As32())
-		MOVB(wrong.As8L(), Mem{Base: op, Disp: opStatus})
+		ADDL(U8(StatusOK), wrong.As32())
+		MOVB(wrong.As8L(), Mem{Base: op, Disp: OpStatus})
 	})
 	Store(failed, ReturnIndex(0))
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 
+	. "linecrypt/cryptobatch/_gen/layout"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -166,19 +168,19 @@ func pieces() {
 func runPieces() {
 	key := [2]reg.GPPhysical{reg.RSI, reg.RDI}
 	for i, op := range pieceOps {
-		MOVQ(Mem{Base: op, Disp: opKey}, key[i])
+		MOVQ(Mem{Base: op, Disp: OpKey}, key[i])
 	}
 	start := func(i, w int) Mem {
 		switch {
 		case w < 12:
-			return Mem{Base: key[i], Disp: keyRaw + 4*(w-4)}
+			return Mem{Base: key[i], Disp: KeyRaw + 4*(w-4)}
 		case w == 12:
 			return piece(i, pieceCounter)
 		}
-		return Mem{Base: pieceOps[i], Disp: opRow + 4*(w-12)}
+		return Mem{Base: pieceOps[i], Disp: OpRow + 4*(w-12)}
 	}
 	for i, op := range pieceOps {
-		MOVQ(Mem{Base: op, Disp: opSrc}, reg.RCX)
+		MOVQ(Mem{Base: op, Disp: OpSrc}, reg.RCX)
 		ADDQ(piece(i, pieceAt), reg.RCX)
 		prefetchText(reg.RCX, pieceBytes)
 	}
@@ -209,7 +211,7 @@ func runPieces() {
 		for _, p := range []struct {
 			field int
 			to    reg.GPPhysical
-		}{{opSrc, src}, {opDst, dst}} {
+		}{{OpSrc, src}, {OpDst, dst}} {
 			MOVQ(Mem{Base: pieceOps[i], Disp: p.field}, p.to)
 			ADDQ(piece(i, pieceAt), p.to)
 		}
@@ -240,15 +242,15 @@ func fillQuads() {
 	JMP(LabelRef(loop))
 
 	Label(more)
-	for _, f := range [][2]int{{opSrc, laneSrc}, {opDst, laneDst}} {
+	for _, f := range [][2]int{{OpSrc, laneSrc}, {OpDst, laneDst}} {
 		MOVQ(op(f[0]), p)
 		ADDQ(texts.at, p)
 		MOVQ(p, quad(f[1]))
 	}
-	MOVQ(op(opKey), p)
+	MOVQ(op(OpKey), p)
 	MOVQ(p, quad(laneKey))
 	// One store for the whole row: what is stored in parts is slow to load.
-	VMOVDQU(op(opRow), reg.X0)
+	VMOVDQU(op(OpRow), reg.X0)
 	MOVQ(texts.at, p)
 	SHRQ(U8(6), p)
 	INCL(p.As32())
@@ -322,7 +324,7 @@ func nextText(p reg.GPPhysical) {
 	ADDQ(I8(4), texts.list)
 	DECQ(texts.count)
 	XORQ(texts.at, texts.at)
-	MOVQ(Mem{Base: texts.op, Disp: opSrcLen}, texts.left)
+	MOVQ(Mem{Base: texts.op, Disp: OpSrcLen}, texts.left)
 	SUBQ(param("behind"), texts.left)
 	// Less the last block, if it is one too many.
 	MOVQ(texts.left, p)
@@ -334,7 +336,7 @@ func nextText(p reg.GPPhysical) {
 	JG(LabelRef(long))
 	SUBQ(p, texts.left)
 	Label(long)
-	MOVQ(Mem{Base: texts.op, Disp: opSrcLen}, p)
+	MOVQ(Mem{Base: texts.op, Disp: OpSrcLen}, p)
 	SUBQ(param("behind"), p)
 	CMPQ(p, U32(shortBytes))
 	longer := label("longer")
@@ -390,8 +392,8 @@ func (s *set) gatherQuads(quads reg.GPPhysical, first int) {
 	for k, r := range keys {
 		MOVQ(Mem{Base: quads, Disp: quad(k) + laneKey}, r)
 	}
-	gather(s.word[7], func(k int) Mem { return Mem{Base: keys[k], Disp: keyRaw} })
-	gather(s.word[11], func(k int) Mem { return Mem{Base: keys[k], Disp: keyRaw + 16} })
+	gather(s.word[7], func(k int) Mem { return Mem{Base: keys[k], Disp: KeyRaw} })
+	gather(s.word[11], func(k int) Mem { return Mem{Base: keys[k], Disp: KeyRaw + 16} })
 	gather(s.word[15], func(k int) Mem { return Mem{Base: quads, Disp: quad(k) + laneRow} })
 	for w := 4; w < 16; w++ {
 		VPSHUFD(U8(0x55*(w%4)), s.word[w|3], s.word[w])

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 
+	. "linecrypt/cryptobatch/_gen/layout"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -66,7 +68,7 @@ func burst(name string, open bool) {
 	loadOp(open)
 	loadAAD()
 	loadLengths()
-	CMPW(Mem{Base: key, Disp: keyAlg}, Imm(algAES256))
+	CMPW(Mem{Base: key, Disp: KeyAlg}, Imm(AlgAES256))
 	JEQ(LabelRef("aes256"))
 	burstGen{open, 10}.body()
 	Label("aes256")
@@ -77,7 +79,7 @@ func burst(name string, open bool) {
 		authenticate()
 	} else {
 		VMOVDQU(acc.hi.AsX(), Mem{Base: dst, Index: left, Scale: 1})
-		MOVB(Imm(statusOK), Mem{Base: op, Disp: opStatus})
+		MOVB(Imm(StatusOK), Mem{Base: op, Disp: OpStatus})
 	}
 	DECQ(count)
 	JNZ(LabelRef("next"))
@@ -104,13 +106,13 @@ const ahead = 8
 func prefetchKey(index Mem, prefetched string) {
 	key := reg.R8
 	MOVL(index, reg.EAX)
-	IMUL3Q(Imm(opSize), reg.RAX, reg.RAX)
+	IMUL3Q(Imm(OpSize), reg.RAX, reg.RAX)
 	ADDQ(ops, reg.RAX)
-	MOVQ(Mem{Base: reg.RAX, Disp: opKey}, key)
-	for line := 128; line < keyAlg-64; line += 64 {
+	MOVQ(Mem{Base: reg.RAX, Disp: OpKey}, key)
+	for line := 128; line < KeyAlg-64; line += 64 {
 		PREFETCHT0(Mem{Base: key, Disp: line})
 	}
-	CMPQ(Mem{Base: reg.RAX, Disp: opSrcLen}, I32(shortText))
+	CMPQ(Mem{Base: reg.RAX, Disp: OpSrcLen}, I32(shortText))
 	JLS(LabelRef(prefetched))
 	PREFETCHT0(Mem{Base: key})
 	PREFETCHT0(Mem{Base: key, Disp: 64})
@@ -136,18 +138,18 @@ func prefetchFirst() {
 func loadOp(open bool) {
 	MOVL(Mem{Base: list}, reg.EAX)
 	ADDQ(Imm(4), list)
-	IMUL3Q(Imm(opSize), reg.RAX, op)
+	IMUL3Q(Imm(OpSize), reg.RAX, op)
 	ADDQ(ops, op)
-	MOVQ(Mem{Base: op, Disp: opKey}, key)
-	MOVQ(Mem{Base: op, Disp: opSrc}, src)
-	MOVQ(Mem{Base: op, Disp: opDst}, dst)
-	MOVQ(Mem{Base: op, Disp: opSrcLen}, left)
+	MOVQ(Mem{Base: op, Disp: OpKey}, key)
+	MOVQ(Mem{Base: op, Disp: OpSrc}, src)
+	MOVQ(Mem{Base: op, Disp: OpDst}, dst)
+	MOVQ(Mem{Base: op, Disp: OpSrcLen}, left)
 	if open {
 		SUBQ(Imm(16), left)
 	}
-	MOVQ(Mem{Base: op, Disp: opAAD}, aad)
-	MOVQ(Mem{Base: op, Disp: opAADLen}, aadLen)
-	VBROADCASTI32X4(Mem{Base: op, Disp: opNonce}, base)
+	MOVQ(Mem{Base: op, Disp: OpAAD}, aad)
+	MOVQ(Mem{Base: op, Disp: OpAADLen}, aadLen)
+	VBROADCASTI32X4(Mem{Base: op, Disp: OpNonce}, base)
 	VPSHUFB(consts.nonceSwap, base, base)
 }
 
@@ -347,6 +349,6 @@ func authenticate() {
 	VPTEST(acc.hi.AsX(), acc.hi.AsX())
 	SETNE(reg.AL)
 	ADDQ(reg.RAX, failed())
-	ADDL(Imm(statusOK), reg.EAX)
-	MOVB(reg.AL, Mem{Base: op, Disp: opStatus})
+	ADDL(Imm(StatusOK), reg.EAX)
+	MOVB(reg.AL, Mem{Base: op, Disp: OpStatus})
 }

@@ -14,28 +14,13 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// Where things are in an Op and in a Key. Package cryptobatch asserts them at
-// compile time.
+// Where AES-GCM has things in a Key.
 const (
-	opKey    = 0
-	opSrc    = 8
-	opSrcLen = 16
-	opDst    = 32
-	opAAD    = 56
-	opAADLen = 64
-	opNonce  = 88
-	opStatus = 100
-	opSize   = 104
-
 	// keyPowers holds H^16, H^15, ... H^1, so that a vector load gives the powers
 	// that four blocks in a row need.
 	keyPowers = 0
 	keyH1     = keyPowers + 15*16
 	keyRounds = 256
-	keyAlg    = 504
-
-	algAES256 = 2
-	statusOK  = 1
 )
 
 // Registers with one meaning throughout a burst.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	. "linecrypt/cryptobatch/_gen/layout"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -51,7 +53,7 @@ func (g gen) burst(name string) {
 		authenticate(tag)
 	} else {
 		VMOVDQU(tag, Mem{Base: dst, Index: left, Scale: 1})
-		MOVB(Imm(statusOK), Mem{Base: op, Disp: opStatus})
+		MOVB(Imm(StatusOK), Mem{Base: op, Disp: OpStatus})
 	}
 	DECQ(count)
 	JNZ(LabelRef("next"))
@@ -77,13 +79,13 @@ const ahead = 8
 func (g gen) prefetchKey(index Mem, prefetched string) {
 	key := reg.R8
 	MOVL(index, reg.EAX)
-	IMUL3Q(Imm(opSize), reg.RAX, reg.RAX)
+	IMUL3Q(Imm(OpSize), reg.RAX, reg.RAX)
 	ADDQ(ops, reg.RAX)
-	MOVQ(Mem{Base: reg.RAX, Disp: opKey}, key)
-	for line := 128; line < keyAlg-64; line += 64 {
+	MOVQ(Mem{Base: reg.RAX, Disp: OpKey}, key)
+	for line := 128; line < KeyAlg-64; line += 64 {
 		PREFETCHT0(Mem{Base: key, Disp: line})
 	}
-	CMPQ(Mem{Base: reg.RAX, Disp: opSrcLen}, I32(int32(g.sumMax())))
+	CMPQ(Mem{Base: reg.RAX, Disp: OpSrcLen}, I32(int32(g.sumMax())))
 	JLS(LabelRef(prefetched))
 	PREFETCHT0(Mem{Base: key})
 	PREFETCHT0(Mem{Base: key, Disp: 64})
@@ -109,20 +111,20 @@ func (g gen) prefetchFirst() {
 func (g gen) loadOp() {
 	MOVL(Mem{Base: list}, reg.EAX)
 	ADDQ(Imm(4), list)
-	IMUL3Q(Imm(opSize), reg.RAX, op)
+	IMUL3Q(Imm(OpSize), reg.RAX, op)
 	ADDQ(ops, op)
-	MOVQ(Mem{Base: op, Disp: opKey}, key)
-	MOVQ(Mem{Base: op, Disp: opSrc}, src)
-	MOVQ(Mem{Base: op, Disp: opDst}, dst)
-	MOVQ(Mem{Base: op, Disp: opSrcLen}, left)
+	MOVQ(Mem{Base: op, Disp: OpKey}, key)
+	MOVQ(Mem{Base: op, Disp: OpSrc}, src)
+	MOVQ(Mem{Base: op, Disp: OpDst}, dst)
+	MOVQ(Mem{Base: op, Disp: OpSrcLen}, left)
 	if g.open {
 		SUBQ(Imm(16), left)
 	}
-	MOVQ(Mem{Base: op, Disp: opAAD}, aad)
-	MOVQ(Mem{Base: op, Disp: opAADLen}, aadLen)
+	MOVQ(Mem{Base: op, Disp: OpAAD}, aad)
+	MOVQ(Mem{Base: op, Disp: OpAADLen}, aadLen)
 	LEAQ(Mem{Base: key, Disp: keyRounds + 16*10}, lastRound)
 	LEAQ(Mem{Base: key, Disp: keyRounds + 16*14}, reg.RAX)
-	CMPW(Mem{Base: key, Disp: keyAlg}, Imm(algAES256))
+	CMPW(Mem{Base: key, Disp: KeyAlg}, Imm(AlgAES256))
 	CMOVQEQ(reg.RAX, lastRound)
 }
 
@@ -218,6 +220,6 @@ func authenticate(tag reg.VecPhysical) {
 	VPTEST(tag, tag)
 	SETNE(reg.AL)
 	ADDQ(reg.RAX, failed())
-	ADDL(Imm(statusOK), reg.EAX)
-	MOVB(reg.AL, Mem{Base: op, Disp: opStatus})
+	ADDL(Imm(StatusOK), reg.EAX)
+	MOVB(reg.AL, Mem{Base: op, Disp: OpStatus})
 }

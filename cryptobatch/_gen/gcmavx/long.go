@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 
+	. "linecrypt/cryptobatch/_gen/layout"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -76,7 +78,7 @@ func (g gen) openPieces() {
 // pieces works pieces until at most one is left, each with the steps beside the cipher:
 // one loop for each key length, so that they are spread over all its rounds.
 func (g gen) pieces(steps []func()) {
-	CMPW(Mem{Base: key, Disp: keyAlg}, Imm(algAES256))
+	CMPW(Mem{Base: key, Disp: KeyAlg}, Imm(AlgAES256))
 	JEQ(LabelRef("piece14"))
 	for _, rounds := range []int{10, 14} {
 		label := fmt.Sprint("piece", rounds)
@@ -125,7 +127,7 @@ func (g gen) counterBlocks(v []reg.VecPhysical) {
 	base := [2]reg.VecPhysical{g.block, g.spare} // for counters up to the next multiple, and behind it
 	g.spread(Mem{Base: key, Disp: keyRounds}, g.roundKey)
 	MOVL(src.As32(), reg.EAX)
-	SUBL(Mem{Base: op, Disp: opSrc}, reg.EAX)
+	SUBL(Mem{Base: op, Disp: OpSrc}, reg.EAX)
 	SHRL(Imm(4), reg.EAX)
 	made := 0
 	for i, x := range v {
@@ -135,7 +137,7 @@ func (g gen) counterBlocks(v []reg.VecPhysical) {
 			LEAL(Mem{Base: reg.RAX, Disp: n * which}, reg.EBX)
 			BSWAPL(reg.EBX)
 			MOVL(reg.EBX, g.counter)
-			g.spread(Mem{Base: op, Disp: opNonce}, y)
+			g.spread(Mem{Base: op, Disp: OpNonce}, y)
 			VPBROADCASTD(g.counter, x)
 			VPBLENDD(Imm(0x88), x, y, y)
 			VPXOR(g.roundKey, y, y)
@@ -149,7 +151,7 @@ func (g gen) counterBlocks(v []reg.VecPhysical) {
 // evenly over the rounds that AES-128 has too.
 func (g gen) encrypt(label string, v []reg.VecPhysical, steps []func()) {
 	g.rounds(1, 9, v, steps)
-	CMPW(Mem{Base: key, Disp: keyAlg}, Imm(algAES256))
+	CMPW(Mem{Base: key, Disp: KeyAlg}, Imm(AlgAES256))
 	JNE(LabelRef(label + "LastRound"))
 	g.rounds(10, 13, v, nil)
 	Label(label + "LastRound")

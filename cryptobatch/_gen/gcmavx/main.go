@@ -23,29 +23,14 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// Where things are in an Op and in a Key. Package cryptobatch asserts them at
-// compile time.
+// Where AES-GCM has things in a Key.
 const (
-	opKey    = 0
-	opSrc    = 8
-	opSrcLen = 16
-	opDst    = 32
-	opAAD    = 56
-	opAADLen = 64
-	opNonce  = 88
-	opStatus = 100
-	opSize   = 104
-
 	// Before the round keys, the key's block ends in powers of H, the highest first, so
 	// that a vector load gives those that blocks in a row need: up to H^16, or for one
 	// lane up to H^10 and, in front of them, the sum of each one's halves.
 	keyHalf1  = 88
 	keyH1     = 15 * 16
 	keyRounds = 256
-	keyAlg    = 504
-
-	algAES256 = 2
-	statusOK  = 1
 )
 
 // Registers with one meaning throughout a burst.

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 
+	. "linecrypt/cryptobatch/_gen/layout"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -21,11 +23,11 @@ func (g gen) findPowers() {
 
 // loadLengths makes GHASH's last block.
 func (g gen) loadLengths(v reg.VecPhysical) {
-	VMOVQ(Mem{Base: op, Disp: opSrcLen}, v)
+	VMOVQ(Mem{Base: op, Disp: OpSrcLen}, v)
 	if g.open {
 		VPADDQ(consts.lessTag, v, v)
 	}
-	VPINSRQ(Imm(1), Mem{Base: op, Disp: opAADLen}, v, v)
+	VPINSRQ(Imm(1), Mem{Base: op, Disp: OpAADLen}, v, v)
 	VPSLLQ(Imm(3), v, v)
 }
 
@@ -193,7 +195,7 @@ func (g gen) finish() {
 // maskBlock makes v the counter block 1, added to the first round key.
 func (g gen) maskBlock(v reg.VecPhysical) {
 	x := xmm(v)
-	VMOVDQU(Mem{Base: op, Disp: opNonce}, x)
+	VMOVDQU(Mem{Base: op, Disp: OpNonce}, x)
 	VPBLENDD(Imm(8), consts.one, x, x)
 	VPXOR(xmm(g.roundKey), x, x)
 }

@@ -3,17 +3,11 @@
 package main
 
 import (
+	. "linecrypt/cryptobatch/_gen/layout"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
-)
-
-// Where things are in an Op and in a Key. Package cryptobatch asserts them at
-// compile time.
-const (
-	opKey  = 0
-	opSize = 104
-	keyAlg = 504
 )
 
 func main() {
@@ -27,9 +21,9 @@ func main() {
 	Load(Param("ops"), op)
 	Load(Param("count"), count)
 	Label("next")
-	MOVQ(Mem{Base: op, Disp: opKey}, key)
-	PREFETCHT0(Mem{Base: key, Disp: keyAlg})
-	ADDQ(Imm(opSize), op)
+	MOVQ(Mem{Base: op, Disp: OpKey}, key)
+	PREFETCHT0(Mem{Base: key, Disp: KeyAlg})
+	ADDQ(Imm(OpSize), op)
 	DECQ(count)
 	JNZ(LabelRef("next"))
 	RET()

@@ -57,7 +57,7 @@ type Record struct {
 	Gen  uint32 // grows each time the record is handed out, so that stale references are recognised
 
 	State      State
-	Role       uint8 // of the gateway: 0 unknown, 1 A, 2 B
+	Role       Role  // of the gateway
 	TEP        uint8 // with the v bit, the first byte of the session ID
 	HostFlags  uint8 // bits HostXxx
 	AEAD       uint16

@@ -118,7 +118,7 @@ func (g *Gateway) StartControl(t testing.TB) {
 	s, err := server.New(server.Options{
 		Open:         func() (*shm.Segment, error) { return shm.OpenControl(g.dir, g.Config.Name) },
 		OpenSessions: g.openSessions,
-		Policy:       responder.PolicyOf(g.Config),
+		Terms:        responder.TermsOf(g.Config),
 		Ready:        func() { close(ready) },
 	})
 	if err != nil {

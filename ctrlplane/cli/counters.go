@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"linecrypt/ctrlplane/shm"
+	"linecrypt/flowtable"
 )
 
 // counterReader reads the counters of a segment by name, so that it shows whatever the data plane that made it counts.
@@ -44,7 +45,7 @@ func (r *counterReader) total(name string) uint64 {
 	return r.sum(c)
 }
 
-func (r *counterReader) port(s shm.Side, name string) PortStatus {
+func (r *counterReader) port(s flowtable.Side, name string) PortStatus {
 	side := s.String()
 	return PortStatus{
 		Side: side, Name: name, Kind: r.seg.PortKind(s), Link: r.link(s), Queues: r.seg.Workers(),
@@ -54,7 +55,7 @@ func (r *counterReader) port(s shm.Side, name string) PortStatus {
 }
 
 // link is what a data plane that runs says; of one that is gone nothing is known.
-func (r *counterReader) link(s shm.Side) string {
+func (r *counterReader) link(s flowtable.Side) string {
 	if !r.seg.DataPlaneRuns() {
 		return shm.LinkUnknown.String()
 	}

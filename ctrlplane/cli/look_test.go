@@ -180,7 +180,7 @@ func TestSessionsTextIsOneLineEach(t *testing.T) {
 func TestStatusListsEveryDropReasonInJSON(t *testing.T) {
 	g := newFakeGateway(t)
 	g.seg.SetReady(true)
-	g.seg.SetLink(shm.Outside, false)
+	g.seg.SetLink(flowtable.Outside, false)
 	for i, n := range []uint64{5, 7} {
 		c := g.seg.Worker(i).Counters
 		c[shm.DropParse], c[shm.RxInsidePackets], c[shm.RxInsideBytes], c[shm.TxOutsidePackets] = n, 10*n, 1000*n, n

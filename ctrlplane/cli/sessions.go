@@ -66,7 +66,8 @@ type connection struct {
 	ref            shm.FlowRef
 	key            flowtable.Key
 	active         bool
-	role, tep      uint8
+	role           flowtable.Role
+	tep            uint8
 	aead           uint16
 	created        int64 // ns of the monotonic clock
 	sealed, opened Traffic
@@ -123,13 +124,9 @@ func (c *connection) session(id []byte, now int64) Session {
 	if !c.active {
 		client, server = server, client
 	}
-	role := "A"
-	if c.role == 2 {
-		role = "B"
-	}
 	age := time.Duration(max(0, now-c.created)).Seconds()
 	return Session{
-		Client: client, Server: server, Role: role,
+		Client: client, Server: server, Role: c.role.String(),
 		TEP: fmt.Sprintf("0x%02x", c.tep&0x7f), AEAD: tcpcrypt.AEAD(c.aead).String(), SessionID: hex.EncodeToString(id),
 		Sealed: c.sealed, Opened: c.opened, AgeS: math.Round(age*1000) / 1000,
 	}

@@ -110,7 +110,7 @@ func readStatus(in *instance.Instance, s *shm.Segment) (*Status, error) {
 		Name: in.Name(), Ready: s.Ready() && s.DataPlaneRuns(), Policy: s.Policy().String(), Engine: s.Engine(), Poll: s.Poll(),
 		DataPlane:    processState(s.DataPlane(), s.DataPlaneRuns()),
 		ControlPlane: processState(s.ControlPlane(), s.ControlPlaneRuns()),
-		Ports:        []PortStatus{r.port(shm.Inside, s.Inside()), r.port(shm.Outside, s.Outside())},
+		Ports:        []PortStatus{r.port(flowtable.Inside, s.Inside()), r.port(flowtable.Outside, s.Outside())},
 		Drops:        r.kind(shm.KindDrop),
 		Aborts:       r.kind(shm.KindAbort),
 		Counters:     r.kind(shm.KindPackets, shm.KindBytes, shm.KindEvent),

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"linecrypt/ctrlplane/tcpcrypt"
+	"linecrypt/flowtable"
 )
 
 // Config is the configuration of one instance. The table of keys in keys.go documents each field.
@@ -12,7 +13,7 @@ type Config struct {
 	Name    string
 	Inside  string // PORT towards the hosts, empty when none was given
 	Outside string // PORT towards the network, empty when none was given
-	Policy  Policy
+	Policy  flowtable.Policy
 	Engine  string
 
 	Workers    Workers
@@ -37,16 +38,6 @@ type Config struct {
 
 // MaxWorkers is the largest number of workers of an instance.
 const MaxWorkers = 64
-
-// Policy says what happens to connections that cannot be encrypted.
-type Policy string
-
-// The policies.
-const (
-	Opportunistic Policy = "opportunistic" // encrypt where the far end can, else pass in the clear
-	Require       Policy = "require"       // refuse what cannot be encrypted
-	Disabled      Policy = "disabled"      // pass everything untouched
-)
 
 // Awareness is the use of the application-aware bit (RFC 8547 section 4.3).
 type Awareness string

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"linecrypt/ctrlplane/tcpcrypt"
+	"linecrypt/flowtable"
 )
 
 func TestEveryErrorNamesFileLineAndKey(t *testing.T) {
@@ -129,7 +130,7 @@ log: {level: debug}
 		t.Fatal(err)
 	}
 	want := &Config{
-		Name: "gw-1", Inside: "0000:01:00.0", Outside: "net_af_xdp0,iface=eth1", Policy: Require, Engine: "generic",
+		Name: "gw-1", Inside: "0000:01:00.0", Outside: "net_af_xdp0,iface=eth1", Policy: flowtable.Require, Engine: "generic",
 		Workers:    Workers{2, []int{3, 2}, Adaptive, 100 * time.Microsecond},
 		Flows:      Flows{1000},
 		Buffers:    Buffers{2048},
@@ -198,7 +199,7 @@ func TestFlagsOverrideTheFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Inside != "eth5" || c.Name != "b" || c.Policy != Require || !slices.Equal(c.Workers.Cores, []int{1, 2}) || c.TEPs[0] != tcpcrypt.ECDHEP521 {
+	if c.Inside != "eth5" || c.Name != "b" || c.Policy != flowtable.Require || !slices.Equal(c.Workers.Cores, []int{1, 2}) || c.TEPs[0] != tcpcrypt.ECDHEP521 {
 		t.Fatalf("%+v", c)
 	}
 	if got := c.Err("inside", errors.New("x")).Error(); got != "command line: inside: x" {

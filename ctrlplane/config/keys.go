@@ -11,6 +11,7 @@ import (
 
 	"linecrypt/ctrlplane/instance"
 	"linecrypt/ctrlplane/tcpcrypt"
+	"linecrypt/flowtable"
 )
 
 // Key is a line of the table of keys.
@@ -30,6 +31,10 @@ func (k *Key) Allowed() string { return k.allowed }
 // Keys returns the table of keys in the order of the reference. Each call returns a fresh slice.
 func Keys() []Key { return append([]Key(nil), keys...) }
 
+func policyOption(p flowtable.Policy) option[flowtable.Policy] {
+	return option[flowtable.Policy]{p.String(), p}
+}
+
 // keys is constant after initialisation.
 var keys = []Key{
 	{"name", "default", "Name of the instance. It separates instances on one machine: their run directory, shared memory and control socket.",
@@ -39,7 +44,7 @@ var keys = []Key{
 	{"outside", "", "Port towards the network, on which tcpcrypt is spoken: a network interface, a PCI address or an EAL device string.",
 		text("PORT", func(c *Config) *string { return &c.Outside }, anything)},
 	{"policy", "opportunistic", "What happens to connections that cannot be encrypted: opportunistic passes them in the clear, require refuses them, disabled passes every connection untouched.",
-		choice(func(c *Config) *Policy { return &c.Policy }, option[Policy]{"opportunistic", Opportunistic}, option[Policy]{"require", Require}, option[Policy]{"disabled", Disabled})},
+		choice(func(c *Config) *flowtable.Policy { return &c.Policy }, policyOption(flowtable.Opportunistic), policyOption(flowtable.Require), policyOption(flowtable.Disabled))},
 	{"engine", "auto", "Implementation of the AEADs; auto takes the fastest one that the CPU can run. The environment variable LINECRYPT_ENGINE overrides it.",
 		text("auto, generic or another engine of this build", func(c *Config) *string { return &c.Engine }, word)},
 

@@ -25,7 +25,10 @@ type Global struct {
 }
 
 func (g Global) byte() byte {
-	b := byte(g.Role) & bBit
+	b := byte(0)
+	if g.Role == B {
+		b = bBit
+	}
 	if g.Aware {
 		b |= aBit
 	}

@@ -1,26 +1,18 @@
 package eno
 
-import "fmt"
-
-// Role is one of the two abstract roles of a connection (RFC 8547 section 4.3).
-type Role uint8
-
-// The roles. Their values are those of the global suboption's b bit.
-const (
-	A Role = 0 // sent b = 0: normally the active opener
-	B Role = 1 // sent b = 1: normally the passive opener
+import (
+	"fmt"
+	"linecrypt/flowtable"
 )
 
-// Peer returns the other role.
-func (r Role) Peer() Role { return r ^ 1 }
+// Role is one of the two abstract roles of a connection (RFC 8547 section 4.3).
+type Role = flowtable.Role
 
-// String returns "A" or "B".
-func (r Role) String() string {
-	if r == A {
-		return "A"
-	}
-	return "B"
-}
+// The roles. What sends no global suboption has role A, so that an unknown role stands for A where an option is built.
+const (
+	A = flowtable.RoleA // sent b = 0: normally the active opener
+	B = flowtable.RoleB // sent b = 1: normally the passive opener
+)
 
 // TEP is a seven-bit TCP encryption protocol identifier, MinTEP to MaxTEP.
 type TEP uint8
@@ -103,7 +95,12 @@ func (o *Option) add(s []byte) {
 }
 
 // Role returns the role that the sender claims by its b bit.
-func (o Option) Role() Role { return Role(o.Global & bBit) }
+func (o Option) Role() Role {
+	if o.Global&bBit != 0 {
+		return B
+	}
+	return A
+}
 
 // Aware returns the application-aware bit a.
 func (o Option) Aware() bool { return o.Global&aBit != 0 }

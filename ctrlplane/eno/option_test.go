@@ -135,7 +135,7 @@ func TestReservedGlobalBitsAreIgnored(t *testing.T) {
 	for z := 0; z < 8; z++ {
 		for low := 0; low < 4; low++ {
 			o := parsed(t, fmt.Sprintf("%02x 23", z<<2|low))
-			if o.Role() != Role(low&1) || o.Aware() != (low&2 != 0) {
+			if o.Role() != []Role{A, B}[low&1] || o.Aware() != (low&2 != 0) {
 				t.Errorf("z bits %03b change %02b", z, low)
 			}
 		}

@@ -31,7 +31,7 @@ func (controlCollector) Describe(chan<- *prometheus.Desc) {}
 // Collect reads the counters.
 func (c controlCollector) Collect(ch chan<- prometheus.Metric) {
 	for _, s := range c.stats.Sessions() {
-		ch <- counter(descSessions, s.Count, s.Role, s.TEP.String(), s.AEAD.String())
+		ch <- counter(descSessions, s.Count, s.Role.String(), s.TEP.String(), s.AEAD.String())
 	}
 	for _, e := range c.stats.Endings() {
 		ch <- counter(descEndings, e.Count, e.By.String(), e.Reason.String())

@@ -83,7 +83,7 @@ func value(t *testing.T, families map[string]*dto.MetricFamily, name string, lab
 
 func newSet(t *testing.T, s *shm.Segment) (*Set, *responder.Responder) {
 	t.Helper()
-	r, err := responder.New(responder.PolicyOf(config.Default()), rand.Reader)
+	r, err := responder.New(responder.TermsOf(config.Default()), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}

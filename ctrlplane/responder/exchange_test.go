@@ -7,6 +7,7 @@ import (
 
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
+	"linecrypt/flowtable"
 )
 
 func TestTwoGatewaysAgreeForEveryTEPAndAEAD(t *testing.T) {
@@ -14,17 +15,17 @@ func TestTwoGatewaysAgreeForEveryTEPAndAEAD(t *testing.T) {
 		for _, aead := range tcpcrypt.AEADs() {
 			t.Run(tep.String()+"/"+aead.String(), func(t *testing.T) {
 				a := newResponder(t, nil)
-				b := newResponder(t, func(p *Policy) { p.TEPs, p.AEADs = []tcpcrypt.TEP{tep}, []tcpcrypt.AEAD{aead} })
+				b := newResponder(t, func(p *Terms) { p.TEPs, p.AEADs = []tcpcrypt.TEP{tep}, []tcpcrypt.AEAD{aead} })
 				h, kb := untilInit2(t, a, b)
 				ka := want(t, ask(t, a, h.activeRequest()), shm.Keys)
 				checkMirrored(t, ka, kb)
 				if ka.TEP != byte(tep) || ka.AEAD != uint16(aead) || h.tepByte != byte(tep) {
 					t.Errorf("tep 0x%02x and 0x%02x, aead 0x%04x", ka.TEP, h.tepByte, ka.AEAD)
 				}
-				if n := sessions(a, "A", tep, aead); n != 1 {
+				if n := sessions(a, flowtable.RoleA, tep, aead); n != 1 {
 					t.Errorf("host A counts %d sessions", n)
 				}
-				if n := sessions(b, "B", tep, aead); n != 1 {
+				if n := sessions(b, flowtable.RoleB, tep, aead); n != 1 {
 					t.Errorf("host B counts %d sessions", n)
 				}
 			})
@@ -49,7 +50,7 @@ func checkMirrored(t *testing.T, a, b shm.Reply) {
 	}
 }
 
-func sessions(r *Responder, role string, tep tcpcrypt.TEP, aead tcpcrypt.AEAD) uint64 {
+func sessions(r *Responder, role flowtable.Role, tep tcpcrypt.TEP, aead tcpcrypt.AEAD) uint64 {
 	for _, c := range r.Stats().Sessions() {
 		if c.Role == role && c.TEP == tep && c.AEAD == aead {
 			return c.Count
@@ -100,10 +101,10 @@ func TestHandshakeUnderWayOutlivesAChangeOfPolicy(t *testing.T) {
 	a, b := newResponder(t, nil), newResponder(t, nil)
 	h := untilInit1(t, a, b)
 	off := everything()
-	off.Mode = "disabled"
+	off.Policy = flowtable.Disabled
 	off.TEPs = []tcpcrypt.TEP{tcpcrypt.ECDHEP521}
 	for _, r := range []*Responder{a, b} {
-		if err := r.SetPolicy(off); err != nil {
+		if err := r.SetTerms(off); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -10,14 +10,15 @@ import (
 	"linecrypt/ctrlplane/eno"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
+	"linecrypt/flowtable"
 )
 
 // everything is a policy that allows all TEPs and AEADs.
-func everything() Policy {
-	return Policy{Mode: config.Opportunistic, Aware: config.AwareOff, TEPs: tcpcrypt.TEPs(), AEADs: tcpcrypt.AEADs()}
+func everything() Terms {
+	return Terms{Policy: flowtable.Opportunistic, Aware: config.AwareOff, TEPs: tcpcrypt.TEPs(), AEADs: tcpcrypt.AEADs()}
 }
 
-func newResponder(t testing.TB, change func(*Policy)) *Responder {
+func newResponder(t testing.TB, change func(*Terms)) *Responder {
 	t.Helper()
 	p := everything()
 	if change != nil {

@@ -69,12 +69,10 @@ func (b *batch) ephemeral(tep tcpcrypt.TEP) (*tcpcrypt.PrivateKey, [tcpcrypt.Ini
 // master key that later generations come from (RFC 8548 sections 3.3, 3.8).
 func keysReply(s *tcpcrypt.Session, role eno.Role, init2 []byte) shm.Reply {
 	out := tcpcrypt.AB
-	roleCode := uint8(1)
 	if role == eno.B {
 		out = tcpcrypt.BA
-		roleCode = 2
 	}
-	p := shm.Reply{Kind: shm.Keys, Role: roleCode, TEP: s.ID[0], AEAD: uint16(s.AEAD), Init: init2}
+	p := shm.Reply{Kind: shm.Keys, Role: role, TEP: s.ID[0], AEAD: uint16(s.AEAD), Init: init2}
 	p.Keys.Master = s.Master
 	p.Keys.SessionID = s.ID
 	putTraffic(&p.Keys.Out, s, out)

@@ -9,6 +9,7 @@ import (
 	"linecrypt/ctrlplane/eno"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
+	"linecrypt/flowtable"
 )
 
 // counted returns how often a reason was counted for a kind of reply.
@@ -43,7 +44,7 @@ func TestOfferHasAllTEPsOfThePolicyAndRoleA(t *testing.T) {
 		{config.AwareOn, enoOption(0x02, 0x22, 0x21, 0x24, 0x23)},
 		{config.AwareMandatory, enoOption(0x02, 0x22, 0x21, 0x24, 0x23)},
 	} {
-		r := newResponder(t, func(p *Policy) { p.Aware = c.aware })
+		r := newResponder(t, func(p *Terms) { p.Aware = c.aware })
 		if p := want(t, ask(t, r, shm.Request{Kind: shm.ActiveOpen}), shm.Offer); !bytes.Equal(p.ENO, c.want) {
 			t.Errorf("%s: offer %x, want %x", c.aware, p.ENO, c.want)
 		}
@@ -51,7 +52,7 @@ func TestOfferHasAllTEPsOfThePolicyAndRoleA(t *testing.T) {
 }
 
 func TestAnswerHasRoleBAndOneTEPByOwnPreference(t *testing.T) {
-	r := newResponder(t, func(p *Policy) { p.TEPs = []tcpcrypt.TEP{0x24, 0x21}; p.Aware = config.AwareOn })
+	r := newResponder(t, func(p *Terms) { p.TEPs = []tcpcrypt.TEP{0x24, 0x21}; p.Aware = config.AwareOn })
 	for offer, answer := range map[string]byte{"\x21\x24\x23": 0x24, "\x24\x21": 0x24, "\x23\x21": 0x21, "\x24\x24\x21": 0x21} {
 		p := want(t, ask(t, r, shm.Request{Kind: shm.PassiveOpen, ENOA: enoOption([]byte(offer)...)}), shm.Offer)
 		if !bytes.Equal(p.ENO, enoOption(0x03, answer)) {
@@ -84,10 +85,10 @@ var negotiationCases = []struct {
 }
 
 func TestFailedNegotiationFallsBackOrIsRefusedByPolicy(t *testing.T) {
-	for mode, by := range map[config.Policy]shm.ReplyKind{config.Opportunistic: shm.Pass, config.Require: shm.Refuse} {
+	for mode, by := range map[flowtable.Policy]shm.ReplyKind{flowtable.Opportunistic: shm.Pass, flowtable.Require: shm.Refuse} {
 		for _, c := range negotiationCases {
 			t.Run(string(mode)+"/"+c.name, func(t *testing.T) {
-				r := newResponder(t, func(p *Policy) { p.Mode = mode })
+				r := newResponder(t, func(p *Terms) { p.Policy = mode })
 				q := shm.Request{Kind: shm.PassiveOpen, ENOA: c.a}
 				if c.b != nil {
 					q = shm.Request{Kind: shm.ActiveAnswer, ENOA: c.a, ENOB: c.b}
@@ -113,17 +114,17 @@ func TestNegotiatedTEPIsTheLastValidOneOfHostB(t *testing.T) {
 }
 
 func TestMandatoryAwareModeDemandsTheFarEndsBit(t *testing.T) {
-	r := newResponder(t, func(p *Policy) { p.Aware = config.AwareMandatory })
+	r := newResponder(t, func(p *Terms) { p.Aware = config.AwareMandatory })
 	checkEnd(t, r, shm.Request{Kind: shm.PassiveOpen, ENOA: enoOption(0x23)}, shm.Pass, Reason(eno.NotAware))
 	checkEnd(t, r, shm.Request{Kind: shm.ActiveAnswer, ENOA: enoOption(0x02, 0x23), ENOB: enoOption(0x01, 0x23)}, shm.Pass, Reason(eno.NotAware))
 	want(t, ask(t, r, shm.Request{Kind: shm.PassiveOpen, ENOA: enoOption(0x02, 0x23)}), shm.Offer)
 	want(t, ask(t, r, shm.Request{Kind: shm.ActiveAnswer, ENOA: enoOption(0x02, 0x23), ENOB: enoOption(0x03, 0x23)}), shm.Init1)
-	relaxed := newResponder(t, func(p *Policy) { p.Aware = config.AwareOn })
+	relaxed := newResponder(t, func(p *Terms) { p.Aware = config.AwareOn })
 	want(t, ask(t, relaxed, shm.Request{Kind: shm.PassiveOpen, ENOA: enoOption(0x23)}), shm.Offer)
 }
 
 func TestDisabledPolicyPassesEverything(t *testing.T) {
-	r := newResponder(t, func(p *Policy) { p.Mode = config.Disabled })
+	r := newResponder(t, func(p *Terms) { p.Policy = flowtable.Disabled })
 	for _, q := range []shm.Request{
 		{Kind: shm.ActiveOpen},
 		{Kind: shm.PassiveOpen, ENOA: enoOption(0x23)},
@@ -135,10 +136,10 @@ func TestDisabledPolicyPassesEverything(t *testing.T) {
 
 func TestNoENOAndNoKeysWithoutRandomness(t *testing.T) {
 	h := untilInit1(t, newResponder(t, nil), newResponder(t, nil))
-	for mode, by := range map[config.Policy]shm.ReplyKind{config.Opportunistic: shm.Pass, config.Require: shm.Refuse} {
+	for mode, by := range map[flowtable.Policy]shm.ReplyKind{flowtable.Opportunistic: shm.Pass, flowtable.Require: shm.Refuse} {
 		for _, n := range []int{0, 7, 31, 40, 63} {
 			p := everything()
-			p.Mode = mode
+			p.Policy = mode
 			broken := &brokenAfter{}
 			r, err := New(p, broken)
 			if err != nil {
@@ -196,7 +197,7 @@ func TestBadInit1AbortsWithItsOwnReason(t *testing.T) {
 		{"not on the curve", 0x22, func(m []byte) []byte { copy(m[len(m)-66:], bytes.Repeat([]byte{0xff}, 66)); return m }, PublicKeyInvalid},
 	} {
 		t.Run(c.tep.String()+"/"+c.name, func(t *testing.T) {
-			b := newResponder(t, func(p *Policy) { p.TEPs = []tcpcrypt.TEP{c.tep} })
+			b := newResponder(t, func(p *Terms) { p.TEPs = []tcpcrypt.TEP{c.tep} })
 			h := untilInit1(t, a, b)
 			h.init1 = c.change(bytes.Clone(h.init1))
 			checkEnd(t, b, h.passiveRequest(), shm.Abort, c.reason)
@@ -206,7 +207,7 @@ func TestBadInit1AbortsWithItsOwnReason(t *testing.T) {
 
 func TestBadInit2AbortsWithItsOwnReason(t *testing.T) {
 	b := newResponder(t, nil)
-	a := newResponder(t, func(p *Policy) { p.AEADs = []tcpcrypt.AEAD{tcpcrypt.AES128GCM} })
+	a := newResponder(t, func(p *Terms) { p.AEADs = []tcpcrypt.AEAD{tcpcrypt.AES128GCM} })
 	h, _ := untilInit2(t, a, b)
 	for _, c := range []struct {
 		name   string
@@ -232,7 +233,7 @@ func TestHostileSecretAborts(t *testing.T) {
 	a, b := newResponder(t, nil), newResponder(t, nil)
 	h, _ := untilInit2(t, a, b)
 	other := untilInit1(t, a, b)
-	p256, _ := untilInit2(t, a, newResponder(t, func(p *Policy) { p.TEPs = []tcpcrypt.TEP{tcpcrypt.ECDHEP256} }))
+	p256, _ := untilInit2(t, a, newResponder(t, func(p *Terms) { p.TEPs = []tcpcrypt.TEP{tcpcrypt.ECDHEP256} }))
 	set := func(at int, v byte) []byte { s := bytes.Clone(h.secret); s[at] = v; return s }
 	for _, c := range []struct {
 		name   string
@@ -300,18 +301,18 @@ func TestAlteredENOOptionMakesKeysThatDoNotMatch(t *testing.T) {
 
 func TestBadPolicyIsRefusedAndTheOldOneStays(t *testing.T) {
 	r := newResponder(t, nil)
-	for name, change := range map[string]func(p *Policy){
-		"no teps":      func(p *Policy) { p.TEPs = nil },
-		"no aeads":     func(p *Policy) { p.AEADs = nil },
-		"unknown tep":  func(p *Policy) { p.TEPs = []tcpcrypt.TEP{0x30} },
-		"unknown aead": func(p *Policy) { p.AEADs = []tcpcrypt.AEAD{7} },
-		"tep twice":    func(p *Policy) { p.TEPs = []tcpcrypt.TEP{0x23, 0x23} },
-		"mode":         func(p *Policy) { p.Mode = "" },
-		"awareness":    func(p *Policy) { p.Aware = "perhaps" },
+	for name, change := range map[string]func(p *Terms){
+		"no teps":      func(p *Terms) { p.TEPs = nil },
+		"no aeads":     func(p *Terms) { p.AEADs = nil },
+		"unknown tep":  func(p *Terms) { p.TEPs = []tcpcrypt.TEP{0x30} },
+		"unknown aead": func(p *Terms) { p.AEADs = []tcpcrypt.AEAD{7} },
+		"tep twice":    func(p *Terms) { p.TEPs = []tcpcrypt.TEP{0x23, 0x23} },
+		"mode":         func(p *Terms) { p.Policy = flowtable.PolicyUnset },
+		"awareness":    func(p *Terms) { p.Aware = "perhaps" },
 	} {
 		p := everything()
 		change(&p)
-		if err := r.SetPolicy(p); !errors.Is(err, ErrPolicy) {
+		if err := r.SetTerms(p); !errors.Is(err, ErrTerms) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

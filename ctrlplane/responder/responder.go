@@ -12,7 +12,7 @@ import (
 // errRandomness marks errors of the source of randomness.
 var errRandomness = errors.New("no randomness")
 
-// Responder answers handshake requests. HandleBatch, Handle and SetPolicy may be called at the same time where the source
+// Responder answers handshake requests. HandleBatch, Handle and SetTerms may be called at the same time where the source
 // of randomness may be read so, as crypto/rand.Reader may.
 type Responder struct {
 	rules atomic.Pointer[rules]
@@ -21,19 +21,19 @@ type Responder struct {
 }
 
 // New returns a responder. rand, outside of tests crypto/rand.Reader, gives ephemeral keys and nonces. The error wraps
-// ErrPolicy.
-func New(p Policy, rand io.Reader) (*Responder, error) {
+// ErrTerms.
+func New(p Terms, rand io.Reader) (*Responder, error) {
 	r := &Responder{rand: source{rand}}
-	if err := r.SetPolicy(p); err != nil {
+	if err := r.SetTerms(p); err != nil {
 		return nil, err
 	}
 	return r, nil
 }
 
-// SetPolicy replaces the policy for requests that are handled from now on. A handshake whose ENO option is out goes on by
-// that option, and by the new policy where RFC 8547 still leaves a choice. With an error, which wraps ErrPolicy, the old
+// SetTerms replaces the policy for requests that are handled from now on. A handshake whose ENO option is out goes on by
+// that option, and by the new policy where RFC 8547 still leaves a choice. With an error, which wraps ErrTerms, the old
 // policy stays.
-func (r *Responder) SetPolicy(p Policy) error {
+func (r *Responder) SetTerms(p Terms) error {
 	c, err := p.compile()
 	if err != nil {
 		return fmt.Errorf("responder: %w", err)

@@ -6,6 +6,7 @@ import (
 
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
+	"linecrypt/flowtable"
 )
 
 const (
@@ -26,7 +27,7 @@ type Stats struct {
 
 // SessionCount is the number of sessions whose keys were agreed.
 type SessionCount struct {
-	Role  string // the gateway's: "A" or "B"
+	Role  flowtable.Role // the gateway's
 	TEP   tcpcrypt.TEP
 	AEAD  tcpcrypt.AEAD
 	Count uint64
@@ -50,7 +51,7 @@ func (s *Stats) Requests(k shm.RequestKind) uint64 {
 // Sessions returns the sessions agreed by role, TEP and AEAD, those that never occurred included.
 func (s *Stats) Sessions() []SessionCount {
 	var all []SessionCount
-	for role, name := range []string{"A", "B"} {
+	for role, name := range []flowtable.Role{flowtable.RoleA, flowtable.RoleB} {
 		for t, tep := range tcpcrypt.TEPs() {
 			for a, aead := range tcpcrypt.AEADs() {
 				all = append(all, SessionCount{name, tep, aead, s.sessions[role][t][a].Load()})
@@ -82,7 +83,7 @@ func (s *Stats) count(kind shm.RequestKind, p *shm.Reply, r Reason) {
 	if p.Kind == shm.Keys {
 		t := slices.Index(tcpcrypt.TEPs(), tcpcrypt.TEP(p.TEP&0x7f))
 		a := slices.Index(tcpcrypt.AEADs(), tcpcrypt.AEAD(p.AEAD))
-		s.sessions[p.Role-1][t][a].Add(1)
+		s.sessions[p.Role-flowtable.RoleA][t][a].Add(1)
 		return
 	}
 	if i := slices.Index(ends[:], p.Kind); i >= 0 {

@@ -9,6 +9,7 @@ import (
 
 	"linecrypt/ctrlplane/sessiontable"
 	"linecrypt/ctrlplane/shm"
+	"linecrypt/flowtable"
 )
 
 const (
@@ -85,7 +86,7 @@ func (s *Server) attach(seg *shm.Segment) error {
 	s.lanes = newLanes(seg)
 	s.batch.perLane = max(1, batchLimit/len(s.lanes))
 	s.reconcile()
-	seg.SetPolicy(shm.Policy(s.mode.Load()))
+	seg.SetPolicy(flowtable.Policy(s.policy.Load()))
 	now := monotonic()
 	seg.Beat(now)
 	s.tick = ticker{due: now, reconcile: now + reconcileEvery, running: true, epoch: seg.DataPlane().Epoch}

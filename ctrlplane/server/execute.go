@@ -104,7 +104,7 @@ func (p *process) run(stderr io.Writer) error {
 // serve runs the server beside its sockets until a signal ends it.
 func (p *process) serve(c *config.Config) error {
 	srv, err := New(Options{
-		Open: p.openSegment, OpenSessions: p.openSessions, Policy: responder.PolicyOf(c),
+		Open: p.openSegment, OpenSessions: p.openSessions, Terms: responder.TermsOf(c),
 		Log: p.log, Wait: p.wait, Ready: p.ready,
 	})
 	if err != nil {
@@ -209,7 +209,7 @@ func (p *process) reloads(ctx context.Context, srv *Server) {
 func (p *process) reload(srv *Server) {
 	c, err := p.flags.Load()
 	if err == nil {
-		err = srv.SetPolicy(responder.PolicyOf(c))
+		err = srv.SetTerms(responder.TermsOf(c))
 	}
 	if err != nil {
 		srv.events.badReloads.Add(1)
@@ -218,6 +218,6 @@ func (p *process) reload(srv *Server) {
 	}
 	srv.events.reloads.Add(1)
 	p.level.Set(c.Log.Level)
-	p.log.Info("policy loaded again; other keys count from the next start", "policy", string(c.Policy), "teps", fmt.Sprint(c.TEPs),
+	p.log.Info("policy loaded again; other keys count from the next start", "policy", c.Policy.String(), "teps", fmt.Sprint(c.TEPs),
 		"aeads", fmt.Sprint(c.AEADs), "application_aware", string(c.ApplicationAware))
 }

@@ -18,6 +18,7 @@ import (
 
 	"linecrypt/ctrlplane/instance"
 	"linecrypt/ctrlplane/shm"
+	"linecrypt/flowtable"
 )
 
 // childVariable makes the test binary be the program.
@@ -160,11 +161,11 @@ func TestProcessServesReloadsAndEndsCleanly(t *testing.T) {
 
 	write("policy: require\n")
 	_ = p.cmd.Process.Signal(syscall.SIGHUP)
-	eventually(t, "the new policy", func() bool { return data.seg.Policy() == shm.PolicyRequire })
+	eventually(t, "the new policy", func() bool { return data.seg.Policy() == flowtable.Require })
 	write("policy: nonsense\n")
 	_ = p.cmd.Process.Signal(syscall.SIGHUP)
 	time.Sleep(50 * time.Millisecond)
-	if got := data.seg.Policy(); got != shm.PolicyRequire {
+	if got := data.seg.Policy(); got != flowtable.Require {
 		t.Errorf("policy %v after a bad file", got)
 	}
 	data.mustOffer()

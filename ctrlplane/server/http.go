@@ -14,6 +14,7 @@ import (
 	"linecrypt/ctrlplane/sessiontable"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
+	"linecrypt/flowtable"
 )
 
 // Status is what GET /status on the control socket answers.
@@ -65,7 +66,7 @@ func (s *Server) ControlHandler() http.Handler {
 
 // Status returns the state of the instance.
 func (s *Server) Status() Status {
-	st := Status{Policy: shm.Policy(s.mode.Load()).String()}
+	st := Status{Policy: flowtable.Policy(s.policy.Load()).String()}
 	s.View(func(seg *shm.Segment) {
 		data := seg.DataPlane()
 		st.Name, st.PID = seg.Name(), seg.ControlPlane().PID
@@ -96,12 +97,8 @@ func sessionOf(e *sessiontable.Entry) Session {
 	if !e.Active {
 		client, server = server, client
 	}
-	role := "A"
-	if e.Role == 2 {
-		role = "B"
-	}
 	return Session{
-		Client: client, Server: server, Role: role, TEP: fmt.Sprintf("0x%02x", e.TEP&0x7f), AEAD: tcpcrypt.AEAD(e.AEAD).String(),
+		Client: client, Server: server, Role: e.Role.String(), TEP: fmt.Sprintf("0x%02x", e.TEP&0x7f), AEAD: tcpcrypt.AEAD(e.AEAD).String(),
 		SessionID: tcpcrypt.SessionID(e.SessionID).String(), Since: time.Unix(0, e.Start),
 	}
 }

@@ -151,8 +151,8 @@ func options(dir string) Options {
 		OpenSessions: func(s *shm.Segment) (*sessiontable.Table, error) {
 			return sessiontable.OpenWriter(sessiontable.Path(dir, "gw"), sessiontable.Options{Capacity: 256, Instance: s.Nonce(), Group: -1})
 		},
-		Policy: responder.PolicyOf(config.Default()),
-		Wait:   patience,
+		Terms: responder.TermsOf(config.Default()),
+		Wait:  patience,
 	}
 }
 
@@ -203,7 +203,7 @@ func eventually(t *testing.T, what string, f func() bool) {
 // peer is the other gateway of a handshake, without a process.
 func peer(t *testing.T) *responder.Responder {
 	t.Helper()
-	p := responder.PolicyOf(config.Default())
+	p := responder.TermsOf(config.Default())
 	p.TEPs = []tcpcrypt.TEP{tcpcrypt.ECDHECurve25519}
 	r, err := responder.New(p, zeroFree{})
 	if err != nil {

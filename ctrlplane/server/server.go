@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"linecrypt/ctrlplane/config"
 	"linecrypt/ctrlplane/metrics"
 	"linecrypt/ctrlplane/responder"
 	"linecrypt/ctrlplane/sessiontable"
@@ -25,7 +24,7 @@ type Options struct {
 	// OpenSessions opens the table in which the session IDs of a segment's connections are published, for writing; nil
 	// for nowhere. The server closes what it returns.
 	OpenSessions func(*shm.Segment) (*sessiontable.Table, error)
-	Policy       responder.Policy
+	Terms        responder.Terms
 	// Rand gives keys and nonces; nil for crypto/rand.Reader.
 	Rand io.Reader
 	// Log is told what happens to the process, never anything of a connection; nil for nowhere.
@@ -49,7 +48,7 @@ type Server struct {
 	responder *responder.Responder
 	metrics   *metrics.Set
 	events    events
-	mode      atomic.Uint64 // shm.Policy in force
+	policy    atomic.Uint32 // flowtable.Policy in force
 
 	mu       sync.RWMutex // held for writing while these change, for reading while another goroutine looks at them
 	seg      *shm.Segment
@@ -60,7 +59,7 @@ type Server struct {
 	tick  ticker
 }
 
-// New makes a control plane. The error wraps responder.ErrPolicy.
+// New makes a control plane. The error wraps responder.ErrTerms.
 func New(o Options) (*Server, error) {
 	if o.Rand == nil {
 		o.Rand = rand.Reader
@@ -71,12 +70,12 @@ func New(o Options) (*Server, error) {
 	if o.Wait == 0 {
 		o.Wait = DefaultWait
 	}
-	r, err := responder.New(o.Policy, o.Rand)
+	r, err := responder.New(o.Terms, o.Rand)
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{opts: o, log: o.Log, responder: r}
-	s.mode.Store(uint64(modeOf(o.Policy)))
+	s.policy.Store(uint32(o.Terms.Policy))
 	s.metrics = metrics.New(metrics.Config{Segments: s, Stats: r.Stats(), Events: s.events.table(), Log: o.Log})
 	return s, nil
 }
@@ -106,14 +105,14 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 }
 
-// SetPolicy replaces the policy for new connections, without a change to those that are encrypted. With an error, which wraps
-// responder.ErrPolicy, the old policy stays.
-func (s *Server) SetPolicy(p responder.Policy) error {
-	if err := s.responder.SetPolicy(p); err != nil {
+// SetTerms replaces the terms for new connections, without a change to those that are encrypted. With an error, which wraps
+// responder.ErrTerms, the old ones stay.
+func (s *Server) SetTerms(t responder.Terms) error {
+	if err := s.responder.SetTerms(t); err != nil {
 		return err
 	}
-	s.mode.Store(uint64(modeOf(p)))
-	s.View(func(seg *shm.Segment) { seg.SetPolicy(modeOf(p)) })
+	s.policy.Store(uint32(t.Policy))
+	s.View(func(seg *shm.Segment) { seg.SetPolicy(t.Policy) })
 	return nil
 }
 
@@ -128,14 +127,3 @@ func (s *Server) View(f func(*shm.Segment)) {
 
 // Stats returns the counters of what was decided.
 func (s *Server) Stats() *responder.Stats { return s.responder.Stats() }
-
-// modeOf returns what the data plane does while the control plane is away.
-func modeOf(p responder.Policy) shm.Policy {
-	switch p.Mode {
-	case config.Require:
-		return shm.PolicyRequire
-	case config.Disabled:
-		return shm.PolicyDisabled
-	}
-	return shm.PolicyOpportunistic
-}

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"linecrypt/ctrlplane/config"
 	"linecrypt/ctrlplane/responder"
 	"linecrypt/ctrlplane/sessiontable"
 	"linecrypt/ctrlplane/shm"
@@ -231,21 +230,21 @@ func TestSegmentThatAnotherDataPlaneTakesOverIsServedOn(t *testing.T) {
 func TestHeartbeatAndPolicyArePublishedAndEndWithTheProcess(t *testing.T) {
 	p := newPlane(t, t.TempDir(), 1)
 	o := options(p.dir)
-	o.Policy.Mode = config.Require
+	o.Terms.Policy = flowtable.Require
 	s, stop := run(t, o)
-	if p.seg.Policy() != shm.PolicyRequire || p.seg.ControlPlane().PID == 0 || !p.seg.ControlPlaneRuns() {
+	if p.seg.Policy() != flowtable.Require || p.seg.ControlPlane().PID == 0 || !p.seg.ControlPlaneRuns() {
 		t.Errorf("policy %v, %+v", p.seg.Policy(), p.seg.ControlPlane())
 	}
 	first := p.seg.ControlPlane().Beat
 	eventually(t, "another heartbeat", func() bool { return p.seg.ControlPlane().Beat > first })
-	o.Policy.Mode = config.Disabled
-	if err := s.SetPolicy(o.Policy); err != nil || p.seg.Policy() != shm.PolicyDisabled {
+	o.Terms.Policy = flowtable.Disabled
+	if err := s.SetTerms(o.Terms); err != nil || p.seg.Policy() != flowtable.Disabled {
 		t.Errorf("policy %v, %v", p.seg.Policy(), err)
 	}
 	if r := p.call(0, shm.Request{Kind: shm.ActiveOpen}, shm.Pass); r.Reason != shm.ReasonPolicy {
 		t.Errorf("passed for %v", r.Reason)
 	}
-	if err := s.SetPolicy(responder.Policy{}); err == nil || p.seg.Policy() != shm.PolicyDisabled {
+	if err := s.SetTerms(responder.Terms{}); err == nil || p.seg.Policy() != flowtable.Disabled {
 		t.Errorf("policy %v after a bad one, %v", p.seg.Policy(), err)
 	}
 	stop()

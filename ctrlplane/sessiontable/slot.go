@@ -12,10 +12,10 @@ const SessionIDSize = 33
 
 // Entry is what is published about one connection.
 type Entry struct {
-	Tuple     flowtable.Key // whoever opened it: the host's end is inside
-	Active    bool          // the host opened the connection
-	Role      uint8         // of the gateway: 1 A, 2 B
-	TEP       uint8         // negotiated TEP byte
+	Tuple     flowtable.Key  // whoever opened it: the host's end is inside
+	Active    bool           // the host opened the connection
+	Role      flowtable.Role // of the gateway
+	TEP       uint8          // negotiated TEP byte
 	AEAD      uint16
 	SessionID [SessionIDSize]byte
 	Start     int64 // unix time in ns when it became encrypted
@@ -56,7 +56,7 @@ func encode(e *Entry) image {
 	if e.Active {
 		b[1] = 1
 	}
-	b[2], b[3] = e.Role, e.TEP
+	b[2], b[3] = byte(e.Role), e.TEP
 	le.PutUint16(b[4:], e.AEAD)
 	le.PutUint16(b[6:], e.Worker)
 	copy(b[8:], e.Tuple.Inside[:])
@@ -82,7 +82,7 @@ func (w *image) decode(e *Entry) {
 		le.PutUint64(b[8*i:], w[i])
 	}
 	e.Active = b[1]&1 == 1
-	e.Role, e.TEP = b[2], b[3]
+	e.Role, e.TEP = flowtable.Role(b[2]), b[3]
 	e.AEAD, e.Worker = le.Uint16(b[4:]), le.Uint16(b[6:])
 	copy(e.Tuple.Inside[:], b[8:])
 	copy(e.Tuple.Outside[:], b[24:])

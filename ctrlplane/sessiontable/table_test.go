@@ -14,7 +14,7 @@ import (
 func entry(n int) Entry {
 	e := Entry{
 		Tuple:  flowtable.Key{Inside: [16]byte{10: 0xff, 11: 0xff, 12: 10, 15: byte(n)}, InsidePort: uint16(n), OutsidePort: uint16(n >> 16)},
-		Active: n%2 == 0, Role: uint8(1 + n%2), TEP: 0x23, AEAD: 0x10, Start: int64(n) * 1e9, Worker: 2, Index: flowtable.Index(n), Gen: uint32(n) + 7,
+		Active: n%2 == 0, Role: flowtable.Role(1 + n%2), TEP: 0x23, AEAD: 0x10, Start: int64(n) * 1e9, Worker: 2, Index: flowtable.Index(n), Gen: uint32(n) + 7,
 	}
 	for i := range e.SessionID {
 		e.SessionID[i] = byte(n + i)

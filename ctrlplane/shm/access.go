@@ -1,6 +1,9 @@
 package shm
 
-import "time"
+import (
+	"linecrypt/flowtable"
+	"time"
+)
 
 // Workers returns the number of workers.
 func (s *Segment) Workers() int { return int(s.shape.Workers) }
@@ -26,13 +29,13 @@ func (s *Segment) Inside() string { return text(s.hdr.inside[:]) }
 func (s *Segment) Outside() string { return text(s.hdr.outside[:]) }
 
 // PortKind returns the kind of a port.
-func (s *Segment) PortKind(side Side) string { return text(s.hdr.kinds[side][:]) }
+func (s *Segment) PortKind(side flowtable.Side) string { return text(s.hdr.kinds[side][:]) }
 
 // Poll returns how the workers wait for packets, as configured.
 func (s *Segment) Poll() string { return text(s.hdr.poll[:]) }
 
 // SetLink says in which state a port's link is. Only the data plane may say so.
-func (s *Segment) SetLink(side Side, up bool) {
+func (s *Segment) SetLink(side flowtable.Side, up bool) {
 	if s.part != partData {
 		return
 	}
@@ -46,7 +49,7 @@ func (s *Segment) SetLink(side Side, up bool) {
 }
 
 // Link returns the state of a port's link when the data plane last looked, LinkUnknown when that is no state.
-func (s *Segment) Link(side Side) Link {
+func (s *Segment) Link(side flowtable.Side) Link {
 	l := Link(s.hdr.ports.links[side].Load())
 	if l > LinkDown {
 		return LinkUnknown
@@ -107,17 +110,17 @@ func (s *Segment) SetReady(ready bool) {
 func (s *Segment) Ready() bool { return s.hdr.data.word.Load() == 1 }
 
 // SetPolicy publishes what the data plane does while the control plane is away. Only the control plane may.
-func (s *Segment) SetPolicy(p Policy) {
+func (s *Segment) SetPolicy(p flowtable.Policy) {
 	if s.part == partControl {
 		s.hdr.control.word.Store(uint64(p))
 	}
 }
 
 // Policy returns what the control plane published, PolicyUnset when that is no policy.
-func (s *Segment) Policy() Policy {
-	p := Policy(s.hdr.control.word.Load())
-	if p > PolicyDisabled {
-		return PolicyUnset
+func (s *Segment) Policy() flowtable.Policy {
+	word := s.hdr.control.word.Load()
+	if word >= uint64(flowtable.NumPolicies) {
+		return flowtable.PolicyUnset
 	}
-	return p
+	return flowtable.Policy(word)
 }

@@ -1,6 +1,9 @@
 package shm
 
-import "sync/atomic"
+import (
+	"linecrypt/flowtable"
+	"sync/atomic"
+)
 
 // segmentHeader is the first part of a segment. What one process alone writes while the others read has a line of its own.
 type segmentHeader struct {
@@ -17,7 +20,7 @@ type segmentHeader struct {
 	inside  [textRoom]byte
 	outside [textRoom]byte
 	engine  [textRoom]byte
-	kinds   [numSides][kindRoom]byte
+	kinds   [flowtable.NumSides][kindRoom]byte
 	poll    [kindRoom]byte
 	cores   [MaxWorkers]int32
 
@@ -28,27 +31,6 @@ type segmentHeader struct {
 
 // kindRoom holds a short word and the zero byte behind it.
 const kindRoom = 16
-
-// Side is one of the two ports.
-type Side uint8
-
-// The sides.
-const (
-	Inside Side = iota
-	Outside
-	numSides
-)
-
-// String returns the side's name as in the configuration.
-func (s Side) String() string {
-	switch s {
-	case Inside:
-		return "inside"
-	case Outside:
-		return "outside"
-	}
-	return "invalid"
-}
 
 // Link is the state of a port's link.
 type Link uint32
@@ -73,8 +55,8 @@ func (l Link) String() string {
 
 // portLine is what the data plane says about its ports while it runs.
 type portLine struct {
-	links [numSides]atomic.Uint32 // Link
-	_     [64 - 4*numSides]byte
+	links [flowtable.NumSides]atomic.Uint32 // Link
+	_     [64 - 4*flowtable.NumSides]byte
 }
 
 // processLine is what a process says about itself.
@@ -83,29 +65,8 @@ type processLine struct {
 	start atomic.Uint64 // start time in clock ticks since boot, as in /proc/PID/stat
 	beat  atomic.Int64  // ns of CLOCK_MONOTONIC
 	epoch atomic.Uint64 // grows each time a process takes this part
-	word  atomic.Uint64 // data plane: 1 when packets flow; control plane: Policy
+	word  atomic.Uint64 // data plane: 1 when packets flow; control plane: flowtable.Policy
 	_     [128 - 40]byte
-}
-
-// Policy is what the control plane published for the time when it is away.
-type Policy uint64
-
-// The policies.
-const (
-	PolicyUnset         Policy = iota // no control plane has been there yet
-	PolicyOpportunistic               // new connections pass in the clear
-	PolicyRequire                     // new connections are refused
-	PolicyDisabled                    // nothing is to be encrypted
-)
-
-var policyNames = [...]string{"unset", "opportunistic", "require", "disabled"}
-
-// String returns the policy's name as in the configuration.
-func (p Policy) String() string {
-	if int64(p) >= 0 && int64(p) < int64(len(policyNames)) {
-		return policyNames[p]
-	}
-	return "invalid"
 }
 
 // Process is what the segment says about the data plane or the control plane.

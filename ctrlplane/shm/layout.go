@@ -30,10 +30,10 @@ type Params struct {
 	Name        string // of the instance: letters, digits, '-', '_' and '.', at most 48
 	Inside      string // port names as configured; what does not fit in 127 bytes is cut off
 	Outside     string
-	Kinds       [numSides]string // of the ports by Side, at most 15 bytes each
-	Poll        string           // how workers wait for packets, at most 15 bytes
-	Engine      string           // of the AEADs
-	Cores       []int            // core of each worker, -1 for one that is not pinned; their number is that of the workers
+	Kinds       [flowtable.NumSides]string // of the ports by Side, at most 15 bytes each
+	Poll        string                     // how workers wait for packets, at most 15 bytes
+	Engine      string                     // of the AEADs
+	Cores       []int                      // core of each worker, -1 for one that is not pinned; their number is that of the workers
 	Flows       flowtable.Layout
 	RequestRing int // bytes of each worker's rings, powers of two from 128 KiB; 0 for DefaultRing
 	ReplyRing   int

@@ -150,7 +150,7 @@ func TestEveryCodeHasAName(t *testing.T) {
 	for k := ReplyKind(1); k < endReplies; k++ {
 		check(k.String())
 	}
-	for _, s := range []string{NumReasons.String(), endRequests.String(), endReplies.String(), Policy(99).String(), Policy(1 << 63).String(), NumStages.String(), endKinds.String()} {
+	for _, s := range []string{NumReasons.String(), endRequests.String(), endReplies.String(), flowtable.Policy(99).String(), NumStages.String(), endKinds.String()} {
 		if s != "invalid" {
 			t.Errorf("a code that does not exist is %q", s)
 		}

@@ -3,6 +3,7 @@ package shm
 import (
 	"encoding/binary"
 	"fmt"
+	"linecrypt/flowtable"
 )
 
 // ReplyKind says what the control plane answers.
@@ -41,13 +42,13 @@ type Reply struct {
 	Kind   ReplyKind
 	Reason Reason // Pass, Refuse, Abort
 	Ref    FlowRef
-	Seq    uint32 // of the request
-	Role   uint8  // of the gateway: 1 A, 2 B; Keys only
-	TEP    uint8  // negotiated TEP byte; Init1 and Keys
-	AEAD   uint16 // Keys only
-	ENO    []byte // whole option as on the wire, 2 to MaxENO bytes; Offer only
-	Secret []byte // opaque to the data plane, up to MaxSecret bytes; Init1 only
-	Init   []byte // Init1, or in Keys of a passive connection Init2; up to MaxInit bytes
+	Seq    uint32         // of the request
+	Role   flowtable.Role // of the gateway; Keys only
+	TEP    uint8          // negotiated TEP byte; Init1 and Keys
+	AEAD   uint16         // Keys only
+	ENO    []byte         // whole option as on the wire, 2 to MaxENO bytes; Offer only
+	Secret []byte         // opaque to the data plane, up to MaxSecret bytes; Init1 only
+	Init   []byte         // Init1, or in Keys of a passive connection Init2; up to MaxInit bytes
 	Keys   KeyBlock
 }
 
@@ -94,8 +95,8 @@ func (m *Reply) check() error {
 	if m.Kind == 0 || m.Kind >= endReplies || m.Reason >= NumReasons {
 		return fmt.Errorf("kind %d, reason %d: %w", m.Kind, m.Reason, ErrMessage)
 	}
-	if m.Kind == Keys && m.Role != 1 && m.Role != 2 {
-		return fmt.Errorf("role %d: %w", m.Role, ErrMessage)
+	if m.Kind == Keys && !m.Role.Valid() {
+		return fmt.Errorf("role %v: %w", m.Role, ErrMessage)
 	}
 	return nil
 }
@@ -113,7 +114,7 @@ func (m *Reply) Encode(b []byte) (int, error) {
 	clear(b[:fixed])
 	b[0], b[1] = byte(m.Kind), byte(m.Reason)
 	putRef(b, m.Ref, m.Seq)
-	b[16], b[17] = m.Role, m.TEP
+	b[16], b[17] = byte(m.Role), m.TEP
 	binary.LittleEndian.PutUint16(b[18:], m.AEAD)
 	if m.Kind == Keys {
 		m.Keys.put(b[replyFixed:fixed])
@@ -134,7 +135,7 @@ func (m *Reply) Decode(b []byte) error {
 	}
 	m.Kind, m.Reason = ReplyKind(b[0]), Reason(b[1])
 	m.Ref, m.Seq = getRef(b)
-	m.Role, m.TEP, m.AEAD = b[16], b[17], binary.LittleEndian.Uint16(b[18:])
+	m.Role, m.TEP, m.AEAD = flowtable.Role(b[16]), b[17], binary.LittleEndian.Uint16(b[18:])
 	if err := m.check(); err != nil {
 		return fmt.Errorf("decode reply: %w", err)
 	}

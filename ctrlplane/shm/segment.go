@@ -297,7 +297,7 @@ func (s *Segment) describe(p *Params) {
 		text string
 	}{
 		{h.name[:], p.Name}, {h.inside[:], p.Inside}, {h.outside[:], p.Outside}, {h.engine[:], p.Engine},
-		{h.kinds[Inside][:], p.Kinds[Inside]}, {h.kinds[Outside][:], p.Kinds[Outside]}, {h.poll[:], p.Poll},
+		{h.kinds[flowtable.Inside][:], p.Kinds[flowtable.Inside]}, {h.kinds[flowtable.Outside][:], p.Kinds[flowtable.Outside]}, {h.poll[:], p.Poll},
 	} {
 		clear(t.room)
 		copy(t.room[:len(t.room)-1], t.text)

@@ -52,8 +52,8 @@ func TestSegmentTellsOtherProcessesWhatItWasMadeOf(t *testing.T) {
 	if tool.Inside() != "veth0" || tool.Outside() != "veth1" || tool.Engine() != "generic" || tool.Name() != "test" {
 		t.Errorf("names %q %q %q %q", tool.Inside(), tool.Outside(), tool.Engine(), tool.Name())
 	}
-	if tool.PortKind(Inside) != "dpdk" || tool.PortKind(Outside) != "packet" || tool.Poll() != "adaptive" {
-		t.Errorf("kinds %q and %q, polling %q", tool.PortKind(Inside), tool.PortKind(Outside), tool.Poll())
+	if tool.PortKind(flowtable.Inside) != "dpdk" || tool.PortKind(flowtable.Outside) != "packet" || tool.Poll() != "adaptive" {
+		t.Errorf("kinds %q and %q, polling %q", tool.PortKind(flowtable.Inside), tool.PortKind(flowtable.Outside), tool.Poll())
 	}
 	if tool.Workers() != 2 || tool.Core(0) != 3 || tool.Core(1) != -1 {
 		t.Errorf("%d workers on cores %d and %d", tool.Workers(), tool.Core(0), tool.Core(1))
@@ -61,7 +61,7 @@ func TestSegmentTellsOtherProcessesWhatItWasMadeOf(t *testing.T) {
 	if p := tool.DataPlane(); p.PID != os.Getpid() || p.Epoch != 1 || p.Start == 0 || !p.Alive(1100, 100) || p.Alive(1101, 100) {
 		t.Errorf("data plane %+v", p)
 	}
-	if !tool.Ready() || tool.Policy() != PolicyUnset || tool.Nonce() != data.Nonce() {
+	if !tool.Ready() || tool.Policy() != flowtable.PolicyUnset || tool.Nonce() != data.Nonce() {
 		t.Errorf("ready %v, policy %v", tool.Ready(), tool.Policy())
 	}
 	if got := tool.Worker(1).Counters[RxInsidePackets]; got != 42 {
@@ -72,9 +72,9 @@ func TestSegmentTellsOtherProcessesWhatItWasMadeOf(t *testing.T) {
 	}
 	tool.Beat(7)
 	tool.SetReady(false)
-	tool.SetPolicy(PolicyRequire)
-	tool.SetLink(Inside, true)
-	if !data.Ready() || data.Policy() != PolicyUnset || data.Link(Inside) != LinkUnknown {
+	tool.SetPolicy(flowtable.Require)
+	tool.SetLink(flowtable.Inside, true)
+	if !data.Ready() || data.Policy() != flowtable.PolicyUnset || data.Link(flowtable.Inside) != LinkUnknown {
 		t.Error("a tool changed the segment")
 	}
 }
@@ -87,19 +87,19 @@ func TestLinksAreUnknownUntilTheDataPlaneLooks(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tool.Close()
-	if a, b := tool.Link(Inside), tool.Link(Outside); a != LinkUnknown || b != LinkUnknown {
+	if a, b := tool.Link(flowtable.Inside), tool.Link(flowtable.Outside); a != LinkUnknown || b != LinkUnknown {
 		t.Errorf("links %v and %v before anyone looked", a, b)
 	}
-	data.SetLink(Inside, true)
-	data.SetLink(Outside, false)
-	if a, b := tool.Link(Inside), tool.Link(Outside); a != LinkUp || b != LinkDown {
+	data.SetLink(flowtable.Inside, true)
+	data.SetLink(flowtable.Outside, false)
+	if a, b := tool.Link(flowtable.Inside), tool.Link(flowtable.Outside); a != LinkUp || b != LinkDown {
 		t.Errorf("links %v and %v, not up and down", a, b)
 	}
-	data.hdr.ports.links[Inside].Store(99)
-	if l := tool.Link(Inside); l != LinkUnknown {
+	data.hdr.ports.links[flowtable.Inside].Store(99)
+	if l := tool.Link(flowtable.Inside); l != LinkUnknown {
 		t.Errorf("a state that is none reads as %v", l)
 	}
-	data.SetLink(Outside, true)
+	data.SetLink(flowtable.Outside, true)
 	if err := data.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func TestLinksAreUnknownUntilTheDataPlaneLooks(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer again.Close()
-	if l := tool.Link(Outside); l != LinkUnknown {
+	if l := tool.Link(flowtable.Outside); l != LinkUnknown {
 		t.Errorf("the next data plane begins with a link that is %v", l)
 	}
 }
@@ -235,13 +235,13 @@ func TestControlPlaneEpochGrowsWithEachAttach(t *testing.T) {
 		if _, err := OpenControl(dir, "test"); !errors.Is(err, ErrBusy) {
 			t.Fatalf("second control plane: %v", err)
 		}
-		c.SetPolicy(PolicyRequire)
+		c.SetPolicy(flowtable.Require)
 		c.Beat(77)
 		if p := data.ControlPlane(); p.Epoch != want || p.Beat != 77 || !data.ControlPlaneRuns() {
 			t.Errorf("control plane %+v", p)
 		}
 		_ = c.Close()
-		if data.ControlPlaneRuns() || data.Policy() != PolicyRequire {
+		if data.ControlPlaneRuns() || data.Policy() != flowtable.Require {
 			t.Error("after the control plane's end: it runs, or its policy is gone")
 		}
 	}

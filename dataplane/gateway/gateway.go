@@ -81,7 +81,7 @@ func New(o Options) (*Gateway, error) {
 	lost := orphans(o.SegmentDir, o.Config.Name)
 	seg, err := shm.Create(o.SegmentDir, shm.Params{
 		Name: o.Config.Name, Inside: o.Inside.Name(), Outside: o.Outside.Name(),
-		Kinds: [2]string{shm.Inside: o.Inside.Kind(), shm.Outside: o.Outside.Kind()}, Poll: string(o.Config.Workers.Poll),
+		Kinds: [2]string{flowtable.Inside: o.Inside.Kind(), flowtable.Outside: o.Outside.Kind()}, Poll: string(o.Config.Workers.Poll),
 		Engine: o.Engine.Name(), Cores: o.Cores,
 		Flows:    flowtable.Layout{Capacity: uint32(flows), Chunks: uint32(2*flows + 8192)},
 		Counters: table,
@@ -116,7 +116,7 @@ func (g *Gateway) makeWorkers() error {
 			TxCksum: [2]bool{g.opt.Inside.Caps().TxTCPCksum, g.opt.Outside.Caps().TxTCPCksum},
 			Cache:   g.opt.Caches[i], Table: table, Engine: g.opt.Engine, Counters: part.Counters, Pairs: pairs,
 			Requests: shm.NewProducer(part.Requests), Replies: shm.NewConsumer(part.Replies),
-			Control: &control{seg: g.seg, runs: &g.control, fallback: policyOf(g.opt.Config.Policy)},
+			Control: &control{seg: g.seg, runs: &g.control, fallback: g.opt.Config.Policy},
 			Stream:  streamConfig(g.opt.Config, g.opt.Caches[i]), Params: params(g.opt.Config),
 		}
 		c.Params.SharedCore = g.opt.SharedCore
@@ -197,8 +197,8 @@ func (g *Gateway) look(ctx context.Context, failed <-chan error) error {
 
 // lookAtLinks notes in the segment which links are up.
 func (g *Gateway) lookAtLinks() {
-	g.seg.SetLink(shm.Inside, g.opt.Inside.LinkUp())
-	g.seg.SetLink(shm.Outside, g.opt.Outside.LinkUp())
+	g.seg.SetLink(flowtable.Inside, g.opt.Inside.LinkUp())
+	g.seg.SetLink(flowtable.Outside, g.opt.Outside.LinkUp())
 }
 
 func (g *Gateway) adviseOnSuperPackets(n uint64) {
@@ -240,7 +240,7 @@ func Monotonic() func() int64 {
 type control struct {
 	seg      *shm.Segment
 	runs     *atomic.Bool
-	fallback worker.Policy
+	fallback flowtable.Policy
 }
 
 // Alive goes by the heartbeat. One that is late counts while the lock is held, which ends with the process and is looked at now
@@ -250,24 +250,9 @@ func (c *control) Alive(now int64) bool {
 	return p.Alive(now, controlFresh) || c.runs.Load() && p.Alive(now, controlAlive)
 }
 
-func (c *control) Policy() worker.Policy {
-	switch c.seg.Policy() {
-	case shm.PolicyOpportunistic:
-		return worker.Opportunistic
-	case shm.PolicyRequire:
-		return worker.Require
-	case shm.PolicyDisabled:
-		return worker.Disabled
+func (c *control) Policy() flowtable.Policy {
+	if p := c.seg.Policy(); p.Valid() {
+		return p
 	}
 	return c.fallback
-}
-
-func policyOf(p config.Policy) worker.Policy {
-	switch p {
-	case config.Require:
-		return worker.Require
-	case config.Disabled:
-		return worker.Disabled
-	}
-	return worker.Opportunistic
 }

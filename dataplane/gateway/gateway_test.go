@@ -10,6 +10,7 @@ import (
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/port/memory"
+	"linecrypt/flowtable"
 )
 
 func TestSegmentTellsKindsLinksAndPolling(t *testing.T) {
@@ -36,14 +37,14 @@ func TestSegmentTellsKindsLinksAndPolling(t *testing.T) {
 	go func() { done <- g.Run(ctx, func() { close(ready) }) }()
 	<-ready
 	seg := g.Segment()
-	if a, b, poll := seg.PortKind(shm.Inside), seg.PortKind(shm.Outside), seg.Poll(); a != "memory" || b != "memory" || poll != "adaptive" {
+	if a, b, poll := seg.PortKind(flowtable.Inside), seg.PortKind(flowtable.Outside), seg.Poll(); a != "memory" || b != "memory" || poll != "adaptive" {
 		t.Errorf("kinds %q and %q, polling %q", a, b, poll)
 	}
-	if a, b := seg.Link(shm.Inside), seg.Link(shm.Outside); a != shm.LinkUp || b != shm.LinkDown {
+	if a, b := seg.Link(flowtable.Inside), seg.Link(flowtable.Outside); a != shm.LinkUp || b != shm.LinkDown {
 		t.Errorf("links %v and %v, not up and down", a, b)
 	}
 	outside.SetLink(true)
-	for end := time.Now().Add(10 * time.Second); seg.Link(shm.Outside) != shm.LinkUp; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(10 * time.Second); seg.Link(flowtable.Outside) != shm.LinkUp; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("a link that came up is not noticed")
 		}

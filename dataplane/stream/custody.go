@@ -183,7 +183,7 @@ func (f *flow) startPart(ch *chunk) bool {
 	}
 	if f.r.Ingress.Flags&flowtable.IngressInit == 0 {
 		cu.part.init = tcpcrypt.KindInit1
-		if f.r.Role == RoleA {
+		if f.r.Role == flowtable.RoleA {
 			cu.part.init = tcpcrypt.KindInit2
 		}
 	}

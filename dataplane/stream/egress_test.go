@@ -330,7 +330,7 @@ func TestPlaintextBeforeKeysIsDropped(t *testing.T) {
 func TestInitMessageIsSentAgainUntilItIsAcknowledgedOrHopeless(t *testing.T) {
 	core, cache, _, _ := testCore(t, 100, nil)
 	var rec flowtable.Record
-	rec.Host, rec.Peer, rec.Role = flowtable.Endpoint{MSS: 1460}, flowtable.Endpoint{MSS: 1460, Win: 1000}, RoleA
+	rec.Host, rec.Peer, rec.Role = flowtable.Endpoint{MSS: 1460}, flowtable.Endpoint{MSS: 1460, Win: 1000}, flowtable.RoleA
 	core.Start(testFlow, &rec, 0)
 	out := NewOutput(4)
 	msg := initMessage(tcpcrypt.KindInit1, 90)

@@ -262,11 +262,11 @@ func (g *gateway) start(w *world, l *link, client bool) {
 	host := flowtable.Endpoint{ISN: l.clientISN, MSS: l.mss, WScale: l.clientWS, Win: l.clientWin}
 	peer := flowtable.Endpoint{ISN: l.serverISN, MSS: l.mss, WScale: l.serverWS, Win: l.serverWin}
 	g.keys = Keys{AEAD: l.aead, Master: tcpcrypt.MasterKey{1, 2, 3}, Egress: tcpcrypt.AB}
-	g.rec.Role = RoleA
+	g.rec.Role = flowtable.RoleA
 	if !client {
 		host, peer = peer, host
 		g.keys.Egress = tcpcrypt.BA
-		g.rec.Role = RoleB
+		g.rec.Role = flowtable.RoleB
 	}
 	g.rec.Host, g.rec.Peer, g.rec.HostFlags = host, peer, l.flags
 	g.core.Start(testFlow, &g.rec, w.now)

@@ -26,12 +26,6 @@ const (
 	CWR = 1 << 7
 )
 
-// Roles of the gateway in flowtable.Record.Role.
-const (
-	RoleA = 1
-	RoleB = 2
-)
-
 // Segment is a parsed TCP segment of a flow, its positions not yet translated. The buffer M passes to the translator with
 // the call: it ends up in an Emit, in a queue, or freed with a drop counted.
 type Segment struct {

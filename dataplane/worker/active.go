@@ -16,7 +16,7 @@ import (
 //	            keys in place; only now the SYN-ACK goes to the host          Encrypted
 
 // activeOpening handles segments before Init1 is sent.
-func (w *Worker) activeOpening(s side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) {
+func (w *Worker) activeOpening(s flowtable.Side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) {
 	const syn, ack, rst = packet.FlagSYN, packet.FlagACK, packet.FlagRST
 	switch {
 	case p.Flags&rst != 0:
@@ -40,7 +40,7 @@ func (w *Worker) activeOpening(s side, p *packet.Packet, i flowtable.Index, r *f
 }
 
 // activeReset passes a RST on, and forgets the connection where the RST is about it and not about an older one.
-func (w *Worker) activeReset(s side, p *packet.Packet, i flowtable.Index, r *flowtable.Record) {
+func (w *Worker) activeReset(s flowtable.Side, p *packet.Packet, i flowtable.Index, r *flowtable.Record) {
 	switch {
 	case s == inside:
 		w.pass(s, p)
@@ -79,7 +79,7 @@ func (w *Worker) hostSYNAgain(p *packet.Packet, i flowtable.Index, r *flowtable.
 	w.n[shm.HandshakeResent]++
 	r.Handshake++
 	b := &w.blocks.all[r.HsBlock]
-	if int(r.Handshake) >= w.params.ENOTries && w.ctl.Policy() != Require {
+	if int(r.Handshake) >= w.params.ENOTries && w.ctl.Policy() != flowtable.Require {
 		// Something on the path may drop SYNs with an option it does not know (RFC 8547 section 4.6 allows this).
 		w.n[shm.SynWithoutENO]++
 		w.n[shm.HandshakesFallback]++
@@ -130,7 +130,7 @@ func fits(p *packet.Packet, opt []byte) bool {
 // SYN told so, no SYN-ACK needs ENO (section 4.6).
 func (w *Worker) simultaneous(p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) {
 	learn(&r.Peer, p)
-	if w.ctl.Policy() == Require {
+	if w.ctl.Policy() == flowtable.Require {
 		w.n[shm.DropRefused]++
 		w.refuseSYN(outside, p)
 		w.refuse(i, r, now)
@@ -171,7 +171,7 @@ func (w *Worker) sendInit1(i flowtable.Index, r *flowtable.Record, rep *shm.Repl
 	b := &w.blocks.all[r.HsBlock]
 	b.setSecret(rep.Secret)
 	b.setInit(roleA, rep.Init)
-	r.TEP, r.Role = rep.TEP, 1
+	r.TEP, r.Role = rep.TEP, flowtable.RoleA
 	w.core.Start(i, r, now)
 	r.HostFlags |= flowtable.FlagStarted | flowtable.FlagSendENO
 	w.table.SetState(i, flowtable.ActiveInit)
@@ -186,7 +186,7 @@ func (w *Worker) sendInit1(i flowtable.Index, r *flowtable.Record, rep *shm.Repl
 }
 
 // activeExchange handles segments while Init2 is awaited or at the control plane.
-func (w *Worker) activeExchange(s side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) {
+func (w *Worker) activeExchange(s flowtable.Side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) {
 	switch {
 	case s == inside && p.Flags&packet.FlagRST != 0:
 		w.cache.Free(p.M)
@@ -266,7 +266,7 @@ func (w *Worker) clone(m *mbuf.Mbuf) *mbuf.Mbuf {
 
 // justEncrypted handles segments of an encrypted connection that are SYNs, or come before the host has shown that it knows
 // of the connection's establishment.
-func (w *Worker) justEncrypted(s side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) {
+func (w *Worker) justEncrypted(s flowtable.Side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) {
 	if p.Flags&packet.FlagSYN == 0 {
 		if s == inside && !p.Opt.Malformed {
 			w.freeBlock(r)

@@ -24,7 +24,7 @@ func (w *Worker) Bury(k *flowtable.Key, now int64) bool {
 // buried handles a segment of a buried connection. A SYN from outside may be forged, so that only the host can tell that it
 // has the connection no more: it gets the SYN to answer, and where it would accept it is sent back, to be ready for the
 // retransmission of the SYN, which then opens a connection like any other.
-func (w *Worker) buried(s side, p *packet.Packet, i flowtable.Index, r *flowtable.Record) {
+func (w *Worker) buried(s flowtable.Side, p *packet.Packet, i flowtable.Index, r *flowtable.Record) {
 	const syn, ack, rst = packet.FlagSYN, packet.FlagACK, packet.FlagRST
 	switch {
 	case s == outside && opens(p) && p.VerifyTCP() && p.VerifyIPv4() && p.RemoveENO():
@@ -42,7 +42,7 @@ func (w *Worker) buried(s side, p *packet.Packet, i flowtable.Index, r *flowtabl
 }
 
 // refuseBuried resets the sender of a segment of a buried connection.
-func (w *Worker) refuseBuried(s side, p *packet.Packet) {
+func (w *Worker) refuseBuried(s flowtable.Side, p *packet.Packet) {
 	answer := p.Flags&(packet.FlagRST|packet.FlagACK) == packet.FlagACK
 	var t packet.Template
 	t.FromPacket(p)

@@ -7,7 +7,7 @@ import (
 )
 
 // other handles what is not a whole TCP segment.
-func (w *Worker) other(s side, p *packet.Packet, now int64) {
+func (w *Worker) other(s flowtable.Side, p *packet.Packet, now int64) {
 	switch p.Class {
 	case packet.Malformed:
 		w.drop(p, shm.DropParse)
@@ -31,7 +31,7 @@ func (w *Worker) other(s side, p *packet.Packet, now int64) {
 }
 
 // segment gives a TCP segment to what the state of its flow wants.
-func (w *Worker) segment(s side, p *packet.Packet, k *flowtable.Key, hash uint32, i flowtable.Index, now int64) {
+func (w *Worker) segment(s flowtable.Side, p *packet.Packet, k *flowtable.Key, hash uint32, i flowtable.Index, now int64) {
 	if i == 0 {
 		w.stranger(s, p, k, hash, now)
 		return
@@ -75,7 +75,7 @@ func opens(p *packet.Packet) bool {
 const plainLinger = int64(10e9)
 
 // plain passes a segment of a connection that is not encrypted, and forgets the connection soon after its end.
-func (w *Worker) plain(s side, p *packet.Packet, k *flowtable.Key, hash uint32, i flowtable.Index, now int64) {
+func (w *Worker) plain(s flowtable.Side, p *packet.Packet, k *flowtable.Key, hash uint32, i flowtable.Index, now int64) {
 	r := w.table.Record(i)
 	// A SYN from outside may be forged: while the connection lives, the host answers it, and the far end's RST tells.
 	if opens(p) && w.otherISN(s, p, r) && (s == inside || r.Ingress.Linger != 0) {
@@ -91,7 +91,7 @@ func (w *Worker) plain(s side, p *packet.Packet, k *flowtable.Key, hash uint32, 
 
 // plainEnds notes a RST, or a FIN: the connection is over when both ends have sent theirs. The translator's fields for the
 // ends of its streams, of no other use in a plain connection, remember them.
-func (w *Worker) plainEnds(s side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) {
+func (w *Worker) plainEnds(s flowtable.Side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) {
 	if s == inside {
 		r.Egress.Flags |= flowtable.EgressFIN
 	} else {
@@ -105,13 +105,13 @@ func (w *Worker) plainEnds(s side, p *packet.Packet, i flowtable.Index, r *flowt
 }
 
 // otherISN reports whether a SYN from side s is not the one that the record knows its sender by.
-func (w *Worker) otherISN(s side, p *packet.Packet, r *flowtable.Record) bool {
+func (w *Worker) otherISN(s flowtable.Side, p *packet.Packet, r *flowtable.Record) bool {
 	e := w.endpoint(s, r)
 	return e.Flags&flowtable.EndpointSYN != 0 && p.Seq != e.ISN
 }
 
 // closing answers stragglers of a connection that was reset.
-func (w *Worker) closing(s side, p *packet.Packet, k *flowtable.Key, hash uint32, i flowtable.Index, now int64) {
+func (w *Worker) closing(s flowtable.Side, p *packet.Packet, k *flowtable.Key, hash uint32, i flowtable.Index, now int64) {
 	r := w.table.Record(i)
 	if r.HostFlags&flowtable.FlagStarted == 0 && (s == outside || !opens(p)) {
 		w.buried(s, p, i, r)
@@ -130,7 +130,7 @@ func (w *Worker) closing(s side, p *packet.Packet, k *flowtable.Key, hash uint32
 }
 
 // translate gives a segment of an encrypted flow, or one whose Init messages are under way, to the translator.
-func (w *Worker) translate(s side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) {
+func (w *Worker) translate(s flowtable.Side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) {
 	if !p.VerifyTCP() || !p.VerifyIPv4() {
 		w.drop(p, shm.DropChecksum)
 		return
@@ -170,7 +170,7 @@ const (
 )
 
 // templateFrom returns the template for segments in the direction of those received from side s.
-func (w *Worker) templateFrom(s side, r *flowtable.Record) *flowtable.Template {
+func (w *Worker) templateFrom(s flowtable.Side, r *flowtable.Record) *flowtable.Template {
 	if s == inside {
 		return &r.ToWire
 	}

@@ -74,7 +74,7 @@ func (w *Worker) build(p *packet.Packet, e *stream.Emit, tpl *flowtable.Template
 }
 
 // send builds and sends a segment without payload.
-func (w *Worker) send(to side, t *packet.Template, seg *packet.Seg) {
+func (w *Worker) send(to flowtable.Side, t *packet.Template, seg *packet.Seg) {
 	m := w.cache.Alloc()
 	if m == nil {
 		w.n[shm.DropNoBuffer]++

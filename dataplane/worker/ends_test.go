@@ -60,7 +60,7 @@ func TestResetReachesTheOtherEndInAFormItsStateAccepts(t *testing.T) {
 func TestResetOfAnOlderConnectionDoesNotEndSetUp(t *testing.T) {
 	for _, c := range []struct {
 		at     stage
-		s      side
+		s      flowtable.Side
 		seg    packet.Seg
 		passes bool
 	}{
@@ -144,7 +144,7 @@ func TestControlPlaneThatIsAwayOrSilentLeavesNewConnectionsPlain(t *testing.T) {
 	for name, c := range map[string]struct {
 		before stage
 		seg    packet.Seg
-		s      side
+		s      flowtable.Side
 	}{
 		"active open":   {stage{}, hostSYN(), inside},
 		"active answer": {activeStages[1], peerSynAck(), outside},
@@ -154,7 +154,7 @@ func TestControlPlaneThatIsAwayOrSilentLeavesNewConnectionsPlain(t *testing.T) {
 			if dead && c.before.reach != nil {
 				continue
 			}
-			for policy, refused := range map[Policy]bool{Opportunistic: false, Require: true} {
+			for policy, refused := range map[flowtable.Policy]bool{flowtable.Opportunistic: false, flowtable.Require: true} {
 				t.Run(name, func(t *testing.T) {
 					g := newShooter(t)
 					g.ctl.policy, g.ctl.dead = policy, dead
@@ -273,7 +273,7 @@ func TestPassBehindConfirmedENOResetsInsteadOfGoingBackToPlaintext(t *testing.T)
 
 func TestRequireRefusesWhatCannotBeEncrypted(t *testing.T) {
 	g := newShooter(t)
-	g.ctl.policy = Require
+	g.ctl.policy = flowtable.Require
 	g.wire(with(peerSYN(), synOptions, nil))
 	g.expect("plain SYN from outside", nil, list("RA s=zero a1"))
 	g.host(with(hostSYN(), []byte{packet.KindMPTCP, 4, 0, 0}, nil))
@@ -306,7 +306,7 @@ func TestRequireRefusesWhatCannotBeEncrypted(t *testing.T) {
 
 func TestRequireKeepsPassingAHostThatSpeaksENOItself(t *testing.T) {
 	g := newShooter(t)
-	g.ctl.policy = Require
+	g.ctl.policy = flowtable.Require
 	a := g.raw(g.tpl[inside], with(hostSYN(), synOptions, enoOfA), nil)
 	b := g.raw(g.tpl[outside], peerSynAck(), nil)
 	g.feed(g.in, a)
@@ -322,7 +322,7 @@ func TestRequireKeepsPassingAHostThatSpeaksENOItself(t *testing.T) {
 
 func TestDisabledPassesEverything(t *testing.T) {
 	g := newShooter(t)
-	g.ctl.policy = Disabled
+	g.ctl.policy = flowtable.Disabled
 	a, b := g.raw(g.tpl[inside], hostSYN(), nil), g.raw(g.tpl[outside], peerSYN(), nil)
 	g.feed(g.in, a)
 	g.feed(g.out, b)
@@ -368,7 +368,7 @@ func TestFullTableEvictsPlainConnectionsAndElsePassesWithoutARecord(t *testing.T
 	g.feed(g.in, raw)
 	g.untouched("SYN", nil, [][]byte{raw})
 	g.state(flowtable.Free)
-	g.ctl.policy = Require
+	g.ctl.policy = flowtable.Require
 	g.feed(g.in, raw)
 	g.expect("SYN under require", nil, nil)
 	g.counted(1, shm.DropTableFull)
@@ -505,7 +505,7 @@ func TestTupleIsUsedAgain(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		at   stage
-		s    side
+		s    flowtable.Side
 		seg  packet.Seg
 		want flowtable.State
 	}{

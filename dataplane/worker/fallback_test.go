@@ -57,7 +57,7 @@ func TestControlPlaneThatPassesLeavesTheConnectionPlain(t *testing.T) {
 	}
 	for kind, c := range map[shm.RequestKind]struct {
 		in   stage
-		side side
+		side flowtable.Side
 		seg  packet.Seg
 	}{
 		shm.ActiveOpen:   {stage{}, inside, hostSYN()},
@@ -250,7 +250,7 @@ func TestSimultaneousOpenStaysPlain(t *testing.T) {
 
 func TestUnfinishedChecksumsAreFilledInWhatPasses(t *testing.T) {
 	g := newShooter(t)
-	g.ctl.policy = Disabled
+	g.ctl.policy = flowtable.Disabled
 	whole := g.raw(g.tpl[inside], fromHost(1, 1, ack), []byte("data"))
 	damaged := append([]byte(nil), whole...)
 	damaged[14+20+16] ^= 0x55

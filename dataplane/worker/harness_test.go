@@ -55,12 +55,12 @@ func (q *testQueue) Stats() port.Stats { return port.Stats{} }
 
 // testControl is a control plane that is there and lets everything be encrypted.
 type testControl struct {
-	policy Policy
+	policy flowtable.Policy
 	dead   bool
 }
 
-func (c *testControl) Alive(int64) bool { return !c.dead }
-func (c *testControl) Policy() Policy   { return c.policy }
+func (c *testControl) Alive(int64) bool         { return !c.dead }
+func (c *testControl) Policy() flowtable.Policy { return c.policy }
 
 // rig is a worker between two test queues, with a control plane that hands out the same master key to everyone.
 type rig struct {
@@ -258,10 +258,10 @@ func (g *rig) reply(q *shm.Request) {
 	case shm.ActiveAnswer:
 		rep.Kind, rep.Init, rep.Secret, rep.TEP = shm.Init1, initMessage(tcpcrypt.KindInit1), []byte{1}, byte(tcpcrypt.ECDHECurve25519)
 	case shm.PassiveKeys, shm.ActiveKeys:
-		rep.Kind, rep.Role, rep.TEP, rep.AEAD = shm.Keys, stream.RoleA, byte(tcpcrypt.ECDHECurve25519), uint16(tcpcrypt.AES128GCM)
+		rep.Kind, rep.Role, rep.TEP, rep.AEAD = shm.Keys, flowtable.RoleA, byte(tcpcrypt.ECDHECurve25519), uint16(tcpcrypt.AES128GCM)
 		rep.Keys.Master = g.master
 		if q.Kind == shm.PassiveKeys {
-			rep.Role, rep.Init = stream.RoleB, initMessage(tcpcrypt.KindInit2)
+			rep.Role, rep.Init = flowtable.RoleB, initMessage(tcpcrypt.KindInit2)
 		}
 	default:
 		return

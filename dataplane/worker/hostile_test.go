@@ -55,7 +55,7 @@ func (c *chaos) options() (other, enoOpt []byte) {
 	return other, enoOpt
 }
 
-func (c *chaos) segment(s side) []byte {
+func (c *chaos) segment(s flowtable.Side) []byte {
 	from, to := uint32(hostISN), uint32(peerISN)
 	if s == outside {
 		from, to = to, from
@@ -118,7 +118,7 @@ func (c *chaos) step() {
 	case n == 1:
 		g.ctl.dead = !g.ctl.dead
 	case n == 2:
-		g.ctl.policy = Policy(c.IntN(3))
+		g.ctl.policy = flowtable.Policy(c.IntN(3))
 	case n < 6:
 		g.mute = !g.mute
 		g.turn()

@@ -11,7 +11,7 @@ import (
 // icmp translates an ICMP error about a segment of an encrypted connection, in place: the segment that came back with it is
 // not the one its sender knows. What is not such an error stays as it is. It reports false for an error that must not pass:
 // the translation would make it credible, so that the translator does the check that its receiver would have done.
-func (w *Worker) icmp(s side, p *packet.Packet) bool {
+func (w *Worker) icmp(s flowtable.Side, p *packet.Packet) bool {
 	e := &w.icmpErr
 	if !p.ParseICMPError(e) {
 		return true

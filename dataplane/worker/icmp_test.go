@@ -11,10 +11,11 @@ import (
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/packet"
+	"linecrypt/flowtable"
 )
 
-// icmpError is an ICMP error about a packet, coming from side s.
-func (g *rig) icmpError(s side, kind, code uint8, word uint32, about []byte) []byte {
+// icmpError is an ICMP error about a packet, coming from flowtable.Side s.
+func (g *rig) icmpError(s flowtable.Side, kind, code uint8, word uint32, about []byte) []byte {
 	t := g.tpl[s]
 	body := make([]byte, 8, 8+len(about))
 	body[0], body[1] = kind, code

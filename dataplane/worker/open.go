@@ -14,13 +14,13 @@ const overhead = 20
 
 // stranger handles a segment of a connection that the table does not know. A SYN begins one; anything else belongs to a
 // connection older than the gateway, which was never encrypted by it.
-func (w *Worker) stranger(s side, p *packet.Packet, k *flowtable.Key, hash uint32, now int64) {
+func (w *Worker) stranger(s flowtable.Side, p *packet.Packet, k *flowtable.Key, hash uint32, now int64) {
 	policy := w.ctl.Policy()
 	if !opens(p) {
 		w.leavePlain(s, p, policy)
 		return
 	}
-	if policy == Disabled {
+	if policy == flowtable.Disabled {
 		w.pass(s, p)
 		return
 	}
@@ -30,7 +30,7 @@ func (w *Worker) stranger(s side, p *packet.Packet, k *flowtable.Key, hash uint3
 	}
 	r, i := w.insert(k, hash, now)
 	if r == nil {
-		if policy == Require {
+		if policy == flowtable.Require {
 			w.drop(p, shm.DropTableFull)
 			return
 		}
@@ -96,11 +96,13 @@ func (w *Worker) insert(k *flowtable.Key, hash uint32, now int64) (*flowtable.Re
 }
 
 // hostSpeaksENO reports whether an inside host negotiates encryption itself; the gateway keeps out of that.
-func hostSpeaksENO(s side, p *packet.Packet) bool { return s == inside && p.Opt.HasAny(packet.OptENO) }
+func hostSpeaksENO(s flowtable.Side, p *packet.Packet) bool {
+	return s == inside && p.Opt.HasAny(packet.OptENO)
+}
 
 // suits reports whether the connection that a SYN opens is one to be encrypted.
-func (w *Worker) suits(s side, p *packet.Packet, now int64, policy Policy) bool {
-	if p.Opt.Malformed || p.Opt.HasAny(packet.OptBinding) || !w.ctl.Alive(now) || policy == Disabled {
+func (w *Worker) suits(s flowtable.Side, p *packet.Packet, now int64, policy flowtable.Policy) bool {
+	if p.Opt.Malformed || p.Opt.HasAny(packet.OptBinding) || !w.ctl.Alive(now) || policy == flowtable.Disabled {
 		return false
 	}
 	if s == inside {
@@ -111,8 +113,8 @@ func (w *Worker) suits(s side, p *packet.Packet, now int64, policy Policy) bool 
 }
 
 // leavePlain passes a segment in the clear if policy lets it.
-func (w *Worker) leavePlain(s side, p *packet.Packet, policy Policy) {
-	if policy == Require {
+func (w *Worker) leavePlain(s flowtable.Side, p *packet.Packet, policy flowtable.Policy) {
+	if policy == flowtable.Require {
 		w.drop(p, shm.DropUnknownFlow)
 		return
 	}
@@ -120,8 +122,8 @@ func (w *Worker) leavePlain(s side, p *packet.Packet, policy Policy) {
 }
 
 // decidePlain leaves the connection of a SYN in the clear, or refuses it where policy requires encryption.
-func (w *Worker) decidePlain(s side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, policy Policy, ownENO bool) {
-	if policy != Require || ownENO {
+func (w *Worker) decidePlain(s flowtable.Side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, policy flowtable.Policy, ownENO bool) {
+	if policy != flowtable.Require || ownENO {
 		w.pass(s, p)
 		return
 	}
@@ -136,7 +138,7 @@ func (w *Worker) decidePlain(s side, p *packet.Packet, i flowtable.Index, r *flo
 }
 
 // refuseSYN answers a SYN as a closed port does.
-func (w *Worker) refuseSYN(s side, p *packet.Packet) {
+func (w *Worker) refuseSYN(s flowtable.Side, p *packet.Packet) {
 	var t packet.Template
 	t.FromPacket(p)
 	t.Reverse()
@@ -146,7 +148,7 @@ func (w *Worker) refuseSYN(s side, p *packet.Packet) {
 }
 
 // endpoint returns what the record knows of the sender of segments from side s.
-func (w *Worker) endpoint(s side, r *flowtable.Record) *flowtable.Endpoint {
+func (w *Worker) endpoint(s flowtable.Side, r *flowtable.Record) *flowtable.Endpoint {
 	if s == inside {
 		return &r.Host
 	}

@@ -16,7 +16,7 @@ import (
 //	                    Init2 out; only now the last ACK goes to the host     Encrypted
 
 // passiveOpening handles segments before ENO is confirmed.
-func (w *Worker) passiveOpening(s side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) {
+func (w *Worker) passiveOpening(s flowtable.Side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) {
 	const syn, ack, rst = packet.FlagSYN, packet.FlagACK, packet.FlagRST
 	switch {
 	case p.Flags&rst != 0:
@@ -42,7 +42,7 @@ func (w *Worker) passiveOpening(s side, p *packet.Packet, i flowtable.Index, r *
 // the gateway never saw opened, and the SYN forged: it must not suffer. Where the far end has in truth forgotten it, the far
 // end's RST ends it and the SYN comes again (RFC 9293 section 3.5.1).
 func (w *Worker) olderConnection(p *packet.Packet, i flowtable.Index, r *flowtable.Record) {
-	if w.ctl.Policy() == Require {
+	if w.ctl.Policy() == flowtable.Require {
 		w.strayFromHost(p)
 		return
 	}
@@ -52,7 +52,7 @@ func (w *Worker) olderConnection(p *packet.Packet, i flowtable.Index, r *flowtab
 
 // passiveReset passes a RST on, and forgets the connection where the RST is about it and not about an older one. One that the
 // host would not take must not make the gateway forget: what came then would reach the host as if it were data.
-func (w *Worker) passiveReset(s side, p *packet.Packet, i flowtable.Index, r *flowtable.Record) {
+func (w *Worker) passiveReset(s flowtable.Side, p *packet.Packet, i flowtable.Index, r *flowtable.Record) {
 	about := p.Seq == r.Peer.ISN+1
 	if s == inside {
 		about = p.Seq == r.Host.ISN+1 || p.Flags&packet.FlagACK != 0 && p.Ack == r.Peer.ISN+1
@@ -86,7 +86,7 @@ func (w *Worker) peerSYNAgain(p *packet.Packet, i flowtable.Index, r *flowtable.
 
 // simultaneousAnswer leaves a connection that both ends open at once in the clear: see simultaneous.
 func (w *Worker) simultaneousAnswer(p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) {
-	if w.ctl.Policy() == Require {
+	if w.ctl.Policy() == flowtable.Require {
 		learn(&r.Host, p)
 		w.n[shm.DropRefused]++
 		w.refuseSYN(inside, p)
@@ -168,7 +168,7 @@ func (w *Worker) confirm(p *packet.Packet, i flowtable.Index, r *flowtable.Recor
 		return
 	}
 	agree(r)
-	r.Role = 2
+	r.Role = flowtable.RoleB
 	r.Peer.Win = uint32(p.Win) << r.Peer.WScale
 	if p.Opt.Has(packet.OptTimestamps) {
 		r.Peer.TSVal = p.Opt.TSVal
@@ -180,7 +180,7 @@ func (w *Worker) confirm(p *packet.Packet, i flowtable.Index, r *flowtable.Recor
 }
 
 // passiveExchange handles segments while Init1 is collected or at the control plane.
-func (w *Worker) passiveExchange(s side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) {
+func (w *Worker) passiveExchange(s flowtable.Side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) {
 	switch {
 	case s == inside && p.Flags&packet.FlagRST != 0:
 		w.cache.Free(p.M)

@@ -19,7 +19,7 @@ func (w *Worker) spend(s shm.Stage, t0 uint64, packets int) uint64 {
 }
 
 // pollPort takes a burst from a port as far as the translator.
-func (w *Worker) pollPort(s side, now int64) int {
+func (w *Worker) pollPort(s flowtable.Side, now int64) int {
 	t := tsc.Now()
 	n := w.rx[s].RxBurst(w.ms[:])
 	if n == 0 {
@@ -36,7 +36,7 @@ func (w *Worker) pollPort(s side, now int64) int {
 }
 
 // parse reads the headers of the burst and returns the number of TCP segments in it.
-func (w *Worker) parse(s side, n int) int {
+func (w *Worker) parse(s flowtable.Side, n int) int {
 	bytes, segments := uint64(0), 0
 	for i, m := range w.ms[:n] {
 		bytes += uint64(m.PktLen)
@@ -57,7 +57,7 @@ func (w *Worker) parse(s side, n int) int {
 }
 
 // lookup finds the records of the burst's TCP segments.
-func (w *Worker) lookup(s side, segments int) {
+func (w *Worker) lookup(s flowtable.Side, segments int) {
 	for j := range segments {
 		k := &w.keys[j]
 		flowKey(k, &w.pkts[w.tcp[j]], s)
@@ -68,7 +68,7 @@ func (w *Worker) lookup(s side, segments int) {
 }
 
 // flowKey writes the key of the connection that a TCP segment received on side s belongs to.
-func flowKey(k *flowtable.Key, p *packet.Packet, s side) {
+func flowKey(k *flowtable.Key, p *packet.Packet, s flowtable.Side) {
 	k.VLAN = p.VLAN
 	if s == inside {
 		p.SrcAddr16(&k.Inside)
@@ -82,7 +82,7 @@ func flowKey(k *flowtable.Key, p *packet.Packet, s side) {
 }
 
 // work gives every packet of the burst to what its flow's state wants, in the order of arrival.
-func (w *Worker) work(s side, n, segments int, now int64) {
+func (w *Worker) work(s flowtable.Side, n, segments int, now int64) {
 	next := 0
 	for i := range n {
 		p := &w.pkts[i]
@@ -103,16 +103,16 @@ func (w *Worker) work(s side, n, segments int, now int64) {
 }
 
 // pass sends a packet on untouched.
-func (w *Worker) pass(s side, p *packet.Packet) {
+func (w *Worker) pass(s flowtable.Side, p *packet.Packet) {
 	complete(p)
 	w.passBuffer(s, p.M)
 }
 
 // passBuffer is pass for a packet whose checksum is complete.
-func (w *Worker) passBuffer(s side, m *mbuf.Mbuf) {
+func (w *Worker) passBuffer(s flowtable.Side, m *mbuf.Mbuf) {
 	w.n[shm.PassedPackets]++
 	w.n[shm.PassedBytes] += uint64(m.PktLen)
-	w.tx[s.other()].push(m)
+	w.tx[s.Other()].push(m)
 }
 
 // complete fills in a TCP or UDP checksum that the port reported as not computed yet, which a packet that stays on the

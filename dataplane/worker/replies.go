@@ -142,7 +142,7 @@ func (w *Worker) install(i flowtable.Index, r *flowtable.Record, b *block, rep *
 	}
 	r.TEP, r.AEAD, r.Role = rep.TEP, rep.AEAD, rep.Role
 	keys := stream.Keys{AEAD: tcpcrypt.AEAD(rep.AEAD), Master: tcpcrypt.MasterKey(rep.Keys.Master), Egress: tcpcrypt.AB}
-	if rep.Role == stream.RoleB {
+	if rep.Role == flowtable.RoleB {
 		keys.Egress = tcpcrypt.BA
 	}
 	r.HostFlags |= flowtable.FlagReported

@@ -9,7 +9,7 @@ import (
 
 // setup handles a segment of a connection that is being set up, or that has just become encrypted. Its checksum is right
 // and its options are well formed.
-func (w *Worker) setup(s side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) {
+func (w *Worker) setup(s flowtable.Side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) {
 	switch r.State {
 	case flowtable.ActiveOffer, flowtable.ActiveSyn, flowtable.ActiveAnswer:
 		w.activeOpening(s, p, i, r, now)
@@ -34,7 +34,7 @@ func committed(r *flowtable.Record) bool {
 
 // reopened decides what a SYN with another sequence number than the record's means, and reports whether the record is
 // gone and the SYN begins a connection of its own.
-func (w *Worker) reopened(s side, i flowtable.Index, r *flowtable.Record, now int64) bool {
+func (w *Worker) reopened(s flowtable.Side, i flowtable.Index, r *flowtable.Record, now int64) bool {
 	if s == outside {
 		if r.State != flowtable.PassiveOffer && r.State != flowtable.PassiveSyn {
 			return false
@@ -55,12 +55,12 @@ func (w *Worker) reopened(s side, i flowtable.Index, r *flowtable.Record, now in
 
 // fallBack leaves the connection in the clear and sends the segment that decided it, which is held, on as it came; under
 // policy require it refuses the connection.
-func (w *Worker) fallBack(i flowtable.Index, r *flowtable.Record, from side, now int64) {
+func (w *Worker) fallBack(i flowtable.Index, r *flowtable.Record, from flowtable.Side, now int64) {
 	b := &w.blocks.all[r.HsBlock]
 	m := b.held
 	b.held = nil
 	w.n[shm.HandshakesFallback]++
-	if w.ctl.Policy() == Require {
+	if w.ctl.Policy() == flowtable.Require {
 		if m != nil {
 			w.cache.Free(m)
 		}

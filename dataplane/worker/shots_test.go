@@ -50,7 +50,7 @@ func (g *rig) later(d int64) {
 
 // shot reads a packet that was sent and describes it: flags, sequence and acknowledgement numbers relative to the ISNs, payload
 // length, MSS and ENO.
-func (g *rig) shot(to side, raw []byte) string {
+func (g *rig) shot(to flowtable.Side, raw []byte) string {
 	g.t.Helper()
 	m := g.in.cache.Alloc()
 	defer g.in.cache.Free(m)
@@ -98,7 +98,7 @@ func (g *rig) expect(step string, toHost, toWire []string) {
 	for s, c := range []struct{ raw, want any }{{g.toHost, toHost}, {g.toWire, toWire}} {
 		var got []string
 		for _, raw := range c.raw.([][]byte) {
-			got = append(got, g.shot(side(s), raw))
+			got = append(got, g.shot(flowtable.Side(s), raw))
 		}
 		if want := c.want.([]string); !slices.Equal(got, want) {
 			g.t.Fatalf("%s: to %s went %q, not %q", step, []string{"the host", "the wire"}[s], got, want)

@@ -62,7 +62,7 @@ func (w *Worker) plainDeadline(r *flowtable.Record) int64 {
 	switch {
 	case r.Ingress.Linger != 0:
 		return r.Ingress.Linger
-	case w.ctl.Policy() == Require:
+	case w.ctl.Policy() == flowtable.Require:
 		return r.LastSeen + w.params.FlowIdle
 	}
 	return r.LastSeen + w.params.PlainIdle
@@ -127,7 +127,7 @@ const patience = 3
 func (w *Worker) expireSetup(i flowtable.Index, r *flowtable.Record, now int64) bool {
 	b := &w.blocks.all[r.HsBlock]
 	if now >= b.deadline {
-		if !committed(r) && w.ctl.Policy() != Require {
+		if !committed(r) && w.ctl.Policy() != flowtable.Require {
 			// Nobody answered, with or without ENO: nothing to reset.
 			w.remove(i, r)
 			return true

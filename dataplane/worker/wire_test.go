@@ -153,7 +153,7 @@ func TestDataBehindInit2FollowsTheSynAck(t *testing.T) {
 	}
 }
 
-func (g *rig) shots(to side, raw [][]byte) []string {
+func (g *rig) shots(to flowtable.Side, raw [][]byte) []string {
 	var out []string
 	for _, b := range raw {
 		out = append(out, g.shot(to, b))
@@ -195,7 +195,7 @@ func TestMalformedOptionsOfAnEncryptedConnectionAreDropped(t *testing.T) {
 }
 
 func TestFragmentsPassOnlyBetweenHostsWithoutEncryptedConnections(t *testing.T) {
-	fragment := func(g *rig, s side) []byte {
+	fragment := func(g *rig, s flowtable.Side) []byte {
 		raw := g.raw(g.tpl[s], fromPeer(81, 81, ack|psh), make([]byte, 64))
 		if g.tpl[s].Ver == 4 {
 			h := raw[14:34]
@@ -241,7 +241,7 @@ func TestWhatIsNotTCPPassesUntouched(t *testing.T) {
 	arp := make([]byte, 60)
 	arp[12], arp[13] = 8, 6
 	for name, raw := range map[string][]byte{"UDP": udp, "ARP": arp, "unknown": append(make([]byte, 12), 0x88, 0xcc, 1, 2)} {
-		for _, policy := range []Policy{Opportunistic, Require, Disabled} {
+		for _, policy := range []flowtable.Policy{flowtable.Opportunistic, flowtable.Require, flowtable.Disabled} {
 			g := newShooter(t)
 			g.ctl.policy = policy
 			g.feed(g.in, raw)

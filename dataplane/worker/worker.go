@@ -14,23 +14,13 @@ import (
 	"linecrypt/flowtable"
 )
 
-// Policy is what happens to a connection that cannot be encrypted.
-type Policy uint8
-
-// The policies.
-const (
-	Opportunistic Policy = iota // it passes in the clear
-	Require                     // it is refused
-	Disabled                    // nothing is encrypted
-)
-
 // Control is what a worker knows of the control plane besides its messages. It is read from shared memory at each new
 // connection and must neither block nor allocate.
 type Control interface {
 	// Alive reports whether the control plane can be expected to answer.
 	Alive(now int64) bool
 	// Policy is the policy in force; it stays in force while the control plane is dead.
-	Policy() Policy
+	Policy() flowtable.Policy
 }
 
 // Params are the worker's settings. Times are in ns.
@@ -73,15 +63,11 @@ type Config struct {
 	Params          Params
 }
 
-// side is one of the two ports, and the direction of what is received there.
-type side uint8
-
+// The two ports, and the directions of what is received there.
 const (
-	inside side = iota
-	outside
+	inside  = flowtable.Inside
+	outside = flowtable.Outside
 )
-
-func (s side) other() side { return s ^ 1 }
 
 // Worker is the pipeline of one core.
 type Worker struct {

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"linecrypt/ctrlplane/config"
-	"linecrypt/dataplane/worker"
+	"linecrypt/ctrlplane/shm"
 )
 
 const root = "../.."
@@ -79,10 +79,7 @@ func TestReadmeNamesKeysThatExist(t *testing.T) {
 }
 
 func TestReadmeNamesDropsThatAreCounted(t *testing.T) {
-	table, err := worker.CounterTable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	table := shm.NewTable()
 	names := regexp.MustCompile("`(drop_[a-z_]+)`").FindAllStringSubmatch(read(t, "README.md"), -1)
 	if len(names) == 0 {
 		t.Fatal("no drop is named")

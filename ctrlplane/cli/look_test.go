@@ -41,15 +41,9 @@ func newFakeGateway(t *testing.T) *fakeGateway {
 	if err != nil {
 		t.Fatal(err)
 	}
-	counters, err := shm.NewTable(shm.GroupOf(shm.StreamBase, 2, func(i int) (string, string) {
-		return []string{"abort_auth", "drop_egress_window"}[i], "some help"
-	}))
-	if err != nil {
-		t.Fatal(err)
-	}
 	g.seg, err = shm.Create(dir, shm.Params{
 		Name: "gw", Inside: "eth0", Outside: "eth1", Kinds: [2]string{"packet", "dpdk"}, Poll: "adaptive", Engine: "generic", Cores: []int{3, -1},
-		Flows: flowtable.Layout{Capacity: 100, Chunks: 10}, RequestRing: 128 << 10, ReplyRing: 128 << 10, Counters: counters,
+		Flows: flowtable.Layout{Capacity: 100, Chunks: 10}, RequestRing: 128 << 10, ReplyRing: 128 << 10,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -186,7 +180,7 @@ func TestStatusListsEveryDropReasonInJSON(t *testing.T) {
 		c[shm.DropParse], c[shm.RxInsidePackets], c[shm.RxInsideBytes], c[shm.TxOutsidePackets] = n, 10*n, 1000*n, n
 		c[shm.StageCrypto.Packets()], c[shm.StageCrypto.Cycles()] = n, 100*n
 		c[shm.BusyCycles], c[shm.IdleCycles] = 1, 3
-		c[shm.StreamBase+1] = n
+		c[shm.DropEgressWindow] = n
 	}
 	g.add(0, v6Key(), flowtable.Encrypted)
 	status, out, errs := call(t, "status", "--json", "--name", "gw")

@@ -25,18 +25,12 @@ func (f fixed) View(do func(*shm.Segment)) {
 	}
 }
 
-// newSegment makes a segment of two workers with a counter of another package's.
+// newSegment makes a segment of two workers.
 func newSegment(t *testing.T) *shm.Segment {
 	t.Helper()
-	table, err := shm.NewTable(shm.GroupOf(shm.StreamBase, 3, func(i int) (string, string) {
-		return []string{"drop_window", "abort_tags", "sealed_frames"}[i], "help of " + []string{"a", "b", "c"}[i]
-	}))
-	if err != nil {
-		t.Fatal(err)
-	}
 	s, err := shm.Create(t.TempDir(), shm.Params{
 		Name: "m", Inside: "in0", Outside: "out\"0", Engine: "generic", Cores: []int{5, -1},
-		Flows: flowtable.Layout{Capacity: 64, Chunks: 64}, RequestRing: 128 << 10, ReplyRing: 128 << 10, Counters: table,
+		Flows: flowtable.Layout{Capacity: 64, Chunks: 64}, RequestRing: 128 << 10, ReplyRing: 128 << 10,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -97,9 +91,9 @@ func TestCountersAreServedByCoreUnderTheNamesOfTheTable(t *testing.T) {
 	seg.Worker(0).Counters[shm.RxInsidePackets] = 7
 	seg.Worker(1).Counters[shm.RxInsidePackets] = 9
 	seg.Worker(0).Counters[shm.DropParse] = 3
-	seg.Worker(0).Counters[shm.StreamBase] = 4
-	seg.Worker(1).Counters[shm.StreamBase+1] = 5
-	seg.Worker(1).Counters[shm.StreamBase+2] = 6
+	seg.Worker(0).Counters[shm.DropEgressWindow] = 4
+	seg.Worker(1).Counters[shm.AbortAuth] = 5
+	seg.Worker(1).Counters[shm.SealedFrames] = 6
 	seg.Worker(0).Counters[shm.StageCrypto.Cycles()] = 1000
 	set, _ := newSet(t, seg)
 	f := scrape(t, set)
@@ -111,8 +105,8 @@ func TestCountersAreServedByCoreUnderTheNamesOfTheTable(t *testing.T) {
 		{"linecrypt_rx_inside_packets_total", labels{"worker": "0", "core": "5"}, 7},
 		{"linecrypt_rx_inside_packets_total", labels{"worker": "1", "core": "-1"}, 9},
 		{"linecrypt_drops_total", labels{"worker": "0", "reason": "parse"}, 3},
-		{"linecrypt_drops_total", labels{"worker": "0", "reason": "window"}, 4},
-		{"linecrypt_aborts_total", labels{"worker": "1", "reason": "tags"}, 5},
+		{"linecrypt_drops_total", labels{"worker": "0", "reason": "egress_window"}, 4},
+		{"linecrypt_aborts_total", labels{"worker": "1", "reason": "auth"}, 5},
 		{"linecrypt_sealed_frames_total", labels{"worker": "1"}, 6},
 		{"linecrypt_stage_cycles_total", labels{"worker": "0", "stage": "crypto"}, 1000},
 		{"linecrypt_engine_info", labels{"engine": "generic"}, 1},

@@ -116,7 +116,7 @@ func collectWorker(ch chan<- prometheus.Metric, s *shm.Segment, i int) {
 // metricName returns the name of a counter's metric without namespace, and the label in place of what the counter's own name
 // says, where counters are of one family: reasons of drops and of aborts, and stages.
 func metricName(c shm.Counter, info shm.Info) (name string, label [2]string) {
-	if st := shm.Stage(c / 2); st < shm.NumStages {
+	if st, ok := c.Stage(); ok {
 		if c == st.Cycles() {
 			return "stage_cycles_total", [2]string{"stage", st.String()}
 		}
@@ -134,7 +134,7 @@ func metricName(c shm.Counter, info shm.Info) (name string, label [2]string) {
 // help is one text for a family, as the format wants it.
 func help(c shm.Counter, info shm.Info) string {
 	switch {
-	case c < 2*shm.Counter(shm.NumStages):
+	case c < shm.RxInsidePackets:
 		return info.Unit + " by stage of the packet path"
 	case info.Kind == shm.KindDrop:
 		return "packets dropped by reason"

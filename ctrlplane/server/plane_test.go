@@ -33,13 +33,9 @@ type testLane struct {
 
 func params(t *testing.T, workers int) shm.Params {
 	t.Helper()
-	table, err := shm.NewTable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	return shm.Params{
 		Name: "gw", Inside: "in0", Outside: "out0", Engine: "generic", Cores: make([]int, workers),
-		Flows: flowtable.Layout{Capacity: 256, Chunks: 16}, RequestRing: 128 << 10, ReplyRing: 128 << 10, Counters: table,
+		Flows: flowtable.Layout{Capacity: 256, Chunks: 16}, RequestRing: 128 << 10, ReplyRing: 128 << 10,
 	}
 }
 

@@ -3,26 +3,11 @@ package shm
 // Counter is the place of a counter in a worker's block.
 type Counter uint16
 
-// NumCounters is the number of places in a block. Places from WorkerBase and StreamBase on belong to the worker and to the
-// stream translator, which name them themselves: see Group.
-const (
-	NumCounters = 256
-
-	WorkerBase Counter = 96
-	StreamBase Counter = 128
-)
+// MaxCounters is the number of places in a block.
+const MaxCounters = 512
 
 // Block is one worker's counters, each written by that worker alone.
-type Block [NumCounters]uint64
-
-// Range returns n counters from base on, shared with the block. It is converted to a pointer to an array where one is
-// needed. It is nil when the block does not have them.
-func (b *Block) Range(base Counter, n int) []uint64 {
-	if n < 0 || int(base)+n > NumCounters {
-		return nil
-	}
-	return b[base : int(base)+n : int(base)+n]
-}
+type Block [MaxCounters]uint64
 
 // Stage is a station that every burst passes, in this order.
 type Stage uint8
@@ -50,14 +35,43 @@ func (s Stage) String() string {
 }
 
 // Packets returns the counter of packets that went through the stage.
-func (s Stage) Packets() Counter { return 2 * Counter(s) }
+func (s Stage) Packets() Counter { return firstStage + 2*Counter(s) }
+
+// Stage returns the stage whose packets or cycles the counter counts, false for other counters.
+func (c Counter) Stage() (Stage, bool) {
+	if c < firstStage || c >= RxInsidePackets {
+		return NumStages, false
+	}
+	return Stage((c - firstStage) / 2), true
+}
+
+// String returns the counter's name, "none" for CounterNone.
+func (c Counter) String() string {
+	if st, ok := c.Stage(); ok {
+		if c == st.Cycles() {
+			return "stage_" + st.String() + "_cycles"
+		}
+		return "stage_" + st.String() + "_packets"
+	}
+	if c >= RxInsidePackets && c < NumCounters {
+		return counterInfos[c].Name
+	}
+	return "none"
+}
 
 // Cycles returns the counter of TSC cycles spent in the stage.
-func (s Stage) Cycles() Counter { return 2*Counter(s) + 1 }
+func (s Stage) Cycles() Counter { return firstStage + 2*Counter(s) + 1 }
 
-// Counters that the worker writes. The first places are those of Stage.
+// CounterNone is the place that counts nothing; behind it lie those of Stage.
 const (
-	RxInsidePackets Counter = 2*Counter(NumStages) + iota
+	CounterNone Counter = 0
+	firstStage  Counter = 1
+)
+
+// The counters: of the ports and the worker, then, from SealedFrames on, of the stream translator. A new one, as for a new reason to
+// drop a packet, is a constant here and a line in counterInfos.
+const (
+	RxInsidePackets = firstStage + 2*Counter(NumStages) + iota
 	RxInsideBytes
 	RxOutsidePackets
 	RxOutsideBytes
@@ -107,7 +121,60 @@ const (
 	DropRequestRing
 	DropControlPlane
 	DropInternal
-	ownCounters
+	DropOptions
+	DropClosing
+	DropRxNoBuffer
+	DropRxMissed
+	DropRxTruncated
+	DropTxError
+	SetupOverload
+	RequestsDeferred
+
+	SealedFrames
+	SealedBytes
+	OpenedFrames
+	OpenedBytes
+	ResentFrames
+	OwnResent
+	RedeliveredFrames
+	CustodyFrames
+	CustodyResent
+	AbsorbedAcks
+	OwnAcks
+	StoredSegments
+	Rekeys
+	DropEgressGap
+	DropEgressWindow
+	DropEgressPool
+	DropEgressLimit
+	DropEgressRoom
+	DropEgressBehindFin
+	DropEgressOld
+	DropEgressSeal
+	DropEgressAck
+	DropIngressAck
+	DropIngressOld
+	DropIngressWindow
+	DropIngressLimit
+	DropIngressPool
+	DropIngressAuth
+	DropIngressBehindFailure
+	DropIngressRekey
+	DropIngressRST
+	DropNoKeys
+	DropClosed
+	DropNoOutput
+	AbortAuth
+	AbortFinWithoutFinp
+	AbortBehindFinp
+	AbortMalformed
+	AbortInit
+	AbortOwnTimeout
+	AbortCustodyTimeout
+	AbortSeal
+	AbortKeys
+	AbortCaller
+	NumCounters
 )
 
 // Info says what a counter counts.
@@ -141,57 +208,4 @@ func (k Kind) String() string {
 		return kindNames[k]
 	}
 	return "invalid"
-}
-
-var ownInfos = [ownCounters]Info{
-	RxInsidePackets:    {"rx_inside_packets", "packets", "packets received on the inside port", KindPackets},
-	RxInsideBytes:      {"rx_inside_bytes", "bytes", "bytes received on the inside port", KindBytes},
-	RxOutsidePackets:   {"rx_outside_packets", "packets", "packets received on the outside port", KindPackets},
-	RxOutsideBytes:     {"rx_outside_bytes", "bytes", "bytes received on the outside port", KindBytes},
-	TxInsidePackets:    {"tx_inside_packets", "packets", "packets sent on the inside port", KindPackets},
-	TxInsideBytes:      {"tx_inside_bytes", "bytes", "bytes sent on the inside port", KindBytes},
-	TxOutsidePackets:   {"tx_outside_packets", "packets", "packets sent on the outside port", KindPackets},
-	TxOutsideBytes:     {"tx_outside_bytes", "bytes", "bytes sent on the outside port", KindBytes},
-	PassedPackets:      {"passed_packets", "packets", "packets passed through untouched", KindPackets},
-	PassedBytes:        {"passed_bytes", "bytes", "bytes passed through untouched", KindBytes},
-	Polls:              {"polls", "events", "rounds of the polling loop", KindEvent},
-	IdlePolls:          {"idle_polls", "events", "rounds of the polling loop that found nothing to do", KindEvent},
-	IdleSleeps:         {"idle_sleeps", "events", "times the worker slept because it was idle", KindEvent},
-	BusyCycles:         {"busy_cycles", "cycles", "cycles of rounds that found work", KindCycles},
-	IdleCycles:         {"idle_cycles", "cycles", "cycles of rounds that found nothing to do", KindCycles},
-	TimersFired:        {"timers_fired", "events", "timers of flows that fired", KindEvent},
-	FlowsCreated:       {"flows_created", "flows", "flows entered into the table", KindEvent},
-	FlowsRemoved:       {"flows_removed", "flows", "flows removed from the table", KindEvent},
-	FlowsEvicted:       {"flows_evicted", "flows", "plain flows removed because the table was full", KindEvent},
-	FlowsRecovered:     {"flows_recovered", "flows", "flows taken over from a data plane that ended", KindEvent},
-	HandshakesActive:   {"handshakes_active", "handshakes", "handshakes begun for connections that a host opens", KindEvent},
-	HandshakesPassive:  {"handshakes_passive", "handshakes", "handshakes begun for connections that a far end opens", KindEvent},
-	HandshakesDone:     {"handshakes_done", "handshakes", "handshakes that ended with keys", KindEvent},
-	HandshakesFallback: {"handshakes_fallback", "handshakes", "handshakes that fell back to plain TCP", KindEvent},
-	HandshakesRefused:  {"handshakes_refused", "handshakes", "connections refused by policy", KindEvent},
-	HandshakesAborted:  {"handshakes_aborted", "handshakes", "handshakes that ended in a reset", KindEvent},
-	HandshakeResent:    {"handshake_resent", "packets", "segments of handshakes sent again", KindPackets},
-	SynWithoutENO:      {"syn_without_eno", "events", "SYNs sent again without ENO because none with it was answered", KindEvent},
-	RequestsSent:       {"requests_sent", "messages", "requests to the control plane", KindEvent},
-	RequestsLost:       {"requests_lost", "messages", "requests that the control plane did not answer in time", KindEvent},
-	RepliesReceived:    {"replies_received", "messages", "replies of the control plane", KindEvent},
-	RepliesStale:       {"replies_stale", "messages", "replies to requests that are no longer open", KindEvent},
-	RepliesBad:         {"replies_bad", "messages", "replies that are malformed or make no sense", KindEvent},
-	RingResets:         {"ring_resets", "events", "times the damaged content of the reply ring was thrown away", KindEvent},
-	ICMPTranslated:     {"icmp_translated", "packets", "ICMP errors about encrypted flows that were translated", KindPackets},
-	DropTxFull:         {"drop_tx_full", "packets", "packets that a port had no room to send", KindDrop},
-	DropNoBuffer:       {"drop_no_buffer", "packets", "packets for which there was no buffer", KindDrop},
-	DropParse:          {"drop_parse", "packets", "malformed packets", KindDrop},
-	DropChecksum:       {"drop_checksum", "packets", "packets of encrypted flows with a wrong checksum", KindDrop},
-	DropFragment:       {"drop_fragment", "packets", "IP fragments of encrypted flows", KindDrop},
-	DropSuperPacket:    {"drop_super_packet", "packets", "packets larger than the port's MTU, left by segmentation offload", KindDrop},
-	DropTableFull:      {"drop_table_full", "packets", "packets of new connections while the table was full", KindDrop},
-	DropRefused:        {"drop_refused", "packets", "packets of connections that policy refuses", KindDrop},
-	DropHandshake:      {"drop_handshake", "packets", "packets that the state of a handshake does not allow", KindDrop},
-	DropHeld:           {"drop_held", "packets", "packets held for the control plane and given up", KindDrop},
-	DropICMP:           {"drop_icmp", "packets", "ICMP errors about encrypted flows that cannot be translated", KindDrop},
-	DropUnknownFlow:    {"drop_unknown_flow", "packets", "packets of connections without state that must not pass", KindDrop},
-	DropRequestRing:    {"drop_request_ring", "packets", "packets dropped because the request ring was full", KindDrop},
-	DropControlPlane:   {"drop_control_plane", "packets", "packets dropped because the control plane is away and policy requires it", KindDrop},
-	DropInternal:       {"drop_internal", "packets", "packets dropped because of a failure of the gateway itself", KindDrop},
 }

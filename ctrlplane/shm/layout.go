@@ -37,7 +37,6 @@ type Params struct {
 	Flows       flowtable.Layout
 	RequestRing int // bytes of each worker's rings, powers of two from 128 KiB; 0 for DefaultRing
 	ReplyRing   int
-	Counters    *Table
 }
 
 // DefaultRing is the size of a ring's buffer in bytes.
@@ -49,9 +48,6 @@ func (p *Params) check() error {
 	}
 	if len(p.Cores) == 0 || len(p.Cores) > MaxWorkers {
 		return fmt.Errorf("%d workers, not 1 to %d: %w", len(p.Cores), MaxWorkers, ErrParams)
-	}
-	if p.Counters == nil {
-		return fmt.Errorf("no counter table: %w", ErrParams)
 	}
 	_, err := p.shape().regions()
 	return err

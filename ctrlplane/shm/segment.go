@@ -76,7 +76,7 @@ func create(path string, p *Params) (*Segment, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Segment{path: path, fd: fd, shape: p.shape(), regions: r, table: p.Counters, part: partData}
+	s := &Segment{path: path, fd: fd, shape: p.shape(), regions: r, table: NewTable(), part: partData}
 	if err := s.publish(temporary, stale >= 0, p); err != nil {
 		_ = unix.Unlink(temporary)
 		_ = s.Close()
@@ -140,7 +140,7 @@ func Adopt(dir string, p Params) (*Segment, error) {
 	if err != nil {
 		return nil, fmt.Errorf("adopt segment: %w", err)
 	}
-	if s.shape != p.shape() || *s.table != *p.Counters {
+	if s.shape != p.shape() || *s.table != *NewTable() {
 		_ = s.Close()
 		return nil, fmt.Errorf("adopt segment %s: it has other sizes or counters: %w", s.path, ErrSegment)
 	}
@@ -275,7 +275,7 @@ func (s *Segment) format(p *Params) error {
 	h.size, h.shape, h.created = uint64(s.regions.size), s.shape, time.Now().UnixNano()
 	_, _ = rand.Read(h.nonce[:])
 	s.describe(p)
-	p.Counters.put(s.mem[s.regions.table:])
+	s.table.put(s.mem[s.regions.table:])
 	for i := range s.Workers() {
 		base := s.mem[s.regions.workers+i*s.regions.perOne:]
 		if _, err := FormatRing(base[s.regions.requests:], int(s.shape.RequestRing)); err != nil {

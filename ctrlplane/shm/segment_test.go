@@ -13,17 +13,11 @@ import (
 
 func testParams(t *testing.T) Params {
 	t.Helper()
-	table, err := NewTable(GroupOf(StreamBase, 2, func(i int) (string, string) {
-		return []string{"none", "drop_example"}[i], "example"
-	}))
-	if err != nil {
-		t.Fatal(err)
-	}
 	return Params{
 		Name: "test", Inside: "veth0", Outside: "veth1", Kinds: [2]string{"dpdk", "packet"}, Poll: "adaptive",
 		Engine: "generic", Cores: []int{3, -1},
 		Flows:       flowtable.Layout{Capacity: 100, Chunks: 50},
-		RequestRing: minRing, ReplyRing: minRing, Counters: table,
+		RequestRing: minRing, ReplyRing: minRing,
 	}
 }
 
@@ -67,7 +61,7 @@ func TestSegmentTellsOtherProcessesWhatItWasMadeOf(t *testing.T) {
 	if got := tool.Worker(1).Counters[RxInsidePackets]; got != 42 {
 		t.Errorf("counter is %d", got)
 	}
-	if c, ok := tool.Counters().Find("drop_example"); !ok || c != StreamBase+1 || tool.Counters().Info(c).Kind != KindDrop {
+	if c, ok := tool.Counters().Find("drop_checksum"); !ok || c != DropChecksum || tool.Counters().Info(c).Kind != KindDrop {
 		t.Errorf("drop_example at %d: %v", c, ok)
 	}
 	tool.Beat(7)
@@ -300,7 +294,6 @@ func TestBadParametersAreRefused(t *testing.T) {
 		"many":     func(p *Params) { p.Cores = make([]int, MaxWorkers+1) },
 		"capacity": func(p *Params) { p.Flows.Capacity = 0 },
 		"ring":     func(p *Params) { p.ReplyRing = 1000 },
-		"table":    func(p *Params) { p.Counters = nil },
 	}
 	for name, change := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -315,13 +308,9 @@ func TestBadParametersAreRefused(t *testing.T) {
 
 func FuzzSegmentHeader(f *testing.F) {
 	dir := f.TempDir()
-	table, err := NewTable()
-	if err != nil {
-		f.Fatal(err)
-	}
 	s, err := Create(dir, Params{
 		Name: "seed", Cores: []int{0}, Flows: flowtable.Layout{Capacity: 1, Chunks: 1},
-		RequestRing: minRing, ReplyRing: minRing, Counters: table,
+		RequestRing: minRing, ReplyRing: minRing,
 	})
 	if err != nil {
 		f.Fatal(err)

@@ -4,77 +4,28 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"strings"
 )
 
 // ErrTable is wrapped by errors about the table of counters.
 var ErrTable = errors.New("bad counter table")
 
-// Table names the counters of a block. The data plane puts it together and writes it into the segment, where the control
-// plane and the tools read it: it is the one list that metrics, status and documentation are made of.
+// Table names the counters of a block. The data plane writes it into the segment, where the control plane and the tools read it.
 type Table struct {
-	infos [NumCounters]Info
+	infos [MaxCounters]Info
 }
 
-// Group is a row of counters that a package names itself.
-type Group struct {
-	Base  Counter
-	Infos []Info
-}
-
-// GroupOf makes a group of n counters from names and help texts. Unit and kind follow from the name: drop_ and abort_ in
-// front, _bytes and _cycles at the end; everything else is an event. A name "" or "none" leaves the place unused.
-func GroupOf(base Counter, n int, named func(i int) (name, help string)) Group {
-	g := Group{Base: base, Infos: make([]Info, n)}
-	for i := range g.Infos {
-		name, help := named(i)
-		info := Info{Name: name, Unit: "events", Help: help, Kind: KindEvent}
-		switch {
-		case name == "" || name == "none":
-			info = Info{}
-		case strings.HasPrefix(name, "drop_"):
-			info.Unit, info.Kind = "packets", KindDrop
-		case strings.HasPrefix(name, "abort_"):
-			info.Unit, info.Kind = "connections", KindAbort
-		case strings.HasSuffix(name, "_bytes"):
-			info.Unit, info.Kind = "bytes", KindBytes
-		case strings.HasSuffix(name, "_frames") || strings.HasSuffix(name, "_packets"):
-			info.Unit, info.Kind = "packets", KindPackets
-		case strings.HasSuffix(name, "_cycles"):
-			info.Unit, info.Kind = "cycles", KindCycles
-		}
-		g.Infos[i] = info
-	}
-	return g
-}
-
-// NewTable returns the table of the counters of this package and of the groups. The error wraps ErrTable: a place or a name
-// taken twice, a name that is not snake case, a text that is too long.
-func NewTable(groups ...Group) (*Table, error) {
+// NewTable returns the table of all counters of a data plane.
+func NewTable() *Table {
 	t := new(Table)
 	for s := range NumStages {
-		t.infos[s.Packets()] = Info{"stage_" + s.String() + "_packets", "packets", "packets through stage " + s.String(), KindPackets}
-		t.infos[s.Cycles()] = Info{"stage_" + s.String() + "_cycles", "cycles", "TSC cycles in stage " + s.String(), KindCycles}
+		t.infos[s.Packets()] = Info{s.Packets().String(), "packets", "packets through stage " + s.String(), KindPackets}
+		t.infos[s.Cycles()] = Info{s.Cycles().String(), "cycles", "TSC cycles in stage " + s.String(), KindCycles}
 	}
-	copy(t.infos[RxInsidePackets:], ownInfos[RxInsidePackets:])
-	for _, g := range groups {
-		for i, info := range g.Infos {
-			at := int(g.Base) + i
-			if at >= NumCounters {
-				return nil, fmt.Errorf("%s at place %d of %d: %w", info.Name, at, NumCounters, ErrTable)
-			}
-			if info == (Info{}) {
-				continue
-			}
-			if t.infos[at].Kind != KindNone {
-				return nil, fmt.Errorf("%s at the place of %s: %w", info.Name, t.infos[at].Name, ErrTable)
-			}
-			t.infos[at] = info
-		}
-	}
-	return t, t.check()
+	copy(t.infos[RxInsidePackets:], counterInfos[RxInsidePackets:])
+	return t
 }
 
+// check refuses a table that another process may have damaged: a name taken twice or not in snake case, a text that is too long.
 func (t *Table) check() error {
 	seen := make(map[string]bool)
 	for _, info := range t.infos {
@@ -106,7 +57,7 @@ func snakeCase(s string) bool {
 
 // Info returns what the counter counts; its Kind is KindNone when the place is not in use.
 func (t *Table) Info(c Counter) Info {
-	if c < NumCounters {
+	if c < MaxCounters {
 		return t.infos[c]
 	}
 	return Info{}
@@ -137,7 +88,7 @@ const (
 	unitRoom   = 16
 	helpRoom   = 120
 	infoBytes  = nameRoom + unitRoom + helpRoom + 8
-	tableBytes = NumCounters * infoBytes
+	tableBytes = MaxCounters * infoBytes
 )
 
 // put writes the table to b, tableBytes long.

@@ -73,18 +73,13 @@ func New(o Options) (*Gateway, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	table, err := worker.CounterTable()
-	if err != nil {
-		return nil, fmt.Errorf("data plane: %w", err)
-	}
 	flows := o.Config.Flows.Max
 	lost := orphans(o.SegmentDir, o.Config.Name)
 	seg, err := shm.Create(o.SegmentDir, shm.Params{
 		Name: o.Config.Name, Inside: o.Inside.Name(), Outside: o.Outside.Name(),
 		Kinds: [2]string{flowtable.Inside: o.Inside.Kind(), flowtable.Outside: o.Outside.Kind()}, Poll: string(o.Config.Workers.Poll),
 		Engine: o.Engine.Name(), Cores: o.Cores,
-		Flows:    flowtable.Layout{Capacity: uint32(flows), Chunks: uint32(2*flows + 8192)},
-		Counters: table,
+		Flows: flowtable.Layout{Capacity: uint32(flows), Chunks: uint32(2*flows + 8192)},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("data plane: %w", err)

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"linecrypt/ctrlplane/shm"
 	"linecrypt/flowtable"
 )
 
@@ -104,7 +105,7 @@ func (f *flow) collect(cu *custody, seg *Segment, w int64, en *flowtable.Entry, 
 func (f *flow) openedAgain(ref *openRef, ok bool) {
 	pt, good := f.c.parse(ref)
 	if !ok || !good {
-		f.count(DropIngressAuth)
+		f.count(shm.DropIngressAuth)
 		f.c.freeRef(ref)
 		return
 	}
@@ -112,7 +113,7 @@ func (f *flow) openedAgain(ref *openRef, ok bool) {
 		f.c.freeRef(ref)
 		return
 	}
-	f.count(RedeliveredFrames)
+	f.count(shm.RedeliveredFrames)
 	f.deliver(ref, &pt, ref.p)
 }
 
@@ -121,11 +122,11 @@ func (f *flow) openedRedo(ref *openRef, ok bool) {
 	in := &f.r.Ingress
 	pt, good := f.c.parse(ref)
 	if !ok || !good {
-		f.count(DropIngressAuth)
+		f.count(shm.DropIngressAuth)
 		acked := in.WAcked > uint64(ref.w)
 		f.c.freeRef(ref)
 		if acked {
-			f.c.Abort(f.idx, f.r, AbortAuth, f.now, f.out)
+			f.c.Abort(f.idx, f.r, shm.AbortAuth, f.now, f.out)
 		}
 		return
 	}
@@ -134,8 +135,8 @@ func (f *flow) openedRedo(ref *openRef, ok bool) {
 	for en, _ := it.Next(); en != nil; en, _ = it.Next() {
 		if en.WEnd == wEnd {
 			en.Flags |= flowtable.EntryCustody
-			f.count(CustodyFrames)
-			f.count(RedeliveredFrames)
+			f.count(shm.CustodyFrames)
+			f.count(shm.RedeliveredFrames)
 			f.hold(ref, &pt, ref.p)
 			f.tell()
 			return

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"linecrypt/cryptobatch"
+	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/flowtable"
@@ -174,7 +175,7 @@ func TestInOrderPathsAllocateNothing(t *testing.T) {
 	}); n != 0 {
 		t.Errorf("opening a burst: %v allocations", n)
 	}
-	if s.core.n[SealedFrames] == 0 || o.core.n[OpenedFrames] == 0 {
+	if s.core.n[shm.SealedFrames] == 0 || o.core.n[shm.OpenedFrames] == 0 {
 		t.Error("nothing was sealed or opened")
 	}
 }

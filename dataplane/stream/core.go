@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"linecrypt/cryptobatch"
+	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/flowtable"
@@ -13,7 +14,7 @@ import (
 // writes Record.State: events tell the caller when to.
 type Core struct {
 	cfg    Config
-	n      *[NumCounters]uint64
+	n      *shm.Block
 	cache  *mbuf.Cache
 	chunks flowtable.Chunks
 
@@ -84,7 +85,7 @@ func NewCore(cfg Config) (*Core, error) {
 
 func setDefaults(cfg *Config) {
 	if cfg.Counters == nil {
-		cfg.Counters = new([NumCounters]uint64)
+		cfg.Counters = new(shm.Block)
 	}
 	if cfg.FlowFrames == 0 {
 		cfg.FlowFrames = defaultFlowFrames
@@ -110,7 +111,7 @@ func (c *Core) Close() {
 }
 
 // Counters returns the Core's counters.
-func (c *Core) Counters() *[NumCounters]uint64 { return c.n }
+func (c *Core) Counters() *shm.Block { return c.n }
 
 // Start initialises both halves of a record once the ISNs, MSS and window scales of both ends are in r.Host and r.Peer and
 // r.HostFlags says what was agreed. It also takes the windows in r.Host.Win and r.Peer.Win, in bytes, and the timestamps in
@@ -131,7 +132,7 @@ func (c *Core) InstallKeys(idx flowtable.Index, r *flowtable.Record, keys *Keys,
 		in.Key, err = c.keys.install(&in.Secrets, keys.AEAD, keys.Master, keys.Egress.Reverse())
 	}
 	if err != nil {
-		c.Abort(idx, r, AbortKeys, now, out)
+		c.Abort(idx, r, shm.AbortKeys, now, out)
 		return fmt.Errorf("install keys: %w", err)
 	}
 	if keys.Egress == tcpcrypt.BA {

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/flowtable"
@@ -177,7 +178,7 @@ func (c *Core) popHeld(cu *custody) {
 func (f *flow) startPart(ch *chunk) bool {
 	cu := f.custodyOf()
 	if cu == nil || !f.begin(&cu.part, WPos(f.r.Ingress.WNext)) {
-		f.drop(ch.m, DropIngressLimit)
+		f.drop(ch.m, shm.DropIngressLimit)
 		f.idleCustody()
 		return false
 	}
@@ -220,9 +221,9 @@ func (f *flow) extend(a *assembly, b []byte) int {
 	for taken < len(b) {
 		n := f.c.fill(a, b[taken:])
 		if n < 0 {
-			why := AbortMalformed
+			why := shm.AbortMalformed
 			if a.init != 0 {
-				why = AbortInit
+				why = shm.AbortInit
 			}
 			f.c.Abort(f.idx, f.r, why, f.now, f.out)
 			return len(b)
@@ -332,7 +333,7 @@ func (f *flow) finishInit(cu *custody) {
 	n := uint64(cu.init.need)
 	in.WNext, in.WOpen, in.WAckH = n, n, n
 	in.Flags |= flowtable.IngressInit
-	f.event(EventInit, CountNone, f.c.assemblyBytes(&cu.init)[:n:n])
+	f.event(EventInit, shm.CounterNone, f.c.assemblyBytes(&cu.init)[:n:n])
 }
 
 // custodyAck returns the end of what the host acknowledged and the gateway has in custody behind that.
@@ -379,7 +380,7 @@ func (f *flow) hold(ref *openRef, pt *opened, p PPos) {
 	cu := f.custodyOf()
 	if cu == nil {
 		f.c.freeRef(ref)
-		f.c.Abort(f.idx, f.r, AbortCustodyTimeout, f.now, f.out)
+		f.c.Abort(f.idx, f.r, shm.AbortCustodyTimeout, f.now, f.out)
 		return
 	}
 	i := ref.held
@@ -513,7 +514,7 @@ func (f *flow) custodyAcked(news *ackNews) {
 		cu.timer = f.now + cu.rto
 	case news.dup && in.HostDups == 3:
 		if h := f.c.heldAt(cu, PPos(in.HostAck)); h != nil && PPos(in.HostAck) < cu.pSent {
-			f.count(CustodyResent)
+			f.count(shm.CustodyResent)
 			f.sendHeld(h, PPos(in.HostAck), f.insidePayload())
 		}
 	}
@@ -534,7 +535,7 @@ func (f *flow) custodyTimeout() {
 		return
 	}
 	if cu.tries >= maxCustodyTry {
-		f.c.Abort(f.idx, f.r, AbortCustodyTimeout, f.now, f.out)
+		f.c.Abort(f.idx, f.r, shm.AbortCustodyTimeout, f.now, f.out)
 		return
 	}
 	cu.tries++
@@ -542,7 +543,7 @@ func (f *flow) custodyTimeout() {
 	if in.PEdge <= in.HostAck {
 		n = 1
 	}
-	f.count(CustodyResent)
+	f.count(shm.CustodyResent)
 	sent := f.sendHeld(h, PPos(in.HostAck), n)
 	cu.pSent = max(cu.pSent, PPos(in.HostAck)+sent)
 	cu.rto = min(2*cu.rto, int64(maxRTO))

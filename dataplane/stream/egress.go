@@ -2,6 +2,7 @@ package stream
 
 import (
 	"linecrypt/cryptobatch"
+	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/flowtable"
@@ -37,7 +38,7 @@ func (c *Core) EgressSegment(idx flowtable.Index, r *flowtable.Record, seg *Segm
 		return
 	}
 	if e.Flags&flowtable.EgressKeys == 0 {
-		f.drop(seg.M, DropNoKeys)
+		f.drop(seg.M, shm.DropNoKeys)
 		return
 	}
 	if seg.HasTS && later(seg.TSVal, r.Host.TSVal) {
@@ -45,7 +46,7 @@ func (c *Core) EgressSegment(idx flowtable.Index, r *flowtable.Record, seg *Segm
 	}
 	var ack ackNews
 	if seg.Flags&ACK != 0 && !f.hostAck(seg, &ack) {
-		f.drop(seg.M, DropEgressAck)
+		f.drop(seg.M, shm.DropEgressAck)
 		f.ackHost()
 		return
 	}
@@ -91,7 +92,7 @@ func (f *flow) hostData(seg *Segment) {
 }
 
 // refuse drops what the host must send again, and tells it at once how far it is.
-func (f *flow) refuse(seg *Segment, why Counter) {
+func (f *flow) refuse(seg *Segment, why shm.Counter) {
 	f.drop(seg.M, why)
 	f.ackHost()
 	if f.wireNews() {
@@ -106,7 +107,7 @@ func (f *flow) oldHostData(seg *Segment, p int64) {
 		f.probe(seg)
 		return
 	}
-	f.refuse(seg, DropEgressOld)
+	f.refuse(seg, shm.DropEgressOld)
 }
 
 // probe turns the host's segment into an empty one just before what the far end expects, which it answers.
@@ -125,19 +126,19 @@ func (f *flow) frameSegment(seg *Segment, hdrEnd int) {
 	urgent := seg.Flags&URG != 0 && seg.Urg > 0
 	switch {
 	case e.Flags&flowtable.EgressFIN != 0:
-		f.refuse(seg, DropEgressBehindFin)
+		f.refuse(seg, shm.DropEgressBehindFin)
 		return
 	case f.c.cache.Avail() < f.c.cfg.PoolLow:
-		f.refuse(seg, DropEgressPool)
+		f.refuse(seg, shm.DropEgressPool)
 		return
 	case e.Queue.Count >= f.c.cfg.FlowFrames || e.Held >= f.c.cfg.FlowBytes:
-		f.refuse(seg, DropEgressLimit)
+		f.refuse(seg, shm.DropEgressLimit)
 		return
 	case seg.Len > tcpcrypt.MaxData-tcpcrypt.UrgentLen:
-		f.refuse(seg, DropEgressRoom)
+		f.refuse(seg, shm.DropEgressRoom)
 		return
 	case len(f.out.Emits) == cap(f.out.Emits) || len(f.out.Seals) == cap(f.out.Seals):
-		f.drop(seg.M, DropNoOutput)
+		f.drop(seg.M, shm.DropNoOutput)
 		return
 	}
 	over := tcpcrypt.Overhead
@@ -147,7 +148,7 @@ func (f *flow) frameSegment(seg *Segment, hdrEnd int) {
 	head := over - tcpcrypt.TagLen
 	hdrLen := hdrEnd - seg.M.DataOff()
 	if seg.Off-head-hdrLen < 0 || seg.Off+seg.Len+tcpcrypt.TagLen > int(seg.M.BufLen) {
-		f.refuse(seg, DropEgressRoom)
+		f.refuse(seg, shm.DropEgressRoom)
 		return
 	}
 	if urgent && seg.Len+over > f.wirePayload() {
@@ -185,7 +186,7 @@ func (f *flow) sealSegment(seg *Segment, hdrEnd, head, n int) {
 	w := e.WNext
 	en, id := f.c.chunks.Push(&e.Queue)
 	if en == nil {
-		f.refuse(seg, DropEgressLimit)
+		f.refuse(seg, shm.DropEgressLimit)
 		return
 	}
 	moveHeaders(m, hdrEnd, start, n)
@@ -241,8 +242,8 @@ func (f *flow) enqueueSeal(en *flowtable.Entry, id flowtable.EntryID, m *mbuf.Mb
 	e.GenBytes += uint64(n)
 	e.Frames++
 	e.Bytes += uint64(n - over)
-	f.c.n[SealedFrames]++
-	f.c.n[SealedBytes] += uint64(n - over)
+	f.c.n[shm.SealedFrames]++
+	f.c.n[shm.SealedBytes] += uint64(n - over)
 	if eflags&flowtable.EntryFIN != 0 {
 		e.Flags |= flowtable.EgressFIN
 	}
@@ -263,7 +264,7 @@ func (f *flow) splitUrgent(seg *Segment, hdrEnd int) {
 	rest := seg.Len - first
 	if m == nil || BuildOffset+rest+over > int(m.BufLen) {
 		f.c.cache.Free(m)
-		f.refuse(seg, DropEgressPool)
+		f.refuse(seg, shm.DropEgressPool)
 		return
 	}
 	tail := *seg
@@ -282,7 +283,7 @@ func (f *flow) splitUrgent(seg *Segment, hdrEnd int) {
 		tail.Flags &^= URG
 	}
 	if unwrap(tail.Seq, f.hostISN(), f.r.Egress.PNext) != int64(f.r.Egress.PNext) {
-		f.drop(m, DropEgressLimit)
+		f.drop(m, shm.DropEgressLimit)
 		return
 	}
 	f.frameSegment(&tail, BuildOffset)
@@ -291,10 +292,10 @@ func (f *flow) splitUrgent(seg *Segment, hdrEnd int) {
 // noWindow refuses plaintext that the far end has no room for. With nothing in flight it is the host's window probe.
 func (f *flow) noWindow(seg *Segment, hdrEnd int) {
 	if f.r.Egress.Queue.Count > 0 {
-		f.refuse(seg, DropEgressWindow)
+		f.refuse(seg, shm.DropEgressWindow)
 		return
 	}
-	f.count(DropEgressWindow)
+	f.count(shm.DropEgressWindow)
 	seg.Off = hdrEnd
 	f.probe(seg)
 }
@@ -314,9 +315,9 @@ func (c *Core) Sealed(out *Output, now int64) {
 		}
 		em := &out.Emits[ref.emit]
 		f := flow{c: c, idx: ref.flow, r: ref.r, now: now, out: out}
-		f.drop(em.M, DropEgressSeal)
+		f.drop(em.M, shm.DropEgressSeal)
 		em.M, em.Kind = nil, EmitNone
-		c.Abort(ref.flow, ref.r, AbortSeal, now, out)
+		c.Abort(ref.flow, ref.r, shm.AbortSeal, now, out)
 	}
 	clear(out.Seals)
 	clear(out.sealRefs)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/flowtable"
 )
@@ -100,7 +101,7 @@ func TestGapIsAnsweredByWhatTheFarEndAcknowledged(t *testing.T) {
 	if p := r.one(ToHost); p.ack != hostSeq || len(p.data) != 0 {
 		t.Errorf("sent %v, want the acknowledgement of position 0", p)
 	}
-	r.count(StoredSegments, 1)
+	r.count(shm.StoredSegments, 1)
 }
 
 func TestAcknowledgementsStopAtFrameBoundaries(t *testing.T) {
@@ -115,7 +116,7 @@ func TestAcknowledgementsStopAtFrameBoundaries(t *testing.T) {
 	}
 	r.wire(&pkt{seq: wireSeq + initLen, ack: hostSeq + initLen + 60, win: 59990, flags: ACK})
 	r.silence()
-	r.count(AbsorbedAcks, 1)
+	r.count(shm.AbsorbedAcks, 1)
 	ack(initLen + 120)
 	if p := r.one(ToHost); p.ack != hostSeq+100 {
 		t.Errorf("behind the first frame: %v", p)
@@ -131,7 +132,7 @@ func TestAcknowledgementsStopAtFrameBoundaries(t *testing.T) {
 		t.Errorf("behind the second frame: %v", p)
 	}
 	ack(initLen + 241)
-	r.count(DropIngressAck, 1)
+	r.count(shm.DropIngressAck, 1)
 	if p := r.one(ToWire); p.seq != hostSeq+initLen+240 {
 		t.Errorf("answer to an acknowledgement of nothing: %v", p)
 	}
@@ -146,7 +147,7 @@ func TestAcknowledgedRetransmissionIsAnswered(t *testing.T) {
 	if p := r.one(ToHost); p.ack != hostSeq+100 {
 		t.Errorf("sent %v", p)
 	}
-	r.count(DropEgressOld, 1)
+	r.count(shm.DropEgressOld, 1)
 }
 
 func TestProbesOfTheHostBecomeEmptySegmentsInFrontOfTheWindow(t *testing.T) {
@@ -177,7 +178,7 @@ func TestNothingIsFramedBeyondTheFarEndsWindow(t *testing.T) {
 	if p := r.one(ToHost); p.win != 179 {
 		t.Errorf("window %d, want 179: what is left holds one frame more", p.win)
 	}
-	r.count(DropEgressWindow, 1)
+	r.count(shm.DropEgressWindow, 1)
 	r.say(100, 0, pattern(1, 79))
 	if p := r.one(ToWire); len(p.data) != 99 {
 		t.Errorf("sent %v", p)
@@ -204,7 +205,7 @@ func TestLowPoolDropsPlaintextBeforeItIsFramed(t *testing.T) {
 	if p := r.one(ToHost); p.ack != hostSeq {
 		t.Errorf("sent %v", p)
 	}
-	r.count(DropEgressPool, 1)
+	r.count(shm.DropEgressPool, 1)
 	if r.g.rec.Egress.PNext != 0 || r.g.rec.Egress.WNext != initLen {
 		t.Error("a frame was made")
 	}
@@ -215,8 +216,8 @@ func TestUnacknowledgedFramesAreBounded(t *testing.T) {
 	for i := range 3 {
 		r.say(10*i, 0, pattern(1, 10))
 	}
-	r.count(DropEgressLimit, 1)
-	r.count(SealedFrames, 2)
+	r.count(shm.DropEgressLimit, 1)
+	r.count(shm.SealedFrames, 2)
 }
 
 func TestFinTravelsOnTheLastFrame(t *testing.T) {
@@ -234,7 +235,7 @@ func TestFinTravelsOnTheLastFrame(t *testing.T) {
 			t.Errorf("%d bytes: retransmitted FIN: %v", n, again)
 		}
 		r.say(10+n+1, 0, pattern(1, 5))
-		r.count(DropEgressBehindFin, 1)
+		r.count(shm.DropEgressBehindFin, 1)
 		r.take()
 		r.wire(&pkt{seq: wireSeq + initLen, ack: hostSeq + uint32(initLen+30+20+n), win: 65535, flags: ACK})
 		if p := r.one(ToHost); p.ack != hostSeq+10 {
@@ -316,7 +317,7 @@ func TestFrameThatCannotBeSealedEndsTheConnection(t *testing.T) {
 			t.Fatalf("sent %v", p)
 		}
 	}
-	r.aborted(AbortSeal)
+	r.aborted(shm.AbortSeal)
 }
 
 func TestPlaintextBeforeKeysIsDropped(t *testing.T) {
@@ -324,7 +325,7 @@ func TestPlaintextBeforeKeysIsDropped(t *testing.T) {
 	r.g.rec.Egress.Flags &^= flowtable.EgressKeys
 	r.say(0, 0, pattern(1, 100))
 	r.silence()
-	r.count(DropNoKeys, 1)
+	r.count(shm.DropNoKeys, 1)
 }
 
 func TestInitMessageIsSentAgainUntilItIsAcknowledgedOrHopeless(t *testing.T) {
@@ -360,8 +361,8 @@ func TestInitMessageIsSentAgainUntilItIsAcknowledgedOrHopeless(t *testing.T) {
 		wait, now = d-now, d
 		core.Timeout(testFlow, &rec, now, out)
 	}
-	if sent != maxOwnTry+1 || Counter(rec.Abort) != AbortOwnTimeout {
-		t.Errorf("sent %d times, aborted for %v", sent, Counter(rec.Abort))
+	if sent != maxOwnTry+1 || shm.Counter(rec.Abort) != shm.AbortOwnTimeout {
+		t.Errorf("sent %d times, aborted for %v", sent, shm.Counter(rec.Abort))
 	}
 }
 

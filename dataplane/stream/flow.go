@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/flowtable"
 )
@@ -24,16 +25,16 @@ func unwrap(seq, first uint32, near uint64) int64 {
 func (f *flow) hostISN() uint32 { return f.r.Host.ISN + 1 }
 func (f *flow) peerISN() uint32 { return f.r.Peer.ISN + 1 }
 
-func (f *flow) count(n Counter) { f.c.n[n]++ }
+func (f *flow) count(n shm.Counter) { f.c.n[n]++ }
 
 // drop frees a segment's buffer and counts why.
-func (f *flow) drop(m *mbuf.Mbuf, why Counter) {
+func (f *flow) drop(m *mbuf.Mbuf, why shm.Counter) {
 	f.c.n[why]++
 	f.c.cache.Free(m)
 }
 
 // event appends an event; Room keeps places free.
-func (f *flow) event(kind EventKind, reason Counter, data []byte) {
+func (f *flow) event(kind EventKind, reason shm.Counter, data []byte) {
 	if len(f.out.Events) < cap(f.out.Events) {
 		f.out.Events = append(f.out.Events, Event{R: f.r, Flow: f.idx, Kind: kind, Reason: reason, Data: data})
 	}
@@ -43,7 +44,7 @@ func (f *flow) event(kind EventKind, reason Counter, data []byte) {
 func (f *flow) emit(kind EmitKind, dir Direction, m *mbuf.Mbuf, off, n int) *Emit {
 	o := f.out
 	if len(o.Emits) == cap(o.Emits) {
-		f.drop(m, DropNoOutput)
+		f.drop(m, shm.DropNoOutput)
 		return nil
 	}
 	o.Emits = o.Emits[:len(o.Emits)+1]

@@ -3,6 +3,7 @@ package stream
 import (
 	"math"
 
+	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/flowtable"
 )
@@ -76,13 +77,13 @@ func (f *flow) behindGap(seg *Segment, p, end uint64) {
 	g := f.gapOf()
 	if g == nil || !f.mayStore(seg, g, end) {
 		f.c.idleGap(e)
-		f.refuse(seg, DropEgressGap)
+		f.refuse(seg, shm.DropEgressGap)
 		return
 	}
 	link, skip, left := f.c.place(&g.first, p, int(end-p))
 	if left == 0 {
 		// The host sends what is stored: it has not been told, or asks how far the gateway is.
-		f.drop(seg.M, DropEgressGap)
+		f.drop(seg.M, shm.DropEgressGap)
 		f.ackGap(math.MaxUint32, true)
 	} else {
 		g.count++
@@ -145,7 +146,7 @@ func (f *flow) fillGap() {
 		m, hdrEnd := p.m, p.host.hdrEnd
 		if p.end() <= next {
 			f.c.unlink(g)
-			f.drop(m, DropEgressOld)
+			f.drop(m, shm.DropEgressOld)
 			f.c.idleGap(e)
 			continue
 		}
@@ -161,7 +162,7 @@ func (f *flow) fillGap() {
 		}
 	}
 	if e.Flags&flowtable.EgressFIN != 0 {
-		f.c.n[DropEgressBehindFin] += f.c.dropGap(e)
+		f.c.n[shm.DropEgressBehindFin] += f.c.dropGap(e)
 	}
 }
 

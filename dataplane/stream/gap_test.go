@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/flowtable"
@@ -44,8 +45,8 @@ func TestSegmentsBehindAGapAreFramedInOrderOnceItIsFilled(t *testing.T) {
 	if len(w) != 1 {
 		t.Fatalf("sent %v before the gap was filled", w)
 	}
-	r.count(StoredSegments, 3)
-	r.count(DropEgressGap, 1)
+	r.count(shm.StoredSegments, 3)
+	r.count(shm.DropEgressGap, 1)
 	r.say(100, 0, text[100:200])
 	_, more := r.take()
 	if got, frames := r.plaintext(initLen, append(w, more...)); !bytes.Equal(got, text) || len(frames) != 5 {
@@ -161,7 +162,7 @@ func TestFramedBytesWinOverThoseStoredBehindTheGap(t *testing.T) {
 	if got, _ := r.plaintext(initLen, w); !bytes.Equal(got, append(framed, stored[50:]...)) {
 		t.Errorf("framed %v", got)
 	}
-	r.count(DropEgressOld, 1)
+	r.count(shm.DropEgressOld, 1)
 }
 
 func TestFinAndUrgentDataBehindAGapAreKept(t *testing.T) {
@@ -235,13 +236,13 @@ func TestStorageBehindAGapIsBounded(t *testing.T) {
 		for i := range 6 {
 			r.say(100+100*i, 0, pattern(1, 100))
 		}
-		if n := r.g.core.n[StoredSegments]; n != c.stored || r.g.core.n[DropEgressGap] != 6-c.stored {
-			t.Errorf("%s: %d segments stored, %d dropped", c.name, n, r.g.core.n[DropEgressGap])
+		if n := r.g.core.n[shm.StoredSegments]; n != c.stored || r.g.core.n[shm.DropEgressGap] != 6-c.stored {
+			t.Errorf("%s: %d segments stored, %d dropped", c.name, n, r.g.core.n[shm.DropEgressGap])
 		}
 	}
 	r := newRig(t, nil, nil)
 	r.say(65500, 0, pattern(1, 100))
-	r.count(DropEgressGap, 1)
+	r.count(shm.DropEgressGap, 1)
 }
 
 func TestEndOfAConnectionFreesWhatIsBehindAGap(t *testing.T) {
@@ -250,7 +251,11 @@ func TestEndOfAConnectionFreesWhatIsBehindAGap(t *testing.T) {
 		end  func(r *rig)
 	}{
 		{"release", func(*rig) {}},
-		{"abort", func(r *rig) { r.g.core.Abort(testFlow, &r.g.rec, AbortCaller, r.w.now, r.g.out); r.flush(); r.pass() }},
+		{"abort", func(r *rig) {
+			r.g.core.Abort(testFlow, &r.g.rec, shm.AbortCaller, r.w.now, r.g.out)
+			r.flush()
+			r.pass()
+		}},
 		{"reset of the host", func(r *rig) { r.host(&pkt{seq: hostSeq, flags: RST}); r.pass() }},
 		{"reset of the far end", func(r *rig) { r.wire(&pkt{seq: wireSeq + initLen, ack: hostSeq + initLen, flags: RST | ACK}); r.pass() }},
 	} {
@@ -286,7 +291,7 @@ func TestStoredSegmentsWaitForTheFarEndsWindow(t *testing.T) {
 	if got, _ := r.plaintext(initLen, append(w, more...)); !bytes.Equal(got, text) {
 		t.Errorf("%d bytes were framed", len(got))
 	}
-	r.count(DropEgressWindow, 0)
+	r.count(shm.DropEgressWindow, 0)
 }
 
 func TestHostsRetransmissionPassesWhatWaitsForTheWindow(t *testing.T) {
@@ -320,7 +325,7 @@ func TestStoredSegmentRefusedWhenItsTurnComesIsNotAcknowledged(t *testing.T) {
 	r.say(50, 0, pattern(1, 50))
 	r.batch = false
 	r.flush()
-	r.count(DropEgressPool, 1)
+	r.count(shm.DropEgressPool, 1)
 	_, w := r.take()
 	if got, _ := r.plaintext(initLen, w); len(got) != 200 {
 		t.Errorf("%d bytes were framed", len(got))
@@ -349,7 +354,7 @@ func TestFillingALongGapGoesOnWhenThereIsRoomInTheOutput(t *testing.T) {
 	if got, _ := r.plaintext(initLen, w); !bytes.Equal(got, text) || rounds < 2 {
 		t.Errorf("%d bytes after %d rounds", len(got), rounds)
 	}
-	r.count(DropNoOutput, 0)
+	r.count(shm.DropNoOutput, 0)
 	if d := r.g.core.Deadline(&r.g.rec); d != 0 {
 		t.Errorf("a timer runs: %d", d)
 	}
@@ -403,7 +408,7 @@ func TestGapsAllocateNothing(t *testing.T) {
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
-	if b.core.n[StoredSegments] == 0 || b.rec.Egress.Gap != 0 {
+	if b.core.n[shm.StoredSegments] == 0 || b.rec.Egress.Gap != 0 {
 		t.Error("nothing was stored, or it still is")
 	}
 }
@@ -445,7 +450,7 @@ func TestHostWithSelectiveAcknowledgementsRecoversInsideWithoutTimeout(t *testin
 				if took > 500e6 {
 					t.Errorf("seed %d: took %d ms", seed, took/1e6)
 				}
-				if p.a.core.n[StoredSegments] == 0 {
+				if p.a.core.n[shm.StoredSegments] == 0 {
 					t.Errorf("seed %d: nothing was stored", seed)
 				}
 			}

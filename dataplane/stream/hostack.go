@@ -1,6 +1,9 @@
 package stream
 
-import "linecrypt/flowtable"
+import (
+	"linecrypt/ctrlplane/shm"
+	"linecrypt/flowtable"
+)
 
 // ackNews is what an acknowledgement said that was not known before.
 type ackNews struct {
@@ -64,7 +67,7 @@ func (f *flow) advanceHost() {
 func (f *flow) forwardHostAck(seg *Segment, news *ackNews) {
 	in, e := &f.r.Ingress, &f.r.Egress
 	if seg.Flags&ACK == 0 {
-		f.drop(seg.M, DropEgressAck)
+		f.drop(seg.M, shm.DropEgressAck)
 		return
 	}
 	oldAck, oldWin := in.AckTold, in.WinTold
@@ -94,7 +97,7 @@ func (f *flow) forwardHostAck(seg *Segment, news *ackNews) {
 
 // absorb takes back the last emit, an acknowledgement that is not to be passed on.
 func (f *flow) absorb(em *Emit) {
-	f.drop(em.M, AbsorbedAcks)
+	f.drop(em.M, shm.AbsorbedAcks)
 	*em = Emit{}
 	f.out.Emits = f.out.Emits[:len(f.out.Emits)-1]
 }
@@ -127,6 +130,6 @@ func (f *flow) checkClosed() {
 	if e.WUna == e.WNext && in.HostAck == in.PNext {
 		in.Flags |= flowtable.IngressClosed
 		in.Linger = f.now + f.c.cfg.Linger
-		f.event(EventClosed, CountNone, nil)
+		f.event(EventClosed, shm.CounterNone, nil)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/flowtable"
@@ -80,7 +81,7 @@ func TestArbitrarySegmentsDoNoHarm(t *testing.T) {
 		}
 		b.play(t, script, frames)
 	}
-	if b.core.n[OpenedFrames] == 0 || b.core.n[SealedFrames] == 0 {
+	if b.core.n[shm.OpenedFrames] == 0 || b.core.n[shm.SealedFrames] == 0 {
 		t.Error("nothing was sealed or opened")
 	}
 }

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"linecrypt/cryptobatch"
+	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/flowtable"
@@ -50,7 +51,7 @@ func (c *Core) IngressSegment(idx flowtable.Index, r *flowtable.Record, seg *Seg
 		return
 	}
 	if w > int64(max(in.WEdge, in.WAcked))+1 {
-		f.drop(seg.M, DropIngressWindow)
+		f.drop(seg.M, shm.DropIngressWindow)
 		f.ackWire()
 		return
 	}
@@ -59,7 +60,7 @@ func (c *Core) IngressSegment(idx flowtable.Index, r *flowtable.Record, seg *Seg
 	}
 	var news ackNews
 	if seg.Flags&ACK == 0 || !f.ackFromWire(seg, w, &news) {
-		f.drop(seg.M, DropIngressAck)
+		f.drop(seg.M, shm.DropIngressAck)
 		f.ackWire()
 		return
 	}
@@ -115,7 +116,7 @@ func (f *flow) wireData(seg *Segment, w int64) {
 		f.oldWireData(seg, w)
 		if end <= int64(in.WNext) {
 			f.c.cache.Free(seg.M)
-			f.count(DropIngressOld)
+			f.count(shm.DropIngressOld)
 			if len(f.out.Opens) == opens || f.wireNews() {
 				f.ackWire()
 			}
@@ -130,13 +131,13 @@ func (f *flow) wireData(seg *Segment, w int64) {
 		f.c.cache.Free(seg.M)
 		f.ackWire()
 	case w >= int64(max(in.WEdge, in.WAcked)) && w > int64(in.WNext):
-		f.drop(seg.M, DropIngressWindow)
+		f.drop(seg.M, shm.DropIngressWindow)
 		f.ackWire()
 	case WPos(w) > next:
 		f.store(seg.M, WPos(w), seg.Off, seg.Len)
 		f.ackWire()
 	case WPos(end) <= next:
-		f.drop(seg.M, DropIngressOld)
+		f.drop(seg.M, shm.DropIngressOld)
 		f.ackWire()
 	default:
 		cut := int(next - WPos(w))
@@ -177,7 +178,7 @@ func (f *flow) feed(ch chunk) {
 			break
 		}
 		if in.Flags&flowtable.IngressFINp != 0 {
-			f.c.Abort(f.idx, f.r, AbortBehindFinp, f.now, f.out)
+			f.c.Abort(f.idx, f.r, shm.AbortBehindFinp, f.now, f.out)
 			break
 		}
 		if a := f.part(); a != nil {
@@ -226,7 +227,7 @@ func (f *flow) frame(ch *chunk) bool {
 		return f.startPart(ch)
 	case err != nil:
 		f.c.cache.Free(ch.m)
-		f.c.Abort(f.idx, f.r, AbortMalformed, f.now, f.out)
+		f.c.Abort(f.idx, f.r, shm.AbortMalformed, f.now, f.out)
 		return false
 	case h.FrameLen() > ch.n:
 		return f.startPart(ch)
@@ -238,7 +239,7 @@ func (f *flow) frame(ch *chunk) bool {
 			if n+BuildOffset > int(ch.m.BufLen) {
 				return f.startPart(ch)
 			}
-			f.drop(ch.m, DropIngressPool)
+			f.drop(ch.m, shm.DropIngressPool)
 			return false
 		}
 		ref.off, ref.hdrEnd = BuildOffset, -1
@@ -247,7 +248,7 @@ func (f *flow) frame(ch *chunk) bool {
 		if ref.m != ch.m {
 			f.c.cache.Free(ref.m)
 		}
-		f.drop(ch.m, DropIngressRekey)
+		f.drop(ch.m, shm.DropIngressRekey)
 		return false
 	}
 	ch.off, ch.n = ch.off+n, ch.n-n

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
 )
 
@@ -81,7 +82,7 @@ func TestFrameInProgressIsAcknowledgedOnceItIsInCustody(t *testing.T) {
 	if len(h) != 1 || !bytes.Equal(h[0].data, pattern(3, 1000)) || len(w) != 1 || w[0].ack != wireSeq+uint32(b) {
 		t.Errorf("delivered %v, acknowledged %v", h, w)
 	}
-	r.count(CustodyFrames, 1)
+	r.count(shm.CustodyFrames, 1)
 }
 
 func TestCustodyWaitsForTheFramesInFront(t *testing.T) {
@@ -159,7 +160,7 @@ func TestUndeliverableCustodyEndsTheConnection(t *testing.T) {
 	}
 	r.take()
 	r.pass()
-	r.aborted(AbortCustodyTimeout)
+	r.aborted(shm.AbortCustodyTimeout)
 }
 
 func TestFramesBehindUnsentCustodyKeepTheirOrder(t *testing.T) {
@@ -234,7 +235,7 @@ func TestStoredSegmentsAreWorkedAsTheOutputHasRoom(t *testing.T) {
 	if !bytes.Equal(got, text) || r.g.rec.Ingress.Pieces != 0 {
 		t.Errorf("%d bytes delivered of %d: %s", len(got), len(text), r.g.state())
 	}
-	r.count(DropNoOutput, 0)
+	r.count(shm.DropNoOutput, 0)
 }
 
 func TestStoredSegmentsAreBounded(t *testing.T) {
@@ -243,8 +244,8 @@ func TestStoredSegmentsAreBounded(t *testing.T) {
 	for i := range 3 {
 		r.far(initLen+100+100*i, initLen+150+100*i, 0)
 	}
-	r.count(StoredSegments, 2)
-	r.count(DropIngressLimit, 1)
+	r.count(shm.StoredSegments, 2)
+	r.count(shm.DropIngressLimit, 1)
 }
 
 func TestSegmentsOutsideOfTheWindowAreDropped(t *testing.T) {
@@ -254,7 +255,7 @@ func TestSegmentsOutsideOfTheWindowAreDropped(t *testing.T) {
 	if p := r.one(ToWire); p.ack != wireSeq+uint32(a) {
 		t.Errorf("sent %v", p)
 	}
-	r.count(DropIngressWindow, 1)
+	r.count(shm.DropIngressWindow, 1)
 }
 
 func TestFrameLostInsideIsDeliveredAgainFromTheWire(t *testing.T) {
@@ -272,7 +273,7 @@ func TestFrameLostInsideIsDeliveredAgainFromTheWire(t *testing.T) {
 	if p := r.one(ToWire); p.ack != wireSeq+uint32(b) {
 		t.Errorf("after the host has it: %v", p)
 	}
-	r.count(RedeliveredFrames, 1)
+	r.count(shm.RedeliveredFrames, 1)
 }
 
 func TestFrameLostInsideIsDeliveredAgainFromPieces(t *testing.T) {
@@ -336,8 +337,8 @@ func TestUnacknowledgedFrameThatFailsMayComeAgain(t *testing.T) {
 		r.flush()
 		r.silence()
 	}
-	r.count(DropIngressAuth, 2)
-	r.count(DropIngressBehindFailure, 2)
+	r.count(shm.DropIngressAuth, 2)
+	r.count(shm.DropIngressBehindFailure, 2)
 	r.far(a, m, 0)
 	if p := r.one(ToHost); !bytes.Equal(p.data, pattern(3, 100)) {
 		t.Errorf("delivered %v", p)
@@ -354,7 +355,7 @@ func TestFramesThatKeepFailingEndTheConnection(t *testing.T) {
 		r.silence()
 	}
 	r.farSpoiled(a, b, 10)
-	h, w := r.aborted(AbortAuth)
+	h, w := r.aborted(shm.AbortAuth)
 	if h.seq != wireSeq || w.seq != hostSeq+initLen {
 		t.Errorf("RST %v to the host, %v to the wire", h, w)
 	}
@@ -366,7 +367,7 @@ func TestAcknowledgedFrameThatFailsEndsTheConnection(t *testing.T) {
 	r.far(a, a+50, 0)
 	r.one(ToWire)
 	r.farSpoiled(a+50, b, 30)
-	r.aborted(AbortAuth)
+	r.aborted(shm.AbortAuth)
 }
 
 func TestFailedRekeyingFrameLeavesTheGeneration(t *testing.T) {
@@ -393,13 +394,13 @@ func TestWireEndWithoutAuthenticatedEndIsAnErrorOfItsOwn(t *testing.T) {
 		r.far(a, b, 0)
 		r.take()
 		r.wire(&pkt{seq: wireSeq + uint32(b), ack: hostSeq + initLen, win: 65535, flags: ACK | FIN})
-		r.aborted(AbortFinWithoutFinp)
+		r.aborted(shm.AbortFinWithoutFinp)
 	})
 	t.Run("in a frame", func(t *testing.T) {
 		r := newRig(t, nil, nil)
 		a, _ := r.farFrame(data(100))
 		r.far(a, a+50, FIN)
-		r.aborted(AbortFinWithoutFinp)
+		r.aborted(shm.AbortFinWithoutFinp)
 	})
 	t.Run("behind missing bytes it waits", func(t *testing.T) {
 		r := newRig(t, nil, nil)
@@ -444,13 +445,13 @@ func TestFrameBehindTheLastEndsTheConnection(t *testing.T) {
 			if len(h) != 2 || h[1].flags&RST == 0 {
 				t.Errorf("delivered %v", h)
 			}
-			r.count(AbortBehindFinp, 1)
+			r.count(shm.AbortBehindFinp, 1)
 			continue
 		}
 		r.far(a, m, 0)
 		r.take()
 		r.far(m, b, 0)
-		r.aborted(AbortBehindFinp)
+		r.aborted(shm.AbortBehindFinp)
 	}
 }
 
@@ -458,12 +459,12 @@ func TestMalformedFramesEndTheConnection(t *testing.T) {
 	for _, b := range [][]byte{{0, 0, 16, 1, 2, 3}, {0, 0, 0}, {1, 0, 5}} {
 		r := newRig(t, nil, nil)
 		r.wire(&pkt{seq: wireSeq + initLen, ack: hostSeq + initLen, win: 65535, flags: ACK, data: b})
-		r.aborted(AbortMalformed)
+		r.aborted(shm.AbortMalformed)
 		r = newRig(t, nil, nil)
 		r.wire(&pkt{seq: wireSeq + initLen, ack: hostSeq + initLen, win: 65535, flags: ACK, data: b[:1]})
 		r.take()
 		r.wire(&pkt{seq: wireSeq + initLen + 1, ack: hostSeq + initLen, win: 65535, flags: ACK, data: b[1:]})
-		r.aborted(AbortMalformed)
+		r.aborted(shm.AbortMalformed)
 	}
 	r := newRig(t, nil, nil)
 	key := r.seal.master.Traffic(r.seal.aead, tcpcrypt.AB)
@@ -475,7 +476,7 @@ func TestMalformedFramesEndTheConnection(t *testing.T) {
 	frame := []byte{0, 0, 18}
 	frame = c.Seal(frame, nonce[:], []byte{tcpcrypt.FlagURG, 0}, frame)
 	r.wire(&pkt{seq: wireSeq + initLen, ack: hostSeq + initLen, win: 65535, flags: ACK, data: frame})
-	r.aborted(AbortMalformed)
+	r.aborted(shm.AbortMalformed)
 }
 
 func TestMalformedInitEndsTheConnection(t *testing.T) {
@@ -488,7 +489,7 @@ func TestMalformedInitEndsTheConnection(t *testing.T) {
 		r := &rig{t: t, w: w, g: g}
 		g.inside, g.outside = recorder{&r.toHost}, recorder{&r.toWire}
 		r.wire(&pkt{seq: 1, ack: 1, win: 65535, flags: ACK, data: b})
-		r.aborted(AbortInit)
+		r.aborted(shm.AbortInit)
 	}
 }
 
@@ -576,7 +577,7 @@ func TestAcknowledgementOfWhatWasNeverDeliveredIsRefused(t *testing.T) {
 	r := newRig(t, nil, nil)
 	r.hostAcks(1)
 	r.one(ToHost)
-	r.count(DropEgressAck, 1)
+	r.count(shm.DropEgressAck, 1)
 }
 
 func TestReportsOfRepeatedDataStayOnTheirSide(t *testing.T) {
@@ -591,7 +592,7 @@ func TestReportsOfRepeatedDataStayOnTheirSide(t *testing.T) {
 	r.silence()
 	r.wire(&pkt{seq: wireSeq + uint32(b), ack: hostSeq + initLen + 120, win: 65535, flags: ACK, sack: [][2]uint32{{hostSeq + initLen, hostSeq + initLen + 120}}})
 	r.silence()
-	r.count(AbsorbedAcks, 2)
+	r.count(shm.AbsorbedAcks, 2)
 }
 
 func TestDuplicatesAboutFramesInCustodyStayInside(t *testing.T) {
@@ -603,5 +604,5 @@ func TestDuplicatesAboutFramesInCustodyStayInside(t *testing.T) {
 	r.take()
 	r.host(&pkt{seq: hostSeq, ack: wireSeq, win: 65535, flags: ACK, sack: [][2]uint32{{wireSeq + 1460, wireSeq + 2920}}})
 	r.silence()
-	r.count(AbsorbedAcks, 1)
+	r.count(shm.AbsorbedAcks, 1)
 }

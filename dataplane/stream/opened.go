@@ -2,6 +2,7 @@ package stream
 
 import (
 	"linecrypt/cryptobatch"
+	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/flowtable"
 )
@@ -14,7 +15,7 @@ func (c *Core) Opened(out *Output, now int64) {
 		f := flow{c: c, idx: ref.flow, r: ref.r, now: now, out: out}
 		ok := out.Opens[i].Status == cryptobatch.StatusOK
 		if ref.r.Egress.Flags&flowtable.EgressDead != 0 {
-			f.count(DropClosed)
+			f.count(shm.DropClosed)
 			c.freeRef(ref)
 			continue
 		}
@@ -59,7 +60,7 @@ func (c *Core) parse(ref *openRef) (opened, bool) {
 func (f *flow) openedNext(ref *openRef, ok bool) {
 	in := &f.r.Ingress
 	if uint64(ref.w) != in.WOpen {
-		f.count(DropIngressBehindFailure)
+		f.count(shm.DropIngressBehindFailure)
 		f.c.freeRef(ref)
 		return
 	}
@@ -69,9 +70,9 @@ func (f *flow) openedNext(ref *openRef, ok bool) {
 	}
 	pt, ok := f.c.parse(ref)
 	if !ok || in.Flags&flowtable.IngressFINp != 0 {
-		why := AbortMalformed
+		why := shm.AbortMalformed
 		if ok {
-			why = AbortBehindFinp
+			why = shm.AbortBehindFinp
 		}
 		f.c.freeRef(ref)
 		f.c.Abort(f.idx, f.r, why, f.now, f.out)
@@ -79,12 +80,12 @@ func (f *flow) openedNext(ref *openRef, ok bool) {
 	}
 	custody := ref.kind == openPart || f.custodyUnsent()
 	if custody && !f.reserveHeld(ref) {
-		f.rollback(ref, DropIngressLimit)
+		f.rollback(ref, shm.DropIngressLimit)
 		return
 	}
 	en, _ := f.c.chunks.Push(&in.Queue)
 	if en == nil {
-		f.rollback(ref, DropIngressLimit)
+		f.rollback(ref, shm.DropIngressLimit)
 		return
 	}
 	p := PPos(in.PNext)
@@ -98,7 +99,7 @@ func (f *flow) openedNext(ref *openRef, ok bool) {
 		f.c.freeRef(ref)
 		f.tell()
 	case custody:
-		f.count(CustodyFrames)
+		f.count(shm.CustodyFrames)
 		f.hold(ref, &pt, p)
 		f.deliverCustody()
 		f.tell()
@@ -129,8 +130,8 @@ func (f *flow) enter(en *flowtable.Entry, ref *openRef, pt *opened, custody bool
 	in.Failures = 0
 	in.Frames++
 	in.Bytes += uint64(pt.n)
-	f.c.n[OpenedFrames]++
-	f.c.n[OpenedBytes] += uint64(pt.n)
+	f.c.n[shm.OpenedFrames]++
+	f.c.n[shm.OpenedBytes] += uint64(pt.n)
 }
 
 // tell acknowledges to the wire what the host will not, and to the host what was to go with data.
@@ -184,22 +185,22 @@ func (f *flow) authFailed(ref *openRef) {
 	in := &f.r.Ingress
 	in.Failures++
 	if in.WAcked > uint64(ref.w) || in.Failures >= f.c.cfg.AuthFailures {
-		f.count(DropIngressAuth)
+		f.count(shm.DropIngressAuth)
 		f.c.freeRef(ref)
-		f.c.Abort(f.idx, f.r, AbortAuth, f.now, f.out)
+		f.c.Abort(f.idx, f.r, shm.AbortAuth, f.now, f.out)
 		return
 	}
-	f.rollback(ref, DropIngressAuth)
+	f.rollback(ref, shm.DropIngressAuth)
 }
 
 // rollback forgets a frame, and those behind it, as if their segments had not come.
-func (f *flow) rollback(ref *openRef, why Counter) {
+func (f *flow) rollback(ref *openRef, why shm.Counter) {
 	in := &f.r.Ingress
 	f.count(why)
 	w := ref.w
 	if ref.kind == openPart && in.WAcked > uint64(w) {
 		f.c.freeRef(ref)
-		f.c.Abort(f.idx, f.r, AbortAuth, f.now, f.out)
+		f.c.Abort(f.idx, f.r, shm.AbortAuth, f.now, f.out)
 		return
 	}
 	f.c.freeRef(ref)
@@ -230,6 +231,6 @@ func (f *flow) checkFin() {
 	case in.WFin < uint64(next):
 		in.Flags &^= flowtable.IngressWireFIN
 	case in.WFin == uint64(next) && in.Pieces == 0 && in.Flags&flowtable.IngressFINp == 0:
-		f.c.Abort(f.idx, f.r, AbortFinWithoutFinp, f.now, f.out)
+		f.c.Abort(f.idx, f.r, shm.AbortFinWithoutFinp, f.now, f.out)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
 )
 
@@ -107,7 +108,7 @@ func (g *gateway) state() string {
 		e.PNext, e.WNext, e.PUna, e.WUna, e.WAck, e.WEdge, e.Flags, e.Queue.Count, in.WNext, in.WOpen, in.PNext, in.WAckH, in.PAckH, in.HostAck, in.WAcked, in.WEdge, in.PEdge, in.Flags, in.Queue.Count, in.NPieces, in.Custody)
 	for i, n := range g.core.n {
 		if n != 0 {
-			s += fmt.Sprintf(" %v=%d", Counter(i), n)
+			s += fmt.Sprintf(" %v=%d", shm.Counter(i), n)
 		}
 	}
 	return s
@@ -117,7 +118,7 @@ func TestStreamsArriveUnchangedOverAPerfectWire(t *testing.T) {
 	p := newPair(t, 1, pattern(1, 200000), pattern(2, 150000), nil)
 	p.start()
 	p.finish()
-	if n := p.a.core.n[CustodyFrames] + p.a.core.n[ResentFrames]; n != 0 {
+	if n := p.a.core.n[shm.CustodyFrames] + p.a.core.n[shm.ResentFrames]; n != 0 {
 		t.Errorf("%d frames took the slow path", n)
 	}
 }

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/flowtable"
 )
@@ -58,7 +59,7 @@ func (c *Core) insert(link *uint32, p piece) {
 	p.next = *link
 	c.pieces[i] = p
 	*link = i
-	c.n[StoredSegments]++
+	c.n[shm.StoredSegments]++
 }
 
 // dropPiece frees the first piece of a flow.
@@ -76,11 +77,11 @@ func (f *flow) store(m *mbuf.Mbuf, w WPos, off, n int) {
 	in := &f.r.Ingress
 	link, skip, left := f.c.place(&in.Pieces, uint64(w), n)
 	if left == 0 {
-		f.drop(m, DropIngressOld)
+		f.drop(m, shm.DropIngressOld)
 		return
 	}
 	if f.c.freePiece == 0 || in.NPieces >= f.c.cfg.FlowPieces || f.c.cache.Avail() < f.c.cfg.PoolLow {
-		f.drop(m, DropIngressLimit)
+		f.drop(m, shm.DropIngressLimit)
 		return
 	}
 	in.NPieces++

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/flowtable"
 )
@@ -58,8 +59,8 @@ func (f *flow) advanceEgress() bool {
 	e.Secrets.Generation++
 	e.GenFrames, e.GenBytes = 0, 0
 	e.Flags |= flowtable.EgressRekey
-	f.count(Rekeys)
-	f.event(EventRekeyed, CountNone, nil)
+	f.count(shm.Rekeys)
+	f.event(EventRekeyed, shm.CounterNone, nil)
 	return true
 }
 
@@ -128,11 +129,11 @@ func (f *flow) commitNext(w WPos) {
 		f.c.keys.retire(in.PrevKey)
 		in.PrevKey, in.PrevNR = 0, [12]byte{}
 	}
-	f.count(Rekeys)
-	f.event(EventRekeyed, CountNone, nil)
+	f.count(shm.Rekeys)
+	f.event(EventRekeyed, shm.CounterNone, nil)
 	if in.Secrets.Generation > e.Secrets.Generation && e.Flags&flowtable.EgressFIN == 0 {
 		if !f.advanceEgress() {
-			f.c.Abort(f.idx, f.r, AbortKeys, f.now, f.out)
+			f.c.Abort(f.idx, f.r, shm.AbortKeys, f.now, f.out)
 			return
 		}
 		f.rekeyFrame()

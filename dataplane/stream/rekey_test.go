@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
 )
 
@@ -95,7 +96,7 @@ func TestGenerationsAreReplacedAtTheLimit(t *testing.T) {
 	p := newPair(t, 5, pattern(1, 300000), pattern(2, 300000), limit)
 	p.start()
 	p.finish()
-	if n := p.a.core.n[Rekeys]; n < 10 {
+	if n := p.a.core.n[shm.Rekeys]; n < 10 {
 		t.Errorf("%d rekeyings", n)
 	}
 }
@@ -111,7 +112,7 @@ func TestGenerationsAreReplacedOverImpairedPaths(t *testing.T) {
 		p.client.link, p.server.link = &im, &im
 		p.start()
 		p.finish()
-		if p.a.core.n[Rekeys] == 0 {
+		if p.a.core.n[shm.Rekeys] == 0 {
 			t.Error("no rekeying")
 		}
 	}

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/flowtable"
@@ -17,7 +18,7 @@ func (f *flow) resend(seg *Segment, p, end int64) {
 		next := at + int64(plainLen(en))
 		if next > p || next == at && at >= p {
 			g.add(f, seg, en, f.c.kept[id])
-			f.count(ResentFrames)
+			f.count(shm.ResentFrames)
 		}
 		at = next
 	}
@@ -27,7 +28,7 @@ func (f *flow) resend(seg *Segment, p, end int64) {
 // resendOwn sends a frame or message of the gateway's own again.
 func (f *flow) resendOwn(en *flowtable.Entry, id flowtable.EntryID) {
 	g := gather{limit: f.wirePayload()}
-	f.count(OwnResent)
+	f.count(shm.OwnResent)
 	g.add(f, nil, en, f.c.kept[id])
 	g.flush(f, nil)
 }
@@ -128,7 +129,7 @@ func (f *flow) ownTimeout() {
 		return
 	}
 	if e.Tries >= maxOwnTry {
-		f.c.Abort(f.idx, f.r, AbortOwnTimeout, f.now, f.out)
+		f.c.Abort(f.idx, f.r, shm.AbortOwnTimeout, f.now, f.out)
 		return
 	}
 	e.Tries++

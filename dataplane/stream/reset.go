@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"linecrypt/ctrlplane/shm"
 	"linecrypt/flowtable"
 )
 
@@ -19,7 +20,7 @@ func (f *flow) hostReset(seg *Segment) {
 		em.Flags = RST | seg.Flags&ACK
 	}
 	f.die()
-	f.event(EventReset, CountNone, nil)
+	f.event(EventReset, shm.CounterNone, nil)
 }
 
 // wireReset passes the far end's RST on if it is exactly where one must be; elsewhere in the window the far end is asked to
@@ -28,7 +29,7 @@ func (f *flow) wireReset(seg *Segment, w int64) {
 	in := &f.r.Ingress
 	acked, next := int64(f.wireAck()), int64(f.contiguous())
 	if w != acked && w != next && w != int64(in.WNext) {
-		f.drop(seg.M, DropIngressRST)
+		f.drop(seg.M, shm.DropIngressRST)
 		if w > acked && w <= int64(in.WEdge) {
 			f.ackWire()
 		}
@@ -46,12 +47,12 @@ func (f *flow) wireReset(seg *Segment, w int64) {
 		em.Flags = RST | seg.Flags&ACK
 	}
 	f.die()
-	f.event(EventReset, CountNone, nil)
+	f.event(EventReset, shm.CounterNone, nil)
 }
 
 // straggler answers a segment of a connection that is reset with the RST that its sender may have missed.
 func (f *flow) straggler(seg *Segment, dir Direction) {
-	f.drop(seg.M, DropClosed)
+	f.drop(seg.M, shm.DropClosed)
 	if seg.Flags&(RST|ACK) != ACK {
 		return
 	}
@@ -68,7 +69,7 @@ func (f *flow) die() {
 }
 
 // Abort resets the connection on both sides. The buffers are freed by a later Timeout or Release.
-func (c *Core) Abort(idx flowtable.Index, r *flowtable.Record, reason Counter, now int64, out *Output) {
+func (c *Core) Abort(idx flowtable.Index, r *flowtable.Record, reason shm.Counter, now int64, out *Output) {
 	f := flow{c: c, idx: idx, r: r, now: now, out: out}
 	if r.Egress.Flags&flowtable.EgressDead != 0 {
 		return

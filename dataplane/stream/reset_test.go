@@ -3,6 +3,7 @@ package stream
 import (
 	"testing"
 
+	"linecrypt/ctrlplane/shm"
 	"linecrypt/flowtable"
 )
 
@@ -54,7 +55,7 @@ func TestResetElsewhereInTheWindowIsChallenged(t *testing.T) {
 	r.wire(&pkt{seq: wireSeq + initLen - 1, flags: RST})
 	r.wire(&pkt{seq: wireSeq + 0x10000000, flags: RST})
 	r.silence()
-	r.count(DropIngressRST, 3)
+	r.count(shm.DropIngressRST, 3)
 	if r.g.rec.Egress.Flags&flowtable.EgressDead != 0 {
 		t.Error("the connection is dead")
 	}
@@ -66,9 +67,9 @@ func TestAbortFreesEverything(t *testing.T) {
 	r.farFrame(data(60000))
 	r.far(initLen, initLen+1000, 0)
 	r.far(initLen+1100, initLen+1200, 0)
-	r.g.core.Abort(testFlow, &r.g.rec, AbortCaller, r.w.now, r.g.out)
+	r.g.core.Abort(testFlow, &r.g.rec, shm.AbortCaller, r.w.now, r.g.out)
 	r.flush()
-	r.aborted(AbortCaller)
+	r.aborted(shm.AbortCaller)
 	for range 2 {
 		r.pass()
 	}

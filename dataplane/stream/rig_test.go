@@ -5,6 +5,7 @@ import (
 	"container/heap"
 	"testing"
 
+	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/flowtable"
@@ -157,7 +158,7 @@ func (r *rig) hostAcks(p int) {
 }
 
 // count fails unless a counter has the value.
-func (r *rig) count(n Counter, want uint64) {
+func (r *rig) count(n shm.Counter, want uint64) {
 	r.t.Helper()
 	if got := r.g.core.n[n]; got != want {
 		r.t.Errorf("%v is %d, want %d: %s", n, got, want, r.g.state())
@@ -165,7 +166,7 @@ func (r *rig) count(n Counter, want uint64) {
 }
 
 // aborted fails unless the connection was aborted for the reason, with a RST to each side.
-func (r *rig) aborted(reason Counter) (toHost, toWire *pkt) {
+func (r *rig) aborted(reason shm.Counter) (toHost, toWire *pkt) {
 	r.t.Helper()
 	h, w := r.take()
 	for _, p := range h {

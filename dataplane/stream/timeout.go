@@ -1,6 +1,9 @@
 package stream
 
-import "linecrypt/flowtable"
+import (
+	"linecrypt/ctrlplane/shm"
+	"linecrypt/flowtable"
+)
 
 // Timeout does what is due at now.
 func (c *Core) Timeout(idx flowtable.Index, r *flowtable.Record, now int64, out *Output) {
@@ -14,7 +17,7 @@ func (c *Core) Timeout(idx flowtable.Index, r *flowtable.Record, now int64, out 
 	}
 	if in.Linger != 0 && now >= in.Linger {
 		in.Linger = now + c.cfg.Linger
-		f.event(EventRelease, CountNone, nil)
+		f.event(EventRelease, shm.CounterNone, nil)
 	}
 	if e.Flags&flowtable.EgressDead != 0 {
 		return

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"linecrypt/cryptobatch"
+	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/flowtable"
@@ -115,7 +116,7 @@ type Event struct {
 	R      *flowtable.Record
 	Flow   flowtable.Index
 	Kind   EventKind
-	Reason Counter
+	Reason shm.Counter
 	Data   []byte
 }
 
@@ -131,7 +132,7 @@ type Config struct {
 	Cache    *mbuf.Cache
 	Engine   cryptobatch.Engine
 	Chunks   flowtable.Chunks
-	Counters *[NumCounters]uint64 // nil: the Core has an array of its own
+	Counters *shm.Block // nil: the Core has an array of its own
 
 	Keys         int // expanded keys: two a flow and some for rekeying
 	Pieces       int // out-of-order segments kept over all flows, both directions

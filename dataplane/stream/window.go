@@ -3,6 +3,7 @@ package stream
 import (
 	"math"
 
+	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/flowtable"
 )
@@ -140,7 +141,7 @@ func (f *flow) hostNews() bool {
 // ackWire sends the far end an acknowledgement of the gateway's own.
 func (f *flow) ackWire() {
 	if e := f.build(ToWire); e != nil {
-		f.count(OwnAcks)
+		f.count(shm.OwnAcks)
 		e.Seq = f.hostISN() + uint32(f.r.Egress.WNext)
 		e.Ack, e.Win = f.toWire()
 		f.storedSACK(e)
@@ -161,7 +162,7 @@ func (f *flow) ownHostAck() *Emit {
 	}
 	e := f.build(ToHost)
 	if e != nil {
-		f.count(OwnAcks)
+		f.count(shm.OwnAcks)
 		e.Seq = f.peerISN() + uint32(f.hostNext())
 		e.Ack, e.Win = f.toHost()
 	}

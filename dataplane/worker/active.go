@@ -199,7 +199,7 @@ func (w *Worker) activeExchange(s flowtable.Side, p *packet.Packet, i flowtable.
 		w.drop(p, shm.DropHeld)
 		w.ackPeer(r)
 	case p.Opt.Malformed:
-		w.drop(p, DropOptions)
+		w.drop(p, shm.DropOptions)
 	default:
 		r.HostFlags &^= flowtable.FlagSendENO
 		w.translate(s, p, i, r, now)

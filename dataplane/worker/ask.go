@@ -31,7 +31,7 @@ func (w *Worker) sendRequest(r *flowtable.Record, b *block) {
 		q.ENOA, q.ENOB, q.Init1 = b.enoOf(roleA), b.enoOf(roleB), b.initOf(roleA)
 	}
 	if !w.cfg.Requests.SendRequest(q) {
-		w.n[RequestsDeferred]++
+		w.n[shm.RequestsDeferred]++
 	}
 }
 
@@ -48,7 +48,7 @@ func (w *Worker) report(i flowtable.Index, r *flowtable.Record, why shm.Reason) 
 	r.HostFlags &^= flowtable.FlagReported
 	w.req = shm.Request{Kind: shm.Closed, Reason: why, Ref: w.ref(i, r), Tuple: r.Key}
 	if !w.cfg.Requests.SendRequest(&w.req) {
-		w.n[RequestsDeferred]++
+		w.n[shm.RequestsDeferred]++
 	}
 }
 

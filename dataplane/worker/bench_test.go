@@ -11,7 +11,6 @@ import (
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/packet"
 	"linecrypt/dataplane/port"
-	"linecrypt/dataplane/stream"
 	"linecrypt/dataplane/tsc"
 	"linecrypt/flowtable"
 )
@@ -294,8 +293,8 @@ func BenchmarkPass(b *testing.B) {
 	})
 }
 
-func framesIn(b *shm.Block) uint64 { return streamCounters(b)[stream.SealedFrames] }
-func openedIn(b *shm.Block) uint64 { return streamCounters(b)[stream.OpenedFrames] }
+func framesIn(b *shm.Block) uint64 { return b[shm.SealedFrames] }
+func openedIn(b *shm.Block) uint64 { return b[shm.OpenedFrames] }
 
 func (p *path) sealedFrames() uint64 { return framesIn(p.w.n) }
 func (p *path) openedFrames() uint64 { return openedIn(p.w.n) }

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/packet"
 	"linecrypt/flowtable"
 )
@@ -48,7 +49,7 @@ func (w *Worker) refuseBuried(s flowtable.Side, p *packet.Packet) {
 	t.FromPacket(p)
 	t.Reverse()
 	ack := p.Ack
-	w.drop(p, DropClosing)
+	w.drop(p, shm.DropClosing)
 	if answer {
 		w.send(s, &t, &packet.Seg{Seq: ack, Flags: packet.FlagRST})
 	}

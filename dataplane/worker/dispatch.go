@@ -123,7 +123,7 @@ func (w *Worker) closing(s flowtable.Side, p *packet.Packet, k *flowtable.Key, h
 		return
 	}
 	if p.Flags&packet.FlagSYN != 0 {
-		w.drop(p, DropClosing)
+		w.drop(p, shm.DropClosing)
 		return
 	}
 	w.translate(s, p, i, r, now)
@@ -136,7 +136,7 @@ func (w *Worker) translate(s flowtable.Side, p *packet.Packet, i flowtable.Index
 		return
 	}
 	if p.Opt.Malformed {
-		w.drop(p, DropOptions)
+		w.drop(p, shm.DropOptions)
 		return
 	}
 	if e := w.endpoint(s, r); e.Flags&endpointFresh == 0 {

@@ -339,7 +339,7 @@ func TestConnectionsBeyondTheBlocksArePlain(t *testing.T) {
 	raw := g.raw(g.tpl[inside], hostSYN(), nil)
 	g.feed(g.in, raw)
 	g.untouched("SYN", nil, [][]byte{raw})
-	g.counted(1, SetupOverload)
+	g.counted(1, shm.SetupOverload)
 	g.plainData()
 }
 
@@ -458,7 +458,7 @@ func TestBuriedConnectionsAreAnsweredByResetsAndNeverPass(t *testing.T) {
 	g.wire(fromPeer(500, 900, rst|ack))
 	g.wire(fromPeer(500, 0, 0), 1)
 	g.expect("nothing to answer", nil, nil)
-	g.counted(4, DropClosing)
+	g.counted(4, shm.DropClosing)
 	s := hostSYN()
 	s.Seq += 5
 	g.host(s)

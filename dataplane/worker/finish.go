@@ -69,17 +69,17 @@ func (w *Worker) event(e *stream.Event, now int64) {
 }
 
 // abortReason tells the control plane, in its own terms, why the translator aborted.
-func abortReason(c stream.Counter) shm.Reason {
+func abortReason(c shm.Counter) shm.Reason {
 	switch c {
-	case stream.AbortAuth:
+	case shm.AbortAuth:
 		return shm.ReasonAuthentication
-	case stream.AbortFinWithoutFinp:
+	case shm.AbortFinWithoutFinp:
 		return shm.ReasonTruncated
-	case stream.AbortOwnTimeout, stream.AbortCustodyTimeout:
+	case shm.AbortOwnTimeout, shm.AbortCustodyTimeout:
 		return shm.ReasonTimeout
-	case stream.AbortInit:
+	case shm.AbortInit:
 		return shm.ReasonBadInit
-	case stream.AbortCaller:
+	case shm.AbortCaller:
 		return shm.ReasonReset
 	}
 	return shm.ReasonProtocol

@@ -52,7 +52,7 @@ func (w *Worker) stranger(s flowtable.Side, p *packet.Packet, k *flowtable.Key, 
 	}
 	b, n := w.blocks.take()
 	if b == nil {
-		w.n[SetupOverload]++
+		w.n[shm.SetupOverload]++
 		w.decidePlain(s, p, i, r, policy, false)
 		return
 	}

@@ -71,7 +71,7 @@ func (w *Worker) passiveReset(s flowtable.Side, p *packet.Packet, i flowtable.In
 func (w *Worker) peerSYNAgain(p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) {
 	w.n[shm.HandshakeResent]++
 	if p.Seq == r.Peer.ISN && r.State == flowtable.PassiveAck && p.Opt.Malformed {
-		w.drop(p, DropOptions)
+		w.drop(p, shm.DropOptions)
 		return
 	}
 	if p.Seq == r.Peer.ISN && p.Opt.ENOCount != 1 {
@@ -110,7 +110,7 @@ func (w *Worker) forwardSYN(p *packet.Packet, i flowtable.Index, r *flowtable.Re
 	ok := p.RemoveENO() && (p.Opt.TFOLen == 0 || !p.Opt.HasAny(packet.OptTFO) || p.RemoveTFO()) &&
 		(p.PayloadLen == 0 || p.SetPayloadLen(0))
 	if !ok {
-		w.drop(p, DropOptions)
+		w.drop(p, shm.DropOptions)
 		return
 	}
 	p.ClampMSS(clamped(r.Peer.MSS))
@@ -160,7 +160,7 @@ func (w *Worker) confirm(p *packet.Packet, i flowtable.Index, r *flowtable.Recor
 		w.drop(p, shm.DropHandshake)
 		return
 	case p.Opt.Malformed && p.Opt.HasAny(packet.OptENO):
-		w.drop(p, DropOptions)
+		w.drop(p, shm.DropOptions)
 		return
 	case !p.Opt.HasAny(packet.OptENO):
 		w.hold(&w.blocks.all[r.HsBlock], p)
@@ -195,7 +195,7 @@ func (w *Worker) passiveExchange(s flowtable.Side, p *packet.Packet, i flowtable
 		w.drop(p, shm.DropHandshake)
 		w.ackPeer(r)
 	case p.Opt.Malformed:
-		w.drop(p, DropOptions)
+		w.drop(p, shm.DropOptions)
 	default:
 		w.translate(s, p, i, r, now)
 	}

@@ -3,7 +3,6 @@ package worker
 import (
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/packet"
-	"linecrypt/dataplane/stream"
 	"linecrypt/flowtable"
 )
 
@@ -97,7 +96,7 @@ func (w *Worker) refuse(i flowtable.Index, r *flowtable.Record, now int64) {
 func (w *Worker) resetBoth(i flowtable.Index, r *flowtable.Record, now int64) {
 	w.n[shm.HandshakesAborted]++
 	if r.HostFlags&flowtable.FlagStarted != 0 {
-		w.core.Abort(i, r, stream.AbortCaller, now, w.out)
+		w.core.Abort(i, r, shm.AbortCaller, now, w.out)
 		w.finish(now)
 		return
 	}
@@ -144,7 +143,7 @@ func (w *Worker) resetPeer(r *flowtable.Record) {
 
 // abort resets a connection whose translator runs, and keeps its record for stragglers.
 func (w *Worker) abort(i flowtable.Index, r *flowtable.Record, why shm.Reason, now int64) {
-	w.core.Abort(i, r, stream.AbortCaller, now, w.out)
+	w.core.Abort(i, r, shm.AbortCaller, now, w.out)
 	w.over(i, r, why)
 }
 
@@ -158,7 +157,6 @@ func (w *Worker) over(i flowtable.Index, r *flowtable.Record, why shm.Reason) {
 		w.pairs.add(&r.Key, 1)
 	}
 	w.table.SetState(i, flowtable.Closing)
-	r.Abort = uint8(why)
 	w.report(i, r, why)
 	w.schedule(i, r)
 }

@@ -190,7 +190,7 @@ func TestMalformedOptionsOfAnEncryptedConnectionAreDropped(t *testing.T) {
 		g := at.at(t)
 		g.wire(with(fromPeer(81, 81, ack), []byte{8, 3, 0, 0}, nil))
 		g.expect(at.name, nil, nil)
-		g.counted(1, DropOptions)
+		g.counted(1, shm.DropOptions)
 	}
 }
 

@@ -119,7 +119,7 @@ func New(cfg Config) (*Worker, error) {
 		cfg.Counters = new(shm.Block)
 	}
 	sc := cfg.Stream
-	sc.Cache, sc.Engine, sc.Counters = cfg.Cache, cfg.Engine, streamCounters(cfg.Counters)
+	sc.Cache, sc.Engine, sc.Counters = cfg.Cache, cfg.Engine, cfg.Counters
 	sc.Chunks = flowtable.FormatChunks(cfg.Table.Chunks())
 	core, err := stream.NewCore(sc)
 	if err != nil {
@@ -207,6 +207,6 @@ func (w *Worker) portStats() {
 		sum.RxTruncated += st.RxTruncated
 		sum.TxErrors += st.TxErrors
 	}
-	w.n[shm.DropSuperPacket], w.n[DropRxNoBuffer] = sum.RxSuperPacket, sum.RxNoMbuf
-	w.n[DropRxMissed], w.n[DropRxTruncated], w.n[DropTxError] = sum.RxMissed, sum.RxTruncated, sum.TxErrors
+	w.n[shm.DropSuperPacket], w.n[shm.DropRxNoBuffer] = sum.RxSuperPacket, sum.RxNoMbuf
+	w.n[shm.DropRxMissed], w.n[shm.DropRxTruncated], w.n[shm.DropTxError] = sum.RxMissed, sum.RxTruncated, sum.TxErrors
 }

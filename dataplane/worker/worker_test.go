@@ -10,17 +10,6 @@ import (
 	"linecrypt/flowtable"
 )
 
-func TestEveryCounterHasANameOfItsOwn(t *testing.T) {
-	if _, err := CounterTable(); err != nil {
-		t.Fatal(err)
-	}
-	for i, c := range counterInfos {
-		if c[0] == "" || c[1] == "" {
-			t.Errorf("counter %d of the worker has no name or no help", i)
-		}
-	}
-}
-
 func TestIncompleteConfigurationIsRefused(t *testing.T) {
 	if _, err := New(Config{ID: 3}); err == nil {
 		t.Error("accepted")
@@ -68,7 +57,7 @@ func TestWhatAPortDropsIsCounted(t *testing.T) {
 	g.counted(1, shm.DropTxFull)
 	g.counted(0, shm.TxOutsideBytes)
 	g.w.portStats()
-	for c, n := range map[shm.Counter]uint64{shm.DropSuperPacket: 3, DropRxNoBuffer: 4, DropRxMissed: 5, DropTxError: 6, DropRxTruncated: 7} {
+	for c, n := range map[shm.Counter]uint64{shm.DropSuperPacket: 3, shm.DropRxNoBuffer: 4, shm.DropRxMissed: 5, shm.DropTxError: 6, shm.DropRxTruncated: 7} {
 		g.counted(n, c)
 	}
 }
@@ -76,7 +65,7 @@ func TestWhatAPortDropsIsCounted(t *testing.T) {
 func TestFullRequestRingDelaysAQuestion(t *testing.T) {
 	g := passiveStages[3].at(t)
 	g.mute = true
-	for n := 0; g.w.n[RequestsDeferred] == 0; n++ {
+	for n := 0; g.w.n[shm.RequestsDeferred] == 0; n++ {
 		g.w.req = shm.Request{Kind: shm.Closed}
 		if !g.w.cfg.Requests.SendRequest(&g.w.req) {
 			break
@@ -84,7 +73,7 @@ func TestFullRequestRingDelaysAQuestion(t *testing.T) {
 	}
 	g.wire(fromPeer(41, 1, ack|psh), initMessage(1)[40:]...)
 	g.state(flowtable.PassiveInit + 1)
-	g.counted(1, RequestsDeferred)
+	g.counted(1, shm.RequestsDeferred)
 	g.mute = false
 	g.turn()
 	g.later(2 * second)

@@ -1,7 +1,7 @@
 package flowtable
 
-// Egress is the sealing half of a connection: host to wire. Positions are 0 at the byte behind the SYN; P counts
-// plaintext, W the wire; a FIN takes one position in both. Fields that every segment touches come first.
+// Egress is what every segment touches of the sealing half of a connection, host to wire: two cache lines with the Endpoint behind
+// it. Positions are 0 at the byte behind the SYN; P counts plaintext, W the wire; a FIN takes one position in both.
 type Egress struct {
 	PNext uint64 // next plaintext position to be framed
 	WNext uint64 // wire position of the next frame
@@ -12,23 +12,19 @@ type Egress struct {
 	WL1   uint64 // wire position, of the other direction, of the segment that told WEdge
 	Queue Ledger // frames from WUna on
 
-	Held      uint32 // bytes of the frames in Queue
-	AckTold   uint32 // last acknowledgement sent to the host, as in the header
-	WinTold   uint16 // last window sent to the host, as in the header
-	Flags     uint16 // bits EgressXxx
-	Dups      uint8  // duplicate acknowledgements of the far end in a row
-	Tries     uint8  // times the own frame at the front of Queue was sent again
-	Gap       uint16 // the data plane's private list of segments behind a gap, 0 none
-	Key       uint32 // expanded key in the data plane's private slab, 0 none
-	GenFrames uint32 // frames sealed under the current generation
-	RTO       int64  // ns, of the frames the gateway retransmits itself
-	OwnTimer  int64  // ns of the monotonic clock when the own frame at the front is sent again, 0 none
-
-	GenBytes uint64 // wire bytes sealed under the current generation
-	Frames   uint64 // frames sealed
-	Bytes    uint64 // plaintext bytes sealed
-	Secrets  Secrets
+	Held      uint32   // bytes of the frames in Queue
+	AckTold   uint32   // last acknowledgement sent to the host, as in the header
+	WinTold   uint16   // last window sent to the host, as in the header
+	Flags     uint16   // bits EgressXxx
+	GenFrames uint32   // frames sealed under the current generation
+	GenBytes  uint64   // wire bytes sealed under the current generation
+	NR        [12]byte // nonce randomizer of the current generation
+	Dups      uint8    // duplicate acknowledgements of the far end in a row
+	_         [3]uint8
 }
+
+// Bytes returns the plaintext bytes that were framed.
+func (e *Egress) Bytes() uint64 { return e.PNext - uint64(e.Flags&EgressFIN) }
 
 // Bits of Egress.Flags.
 const (

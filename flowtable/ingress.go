@@ -1,7 +1,7 @@
 package flowtable
 
-// Ingress is the opening half of a connection: wire to host. Positions are 0 at the byte behind the SYN; P counts
-// plaintext, W the wire; a FIN takes one position in both. Fields that every segment touches come first.
+// Ingress is what every segment touches of the opening half of a connection, wire to host: two cache lines with the Endpoint behind
+// it. Positions are 0 at the byte behind the SYN; P counts plaintext, W the wire; a FIN takes one position in both.
 type Ingress struct {
 	WNext   uint64 // wire position of the next frame to be opened; ahead of WOpen only while operations are pending
 	WOpen   uint64 // end of the last frame that was opened
@@ -14,29 +14,17 @@ type Ingress struct {
 	PEdge   uint64 // right edge announced by the host
 	Queue   Ledger // frames opened and not yet acknowledged by the host, from WAckH on
 
-	AckTold  uint32 // last acknowledgement sent to the wire, as in the header
-	WinTold  uint16 // last window sent to the wire, as in the header
-	Flags    uint16 // bits IngressXxx
-	HostDups uint8  // duplicate acknowledgements of the host in a row
-	Failures uint8  // frames in a row that failed authentication
-	_        uint16
-	Key      uint32 // expanded keys in the data plane's private slab, 0 none: of the current generation,
-	PrevKey  uint32 // of the one before while frames of it may come again,
-	NextKey  uint32 // of the one after while the frame that begins it is being opened
-	Pieces   uint32 // first out-of-order segment in the data plane's private list, 0 none
-	NPieces  uint32
-	Stamp    uint32 // of the segment stored last: how SACK blocks are ordered
-	Custody  uint32 // the data plane's private custody object, 0 none
-
-	WFin    uint64 // wire position of the FIN, if IngressWireFIN
-	WRekey  uint64 // where the current generation begins
-	PrevNR  [12]byte
-	NextNR  [12]byte
-	Frames  uint64 // frames opened
-	Bytes   uint64 // plaintext bytes opened
-	Linger  int64  // ns of the monotonic clock when a finished flow is released, 0 while it is not finished
-	Secrets Secrets
+	AckTold  uint32   // last acknowledgement sent to the wire, as in the header
+	WinTold  uint16   // last window sent to the wire, as in the header
+	Flags    uint16   // bits IngressXxx
+	NR       [12]byte // nonce randomizer of the current generation
+	HostDups uint8    // duplicate acknowledgements of the host in a row
+	Failures uint8    // frames in a row that failed authentication
+	_        [2]uint8
 }
+
+// Bytes returns the plaintext bytes that were opened.
+func (in *Ingress) Bytes() uint64 { return in.PNext - uint64(in.Flags&IngressFINp) }
 
 // Bits of Ingress.Flags.
 const (

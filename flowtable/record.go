@@ -50,38 +50,94 @@ type Key struct {
 	VLAN        uint32
 }
 
-// Record is the state of one connection. It holds no pointer.
+// Record is the state of one connection. It holds no pointer. Its parts begin on cache lines: what a lookup needs, what every
+// segment touches of either half, what is rare, and what only the process that writes the table understands.
+//
+// Order of stores, so that a process killed between any two of them leaves what Repair can mend: a new record gets its identity,
+// then its state; a frame's ledger entry is whole (end, length, overhead, flags) before WNext and PNext pass over it, and EntryPending
+// is taken off, with the tag in place, before the frame can leave; WUna and PUna (WAckH and PAckH) pass a frame before its entry
+// goes; a record's state becomes Free before the rest is erased.
 type Record struct {
+	Identity // line 0
+
+	Egress  Egress   // lines 1 and 2, with what its host's segments are read by
+	Host    Endpoint // the inside host
+	Ingress Ingress  // lines 3 and 4
+	Peer    Endpoint // the outside host
+
+	Rare  Rare
+	_     [(lineSize - rareSize%lineSize) % lineSize]byte
+	Local Local
+}
+
+// Identity is what a lookup, a stale reference and the choice of what to do with a segment need.
+type Identity struct {
 	Key  Key    // 40 bytes
 	Hash uint32 // of Key, under the table's seed
 	Gen  uint32 // grows each time the record is handed out, so that stale references are recognised
 
-	State      State
-	Role       Role  // of the gateway
-	TEP        uint8 // with the v bit, the first byte of the session ID
-	HostFlags  uint8 // bits HostXxx
-	AEAD       uint16
-	Abort      uint8 // reason the connection was aborted, 0 while it was not
-	Handshake  uint8 // retransmissions so far of the segment the handshake waits on
-	RequestSeq uint32
-	HsBlock    uint32 // handshake block index, 0 none
+	State    State
+	Role     Role   // of the gateway
+	TEP      uint8  // with the v bit, the first byte of the session ID
+	Verdict  Policy // what policy said of the connection when it began
+	AEAD     uint16
+	Flags    uint16 // bits FlagXxx
+	LastSeen int64  // ns of the monotonic clock of the last packet
+}
 
-	Timer Timer // link in the table's timer wheel
+// Rare is what changes seldom, or is looked at when a connection begins, ends, rekeys or retransmits. Its first line has the timers.
+type Rare struct {
+	Created  int64  // ns of the monotonic clock when the record was handed out
+	Linger   int64  // ns of the monotonic clock when a finished flow is released, 0 while it is not finished
+	OwnTimer int64  // ns of the monotonic clock when the gateway's own frame at the front of Egress.Queue is sent again, 0 none
+	RTO      int64  // ns, of the frames the gateway retransmits itself
+	Sealed   uint64 // frames sealed
+	Opened   uint64 // frames opened
+	Tries    uint8  // times the own frame at the front of Egress.Queue was sent again
+	Resent   uint8  // retransmissions so far of the segment that connection set-up waits on
+	Abort    uint16 // the counter (package shm) that the connection was aborted under, 0 while it was not
+	Request  uint32 // number of the latest question to the control plane
+	WFin     uint64 // wire position of the far end's FIN, if IngressWireFIN
 
-	Created  int64 // ns of the monotonic clock when the record was handed out
-	LastSeen int64 // ns of the monotonic clock of the last packet
-
-	Host Endpoint // the inside host
-	Peer Endpoint // the outside host
-
-	Egress  Egress
-	Ingress Ingress
+	WRekey uint64  // where the current generation of what is opened begins
+	Seal   Secrets // of Egress
+	Open   Secrets // of Ingress
 
 	ToWire Template // headers of segments the gateway itself sends outside
 	ToHost Template // headers of segments the gateway itself sends inside
 }
 
-// Bits of Record.HostFlags.
+const rareSize = int(unsafe.Sizeof(Rare{}))
+
+// ClearStreams makes both halves new: positions, queues, timers, counts and secrets. What they refer to (chunks, buffers, keys) has
+// been released before.
+func (r *Record) ClearStreams() {
+	r.Egress, r.Ingress = Egress{}, Ingress{}
+	old := &r.Rare
+	r.Rare = Rare{Created: old.Created, Resent: old.Resent, Abort: old.Abort, Request: old.Request, ToWire: old.ToWire, ToHost: old.ToHost}
+}
+
+// Local is what only the process that writes the table understands: indices of its private slabs, links of its lists. Another
+// process never trusts it, and Repair clears it.
+type Local struct {
+	SealKey uint32 // expanded keys, 0 none: of Egress,
+	OpenKey uint32 // of Ingress' current generation,
+	PrevKey uint32 // of the one before while frames of it may come again,
+	NextKey uint32 // of the one after while the frame that begins it is being opened
+	Pieces  uint32 // first out-of-order segment, 0 none
+	NPieces uint32
+	Stamp   uint32 // of the segment stored last: how SACK blocks are ordered
+	Custody uint32 // custody object, 0 none
+	HsBlock uint32 // block of connection set-up, 0 none
+	Gap     uint16 // list of segments behind a gap, 0 none
+	_       uint16
+	Timer   Timer // link in the table's timer wheel
+
+	PrevNR [12]byte // nonce randomizers of PrevKey and NextKey
+	NextNR [12]byte
+}
+
+// Bits of Identity.Flags.
 const (
 	FlagSACK       = 1 << 0 // both ends agreed on selective acknowledgements
 	FlagTimestamps = 1 << 1 // both ends agreed on timestamps
@@ -122,13 +178,14 @@ type Timer struct {
 	At         uint32 // low bits of the tick at which that list is looked at: no later than the deadline
 }
 
-// Secrets are the session secrets of one direction: the master key its next generation comes from, and the nonce randomizer of the
-// current one. The AEAD key itself is expanded in the data plane's private memory; Raw is kept to expand it again.
+// Secrets are the session secrets of one direction: the master key its next generation comes from, and the current one's AEAD
+// key, which is expanded in the data plane's private memory and kept here to expand it again. The nonce randomizer that goes
+// with it lies in Egress and Ingress.
 type Secrets struct {
 	Master     [32]byte
 	Raw        [32]byte
-	NR         [12]byte
 	Generation uint32
+	_          uint32
 }
 
 // RecordSize is the size of a record in bytes.

@@ -29,8 +29,8 @@ func (t *Table) readmit(i Index) bool {
 		r.erase()
 		return false
 	}
-	state, deadline := r.State, r.Timer.Deadline
-	r.State, r.Timer = Free, Timer{}
+	state, deadline := r.State, r.Local.Timer.Deadline
+	r.State, r.Local.Timer = Free, Timer{}
 	t.SetState(i, state)
 	t.link(i, r.Hash)
 	if deadline > 0 {

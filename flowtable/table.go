@@ -191,7 +191,7 @@ func (t *Table) Insert(key *Key, hash uint32, now int64) (i Index, fresh bool) {
 	if r.Gen == 0 {
 		r.Gen = 1
 	}
-	r.Key, r.Hash, r.Created, r.LastSeen = *key, hash, now, now
+	r.Key, r.Hash, r.LastSeen, r.Rare.Created = *key, hash, now, now
 	t.SetState(i, Plain)
 	t.link(i, hash)
 	return i, true

@@ -58,8 +58,19 @@ func TestLayoutOfRecordsAndBuckets(t *testing.T) {
 	if s := unsafe.Sizeof(Key{}); s != 40 {
 		t.Errorf("a key has %d bytes", s)
 	}
-	if o := unsafe.Offsetof(Record{}.HsBlock); o+4 > lineSize {
-		t.Errorf("what a lookup needs ends at %d, behind the first cache line", o+4)
+	var r Record
+	for part, at := range map[string][2]uintptr{
+		"identity": {unsafe.Sizeof(r.Identity), lineSize},
+		"egress":   {unsafe.Offsetof(r.Egress), lineSize},
+		"ingress":  {unsafe.Offsetof(r.Ingress), 3 * lineSize},
+		"rare":     {unsafe.Offsetof(r.Rare), 5 * lineSize},
+		"timers":   {unsafe.Offsetof(r.Rare.WFin) + 8, lineSize},
+		"local":    {unsafe.Offsetof(r.Local) % lineSize, 0},
+		"indices":  {unsafe.Offsetof(r.Local.PrevNR), lineSize},
+	} {
+		if at[0] != at[1] {
+			t.Errorf("%s: %d bytes, not %d", part, at[0], at[1])
+		}
 	}
 	if RecordSize > 1024 {
 		t.Errorf("a record has %d bytes", RecordSize)
@@ -81,7 +92,7 @@ func TestTableFindsAllFlowsUpToItsCapacity(t *testing.T) {
 	}
 	for i := range n {
 		r := table.Record(find(table, i))
-		if r == nil || r.Key != keyOf(i) || r.Created != int64(i) {
+		if r == nil || r.Key != keyOf(i) || r.Rare.Created != int64(i) {
 			t.Fatalf("flow %d is not found", i)
 		}
 	}
@@ -182,13 +193,13 @@ func TestRemovedRecordIsErasedAndItsReferencesAreStale(t *testing.T) {
 	i := add(t, table, 1)
 	r := table.Record(i)
 	gen := r.Gen
-	r.Egress.Secrets.Master[0], r.ToHost[71] = 7, 7
+	r.Rare.Seal.Master[0], r.Rare.ToHost[71] = 7, 7
 	table.Arm(i, 100)
 	if table.Get(i, gen) != r || table.Get(i, gen+1) != nil || table.Get(0, 0) != nil || table.Get(2, 1) != nil {
 		t.Fatal("references are wrong")
 	}
 	table.Remove(i)
-	if *r != (Record{Gen: gen}) || table.Get(i, gen) != nil {
+	if *r != (Record{Identity: Identity{Gen: gen}}) || table.Get(i, gen) != nil {
 		t.Fatal("the record is not erased")
 	}
 	table.Remove(i)
@@ -337,7 +348,7 @@ func TestRecoveredTableHasAllFlowsTimersAndCounts(t *testing.T) {
 			t.Fatalf("flow %d at %d", i, find(next, i))
 		}
 	}
-	if *half != (Record{Gen: half.Gen}) {
+	if *half != (Record{Identity: Identity{Gen: half.Gen}}) {
 		t.Error("the half-made record is not erased")
 	}
 	fired := 0

@@ -32,9 +32,9 @@ func (t *Table) Arm(i Index, deadline int64) {
 		return
 	}
 	w := &t.hdr.wheel
-	r.Timer.Deadline = max(deadline, 1)
-	if r.Timer.Slot != 0 {
-		if tickOf(deadline) >= w.tick+uint64(r.Timer.At-uint32(w.tick)) {
+	r.Local.Timer.Deadline = max(deadline, 1)
+	if r.Local.Timer.Slot != 0 {
+		if tickOf(deadline) >= w.tick+uint64(r.Local.Timer.At-uint32(w.tick)) {
 			return
 		}
 		t.detach(r)
@@ -48,10 +48,10 @@ func (t *Table) Disarm(i Index) {
 	if r == nil {
 		return
 	}
-	if r.Timer.Slot != 0 {
+	if r.Local.Timer.Slot != 0 {
 		t.detach(r)
 	}
-	r.Timer = Timer{}
+	r.Local.Timer = Timer{}
 }
 
 // Expire stores into out the records whose deadlines are at or before now, in ns of the monotonic clock, and returns their
@@ -81,11 +81,11 @@ func (t *Table) Expire(now int64, out []Index) int {
 			continue
 		}
 		t.detach(r)
-		if tickOf(r.Timer.Deadline) > w.tick {
+		if tickOf(r.Local.Timer.Deadline) > w.tick {
 			t.place(i, r)
 			continue
 		}
-		r.Timer = Timer{}
+		r.Local.Timer = Timer{}
 		out[n] = i
 		n++
 	}
@@ -110,7 +110,7 @@ func (w *wheel) due() *Index {
 // place enters a record with its deadline into the wheel.
 func (t *Table) place(i Index, r *Record) {
 	w := &t.hdr.wheel
-	at := max(tickOf(r.Timer.Deadline), w.tick)
+	at := max(tickOf(r.Local.Timer.Deadline), w.tick)
 	at = min(at, w.tick+maxTicks)
 	level := uint(0)
 	for at-w.tick >= 1<<((level+1)*slotBits) {
@@ -118,11 +118,11 @@ func (t *Table) place(i Index, r *Record) {
 	}
 	number := uint32(at >> (level * slotBits) & (slotCount - 1))
 	head := &w.heads[level][number]
-	r.Timer.At = uint32(at >> (level * slotBits) << (level * slotBits))
-	r.Timer.Slot = uint32(level)<<slotBits | number + 1
-	r.Timer.Prev, r.Timer.Next = 0, *head
+	r.Local.Timer.At = uint32(at >> (level * slotBits) << (level * slotBits))
+	r.Local.Timer.Slot = uint32(level)<<slotBits | number + 1
+	r.Local.Timer.Prev, r.Local.Timer.Next = 0, *head
 	if next := t.Record(*head); next != nil {
-		next.Timer.Prev = i
+		next.Local.Timer.Prev = i
 	}
 	*head = i
 	w.armed++
@@ -131,16 +131,16 @@ func (t *Table) place(i Index, r *Record) {
 // detach takes a record out of the list it is in. Its deadline stays.
 func (t *Table) detach(r *Record) {
 	w := &t.hdr.wheel
-	place := r.Timer.Slot - 1
-	if prev := t.Record(r.Timer.Prev); prev != nil {
-		prev.Timer.Next = r.Timer.Next
+	place := r.Local.Timer.Slot - 1
+	if prev := t.Record(r.Local.Timer.Prev); prev != nil {
+		prev.Local.Timer.Next = r.Local.Timer.Next
 	} else if place < levels*slotCount {
-		w.heads[place>>slotBits][place&(slotCount-1)] = r.Timer.Next
+		w.heads[place>>slotBits][place&(slotCount-1)] = r.Local.Timer.Next
 	}
-	if next := t.Record(r.Timer.Next); next != nil {
-		next.Timer.Prev = r.Timer.Prev
+	if next := t.Record(r.Local.Timer.Next); next != nil {
+		next.Local.Timer.Prev = r.Local.Timer.Prev
 	}
-	r.Timer.Slot, r.Timer.Prev, r.Timer.Next = 0, 0, 0
+	r.Local.Timer.Slot, r.Local.Timer.Prev, r.Local.Timer.Next = 0, 0, 0
 	if w.armed > 0 {
 		w.armed--
 	}

@@ -119,8 +119,8 @@ func TestExpireHandsOutNoMoreThanThereIsRoomForAndLosesNone(t *testing.T) {
 		total += k
 		calls++
 		for _, i := range out[:k] {
-			if r := table.Record(i); r.Timer != (Timer{}) {
-				t.Fatalf("fired timer is %+v", r.Timer)
+			if r := table.Record(i); r.Local.Timer != (Timer{}) {
+				t.Fatalf("fired timer is %+v", r.Local.Timer)
 			}
 		}
 	}

@@ -103,10 +103,10 @@ func TestSessionsListsBothWorkersOldestFirst(t *testing.T) {
 	g := newFakeGateway(t)
 	now := monotonic()
 	_, old := g.add(1, v6Key(), flowtable.Encrypted)
-	old.Role, old.TEP, old.AEAD, old.Created = 2, 0x21|0x80, 2, now-3e9
+	old.Role, old.TEP, old.AEAD, old.Rare.Created = 2, 0x21|0x80, 2, now-3e9
 	_, young := g.add(0, v4Key(1, 2, 40000, 80), flowtable.Encrypted)
-	young.HostFlags, young.Role, young.TEP, young.AEAD, young.Created = flowtable.FlagActive, 1, 0x23, 1, now-1e9
-	young.Egress.Frames, young.Egress.Bytes, young.Ingress.Frames, young.Ingress.Bytes = 1, 2, 3, 4
+	young.Flags, young.Role, young.TEP, young.AEAD, young.Rare.Created = flowtable.FlagActive, 1, 0x23, 1, now-1e9
+	young.Rare.Sealed, young.Egress.PNext, young.Rare.Opened, young.Ingress.PNext = 1, 2, 3, 4
 	_, out, errs := call(t, "sessions", "--json", "--name", "gw")
 	list, ok := decode(t, out).([]any)
 	if !ok || len(list) != 2 {

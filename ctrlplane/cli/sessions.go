@@ -106,9 +106,9 @@ func appendConnections(list []connection, worker uint16, table *flowtable.Table)
 			return true
 		}
 		c := connection{
-			ref: shm.FlowRef{Worker: worker, Index: i, Gen: gen}, key: r.Key, active: r.HostFlags&flowtable.FlagActive != 0,
-			role: r.Role, tep: r.TEP, aead: r.AEAD, created: r.Created,
-			sealed: Traffic{r.Egress.Frames, r.Egress.Bytes}, opened: Traffic{r.Ingress.Frames, r.Ingress.Bytes},
+			ref: shm.FlowRef{Worker: worker, Index: i, Gen: gen}, key: r.Key, active: r.Flags&flowtable.FlagActive != 0,
+			role: r.Role, tep: r.TEP, aead: r.AEAD, created: r.Rare.Created,
+			sealed: Traffic{r.Rare.Sealed, r.Egress.Bytes()}, opened: Traffic{r.Rare.Opened, r.Ingress.Bytes()},
 		}
 		if r.State == flowtable.Encrypted && r.Gen == gen {
 			list = append(list, c)

@@ -24,7 +24,7 @@ func orphans(dir, name string) []flowtable.Key {
 			continue
 		}
 		table.Range(func(_ flowtable.Index, r *flowtable.Record) bool {
-			if r.State == flowtable.Encrypted || r.State == flowtable.PassiveAck || r.State == flowtable.Closing || r.HostFlags&flowtable.FlagStarted != 0 {
+			if r.State == flowtable.Encrypted || r.State == flowtable.PassiveAck || r.State == flowtable.Closing || r.Flags&flowtable.FlagStarted != 0 {
 				keys = append(keys, r.Key)
 			}
 			return true

@@ -42,7 +42,7 @@ func TestConnectionsThatAFarEndBelievesEncryptedOutliveTheirDataPlane(t *testing
 		i, _ := table.Insert(&k, table.Hash(&k), 1)
 		table.SetState(i, s)
 		if slices.Contains(started, s) {
-			table.Record(i).HostFlags |= flowtable.FlagStarted
+			table.Record(i).Flags |= flowtable.FlagStarted
 		}
 	}
 	var got []flowtable.State

@@ -49,9 +49,9 @@ func (f *flow) openOld(seg *Segment, en *flowtable.Entry, at int, p PPos) {
 // queueOld queues a frame under the generation it was sealed with.
 func (f *flow) queueOld(ref *openRef) {
 	in := &f.r.Ingress
-	key, nr := in.Key, &in.Secrets.NR
-	if uint64(ref.w) < in.WRekey && in.PrevKey != 0 {
-		key, nr = in.PrevKey, &in.PrevNR
+	key, nr := f.r.Local.OpenKey, &in.NR
+	if uint64(ref.w) < f.r.Rare.WRekey && f.r.Local.PrevKey != 0 {
+		key, nr = f.r.Local.PrevKey, &f.r.Local.PrevNR
 	}
 	f.queueOpen(ref, key, nr)
 }

@@ -37,7 +37,7 @@ func (b *bench) restart(tb testing.TB, d tcpcrypt.Direction) {
 	b.rec = flowtable.Record{}
 	b.rec.Host = flowtable.Endpoint{MSS: 1460, WScale: 7, Win: 1 << 22}
 	b.rec.Peer = flowtable.Endpoint{MSS: 1460, WScale: 7, Win: 1 << 22}
-	b.rec.HostFlags = flowtable.FlagTimestamps | flowtable.FlagSACK | flowtable.FlagWScale
+	b.rec.Flags = flowtable.FlagTimestamps | flowtable.FlagSACK | flowtable.FlagWScale
 	b.core.Start(1, &b.rec, b.now)
 	b.rec.Ingress.Flags |= flowtable.IngressInit
 	keys := Keys{AEAD: tcpcrypt.AES128GCM, Master: tcpcrypt.MasterKey{1}, Egress: d}

@@ -114,12 +114,14 @@ func (c *Core) Close() {
 func (c *Core) Counters() *shm.Block { return c.n }
 
 // Start initialises both halves of a record once the ISNs, MSS and window scales of both ends are in r.Host and r.Peer and
-// r.HostFlags says what was agreed. It also takes the windows in r.Host.Win and r.Peer.Win, in bytes, and the timestamps in
+// r.Flags says what was agreed. It also takes the windows in r.Host.Win and r.Peer.Win, in bytes, and the timestamps in
 // r.Host.TSVal and r.Peer.TSVal, which the segments carry that the gateway makes. MSS and window scales are as each end
 // announced them: the translator itself subtracts a frame's overhead from r.Peer.MSS.
 func (c *Core) Start(_ flowtable.Index, r *flowtable.Record, _ int64) {
-	r.Egress = flowtable.Egress{WEdge: uint64(r.Peer.Win), AckTold: r.Host.ISN + 1}
-	r.Ingress = flowtable.Ingress{PEdge: uint64(r.Host.Win), WEdge: uint64(r.Host.Win), AckTold: r.Peer.ISN + 1}
+	r.ClearStreams()
+	e, in := &r.Egress, &r.Ingress
+	e.WEdge, e.AckTold = uint64(r.Peer.Win), r.Host.ISN+1
+	in.PEdge, in.WEdge, in.AckTold = uint64(r.Host.Win), uint64(r.Host.Win), r.Peer.ISN+1
 }
 
 // InstallKeys expands the keys and processes what arrived behind the peer's Init message. Both Init messages must have
@@ -128,8 +130,8 @@ func (c *Core) InstallKeys(idx flowtable.Index, r *flowtable.Record, keys *Keys,
 	e, in := &r.Egress, &r.Ingress
 	r.AEAD = uint16(keys.AEAD)
 	var err error
-	if e.Key, err = c.keys.install(&e.Secrets, keys.AEAD, keys.Master, keys.Egress); err == nil {
-		in.Key, err = c.keys.install(&in.Secrets, keys.AEAD, keys.Master, keys.Egress.Reverse())
+	if r.Local.SealKey, err = c.keys.install(&r.Rare.Seal, &e.NR, keys.AEAD, keys.Master, keys.Egress); err == nil {
+		r.Local.OpenKey, err = c.keys.install(&r.Rare.Open, &in.NR, keys.AEAD, keys.Master, keys.Egress.Reverse())
 	}
 	if err != nil {
 		c.Abort(idx, r, shm.AbortKeys, now, out)
@@ -153,33 +155,35 @@ func (c *Core) InstallKeys(idx flowtable.Index, r *flowtable.Record, keys *Keys,
 // Release frees everything kept for the record and wipes its secrets. No operation of the flow may be pending.
 func (c *Core) Release(_ flowtable.Index, r *flowtable.Record) {
 	c.freeBuffers(r)
-	e, in := &r.Egress, &r.Ingress
-	for _, k := range []*uint32{&e.Key, &in.Key, &in.PrevKey, &in.NextKey} {
+	e := &r.Egress
+	for _, k := range []*uint32{&r.Local.SealKey, &r.Local.OpenKey, &r.Local.PrevKey, &r.Local.NextKey} {
 		c.keys.wipe(*k)
 		*k = 0
 	}
-	e.Secrets, in.Secrets = flowtable.Secrets{}, flowtable.Secrets{}
-	in.PrevNR, in.NextNR = [12]byte{}, [12]byte{}
+	r.Rare.Seal, r.Rare.Open = flowtable.Secrets{}, flowtable.Secrets{}
+	e.NR, r.Ingress.NR = [12]byte{}, [12]byte{}
+	r.Local.PrevNR, r.Local.NextNR = [12]byte{}, [12]byte{}
 	e.Flags |= flowtable.EgressDead | flowtable.EgressFreed
 }
 
 // freeBuffers frees the queues of a flow.
 func (c *Core) freeBuffers(r *flowtable.Record) {
 	for r.Egress.Queue.Count > 0 {
-		c.popKept(&r.Egress)
+		c.popKept(r)
 	}
 	for r.Ingress.Queue.Count > 0 {
 		c.chunks.Pop(&r.Ingress.Queue)
 	}
-	for r.Ingress.Pieces != 0 {
-		c.dropPiece(&r.Ingress)
+	for r.Local.Pieces != 0 {
+		c.dropPiece(r)
 	}
-	c.dropGap(&r.Egress)
+	c.dropGap(r)
 	c.freeCustody(r)
 }
 
 // popKept removes the oldest frame in flight.
-func (c *Core) popKept(e *flowtable.Egress) {
+func (c *Core) popKept(r *flowtable.Record) {
+	e := &r.Egress
 	en, id := c.chunks.Front(&e.Queue)
 	k := &c.kept[id]
 	if k.m != nil {

@@ -87,22 +87,21 @@ func (c *Core) allocHeld() uint32 {
 
 // custodyOf returns the flow's custody object, made if need be; nil when there is none to be had.
 func (f *flow) custodyOf() *custody {
-	in := &f.r.Ingress
-	if in.Custody == 0 {
+	if f.r.Local.Custody == 0 {
 		i := f.c.freeCust
 		if i == 0 {
 			return nil
 		}
 		f.c.freeCust = f.c.custodies[i].next
 		f.c.custodies[i] = custody{rto: custodyRTO}
-		in.Custody = i
+		f.r.Local.Custody = i
 	}
-	return &f.c.custodies[in.Custody]
+	return &f.c.custodies[f.r.Local.Custody]
 }
 
 // part returns the frame in progress, or nil.
 func (f *flow) part() *assembly {
-	if i := f.r.Ingress.Custody; i != 0 {
+	if i := f.r.Local.Custody; i != 0 {
 		if a := &f.c.custodies[i].part; a.active {
 			return a
 		}
@@ -112,16 +111,15 @@ func (f *flow) part() *assembly {
 
 // idleCustody gives the custody object back when nothing is in it.
 func (f *flow) idleCustody() {
-	in := &f.r.Ingress
-	if in.Custody == 0 {
+	if f.r.Local.Custody == 0 {
 		return
 	}
-	cu := &f.c.custodies[in.Custody]
+	cu := &f.c.custodies[f.r.Local.Custody]
 	if cu.first != 0 || cu.part.active || cu.redo.active || cu.init.active {
 		return
 	}
 	*cu = custody{next: f.c.freeCust}
-	f.c.freeCust, in.Custody = in.Custody, 0
+	f.c.freeCust, f.r.Local.Custody = f.r.Local.Custody, 0
 }
 
 func (c *Core) freeAssembly(a *assembly) {
@@ -138,10 +136,10 @@ func (c *Core) freeAssembly(a *assembly) {
 // freeCustody frees everything a flow has in custody.
 func (c *Core) freeCustody(r *flowtable.Record) {
 	f := flow{c: c, r: r}
-	if r.Ingress.Custody == 0 {
+	if r.Local.Custody == 0 {
 		return
 	}
-	cu := &c.custodies[r.Ingress.Custody]
+	cu := &c.custodies[r.Local.Custody]
 	for _, a := range []*assembly{&cu.part, &cu.redo, &cu.init} {
 		c.freeAssembly(a)
 	}
@@ -153,8 +151,8 @@ func (c *Core) freeCustody(r *flowtable.Record) {
 
 // dropInit frees the peer's Init message.
 func (c *Core) dropInit(r *flowtable.Record) {
-	if r.Ingress.Custody != 0 {
-		c.freeAssembly(&c.custodies[r.Ingress.Custody].init)
+	if r.Local.Custody != 0 {
+		c.freeAssembly(&c.custodies[r.Local.Custody].init)
 		f := flow{c: c, r: r}
 		f.idleCustody()
 	}
@@ -296,7 +294,7 @@ func (c *Core) enlarge(a *assembly) {
 // finishPart queues the frame in progress to be opened if it is whole; false where it is whole and that cannot be done now.
 func (f *flow) finishPart() bool {
 	in := &f.r.Ingress
-	cu := &f.c.custodies[in.Custody]
+	cu := &f.c.custodies[f.r.Local.Custody]
 	a := &cu.part
 	if !a.active || a.need == 0 || a.have < a.need {
 		return true
@@ -316,7 +314,7 @@ func (f *flow) finishPart() bool {
 	}
 	ref.rekey = f.c.assemblyBytes(a)[0]&tcpcrypt.ControlRekey != 0
 	if !f.queueNext(&ref) {
-		if in.NextKey != 0 {
+		if f.r.Local.NextKey != 0 {
 			in.Flags |= flowtable.IngressStalled
 		}
 		return false
@@ -339,7 +337,7 @@ func (f *flow) finishInit(cu *custody) {
 // custodyAck returns the end of what the host acknowledged and the gateway has in custody behind that.
 func (f *flow) custodyAck() uint64 {
 	in := &f.r.Ingress
-	cu := &f.c.custodies[in.Custody]
+	cu := &f.c.custodies[f.r.Local.Custody]
 	w := in.WAckH
 	it := f.c.chunks.Iter(&in.Queue)
 	en, _ := it.Next()
@@ -357,7 +355,7 @@ func (f *flow) custodyAck() uint64 {
 
 // custodyUnsent reports whether frames in custody have to be sent before anything behind them.
 func (f *flow) custodyUnsent() bool {
-	i := f.r.Ingress.Custody
+	i := f.r.Local.Custody
 	return i != 0 && f.c.custodies[i].unsent(f.c)
 }
 
@@ -456,10 +454,10 @@ func (c *Core) heldAt(cu *custody, p PPos) *held {
 // deliverCustody sends what the host's window takes.
 func (f *flow) deliverCustody() {
 	in := &f.r.Ingress
-	if in.Custody == 0 {
+	if f.r.Local.Custody == 0 {
 		return
 	}
-	cu := &f.c.custodies[in.Custody]
+	cu := &f.c.custodies[f.r.Local.Custody]
 	mss := f.insidePayload()
 	for cu.unsent(f.c) {
 		h := f.nextUnsent(cu)
@@ -494,10 +492,10 @@ func (f *flow) nextUnsent(cu *custody) *held {
 // custodyAcked frees what the host has, and sends again what it asks for by three duplicate acknowledgements.
 func (f *flow) custodyAcked(news *ackNews) {
 	in := &f.r.Ingress
-	if in.Custody == 0 {
+	if f.r.Local.Custody == 0 {
 		return
 	}
-	cu := &f.c.custodies[in.Custody]
+	cu := &f.c.custodies[f.r.Local.Custody]
 	for cu.first != 0 && uint64(f.c.held[cu.first].end()) <= in.HostAck {
 		f.c.popHeld(cu)
 	}
@@ -524,7 +522,7 @@ func (f *flow) custodyAcked(news *ackNews) {
 // custodyTimeout sends the first thing again that the host has not acknowledged; into a closed window, one byte.
 func (f *flow) custodyTimeout() {
 	in := &f.r.Ingress
-	cu := &f.c.custodies[in.Custody]
+	cu := &f.c.custodies[f.r.Local.Custody]
 	cu.timer = 0
 	if cu.first == 0 {
 		return

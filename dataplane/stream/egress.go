@@ -86,7 +86,7 @@ func (f *flow) hostData(seg *Segment) {
 	default:
 		f.frameSegment(seg, seg.Off)
 	}
-	if e.Gap != 0 {
+	if f.r.Local.Gap != 0 {
 		f.fillGap()
 	}
 }
@@ -231,7 +231,7 @@ func (f *flow) enqueueSeal(en *flowtable.Entry, id flowtable.EntryID, m *mbuf.Mb
 	end := start + n
 	o := f.out
 	o.Seals = append(o.Seals, cryptobatch.Op{
-		Key: f.c.keyOf(e.Key), Nonce: tcpcrypt.Nonce(e.Secrets.NR, e.WNext),
+		Key: f.c.keyOf(f.r.Local.SealKey), Nonce: tcpcrypt.Nonce(e.NR, e.WNext),
 		AAD: buf[start:at:at], Src: buf[at : end-tcpcrypt.TagLen : end-tcpcrypt.TagLen], Dst: buf[at:end:end],
 	})
 	o.sealRefs = append(o.sealRefs, sealRef{r: f.r, wEnd: en.WEnd, flow: f.idx, entry: id, emit: len(o.Emits) - 1})
@@ -240,8 +240,7 @@ func (f *flow) enqueueSeal(en *flowtable.Entry, id flowtable.EntryID, m *mbuf.Mb
 	e.Held += en.Len
 	e.GenFrames++
 	e.GenBytes += uint64(n)
-	e.Frames++
-	e.Bytes += uint64(n - over)
+	f.r.Rare.Sealed++
 	f.c.n[shm.SealedFrames]++
 	f.c.n[shm.SealedBytes] += uint64(n - over)
 	if eflags&flowtable.EntryFIN != 0 {

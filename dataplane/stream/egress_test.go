@@ -309,7 +309,7 @@ func TestWindowShrunkIntoFramesEndsAtABoundary(t *testing.T) {
 
 func TestFrameThatCannotBeSealedEndsTheConnection(t *testing.T) {
 	r := newRig(t, nil, nil)
-	r.g.core.cfg.Engine.Wipe(r.g.core.keyOf(r.g.rec.Egress.Key))
+	r.g.core.cfg.Engine.Wipe(r.g.core.keyOf(r.g.rec.Local.SealKey))
 	text := pattern(1, 100)
 	r.say(0, 0, text)
 	for _, p := range r.toWire {
@@ -350,7 +350,7 @@ func TestInitMessageIsSentAgainUntilItIsAcknowledgedOrHopeless(t *testing.T) {
 			}
 			cache.Free(e.M)
 		}
-		if rec.Abort != 0 {
+		if rec.Rare.Abort != 0 {
 			break
 		}
 		out.Reset()
@@ -361,8 +361,8 @@ func TestInitMessageIsSentAgainUntilItIsAcknowledgedOrHopeless(t *testing.T) {
 		wait, now = d-now, d
 		core.Timeout(testFlow, &rec, now, out)
 	}
-	if sent != maxOwnTry+1 || shm.Counter(rec.Abort) != shm.AbortOwnTimeout {
-		t.Errorf("sent %d times, aborted for %v", sent, shm.Counter(rec.Abort))
+	if sent != maxOwnTry+1 || shm.Counter(rec.Rare.Abort) != shm.AbortOwnTimeout {
+		t.Errorf("sent %d times, aborted for %v", sent, shm.Counter(rec.Rare.Abort))
 	}
 }
 

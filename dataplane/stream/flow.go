@@ -51,7 +51,7 @@ func (f *flow) emit(kind EmitKind, dir Direction, m *mbuf.Mbuf, off, n int) *Emi
 	e := &o.Emits[len(o.Emits)-1]
 	e.R, e.Flow, e.M, e.Kind, e.Dir, e.Off, e.Len = f.r, f.idx, m, kind, dir, off, n
 	e.Flags, e.NSACK, e.Urg = ACK, 0, 0
-	e.HasTS = f.r.HostFlags&flowtable.FlagTimestamps != 0
+	e.HasTS = f.r.Flags&flowtable.FlagTimestamps != 0
 	return e
 }
 

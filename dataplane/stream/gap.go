@@ -27,24 +27,23 @@ const toldAtOnce = 3
 
 // gapOf returns the flow's gap, made if need be; nil when there is none to be had.
 func (f *flow) gapOf() *gap {
-	e := &f.r.Egress
-	if e.Gap == 0 {
+	if f.r.Local.Gap == 0 {
 		i := f.c.freeGap
 		if i == 0 {
 			return nil
 		}
 		f.c.freeGap = f.c.gaps[i].next
 		f.c.gaps[i] = gap{}
-		e.Gap = i
+		f.r.Local.Gap = i
 	}
-	return &f.c.gaps[e.Gap]
+	return &f.c.gaps[f.r.Local.Gap]
 }
 
 // idleGap gives the gap back when nothing is in it.
-func (c *Core) idleGap(e *flowtable.Egress) {
-	if e.Gap != 0 && c.gaps[e.Gap].first == 0 {
-		c.gaps[e.Gap] = gap{next: c.freeGap}
-		c.freeGap, e.Gap = e.Gap, 0
+func (c *Core) idleGap(r *flowtable.Record) {
+	if r.Local.Gap != 0 && c.gaps[r.Local.Gap].first == 0 {
+		c.gaps[r.Local.Gap] = gap{next: c.freeGap}
+		c.freeGap, r.Local.Gap = r.Local.Gap, 0
 	}
 }
 
@@ -57,26 +56,25 @@ func (c *Core) unlink(g *gap) {
 }
 
 // dropGap frees what is behind a gap and returns the number of segments.
-func (c *Core) dropGap(e *flowtable.Egress) uint64 {
-	if e.Gap == 0 {
+func (c *Core) dropGap(r *flowtable.Record) uint64 {
+	if r.Local.Gap == 0 {
 		return 0
 	}
-	g := &c.gaps[e.Gap]
+	g := &c.gaps[r.Local.Gap]
 	n := uint64(g.count)
 	for g.first != 0 {
 		c.cache.Free(c.pieces[g.first].m)
 		c.unlink(g)
 	}
-	c.idleGap(e)
+	c.idleGap(r)
 	return n
 }
 
 // behindGap takes a segment [p, end) of the host's in front of which something is missing.
 func (f *flow) behindGap(seg *Segment, p, end uint64) {
-	e := &f.r.Egress
 	g := f.gapOf()
 	if g == nil || !f.mayStore(seg, g, end) {
-		f.c.idleGap(e)
+		f.c.idleGap(f.r)
 		f.refuse(seg, shm.DropEgressGap)
 		return
 	}
@@ -136,8 +134,8 @@ func (p *piece) segment(isn uint32, next uint64) Segment {
 func (f *flow) fillGap() {
 	e := &f.r.Egress
 	e.Flags &^= flowtable.EgressStalled
-	for e.Gap != 0 && e.Flags&(flowtable.EgressDead|flowtable.EgressFIN) == 0 {
-		g := &f.c.gaps[e.Gap]
+	for f.r.Local.Gap != 0 && e.Flags&(flowtable.EgressDead|flowtable.EgressFIN) == 0 {
+		g := &f.c.gaps[f.r.Local.Gap]
 		p := &f.c.pieces[g.first]
 		next := e.PNext
 		if p.at > next {
@@ -147,7 +145,7 @@ func (f *flow) fillGap() {
 		if p.end() <= next {
 			f.c.unlink(g)
 			f.drop(m, shm.DropEgressOld)
-			f.c.idleGap(e)
+			f.c.idleGap(f.r)
 			continue
 		}
 		seg := p.segment(f.hostISN(), next)
@@ -155,14 +153,14 @@ func (f *flow) fillGap() {
 			return
 		}
 		f.c.unlink(g)
-		f.c.idleGap(e)
+		f.c.idleGap(f.r)
 		f.frameSegment(&seg, hdrEnd)
 		if e.PNext == next {
 			return
 		}
 	}
 	if e.Flags&flowtable.EgressFIN != 0 {
-		f.c.n[shm.DropEgressBehindFin] += f.c.dropGap(e)
+		f.c.n[shm.DropEgressBehindFin] += f.c.dropGap(f.r)
 	}
 }
 
@@ -204,10 +202,10 @@ func (f *flow) tellable(em *Emit) bool {
 // only. It returns the stamp of the last one, 0 if there are no more. Of the far end's own blocks, all but one fit at most.
 func (f *flow) gapSACK(em *Emit, below uint32) uint32 {
 	e := &f.r.Egress
-	if e.Gap == 0 || f.r.HostFlags&flowtable.FlagSACK == 0 {
+	if f.r.Local.Gap == 0 || f.r.Flags&flowtable.FlagSACK == 0 {
 		return 0
 	}
-	g := &f.c.gaps[e.Gap]
+	g := &f.c.gaps[f.r.Local.Gap]
 	limit := f.maxSACK()
 	em.NSACK = min(em.NSACK, uint8(limit-1))
 	var ranges [4]storedRange
@@ -233,10 +231,10 @@ func (f *flow) ackGap(below uint32, force bool) uint32 {
 // tellGap tells the host of what was stored behind the gap and not told yet, if it is time.
 func (f *flow) tellGap() {
 	e := &f.r.Egress
-	if e.Gap == 0 || e.Queue.Count > 1 {
+	if f.r.Local.Gap == 0 || e.Queue.Count > 1 {
 		return
 	}
-	g := &f.c.gaps[e.Gap]
+	g := &f.c.gaps[f.r.Local.Gap]
 	if f.c.pieces[g.first].at <= e.PNext {
 		return // there is no gap: the far end's window is waited for
 	}
@@ -246,7 +244,7 @@ func (f *flow) tellGap() {
 			return
 		}
 		below = f.ackGap(below, false)
-		if below == 0 && f.r.HostFlags&flowtable.FlagSACK != 0 {
+		if below == 0 && f.r.Flags&flowtable.FlagSACK != 0 {
 			break
 		}
 	}

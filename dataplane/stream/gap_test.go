@@ -52,7 +52,7 @@ func TestSegmentsBehindAGapAreFramedInOrderOnceItIsFilled(t *testing.T) {
 	if got, frames := r.plaintext(initLen, append(w, more...)); !bytes.Equal(got, text) || len(frames) != 5 {
 		t.Errorf("%d bytes in %d frames", len(got), len(frames))
 	}
-	if r.g.rec.Egress.Gap != 0 || r.g.core.freeNodes() != 2004 {
+	if r.g.rec.Local.Gap != 0 || r.g.core.freeNodes() != 2004 {
 		t.Error("the gap was not given back")
 	}
 }
@@ -203,8 +203,8 @@ func TestFinAndUrgentDataBehindAGapAreKept(t *testing.T) {
 			if urgent != 79 {
 				t.Errorf("the last urgent byte is %d", urgent)
 			}
-			if r.g.rec.Egress.Gap != 0 || r.g.rec.Egress.PNext != 101 {
-				t.Errorf("gap %d, next %d", r.g.rec.Egress.Gap, r.g.rec.Egress.PNext)
+			if r.g.rec.Local.Gap != 0 || r.g.rec.Egress.PNext != 101 {
+				t.Errorf("gap %d, next %d", r.g.rec.Local.Gap, r.g.rec.Egress.PNext)
 			}
 		})
 	}
@@ -343,7 +343,7 @@ func TestFillingALongGapGoesOnWhenThereIsRoomInTheOutput(t *testing.T) {
 	r.say(0, 0, text[:10])
 	_, w := r.take()
 	rounds := 0
-	for ; r.g.rec.Egress.Gap != 0 && rounds < 20; rounds++ {
+	for ; r.g.rec.Local.Gap != 0 && rounds < 20; rounds++ {
 		if d := r.g.core.Deadline(&r.g.rec); d > r.w.now {
 			t.Fatalf("waits until %d", d)
 		}
@@ -408,7 +408,7 @@ func TestGapsAllocateNothing(t *testing.T) {
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
-	if b.core.n[shm.StoredSegments] == 0 || b.rec.Egress.Gap != 0 {
+	if b.core.n[shm.StoredSegments] == 0 || b.rec.Local.Gap != 0 {
 		t.Error("nothing was stored, or it still is")
 	}
 }

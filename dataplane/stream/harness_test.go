@@ -268,7 +268,7 @@ func (g *gateway) start(w *world, l *link, client bool) {
 		g.keys.Egress = tcpcrypt.BA
 		g.rec.Role = flowtable.RoleB
 	}
-	g.rec.Host, g.rec.Peer, g.rec.HostFlags = host, peer, l.flags
+	g.rec.Host, g.rec.Peer, g.rec.Flags = host, peer, uint16(l.flags)
 	g.core.Start(testFlow, &g.rec, w.now)
 	g.edgeTold = uint64(host.Win)
 	w.nodes = append(w.nodes, g)
@@ -285,7 +285,7 @@ func (g *gateway) receive(w *world, from int, p *pkt) {
 	}
 	seg := Segment{
 		M: m, Off: m.DataOff() + hdrLen, Len: len(p.data), Seq: p.seq, Ack: p.ack, Win: p.win, Urg: p.urg,
-		Flags: p.flags, HasTS: g.rec.HostFlags&flowtable.FlagTimestamps != 0, TSVal: p.ts, TSEcr: p.ecr,
+		Flags: p.flags, HasTS: g.rec.Flags&flowtable.FlagTimestamps != 0, TSVal: p.ts, TSEcr: p.ecr,
 	}
 	for _, b := range p.sack {
 		seg.SACK[seg.NSACK] = b

@@ -56,9 +56,9 @@ func (f *flow) advanceHost() {
 		in.WAckH, in.PAckH = en.WEnd, end
 		f.c.chunks.Pop(&in.Queue)
 	}
-	if in.PrevKey != 0 && in.WAckH >= in.WRekey {
-		f.c.keys.retire(in.PrevKey)
-		in.PrevKey, in.PrevNR = 0, [12]byte{}
+	if f.r.Local.PrevKey != 0 && in.WAckH >= f.r.Rare.WRekey {
+		f.c.keys.retire(f.r.Local.PrevKey)
+		f.r.Local.PrevKey, f.r.Local.PrevNR = 0, [12]byte{}
 		in.Flags |= flowtable.IngressStalled // a frame that begins the next generation may have waited for this
 	}
 }
@@ -109,8 +109,8 @@ func (s *Segment) repeats(ack uint32) bool { return s.NSACK > 0 && later(ack, s.
 // hostNext is the plaintext position of the next byte to be sent to the host.
 func (f *flow) hostNext() PPos {
 	in := &f.r.Ingress
-	if in.Custody != 0 {
-		if cu := &f.c.custodies[in.Custody]; cu.unsent(f.c) {
+	if f.r.Local.Custody != 0 {
+		if cu := &f.c.custodies[f.r.Local.Custody]; cu.unsent(f.c) {
 			return cu.pSent
 		}
 	}
@@ -121,7 +121,7 @@ func (f *flow) hostNext() PPos {
 func (f *flow) checkClosed() {
 	e, in := &f.r.Egress, &f.r.Ingress
 	if in.Flags&flowtable.IngressClosed != 0 {
-		in.Linger = f.now + f.c.cfg.Linger // somebody has missed the end and asks again
+		f.r.Rare.Linger = f.now + f.c.cfg.Linger // somebody has missed the end and asks again
 		return
 	}
 	if in.Flags&flowtable.IngressFINp == 0 || e.Flags&flowtable.EgressFIN == 0 {
@@ -129,7 +129,7 @@ func (f *flow) checkClosed() {
 	}
 	if e.WUna == e.WNext && in.HostAck == in.PNext {
 		in.Flags |= flowtable.IngressClosed
-		in.Linger = f.now + f.c.cfg.Linger
+		f.r.Rare.Linger = f.now + f.c.cfg.Linger
 		f.event(EventClosed, shm.CounterNone, nil)
 	}
 }

@@ -73,7 +73,7 @@ func (c *Core) IngressSegment(idx flowtable.Index, r *flowtable.Record, seg *Seg
 			f.ackHost()
 		}
 	}
-	if e.Gap != 0 && e.Flags&flowtable.EgressDead == 0 {
+	if r.Local.Gap != 0 && e.Flags&flowtable.EgressDead == 0 {
 		f.fillGap()
 		f.tellGap()
 	}
@@ -94,7 +94,7 @@ func (f *flow) settle() {
 func (f *flow) wireControl(seg *Segment, w int64, news *ackNews) {
 	in := &f.r.Ingress
 	keepAlive := w == int64(in.WAcked)-1 && !news.advanced
-	if keepAlive && (in.Custody != 0 || in.Flags&flowtable.IngressKeys == 0) {
+	if keepAlive && (f.r.Local.Custody != 0 || in.Flags&flowtable.IngressKeys == 0) {
 		f.c.cache.Free(seg.M)
 		f.ackWire()
 		return
@@ -107,7 +107,7 @@ func (f *flow) wireData(seg *Segment, w int64) {
 	in := &f.r.Ingress
 	end := w + int64(seg.Len)
 	if seg.Flags&FIN != 0 && end >= int64(in.WOpen) {
-		in.WFin = uint64(end)
+		f.r.Rare.WFin = uint64(end)
 		in.Flags |= flowtable.IngressWireFIN
 	}
 	hdrEnd := seg.Off
@@ -143,7 +143,7 @@ func (f *flow) wireData(seg *Segment, w int64) {
 		cut := int(next - WPos(w))
 		f.feed(chunk{m: seg.M, off: seg.Off + cut, n: seg.Len - cut, hdrEnd: hdrEnd, flags: seg.Flags, tsEcr: seg.TSEcr})
 		f.drain()
-		if f.wireNews() || in.Pieces != 0 {
+		if f.wireNews() || f.r.Local.Pieces != 0 {
 			f.ackWire()
 		}
 	}
@@ -152,8 +152,8 @@ func (f *flow) wireData(seg *Segment, w int64) {
 // contiguous is the end of what was received without a hole.
 func (f *flow) contiguous() WPos {
 	in := &f.r.Ingress
-	if in.Custody != 0 {
-		if a := &f.c.custodies[in.Custody].part; a.active {
+	if f.r.Local.Custody != 0 {
+		if a := &f.c.custodies[f.r.Local.Custody].part; a.active {
 			return a.start + WPos(a.have)
 		}
 	}
@@ -279,9 +279,9 @@ func (f *flow) queueNext(ref *openRef) bool {
 	if ref.rekey && !f.prepareNext() {
 		return false
 	}
-	key, nr := in.Key, &in.Secrets.NR
-	if in.NextKey != 0 {
-		key, nr = in.NextKey, &in.NextNR
+	key, nr := f.r.Local.OpenKey, &in.NR
+	if f.r.Local.NextKey != 0 {
+		key, nr = f.r.Local.NextKey, &f.r.Local.NextNR
 	}
 	ref.w = WPos(in.WNext)
 	f.queueOpen(ref, key, nr)

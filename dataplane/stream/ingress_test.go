@@ -144,7 +144,7 @@ func TestFrameInCustodyIsDeliveredAgainUntilTheHostHasIt(t *testing.T) {
 		t.Errorf("after three duplicates: %v", p)
 	}
 	r.hostAcks(5000)
-	if r.g.rec.Ingress.Custody != 0 || len(r.g.core.large.free) != 16 {
+	if r.g.rec.Local.Custody != 0 || len(r.g.core.large.free) != 16 {
 		t.Error("the frame is still held")
 	}
 }
@@ -203,7 +203,7 @@ func TestSegmentsBehindAHoleAreStoredAndReported(t *testing.T) {
 	}
 	r.far(n, o, 0)
 	h, _ = r.take()
-	if len(h) != 2 || h[0].seq != wireSeq+200 || h[1].seq != wireSeq+300 || r.g.rec.Ingress.Pieces != 0 {
+	if len(h) != 2 || h[0].seq != wireSeq+200 || h[1].seq != wireSeq+300 || r.g.rec.Local.Pieces != 0 {
 		t.Errorf("delivered %v", h)
 	}
 }
@@ -232,7 +232,7 @@ func TestStoredSegmentsAreWorkedAsTheOutputHasRoom(t *testing.T) {
 	for _, p := range h {
 		got = append(got, p.data...)
 	}
-	if !bytes.Equal(got, text) || r.g.rec.Ingress.Pieces != 0 {
+	if !bytes.Equal(got, text) || r.g.rec.Local.Pieces != 0 {
 		t.Errorf("%d bytes delivered of %d: %s", len(got), len(text), r.g.state())
 	}
 	r.count(shm.DropNoOutput, 0)
@@ -305,11 +305,11 @@ func TestFrameOfThePreviousGenerationIsDeliveredAgain(t *testing.T) {
 	if p := r.one(ToHost); p.seq != wireSeq || !bytes.Equal(p.data, pattern(3, 100)) {
 		t.Errorf("delivered %v", p)
 	}
-	if r.g.rec.Ingress.PrevKey == 0 {
+	if r.g.rec.Local.PrevKey == 0 {
 		t.Error("the previous key is gone too early")
 	}
 	r.hostAcks(150)
-	if r.g.rec.Ingress.PrevKey != 0 {
+	if r.g.rec.Local.PrevKey != 0 {
 		t.Error("the previous key is kept although every frame of its generation is acknowledged")
 	}
 }
@@ -377,12 +377,12 @@ func TestFailedRekeyingFrameLeavesTheGeneration(t *testing.T) {
 	a, b := r.farFrame(re)
 	r.farSpoiled(a, b, 20)
 	r.silence()
-	if in := &r.g.rec.Ingress; in.NextKey != 0 || in.Secrets.Generation != 0 {
+	if rec := &r.g.rec; rec.Local.NextKey != 0 || rec.Rare.Open.Generation != 0 {
 		t.Fatal("the generation changed")
 	}
 	r.far(a, b, 0)
 	h, w := r.take()
-	if len(h) != 1 || len(w) != 1 || r.g.rec.Ingress.Secrets.Generation != 1 {
+	if len(h) != 1 || len(w) != 1 || r.g.rec.Rare.Open.Generation != 1 {
 		t.Errorf("delivered %v, answered %v", h, w)
 	}
 }

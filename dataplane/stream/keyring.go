@@ -60,15 +60,15 @@ func (k *keyring) expand(t *tcpcrypt.TrafficKey) (uint32, error) {
 	return i, nil
 }
 
-// install makes s the secrets of the generation that master begins, and returns the slot of its expanded key.
-func (k *keyring) install(s *flowtable.Secrets, aead tcpcrypt.AEAD, master tcpcrypt.MasterKey, d tcpcrypt.Direction) (uint32, error) {
+// install makes s and nr the secrets of the generation that master begins, and returns the slot of its expanded key.
+func (k *keyring) install(s *flowtable.Secrets, nr *[12]byte, aead tcpcrypt.AEAD, master tcpcrypt.MasterKey, d tcpcrypt.Direction) (uint32, error) {
 	t := master.Traffic(aead, d)
 	defer t.Wipe()
 	i, err := k.expand(&t)
 	if err != nil {
 		return 0, err
 	}
-	s.Master, s.Raw, s.NR = master, t.Key, t.NR
+	s.Master, s.Raw, *nr = master, t.Key, t.NR
 	return i, nil
 }
 

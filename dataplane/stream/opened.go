@@ -128,8 +128,7 @@ func (f *flow) enter(en *flowtable.Entry, ref *openRef, pt *opened, custody bool
 	in.WOpen = en.WEnd
 	in.PNext += plainLen(en)
 	in.Failures = 0
-	in.Frames++
-	in.Bytes += uint64(pt.n)
+	f.r.Rare.Opened++
 	f.c.n[shm.OpenedFrames]++
 	f.c.n[shm.OpenedBytes] += uint64(pt.n)
 }
@@ -224,13 +223,13 @@ func (f *flow) checkFin() {
 	}
 	next := f.contiguous()
 	switch {
-	case in.Flags&flowtable.IngressFINp != 0 && in.WFin == in.WOpen:
+	case in.Flags&flowtable.IngressFINp != 0 && f.r.Rare.WFin == in.WOpen:
 		if f.wireNews() {
 			f.ackWire()
 		}
-	case in.WFin < uint64(next):
+	case f.r.Rare.WFin < uint64(next):
 		in.Flags &^= flowtable.IngressWireFIN
-	case in.WFin == uint64(next) && in.Pieces == 0 && in.Flags&flowtable.IngressFINp == 0:
+	case f.r.Rare.WFin == uint64(next) && f.r.Local.Pieces == 0 && in.Flags&flowtable.IngressFINp == 0:
 		f.c.Abort(f.idx, f.r, shm.AbortFinWithoutFinp, f.now, f.out)
 	}
 }

@@ -63,30 +63,29 @@ func (c *Core) insert(link *uint32, p piece) {
 }
 
 // dropPiece frees the first piece of a flow.
-func (c *Core) dropPiece(in *flowtable.Ingress) {
-	i := in.Pieces
+func (c *Core) dropPiece(r *flowtable.Record) {
+	i := r.Local.Pieces
 	p := &c.pieces[i]
-	in.Pieces = p.next
-	in.NPieces--
+	r.Local.Pieces = p.next
+	r.Local.NPieces--
 	c.cache.Free(p.m)
 	c.freePieceNode(i)
 }
 
 // store keeps wire bytes for later.
 func (f *flow) store(m *mbuf.Mbuf, w WPos, off, n int) {
-	in := &f.r.Ingress
-	link, skip, left := f.c.place(&in.Pieces, uint64(w), n)
+	link, skip, left := f.c.place(&f.r.Local.Pieces, uint64(w), n)
 	if left == 0 {
 		f.drop(m, shm.DropIngressOld)
 		return
 	}
-	if f.c.freePiece == 0 || in.NPieces >= f.c.cfg.FlowPieces || f.c.cache.Avail() < f.c.cfg.PoolLow {
+	if f.c.freePiece == 0 || f.r.Local.NPieces >= f.c.cfg.FlowPieces || f.c.cache.Avail() < f.c.cfg.PoolLow {
 		f.drop(m, shm.DropIngressLimit)
 		return
 	}
-	in.NPieces++
-	in.Stamp++
-	f.c.insert(link, piece{m: m, at: uint64(w) + uint64(skip), off: off + skip, n: left, stamp: in.Stamp})
+	f.r.Local.NPieces++
+	f.r.Local.Stamp++
+	f.c.insert(link, piece{m: m, at: uint64(w) + uint64(skip), off: off + skip, n: left, stamp: f.r.Local.Stamp})
 }
 
 // drain works stored pieces that follow what was received without a hole.
@@ -96,20 +95,20 @@ func (f *flow) drain() {
 	if f.r.Egress.Flags&flowtable.EgressDead != 0 || f.part() != nil && !f.finishPart() {
 		return
 	}
-	for in.Pieces != 0 && in.Flags&flowtable.IngressStalled == 0 && f.r.Egress.Flags&flowtable.EgressDead == 0 {
-		i := in.Pieces
+	for f.r.Local.Pieces != 0 && in.Flags&flowtable.IngressStalled == 0 && f.r.Egress.Flags&flowtable.EgressDead == 0 {
+		i := f.r.Local.Pieces
 		p := &f.c.pieces[i]
 		next := uint64(f.contiguous())
 		if p.at > next || in.Flags&(flowtable.IngressInit|flowtable.IngressKeys) == flowtable.IngressInit {
 			return
 		}
 		if p.end() <= next {
-			f.c.dropPiece(in)
+			f.c.dropPiece(f.r)
 			continue
 		}
 		ch := chunk{m: p.m, off: p.off + int(next-p.at), n: p.n - int(next-p.at), hdrEnd: -1, flags: PSH}
-		in.Pieces = p.next
-		in.NPieces--
+		f.r.Local.Pieces = p.next
+		f.r.Local.NPieces--
 		f.c.freePieceNode(i)
 		f.feed(ch)
 		if uint64(f.contiguous()) == next {

@@ -21,7 +21,7 @@ func (c *Core) Rekey(idx flowtable.Index, r *flowtable.Record, now int64, out *O
 func (f *flow) mayRekey() bool {
 	e, in := &f.r.Egress, &f.r.Ingress
 	return e.Flags&(flowtable.EgressKeys|flowtable.EgressFIN|flowtable.EgressDead|flowtable.EgressRekey) == flowtable.EgressKeys &&
-		in.Flags&flowtable.IngressFINp == 0 && e.Secrets.Generation <= in.Secrets.Generation
+		in.Flags&flowtable.IngressFINp == 0 && f.r.Rare.Seal.Generation <= f.r.Rare.Open.Generation
 }
 
 // rekeyIfDue begins a new generation, from the frame about to be made on, where the current one has sealed enough. Where it has
@@ -48,15 +48,15 @@ func (f *flow) advanceEgress() bool {
 	if e.Flags&flowtable.EgressBA != 0 {
 		d = tcpcrypt.BA
 	}
-	mk := tcpcrypt.MasterKey(e.Secrets.Master)
+	mk := tcpcrypt.MasterKey(f.r.Rare.Seal.Master)
 	defer mk.Wipe()
-	key, err := f.c.keys.install(&e.Secrets, tcpcrypt.AEAD(f.r.AEAD), mk.Next(), d)
+	key, err := f.c.keys.install(&f.r.Rare.Seal, &e.NR, tcpcrypt.AEAD(f.r.AEAD), mk.Next(), d)
 	if err != nil {
 		return false
 	}
-	f.c.keys.retire(e.Key)
-	e.Key = key
-	e.Secrets.Generation++
+	f.c.keys.retire(f.r.Local.SealKey)
+	f.r.Local.SealKey = key
+	f.r.Rare.Seal.Generation++
 	e.GenFrames, e.GenBytes = 0, 0
 	e.Flags |= flowtable.EgressRekey
 	f.count(shm.Rekeys)
@@ -79,16 +79,15 @@ func (f *flow) rekeyFrame() {
 // prepareNext derives the generation that a frame with the rekey bit begins, before it is known to be authentic. False where
 // the last rekeying is unfinished, or key slots for it and for the answer are not free.
 func (f *flow) prepareNext() bool {
-	in := &f.r.Ingress
-	if in.NextKey != 0 || in.PrevKey != 0 || len(f.c.keys.free) < 2 {
+	if f.r.Local.NextKey != 0 || f.r.Local.PrevKey != 0 || len(f.c.keys.free) < 2 {
 		return false
 	}
-	mk := tcpcrypt.MasterKey(in.Secrets.Master)
+	mk := tcpcrypt.MasterKey(f.r.Rare.Open.Master)
 	next := mk.Next()
 	t := next.Traffic(tcpcrypt.AEAD(f.r.AEAD), f.ingressDirection())
 	key, err := f.c.keys.expand(&t)
 	if err == nil {
-		in.NextKey, in.NextNR = key, t.NR
+		f.r.Local.NextKey, f.r.Local.NextNR = key, t.NR
 	}
 	mk.Wipe()
 	next.Wipe()
@@ -105,33 +104,32 @@ func (f *flow) ingressDirection() tcpcrypt.Direction {
 
 // dropNext gives the derived generation up: the frame that was to begin it is not authentic.
 func (f *flow) dropNext() {
-	in := &f.r.Ingress
-	f.c.keys.retire(in.NextKey)
-	in.NextKey, in.NextNR = 0, [12]byte{}
+	f.c.keys.retire(f.r.Local.NextKey)
+	f.r.Local.NextKey, f.r.Local.NextNR = 0, [12]byte{}
 }
 
 // commitNext makes the derived generation the current one: the frame at w that begins it is authentic. If the local generation
 // lags behind, it advances at once and the far end is shown so (RFC 8548 section 3.8).
 func (f *flow) commitNext(w WPos) {
 	in, e := &f.r.Ingress, &f.r.Egress
-	in.PrevKey, in.PrevNR, in.WRekey = in.Key, in.Secrets.NR, uint64(w)
-	in.Key = in.NextKey
-	mk := tcpcrypt.MasterKey(in.Secrets.Master)
+	f.r.Local.PrevKey, f.r.Local.PrevNR, f.r.Rare.WRekey = f.r.Local.OpenKey, in.NR, uint64(w)
+	f.r.Local.OpenKey = f.r.Local.NextKey
+	mk := tcpcrypt.MasterKey(f.r.Rare.Open.Master)
 	next := mk.Next()
 	t := next.Traffic(tcpcrypt.AEAD(f.r.AEAD), f.ingressDirection())
-	in.Secrets.Master, in.Secrets.Raw, in.Secrets.NR = next, t.Key, t.NR
-	in.Secrets.Generation++
-	in.NextKey, in.NextNR = 0, [12]byte{}
+	f.r.Rare.Open.Master, f.r.Rare.Open.Raw, in.NR = next, t.Key, t.NR
+	f.r.Rare.Open.Generation++
+	f.r.Local.NextKey, f.r.Local.NextNR = 0, [12]byte{}
 	mk.Wipe()
 	next.Wipe()
 	t.Wipe()
-	if in.WAckH >= in.WRekey {
-		f.c.keys.retire(in.PrevKey)
-		in.PrevKey, in.PrevNR = 0, [12]byte{}
+	if in.WAckH >= f.r.Rare.WRekey {
+		f.c.keys.retire(f.r.Local.PrevKey)
+		f.r.Local.PrevKey, f.r.Local.PrevNR = 0, [12]byte{}
 	}
 	f.count(shm.Rekeys)
 	f.event(EventRekeyed, shm.CounterNone, nil)
-	if in.Secrets.Generation > e.Secrets.Generation && e.Flags&flowtable.EgressFIN == 0 {
+	if f.r.Rare.Open.Generation > f.r.Rare.Seal.Generation && e.Flags&flowtable.EgressFIN == 0 {
 		if !f.advanceEgress() {
 			f.c.Abort(f.idx, f.r, shm.AbortKeys, f.now, f.out)
 			return

@@ -110,14 +110,14 @@ func (f *flow) armOwn() {
 	e := &f.r.Egress
 	en, _ := f.c.chunks.Front(&e.Queue)
 	if en == nil || en.Flags&flowtable.EntryOwn == 0 {
-		e.OwnTimer = 0
+		f.r.Rare.OwnTimer = 0
 		if e.Flags&(flowtable.EgressRekey|flowtable.EgressFIN) == flowtable.EgressRekey {
-			e.OwnTimer = f.now + ownRTO
+			f.r.Rare.OwnTimer = f.now + ownRTO
 		}
 		return
 	}
-	e.Tries, e.RTO = 0, ownRTO
-	e.OwnTimer = f.now + e.RTO
+	f.r.Rare.Tries, f.r.Rare.RTO = 0, ownRTO
+	f.r.Rare.OwnTimer = f.now + f.r.Rare.RTO
 }
 
 // ownTimeout sends the own frame at the front again, or gives up.
@@ -128,13 +128,13 @@ func (f *flow) ownTimeout() {
 		f.rekeyFrame()
 		return
 	}
-	if e.Tries >= maxOwnTry {
+	if f.r.Rare.Tries >= maxOwnTry {
 		f.c.Abort(f.idx, f.r, shm.AbortOwnTimeout, f.now, f.out)
 		return
 	}
-	e.Tries++
-	e.RTO = min(2*e.RTO, int64(maxRTO))
-	e.OwnTimer = f.now + e.RTO
+	f.r.Rare.Tries++
+	f.r.Rare.RTO = min(2*f.r.Rare.RTO, int64(maxRTO))
+	f.r.Rare.OwnTimer = f.now + f.r.Rare.RTO
 	f.resendOwn(en, id)
 }
 

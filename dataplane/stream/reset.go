@@ -65,7 +65,7 @@ func (f *flow) straggler(seg *Segment, dir Direction) {
 // die ends translation. Buffers that operations may refer to are freed by the next Timeout.
 func (f *flow) die() {
 	f.r.Egress.Flags |= flowtable.EgressDead
-	f.r.Ingress.Linger = f.now + f.c.cfg.Linger
+	f.r.Rare.Linger = f.now + f.c.cfg.Linger
 }
 
 // Abort resets the connection on both sides. The buffers are freed by a later Timeout or Release.
@@ -75,8 +75,8 @@ func (c *Core) Abort(idx flowtable.Index, r *flowtable.Record, reason shm.Counte
 		return
 	}
 	c.n[reason]++
-	r.Abort = uint8(reason)
-	r.HostFlags |= flowtable.FlagOwnClosing
+	r.Rare.Abort = uint16(reason)
+	r.Flags |= flowtable.FlagOwnClosing
 	if em := f.build(ToWire); em != nil {
 		em.Seq = f.hostISN() + uint32(r.Egress.WNext)
 		em.Ack, em.Win = f.toWire()

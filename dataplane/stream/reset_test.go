@@ -76,7 +76,7 @@ func TestAbortFreesEverything(t *testing.T) {
 	if !r.g.freed || r.g.leaks() != 0 || len(r.g.core.large.free) != 16 || len(r.g.core.keys.free) != 16 {
 		t.Errorf("freed %v, %d buffers lost: %s", r.g.freed, r.g.leaks(), r.g.state())
 	}
-	if r.g.rec.Egress.Secrets != (flowtable.Secrets{}) || r.g.rec.Ingress.Secrets != (flowtable.Secrets{}) {
+	if r.g.rec.Rare.Seal != (flowtable.Secrets{}) || r.g.rec.Rare.Open != (flowtable.Secrets{}) {
 		t.Error("secrets remain")
 	}
 }

@@ -8,7 +8,7 @@ import (
 
 // maxSACK is how many blocks fit into a segment beside the timestamps, if there are any (RFC 2018 section 3).
 func (f *flow) maxSACK() int {
-	if f.r.HostFlags&flowtable.FlagTimestamps != 0 {
+	if f.r.Flags&flowtable.FlagTimestamps != 0 {
 		return 3
 	}
 	return 4
@@ -58,13 +58,12 @@ func (em *Emit) addSACK(ranges []storedRange, isn uint32) {
 
 // storedSACK adds the ranges that are stored behind a hole to an acknowledgement for the wire, the most recent first.
 func (f *flow) storedSACK(em *Emit) {
-	in := &f.r.Ingress
 	limit := f.maxSACK() - int(em.NSACK)
-	if in.Pieces == 0 || f.r.HostFlags&flowtable.FlagSACK == 0 || limit <= 0 {
+	if f.r.Local.Pieces == 0 || f.r.Flags&flowtable.FlagSACK == 0 || limit <= 0 {
 		return
 	}
 	var ranges [4]storedRange
-	n, _ := f.c.recent(in.Pieces, 0, math.MaxUint32, ranges[:limit])
+	n, _ := f.c.recent(f.r.Local.Pieces, 0, math.MaxUint32, ranges[:limit])
 	em.addSACK(ranges[:n], f.peerISN())
 }
 
@@ -78,7 +77,7 @@ type bounds struct {
 // wireSACK translates the far end's SACK blocks to the plaintext: only whole frames count.
 func (f *flow) wireSACK(seg *Segment, em *Emit) {
 	e := &f.r.Egress
-	if seg.NSACK == 0 || f.r.HostFlags&flowtable.FlagSACK == 0 || e.Queue.Count == 0 {
+	if seg.NSACK == 0 || f.r.Flags&flowtable.FlagSACK == 0 || e.Queue.Count == 0 {
 		return
 	}
 	var bs [4]bounds
@@ -101,7 +100,7 @@ func (f *flow) wireSACK(seg *Segment, em *Emit) {
 // hostSACK translates the host's SACK blocks to the wire.
 func (f *flow) hostSACK(seg *Segment, em *Emit) {
 	in := &f.r.Ingress
-	if seg.NSACK == 0 || f.r.HostFlags&flowtable.FlagSACK == 0 || in.Queue.Count == 0 {
+	if seg.NSACK == 0 || f.r.Flags&flowtable.FlagSACK == 0 || in.Queue.Count == 0 {
 		return
 	}
 	var bs [4]bounds

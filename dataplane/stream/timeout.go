@@ -13,10 +13,10 @@ func (c *Core) Timeout(idx flowtable.Index, r *flowtable.Record, now int64, out 
 	if e.Flags&(flowtable.EgressDead|flowtable.EgressFreed) == flowtable.EgressDead && !out.Pending() {
 		c.freeBuffers(r)
 		e.Flags |= flowtable.EgressFreed
-		e.OwnTimer = 0
+		r.Rare.OwnTimer = 0
 	}
-	if in.Linger != 0 && now >= in.Linger {
-		in.Linger = now + c.cfg.Linger
+	if r.Rare.Linger != 0 && now >= r.Rare.Linger {
+		r.Rare.Linger = now + c.cfg.Linger
 		f.event(EventRelease, shm.CounterNone, nil)
 	}
 	if e.Flags&flowtable.EgressDead != 0 {
@@ -31,11 +31,11 @@ func (c *Core) Timeout(idx flowtable.Index, r *flowtable.Record, now int64, out 
 	if e.Flags&flowtable.EgressStalled != 0 {
 		f.fillGap()
 	}
-	if e.OwnTimer != 0 && now >= e.OwnTimer {
+	if r.Rare.OwnTimer != 0 && now >= r.Rare.OwnTimer {
 		f.ownTimeout()
 	}
-	if in.Custody != 0 {
-		if t := c.custodies[in.Custody].timer; t != 0 && now >= t {
+	if r.Local.Custody != 0 {
+		if t := c.custodies[r.Local.Custody].timer; t != 0 && now >= t {
 			f.custodyTimeout()
 		}
 	}
@@ -46,7 +46,7 @@ func (c *Core) Timeout(idx flowtable.Index, r *flowtable.Record, now int64, out 
 // call on the record. A time that has passed means as soon as possible.
 func (c *Core) Deadline(r *flowtable.Record) int64 {
 	e, in := &r.Egress, &r.Ingress
-	d := in.Linger
+	d := r.Rare.Linger
 	if e.Flags&flowtable.EgressDead != 0 {
 		if e.Flags&flowtable.EgressFreed == 0 {
 			return 1
@@ -56,9 +56,9 @@ func (c *Core) Deadline(r *flowtable.Record) int64 {
 	if in.Flags&flowtable.IngressStalled != 0 || e.Flags&flowtable.EgressStalled != 0 {
 		return 1
 	}
-	d = earlier(d, e.OwnTimer)
-	if in.Custody != 0 {
-		d = earlier(d, c.custodies[in.Custody].timer)
+	d = earlier(d, r.Rare.OwnTimer)
+	if r.Local.Custody != 0 {
+		d = earlier(d, c.custodies[r.Local.Custody].timer)
 	}
 	return d
 }

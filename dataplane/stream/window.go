@@ -15,7 +15,7 @@ const tsLen = 12
 const minMSS = 64
 
 func (f *flow) tsOverhead() int {
-	if f.r.HostFlags&flowtable.FlagTimestamps != 0 {
+	if f.r.Flags&flowtable.FlagTimestamps != 0 {
 		return tsLen
 	}
 	return 0
@@ -94,10 +94,10 @@ func (f *flow) toWire() (ack uint32, win uint16) {
 func (f *flow) wireAck() WPos {
 	in := &f.r.Ingress
 	w := in.WAckH
-	if in.Custody != 0 {
+	if f.r.Local.Custody != 0 {
 		w = f.custodyAck()
 	}
-	if in.Flags&flowtable.IngressFINp != 0 && in.HostAck == in.PNext && in.Flags&flowtable.IngressWireFIN != 0 && w == in.WFin {
+	if in.Flags&flowtable.IngressFINp != 0 && in.HostAck == in.PNext && in.Flags&flowtable.IngressWireFIN != 0 && w == f.r.Rare.WFin {
 		w++
 	}
 	in.WAcked = max(in.WAcked, w)
@@ -112,8 +112,8 @@ func (f *flow) wireEdge() WPos {
 	if in.PEdge > in.PAckH {
 		edge += in.PEdge - in.PAckH + tcpcrypt.Overhead
 	}
-	if in.Custody != 0 {
-		if end := f.c.custodies[in.Custody].part.edge(); end > 0 {
+	if f.r.Local.Custody != 0 {
+		if end := f.c.custodies[f.r.Local.Custody].part.edge(); end > 0 {
 			edge = max(edge, end+1<<f.r.Host.WScale-1) // the header rounds down, and must not leave the last bytes out
 		}
 	}
@@ -150,7 +150,7 @@ func (f *flow) ackWire() {
 
 // ackHost sends the host an acknowledgement of the gateway's own.
 func (f *flow) ackHost() {
-	if e := f.ownHostAck(); e != nil && f.r.Egress.Gap != 0 && f.tellable(e) {
+	if e := f.ownHostAck(); e != nil && f.r.Local.Gap != 0 && f.tellable(e) {
 		f.gapSACK(e, math.MaxUint32)
 	}
 }

@@ -46,7 +46,7 @@ func (f *flow) advanceWire() {
 		}
 		e.WUna = en.WEnd + finLen(en)
 		e.PUna += plainLen(en)
-		f.c.popKept(e)
+		f.c.popKept(f.r)
 		popped = true
 	}
 	if popped {
@@ -85,7 +85,7 @@ func (f *flow) forwardWireAck(seg *Segment, news *ackNews, keepAlive bool) {
 	}
 	em.Ack, em.Win = ack, win
 	f.wireSACK(seg, em)
-	if e.Gap != 0 && f.tellable(em) {
+	if f.r.Local.Gap != 0 && f.tellable(em) {
 		f.gapSACK(em, math.MaxUint32)
 	}
 	if told && em.NSACK == 0 && (!news.dup || seg.repeats(f.hostISN()+uint32(e.WAck))) && !keepAlive {

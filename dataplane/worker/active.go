@@ -77,9 +77,9 @@ func (w *Worker) hostSYNAgain(p *packet.Packet, i flowtable.Index, r *flowtable.
 		return
 	}
 	w.n[shm.HandshakeResent]++
-	r.Handshake++
-	b := &w.blocks.all[r.HsBlock]
-	if int(r.Handshake) >= w.params.ENOTries && w.ctl.Policy() != flowtable.Require {
+	r.Rare.Resent++
+	b := &w.blocks.all[r.Local.HsBlock]
+	if int(r.Rare.Resent) >= w.params.ENOTries && w.ctl.Policy() != flowtable.Require {
 		// Something on the path may drop SYNs with an option it does not know (RFC 8547 section 4.6 allows this).
 		w.n[shm.SynWithoutENO]++
 		w.n[shm.HandshakesFallback]++
@@ -151,14 +151,14 @@ func (w *Worker) synAck(p *packet.Packet, i flowtable.Index, r *flowtable.Record
 		w.pass(outside, p)
 		return
 	}
-	b := &w.blocks.all[r.HsBlock]
+	b := &w.blocks.all[r.Local.HsBlock]
 	w.hold(b, p)
 	learn(&r.Peer, p)
 	if p.Opt.Malformed || p.Opt.ENOCount != 1 || p.Opt.ENOLen < 2 || p.Opt.HasAny(packet.OptBinding) {
 		w.fallBack(i, r, outside, now)
 		return
 	}
-	capture(&r.ToHost, p)
+	capture(&r.Rare.ToHost, p)
 	agree(r)
 	b.setENO(roleB, p.ENO())
 	w.table.SetState(i, flowtable.ActiveAnswer)
@@ -168,16 +168,16 @@ func (w *Worker) synAck(p *packet.Packet, i flowtable.Index, r *flowtable.Record
 
 // sendInit1 sends ACK + ENO + Init1.
 func (w *Worker) sendInit1(i flowtable.Index, r *flowtable.Record, rep *shm.Reply, now int64) {
-	b := &w.blocks.all[r.HsBlock]
+	b := &w.blocks.all[r.Local.HsBlock]
 	b.setSecret(rep.Secret)
 	b.setInit(roleA, rep.Init)
 	r.TEP, r.Role = rep.TEP, flowtable.RoleA
 	w.core.Start(i, r, now)
-	r.HostFlags |= flowtable.FlagStarted | flowtable.FlagSendENO
+	r.Flags |= flowtable.FlagStarted | flowtable.FlagSendENO
 	w.table.SetState(i, flowtable.ActiveInit)
 	if !w.core.QueueInit(i, r, b.initOf(roleA), now, w.out) {
 		// Nothing of ENO has been confirmed, so the connection may still be plain.
-		r.HostFlags &^= flowtable.FlagSendENO
+		r.Flags &^= flowtable.FlagSendENO
 		w.fallBack(i, r, outside, now)
 		return
 	}
@@ -201,7 +201,7 @@ func (w *Worker) activeExchange(s flowtable.Side, p *packet.Packet, i flowtable.
 	case p.Opt.Malformed:
 		w.drop(p, shm.DropOptions)
 	default:
-		r.HostFlags &^= flowtable.FlagSendENO
+		r.Flags &^= flowtable.FlagSendENO
 		w.translate(s, p, i, r, now)
 	}
 }
@@ -226,7 +226,7 @@ func (w *Worker) wireReset(p *packet.Packet, i flowtable.Index, r *flowtable.Rec
 
 // releaseSynAck lets the host have the SYN-ACK: from here on its connection exists and is encrypted.
 func (w *Worker) releaseSynAck(i flowtable.Index, r *flowtable.Record) {
-	b := &w.blocks.all[r.HsBlock]
+	b := &w.blocks.all[r.Local.HsBlock]
 	m := b.held
 	b.held = nil
 	if m == nil {
@@ -282,12 +282,12 @@ func (w *Worker) justEncrypted(s flowtable.Side, p *packet.Packet, i flowtable.I
 		return
 	}
 	w.drop(p, shm.DropHeld)
-	if r.HostFlags&flowtable.FlagActive == 0 {
+	if r.Flags&flowtable.FlagActive == 0 {
 		w.ackHost(r)
 		return
 	}
-	if r.HsBlock != 0 {
-		w.sendSynAckAgain(&w.blocks.all[r.HsBlock])
+	if r.Local.HsBlock != 0 {
+		w.sendSynAckAgain(&w.blocks.all[r.Local.HsBlock])
 	}
 }
 

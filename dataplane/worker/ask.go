@@ -7,7 +7,7 @@ import (
 
 // ask puts a question to the control plane; what it needs for the answer is in the block. The answer comes to pollReplies.
 func (w *Worker) ask(r *flowtable.Record, b *block, kind shm.RequestKind, now int64) {
-	r.RequestSeq++
+	r.Rare.Request++
 	b.kind, b.asked = kind, 0
 	b.interval = w.params.AskTimeout
 	b.ask = now + b.interval
@@ -18,7 +18,7 @@ func (w *Worker) ask(r *flowtable.Record, b *block, kind shm.RequestKind, now in
 // sendRequest writes the block's open question to the ring. If there is no room the question is asked again in time.
 func (w *Worker) sendRequest(r *flowtable.Record, b *block) {
 	q := &w.req
-	*q = shm.Request{Kind: b.kind, Ref: w.ref(b.flow, r), Seq: r.RequestSeq, Tuple: r.Key}
+	*q = shm.Request{Kind: b.kind, Ref: w.ref(b.flow, r), Seq: r.Rare.Request, Tuple: r.Key}
 	switch b.kind {
 	case shm.ActiveAnswer:
 		q.ENOA, q.ENOB = b.enoOf(roleA), b.enoOf(roleB)
@@ -42,10 +42,10 @@ func (w *Worker) ref(i flowtable.Index, r *flowtable.Record) shm.FlowRef {
 // report tells the control plane that a connection it gave keys for is over. If the ring has no room the control plane
 // finds out when it next compares its table with the flows.
 func (w *Worker) report(i flowtable.Index, r *flowtable.Record, why shm.Reason) {
-	if r.HostFlags&flowtable.FlagReported == 0 {
+	if r.Flags&flowtable.FlagReported == 0 {
 		return
 	}
-	r.HostFlags &^= flowtable.FlagReported
+	r.Flags &^= flowtable.FlagReported
 	w.req = shm.Request{Kind: shm.Closed, Reason: why, Ref: w.ref(i, r), Tuple: r.Key}
 	if !w.cfg.Requests.SendRequest(&w.req) {
 		w.n[shm.RequestsDeferred]++
@@ -54,10 +54,10 @@ func (w *Worker) report(i flowtable.Index, r *flowtable.Record, why shm.Reason) 
 
 // initReady handles the peer's Init message, which the translator has put together.
 func (w *Worker) initReady(i flowtable.Index, r *flowtable.Record, msg []byte, now int64) {
-	if r.HsBlock == 0 {
+	if r.Local.HsBlock == 0 {
 		return
 	}
-	b := &w.blocks.all[r.HsBlock]
+	b := &w.blocks.all[r.Local.HsBlock]
 	switch r.State {
 	case flowtable.ActiveInit:
 		b.setInit(roleB, msg)

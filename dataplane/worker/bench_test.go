@@ -175,9 +175,9 @@ func (p *path) rewind() {
 		if f.r.Ingress.Queue.Count != 0 {
 			p.t.Fatalf("flow %d: %d frames are not acknowledged", n, f.r.Ingress.Queue.Count)
 		}
-		secrets := f.r.Ingress.Secrets
+		nr := f.r.Ingress.NR
 		f.r.Ingress = f.saved.Ingress
-		f.r.Ingress.Secrets = secrets
+		f.r.Ingress.NR = nr
 		f.r.Egress = f.saved.Egress
 	}
 }

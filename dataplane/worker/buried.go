@@ -58,7 +58,7 @@ func (w *Worker) refuseBuried(s flowtable.Side, p *packet.Packet) {
 // closingTime is how long a silent connection that has ended is remembered, in ns: one whose state was lost as long as
 // its ends may believe in it.
 func (w *Worker) closingTime(r *flowtable.Record) int64 {
-	if r.HostFlags&flowtable.FlagStarted == 0 {
+	if r.Flags&flowtable.FlagStarted == 0 {
 		return w.params.FlowIdle
 	}
 	return w.params.Timeout

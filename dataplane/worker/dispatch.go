@@ -47,7 +47,7 @@ func (w *Worker) segment(s flowtable.Side, p *packet.Packet, k *flowtable.Key, h
 		w.plain(s, p, k, hash, i, now)
 		return
 	case flowtable.Encrypted:
-		if p.Flags&packet.FlagSYN == 0 && r.HsBlock == 0 {
+		if p.Flags&packet.FlagSYN == 0 && r.Local.HsBlock == 0 {
 			w.translate(s, p, i, r, now)
 			return
 		}
@@ -78,7 +78,7 @@ const plainLinger = int64(10e9)
 func (w *Worker) plain(s flowtable.Side, p *packet.Packet, k *flowtable.Key, hash uint32, i flowtable.Index, now int64) {
 	r := w.table.Record(i)
 	// A SYN from outside may be forged: while the connection lives, the host answers it, and the far end's RST tells.
-	if opens(p) && w.otherISN(s, p, r) && (s == inside || r.Ingress.Linger != 0) {
+	if opens(p) && w.otherISN(s, p, r) && (s == inside || r.Rare.Linger != 0) {
 		w.remove(i, r)
 		w.stranger(s, p, k, hash, now)
 		return
@@ -99,7 +99,7 @@ func (w *Worker) plainEnds(s flowtable.Side, p *packet.Packet, i flowtable.Index
 	}
 	both := r.Egress.Flags&flowtable.EgressFIN != 0 && r.Ingress.Flags&flowtable.IngressWireFIN != 0
 	if both || p.Flags&packet.FlagRST != 0 {
-		r.Ingress.Linger = now + plainLinger
+		r.Rare.Linger = now + plainLinger
 		w.schedule(i, r)
 	}
 }
@@ -113,7 +113,7 @@ func (w *Worker) otherISN(s flowtable.Side, p *packet.Packet, r *flowtable.Recor
 // closing answers stragglers of a connection that was reset.
 func (w *Worker) closing(s flowtable.Side, p *packet.Packet, k *flowtable.Key, hash uint32, i flowtable.Index, now int64) {
 	r := w.table.Record(i)
-	if r.HostFlags&flowtable.FlagStarted == 0 && (s == outside || !opens(p)) {
+	if r.Flags&flowtable.FlagStarted == 0 && (s == outside || !opens(p)) {
 		w.buried(s, p, i, r)
 		return
 	}
@@ -172,7 +172,7 @@ const (
 // templateFrom returns the template for segments in the direction of those received from side s.
 func (w *Worker) templateFrom(s flowtable.Side, r *flowtable.Record) *flowtable.Template {
 	if s == inside {
-		return &r.ToWire
+		return &r.Rare.ToWire
 	}
-	return &r.ToHost
+	return &r.Rare.ToHost
 }

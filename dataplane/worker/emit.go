@@ -15,9 +15,9 @@ func (w *Worker) emit(e *stream.Emit) {
 	if e.Kind == stream.EmitNone {
 		return
 	}
-	to, tpl := inside, &e.R.ToHost
+	to, tpl := inside, &e.R.Rare.ToHost
 	if e.Dir == stream.ToWire {
-		to, tpl = outside, &e.R.ToWire
+		to, tpl = outside, &e.R.Rare.ToWire
 	}
 	p := &w.scratch
 	ok := false
@@ -66,7 +66,7 @@ func (w *Worker) build(p *packet.Packet, e *stream.Emit, tpl *flowtable.Template
 		Seq: e.Seq, Ack: e.Ack, Win: e.Win, Urg: e.Urg, Flags: e.Flags, NSACK: e.NSACK, SACK: e.SACK,
 		HasTS: e.HasTS, TSVal: e.TSVal, TSEcr: e.TSEcr,
 	}
-	if e.Dir == stream.ToWire && e.R.HostFlags&flowtable.FlagSendENO != 0 {
+	if e.Dir == stream.ToWire && e.R.Flags&flowtable.FlagSendENO != 0 {
 		seg.ENO = enoACK
 	}
 	e.M.SetBounds(e.Off, e.Len)

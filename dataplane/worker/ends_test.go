@@ -239,11 +239,11 @@ func TestStaleAndSenselessRepliesChangeNothing(t *testing.T) {
 		reply shm.Reply
 		n     shm.Counter
 	}{
-		"another generation": {shm.FlowRef{Index: good.Index, Gen: good.Gen + 1}, r.RequestSeq, keys, shm.RepliesStale},
-		"another worker":     {shm.FlowRef{Worker: 1, Index: good.Index, Gen: good.Gen}, r.RequestSeq, keys, shm.RepliesStale},
-		"no such record":     {shm.FlowRef{Index: 1 << 30, Gen: 1}, r.RequestSeq, keys, shm.RepliesStale},
-		"older question":     {good, r.RequestSeq - 1, keys, shm.RepliesStale},
-		"answer to another":  {good, r.RequestSeq, shm.Reply{Kind: shm.Offer, ENO: enoOfB}, shm.RepliesBad},
+		"another generation": {shm.FlowRef{Index: good.Index, Gen: good.Gen + 1}, r.Rare.Request, keys, shm.RepliesStale},
+		"another worker":     {shm.FlowRef{Worker: 1, Index: good.Index, Gen: good.Gen}, r.Rare.Request, keys, shm.RepliesStale},
+		"no such record":     {shm.FlowRef{Index: 1 << 30, Gen: 1}, r.Rare.Request, keys, shm.RepliesStale},
+		"older question":     {good, r.Rare.Request - 1, keys, shm.RepliesStale},
+		"answer to another":  {good, r.Rare.Request, shm.Reply{Kind: shm.Offer, ENO: enoOfB}, shm.RepliesBad},
 	} {
 		before := g.w.n[c.n]
 		c.reply.Ref, c.reply.Seq = c.ref, c.seq

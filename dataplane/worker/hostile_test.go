@@ -168,14 +168,14 @@ func TestHostileSegmentsAndAnswersLeakNoBufferAndNoPlaintext(t *testing.T) {
 func (c *chaos) watched() {
 	g := c.g
 	var gen uint32
-	if r := g.record(0); r != nil && r.HostFlags&flowtable.FlagStarted != 0 {
+	if r := g.record(0); r != nil && r.Flags&flowtable.FlagStarted != 0 {
 		gen = r.Gen
 	}
 	g.toHost, g.toWire = nil, g.toWire[:min(len(g.toWire), 2)]
 	kept := len(g.toWire)
 	c.step()
 	r := g.record(0)
-	if r == nil || gen == 0 || r.Gen != gen || r.HostFlags&flowtable.FlagStarted == 0 {
+	if r == nil || gen == 0 || r.Gen != gen || r.Flags&flowtable.FlagStarted == 0 {
 		return
 	}
 	for _, raw := range g.toWire[kept:] {

@@ -40,10 +40,10 @@ func (w *Worker) stranger(s flowtable.Side, p *packet.Packet, k *flowtable.Key, 
 	w.n[shm.FlowsCreated]++
 	learn(w.endpoint(s, r), p)
 	if s == inside {
-		capture(&r.ToWire, p)
-		r.HostFlags |= flowtable.FlagActive
+		capture(&r.Rare.ToWire, p)
+		r.Flags |= flowtable.FlagActive
 	} else {
-		capture(&r.ToHost, p)
+		capture(&r.Rare.ToHost, p)
 	}
 	w.table.Arm(i, now+w.params.PlainIdle)
 	if !w.suits(s, p, now, policy) {
@@ -56,7 +56,7 @@ func (w *Worker) stranger(s flowtable.Side, p *packet.Packet, k *flowtable.Key, 
 		w.decidePlain(s, p, i, r, policy, false)
 		return
 	}
-	r.HsBlock = n
+	r.Local.HsBlock = n
 	w.hold(b, p)
 	b.flow, b.deadline = i, now+w.params.Timeout
 	if s == inside {
@@ -184,13 +184,13 @@ func learn(e *flowtable.Endpoint, p *packet.Packet) {
 func agree(r *flowtable.Record) {
 	both := r.Host.Flags & r.Peer.Flags
 	if both&flowtable.EndpointSACK != 0 {
-		r.HostFlags |= flowtable.FlagSACK
+		r.Flags |= flowtable.FlagSACK
 	}
 	if both&flowtable.EndpointTS != 0 {
-		r.HostFlags |= flowtable.FlagTimestamps
+		r.Flags |= flowtable.FlagTimestamps
 	}
 	if both&flowtable.EndpointWScale != 0 {
-		r.HostFlags |= flowtable.FlagWScale
+		r.Flags |= flowtable.FlagWScale
 	} else {
 		r.Host.WScale, r.Peer.WScale = 0, 0
 	}

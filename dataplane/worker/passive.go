@@ -76,7 +76,7 @@ func (w *Worker) peerSYNAgain(p *packet.Packet, i flowtable.Index, r *flowtable.
 	}
 	if p.Seq == r.Peer.ISN && p.Opt.ENOCount != 1 {
 		// The far end has given ENO up, as it may between retransmissions (RFC 8547 section 4.6).
-		w.hold(&w.blocks.all[r.HsBlock], p)
+		w.hold(&w.blocks.all[r.Local.HsBlock], p)
 		w.fallBack(i, r, outside, now)
 		return
 	}
@@ -94,7 +94,7 @@ func (w *Worker) simultaneousAnswer(p *packet.Packet, i flowtable.Index, r *flow
 		w.remove(i, r)
 		return
 	}
-	b := &w.blocks.all[r.HsBlock]
+	b := &w.blocks.all[r.Local.HsBlock]
 	m := b.held
 	b.held = nil
 	w.n[shm.HandshakesFallback]++
@@ -131,8 +131,8 @@ func (w *Worker) answer(p *packet.Packet, i flowtable.Index, r *flowtable.Record
 		w.n[shm.HandshakeResent]++
 	}
 	learn(&r.Host, p)
-	capture(&r.ToWire, p)
-	if p.Opt.HasAny(packet.OptBinding|packet.OptENO) || !p.InsertENO(w.blocks.all[r.HsBlock].enoOf(roleB)) {
+	capture(&r.Rare.ToWire, p)
+	if p.Opt.HasAny(packet.OptBinding|packet.OptENO) || !p.InsertENO(w.blocks.all[r.Local.HsBlock].enoOf(roleB)) {
 		w.answerPlain(p, i, r, now)
 		return
 	}
@@ -148,7 +148,7 @@ func (w *Worker) answerPlain(p *packet.Packet, i flowtable.Index, r *flowtable.R
 		w.drop(p, shm.DropHandshake)
 		return
 	}
-	w.hold(&w.blocks.all[r.HsBlock], p)
+	w.hold(&w.blocks.all[r.Local.HsBlock], p)
 	w.fallBack(i, r, inside, now)
 }
 
@@ -163,7 +163,7 @@ func (w *Worker) confirm(p *packet.Packet, i flowtable.Index, r *flowtable.Recor
 		w.drop(p, shm.DropOptions)
 		return
 	case !p.Opt.HasAny(packet.OptENO):
-		w.hold(&w.blocks.all[r.HsBlock], p)
+		w.hold(&w.blocks.all[r.Local.HsBlock], p)
 		w.fallBack(i, r, outside, now)
 		return
 	}
@@ -174,7 +174,7 @@ func (w *Worker) confirm(p *packet.Packet, i flowtable.Index, r *flowtable.Recor
 		r.Peer.TSVal = p.Opt.TSVal
 	}
 	w.core.Start(i, r, now)
-	r.HostFlags |= flowtable.FlagStarted
+	r.Flags |= flowtable.FlagStarted
 	w.table.SetState(i, flowtable.PassiveInit)
 	w.translate(outside, p, i, r, now)
 }
@@ -207,10 +207,10 @@ func (w *Worker) ackHost(r *flowtable.Record) {
 		Seq: r.Peer.ISN + 1 + uint32(r.Ingress.PNext), Ack: r.Host.ISN + 1 + uint32(r.Egress.PUna),
 		Win: window(r.Peer.Win, r.Peer.WScale), Flags: packet.FlagACK,
 	}
-	if r.HostFlags&flowtable.FlagTimestamps != 0 {
+	if r.Flags&flowtable.FlagTimestamps != 0 {
 		seg.HasTS, seg.TSVal, seg.TSEcr = true, r.Peer.TSVal, r.Host.TSVal
 	}
-	w.send(inside, template(&r.ToHost), &seg)
+	w.send(inside, template(&r.Rare.ToHost), &seg)
 }
 
 // ackPeer sends the far end an acknowledgement of what it was told last.
@@ -219,13 +219,13 @@ func (w *Worker) ackPeer(r *flowtable.Record) {
 		Seq: r.Host.ISN + 1 + uint32(r.Egress.WNext), Ack: r.Peer.ISN + 1 + uint32(r.Ingress.WAcked),
 		Win: r.Ingress.WinTold, Flags: packet.FlagACK,
 	}
-	if r.HostFlags&flowtable.FlagTimestamps != 0 {
+	if r.Flags&flowtable.FlagTimestamps != 0 {
 		seg.HasTS, seg.TSVal, seg.TSEcr = true, r.Host.TSVal, r.Peer.TSVal
 	}
-	if r.HostFlags&flowtable.FlagSendENO != 0 {
+	if r.Flags&flowtable.FlagSendENO != 0 {
 		seg.ENO = enoACK
 	}
-	w.send(outside, template(&r.ToWire), &seg)
+	w.send(outside, template(&r.Rare.ToWire), &seg)
 }
 
 // window is the header's field for a window in bytes.

@@ -13,7 +13,7 @@ const timestampBytes = 12
 // could be clamped, or the path takes less than the host believes.
 func wireLimit(r *flowtable.Record) int {
 	n := max(int(r.Peer.MSS), minMTU)
-	if r.HostFlags&flowtable.FlagTimestamps != 0 {
+	if r.Flags&flowtable.FlagTimestamps != 0 {
 		n -= timestampBytes
 	}
 	return n

@@ -42,11 +42,11 @@ func (w *Worker) pollReplies(now int64) int {
 func (w *Worker) reply(rep *shm.Reply, now int64) {
 	i := rep.Ref.Index
 	r := w.table.Get(i, rep.Ref.Gen)
-	if r == nil || rep.Ref.Worker != w.cfg.ID || r.HsBlock == 0 || r.RequestSeq != rep.Seq || w.blocks.all[r.HsBlock].ask == 0 {
+	if r == nil || rep.Ref.Worker != w.cfg.ID || r.Local.HsBlock == 0 || r.Rare.Request != rep.Seq || w.blocks.all[r.Local.HsBlock].ask == 0 {
 		w.n[shm.RepliesStale]++
 		return
 	}
-	b := &w.blocks.all[r.HsBlock]
+	b := &w.blocks.all[r.Local.HsBlock]
 	if !answers(rep.Kind, b.kind) {
 		w.n[shm.RepliesBad]++
 		return
@@ -84,7 +84,7 @@ func answers(a shm.ReplyKind, q shm.RequestKind) bool {
 
 // endSetup ends a connection in set-up that was reset.
 func (w *Worker) endSetup(i flowtable.Index, r *flowtable.Record, why shm.Reason) {
-	if r.HostFlags&flowtable.FlagStarted == 0 {
+	if r.Flags&flowtable.FlagStarted == 0 {
 		w.remove(i, r)
 		return
 	}
@@ -145,7 +145,7 @@ func (w *Worker) install(i flowtable.Index, r *flowtable.Record, b *block, rep *
 	if rep.Role == flowtable.RoleB {
 		keys.Egress = tcpcrypt.BA
 	}
-	r.HostFlags |= flowtable.FlagReported
+	r.Flags |= flowtable.FlagReported
 	w.table.SetState(i, flowtable.Encrypted)
 	w.pairs.add(&r.Key, 1)
 	w.n[shm.HandshakesDone]++

@@ -28,7 +28,7 @@ func (w *Worker) setup(s flowtable.Side, p *packet.Packet, i flowtable.Index, r 
 // committed reports whether the far end may believe that the connection is encrypted: then there is no way back to plaintext,
 // and without a record its messages would reach the host as if they were data.
 func committed(r *flowtable.Record) bool {
-	return r.HostFlags&flowtable.FlagStarted != 0 || r.State == flowtable.PassiveAck
+	return r.Flags&flowtable.FlagStarted != 0 || r.State == flowtable.PassiveAck
 }
 
 // reopened decides what a SYN with another sequence number than the record's means, and reports whether the record is
@@ -43,7 +43,7 @@ func (w *Worker) reopened(s flowtable.Side, i flowtable.Index, r *flowtable.Reco
 		return true
 	}
 	// The host has forgotten the connection: nobody else can send from its port.
-	if r.HostFlags&flowtable.FlagStarted != 0 {
+	if r.Flags&flowtable.FlagStarted != 0 {
 		w.abort(i, r, shm.ReasonReset, now)
 	} else {
 		w.resetPeer(r)
@@ -55,7 +55,7 @@ func (w *Worker) reopened(s flowtable.Side, i flowtable.Index, r *flowtable.Reco
 // fallBack leaves the connection in the clear and sends the segment that decided it, which is held, on as it came; under
 // policy require it refuses the connection.
 func (w *Worker) fallBack(i flowtable.Index, r *flowtable.Record, from flowtable.Side, now int64) {
-	b := &w.blocks.all[r.HsBlock]
+	b := &w.blocks.all[r.Local.HsBlock]
 	m := b.held
 	b.held = nil
 	w.n[shm.HandshakesFallback]++
@@ -75,10 +75,10 @@ func (w *Worker) fallBack(i flowtable.Index, r *flowtable.Record, from flowtable
 // becomePlain ends a connection's set-up without encryption.
 func (w *Worker) becomePlain(i flowtable.Index, r *flowtable.Record, now int64) {
 	w.freeBlock(r)
-	if r.HostFlags&flowtable.FlagStarted != 0 {
+	if r.Flags&flowtable.FlagStarted != 0 {
 		w.core.Release(i, r)
-		r.HostFlags &^= flowtable.FlagStarted
-		r.Egress, r.Ingress = flowtable.Egress{}, flowtable.Ingress{}
+		r.Flags &^= flowtable.FlagStarted
+		r.ClearStreams()
 	}
 	w.table.SetState(i, flowtable.Plain)
 	w.table.Arm(i, now+w.params.PlainIdle)
@@ -95,7 +95,7 @@ func (w *Worker) refuse(i flowtable.Index, r *flowtable.Record, now int64) {
 // resetBoth sends the RSTs with which a connection in set-up ends, in the forms that their receivers' states accept.
 func (w *Worker) resetBoth(i flowtable.Index, r *flowtable.Record, now int64) {
 	w.n[shm.HandshakesAborted]++
-	if r.HostFlags&flowtable.FlagStarted != 0 {
+	if r.Flags&flowtable.FlagStarted != 0 {
 		w.core.Abort(i, r, shm.AbortCaller, now, w.out)
 		w.finish(now)
 		return
@@ -110,11 +110,11 @@ func (w *Worker) resetHost(r *flowtable.Record) {
 	if r.Host.Flags&flowtable.EndpointSYN == 0 {
 		return
 	}
-	if r.HostFlags&flowtable.FlagActive == 0 {
-		w.send(inside, template(&r.ToHost), &packet.Seg{Seq: r.Peer.ISN + 1, Flags: packet.FlagRST})
+	if r.Flags&flowtable.FlagActive == 0 {
+		w.send(inside, template(&r.Rare.ToHost), &packet.Seg{Seq: r.Peer.ISN + 1, Flags: packet.FlagRST})
 		return
 	}
-	t := *template(&r.ToWire)
+	t := *template(&r.Rare.ToWire)
 	t.Reverse()
 	w.send(inside, &t, &packet.Seg{Ack: r.Host.ISN + 1, Flags: packet.FlagRST | packet.FlagACK})
 }
@@ -123,20 +123,20 @@ func (w *Worker) resetHost(r *flowtable.Record) {
 // have got the SYN.
 func (w *Worker) resetPeer(r *flowtable.Record) {
 	seg := packet.Seg{Seq: r.Host.ISN + 1, Ack: r.Peer.ISN + 1, Flags: packet.FlagRST | packet.FlagACK}
-	if r.HostFlags&flowtable.FlagActive != 0 {
+	if r.Flags&flowtable.FlagActive != 0 {
 		if r.State == flowtable.ActiveOffer {
 			return
 		}
 		if r.Peer.Flags&flowtable.EndpointSYN == 0 {
 			seg.Ack, seg.Flags = 0, packet.FlagRST
 		}
-		w.send(outside, template(&r.ToWire), &seg)
+		w.send(outside, template(&r.Rare.ToWire), &seg)
 		return
 	}
 	if r.Host.Flags&flowtable.EndpointSYN == 0 {
 		seg.Seq = 0
 	}
-	t := *template(&r.ToHost)
+	t := *template(&r.Rare.ToHost)
 	t.Reverse()
 	w.send(outside, &t, &seg)
 }
@@ -182,7 +182,7 @@ func (w *Worker) forget(i flowtable.Index, r *flowtable.Record) {
 		w.pairs.add(&r.Key, -1)
 	}
 	w.report(i, r, shm.ReasonFinished)
-	if r.HostFlags&flowtable.FlagStarted != 0 {
+	if r.Flags&flowtable.FlagStarted != 0 {
 		w.core.Release(i, r)
 	}
 	w.table.Remove(i)
@@ -192,18 +192,18 @@ func (w *Worker) forget(i flowtable.Index, r *flowtable.Record) {
 
 // freeBlock ends the use of the record's block, if it has one.
 func (w *Worker) freeBlock(r *flowtable.Record) {
-	if r.HsBlock == 0 {
+	if r.Local.HsBlock == 0 {
 		return
 	}
-	b := &w.blocks.all[r.HsBlock]
+	b := &w.blocks.all[r.Local.HsBlock]
 	if b.held != nil {
 		w.cache.Free(b.held)
 	}
 	if b.copy != nil {
 		w.cache.Free(b.copy)
 	}
-	w.blocks.put(r.HsBlock)
-	r.HsBlock = 0
+	w.blocks.put(r.Local.HsBlock)
+	r.Local.HsBlock = 0
 }
 
 // hold keeps a segment until the control plane has answered.

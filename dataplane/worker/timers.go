@@ -27,7 +27,7 @@ func (w *Worker) schedule(i flowtable.Index, r *flowtable.Record) {
 	if r.State == flowtable.Free {
 		return
 	}
-	if d := w.deadline(r); r.Timer.Slot == 0 || d < r.Timer.Deadline {
+	if d := w.deadline(r); r.Local.Timer.Slot == 0 || d < r.Local.Timer.Deadline {
 		w.table.Arm(i, d)
 	}
 }
@@ -41,13 +41,13 @@ func (w *Worker) deadline(r *flowtable.Record) int64 {
 	case flowtable.Closing:
 		d = r.LastSeen + w.closingTime(r)
 	}
-	if r.HostFlags&flowtable.FlagStarted != 0 {
+	if r.Flags&flowtable.FlagStarted != 0 {
 		if t := w.core.Deadline(r); t > 0 && t < d {
 			d = t
 		}
 	}
-	if r.HsBlock != 0 {
-		b := &w.blocks.all[r.HsBlock]
+	if r.Local.HsBlock != 0 {
+		b := &w.blocks.all[r.Local.HsBlock]
 		d = min(d, b.deadline)
 		if b.ask != 0 {
 			d = min(d, b.ask)
@@ -60,8 +60,8 @@ func (w *Worker) deadline(r *flowtable.Record) int64 {
 // that those which may be plain are remembered as long as an encrypted one.
 func (w *Worker) plainDeadline(r *flowtable.Record) int64 {
 	switch {
-	case r.Ingress.Linger != 0:
-		return r.Ingress.Linger
+	case r.Rare.Linger != 0:
+		return r.Rare.Linger
 	case w.ctl.Policy() == flowtable.Require:
 		return r.LastSeen + w.params.FlowIdle
 	}
@@ -70,7 +70,7 @@ func (w *Worker) plainDeadline(r *flowtable.Record) int64 {
 
 // expire does what is due for a record.
 func (w *Worker) expire(i flowtable.Index, r *flowtable.Record, now int64) {
-	if r.HostFlags&flowtable.FlagStarted != 0 {
+	if r.Flags&flowtable.FlagStarted != 0 {
 		if t := w.core.Deadline(r); t > 0 && t <= now {
 			w.core.Timeout(i, r, now, w.out)
 			w.finish(now)
@@ -95,7 +95,7 @@ func (w *Worker) expire(i flowtable.Index, r *flowtable.Record, now int64) {
 			w.abort(i, r, shm.ReasonTimeout, now)
 			return
 		}
-		if r.HsBlock != 0 && now >= w.blocks.all[r.HsBlock].deadline && !w.askHost(r, now) {
+		if r.Local.HsBlock != 0 && now >= w.blocks.all[r.Local.HsBlock].deadline && !w.askHost(r, now) {
 			w.abort(i, r, shm.ReasonTimeout, now)
 			return
 		}
@@ -110,7 +110,7 @@ func (w *Worker) expire(i flowtable.Index, r *flowtable.Record, now int64) {
 // askHost sends a host that has not answered its SYN-ACK for the whole time of set-up that SYN-ACK once more: if it has the
 // connection it acknowledges. It reports false when that was done before.
 func (w *Worker) askHost(r *flowtable.Record, now int64) bool {
-	b := &w.blocks.all[r.HsBlock]
+	b := &w.blocks.all[r.Local.HsBlock]
 	if b.asked > 0 || b.copy == nil {
 		return false
 	}
@@ -125,7 +125,7 @@ const patience = 3
 
 // expireSetup does what is due for a connection in set-up and reports whether it ended that.
 func (w *Worker) expireSetup(i flowtable.Index, r *flowtable.Record, now int64) bool {
-	b := &w.blocks.all[r.HsBlock]
+	b := &w.blocks.all[r.Local.HsBlock]
 	if now >= b.deadline {
 		if !committed(r) && w.ctl.Policy() != flowtable.Require {
 			// Nobody answered, with or without ENO: nothing to reset.
@@ -159,7 +159,7 @@ func (w *Worker) expireSetup(i flowtable.Index, r *flowtable.Record, now int64) 
 	b.asked++
 	b.interval = min(2*b.interval, 8*w.params.AskTimeout)
 	b.ask = now + b.interval
-	r.RequestSeq++
+	r.Rare.Request++
 	w.sendRequest(r, b)
 	return false
 }

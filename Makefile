@@ -45,6 +45,13 @@ fuzz-seeds: ## run the seed corpus of every fuzz target
 # 500,000 packets, five times: the medians of these are the README's figures.
 BENCH_FLAGS ?= -benchtime 500000x -count 5
 
+.PHONY: soak
+soak: ## floods, and far ends that stall and vanish, beside honest connections (five minutes, as root; SOAK_FLAGS='-only NAME')
+	@bench/scripts/deps soak
+	@$(MAKE) -s build
+	@go build $(TAGS) -o bin/soak ./bench/soak
+	bin/soak $(SOAK_FLAGS)
+
 .PHONY: bench-packet
 bench-packet: ## nanoseconds a packet on the packet path, over queues in memory (two minutes)
 	go test $(TAGS) -run '^$$' -bench . -benchmem $(BENCH_FLAGS) ./dataplane/worker

@@ -129,6 +129,14 @@ const (
 	DropTxError
 	SetupOverload
 	RequestsDeferred
+	PathsLearned
+	PathsEvicted
+	TooBigSent
+	SegmentsCut
+	HandoverPackets
+	OrphanResets
+	DropTooLong
+	DropHandover
 
 	SealedFrames
 	SealedBytes

@@ -110,6 +110,7 @@ func (w *Worker) sendOffer(p *packet.Packet, i flowtable.Index, r *flowtable.Rec
 		w.drop(p, shm.DropInternal)
 		return
 	}
+	p.ClampMSS(w.carried(p.Ver == 4))
 	p.Finish(w.tx[outside].offload)
 	w.tx[outside].push(p.M)
 }
@@ -241,7 +242,7 @@ func (w *Worker) releaseSynAck(i flowtable.Index, r *flowtable.Record) {
 	if p.PayloadLen > 0 {
 		p.SetPayloadLen(0)
 	}
-	p.ClampMSS(clamped(r.Peer.MSS))
+	p.ClampMSS(w.mssForHost(r.Peer.MSS, p.Ver == 4))
 	p.Finish(w.tx[inside].offload)
 	b.copy = w.clone(m)
 	w.tx[inside].push(m)

@@ -113,7 +113,7 @@ func (w *Worker) forwardSYN(p *packet.Packet, i flowtable.Index, r *flowtable.Re
 		w.drop(p, shm.DropOptions)
 		return
 	}
-	p.ClampMSS(clamped(r.Peer.MSS))
+	p.ClampMSS(w.mssForHost(r.Peer.MSS, p.Ver == 4))
 	p.Finish(w.tx[inside].offload)
 	w.tx[inside].push(p.M)
 	if r.State == flowtable.PassiveOffer {
@@ -136,6 +136,7 @@ func (w *Worker) answer(p *packet.Packet, i flowtable.Index, r *flowtable.Record
 		w.answerPlain(p, i, r, now)
 		return
 	}
+	p.ClampMSS(w.carried(p.Ver == 4))
 	p.Finish(w.tx[outside].offload)
 	w.tx[outside].push(p.M)
 	w.table.SetState(i, flowtable.PassiveAck)

@@ -17,7 +17,7 @@ const (
 type pathKey struct {
 	addr [16]byte // IPv4 as ::ffff:a.b.c.d
 	vlan uint32
-	side side
+	side flowtable.Side
 }
 
 // prefix is the network that the address counts to where shares are counted: a /24 of IPv4, a /64 of IPv6.

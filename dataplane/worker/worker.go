@@ -6,6 +6,7 @@ import (
 
 	"linecrypt/cryptobatch"
 	"linecrypt/ctrlplane/shm"
+	"linecrypt/dataplane/handover"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/packet"
 	"linecrypt/dataplane/port"
@@ -57,8 +58,10 @@ type Config struct {
 	Replies         *shm.Consumer
 	Engine          cryptobatch.Engine
 	Control         Control
-	Counters        *shm.Block // in shared memory; this worker alone writes it
-	Pairs           *Pairs     // shared by the workers of a data plane
+	Counters        *shm.Block       // in shared memory; this worker alone writes it
+	Pairs           *Pairs           // shared by the workers of a data plane
+	Circle          *handover.Circle // of all workers; nil for a worker alone
+	MTU             *PortMTUs        // nil: not known
 	Stream          stream.Config
 	Params          Params
 }
@@ -98,6 +101,12 @@ type Worker struct {
 	icmpKey flowtable.Key
 	events  []stream.Event
 	expired [64]flowtable.Index
+	paths   paths
+	portMTU [flowtable.NumSides]uint16 // as Config.MTU had them, 0: not known
+	others  uint8                      // workers besides this one
+	hops    uint8                      // those that the packet being worked has not been with
+	ipID    uint16
+	said    int64 // ns when the sender of a packet that cannot pass was told last
 	changed bool  // a record was inserted or removed since the last lookup
 	now     int64 // of the poll in progress
 
@@ -133,6 +142,12 @@ func New(cfg Config) (*Worker, error) {
 	}
 	w.events = make([]stream.Event, 0, cap(w.out.Events))
 	w.blocks.init(cfg.Params.Blocks)
+	w.paths.init()
+	w.ipID = cfg.ID
+	if cfg.Circle != nil {
+		w.others = uint8(cfg.Circle.Workers() - 1)
+		w.hops = w.others
+	}
 	w.tx[inside] = txQueue{q: cfg.Inside, cache: cfg.Cache, offload: cfg.TxCksum[inside],
 		packets: &w.n[shm.TxInsidePackets], bytes: &w.n[shm.TxInsideBytes], full: &w.n[shm.DropTxFull]}
 	w.tx[outside] = txQueue{q: cfg.Outside, cache: cfg.Cache, offload: cfg.TxCksum[outside],
@@ -161,7 +176,10 @@ func (w *Worker) Run(clock func() int64) {
 func (w *Worker) Poll(now int64) int {
 	t := tsc.Now()
 	w.now = now
+	w.lookAtPorts()
+	w.paths.expire(now)
 	work := w.pollPort(inside, now) + w.pollPort(outside, now)
+	work += w.pollHandover(now)
 	work += w.pollReplies(now)
 	work += w.pollTimers(now)
 	w.finish(now)

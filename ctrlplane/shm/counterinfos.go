@@ -64,6 +64,7 @@ var counterInfos = [NumCounters]Info{
 	PathsEvicted:       {"path_mtu_evicted", "events", "path MTUs forgotten because the table was full", KindEvent},
 	TooBigSent:         {"too_big_sent", "packets", "ICMP errors by which hosts were told to send shorter packets", KindPackets},
 	SegmentsCut:        {"segments_cut", "packets", "segments cut in several because the path or the far end takes less", KindPackets},
+	BlackHoles:         {"path_black_holes", "events", "times a host's shorter retransmissions showed that a path drops long segments", KindEvent},
 	HandoverPackets:    {"handover_packets", "packets", "packets handed to the next worker because another one may have their flow", KindPackets},
 	OrphanResets:       {"orphan_resets", "packets", "RSTs to the ends of connections that a data plane left behind", KindPackets},
 	DropTooLong:        {"drop_too_long", "packets", "packets longer than what the port they would leave by carries", KindDrop},

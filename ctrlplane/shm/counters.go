@@ -133,6 +133,7 @@ const (
 	PathsEvicted
 	TooBigSent
 	SegmentsCut
+	BlackHoles
 	HandoverPackets
 	OrphanResets
 	DropTooLong

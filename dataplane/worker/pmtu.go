@@ -73,9 +73,18 @@ func (w *Worker) lookAtPaths(r *flowtable.Record, now int64) {
 	if r.Local.PathGen == w.paths.gen && (r.Local.CutUntil == 0 || now < r.Local.CutUntil) {
 		return
 	}
-	r.Local.PathGen, r.Local.CutUntil = w.paths.gen, 0
-	r.Local.HostPath = w.pathMSS(&pathKey{addr: r.Key.Inside, vlan: r.Key.VLAN, side: inside})
-	r.Local.PeerPath = w.pathMSS(&pathKey{addr: r.Key.Outside, vlan: r.Key.VLAN, side: outside})
+	l, own := &r.Local, uint16(0)
+	if now < l.CutUntil {
+		own = l.PeerPath
+	} else {
+		l.CutUntil = 0
+	}
+	l.PathGen = w.paths.gen
+	l.HostPath = w.pathMSS(&pathKey{addr: r.Key.Inside, vlan: r.Key.VLAN, side: inside})
+	l.PeerPath = w.pathMSS(&pathKey{addr: r.Key.Outside, vlan: r.Key.VLAN, side: outside})
+	if own != 0 && (l.PeerPath == 0 || own < l.PeerPath) {
+		l.PeerPath = own
+	}
 }
 
 // pathMSS is what a path takes of a segment, in the terms of an MSS; 0 where nothing is known.
@@ -170,10 +179,10 @@ func (w *Worker) sayTooBig(s flowtable.Side, p *packet.Packet, mtu uint32) {
 	w.tx[s].push(m)
 }
 
-// passable reports whether the port that a packet from side s would leave by carries it. The sender of one that is too long is
+// fitsPort reports whether the port that a packet from side s would leave by carries it. The sender of one that is too long is
 // told where it asked not to have its packets cut (DF); so that a flood of them is not answered by another, at most one in
 // sayEvery ns. No packet that is not TCP of an encrypted connection is cut: a bridge does not either.
-func (w *Worker) passable(s flowtable.Side, p *packet.Packet) bool {
+func (w *Worker) fitsPort(s flowtable.Side, p *packet.Packet) bool {
 	mtu := w.portMTU[s.Other()]
 	if mtu == 0 || p.Ver == 0 || int(p.M.PktLen)-int(p.L3) <= int(mtu) {
 		return true

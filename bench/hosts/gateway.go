@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -30,6 +31,14 @@ var small = Settings{
 	"workers.poll": "adaptive", "workers.idle_sleep": "500us", "metrics.listen": "off",
 }
 
+// workers is the number of workers of a gateway for which a test sets none: two, or what LINECRYPT_TEST_WORKERS says.
+func workers() string {
+	if n := os.Getenv("LINECRYPT_TEST_WORKERS"); n != "" {
+		return n
+	}
+	return "2"
+}
+
 // Gateway is a whole gateway within the process.
 type Gateway struct {
 	Config *config.Config
@@ -38,7 +47,7 @@ type Gateway struct {
 	data     *gateway.Gateway
 	inside   *memory.Port
 	outside  *memory.Port
-	arena    *mbuf.Arena
+	arenas   []*mbuf.Arena       // one a worker
 	sessions *sessiontable.Table // open for reading, as applications have it
 	engine   cryptobatch.Engine
 
@@ -63,7 +72,7 @@ func newGateway(t testing.TB, name string, own Settings) *Gateway {
 	t.Helper()
 	g := &Gateway{Config: config.Default(), dir: t.TempDir()}
 	g.Config.Name = name
-	for _, settings := range []Settings{small, own} {
+	for _, settings := range []Settings{small, {"workers.count": workers()}, own} {
 		for key, value := range settings {
 			if err := g.Config.Set("test", key, value); err != nil {
 				t.Fatal(err)
@@ -82,11 +91,16 @@ func newGateway(t testing.TB, name string, own Settings) *Gateway {
 
 func (g *Gateway) build() error {
 	var err error
-	if g.arena, err = mbuf.NewArena(g.Config.Buffers.Count, mbuf.DefaultDataRoom); err != nil {
-		return err
+	var caches []*mbuf.Cache
+	var cores []int
+	for range g.Config.Workers.Count {
+		arena, err := mbuf.NewArena(g.Config.Buffers.Count, mbuf.DefaultDataRoom)
+		if err != nil {
+			return err
+		}
+		g.arenas, caches, cores = append(g.arenas, arena), append(caches, mbuf.NewCache(arena)), append(cores, -1)
 	}
-	caches := []*mbuf.Cache{mbuf.NewCache(g.arena)}
-	opt := memory.Options{MTU: MTU}
+	opt := memory.Options{MTU: MTU, RSS: true}
 	if g.inside, g.insideEnd, err = memory.NewEnd(g.Config.Name+"-inside", opt, caches); err != nil {
 		return err
 	}
@@ -97,7 +111,7 @@ func (g *Gateway) build() error {
 		return err
 	}
 	g.data, err = gateway.New(gateway.Options{
-		Config: g.Config, SegmentDir: g.dir, Inside: g.inside, Outside: g.outside, Caches: caches, Cores: []int{-1}, Engine: g.engine,
+		Config: g.Config, SegmentDir: g.dir, Inside: g.inside, Outside: g.outside, Caches: caches, Cores: cores, Engine: g.engine,
 	})
 	if err != nil {
 		return err
@@ -187,8 +201,11 @@ func (g *Gateway) halt() {
 
 // close gives all memory back; the gateway is halted and the links are closed.
 func (g *Gateway) close(t testing.TB) {
-	for _, f := range []func() error{g.sessions.Close, g.data.Close, g.inside.Close, g.outside.Close, g.arena.Close} {
+	for _, f := range []func() error{g.sessions.Close, g.data.Close, g.inside.Close, g.outside.Close} {
 		g.note(f())
+	}
+	for _, a := range g.arenas {
+		g.note(a.Close())
 	}
 	for _, err := range g.errors() {
 		t.Errorf("gateway %s: %v", g.Config.Name, err)
@@ -223,16 +240,24 @@ func (g *Gateway) Count(t testing.TB, name string) uint64 {
 	if !ok {
 		t.Fatalf("no counter has the name %q", name)
 	}
-	return seg.Worker(0).Counters[c]
+	return sum(seg, c)
+}
+
+// sum adds a counter up over the workers.
+func sum(seg *shm.Segment, c shm.Counter) uint64 {
+	n := uint64(0)
+	for i := range seg.Workers() {
+		n += seg.Worker(i).Counters[c]
+	}
+	return n
 }
 
 // Counters lists the counters that are not zero.
 func (g *Gateway) Counters() string {
 	seg := g.data.Segment()
-	block := seg.Worker(0).Counters
 	var b strings.Builder
 	seg.Counters().Range(func(c shm.Counter, info shm.Info) bool {
-		if n := block[c]; n != 0 && info.Kind != shm.KindCycles {
+		if n := sum(seg, c); n != 0 && info.Kind != shm.KindCycles {
 			fmt.Fprintf(&b, " %s=%d", info.Name, n)
 		}
 		return true
@@ -240,19 +265,21 @@ func (g *Gateway) Counters() string {
 	return b.String()
 }
 
-// Flows returns the number of flow records in a state, seen while the worker goes on.
+// Flows returns the number of flow records in a state, seen while the workers go on.
 func (g *Gateway) Flows(state flowtable.State) int {
-	table, err := g.data.Segment().Worker(0).Flows()
-	if err != nil {
-		return 0
-	}
-	n := 0
-	table.Range(func(_ flowtable.Index, r *flowtable.Record) bool {
-		if r.State == state {
-			n++
+	n, seg := 0, g.data.Segment()
+	for i := range seg.Workers() {
+		table, err := seg.Worker(i).Flows()
+		if err != nil {
+			continue
 		}
-		return true
-	})
+		table.Range(func(_ flowtable.Index, r *flowtable.Record) bool {
+			if r.State == state {
+				n++
+			}
+			return true
+		})
+	}
 	return n
 }
 

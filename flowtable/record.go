@@ -104,6 +104,7 @@ type Rare struct {
 	Abort    uint16 // the counter (package shm) that the connection was aborted under, 0 while it was not
 	Request  uint32 // number of the latest question to the control plane
 	WFin     uint64 // wire position of the far end's FIN, if IngressWireFIN
+	AskedSYN uint32 // sequence number of the SYN that the host of a connection without state was asked about last
 
 	WRekey uint64  // where the current generation of what is opened begins
 	Seal   Secrets // of Egress

@@ -447,7 +447,7 @@ func TestBuriedConnectionsAreAnsweredByResetsAndNeverPass(t *testing.T) {
 	g := newShooter(t)
 	k := flowtable.Key{Inside: g.tpl[inside].Src, Outside: g.tpl[inside].Dst, InsidePort: g.tpl[inside].SrcPort, OutsidePort: g.tpl[inside].DstPort}
 	for range 2 {
-		if !g.w.Bury(&k, g.now) {
+		if !g.w.Bury(&Orphan{Key: k}, false, g.now) {
 			t.Fatal("not remembered")
 		}
 	}
@@ -469,7 +469,7 @@ func TestSynFromOutsideEndsABurialOnlyIfTheHostKnowsNothing(t *testing.T) {
 	bury := func(t *testing.T) *rig {
 		g := newShooter(t)
 		k := flowtable.Key{Inside: g.tpl[inside].Src, Outside: g.tpl[inside].Dst, InsidePort: g.tpl[inside].SrcPort, OutsidePort: g.tpl[inside].DstPort}
-		g.w.Bury(&k, g.now)
+		g.w.Bury(&Orphan{Key: k}, false, g.now)
 		g.wire(peerSYN())
 		g.expect("SYN", list("S s0 mss1460"), nil)
 		g.state(flowtable.Closing)

@@ -102,6 +102,7 @@ type Worker struct {
 	events  []stream.Event
 	expired [64]flowtable.Index
 	paths   paths
+	orphans orphans
 	portMTU [flowtable.NumSides]uint16 // as Config.MTU had them, 0: not known
 	others  uint8                      // workers besides this one
 	hops    uint8                      // those that the packet being worked has not been with
@@ -182,6 +183,7 @@ func (w *Worker) Poll(now int64) int {
 	work += w.pollHandover(now)
 	work += w.pollReplies(now)
 	work += w.pollTimers(now)
+	work += w.pollOrphans(now)
 	w.finish(now)
 	w.flush()
 	w.n[shm.Polls]++

@@ -18,6 +18,7 @@ import (
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/gateway"
 	"linecrypt/dataplane/mbuf"
+	"linecrypt/dataplane/port"
 	"linecrypt/dataplane/port/memory"
 	"linecrypt/flowtable"
 )
@@ -46,8 +47,9 @@ type Gateway struct {
 	dir      string
 	data     *gateway.Gateway
 	inside   *memory.Port
-	outside  *memory.Port
-	arenas   []*mbuf.Arena       // one a worker
+	outside  *memory.Port        // nil where the test gave another
+	caches   []*mbuf.Cache       // one a worker
+	arenas   []*mbuf.Arena       // those that the gateway made itself
 	sessions *sessiontable.Table // open for reading, as applications have it
 	engine   cryptobatch.Engine
 
@@ -67,8 +69,8 @@ type controlPlane struct {
 	done chan struct{}
 }
 
-// newGateway builds a gateway whose ports nothing is connected to yet, and starts both its planes.
-func newGateway(t testing.TB, name string, own Settings) *Gateway {
+// newGateway prepares a gateway: its settings and its buffers, which come from pool where that is given.
+func newGateway(t testing.TB, name string, own Settings, pool mbuf.Pool) *Gateway {
 	t.Helper()
 	g := &Gateway{Config: config.Default(), dir: t.TempDir()}
 	g.Config.Name = name
@@ -79,43 +81,55 @@ func newGateway(t testing.TB, name string, own Settings) *Gateway {
 			}
 		}
 	}
-	if err := g.build(); err != nil {
-		t.Fatalf("gateway %s: %v", name, err)
+	for range g.Config.Workers.Count {
+		p := pool
+		if p == nil {
+			arena, err := mbuf.NewArena(g.Config.Buffers.Count, mbuf.DefaultDataRoom)
+			if err != nil {
+				t.Fatalf("gateway %s: %v", name, err)
+			}
+			g.arenas, p = append(g.arenas, arena), arena
+		}
+		g.caches = append(g.caches, mbuf.NewCache(p))
+	}
+	return g
+}
+
+// start builds the gateway and starts both its planes. Its inside port is one in memory with nothing connected to it yet, as is its
+// outside port where none is given.
+func (g *Gateway) start(t testing.TB, outside port.Port) {
+	t.Helper()
+	if err := g.build(outside); err != nil {
+		t.Fatalf("gateway %s: %v", g.Config.Name, err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	g.stop = cancel
 	g.running.Go(func() { g.note(g.data.Run(ctx, nil)) })
 	g.StartControl(t)
-	return g
 }
 
-func (g *Gateway) build() error {
+func (g *Gateway) build(outside port.Port) error {
 	var err error
-	var caches []*mbuf.Cache
-	var cores []int
-	for range g.Config.Workers.Count {
-		arena, err := mbuf.NewArena(g.Config.Buffers.Count, mbuf.DefaultDataRoom)
-		if err != nil {
+	opt := memory.Options{MTU: MTU, RSS: true}
+	if g.inside, g.insideEnd, err = memory.NewEnd(g.Config.Name+"-inside", opt, g.caches); err != nil {
+		return err
+	}
+	if outside == nil {
+		if g.outside, g.outsideEnd, err = memory.NewEnd(g.Config.Name+"-outside", opt, g.caches); err != nil {
 			return err
 		}
-		g.arenas, caches, cores = append(g.arenas, arena), append(caches, mbuf.NewCache(arena)), append(cores, -1)
-	}
-	opt := memory.Options{MTU: MTU, RSS: true}
-	if g.inside, g.insideEnd, err = memory.NewEnd(g.Config.Name+"-inside", opt, caches); err != nil {
-		return err
-	}
-	if g.outside, g.outsideEnd, err = memory.NewEnd(g.Config.Name+"-outside", opt, caches); err != nil {
-		return err
+		outside = g.outside
 	}
 	if g.engine, err = cryptobatch.New(g.Config.Engine); err != nil {
 		return err
 	}
-	g.data, err = gateway.New(gateway.Options{
-		Config: g.Config, SegmentDir: g.dir, Inside: g.inside, Outside: g.outside, Caches: caches, Cores: cores, Engine: g.engine,
-	})
-	if err != nil {
-		return err
+	cores := make([]int, len(g.caches))
+	for i := range cores {
+		cores[i] = -1
 	}
+	g.data, err = gateway.New(gateway.Options{
+		Config: g.Config, SegmentDir: g.dir, Inside: g.inside, Outside: outside, Caches: g.caches, Cores: cores, Engine: g.engine,
+	})
 	return err
 }
 
@@ -201,8 +215,11 @@ func (g *Gateway) halt() {
 
 // close gives all memory back; the gateway is halted and the links are closed.
 func (g *Gateway) close(t testing.TB) {
-	for _, f := range []func() error{g.sessions.Close, g.data.Close, g.inside.Close, g.outside.Close} {
+	for _, f := range []func() error{g.sessions.Close, g.data.Close, g.inside.Close} {
 		g.note(f())
+	}
+	if g.outside != nil {
+		g.note(g.outside.Close())
 	}
 	for _, a := range g.arenas {
 		g.note(a.Close())
@@ -241,6 +258,21 @@ func (g *Gateway) Count(t testing.TB, name string) uint64 {
 		t.Fatalf("no counter has the name %q", name)
 	}
 	return sum(seg, c)
+}
+
+// Shares returns a counter of each worker by its name.
+func (g *Gateway) Shares(t testing.TB, name string) []uint64 {
+	t.Helper()
+	seg := g.data.Segment()
+	c, ok := seg.Counters().Find(name)
+	if !ok {
+		t.Fatalf("no counter has the name %q", name)
+	}
+	var all []uint64
+	for i := range seg.Workers() {
+		all = append(all, seg.Worker(i).Counters[c])
+	}
+	return all
 }
 
 // sum adds a counter up over the workers.

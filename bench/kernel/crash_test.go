@@ -19,6 +19,7 @@ func TestEndsHearOfADataPlaneThatDied(t *testing.T) {
 		t.Run(workers, func(t *testing.T) {
 			b := gateways(t, topology.Packet, workers)
 			for _, side := range []topology.Side{topology.SideB, topology.SideA} {
+				b.awaitEncryption(b.b)
 				var clients, servers []*net.TCPConn
 				for i := range 8 {
 					client, srv := b.mustConnect(families[i%len(families)])

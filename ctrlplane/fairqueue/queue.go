@@ -14,6 +14,7 @@ const (
 	PeerShare               // its peer held more than a peer may
 	Full                    // all together held too much, and its peer most
 	Late                    // it waited longer than the time limit
+	Cleared                 // the queue was cleared
 	NumReasons
 )
 
@@ -223,12 +224,12 @@ func (l *line[ID, T]) first() *item[ID, T] {
 	return e.Value.(*item[ID, T])
 }
 
-// Clear drops everything for a reason.
-func (q *Queue[ID, T]) Clear(why Reason) {
+// Clear drops everything.
+func (q *Queue[ID, T]) Clear() {
 	for e := q.ages.Front(); e != nil; e = q.ages.Front() {
 		it := e.Value.(*item[ID, T])
 		q.remove(it)
-		q.drop(it.Value, why)
+		q.drop(it.Value, Cleared)
 	}
 }
 

@@ -286,7 +286,7 @@ func TestClearDropsAll(t *testing.T) {
 	for i := range 30 {
 		r.push(fmt.Sprint(i), i%7, i%2)
 	}
-	r.Clear(Full)
+	r.Clear()
 	if r.Len() != 0 || r.Peers() != 0 || len(r.dropped) != 30 || len(r.byShare) != 0 {
 		t.Errorf("%d requests, %d peers left, %d dropped", r.Len(), r.Peers(), len(r.dropped))
 	}

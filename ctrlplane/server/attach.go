@@ -83,7 +83,6 @@ func (s *Server) attach(seg *shm.Segment) error {
 	s.seg, s.sessions = seg, sessions
 	s.mu.Unlock()
 	s.lanes = newLanes(seg)
-	s.batch.perLane = max(1, batchLimit/len(s.lanes))
 	s.reconcile()
 	s.publishRules(seg)
 	now := monotonic()
@@ -99,6 +98,7 @@ func (s *Server) detach() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.seg.Beat(0)
+	s.keys.Clear()
 	for i := range s.lanes {
 		s.lanes[i].discard()
 	}

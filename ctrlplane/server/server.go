@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"linecrypt/ctrlplane/fairqueue"
 	"linecrypt/ctrlplane/metrics"
 	"linecrypt/ctrlplane/responder"
 	"linecrypt/ctrlplane/sessiontable"
@@ -55,9 +56,12 @@ type Server struct {
 	seg        *shm.Segment
 	sessions   *sessiontable.Table // nil for none
 
-	lanes []lane
-	batch batch
-	tick  ticker
+	lanes   []lane
+	keys    *fairqueue.Queue[flowID, *waiting]
+	message []byte // being taken off a ring
+	tick    ticker
+
+	waiting, waitingPeers atomic.Int64 // requests for keys, and peers of theirs
 }
 
 // New makes a control plane. The error wraps responder.ErrTerms.
@@ -77,6 +81,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{opts: o, log: o.Log, responder: r}
 	s.policy.Store(uint32(o.Terms.Policy))
+	s.keys = fairqueue.New[flowID](keyLimits, s.giveUp)
 	s.metrics = metrics.New(metrics.Config{Segments: s, Stats: r.Stats(), Events: s.events.table(), Log: o.Log})
 	return s, nil
 }

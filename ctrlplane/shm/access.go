@@ -1,8 +1,10 @@
 package shm
 
 import (
-	"linecrypt/flowtable"
 	"time"
+	"unsafe"
+
+	"linecrypt/flowtable"
 )
 
 // Workers returns the number of workers.
@@ -18,6 +20,12 @@ func (s *Segment) Core(i int) int {
 
 // Counters returns the table that names the counters.
 func (s *Segment) Counters() *Table { return s.table }
+
+// ControlCounters returns the counters that the control plane writes, by atomic operations, for its readers are goroutines of the same
+// process too.
+func (s *Segment) ControlCounters() *Block {
+	return (*Block)(unsafe.Pointer(unsafe.SliceData(s.mem[s.regions.control:])))
+}
 
 // Name returns the instance's name.
 func (s *Segment) Name() string { return text(s.hdr.name[:]) }

@@ -79,6 +79,9 @@ func (s *Server) attach(seg *shm.Segment) error {
 			return err
 		}
 	}
+	if s.opts.Inherit != nil {
+		s.opts.Inherit(seg)
+	}
 	s.mu.Lock()
 	s.seg, s.sessions = seg, sessions
 	s.mu.Unlock()

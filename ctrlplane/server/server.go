@@ -32,6 +32,11 @@ type Options struct {
 	Log *slog.Logger
 	// Wait is how long Run waits for the first segment; 0 for DefaultWait.
 	Wait time.Duration
+	// Inherit is called with each segment before it is served, with the rules that an earlier control plane may have left in it. What it
+	// sets by SetTerms is published first. It may be nil.
+	Inherit func(*shm.Segment)
+	// Reload loads the configuration again, for POST /reload on the control socket; nil for no such thing.
+	Reload func() Reloaded
 	// Ready is called once, when the server serves its first segment; it may be nil.
 	Ready func()
 }

@@ -8,6 +8,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"time"
 )
 
 // Instance is the folder of one instance. It holds no lock by itself and is safe for concurrent use.
@@ -177,6 +178,37 @@ func (in *Instance) Remove() error {
 	errs = append(errs, os.RemoveAll(in.dir))
 	in.removeEmpty()
 	return errors.Join(errs...)
+}
+
+// Tidy removes what is left of an instance whose last process ends, for processes that end without a supervisor to do so after
+// them. Where another process runs, or a data plane that was killed has left its segment for the next one, it removes nothing.
+func (in *Instance) Tidy() error {
+	for try := range tidyTries {
+		if _, err := os.Stat(in.dir); errors.Is(err, fs.ErrNotExist) || in.hasSegment() {
+			return nil
+		}
+		if _, ok := in.Running(Supervisor); ok {
+			return nil // it does so itself, or goes on
+		}
+		err := in.Remove()
+		if !errors.Is(err, ErrRunning) {
+			return err
+		}
+		// The other process may be doing the same just now: one of the two finds the other's locks gone.
+		time.Sleep(time.Duration(1+try+os.Getpid()%tidyTries) * 10 * time.Millisecond)
+	}
+	return nil
+}
+
+const tidyTries = 5
+
+func (in *Instance) hasSegment() bool {
+	for _, dir := range []string{in.shmFolder(), in.dir} {
+		if _, err := os.Lstat(segmentFile(dir, in.name)); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // removeEmpty removes the folders that instances share, if this was the last one; an error means that it was not.

@@ -12,21 +12,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Process is one of the two processes of an instance.
+// Process is one of the processes of an instance.
 type Process string
 
 // The processes. The values name their lock files.
 const (
 	DataPlane    Process = "dataplane"
 	ControlPlane Process = "ctrlplane"
+	Supervisor   Process = "run" // `linecrypt run`, which starts the two others
 )
 
 // String returns the process's name as in messages.
 func (p Process) String() string {
-	if p == DataPlane {
+	switch p {
+	case DataPlane:
 		return "data plane"
+	case ControlPlane:
+		return "control plane"
 	}
-	return "control plane"
+	return "linecrypt run"
 }
 
 // ErrRunning is wrapped by the error about a lock that another process holds.

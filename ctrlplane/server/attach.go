@@ -96,12 +96,16 @@ func (s *Server) attach(seg *shm.Segment) error {
 	return nil
 }
 
-// detach gives segment and session table up. The data plane sees at once that there is no control plane.
+// detach gives segment and session table up. The data plane sees at once that there is no control plane. Keys of one that was killed
+// do not outlive the control plane.
 func (s *Server) detach() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.seg.Beat(0)
 	s.keys.Clear()
+	if s.seg.Current() && !s.seg.DataPlaneRuns() {
+		s.forgetKeys()
+	}
 	for i := range s.lanes {
 		s.lanes[i].discard()
 	}

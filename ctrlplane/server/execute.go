@@ -93,7 +93,12 @@ func (p *process) run(stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = lock.Release() }()
+	defer func() {
+		_ = lock.Release()
+		if err := p.in.Tidy(); err != nil {
+			p.log.Warn("remove what the instance left", "error", err)
+		}
+	}()
 	p.group = -1
 	if c.SessionTable.Group != "" {
 		if p.group, err = p.in.ShareWith(c.SessionTable.Group); err != nil {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -408,4 +409,55 @@ func TestDataPlaneIsToldWhenRandomnessFailsAndWhenItIsBack(t *testing.T) {
 	eventually(t, "usable", usable)
 	source.works.Store(false)
 	eventually(t, "unusable", func() bool { return !usable() })
+}
+
+func TestKeysOfADataPlaneThatWasKilledDoNotOutliveTheControlPlane(t *testing.T) {
+	p := newPlane(t, t.TempDir(), 1)
+	secret := []byte("THIS IS A SECRET OF A CONNECTION")
+	ref, _ := p.flow(0, 1, flowtable.Encrypted)
+	copy(p.lanes[0].flows.Record(ref.Index).Rare.Seal.Master[:], secret)
+	_, stop := run(t, options(p.dir))
+	left := func() bool {
+		b, err := os.ReadFile(shm.Path(p.dir, "gw"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bytes.Contains(b, secret)
+	}
+	stop()
+	if !left() {
+		t.Fatal("a control plane that ends takes keys from a data plane that runs")
+	}
+	s, end := run(t, options(p.dir))
+	p.end()
+	eventually(t, "the end of the data plane is seen", func() bool { return !s.Status().DataPlane.Running })
+	if !left() {
+		t.Error("the next data plane has no time to take the connections over")
+	}
+	end()
+	if left() {
+		t.Error("keys are left")
+	}
+}
+
+func TestKeysOfADataPlaneThatWasKilledAreKeptForAWhileOnly(t *testing.T) {
+	s, p := attached(t)
+	secret := []byte("THIS IS A SECRET OF A CONNECTION")
+	ref, _ := p.flow(0, 1, flowtable.Encrypted)
+	copy(p.lanes[0].flows.Record(ref.Index).Rare.Seal.Master[:], secret)
+	p.end()
+	now := monotonic()
+	for _, c := range []struct {
+		after int64
+		left  bool
+	}{{0, true}, {keepKeys - 1, true}, {keepKeys, false}} {
+		s.watch(now+c.after, true)
+		b, err := os.ReadFile(shm.Path(p.dir, "gw"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(b, secret) != c.left {
+			t.Errorf("after %d ns keys are left: %v", c.after, !c.left)
+		}
+	}
 }

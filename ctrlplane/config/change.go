@@ -13,6 +13,14 @@ type Change struct {
 	Old, New string // as `--set` takes them
 }
 
+// Reloaded is what came of loading a configuration again: the control plane answers it, `linecrypt reload` shows it.
+type Reloaded struct {
+	Errors   []string `json:"errors"`   // why nothing was changed; empty when the new configuration is in force
+	Changed  []string `json:"changed"`  // keys that were changed for new connections, with their old and new values
+	Weakened []string `json:"weakened"` // those of them that protect less than before
+	Restart  []string `json:"restart"`  // keys whose new values need a restart of the gateway
+}
+
 // String returns "key (old -> new)".
 func (c Change) String() string {
 	return fmt.Sprintf("%s (%s -> %s)", c.Key, orNone(c.Old), orNone(c.New))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -132,18 +133,30 @@ func hash(s string) uint32 {
 	return h
 }
 
+// GroupID returns the number of a group that is given by name or number. A number need not have a name.
+func GroupID(group string) (int, error) {
+	if gid, err := strconv.Atoi(group); err == nil {
+		if gid < 0 || gid > math.MaxUint32-1 {
+			return 0, fmt.Errorf("group: %d is no group's number", gid)
+		}
+		return gid, nil
+	}
+	g, err := user.LookupGroup(group)
+	if err != nil {
+		return 0, err
+	}
+	gid, err := strconv.Atoi(g.Gid)
+	if err != nil {
+		return 0, fmt.Errorf("group %s: %w", group, err)
+	}
+	return gid, nil
+}
+
 // ShareWith lets the members of a group, given by name or number, reach files in the folder. The files themselves decide
 // who may read them: the session-ID table is for the group, the segment never is. It returns the group's number, for chown.
 func (in *Instance) ShareWith(group string) (gid int, err error) {
-	gid, err = strconv.Atoi(group)
-	if err != nil {
-		g, err := user.LookupGroup(group)
-		if err != nil {
-			return 0, fmt.Errorf("instance %q: %w", in.name, err)
-		}
-		if gid, err = strconv.Atoi(g.Gid); err != nil {
-			return 0, fmt.Errorf("instance %q: group %s: %w", in.name, group, err)
-		}
+	if gid, err = GroupID(group); err != nil {
+		return 0, fmt.Errorf("instance %q: %w", in.name, err)
 	}
 	if err := os.Chown(in.dir, -1, gid); err != nil {
 		return 0, fmt.Errorf("instance %q: %w", in.name, err)

@@ -264,7 +264,7 @@ func TestPathTooLongForASocketIsRefused(t *testing.T) {
 }
 
 func TestInstancesTakeDifferentCoresUntilNoneIsLeft(t *testing.T) {
-	allowed, err := allowedCores()
+	allowed, err := AllowedCores()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -98,9 +98,13 @@ func writePID(f *os.File) (*Lock, error) {
 	return &Lock{f: f}, nil
 }
 
-// Release gives the lock up and removes its file.
+// Release gives the lock up and removes its file, which may have gone with the instance's folder, and be another's by now.
 func (l *Lock) Release() error {
-	return errors.Join(os.Remove(l.f.Name()), l.f.Close())
+	var err error
+	if sameFile(l.f, l.f.Name()) {
+		err = os.Remove(l.f.Name())
+	}
+	return errors.Join(err, l.f.Close())
 }
 
 // Running returns the number of the process that holds a lock, 0 if that is not known, and whether there is one. It takes

@@ -113,7 +113,7 @@ func (p *process) serve(c *config.Config) error {
 	srv, err := New(Options{
 		Open: p.openSegment, OpenSessions: p.openSessions, Terms: responder.TermsOf(c),
 		Log: p.log, Wait: p.wait, Ready: p.ready, Inherit: p.inherit,
-		Reload: func() Reloaded { return p.reload(p.srv) },
+		Reload: func() config.Reloaded { return p.reload(p.srv) },
 	})
 	if err != nil {
 		return err

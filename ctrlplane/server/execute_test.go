@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"linecrypt/ctrlplane/config"
 	"linecrypt/ctrlplane/eno"
 	"linecrypt/ctrlplane/instance"
 	"linecrypt/ctrlplane/shm"
@@ -267,7 +268,7 @@ func TestReloadThatWouldWeakenThePolicyNeedsTheWord(t *testing.T) {
 	if !data.seg.Rules(&before) || before.Policy != flowtable.Require || !before.Mandatory || !slices.Equal(before.AEADs(), []uint16{2}) {
 		t.Fatalf("rules %+v", before)
 	}
-	reload := func() (r Reloaded) {
+	reload := func() (r config.Reloaded) {
 		t.Helper()
 		answer, err := controlClient(in).Post("http://gateway/reload", "", nil)
 		if err != nil {

@@ -11,14 +11,6 @@ import (
 	"linecrypt/ctrlplane/tcpcrypt"
 )
 
-// Reloaded is what came of loading the configuration again, and what POST /reload on the control socket answers.
-type Reloaded struct {
-	Errors   []string `json:"errors"`   // why nothing was changed; empty when the new configuration is in force
-	Changed  []string `json:"changed"`  // keys that were changed for new connections, with their old and new values
-	Weakened []string `json:"weakened"` // those of them that protect less than before
-	Restart  []string `json:"restart"`  // keys whose new values need a restart of the gateway
-}
-
 // settings are the configuration that a process was started with and the one that is in force.
 type settings struct {
 	flags *config.Flags
@@ -29,7 +21,7 @@ type settings struct {
 }
 
 // again loads the configuration and puts it in force by apply, unless that would weaken the policy without anybody's word.
-func (s *settings) again(apply func(*config.Config) error) Reloaded {
+func (s *settings) again(apply func(*config.Config) error) config.Reloaded {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fresh, err := s.flags.Load()
@@ -46,11 +38,11 @@ func (s *settings) again(apply func(*config.Config) error) Reloaded {
 	now, _ := config.Changes(s.current, fresh)
 	_, later := config.Changes(s.started, fresh)
 	s.current = fresh
-	return Reloaded{Errors: []string{}, Changed: say(now), Weakened: say(weakened), Restart: say(later)}
+	return config.Reloaded{Errors: []string{}, Changed: say(now), Weakened: say(weakened), Restart: say(later)}
 }
 
-func failed(errs ...error) Reloaded {
-	r := Reloaded{Errors: []string{}, Changed: []string{}, Weakened: []string{}, Restart: []string{}}
+func failed(errs ...error) config.Reloaded {
+	r := config.Reloaded{Errors: []string{}, Changed: []string{}, Weakened: []string{}, Restart: []string{}}
 	for _, err := range errs {
 		r.Errors = append(r.Errors, err.Error())
 	}
@@ -116,7 +108,7 @@ func (p *process) reloads(ctx context.Context, srv *Server) {
 }
 
 // reload loads the configuration again and logs what came of it.
-func (p *process) reload(srv *Server) Reloaded {
+func (p *process) reload(srv *Server) config.Reloaded {
 	r := p.settings.again(func(c *config.Config) error {
 		if err := srv.SetTerms(responder.TermsOf(c)); err != nil {
 			return err

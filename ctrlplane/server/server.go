@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"linecrypt/ctrlplane/config"
 	"linecrypt/ctrlplane/fairqueue"
 	"linecrypt/ctrlplane/metrics"
 	"linecrypt/ctrlplane/responder"
@@ -36,7 +37,7 @@ type Options struct {
 	// sets by SetTerms is published first. It may be nil.
 	Inherit func(*shm.Segment)
 	// Reload loads the configuration again, for POST /reload on the control socket; nil for no such thing.
-	Reload func() Reloaded
+	Reload func() config.Reloaded
 	// Ready is called once, when the server serves its first segment; it may be nil.
 	Ready func()
 }

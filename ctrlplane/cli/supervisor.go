@@ -183,10 +183,11 @@ func (s *supervisor) remove() error {
 // forgetKeys leaves the segment of a data plane that was killed to the next one, which resets its connections, but not their keys:
 // nobody is left who would use or guard them.
 func (s *supervisor) forgetKeys() error {
-	dir, err := s.in.SegmentDir()
-	if err == nil {
-		err = shm.ForgetKeys(dir, s.in.Name())
+	dir, ok := s.in.LeftSegment()
+	if !ok {
+		return nil
 	}
+	err := shm.ForgetKeys(dir, s.in.Name())
 	if errors.Is(err, shm.ErrBusy) {
 		return nil // another data plane has begun, and owns it
 	}

@@ -197,7 +197,10 @@ func (in *Instance) Remove() error {
 // them. Where another process runs, or a data plane that was killed has left its segment for the next one, it removes nothing.
 func (in *Instance) Tidy() error {
 	for try := range tidyTries {
-		if _, err := os.Stat(in.dir); errors.Is(err, fs.ErrNotExist) || in.hasSegment() {
+		if _, err := os.Stat(in.dir); errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if _, ok := in.LeftSegment(); ok {
 			return nil
 		}
 		if _, ok := in.Running(Supervisor); ok {
@@ -215,13 +218,14 @@ func (in *Instance) Tidy() error {
 
 const tidyTries = 5
 
-func (in *Instance) hasSegment() bool {
+// LeftSegment returns the folder in which the segment lies, and false where there is none. It makes nothing.
+func (in *Instance) LeftSegment() (dir string, ok bool) {
 	for _, dir := range []string{in.shmFolder(), in.dir} {
-		if _, err := os.Lstat(segmentFile(dir, in.name)); err == nil {
-			return true
+		if _, err := os.Lstat(segmentFile(dir, in.name)); err == nil && checkOwn(dir) == nil {
+			return dir, true
 		}
 	}
-	return false
+	return "", false
 }
 
 // removeEmpty removes the folders that instances share, if this was the last one; an error means that it was not.

@@ -62,7 +62,7 @@ func (s *Server) open(seg *shm.Segment) (*shm.Segment, error) {
 			return nil, err
 		}
 	}
-	if !seg.DataPlaneRuns() {
+	if !seg.DataPlaneRuns() || !seg.Current() {
 		return seg, errDataPlaneGone
 	}
 	return seg, nil

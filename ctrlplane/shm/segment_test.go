@@ -8,6 +8,8 @@ import (
 	"testing"
 	"unsafe"
 
+	"golang.org/x/sys/unix"
+
 	"linecrypt/flowtable"
 )
 
@@ -350,4 +352,38 @@ func FuzzSegmentHeader(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+func TestStaleSegmentIsNotCurrentWhileAnotherIsBeingMade(t *testing.T) {
+	dir := t.TempDir()
+	mustCreate(t, dir, testParams(t)).Close()
+	control, err := OpenControl(dir, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer control.Close()
+	if !control.Current() {
+		t.Error("the segment of a data plane that was killed is not current")
+	}
+	fd, err := claimStale(Path(dir, "test"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !control.DataPlaneRuns() || control.Current() {
+		t.Errorf("while it is replaced: runs %v, current %v", control.DataPlaneRuns(), control.Current())
+	}
+	mark(fd, 0)
+	_ = unix.Close(fd)
+	// One that cannot be replaced, here because of what lies in the folder, is as it was, for the next data plane.
+	if err := os.Chmod(dir, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Chmod(dir, 0o700)
+	if s, err := Create(dir, testParams(t)); err == nil {
+		s.Close()
+		t.Skip("this user may write anywhere")
+	}
+	if !control.Current() {
+		t.Error("a segment that could not be replaced is not current")
+	}
 }

@@ -91,6 +91,7 @@ func (s *Server) attach(seg *shm.Segment) error {
 	now := monotonic()
 	seg.Beat(now)
 	s.tick = ticker{due: now, reconcile: now + reconcileEvery, rules: now + rulesEvery, running: true, epoch: seg.DataPlane().Epoch}
+	s.report = newReport(s.log, seg)
 	s.events.attached.Add(1)
 	s.log.Info("attached to the data plane", "instance", seg.Name(), "pid", seg.DataPlane().PID, "workers", seg.Workers(), "locked", seg.Locked())
 	return nil
@@ -103,6 +104,7 @@ func (s *Server) detach() {
 	defer s.mu.Unlock()
 	s.seg.Beat(0)
 	s.keys.Clear()
+	s.report.flush(s.seg)
 	if s.seg.Current() && !s.seg.DataPlaneRuns() {
 		s.forgetKeys()
 	}

@@ -11,6 +11,7 @@ const (
 	beatEvery      = 50_000_000
 	reconcileEvery = 30_000_000_000
 	rulesEvery     = 1_000_000_000
+	reportEvery    = 1_000_000_000
 	keepKeys       = 10_000_000_000 // for another data plane to take the connections over
 )
 
@@ -19,6 +20,7 @@ type ticker struct {
 	due       int64 // of the next heartbeat
 	reconcile int64
 	rules     int64
+	report    int64
 	running   bool   // the data plane, when last looked at
 	forget    int64  // when the keys of a data plane that ended are erased, 0 for never
 	epoch     uint64 // of the data plane
@@ -75,6 +77,10 @@ func (s *Server) watch(now int64, busy bool) {
 	if now >= t.rules {
 		t.rules = now + rulesEvery
 		s.publishRules(s.seg)
+	}
+	if now >= t.report {
+		t.report = now + reportEvery
+		s.report.look(s.seg, now)
 	}
 	if now >= t.reconcile && !busy {
 		t.reconcile = now + reconcileEvery

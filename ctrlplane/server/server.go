@@ -66,6 +66,7 @@ type Server struct {
 	keys    *fairqueue.Queue[flowID, *waiting]
 	message []byte // being taken off a ring
 	tick    ticker
+	report  *report
 
 	waiting, waitingPeers atomic.Int64 // requests for keys, and peers of theirs
 }

@@ -28,8 +28,11 @@ func (r *counterReader) at(i int, c shm.Counter) uint64 {
 	return atomic.LoadUint64(&r.seg.Worker(i).Counters[c])
 }
 
-// sum returns the counter over all workers.
+// sum returns the counter over all workers, or the control plane's.
 func (r *counterReader) sum(c shm.Counter) uint64 {
+	if c.Control() {
+		return atomic.LoadUint64(&r.seg.ControlCounters()[c])
+	}
 	var n uint64
 	for i := range r.seg.Workers() {
 		n += r.at(i, c)

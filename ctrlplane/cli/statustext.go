@@ -27,8 +27,12 @@ func (st *Status) print(out io.Writer) error {
 		}
 	})
 	st.printFlows(&b)
-	printCounts(&b, "DROPPED", st.Drops)
-	printCounts(&b, "ABORTED", st.Aborts)
+	for _, list := range []struct {
+		title  string
+		counts []NamedCount
+	}{{"LEFT IN THE CLEAR", st.Plain}, {"REFUSED", st.Refusals}, {"ABORTED", st.Aborts}, {"DROPPED", st.Drops}, {"OVERLOAD", st.Overloads}} {
+		printCounts(&b, list.title, list.counts)
+	}
 	table(&b, "STAGE\tPACKETS\tCYCLES PER PACKET\n", func(w io.Writer) {
 		for _, s := range st.Stages {
 			fmt.Fprintf(w, "%s\t%d\t%.1f\n", s.Name, s.Packets, s.CyclesPerPacket)
@@ -83,6 +87,9 @@ func (st *Status) printFlows(out io.Writer) {
 
 // printCounts writes the counters that are not zero, and then the names of those that are.
 func printCounts(out io.Writer, title string, counts []NamedCount) {
+	if len(counts) == 0 {
+		return
+	}
 	var zero []string
 	nonzero := slices.DeleteFunc(slices.Clone(counts), func(c NamedCount) bool { return c.Count == 0 })
 	for _, c := range counts {

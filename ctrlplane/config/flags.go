@@ -72,6 +72,9 @@ func (f *Flags) Load() (*Config, error) {
 	return c, nil
 }
 
+// File returns the file that Load reads, empty for none.
+func (f *Flags) File() string { return f.file }
+
 // Args returns the flags that make another process load the same configuration.
 func (f *Flags) Args() []string {
 	var args []string

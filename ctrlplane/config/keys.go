@@ -28,6 +28,9 @@ func (k *Key) Type() string { return k.kind.name }
 // Allowed says which values the key takes.
 func (k *Key) Allowed() string { return k.allowed }
 
+// Value returns the key's value in a configuration, as `--set` takes it.
+func (k *Key) Value(c *Config) string { return k.show(c) }
+
 // Keys returns the table of keys in the order of the reference. Each call returns a fresh slice.
 func Keys() []Key { return append([]Key(nil), keys...) }
 
@@ -88,7 +91,7 @@ var keys = []Key{
 		bigSize(func(c *Config) *uint64 { return &c.Rekey.Bytes })},
 
 	{"metrics.listen", "127.0.0.1:9469", "Address and port at which the control plane serves /metrics; off for none. When the default is taken by another program the control plane goes on without.",
-		scalar("text", "address:port or off", func(c *Config) *string { return &c.Metrics.Listen }, parseListen)},
+		listenAddress(func(c *Config) *string { return &c.Metrics.Listen })},
 	{"session_table.group", "", "Group whose members may look session IDs up. Empty: only the user that runs the gateway.",
 		text("group name or number", func(c *Config) *string { return &c.SessionTable.Group }, word)},
 
@@ -132,6 +135,17 @@ func parseArgument(s string) (string, error) {
 		return "", errors.New("an argument is empty")
 	}
 	return s, plain(s)
+}
+
+func listenAddress(field func(*Config) *string) kind {
+	k := scalar("text", "address:port or off", field, parseListen)
+	k.show = func(c *Config) string {
+		if *field(c) == "" {
+			return "off"
+		}
+		return *field(c)
+	}
+	return k
 }
 
 // parseListen returns an empty text for "off".

@@ -1,8 +1,10 @@
 package shm
 
 import (
-	"linecrypt/flowtable"
 	"time"
+	"unsafe"
+
+	"linecrypt/flowtable"
 )
 
 // Workers returns the number of workers.
@@ -18,6 +20,12 @@ func (s *Segment) Core(i int) int {
 
 // Counters returns the table that names the counters.
 func (s *Segment) Counters() *Table { return s.table }
+
+// ControlCounters returns the counters that the control plane writes, by atomic operations, for its readers are goroutines of the same
+// process too.
+func (s *Segment) ControlCounters() *Block {
+	return (*Block)(unsafe.Pointer(unsafe.SliceData(s.mem[s.regions.control:])))
+}
 
 // Name returns the instance's name.
 func (s *Segment) Name() string { return text(s.hdr.name[:]) }
@@ -109,14 +117,7 @@ func (s *Segment) SetReady(ready bool) {
 // Ready reports whether packets flow.
 func (s *Segment) Ready() bool { return s.hdr.data.word.Load() == 1 }
 
-// SetPolicy publishes what the data plane does while the control plane is away. Only the control plane may.
-func (s *Segment) SetPolicy(p flowtable.Policy) {
-	if s.part == partControl {
-		s.hdr.control.word.Store(uint64(p))
-	}
-}
-
-// Policy returns what the control plane published, PolicyUnset when that is no policy.
+// Policy returns the policy of the rules in force, PolicyUnset when that is no policy.
 func (s *Segment) Policy() flowtable.Policy {
 	word := s.hdr.control.word.Load()
 	if word >= uint64(flowtable.NumPolicies) {

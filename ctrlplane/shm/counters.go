@@ -6,7 +6,7 @@ type Counter uint16
 // MaxCounters is the number of places in a block.
 const MaxCounters = 512
 
-// Block is one worker's counters, each written by that worker alone.
+// Block is one worker's counters, each written by that worker alone, or the control plane's.
 type Block [MaxCounters]uint64
 
 // Stage is a station that every burst passes, in this order.
@@ -68,7 +68,8 @@ const (
 	firstStage  Counter = 1
 )
 
-// The counters: of the ports and the worker, then, from SealedFrames on, of the stream translator. A new one, as for a new reason to
+// The counters: of the ports and the worker, then, from SealedFrames on, of the stream translator, at last, from KeysAskedAgain on, of
+// the control plane, which has a block of its own. A new one, as for a new reason to
 // drop a packet, is a constant here and a line in counterInfos.
 const (
 	RxInsidePackets = firstStage + 2*Counter(NumStages) + iota
@@ -174,8 +175,19 @@ const (
 	AbortSeal
 	AbortKeys
 	AbortCaller
+
+	KeysAskedAgain
+	KeysAnswered
+	KeysNotAwaited
+	OverloadKeysPeer
+	OverloadKeysFull
+	OverloadKeysLate
+	OverloadKeysReplies
 	NumCounters
 )
+
+// Control reports whether the control plane counts it, and not the workers.
+func (c Counter) Control() bool { return c >= KeysAskedAgain && c < NumCounters }
 
 // Info says what a counter counts.
 type Info struct {
@@ -190,17 +202,20 @@ type Kind uint8
 
 // The kinds.
 const (
-	KindNone    Kind = iota // the place is not in use
-	KindPackets             // packets, frames or segments
-	KindBytes               // bytes
-	KindDrop                // packets dropped for one reason
-	KindAbort               // connections aborted for one reason
-	KindEvent               // other things that happened
-	KindCycles              // cycles of the time-stamp counter
+	KindNone     Kind = iota // the place is not in use
+	KindPackets              // packets, frames or segments
+	KindBytes                // bytes
+	KindDrop                 // packets dropped for one reason
+	KindAbort                // connections aborted for one reason
+	KindEvent                // other things that happened
+	KindCycles               // cycles of the time-stamp counter
+	KindPlain                // connections left in the clear for one reason
+	KindRefusal              // connections refused for one reason
+	KindOverload             // requests or state given up for one reason because a bound was reached
 	endKinds
 )
 
-var kindNames = [endKinds]string{"none", "packets", "bytes", "drop", "abort", "event", "cycles"}
+var kindNames = [endKinds]string{"none", "packets", "bytes", "drop", "abort", "event", "cycles", "plain", "refusal", "overload"}
 
 // String returns the kind's name.
 func (k Kind) String() string {

@@ -13,9 +13,9 @@ type segmentHeader struct {
 	layout  uint64 // layoutHash
 	size    uint64 // of the segment in bytes
 	shape   shape
-	_       uint32
-	nonce   [16]byte // of the instance
-	created int64    // unix time in ns
+	claimed atomic.Uint32 // another data plane is about to replace the segment
+	nonce   [16]byte      // of the instance
+	created int64         // unix time in ns
 	name    [textRoom]byte
 	inside  [textRoom]byte
 	outside [textRoom]byte
@@ -27,6 +27,7 @@ type segmentHeader struct {
 	data    processLine
 	control processLine
 	ports   portLine
+	rules   rulesBlock
 }
 
 // kindRoom holds a short word and the zero byte behind it.

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"unsafe"
 
+	"golang.org/x/sys/unix"
+
 	"linecrypt/flowtable"
 )
 
@@ -66,7 +68,9 @@ func TestSegmentTellsOtherProcessesWhatItWasMadeOf(t *testing.T) {
 	}
 	tool.Beat(7)
 	tool.SetReady(false)
-	tool.SetPolicy(flowtable.Require)
+	if err := tool.PublishRules(testRules(t, flowtable.Require, 0x23)); !errors.Is(err, ErrRules) {
+		t.Errorf("a tool publishes rules: %v", err)
+	}
 	tool.SetLink(flowtable.Inside, true)
 	if !data.Ready() || data.Policy() != flowtable.PolicyUnset || data.Link(flowtable.Inside) != LinkUnknown {
 		t.Error("a tool changed the segment")
@@ -109,7 +113,7 @@ func TestLinksAreUnknownUntilTheDataPlaneLooks(t *testing.T) {
 
 func TestWhatOneProcessWritesHasCacheLinesOfItsOwn(t *testing.T) {
 	var h segmentHeader
-	for _, at := range []uintptr{unsafe.Offsetof(h.data), unsafe.Offsetof(h.control), unsafe.Offsetof(h.ports), unsafe.Sizeof(h)} {
+	for _, at := range []uintptr{unsafe.Offsetof(h.data), unsafe.Offsetof(h.control), unsafe.Offsetof(h.ports), unsafe.Offsetof(h.rules), unsafe.Sizeof(h)} {
 		if at%64 != 0 {
 			t.Errorf("a line begins at %d", at)
 		}
@@ -229,7 +233,9 @@ func TestControlPlaneEpochGrowsWithEachAttach(t *testing.T) {
 		if _, err := OpenControl(dir, "test"); !errors.Is(err, ErrBusy) {
 			t.Fatalf("second control plane: %v", err)
 		}
-		c.SetPolicy(flowtable.Require)
+		if err := c.PublishRules(testRules(t, flowtable.Require, 0x23)); err != nil {
+			t.Fatal(err)
+		}
 		c.Beat(77)
 		if p := data.ControlPlane(); p.Epoch != want || p.Beat != 77 || !data.ControlPlaneRuns() {
 			t.Errorf("control plane %+v", p)
@@ -346,4 +352,38 @@ func FuzzSegmentHeader(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+func TestStaleSegmentIsNotCurrentWhileAnotherIsBeingMade(t *testing.T) {
+	dir := t.TempDir()
+	mustCreate(t, dir, testParams(t)).Close()
+	control, err := OpenControl(dir, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer control.Close()
+	if !control.Current() {
+		t.Error("the segment of a data plane that was killed is not current")
+	}
+	fd, err := claimStale(Path(dir, "test"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !control.DataPlaneRuns() || control.Current() {
+		t.Errorf("while it is replaced: runs %v, current %v", control.DataPlaneRuns(), control.Current())
+	}
+	mark(fd, 0)
+	_ = unix.Close(fd)
+	// One that cannot be replaced, here because of what lies in the folder, is as it was, for the next data plane.
+	if err := os.Chmod(dir, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Chmod(dir, 0o700)
+	if s, err := Create(dir, testParams(t)); err == nil {
+		s.Close()
+		t.Skip("this user may write anywhere")
+	}
+	if !control.Current() {
+		t.Error("a segment that could not be replaced is not current")
+	}
 }

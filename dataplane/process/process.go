@@ -71,7 +71,12 @@ func run(ctx context.Context, cfg *config.Config, readyFD int, stderr io.Writer)
 	if err != nil {
 		return err
 	}
-	defer lock.Release()
+	defer func() {
+		lock.Release()
+		if err := in.Tidy(); err != nil {
+			log.Warn("remove what the instance left", "error", err)
+		}
+	}()
 	cores, err := in.ClaimCores(cfg.Workers.Cores, cfg.Workers.Count)
 	if err != nil {
 		return cfg.Err("workers.cores", err)

@@ -9,7 +9,6 @@ import (
 
 	"linecrypt/ctrlplane/sessiontable"
 	"linecrypt/ctrlplane/shm"
-	"linecrypt/flowtable"
 )
 
 const (
@@ -86,10 +85,10 @@ func (s *Server) attach(seg *shm.Segment) error {
 	s.lanes = newLanes(seg)
 	s.batch.perLane = max(1, batchLimit/len(s.lanes))
 	s.reconcile()
-	seg.SetPolicy(flowtable.Policy(s.policy.Load()))
+	s.publishRules(seg)
 	now := monotonic()
 	seg.Beat(now)
-	s.tick = ticker{due: now, reconcile: now + reconcileEvery, running: true, epoch: seg.DataPlane().Epoch}
+	s.tick = ticker{due: now, reconcile: now + reconcileEvery, rules: now + rulesEvery, running: true, epoch: seg.DataPlane().Epoch}
 	s.events.attached.Add(1)
 	s.log.Info("attached to the data plane", "instance", seg.Name(), "pid", seg.DataPlane().PID, "workers", seg.Workers(), "locked", seg.Locked())
 	return nil

@@ -10,12 +10,14 @@ import (
 const (
 	beatEvery      = 50_000_000
 	reconcileEvery = 30_000_000_000
+	rulesEvery     = 1_000_000_000
 )
 
 // ticker is what is looked at from time to time beside the rings.
 type ticker struct {
 	due       int64 // of the next heartbeat
 	reconcile int64
+	rules     int64
 	running   bool   // the data plane, when last looked at
 	epoch     uint64 // of the data plane
 }
@@ -62,6 +64,10 @@ func (s *Server) watch(now int64, busy bool) {
 		t.epoch = epoch
 		t.reconcile = now
 		s.log.Info("another data plane has taken over", "pid", s.seg.DataPlane().PID)
+	}
+	if now >= t.rules {
+		t.rules = now + rulesEvery
+		s.publishRules(s.seg)
 	}
 	if now >= t.reconcile && !busy {
 		t.reconcile = now + reconcileEvery

@@ -50,9 +50,10 @@ type Server struct {
 	events    events
 	policy    atomic.Uint32 // flowtable.Policy in force
 
-	mu       sync.RWMutex // held for writing while these change, for reading while another goroutine looks at them
-	seg      *shm.Segment
-	sessions *sessiontable.Table // nil for none
+	publishing sync.Mutex   // held while rules are written into the segment
+	mu         sync.RWMutex // held for writing while these change, for reading while another goroutine looks at them
+	seg        *shm.Segment
+	sessions   *sessiontable.Table // nil for none
 
 	lanes []lane
 	batch batch
@@ -112,7 +113,7 @@ func (s *Server) SetTerms(t responder.Terms) error {
 		return err
 	}
 	s.policy.Store(uint32(t.Policy))
-	s.View(func(seg *shm.Segment) { seg.SetPolicy(t.Policy) })
+	s.View(s.publishRules)
 	return nil
 }
 

@@ -7,13 +7,18 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http/httptest"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"linecrypt/ctrlplane/config"
+	"linecrypt/ctrlplane/eno"
 	"linecrypt/ctrlplane/responder"
 	"linecrypt/ctrlplane/sessiontable"
 	"linecrypt/ctrlplane/shm"
+	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/flowtable"
 )
 
@@ -349,4 +354,58 @@ func TestIdleServerSleepsLongerAndLongerUpToABound(t *testing.T) {
 	if i.reset(); i != (idler{}) {
 		t.Error("work does not wake it")
 	}
+}
+
+func TestDataPlaneIsToldWhatToDecideOnENOBy(t *testing.T) {
+	p := newPlane(t, t.TempDir(), 1)
+	o := options(p.dir)
+	o.Terms.Aware = config.AwareMandatory
+	s, stop := run(t, o)
+	var r shm.Rules
+	if !p.seg.Rules(&r) || r.Policy != flowtable.Opportunistic || !r.Usable || !r.Aware || !r.Mandatory {
+		t.Errorf("rules %+v", r)
+	}
+	if want := []byte{69, 7, 2, 0x22, 0x24, 0x21, 0x23}; !bytes.Equal(r.Offer(), want) {
+		t.Errorf("offer % x, want % x", r.Offer(), want)
+	}
+	if !slices.Equal(r.TEPs(), []eno.TEP{0x23, 0x21, 0x24, 0x22}) || !slices.Equal(r.AEADs(), []uint16{1, 2, 0x10}) {
+		t.Errorf("teps % x, ciphers % x", r.TEPs(), r.AEADs())
+	}
+	o.Terms.Policy, o.Terms.Aware, o.Terms.TEPs = flowtable.Require, config.AwareOff, []tcpcrypt.TEP{tcpcrypt.ECDHEP521}
+	if err := s.SetTerms(o.Terms); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	if !p.seg.Rules(&r) || r.Policy != flowtable.Require || r.Aware || r.Mandatory || !bytes.Equal(r.Offer(), []byte{69, 3, 0x22}) {
+		t.Errorf("rules after the control plane's end %+v, offer % x", r, r.Offer())
+	}
+}
+
+// brittle is a source of randomness that works while it is told to.
+type brittle struct{ works atomic.Bool }
+
+func (b *brittle) Read(p []byte) (int, error) {
+	if !b.works.Load() {
+		return 0, errors.New("device failed")
+	}
+	return zeroFree{}.Read(p)
+}
+
+func TestDataPlaneIsToldWhenRandomnessFailsAndWhenItIsBack(t *testing.T) {
+	p := newPlane(t, t.TempDir(), 1)
+	o := options(p.dir)
+	source := new(brittle)
+	o.Rand = source
+	run(t, o)
+	usable := func() bool {
+		var r shm.Rules
+		return p.seg.Rules(&r) && r.Usable
+	}
+	if usable() {
+		t.Error("ENO counts as usable without randomness")
+	}
+	source.works.Store(true)
+	eventually(t, "usable", usable)
+	source.works.Store(false)
+	eventually(t, "unusable", func() bool { return !usable() })
 }

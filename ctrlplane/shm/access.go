@@ -109,14 +109,7 @@ func (s *Segment) SetReady(ready bool) {
 // Ready reports whether packets flow.
 func (s *Segment) Ready() bool { return s.hdr.data.word.Load() == 1 }
 
-// SetPolicy publishes what the data plane does while the control plane is away. Only the control plane may.
-func (s *Segment) SetPolicy(p flowtable.Policy) {
-	if s.part == partControl {
-		s.hdr.control.word.Store(uint64(p))
-	}
-}
-
-// Policy returns what the control plane published, PolicyUnset when that is no policy.
+// Policy returns the policy of the rules in force, PolicyUnset when that is no policy.
 func (s *Segment) Policy() flowtable.Policy {
 	word := s.hdr.control.word.Load()
 	if word >= uint64(flowtable.NumPolicies) {

@@ -27,6 +27,7 @@ type segmentHeader struct {
 	data    processLine
 	control processLine
 	ports   portLine
+	rules   rulesBlock
 }
 
 // kindRoom holds a short word and the zero byte behind it.

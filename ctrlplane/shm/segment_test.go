@@ -66,7 +66,9 @@ func TestSegmentTellsOtherProcessesWhatItWasMadeOf(t *testing.T) {
 	}
 	tool.Beat(7)
 	tool.SetReady(false)
-	tool.SetPolicy(flowtable.Require)
+	if err := tool.PublishRules(testRules(t, flowtable.Require, 0x23)); !errors.Is(err, ErrRules) {
+		t.Errorf("a tool publishes rules: %v", err)
+	}
 	tool.SetLink(flowtable.Inside, true)
 	if !data.Ready() || data.Policy() != flowtable.PolicyUnset || data.Link(flowtable.Inside) != LinkUnknown {
 		t.Error("a tool changed the segment")
@@ -109,7 +111,7 @@ func TestLinksAreUnknownUntilTheDataPlaneLooks(t *testing.T) {
 
 func TestWhatOneProcessWritesHasCacheLinesOfItsOwn(t *testing.T) {
 	var h segmentHeader
-	for _, at := range []uintptr{unsafe.Offsetof(h.data), unsafe.Offsetof(h.control), unsafe.Offsetof(h.ports), unsafe.Sizeof(h)} {
+	for _, at := range []uintptr{unsafe.Offsetof(h.data), unsafe.Offsetof(h.control), unsafe.Offsetof(h.ports), unsafe.Offsetof(h.rules), unsafe.Sizeof(h)} {
 		if at%64 != 0 {
 			t.Errorf("a line begins at %d", at)
 		}
@@ -229,7 +231,9 @@ func TestControlPlaneEpochGrowsWithEachAttach(t *testing.T) {
 		if _, err := OpenControl(dir, "test"); !errors.Is(err, ErrBusy) {
 			t.Fatalf("second control plane: %v", err)
 		}
-		c.SetPolicy(flowtable.Require)
+		if err := c.PublishRules(testRules(t, flowtable.Require, 0x23)); err != nil {
+			t.Fatal(err)
+		}
 		c.Beat(77)
 		if p := data.ControlPlane(); p.Epoch != want || p.Beat != 77 || !data.ControlPlaneRuns() {
 			t.Errorf("control plane %+v", p)

@@ -190,17 +190,20 @@ type Kind uint8
 
 // The kinds.
 const (
-	KindNone    Kind = iota // the place is not in use
-	KindPackets             // packets, frames or segments
-	KindBytes               // bytes
-	KindDrop                // packets dropped for one reason
-	KindAbort               // connections aborted for one reason
-	KindEvent               // other things that happened
-	KindCycles              // cycles of the time-stamp counter
+	KindNone     Kind = iota // the place is not in use
+	KindPackets              // packets, frames or segments
+	KindBytes                // bytes
+	KindDrop                 // packets dropped for one reason
+	KindAbort                // connections aborted for one reason
+	KindEvent                // other things that happened
+	KindCycles               // cycles of the time-stamp counter
+	KindPlain                // connections left in the clear for one reason
+	KindRefusal              // connections refused for one reason
+	KindOverload             // requests or state given up for one reason because a bound was reached
 	endKinds
 )
 
-var kindNames = [endKinds]string{"none", "packets", "bytes", "drop", "abort", "event", "cycles"}
+var kindNames = [endKinds]string{"none", "packets", "bytes", "drop", "abort", "event", "cycles", "plain", "refusal", "overload"}
 
 // String returns the kind's name.
 func (k Kind) String() string {

@@ -26,7 +26,8 @@ type Table struct {
 	spare []uint32 // overflow buckets not in use
 	plain []uint64 // bit per record: its state is Plain
 	hand  uint32   // word of plain where the search for a victim goes on
-	sink  uint64   // what LookupBurst touched, so that the loads stay
+	lists [numLists]ends
+	sink  uint64 // what LookupBurst touched, so that the loads stay
 }
 
 // New formats mem, clearing it, as an empty table and returns it. Mem must begin on a cache line and hold Size(l) bytes. The
@@ -205,6 +206,7 @@ func (t *Table) Remove(i Index) {
 		return
 	}
 	t.Disarm(i)
+	t.delist(r)
 	hash := r.Hash
 	t.SetState(i, Free)
 	t.unlink(i, hash)

@@ -13,14 +13,11 @@ type Params struct {
 	ENOTries   int   // SYNs sent with ENO before one goes without
 }
 
-// patience is how many times AskTimeout a control plane that lives has, before it is asked again: questions are answered in turn.
-const patience = 4
-
 // Bounds of the waiting for other things than the control plane, in ns.
 const (
 	ringRetry   = int64(50e6)  // a question that the ring had no room for
 	bufferRetry = int64(100e6) // an Init message that no buffer was free for
-	askLongest  = int64(4e9)   // between two repetitions of a question
+	askLongest  = int64(2e9)   // between two repetitions of a question: one that waits longer at the control plane is given up there
 	// replaceable is the age at which a SYN to a host is taken for lost, so that another one may have its place.
 	replaceable = int64(1e9)
 )

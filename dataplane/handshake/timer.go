@@ -28,12 +28,8 @@ func (t *step) timer() {
 	case !t.e.Alive:
 		t.leaveKept(ControlAway)
 	default:
-		// It is only busy.
-		if c.Asked++; c.Asked%patience == 0 {
-			t.again()
-			return
-		}
-		c.Ask = t.now + c.Wait
+		// It is only busy, or gave the question up as one too many of its peer's.
+		t.again()
 	}
 }
 

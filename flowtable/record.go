@@ -95,6 +95,7 @@ type Rare struct {
 	Sealed   uint64 // frames sealed
 	Opened   uint64 // frames opened
 	Tries    uint8  // times the own frame at the front of Egress.Queue was sent again
+	Unaware  uint8  // of a connection that is over: bits UnawareXxx, the ends that may not know it
 	Abort    uint16 // the counter (package shm) that the connection was aborted under, 0 while it was not
 	Request  uint32 // number of the latest question to the control plane
 	WFin     uint64 // wire position of the far end's FIN, if IngressWireFIN
@@ -117,7 +118,7 @@ const (
 func (r *Record) ClearStreams() {
 	r.Egress, r.Ingress = Egress{}, Ingress{}
 	old := &r.Rare
-	r.Rare = Rare{Created: old.Created, Abort: old.Abort, Request: old.Request, ToWire: old.ToWire, ToHost: old.ToHost}
+	r.Rare = Rare{Created: old.Created, Unaware: old.Unaware, Abort: old.Abort, Request: old.Request, ToWire: old.ToWire, ToHost: old.ToHost}
 }
 
 // Local is what only the process that writes the table understands: indices of its private slabs, links of its lists. Another
@@ -152,6 +153,13 @@ const (
 	FlagReported   = 1 << 5 // the control plane knows the connection and is to be told of its end
 	FlagStarted    = 1 << 6 // the translator has state for the connection
 	FlagSendENO    = 1 << 7 // segments of the gateway's own carry ENO until the far end's first non-SYN segment
+)
+
+// Bits of Rare.Unaware.
+const (
+	UnawareHost = 1 << 0
+	UnawarePeer = 1 << 1
+	Unaware     = UnawareHost | UnawarePeer
 )
 
 // Endpoint is what a SYN or SYN-ACK said about the TCP that sent it, and what it said last.

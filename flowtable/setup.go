@@ -43,4 +43,5 @@ const (
 	SetupInit1  = 1 << 3 // Init1 is in the block and waits for a buffer
 	SetupUnsent = 1 << 4 // the question waits for room in the ring
 	SetupAsked  = 1 << 5 // the host was sent its SYN-ACK once more
+	SetupOld    = 1 << 6 // the host may believe in an older connection between the same ends, which was encrypted
 )

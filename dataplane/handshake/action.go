@@ -9,15 +9,15 @@ type ActionKind uint8
 const (
 	ActNone ActionKind = iota
 
-	ActForward      // the segment goes on as it came
-	ActForwardENO   // with our ENO option of the connection on it, without a Fast Open cookie and without data
-	ActForwardBare  // without ENO, cookie and data, the MSS clamped
-	ActTranslate    // to the stream translator
-	ActDrop         // it is dropped; Why counts it
-	ActRefuseSYN    // dropped, and answered as a closed port answers
-	ActRefuseRandom // dropped, and answered by the RST that its ACK asks for, because its sender sent what is nobody's (RFC 9293 3.10.7.1)
-	ActReopen       // the connection is forgotten, and the segment begins another one
-	ActKeep         // the SYN-ACK is kept in the block until the host may have it
+	ActForward     // the segment goes on as it came
+	ActForwardENO  // with our ENO option of the connection on it, without a Fast Open cookie and without data
+	ActForwardBare // without ENO, cookie and data, the MSS clamped
+	ActTranslate   // to the stream translator
+	ActDrop        // it is dropped; Why counts it
+	ActRefuseSYN   // dropped, and answered as a closed port answers
+	ActAnswerRST   // dropped, and answered by the RST that its ACK asks for, because its sender sent what is nobody's (RFC 9293 3.10.7.1)
+	ActReopen      // the connection is forgotten, and the segment begins another one
+	ActKeep        // the SYN-ACK is kept in the block until the host may have it
 
 	ActLearn       // take from the segment, a SYN or SYN-ACK, what it says of its sender, and its headers
 	ActAnswered    // half-open: the other end has answered

@@ -25,14 +25,14 @@ const (
 )
 
 // Deadline returns when the connection wants an EventTimer, in ns of the monotonic clock; 0 is never.
-func (c *Conn) Deadline() int64 {
+func Deadline(s *flowtable.Setup) int64 {
 	switch {
-	case c.Ask == 0:
-		return c.End
-	case c.End == 0:
-		return c.Ask
+	case s.Ask == 0:
+		return s.End
+	case s.End == 0:
+		return s.Ask
 	}
-	return min(c.Ask, c.End)
+	return min(s.Ask, s.End)
 }
 
 // committed reports whether the far end may believe, or comes to believe without another word of ours, that the connection is

@@ -90,6 +90,9 @@ func (t *step) open() {
 	c, s, r := t.c, t.s, t.e.Rules
 	c.Policy, c.Active = r.Policy, s.From == flowtable.Inside
 	c.Since, c.End = t.now, t.now+t.m.p.Timeout
+	if t.e.Old && !c.Active {
+		c.Flags |= flowtable.SetupOld
+	}
 	if c.Policy == flowtable.Disabled {
 		t.out.why(ActPlain, shm.PlainDisabled)
 		t.out.add(ActForget)
@@ -305,6 +308,9 @@ func (t *step) failure() {
 		// The segment comes again, and nobody has been told anything.
 		t.out.drop(shm.DropNoBlock)
 	case FailEdit:
+		if c.State == flowtable.Free {
+			t.out.add(ActForget)
+		}
 		t.out.drop(shm.DropInternal)
 	case FailPlace:
 		t.noPlace()

@@ -36,6 +36,10 @@ func (t *step) passiveSyn() {
 // the gateway never saw opened, and the SYN forged: it must not suffer. Where the far end has in truth forgotten it, the far
 // end's RST ends it and the SYN comes again (RFC 9293 section 3.5.1).
 func (t *step) olderConnection() {
+	if t.c.Flags&flowtable.SetupOld != 0 {
+		t.out.add(ActAnswerRST)
+		return
+	}
 	if t.c.Policy == flowtable.Require {
 		t.strayFromHost()
 		return
@@ -85,6 +89,7 @@ func (t *step) hostAnswers() {
 		return
 	}
 	t.learn()
+	c.Flags &^= flowtable.SetupOld
 	if cause != CauseNone {
 		t.out.add(ActAnswered)
 		t.leave(cause, false)
@@ -157,7 +162,7 @@ func (t *step) confirm() {
 func (t *step) strippedInit() {
 	t.out.why(ActAbort, shm.AbortInitWithoutENO)
 	t.out.add(ActResetHost)
-	t.out.add(ActRefuseRandom)
+	t.out.add(ActAnswerRST)
 	t.out.add(ActClose)
 	t.c.State, t.c.HasBlock = flowtable.Closing, false
 }

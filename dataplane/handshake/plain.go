@@ -22,11 +22,14 @@ func (t *step) plainOpening() {
 		t.out.add(ActReopen)
 	case !fromOpener && s.synAck() && s.Ack == opener+1:
 		t.learn()
+		c.Flags &^= flowtable.SetupOld
 		if !answered {
 			t.out.add(ActAnswered)
 		}
 		t.showsHate()
 		t.out.add(ActForward)
+	case c.Flags&flowtable.SetupOld != 0 && s.From == flowtable.Inside && !s.opens():
+		t.out.add(ActAnswerRST) // what the host sends is of the older connection
 	case fromOpener && s.plainACK() && answered && s.Ack == answerer+1:
 		c.State, c.End = flowtable.Plain, 0
 		t.out.add(ActEstablish)

@@ -58,7 +58,7 @@ var counterInfos = [NumCounters]Info{
 	DropRxMissed:       {"drop_rx_missed", "packets", "packets lost at a port because the worker was too slow", KindDrop},
 	DropRxTruncated:    {"drop_rx_truncated", "packets", "packets shorter than a link-layer header, or cut off by the kernel", KindDrop},
 	DropTxError:        {"drop_tx_error", "packets", "packets that the kernel or the device refused to send", KindDrop},
-	SetupOverload:      {"setup_overload", "events", "connections left plain or refused because too many were being set up", KindOverload},
+	SetupOverload:      {"setup_overload", "events", "connections that found no block for their key exchange, and must try again", KindEvent},
 	RequestsDeferred:   {"requests_deferred", "events", "requests for which the ring had no room at once", KindEvent},
 
 	PlainNoENOInSyn:         {"plain_no_eno_in_syn", "connections", "connections left plain because the far end's SYN has no ENO option", KindPlain},

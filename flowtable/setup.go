@@ -31,7 +31,6 @@ type Setup struct {
 	Since int64 // the SYN came
 	Flags uint8 // bits SetupXxx
 	Tries uint8 // SYNs that went with ENO
-	Asked uint8 // tries of the open question
 	ENO   [2]Option
 }
 

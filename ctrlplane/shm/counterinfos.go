@@ -116,7 +116,6 @@ var counterInfos = [NumCounters]Info{
 	AbortUnconfirmed:        {"abort_unconfirmed", "connections", "connections whose SYN-ACK the far end never acknowledged", KindAbort},
 	AbortHostSilent:         {"abort_host_silent", "connections", "connections whose host did not answer its SYN-ACK", KindAbort},
 	AbortControlPlane:       {"abort_control_plane", "connections", "connections in set-up that the control plane aborted", KindAbort},
-	AbortNoKeySlot:          {"abort_no_key_slot", "connections", "connections aborted because no key slot was free", KindAbort},
 	AbortLargeInit:          {"abort_large_init", "connections", "connections aborted because no room was free for a large Init message", KindAbort},
 	AbortShare:              {"abort_share", "connections", "connections in set-up aborted because their peer held most of the blocks", KindAbort},
 	AbortTableFull:          {"abort_table_full", "connections", "connections aborted when ENO was confirmed because the table of flows was full", KindAbort},

@@ -188,7 +188,6 @@ const (
 	AbortUnconfirmed
 	AbortHostSilent
 	AbortControlPlane
-	AbortNoKeySlot
 	AbortLargeInit
 	AbortShare
 	AbortTableFull

@@ -42,7 +42,9 @@ const (
 	ActRefuse // it is refused because policy requires encryption; Why says why
 	ActAbort  // it is reset; Why says why
 
-	ActClose   // the record stays until both ends are known to know
+	ActCount // Why is counted, and nothing else
+
+	ActClose   // the record stays until both ends are known to know; Why, if it is there, says why, and was counted
 	ActForget  // the record goes
 	ActHates   // remember the far end as one whose path hates ENO; Why says how it showed
 	ActAccepts // the far end's path takes ENO

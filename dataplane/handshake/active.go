@@ -76,7 +76,7 @@ func (t *step) hostSYNAgain() {
 		t.leave(NoOptionRoom, false)
 		return
 	}
-	c.Tries = min(c.Tries, 254) + 1
+	c.Tries = min(c.Tries+1, uint8(min(t.m.p.ENOTries, 255)))
 	t.out.add(ActLearn)
 	t.out.add(ActForwardENO)
 }

@@ -168,7 +168,12 @@ func (t *step) leaveSYN(why Cause) {
 
 // plain is the only way into the clear for a connection that set-up had begun with. The caller has seen to the policy.
 func (t *step) plain(why Cause, s flowtable.State) {
-	t.c.State, t.c.Ask = s, 0
+	if t.c.State == flowtable.PassiveAck {
+		t.c.Flags |= flowtable.SetupWatch
+	}
+	if t.c.State, t.c.Ask = s, 0; s == flowtable.Plain {
+		t.c.End = 0
+	}
 	t.c.Flags &^= flowtable.SetupInit1 | flowtable.SetupUnsent
 	t.out.why(ActPlain, why.Plain())
 	if t.c.HasBlock {
@@ -202,8 +207,8 @@ func (t *step) leave(why Cause, proven bool) {
 		t.out.add(ActForward)
 		return
 	}
-	t.plain(why, flowtable.Plain)
 	t.out.add(ActEstablish)
+	t.plain(why, flowtable.Plain)
 	t.out.add(ActForward)
 }
 
@@ -218,6 +223,10 @@ func (t *step) abort(why shm.Counter) {
 // reply handles the control plane's answer to the open question.
 func (t *step) reply() {
 	c := t.c
+	if c.Ask == 0 {
+		t.out.why(ActCount, shm.RepliesStale)
+		return
+	}
 	c.Ask = 0
 	c.Flags &^= flowtable.SetupUnsent
 	switch {
@@ -235,10 +244,12 @@ func (t *step) reply() {
 			c.HasBlock, c.End = false, 0
 		}
 		c.State = flowtable.Encrypted
-	case c.State == flowtable.ActiveAnswer && t.e.Reply == shm.Pass:
+	case c.State == flowtable.ActiveAnswer && (t.e.Reply == shm.Pass || t.e.Reply == shm.Refuse):
+		// There is no encryption; what that means was settled when the connection began.
 		t.leaveKept(ControlSaid)
-	case c.State == flowtable.ActiveAnswer && t.e.Reply == shm.Refuse:
-		t.refuse(ControlSaid)
+	case t.e.Reply != shm.Pass && t.e.Reply != shm.Refuse && t.e.Reply != shm.Abort:
+		t.out.why(ActCount, shm.RepliesBad)
+		c.Ask = t.now + c.Wait
 	case c.enabled():
 		// Once ENO is confirmed there is no way back to plaintext (RFC 8547 section 4.6).
 		t.abort(shm.AbortControlPlane)
@@ -276,12 +287,14 @@ func (t *step) init() {
 	case flowtable.PassiveInit:
 		t.c.State = flowtable.PassiveKeys
 		t.ask(shm.PassiveKeys)
+	default:
+		t.out.why(ActCount, shm.DropHandshake)
 	}
 }
 
 // ask puts a new question.
 func (t *step) ask(kind shm.RequestKind) {
-	t.c.Asked, t.c.Wait = 0, t.m.p.AskTimeout
+	t.c.Wait = t.m.p.AskTimeout
 	t.c.Ask = t.now + t.c.Wait
 	t.out.ask(kind)
 }
@@ -317,14 +330,13 @@ func (t *step) failure() {
 	case FailBuffer:
 		t.noBuffer()
 	case FailKeys:
-		// The translator has reset both ends.
-		t.out.why(ActAbort, shm.AbortNoKeySlot)
-		t.out.add(ActClose)
+		// The translator has reset both ends, and counted that.
+		t.out.why(ActClose, shm.AbortKeys)
 		c.State, c.HasBlock = flowtable.Closing, false
 	case FailLarge:
-		t.abort(shm.AbortLargeInit)
+		t.giveUp(shm.AbortLargeInit)
 	case FailBind:
-		t.lostBlock()
+		t.giveUp(shm.AbortShare)
 	}
 }
 
@@ -342,7 +354,11 @@ func (t *step) noPlace() {
 		}
 		t.unremembered(NoENOInACK)
 	case flowtable.ActiveSyn:
-		t.unremembered(TableFull)
+		why := t.e.Rules.judgeSynAck(c.ENO[roleA].Bytes(), t.s)
+		if why == CauseNone {
+			why = TableFull
+		}
+		t.unremembered(why)
 	default:
 		// A plain connection needs no record to pass, unless policy requires one.
 		if c.Policy == flowtable.Require {
@@ -380,13 +396,13 @@ func (t *step) noBuffer() {
 	}
 }
 
-// lostBlock handles the loss of the connection's block to another one.
-func (t *step) lostBlock() {
+// giveUp resets a connection that memory cannot be had for, or not any more.
+func (t *step) giveUp(why shm.Counter) {
 	if t.c.enabled() {
-		t.abort(shm.AbortShare)
+		t.abort(why)
 		return
 	}
-	t.out.why(ActAbort, shm.AbortShare)
+	t.out.why(ActAbort, why)
 	t.resetBoth()
 	t.out.add(ActForget)
 }

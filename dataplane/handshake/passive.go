@@ -146,10 +146,10 @@ func (t *step) confirm() {
 		t.out.add(ActStart)
 		t.out.add(ActTranslate)
 	case ackWithout:
-		if s.Payload == 0 {
-			c.Flags |= flowtable.SetupWatch
-		}
 		t.leave(NoENOInACK, true)
+		if s.Payload > 0 {
+			c.Flags &^= flowtable.SetupWatch // the first data is here
+		}
 	case ackUnclear:
 		t.out.drop(shm.DropHandshake)
 	case ackStripped:

@@ -15,6 +15,9 @@ func (t *step) plainOpening() {
 		opener, answerer = c.HostISN, c.PeerISN
 		fromOpener, answered = s.From == flowtable.Inside, c.PeerKnown
 	}
+	if t.watched() {
+		return
+	}
 	switch {
 	case s.reset():
 		t.plainReset(opener, answerer, fromOpener, answered)
@@ -68,13 +71,19 @@ func (t *step) showsHate() {
 	t.out.why(ActHates, why.Plain())
 }
 
-// plainWatched: the far end's first data is awaited in a connection whose first ACK had no ENO and no data. A far end that believes in
-// encryption all the same sends an Init message.
+// plainWatched: the far end's first data is awaited in a connection that is in the clear although our SYN-ACK had ENO.
 func (t *step) plainWatched() {
-	c, s := t.c, t.s
-	if s.From == flowtable.Inside || s.Payload == 0 || c.Flags&flowtable.SetupWatch == 0 {
+	if !t.watched() {
 		t.out.add(ActForward)
-		return
+	}
+}
+
+// watched handles a segment in which an Init message may be, and reports whether there is: a far end that believes in encryption all
+// the same sends one, with ENO or, where the path takes it off, without.
+func (t *step) watched() bool {
+	c, s := t.c, t.s
+	if s.From == flowtable.Inside || s.Payload == 0 || s.Flags&(syn|rst) != 0 || c.Flags&flowtable.SetupWatch == 0 {
+		return false
 	}
 	switch judgeACK(&Segment{Seq: s.Seq, Payload: s.Payload, Init: s.Init}, c.PeerISN) {
 	case ackStripped:
@@ -83,6 +92,7 @@ func (t *step) plainWatched() {
 		t.out.drop(shm.DropHandshake)
 	default:
 		c.Flags &^= flowtable.SetupWatch
-		t.out.add(ActForward)
+		return false
 	}
+	return true
 }

@@ -153,7 +153,13 @@ func (w *Worker) perform(i flowtable.Index, r *flowtable.Record, before *handsha
 			w.n[a.Why]++
 			w.n[shm.HandshakesAborted]++
 			why = a.Why
+		case handshake.ActCount:
+			w.n[a.Why]++
 		case handshake.ActClose:
+			if a.Why != shm.CounterNone {
+				w.n[shm.HandshakesAborted]++
+				why = a.Why
+			}
 			w.close(i, r, why)
 		case handshake.ActForget:
 			w.remove(i, r)

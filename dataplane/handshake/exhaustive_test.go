@@ -36,7 +36,7 @@ func TestEveryOrderOfEventsKeepsTheRules(t *testing.T) {
 		reached := map[flowtable.State]bool{}
 		front := []model{{now: second}}
 		steps := 0
-		for depth := 0; len(front) > 0 && depth < 12; depth++ {
+		for depth := 0; len(front) > 0 && depth < 10; depth++ {
 			var next []model
 			for _, m := range front {
 				for _, e := range events(&m, rules, segs) {

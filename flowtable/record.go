@@ -12,12 +12,11 @@ type State uint8
 const (
 	Free         State = iota // the record is not in use
 	Plain                     // passes through untouched; the record remembers that this was decided
-	ActiveOffer               // the host's SYN is held until the control plane says what to offer
+	PlainSyn                  // in the clear, and its opener is not proven real yet
 	ActiveSyn                 // SYN with ENO is on its way
-	ActiveAnswer              // the far end's SYN-ACK is held until the control plane has made Init1
+	ActiveAnswer              // the far end's SYN-ACK is kept until the control plane has made Init1
 	ActiveInit                // Init1 is sent, Init2 is being collected
 	ActiveKeys                // Init2 is at the control plane
-	PassiveOffer              // the far end's SYN is held until the control plane has made the answer
 	PassiveSyn                // the SYN went to the host without ENO; its SYN-ACK is awaited
 	PassiveAck                // the SYN-ACK went out with ENO; the ACK that confirms ENO is awaited
 	PassiveInit               // ENO is confirmed, Init1 is being collected
@@ -28,8 +27,8 @@ const (
 )
 
 var stateNames = [NumStates]string{
-	"free", "plain", "active_offer", "active_syn", "active_answer", "active_init", "active_keys",
-	"passive_offer", "passive_syn", "passive_ack", "passive_init", "passive_keys", "encrypted", "closing",
+	"free", "plain", "plain_syn", "active_syn", "active_answer", "active_init", "active_keys",
+	"passive_syn", "passive_ack", "passive_init", "passive_keys", "encrypted", "closing",
 }
 
 // String returns the state's name as `linecrypt status` and the metrics show it.
@@ -67,6 +66,8 @@ type Record struct {
 
 	Rare  Rare
 	_     [(lineSize - rareSize%lineSize) % lineSize]byte
+	Setup Setup
+	_     [(lineSize - setupSize%lineSize) % lineSize]byte
 	Local Local
 }
 
@@ -94,7 +95,7 @@ type Rare struct {
 	Sealed   uint64 // frames sealed
 	Opened   uint64 // frames opened
 	Tries    uint8  // times the own frame at the front of Egress.Queue was sent again
-	Resent   uint8  // retransmissions so far of the segment that connection set-up waits on
+	Unaware  uint8  // of a connection that is over: bits UnawareXxx, the ends that may not know it
 	Abort    uint16 // the counter (package shm) that the connection was aborted under, 0 while it was not
 	Request  uint32 // number of the latest question to the control plane
 	WFin     uint64 // wire position of the far end's FIN, if IngressWireFIN
@@ -107,14 +108,17 @@ type Rare struct {
 	ToHost Template // headers of segments the gateway itself sends inside
 }
 
-const rareSize = int(unsafe.Sizeof(Rare{}))
+const (
+	rareSize  = int(unsafe.Sizeof(Rare{}))
+	setupSize = int(unsafe.Sizeof(Setup{}))
+)
 
 // ClearStreams makes both halves new: positions, queues, timers, counts and secrets. What they refer to (chunks, buffers, keys) has
 // been released before.
 func (r *Record) ClearStreams() {
 	r.Egress, r.Ingress = Egress{}, Ingress{}
 	old := &r.Rare
-	r.Rare = Rare{Created: old.Created, Resent: old.Resent, Abort: old.Abort, Request: old.Request, ToWire: old.ToWire, ToHost: old.ToHost}
+	r.Rare = Rare{Created: old.Created, Unaware: old.Unaware, Abort: old.Abort, Request: old.Request, ToWire: old.ToWire, ToHost: old.ToHost}
 }
 
 // Local is what only the process that writes the table understands: indices of its private slabs, links of its lists. Another
@@ -135,6 +139,8 @@ type Local struct {
 
 	PrevNR [12]byte // nonce randomizers of PrevKey and NextKey
 	NextNR [12]byte
+
+	Age AgeLink // link in one of the table's lists
 }
 
 // Bits of Identity.Flags.
@@ -147,6 +153,13 @@ const (
 	FlagReported   = 1 << 5 // the control plane knows the connection and is to be told of its end
 	FlagStarted    = 1 << 6 // the translator has state for the connection
 	FlagSendENO    = 1 << 7 // segments of the gateway's own carry ENO until the far end's first non-SYN segment
+)
+
+// Bits of Rare.Unaware.
+const (
+	UnawareHost = 1 << 0
+	UnawarePeer = 1 << 1
+	Unaware     = UnawareHost | UnawarePeer
 )
 
 // Endpoint is what a SYN or SYN-ACK said about the TCP that sent it, and what it said last.

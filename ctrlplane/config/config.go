@@ -68,7 +68,7 @@ type Workers struct {
 
 // Flows sizes the flow tables.
 type Flows struct {
-	Max int // records of one worker
+	Max int // established connections of one worker
 }
 
 // Buffers sizes the packet buffer pool.
@@ -91,6 +91,7 @@ type Reassembly struct {
 type Handshake struct {
 	Retransmit time.Duration // first interval of the gateway's own retransmissions, which doubles
 	Timeout    time.Duration // set-up takes no longer than this
+	HalfOpen   int           // connections of openers inside, and as many of openers outside, whose opener is not known to be real
 	ENOTries   int           // SYNs with ENO before one goes without
 }
 

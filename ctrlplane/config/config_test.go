@@ -136,7 +136,7 @@ log: {level: debug}
 		Buffers:    Buffers{2048},
 		Retransmit: Retransmit{65536},
 		Reassembly: Reassembly{2 << 20, 3},
-		Handshake:  Handshake{500 * time.Millisecond, 5 * time.Second, 3},
+		Handshake:  Handshake{500 * time.Millisecond, 5 * time.Second, 16384, 3},
 		TEPs:       []tcpcrypt.TEP{tcpcrypt.ECDHEP256, tcpcrypt.ECDHECurve25519},
 		AEADs:      []tcpcrypt.AEAD{tcpcrypt.ChaCha20Poly1305}, ApplicationAware: AwareMandatory,
 		Rekey: Rekey{10, 1 << 30}, SessionTable: SessionTable{"users"},

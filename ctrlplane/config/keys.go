@@ -60,7 +60,7 @@ var keys = []Key{
 	{"workers.idle_sleep", "50us", "The longest sleep of an adaptive worker at a time.",
 		duration(func(c *Config) *time.Duration { return &c.Workers.IdleSleep }, time.Microsecond, 10*time.Millisecond)},
 
-	{"flows.max", "65536", "Connections that one worker keeps track of. Further connections pass or are refused as the policy says.",
+	{"flows.max", "65536", "Established connections that one worker keeps track of. Where a further one finds no place of a plain connection's, it passes or is refused as the policy says.",
 		integer(func(c *Config) *int { return &c.Flows.Max }, 64, 1<<22)},
 	{"buffers.count", "16384", "Packet buffers of one worker, 2 KiB and a little each.",
 		integer(func(c *Config) *int { return &c.Buffers.Count }, 1024, 1<<22)},
@@ -75,6 +75,8 @@ var keys = []Key{
 		duration(func(c *Config) *time.Duration { return &c.Handshake.Retransmit }, 10*time.Millisecond, time.Minute)},
 	{"handshake.timeout", "30s", "Time after which a connection that is not set up is given up.",
 		duration(func(c *Config) *time.Duration { return &c.Handshake.Timeout }, 100*time.Millisecond, 10*time.Minute)},
+	{"handshake.half_open", "16384", "Connections of openers inside, and as many of openers outside, that one worker remembers before their opener is known to be real; the oldest go for younger ones.",
+		integer(func(c *Config) *int { return &c.Handshake.HalfOpen }, 16, 1<<20)},
 	{"handshake.eno_tries", "2", "SYNs sent with the ENO option before a retransmission goes without it, because some middleboxes drop what they do not know (policy opportunistic only).",
 		integer(func(c *Config) *int { return &c.Handshake.ENOTries }, 1, 10)},
 

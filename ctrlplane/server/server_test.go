@@ -124,7 +124,7 @@ func TestKeysThatWereNeverSentAreMadeAgain(t *testing.T) {
 func TestFullReplyRingHoldsUpItsWorkerOnlyAndLosesNothing(t *testing.T) {
 	p := newPlane(t, t.TempDir(), 2)
 	s, _ := run(t, options(p.dir))
-	ref, key := p.flow(0, 1, flowtable.ActiveOffer)
+	ref, key := p.flow(0, 1, flowtable.ActiveSyn)
 	for s.events.kept.Load() == 0 {
 		for range 32 {
 			p.send(0, shm.Request{Kind: shm.ActiveOpen, Ref: ref, Tuple: key, Seq: 7})

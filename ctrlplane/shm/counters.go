@@ -131,6 +131,84 @@ const (
 	SetupOverload
 	RequestsDeferred
 
+	// Ways into plaintext, and refusals for the same causes in the same order: package handshake's Cause.
+	PlainNoENOInSyn
+	PlainSeveralENO
+	PlainBadENO
+	PlainMalformedOptions
+	PlainBindingOptions
+	PlainNoOptionRoom
+	PlainNoCommonTEP
+	PlainSameRole
+	PlainNotAware
+	PlainNoENOInSynAck
+	PlainNoENOInAck
+	PlainENOGivenUp
+	PlainSynUnanswered
+	PlainSynReset
+	PlainPathHatesENO
+	PlainSimultaneous
+	PlainControlAway
+	PlainControlLate
+	PlainControlSaid
+	PlainTableFull
+	PlainLongHeaders
+	PlainDisabled
+	PlainHostENO
+	PlainOlder
+
+	RefusedNoENOInSyn
+	RefusedSeveralENO
+	RefusedBadENO
+	RefusedMalformedOptions
+	RefusedBindingOptions
+	RefusedNoOptionRoom
+	RefusedNoCommonTEP
+	RefusedSameRole
+	RefusedNotAware
+	RefusedNoENOInSynAck
+	RefusedNoENOInAck
+	RefusedENOGivenUp
+	RefusedSynUnanswered
+	RefusedSynReset
+	RefusedPathHatesENO
+	RefusedSimultaneous
+	RefusedControlAway
+	RefusedControlLate
+	RefusedControlSaid
+	RefusedTableFull
+	RefusedLongHeaders
+
+	AbortHostReset
+	AbortPeerReset
+	AbortAckReset
+	AbortAckUnanswered
+	AbortInitWithoutENO
+	AbortSetupTimeout
+	AbortUnanswered
+	AbortUnconfirmed
+	AbortHostSilent
+	AbortControlPlane
+	AbortLargeInit
+	AbortShare
+	AbortTableFull
+	AbortEvicted
+	AbortStopped
+	AbortSilent
+	DropNoBlock
+	DropSynReset
+	DropHalfOpen
+	DropStrayENO
+	HalfOpenEvicted
+	TombsKept
+	TombsEvicted
+	TombsLost
+	HatesRemembered
+	HatesForgotten
+	HatesEvicted
+	HatesNow
+	BlocksNow
+
 	SealedFrames
 	SealedBytes
 	OpenedFrames

@@ -79,7 +79,7 @@ func New(o Options) (*Gateway, error) {
 		Name: o.Config.Name, Inside: o.Inside.Name(), Outside: o.Outside.Name(),
 		Kinds: [2]string{flowtable.Inside: o.Inside.Kind(), flowtable.Outside: o.Outside.Kind()}, Poll: string(o.Config.Workers.Poll),
 		Engine: o.Engine.Name(), Cores: o.Cores,
-		Flows: flowtable.Layout{Capacity: uint32(flows), Chunks: uint32(2*flows + 8192)},
+		Flows: flowtable.Layout{Capacity: uint32(capacity(o.Config)), Chunks: uint32(2*flows + 8192)},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("data plane: %w", err)
@@ -111,7 +111,7 @@ func (g *Gateway) makeWorkers() error {
 			TxCksum: [2]bool{g.opt.Inside.Caps().TxTCPCksum, g.opt.Outside.Caps().TxTCPCksum},
 			Cache:   g.opt.Caches[i], Table: table, Engine: g.opt.Engine, Counters: part.Counters, Pairs: pairs,
 			Requests: shm.NewProducer(part.Requests), Replies: shm.NewConsumer(part.Replies),
-			Control: &control{seg: g.seg, runs: &g.control, fallback: g.opt.Config.Policy},
+			Control: newControl(g.seg, &g.control, g.opt.Config.Policy),
 			Stream:  streamConfig(g.opt.Config, g.opt.Caches[i]), Params: params(g.opt.Config),
 		}
 		c.Params.SharedCore = g.opt.SharedCore
@@ -229,25 +229,4 @@ func Monotonic() func() int64 {
 	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
 	start, base := time.Now(), ts.Nano()
 	return func() int64 { return base + int64(time.Since(start)) }
-}
-
-// control is what the workers know of the control plane.
-type control struct {
-	seg      *shm.Segment
-	runs     *atomic.Bool
-	fallback flowtable.Policy
-}
-
-// Alive goes by the heartbeat. One that is late counts while the lock is held, which ends with the process and is looked at now
-// and then: on a loaded machine a process that is well may be late.
-func (c *control) Alive(now int64) bool {
-	p := c.seg.ControlPlane()
-	return p.Alive(now, controlFresh) || c.runs.Load() && p.Alive(now, controlAlive)
-}
-
-func (c *control) Policy() flowtable.Policy {
-	if p := c.seg.Policy(); p.Valid() {
-		return p
-	}
-	return c.fallback
 }

@@ -31,6 +31,13 @@ func streamConfig(c *config.Config, cache *mbuf.Cache) stream.Config {
 	}
 }
 
+// tombs is how many connections that are over have a place of their own while all of flows.max are taken.
+func tombs(c *config.Config) int { return c.Flows.Max/4 + 64 }
+
+// capacity is how many records a worker's table holds: established connections, half-open ones of openers inside and outside, and
+// those that are over.
+func capacity(c *config.Config) int { return c.Flows.Max + 2*c.Handshake.HalfOpen + tombs(c) }
+
 func params(c *config.Config) worker.Params {
 	p := worker.DefaultParams()
 	p.Retransmit = int64(c.Handshake.Retransmit)
@@ -38,6 +45,7 @@ func params(c *config.Config) worker.Params {
 	p.ENOTries = c.Handshake.ENOTries
 	p.Adaptive = c.Workers.Poll == config.Adaptive
 	p.IdleSleep = int64(c.Workers.IdleSleep)
+	p.Flows, p.HalfOpen, p.Tombs = c.Flows.Max, c.Handshake.HalfOpen, tombs(c)
 	p.Blocks = min(p.Blocks, c.Flows.Max)
 	return p
 }

@@ -44,8 +44,10 @@ func (w *Worker) segment(s flowtable.Side, p *packet.Packet, k *flowtable.Key, h
 	r.LastSeen = now
 	switch r.State {
 	case flowtable.Plain:
-		w.plain(s, p, k, hash, i, now)
-		return
+		if r.Setup.Flags&flowtable.SetupWatch == 0 || s == flowtable.Inside || p.PayloadLen == 0 {
+			w.plain(s, p, k, hash, i, now)
+			return
+		}
 	case flowtable.Encrypted:
 		if p.Flags&packet.FlagSYN == 0 && r.Local.HsBlock == 0 {
 			w.translate(s, p, i, r, now)
@@ -57,10 +59,6 @@ func (w *Worker) segment(s flowtable.Side, p *packet.Packet, k *flowtable.Key, h
 	}
 	if !p.VerifyTCP() || !p.VerifyIPv4() {
 		w.drop(p, shm.DropChecksum)
-		return
-	}
-	if opens(p) && w.otherISN(s, p, r) && w.reopened(s, i, r, now) {
-		w.stranger(s, p, k, hash, now)
 		return
 	}
 	w.setup(s, p, i, r, now)
@@ -108,25 +106,6 @@ func (w *Worker) plainEnds(s flowtable.Side, p *packet.Packet, i flowtable.Index
 func (w *Worker) otherISN(s flowtable.Side, p *packet.Packet, r *flowtable.Record) bool {
 	e := w.endpoint(s, r)
 	return e.Flags&flowtable.EndpointSYN != 0 && p.Seq != e.ISN
-}
-
-// closing answers stragglers of a connection that was reset.
-func (w *Worker) closing(s flowtable.Side, p *packet.Packet, k *flowtable.Key, hash uint32, i flowtable.Index, now int64) {
-	r := w.table.Record(i)
-	if r.Flags&flowtable.FlagStarted == 0 && (s == outside || !opens(p)) {
-		w.buried(s, p, i, r)
-		return
-	}
-	if opens(p) && (w.endpoint(s, r).Flags&flowtable.EndpointSYN == 0 || w.otherISN(s, p, r)) {
-		w.remove(i, r)
-		w.stranger(s, p, k, hash, now)
-		return
-	}
-	if p.Flags&packet.FlagSYN != 0 {
-		w.drop(p, shm.DropClosing)
-		return
-	}
-	w.translate(s, p, i, r, now)
 }
 
 // translate gives a segment of an encrypted flow, or one whose Init messages are under way, to the translator.

@@ -135,6 +135,15 @@ func (g *rig) state(want flowtable.State) *flowtable.Record {
 	return r
 }
 
+// inClear demands that the connection is in the clear, open or opening.
+func (g *rig) inClear() {
+	g.t.Helper()
+	if r := g.record(0); r != nil && r.State == flowtable.PlainSyn {
+		return
+	}
+	g.state(flowtable.Plain)
+}
+
 func (g *rig) counted(n uint64, c shm.Counter) {
 	g.t.Helper()
 	if got := g.w.n[c]; got != n {
@@ -189,7 +198,6 @@ func silent(g *rig, f func()) {
 }
 
 var activeStages = []stage{
-	{"syn held", flowtable.ActiveOffer, func(g *rig) { silent(g, func() { g.host(hostSYN()) }) }},
 	{"syn sent", flowtable.ActiveSyn, func(g *rig) { g.host(hostSYN()) }},
 	{"syn-ack held", flowtable.ActiveAnswer, func(g *rig) {
 		g.host(hostSYN())
@@ -218,7 +226,6 @@ var activeStages = []stage{
 }
 
 var passiveStages = []stage{
-	{"syn held", flowtable.PassiveOffer, func(g *rig) { silent(g, func() { g.wire(peerSYN()) }) }},
 	{"syn passed", flowtable.PassiveSyn, func(g *rig) { g.wire(peerSYN()) }},
 	{"syn-ack passed", flowtable.PassiveAck, func(g *rig) {
 		g.wire(peerSYN())

@@ -63,7 +63,7 @@ func TestWhatAPortDropsIsCounted(t *testing.T) {
 }
 
 func TestFullRequestRingDelaysAQuestion(t *testing.T) {
-	g := passiveStages[3].at(t)
+	g := passiveStages[2].at(t)
 	g.mute = true
 	for n := 0; g.w.n[shm.RequestsDeferred] == 0; n++ {
 		g.w.req = shm.Request{Kind: shm.Closed}
@@ -81,7 +81,7 @@ func TestFullRequestRingDelaysAQuestion(t *testing.T) {
 }
 
 func TestWithoutBuffersNothingIsLostForGood(t *testing.T) {
-	g := passiveStages[4].at(t)
+	g := passiveStages[3].at(t)
 	var all []*mbuf.Mbuf
 	for m := g.in.cache.Alloc(); m != nil; m = g.in.cache.Alloc() {
 		all = append(all, m)

@@ -27,8 +27,8 @@ build: ## build the programs into bin/
 	@echo "built: $(PROGRAMS:%=bin/%)"
 
 .PHONY: demo
-demo: deps build ## two gateways between a client and a server, with real traffic (KEEP=1 keeps them, PORTS=packet chooses)
-	@set -e; go build $(TAGS) -o bin/demo ./bench/demo; exec bin/demo $(if $(KEEP),--keep) $(if $(PORTS),--ports $(PORTS))
+demo: deps build ## two gateways between a client and a server, with real traffic (KEEP=1 keeps them, PORTS=packet, WORKERS=2 choose)
+	@set -e; go build $(TAGS) -o bin/demo ./bench/demo; exec bin/demo $(if $(KEEP),--keep) $(if $(PORTS),--ports $(PORTS)) $(if $(WORKERS),--workers $(WORKERS))
 
 .PHONY: test
 test: deps build ## all tests: plain Go, DPDK ports, real kernel TCP in namespaces

@@ -49,6 +49,12 @@ type Key struct {
 	VLAN        uint32
 }
 
+// IPv4 reports whether the connection is one of IPv4.
+func (k *Key) IPv4() bool {
+	a := &k.Inside
+	return a[10] == 0xff && a[11] == 0xff && [10]byte(a[:10]) == [10]byte{}
+}
+
 // Record is the state of one connection. It holds no pointer. Its parts begin on cache lines: what a lookup needs, what every
 // segment touches of either half, what is rare, and what only the process that writes the table understands.
 //
@@ -124,21 +130,27 @@ func (r *Record) ClearStreams() {
 // Local is what only the process that writes the table understands: indices of its private slabs, links of its lists. Another
 // process never trusts it, and Repair clears it.
 type Local struct {
-	SealKey uint32 // expanded keys, 0 none: of Egress,
-	OpenKey uint32 // of Ingress' current generation,
-	PrevKey uint32 // of the one before while frames of it may come again,
-	NextKey uint32 // of the one after while the frame that begins it is being opened
-	Pieces  uint32 // first out-of-order segment, 0 none
-	NPieces uint32
-	Stamp   uint32 // of the segment stored last: how SACK blocks are ordered
-	Custody uint32 // custody object, 0 none
-	HsBlock uint32 // block of connection set-up, 0 none
-	Gap     uint16 // list of segments behind a gap, 0 none
-	_       uint16
-	Timer   Timer // link in the table's timer wheel
+	SealKey  uint32 // expanded keys, 0 none: of Egress,
+	OpenKey  uint32 // of Ingress' current generation,
+	PrevKey  uint32 // of the one before while frames of it may come again,
+	Pieces   uint32 // first out-of-order segment, 0 none
+	Custody  uint32 // custody object, 0 none
+	HsBlock  uint32 // block of connection set-up, 0 none
+	Gap      uint16 // list of segments behind a gap, 0 none
+	HostPath uint16 // what the paths to host and far end take of a segment, in the terms of an MSS: what the ports carry and what
+	PeerPath uint16 // ICMP errors told; 0 while nothing bounds it
+	_        uint16
+	PathGen  uint32 // state of the worker's table of paths that these are of
+	Timer    Timer  // link in the table's timer wheel
 
-	PrevNR [12]byte // nonce randomizers of PrevKey and NextKey
-	NextNR [12]byte
+	NextKey uint32 // key of the generation after Ingress' current one while the frame that begins it is being opened
+	NPieces uint32
+	Stamp   uint32   // of the segment stored last: how SACK blocks are ordered
+	PrevNR  [12]byte // nonce randomizers of PrevKey and NextKey
+	NextNR  [12]byte
+
+	CutUntil int64 // ns of the monotonic clock when a sign of a smaller path that this connection alone has seen is forgotten, 0 none
+	Told     int64 // ns of the monotonic clock when the host was last told of the path's MTU, 0 never
 
 	Age AgeLink // link in one of the table's lists
 }

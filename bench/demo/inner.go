@@ -23,7 +23,7 @@ import (
 const limit = 5 * time.Minute
 
 // inner makes the topology, runs the demo in it and removes it, or stays with it.
-func inner(ports string, keep bool) (err error) {
+func inner(ports string, workers int, keep bool) (err error) {
 	parent := os.NewFile(3, "front")
 	syscall.CloseOnExec(3)
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
@@ -44,7 +44,7 @@ func inner(ports string, keep bool) (err error) {
 	if err := topology.Tools("curl", "iperf3"); err != nil {
 		return err
 	}
-	d := &demo{ctx: ctx}
+	d := &demo{ctx: ctx, workers: workers}
 	defer func() { err = errors.Join(err, d.close()) }()
 	if err := d.choosePorts(ports, userNamespace); err != nil {
 		return err
@@ -96,13 +96,14 @@ func stay(parent *os.File) error {
 
 // demo is the state of one demonstration.
 type demo struct {
-	ctx   context.Context
-	kind  topology.PortKind
-	huge  *topology.Reservation
-	top   *topology.Topology
-	a, b  *topology.Gateway
-	web   *webServer
-	iperf func()
+	ctx     context.Context
+	kind    topology.PortKind
+	workers int // of each gateway
+	huge    *topology.Reservation
+	top     *topology.Topology
+	a, b    *topology.Gateway
+	web     *webServer
+	iperf   func()
 }
 
 // choosePorts takes DPDK ports where there is DPDK and root, and says why where not.
@@ -118,6 +119,8 @@ func (d *demo) choosePorts(ports string, userNamespace bool) error {
 			why = "the programs were built without DPDK"
 		case userNamespace:
 			why = "DPDK's AF_XDP needs root"
+		case d.workers > 1:
+			why = "the interfaces of the demo have one receive queue, which cannot feed several workers over AF_XDP"
 		}
 		if why != "" {
 			kind = topology.Packet
@@ -177,13 +180,18 @@ func (d *demo) setUp() error {
 	}
 	fmt.Printf("namespaces: %s (%s) - %s - %s - %s - %s (%s)\n", d.top.Client, topology.Client4, d.top.A, d.top.Wire, d.top.B,
 		d.top.Server, topology.Server4)
-	if d.a, err = d.top.Start(topology.SideA, d.kind); err != nil {
+	count := fmt.Sprintf("workers.count=%d", d.workers)
+	if d.a, err = d.top.Start(topology.SideA, d.kind, count); err != nil {
 		return err
 	}
-	if d.b, err = d.top.Start(topology.SideB, d.kind); err != nil {
+	if d.b, err = d.top.Start(topology.SideB, d.kind, count); err != nil {
 		return err
 	}
-	fmt.Println("gateways: both ready")
+	if d.workers == 1 {
+		fmt.Println("gateways: both ready")
+	} else {
+		fmt.Printf("gateways: both ready, with %d workers each\n", d.workers)
+	}
 	return d.ctx.Err()
 }
 

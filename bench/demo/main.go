@@ -25,13 +25,14 @@ const innerEnv = "LINECRYPT_DEMO_INNER"
 func main() {
 	keep := flag.Bool("keep", false, "leave the topology up")
 	ports := flag.String("ports", "auto", "`KIND` of ports: auto, net_af_xdp, net_af_packet or packet")
+	workers := flag.Int("workers", 1, "`NUMBER` of workers of each gateway")
 	flag.Parse()
 	var err error
 	switch {
 	case flag.NArg() != 0:
 		err = fmt.Errorf("unexpected argument %q", flag.Arg(0))
 	case os.Getenv(innerEnv) != "":
-		err = inner(*ports, *keep)
+		err = inner(*ports, *workers, *keep)
 	default:
 		err = front()
 	}

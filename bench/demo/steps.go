@@ -47,6 +47,40 @@ func (d *demo) run() error {
 		}
 		fmt.Printf("iperf3:    %s %.2f Gbit/s with one stream\n", way.text, rate/1e9)
 	}
+	if d.workers > 1 {
+		return d.share()
+	}
+	return nil
+}
+
+// spread is how many connections are opened so that every worker gets some of them.
+const spread = 32
+
+// share shows that all workers carry connections: it opens some and looks at who got their packets.
+func (d *demo) share() error {
+	before, err := d.a.Status()
+	if err != nil {
+		return err
+	}
+	for range spread {
+		url := fmt.Sprintf("http://%s:%d/", topology.Server4, webPort)
+		if _, err := d.top.Client.Run("curl", "-s", "-S", "-o", os.DevNull, url); err != nil {
+			return err
+		}
+	}
+	after, err := d.a.Status()
+	if err != nil {
+		return err
+	}
+	var parts []string
+	for i := range after.Cores {
+		n := after.Cores[i].RxPackets - before.Cores[i].RxPackets
+		if n == 0 {
+			return fmt.Errorf("workers: none of %d connections reached worker %d", spread, i)
+		}
+		parts = append(parts, strconv.FormatUint(n, 10))
+	}
+	fmt.Printf("workers:   %d connections shared out, packets of each worker: %s\n", spread, strings.Join(parts, ", "))
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/gateway"
 	"linecrypt/dataplane/mbuf"
+	"linecrypt/dataplane/port"
 	"linecrypt/dataplane/port/memory"
 	"linecrypt/flowtable"
 )
@@ -30,6 +32,14 @@ var small = Settings{
 	"workers.poll": "adaptive", "workers.idle_sleep": "500us", "metrics.listen": "off",
 }
 
+// workers is the number of workers of a gateway for which a test sets none: two, or what LINECRYPT_TEST_WORKERS says.
+func workers() string {
+	if n := os.Getenv("LINECRYPT_TEST_WORKERS"); n != "" {
+		return n
+	}
+	return "2"
+}
+
 // Gateway is a whole gateway within the process.
 type Gateway struct {
 	Config *config.Config
@@ -37,8 +47,9 @@ type Gateway struct {
 	dir      string
 	data     *gateway.Gateway
 	inside   *memory.Port
-	outside  *memory.Port
-	arena    *mbuf.Arena
+	outside  *memory.Port        // nil where the test gave another
+	caches   []*mbuf.Cache       // one a worker
+	arenas   []*mbuf.Arena       // those that the gateway made itself
 	sessions *sessiontable.Table // open for reading, as applications have it
 	engine   cryptobatch.Engine
 
@@ -58,50 +69,67 @@ type controlPlane struct {
 	done chan struct{}
 }
 
-// newGateway builds a gateway whose ports nothing is connected to yet, and starts both its planes.
-func newGateway(t testing.TB, name string, own Settings) *Gateway {
+// newGateway prepares a gateway: its settings and its buffers, which come from pool where that is given.
+func newGateway(t testing.TB, name string, own Settings, pool mbuf.Pool) *Gateway {
 	t.Helper()
 	g := &Gateway{Config: config.Default(), dir: t.TempDir()}
 	g.Config.Name = name
-	for _, settings := range []Settings{small, own} {
+	for _, settings := range []Settings{small, {"workers.count": workers()}, own} {
 		for key, value := range settings {
 			if err := g.Config.Set("test", key, value); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	if err := g.build(); err != nil {
-		t.Fatalf("gateway %s: %v", name, err)
+	for range g.Config.Workers.Count {
+		p := pool
+		if p == nil {
+			arena, err := mbuf.NewArena(g.Config.Buffers.Count, mbuf.DefaultDataRoom)
+			if err != nil {
+				t.Fatalf("gateway %s: %v", name, err)
+			}
+			g.arenas, p = append(g.arenas, arena), arena
+		}
+		g.caches = append(g.caches, mbuf.NewCache(p))
+	}
+	return g
+}
+
+// start builds the gateway and starts both its planes. Its inside port is one in memory with nothing connected to it yet, as is its
+// outside port where none is given.
+func (g *Gateway) start(t testing.TB, outside port.Port) {
+	t.Helper()
+	if err := g.build(outside); err != nil {
+		t.Fatalf("gateway %s: %v", g.Config.Name, err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	g.stop = cancel
 	g.running.Go(func() { g.note(g.data.Run(ctx, nil)) })
 	g.StartControl(t)
-	return g
 }
 
-func (g *Gateway) build() error {
+func (g *Gateway) build(outside port.Port) error {
 	var err error
-	if g.arena, err = mbuf.NewArena(g.Config.Buffers.Count, mbuf.DefaultDataRoom); err != nil {
+	opt := memory.Options{MTU: MTU, RSS: true}
+	if g.inside, g.insideEnd, err = memory.NewEnd(g.Config.Name+"-inside", opt, g.caches); err != nil {
 		return err
 	}
-	caches := []*mbuf.Cache{mbuf.NewCache(g.arena)}
-	opt := memory.Options{MTU: MTU}
-	if g.inside, g.insideEnd, err = memory.NewEnd(g.Config.Name+"-inside", opt, caches); err != nil {
-		return err
-	}
-	if g.outside, g.outsideEnd, err = memory.NewEnd(g.Config.Name+"-outside", opt, caches); err != nil {
-		return err
+	if outside == nil {
+		if g.outside, g.outsideEnd, err = memory.NewEnd(g.Config.Name+"-outside", opt, g.caches); err != nil {
+			return err
+		}
+		outside = g.outside
 	}
 	if g.engine, err = cryptobatch.New(g.Config.Engine); err != nil {
 		return err
 	}
-	g.data, err = gateway.New(gateway.Options{
-		Config: g.Config, SegmentDir: g.dir, Inside: g.inside, Outside: g.outside, Caches: caches, Cores: []int{-1}, Engine: g.engine,
-	})
-	if err != nil {
-		return err
+	cores := make([]int, len(g.caches))
+	for i := range cores {
+		cores[i] = -1
 	}
+	g.data, err = gateway.New(gateway.Options{
+		Config: g.Config, SegmentDir: g.dir, Inside: g.inside, Outside: outside, Caches: g.caches, Cores: cores, Engine: g.engine,
+	})
 	return err
 }
 
@@ -187,8 +215,14 @@ func (g *Gateway) halt() {
 
 // close gives all memory back; the gateway is halted and the links are closed.
 func (g *Gateway) close(t testing.TB) {
-	for _, f := range []func() error{g.sessions.Close, g.data.Close, g.inside.Close, g.outside.Close, g.arena.Close} {
+	for _, f := range []func() error{g.sessions.Close, g.data.Close, g.inside.Close} {
 		g.note(f())
+	}
+	if g.outside != nil {
+		g.note(g.outside.Close())
+	}
+	for _, a := range g.arenas {
+		g.note(a.Close())
 	}
 	for _, err := range g.errors() {
 		t.Errorf("gateway %s: %v", g.Config.Name, err)
@@ -223,16 +257,39 @@ func (g *Gateway) Count(t testing.TB, name string) uint64 {
 	if !ok {
 		t.Fatalf("no counter has the name %q", name)
 	}
-	return seg.Worker(0).Counters[c]
+	return sum(seg, c)
+}
+
+// Shares returns a counter of each worker by its name.
+func (g *Gateway) Shares(t testing.TB, name string) []uint64 {
+	t.Helper()
+	seg := g.data.Segment()
+	c, ok := seg.Counters().Find(name)
+	if !ok {
+		t.Fatalf("no counter has the name %q", name)
+	}
+	var all []uint64
+	for i := range seg.Workers() {
+		all = append(all, seg.Worker(i).Counters[c])
+	}
+	return all
+}
+
+// sum adds a counter up over the workers.
+func sum(seg *shm.Segment, c shm.Counter) uint64 {
+	n := uint64(0)
+	for i := range seg.Workers() {
+		n += seg.Worker(i).Counters[c]
+	}
+	return n
 }
 
 // Counters lists the counters that are not zero.
 func (g *Gateway) Counters() string {
 	seg := g.data.Segment()
-	block := seg.Worker(0).Counters
 	var b strings.Builder
 	seg.Counters().Range(func(c shm.Counter, info shm.Info) bool {
-		if n := block[c]; n != 0 && info.Kind != shm.KindCycles {
+		if n := sum(seg, c); n != 0 && info.Kind != shm.KindCycles {
 			fmt.Fprintf(&b, " %s=%d", info.Name, n)
 		}
 		return true
@@ -240,19 +297,21 @@ func (g *Gateway) Counters() string {
 	return b.String()
 }
 
-// Flows returns the number of flow records in a state, seen while the worker goes on.
+// Flows returns the number of flow records in a state, seen while the workers go on.
 func (g *Gateway) Flows(state flowtable.State) int {
-	table, err := g.data.Segment().Worker(0).Flows()
-	if err != nil {
-		return 0
-	}
-	n := 0
-	table.Range(func(_ flowtable.Index, r *flowtable.Record) bool {
-		if r.State == state {
-			n++
+	n, seg := 0, g.data.Segment()
+	for i := range seg.Workers() {
+		table, err := seg.Worker(i).Flows()
+		if err != nil {
+			continue
 		}
-		return true
-	})
+		table.Range(func(_ flowtable.Index, r *flowtable.Record) bool {
+			if r.State == state {
+				n++
+			}
+			return true
+		})
+	}
 	return n
 }
 

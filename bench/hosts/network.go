@@ -5,6 +5,9 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"linecrypt/dataplane/mbuf"
+	"linecrypt/dataplane/port"
 )
 
 // Options say what is between the hosts.
@@ -13,6 +16,9 @@ type Options struct {
 	NoA, NoB bool
 	// A and B are settings of the gateways; Both is for either one.
 	A, B, Both Settings
+	// Join, where it is set, opens the two gateways' outside ports, which are joined, over caches of Pool; there is no Wire then.
+	Join func(a, b []*mbuf.Cache) (portA, portB port.Port, err error)
+	Pool mbuf.Pool
 	// Near, Wire and Far are impairments from the start; Link.Impair changes them later.
 	Near, Wire, Far Impairment
 }
@@ -27,21 +33,37 @@ type Network struct {
 // New builds a network, which is taken down when the test ends.
 func New(t testing.TB, o Options) *Network {
 	t.Helper()
-	n := &Network{Client: newHost(t, "client", 1), Server: newHost(t, "server", 2), Wire: newLink("wire", o.Wire)}
+	n := &Network{Client: newHost(t, "client", 1), Server: newHost(t, "server", 2)}
+	if !o.NoA {
+		n.A = newGateway(t, "a", merge(o.Both, o.A), o.Pool)
+	}
+	if !o.NoB {
+		n.B = newGateway(t, "b", merge(o.Both, o.B), o.Pool)
+	}
+	var portA, portB port.Port
+	if o.Join != nil {
+		var err error
+		if portA, portB, err = o.Join(n.A.caches, n.B.caches); err != nil {
+			t.Fatal(err)
+		}
+	}
 	var left, right station = n.Client, n.Server
 	if !o.NoA {
-		n.A = newGateway(t, "a", merge(o.Both, o.A))
+		n.A.start(t, portA)
 		n.Near = newLink("near", o.Near)
 		n.Near.start(n.Client, n.A.insideEnd)
 		left = n.A.outsideEnd
 	}
 	if !o.NoB {
-		n.B = newGateway(t, "b", merge(o.Both, o.B))
+		n.B.start(t, portB)
 		n.Far = newLink("far", o.Far)
 		n.Far.start(n.B.insideEnd, n.Server)
 		right = n.B.outsideEnd
 	}
-	n.Wire.start(left, right)
+	if o.Join == nil {
+		n.Wire = newLink("wire", o.Wire)
+		n.Wire.start(left, right)
+	}
 	t.Cleanup(func() {
 		if t.Failed() {
 			n.explain(t)

@@ -15,12 +15,19 @@ import (
 	"linecrypt/bench/topology"
 )
 
-// TestConnectionsThroughBothGateways runs what applications do with connections over every kind of port. All of it must be
-// encrypted on the wire, and every byte must arrive.
+// TestConnectionsThroughBothGateways runs what applications do with connections over every kind of port, with one worker and,
+// where the port spreads connections, with two. All of it must be encrypted on the wire, and every byte must arrive.
 func TestConnectionsThroughBothGateways(t *testing.T) {
-	for _, kind := range []topology.PortKind{topology.AFXDP, topology.AFPacket, topology.Packet} {
-		t.Run(string(kind), func(t *testing.T) {
-			b := gateways(t, kind)
+	for _, c := range []struct {
+		kind    topology.PortKind
+		workers int
+	}{{topology.AFXDP, 1}, {topology.AFPacket, 1}, {topology.Packet, 1}, {topology.Packet, 2}} {
+		name := string(c.kind)
+		if c.workers > 1 {
+			name = fmt.Sprintf("%s with %d workers", c.kind, c.workers)
+		}
+		t.Run(name, func(t *testing.T) {
+			b := gateways(t, c.kind, fmt.Sprintf("workers.count=%d", c.workers))
 			for _, f := range families {
 				t.Run(string(f), func(t *testing.T) {
 					b := b.in(t)
@@ -32,6 +39,7 @@ func TestConnectionsThroughBothGateways(t *testing.T) {
 				})
 			}
 			t.Run("ThousandConnections", func(t *testing.T) { b.in(t).thousand() })
+			t.Run("EveryWorkerHadSome", func(t *testing.T) { b.in(t).everyWorker(c.workers) })
 		})
 	}
 }
@@ -42,6 +50,24 @@ func (b *bed) in(t *testing.T) *bed {
 	sub.t = t
 	t.Cleanup(func() { b.capture = sub.capture })
 	return &sub
+}
+
+// everyWorker fails unless each of a gateway's workers had packets.
+func (b *bed) everyWorker(n int) {
+	for _, g := range []*topology.Gateway{b.a, b.b} {
+		st, err := g.Status()
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if len(st.Cores) != n {
+			b.t.Fatalf("gateway %s has %d workers, not %d", g.Side, len(st.Cores), n)
+		}
+		for _, core := range st.Cores {
+			if core.RxPackets < 1000 {
+				b.t.Errorf("gateway %s: worker %d had %d packets of a thousand connections", g.Side, core.Worker, core.RxPackets)
+			}
+		}
+	}
 }
 
 func (b *bed) check(err error) {

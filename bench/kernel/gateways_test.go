@@ -131,11 +131,11 @@ func (b *bed) startB(kind topology.PortKind, set ...string) {
 }
 
 // gateways returns a bed with both gateways.
-func gateways(t *testing.T, kind topology.PortKind) *bed {
+func gateways(t *testing.T, kind topology.PortKind, set ...string) *bed {
 	t.Helper()
 	b := newBed(t)
-	b.startA(kind)
-	b.startB(kind)
+	b.startA(kind, set...)
+	b.startB(kind, set...)
 	return b
 }
 

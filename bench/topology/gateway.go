@@ -164,6 +164,24 @@ func (g *Gateway) Stop() error {
 // Kill ends the gateway the hard way.
 func (g *Gateway) Kill() { _ = syscall.Kill(-g.cmd.Process.Pid, syscall.SIGKILL) }
 
+// KillDataPlane kills the data plane alone, as a crash would, and waits for the end of the gateway that follows from it. Another one
+// may be started in its place.
+func (g *Gateway) KillDataPlane() error {
+	pid := g.child("linecrypt-dataplane")
+	if pid == 0 {
+		return fmt.Errorf("gateway %s has no data plane", g.Side)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		return fmt.Errorf("gateway %s: kill the data plane: %w", g.Side, err)
+	}
+	timer := time.AfterFunc(Patience, g.Kill)
+	defer timer.Stop()
+	if g.wait() == nil {
+		return fmt.Errorf("gateway %s: without a data plane it ended as if all were well", g.Side)
+	}
+	return nil
+}
+
 // Stderr returns the last that the gateway wrote to standard error.
 func (g *Gateway) Stderr() string { return g.stderr.String() }
 

@@ -115,7 +115,7 @@ flows: {max: 1000}
 buffers: {count: 2048}
 retransmit: {flow_bytes: 65536}
 reassembly: {flow_bytes: 2MiB, large_buffers: 3}
-handshake: {retransmit: 500ms, timeout: 5s, eno_tries: 3}
+handshake: {retransmit: 500ms, timeout: 5s, half_open: 1000, eno_tries: 3}
 teps: [ECDHE_P256, ECDHE_Curve25519]
 aeads: [CHACHA20_POLY1305]
 application_aware: mandatory
@@ -136,7 +136,7 @@ log: {level: debug}
 		Buffers:    Buffers{2048},
 		Retransmit: Retransmit{65536},
 		Reassembly: Reassembly{2 << 20, 3},
-		Handshake:  Handshake{500 * time.Millisecond, 5 * time.Second, 16384, 3},
+		Handshake:  Handshake{500 * time.Millisecond, 5 * time.Second, 1000, 3},
 		TEPs:       []tcpcrypt.TEP{tcpcrypt.ECDHEP256, tcpcrypt.ECDHECurve25519},
 		AEADs:      []tcpcrypt.AEAD{tcpcrypt.ChaCha20Poly1305}, ApplicationAware: AwareMandatory,
 		Rekey: Rekey{10, 1 << 30}, SessionTable: SessionTable{"users"},

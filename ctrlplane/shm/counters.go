@@ -130,6 +130,15 @@ const (
 	DropTxError
 	SetupOverload
 	RequestsDeferred
+	PathsLearned
+	PathsEvicted
+	TooBigSent
+	SegmentsCut
+	BlackHoles
+	HandoverPackets
+	OrphanResets
+	DropTooLong
+	DropHandover
 
 	// Ways into plaintext, and refusals for the same causes in the same order: package handshake's Cause.
 	PlainNoENOInSyn

@@ -22,6 +22,7 @@ import (
 	"linecrypt/cryptobatch"
 	"linecrypt/ctrlplane/config"
 	"linecrypt/ctrlplane/shm"
+	"linecrypt/dataplane/handover"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/port"
 	"linecrypt/dataplane/worker"
@@ -50,6 +51,7 @@ type Gateway struct {
 	workers []*worker.Worker
 	clock   func() int64
 	control atomic.Bool // a control plane has its part in the segment
+	mtus    worker.PortMTUs
 }
 
 // beat is the interval of the heartbeat and of looking after the workers.
@@ -99,7 +101,8 @@ func (g *Gateway) makeWorkers() error {
 		return fmt.Errorf("seed of the flow tables: %w", err)
 	}
 	seed := [2]uint64{binary.LittleEndian.Uint64(random[:]), binary.LittleEndian.Uint64(random[8:])}
-	pairs := new(worker.Pairs)
+	pairs, circle := new(worker.Pairs), handover.NewCircle(len(g.opt.Cores))
+	g.noteMTUs()
 	for i := range g.opt.Cores {
 		part := g.seg.Worker(i)
 		table, err := flowtable.New(part.FlowMemory, part.Layout, seed, g.clock())
@@ -109,7 +112,7 @@ func (g *Gateway) makeWorkers() error {
 		c := worker.Config{
 			ID: uint16(i), Inside: g.opt.Inside.Queue(i), Outside: g.opt.Outside.Queue(i),
 			TxCksum: [2]bool{g.opt.Inside.Caps().TxTCPCksum, g.opt.Outside.Caps().TxTCPCksum},
-			Cache:   g.opt.Caches[i], Table: table, Engine: g.opt.Engine, Counters: part.Counters, Pairs: pairs,
+			Cache:   g.opt.Caches[i], Table: table, Engine: g.opt.Engine, Counters: part.Counters, Pairs: pairs, Circle: circle, MTU: &g.mtus,
 			Requests: shm.NewProducer(part.Requests), Replies: shm.NewConsumer(part.Replies),
 			Control: newControl(g.seg, &g.control, g.opt.Config.Policy),
 			Stream:  streamConfig(g.opt.Config, g.opt.Caches[i]), Params: params(g.opt.Config),
@@ -190,8 +193,15 @@ func (g *Gateway) look(ctx context.Context, failed <-chan error) error {
 	}
 }
 
-// lookAtLinks notes in the segment which links are up.
+// noteMTUs tells the workers what the ports carry.
+func (g *Gateway) noteMTUs() {
+	g.mtus.Set(flowtable.Inside, g.opt.Inside.MTU())
+	g.mtus.Set(flowtable.Outside, g.opt.Outside.MTU())
+}
+
+// lookAtLinks notes in the segment which links are up, and what they carry.
 func (g *Gateway) lookAtLinks() {
+	g.noteMTUs()
 	g.seg.SetLink(flowtable.Inside, g.opt.Inside.LinkUp())
 	g.seg.SetLink(flowtable.Outside, g.opt.Outside.LinkUp())
 }

@@ -2,18 +2,19 @@ package gateway
 
 import (
 	"linecrypt/ctrlplane/shm"
+	"linecrypt/dataplane/worker"
 	"linecrypt/flowtable"
 )
 
 // orphans returns the connections that were encrypted, or about to be, when the last data plane of the instance was killed.
 // A segment that is not there or that cannot be read has none.
-func orphans(dir, name string) []flowtable.Key {
+func orphans(dir, name string) []worker.Orphan {
 	seg, err := shm.Open(dir, name)
 	if err != nil {
 		return nil
 	}
 	defer seg.Close()
-	var keys []flowtable.Key
+	var all []worker.Orphan
 	for i := range seg.Workers() {
 		part := seg.Worker(i)
 		if part == nil {
@@ -24,26 +25,27 @@ func orphans(dir, name string) []flowtable.Key {
 			continue
 		}
 		table.Range(func(_ flowtable.Index, r *flowtable.Record) bool {
-			if r.State == flowtable.Encrypted || r.State == flowtable.PassiveAck || r.State == flowtable.Closing || r.Flags&flowtable.FlagStarted != 0 {
-				keys = append(keys, r.Key)
+			if o, ok := worker.OrphanOf(r); ok {
+				all = append(all, o)
 			}
 			return true
 		})
 	}
-	return keys
+	return all
 }
 
-// bury makes every worker refuse the orphans: which of them a connection's packets reach, the ports decide.
-func (g *Gateway) bury(keys []flowtable.Key) {
+// bury makes every worker refuse the orphans, since the ports decide which of them a connection's packets reach, and shares out
+// among them who resets their ends.
+func (g *Gateway) bury(all []worker.Orphan) {
 	lost := 0
-	for _, w := range g.workers {
-		for n := range keys {
-			if !w.Bury(&keys[n], g.clock()) {
+	for i, w := range g.workers {
+		for n := range all {
+			if !w.Bury(&all[n], n%len(g.workers) == i, g.clock()) {
 				lost++
 			}
 		}
 	}
-	if len(keys) > 0 {
-		g.opt.Log.Warn("connections of a data plane that was killed are reset at their next segment", "connections", len(keys), "not_remembered", lost)
+	if len(all) > 0 {
+		g.opt.Log.Warn("connections of a data plane that was killed are reset", "connections", len(all), "not_remembered", lost)
 	}
 }

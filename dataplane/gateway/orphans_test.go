@@ -1,12 +1,17 @@
 package gateway
 
 import (
+	"context"
+	"encoding/binary"
+	"errors"
 	"slices"
 	"testing"
+	"unsafe"
 
 	"linecrypt/cryptobatch"
 	"linecrypt/ctrlplane/config"
 	"linecrypt/dataplane/mbuf"
+	"linecrypt/dataplane/packet"
 	"linecrypt/dataplane/port/memory"
 	"linecrypt/flowtable"
 )
@@ -46,8 +51,8 @@ func TestConnectionsThatAFarEndBelievesEncryptedOutliveTheirDataPlane(t *testing
 		}
 	}
 	var got []flowtable.State
-	for _, k := range orphans(dir, cfg.Name) {
-		got = append(got, flowtable.State(k.InsidePort))
+	for _, o := range orphans(dir, cfg.Name) {
+		got = append(got, flowtable.State(o.Key.InsidePort))
 	}
 	slices.Sort(got)
 	slices.Sort(want)
@@ -56,5 +61,75 @@ func TestConnectionsThatAFarEndBelievesEncryptedOutliveTheirDataPlane(t *testing
 	}
 	if len(orphans(dir, "nobody")) != 0 {
 		t.Error("a segment that is not there has orphans")
+	}
+}
+
+func TestNextDataPlaneResetsBothEndsOfWhatAKilledOneLeft(t *testing.T) {
+	cfg, dir := config.Default(), t.TempDir()
+	cfg.Flows.Max = 64
+	engine, err := cryptobatch.New("generic")
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := func() (g *Gateway, inside, outside *memory.End) {
+		var caches []*mbuf.Cache
+		for range 2 {
+			arena, err := mbuf.NewArena(256, mbuf.DefaultDataRoom)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { arena.Close() })
+			caches = append(caches, mbuf.NewCache(arena))
+		}
+		in, inside, err1 := memory.NewEnd("in", memory.Options{}, caches)
+		out, outside, err2 := memory.NewEnd("out", memory.Options{}, caches)
+		g, err3 := New(Options{Config: cfg, SegmentDir: dir, Inside: in, Outside: out, Caches: caches, Cores: []int{-1, -1}, Engine: engine})
+		if err := errors.Join(err1, err2, err3); err != nil {
+			t.Fatal(err)
+		}
+		return g, inside, outside
+	}
+	dead, _, _ := start()
+	part := dead.Segment().Worker(1)
+	table, err := flowtable.New(part.FlowMemory, part.Layout, [2]uint64{1, 2}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tpl := packet.Template{L2Len: 14, Ver: 4, TTL: 64, DF: 1, SrcPort: 5000, DstPort: 80,
+		Src: [16]byte{10: 255, 11: 255, 12: 10, 15: 1}, Dst: [16]byte{10: 255, 11: 255, 12: 10, 15: 2}}
+	tpl.L2[12] = 8
+	k := flowtable.Key{Inside: tpl.Src, Outside: tpl.Dst, InsidePort: 5000, OutsidePort: 80}
+	i, _ := table.Insert(&k, table.Hash(&k), 1)
+	table.SetState(i, flowtable.Encrypted)
+	r := table.Record(i)
+	*(*packet.Template)(unsafe.Pointer(&r.Rare.ToWire)) = tpl
+	r.Host.ISN, r.Egress.WAck, r.Egress.WNext = 100, 60, 60
+	r.Peer.ISN, r.Ingress.HostAck, r.Ingress.PNext = 200, 7, 7
+
+	if err := dead.seg.Close(); err != nil { // as the kernel does
+		t.Fatal(err)
+	}
+	next, inside, outside := start()
+	defer next.Close()
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- next.Run(ctx, nil) }()
+	for name, c := range map[string]struct {
+		end *memory.End
+		seq uint32
+	}{"inside": {inside, 200 + 1 + 7}, "outside": {outside, 100 + 1 + 60}} {
+		var b [256]byte
+		if !c.end.Wait(t.Context().Done()) {
+			t.Fatal("stopped")
+		}
+		n, _ := c.end.Collect(b[:])
+		tcp := b[34:n]
+		if seq := binary.BigEndian.Uint32(tcp[4:]); tcp[13]&packet.FlagRST == 0 || seq != c.seq {
+			t.Errorf("%s: flags %#x, number %d, not a RST at %d", name, tcp[13], seq, c.seq)
+		}
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }

@@ -126,7 +126,8 @@ const txFlags = mbuf.TxTCPCksum | mbuf.TxIPCksum | mbuf.TxIPv4 | mbuf.TxIPv6
 // Finish makes the TCP checksum of a rewritten or built segment right: in software, or where offload is true by setting
 // the mbuf up for the transmitting port to do it (pseudo-header sum in the field, TxTCPCksum, header lengths in TxOffload
 // as DPDK lays them out). It hides damage, so a received segment is verified before. The IPv4 header checksum needs no
-// finishing, every method here keeps it right.
+// finishing, every method here keeps it right. A network header that is longer than the mbuf's field for it, of IPv6 with
+// long extension headers, gets its checksum in software.
 func (p *Packet) Finish(offload bool) {
 	b := p.Data()
 	l3, l4 := int(p.L3), int(p.L4)
@@ -135,12 +136,19 @@ func (p *Packet) Finish(offload bool) {
 	field := b[l4+16 : l4+18]
 	m := p.M
 	m.OlFlags &^= rxCksumFlags | txFlags
-	if !offload {
+	if !offload || l4-l3 > maxL3Len {
 		field[0], field[1] = 0, 0
 		binary.BigEndian.PutUint16(field, ^Sum(b[l4:], ps))
 		return
 	}
 	binary.BigEndian.PutUint16(field, ps)
 	m.OlFlags |= mbuf.TxTCPCksum | mbuf.TxIPv4<<(p.Ver>>1&1)
-	m.TxOffload = uint64(l3) | uint64(l4-l3)<<7 | uint64(int(p.Payload)-l4)<<16
+	m.TxOffload = uint64(l3) | uint64(l4-l3)<<l2Bits | uint64(int(p.Payload)-l4)<<(l2Bits+l3Bits)
 }
+
+// Widths of the first fields of rte_mbuf's tx_offload: lengths of the link-layer and of the network header.
+const (
+	l2Bits   = 7
+	l3Bits   = 9
+	maxL3Len = 1<<l3Bits - 1
+)

@@ -42,6 +42,12 @@ func FuzzParse(f *testing.F) {
 			p.SrcAddr16(&a)
 			p.DstAddr16(&a)
 		}
+		if ms[1].Reset(); p.Class == NonTCP && BuildTooBig(ms[1], &p, 1280, 1) {
+			var q Packet
+			if q.Parse(ms[1]) != NonTCP {
+				t.Fatalf("a packet too big is %v", q.Class)
+			}
+		}
 		if p.Class != TCP {
 			return
 		}

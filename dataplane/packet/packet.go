@@ -141,3 +141,6 @@ func mapped(dst *[16]byte, a []byte) {
 func (p *Packet) DontFragment() bool {
 	return p.Ver == 6 || p.M.Data()[p.L3+6]&0x40 != 0
 }
+
+// IPLen is the length of the IP packet.
+func (p *Packet) IPLen() int { return int(p.Payload) + int(p.PayloadLen) - int(p.L3) }

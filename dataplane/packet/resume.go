@@ -6,15 +6,16 @@ import (
 	"linecrypt/dataplane/mbuf"
 )
 
-// tx_offload fields of rte_mbuf: lengths of the headers, as a port with checksum offload wants them.
+// What NoteHeaders keeps in the place of rte_mbuf's tx_offload: where the headers begin, 16 bits each. The fields that DPDK
+// has there, which Finish fills in for a port with checksum offload, are too narrow for long IPv6 extension headers.
 const (
-	l2Bits = 7
-	l3Bits = 9
+	noteL4      = 16
+	notePayload = 32
 )
 
-// NoteHeaders keeps the header lengths of a parsed TCP segment in its mbuf, from where Resume takes them.
+// NoteHeaders keeps where the headers of a parsed TCP segment lie in its mbuf, from where Resume takes it.
 func (p *Packet) NoteHeaders() {
-	p.M.TxOffload = uint64(p.L3) | uint64(p.L4-p.L3)<<l2Bits | uint64(p.Payload-p.L4)<<(l2Bits+l3Bits)
+	p.M.TxOffload = uint64(p.L3) | uint64(p.L4)<<noteL4 | uint64(p.Payload)<<notePayload
 }
 
 // Resume makes p describe the TCP segment in m again, whose headers were noted by NoteHeaders and have not changed in
@@ -22,10 +23,8 @@ func (p *Packet) NoteHeaders() {
 // not read. It reports false where lengths and buffer do not agree.
 func (p *Packet) Resume(m *mbuf.Mbuf, n int) bool {
 	o := m.TxOffload
-	l3 := int(o & (1<<l2Bits - 1))
-	l4 := l3 + int(o>>l2Bits&(1<<l3Bits-1))
-	head := l4 + int(o>>(l2Bits+l3Bits)&0xff)
-	if l3 < ethLen || l4 < l3+20 || head < l4+tcpMinLen || n < 0 || m.DataOff()+head+n > int(m.BufLen) {
+	l3, l4, head := int(uint16(o)), int(uint16(o>>noteL4)), int(uint16(o>>notePayload))
+	if l3 < ethLen || l4 < l3+20 || head < l4+tcpMinLen || head > l4+tcpMinLen+MaxOptions || n < 0 || m.DataOff()+head+n > int(m.BufLen) {
 		return false
 	}
 	m.SetBounds(m.DataOff(), head+n)

@@ -60,10 +60,53 @@ func TestResumeRefusesLengthsThatLeaveTheBuffer(t *testing.T) {
 	defer arena.Close()
 	m := mbuf.NewCache(arena).Alloc()
 	var p Packet
-	for _, o := range []uint64{0, ^uint64(0), 14 | 20<<l2Bits, 14 | 20<<l2Bits | 200<<(l2Bits+l3Bits)} {
+	for _, o := range []uint64{
+		0, ^uint64(0), 14 | 34<<noteL4, 14 | 34<<noteL4 | 234<<notePayload, 14 | 20<<noteL4 | 40<<notePayload, 14 | 34<<noteL4 | 154<<notePayload,
+	} {
 		m.TxOffload = o
 		if p.Resume(m, 10) {
 			t.Errorf("lengths %#x were taken", o)
+		}
+	}
+}
+
+// longExtensions are IPv6 destination options of n bytes, a multiple of 8 up to 2,048, behind which TCP follows.
+func longExtensions(n int) []byte {
+	b := make([]byte, n)
+	b[0], b[1] = 6, byte(n/8-1)
+	for at := 2; at < n; {
+		pad := min(n-at, 257)
+		if n-at-pad == 1 {
+			pad--
+		}
+		b[at], b[at+1] = 1, byte(pad-2)
+		at += pad
+	}
+	return b
+}
+
+func TestLongExtensionHeadersSurviveResumeAndFinish(t *testing.T) {
+	for _, n := range []int{504, 512, 1024, 1920} {
+		for _, offload := range []bool{false, true} {
+			f := frame{v6: true, ext: longExtensions(n), extNext: 60, flags: FlagACK, tcpOpts: timestamps(), payload: []byte("payload")}
+			p := parsed(t, f.bytes())
+			if p.Class != TCP || int(p.L4-p.L3) != 40+n {
+				t.Fatalf("%d bytes: parsed as %v, header of %d", n, p.Class, p.L4-p.L3)
+			}
+			p.NoteHeaders()
+			var q Packet
+			if !q.Resume(p.M, 3) {
+				t.Fatalf("%d bytes: not resumed", n)
+			}
+			q.SetTCP(1, 2, 3, FlagACK, 0)
+			q.Finish(offload)
+			wide := 40+n > maxL3Len
+			if set := q.M.OlFlags&mbuf.TxTCPCksum != 0; set != (offload && !wide) {
+				t.Errorf("%d bytes, offload %v: left to the port: %v", n, offload, set)
+			}
+			if (!offload || wide) && !q.VerifyTCP() {
+				t.Errorf("%d bytes: the checksum is wrong", n)
+			}
 		}
 	}
 }

@@ -66,3 +66,14 @@ func putTCP(h []byte, seq, ack uint32, win uint16, flags uint8, urg uint16) {
 	binary.BigEndian.PutUint16(h[14:], win)
 	binary.BigEndian.PutUint16(h[18:], urg)
 }
+
+// SetIPv4ID gives an IPv4 packet another identification (RFC 6864); IPv6 has none.
+func (p *Packet) SetIPv4ID(id uint16) {
+	if p.Ver != 4 {
+		return
+	}
+	h := p.M.Data()[p.L3:]
+	was := binary.BigEndian.Uint16(h[4:])
+	binary.BigEndian.PutUint16(h[4:], id)
+	binary.BigEndian.PutUint16(h[10:], Update16(binary.BigEndian.Uint16(h[10:]), was, id))
+}

@@ -39,6 +39,18 @@ func (t *Template) FromPacket(p *Packet) {
 	t.TOS, t.FlowLabel, t.TTL = uint8(v>>20)&^3, v&0xfffff, h[7]
 }
 
+// Valid reports whether segments can be built from the template.
+func (t *Template) Valid() bool { return t.headerLen() != 0 }
+
+// VLAN returns the VLAN IDs of the template's link layer, folded as in Packet. The template is valid.
+func (t *Template) VLAN() uint32 {
+	v := uint32(0)
+	for off := ethLen; off < int(t.L2Len); off += 4 {
+		v = v<<12 | uint32(binary.BigEndian.Uint16(t.L2[off:])&0xfff)
+	}
+	return v
+}
+
 // Reverse turns the template round, for an answer through the port the captured packet came from. It is a stopgap for the
 // time before the other direction has shown a packet of its own: TTL, DSCP and flow label are the captured ones.
 func (t *Template) Reverse() {
@@ -176,10 +188,7 @@ func (p *Packet) describe(m *mbuf.Mbuf, t *Template, s *Seg, l4, head, payloadLe
 	p.L3, p.L4, p.Payload, p.PayloadLen = uint16(t.L2Len), uint16(l4), uint16(head), uint16(payloadLen)
 	p.Seq, p.Ack, p.Win, p.Urg, p.Flags = s.Seq, s.Ack, s.Win, s.Urg, s.Flags
 	p.SrcPort, p.DstPort = t.SrcPort, t.DstPort
-	p.VLAN = 0
-	for off := ethLen; off < int(t.L2Len); off += 4 {
-		p.VLAN = p.VLAN<<12 | uint32(binary.BigEndian.Uint16(t.L2[off:])&0xfff)
-	}
+	p.VLAN = t.VLAN()
 	p.Opt.parse(m.Data()[l4+tcpMinLen:head], l4+tcpMinLen)
 }
 

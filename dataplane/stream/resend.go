@@ -12,6 +12,7 @@ import (
 func (f *flow) resend(seg *Segment, p, end int64) {
 	e := &f.r.Egress
 	at := int64(e.PUna)
+	f.blackHole(seg, p)
 	g := gather{limit: f.wirePayload()}
 	it := f.c.chunks.Iter(&e.Queue)
 	for en, id := it.Next(); en != nil && at < end; en, id = it.Next() {

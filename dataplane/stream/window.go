@@ -23,7 +23,7 @@ func (f *flow) tsOverhead() int {
 
 // wirePayload is the largest payload of a segment to the wire.
 func (f *flow) wirePayload() int {
-	n := max(int(f.r.Peer.MSS), minMSS+tcpcrypt.Overhead) - f.tsOverhead()
+	n := max(int(bounded(f.r.Peer.MSS, f.r.Local.PeerPath)), minMSS+tcpcrypt.Overhead) - f.tsOverhead()
 	if limit := f.c.cfg.MaxPayload; limit > 0 {
 		n = min(n, limit)
 	}
@@ -31,7 +31,17 @@ func (f *flow) wirePayload() int {
 }
 
 // insidePayload is the largest payload of a segment to the host.
-func (f *flow) insidePayload() int { return max(int(f.r.Host.MSS), minMSS) - f.tsOverhead() }
+func (f *flow) insidePayload() int {
+	return max(int(bounded(f.r.Host.MSS, f.r.Local.HostPath)), minMSS) - f.tsOverhead()
+}
+
+// bounded is what an end announced as its MSS, where the path to it takes that; a path of 0 takes anything.
+func bounded(mss, path uint16) uint16 {
+	if path == 0 {
+		return mss
+	}
+	return min(mss, path)
+}
 
 // toHost returns acknowledgement and window for a segment to the host, in header form, and remembers them.
 func (f *flow) toHost() (ack uint32, win uint16) {

@@ -20,11 +20,7 @@ func (w *Worker) other(s flowtable.Side, p *packet.Packet, now int64) {
 		}
 		w.pass(s, p)
 	case packet.NonTCP:
-		if !w.icmp(s, p) {
-			w.drop(p, shm.DropICMP)
-			return
-		}
-		w.pass(s, p)
+		w.icmp(s, p)
 	default:
 		w.pass(s, p)
 	}
@@ -33,6 +29,10 @@ func (w *Worker) other(s flowtable.Side, p *packet.Packet, now int64) {
 // segment gives a TCP segment to what the state of its flow wants.
 func (w *Worker) segment(s flowtable.Side, p *packet.Packet, k *flowtable.Key, hash uint32, i flowtable.Index, now int64) {
 	if i == 0 {
+		if !opens(p) && w.elsewhere(k) {
+			w.handOver(s, p)
+			return
+		}
 		w.stranger(s, p, k, hash, now)
 		return
 	}
@@ -121,6 +121,10 @@ func (w *Worker) translate(s flowtable.Side, p *packet.Packet, i flowtable.Index
 	if e := w.endpoint(s, r); e.Flags&endpointFresh == 0 {
 		e.Flags |= endpointFresh
 		capture(w.templateFrom(s, r), p)
+	}
+	w.lookAtPaths(r, now)
+	if s == inside {
+		w.tellHost(p, r, now)
 	}
 	p.NoteHeaders()
 	seg := &w.seg

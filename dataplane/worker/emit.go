@@ -15,9 +15,12 @@ func (w *Worker) emit(e *stream.Emit) {
 	if e.Kind == stream.EmitNone {
 		return
 	}
+	w.lookAtPaths(e.R, w.now)
 	to, tpl := inside, &e.R.Rare.ToHost
+	mss, path := e.R.Host.MSS, e.R.Local.HostPath
 	if e.Dir == stream.ToWire {
 		to, tpl = outside, &e.R.Rare.ToWire
+		mss, path = e.R.Peer.MSS, e.R.Local.PeerPath
 	}
 	p := &w.scratch
 	ok := false
@@ -31,8 +34,8 @@ func (w *Worker) emit(e *stream.Emit) {
 		w.cache.Free(e.M)
 		return
 	}
-	if to == outside && e.Len > wireLimit(e.R) {
-		w.sendPieces(p, wireLimit(e.R))
+	if limit := room(mss, path, p); e.Len > limit {
+		w.sendPieces(to, p, limit)
 		return
 	}
 	p.Finish(w.tx[to].offload)
@@ -64,7 +67,7 @@ func (w *Worker) build(p *packet.Packet, e *stream.Emit, tpl *flowtable.Template
 	seg := &w.own
 	*seg = packet.Seg{
 		Seq: e.Seq, Ack: e.Ack, Win: e.Win, Urg: e.Urg, Flags: e.Flags, NSACK: e.NSACK, SACK: e.SACK,
-		HasTS: e.HasTS, TSVal: e.TSVal, TSEcr: e.TSEcr,
+		HasTS: e.HasTS, TSVal: e.TSVal, TSEcr: e.TSEcr, ID: w.nextID(),
 	}
 	if e.Dir == stream.ToWire && e.R.Flags&flowtable.FlagSendENO != 0 {
 		seg.ENO = enoACK
@@ -81,6 +84,7 @@ func (w *Worker) send(to flowtable.Side, t *packet.Template, seg *packet.Seg) {
 		return
 	}
 	p := &w.made
+	seg.ID = w.nextID()
 	if !p.Build(m, t, seg, 0) {
 		w.n[shm.DropInternal]++
 		w.cache.Free(m)

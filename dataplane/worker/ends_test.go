@@ -477,7 +477,7 @@ func TestBuriedConnectionsAreAnsweredByResetsAndNeverPass(t *testing.T) {
 	g := newShooter(t)
 	k := flowtable.Key{Inside: g.tpl[inside].Src, Outside: g.tpl[inside].Dst, InsidePort: g.tpl[inside].SrcPort, OutsidePort: g.tpl[inside].DstPort}
 	for range 2 {
-		if !g.w.Bury(&k, g.now) {
+		if !g.w.Bury(&Orphan{Key: k}, false, g.now) {
 			t.Fatal("not remembered")
 		}
 	}
@@ -500,7 +500,7 @@ func TestSynFromOutsideEndsABurialOnlyIfTheHostKnowsNothing(t *testing.T) {
 		bury := func(t *testing.T) *rig {
 			g := newShooter(t)
 			k := flowtable.Key{Inside: g.tpl[inside].Src, Outside: g.tpl[inside].Dst, InsidePort: g.tpl[inside].SrcPort, OutsidePort: g.tpl[inside].DstPort}
-			g.w.Bury(&k, g.now)
+			g.w.Bury(&Orphan{Key: k}, false, g.now)
 			g.wire(open)
 			if len(g.toHost) != 1 {
 				t.Fatalf("%d segments to the host", len(g.toHost))

@@ -111,7 +111,7 @@ func alignedBytes(n int) []byte {
 	return mem[:n]
 }
 
-func newRig(t testing.TB, flows, buffers int, offload bool) *rig {
+func newRig(t testing.TB, flows, buffers int, offload bool, change ...func(*Config)) *rig {
 	t.Helper()
 	arena, err := mbuf.NewArena(buffers, mbuf.DefaultDataRoom)
 	if err != nil {
@@ -139,14 +139,18 @@ func newRig(t testing.TB, flows, buffers int, offload bool) *rig {
 	g.asked, g.answer = shm.NewConsumer(requests), shm.NewProducer(replies)
 	params := DefaultParams()
 	params.Flows, params.HalfOpen, params.Tombs = flows, testHalfOpen, testTombs
-	g.w, err = New(Config{
+	cfg := Config{
 		Inside: g.in, Outside: g.out, TxCksum: [2]bool{offload, offload}, Cache: cache, Table: table, Engine: engine,
 		Requests: shm.NewProducer(requests), Replies: shm.NewConsumer(replies), Control: g.ctl, Pairs: new(Pairs), Params: params,
 		Stream: stream.Config{
 			Keys: 2*flows + 64, Pieces: 64, Custodies: 16, HeldFrames: 64, LargeBuffers: 2, FlowFrames: 8192, FlowBytes: 8 << 20,
 			FlowPieces: 64, AuthFailures: 3, Linger: 1e9,
 		},
-	})
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	g.w, err = New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

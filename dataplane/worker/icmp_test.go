@@ -74,13 +74,12 @@ func TestICMPErrorsAboutFramesAreTranslatedForTheHost(t *testing.T) {
 		word, mtu  uint32
 	}{
 		{false, 3, 4, 1400, 1380},
-		{false, 3, 4, 0, 68},
-
-		{false, 3, 4, 50, 68},
+		{false, 3, 4, 0, 532},
+		{false, 3, 4, 50, 532}, // less than 552 is taken for 552
 		{false, 3, 1, 0, 0},
 		{true, 2, 0, 1400, 1380},
-		{true, 2, 0, 1280, 1260},
-		{true, 2, 0, 600, 1260},
+		{true, 2, 0, 1280, 1280}, // a host need not believe in less
+		{true, 2, 0, 600, 1280},
 		{true, 1, 3, 0, 0},
 	} {
 		t.Run(fmt.Sprintf("v6=%v/type=%d/code=%d/word=%d", c.v6, c.kind, c.code, c.word), func(t *testing.T) {

@@ -68,7 +68,7 @@ func (w *Worker) sendSynAck(r *flowtable.Record, encrypted bool) {
 	}
 	if encrypted {
 		p.RemoveENO()
-		p.ClampMSS(clamped(r.Peer.MSS))
+		p.ClampMSS(w.mssForHost(r.Peer.MSS, p.Ver == 4))
 	}
 	p.Finish(w.tx[flowtable.Inside].offload)
 	w.tx[flowtable.Inside].push(m)

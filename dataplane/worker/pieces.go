@@ -6,22 +6,29 @@ import (
 	"linecrypt/flowtable"
 )
 
-// timestampBytes is what timestamps take of a segment, with padding (RFC 7323 section 3.2).
-const timestampBytes = 12
+// leastPiece is the least payload that a piece of a segment has; where not even that fits behind long headers of the network
+// layer, the segment is dropped.
+const leastPiece = 16
 
-// wireLimit is the largest payload of a segment to the far end. A frame is longer where the far end announced no MSS that
-// could be clamped, or the path takes less than the host believes.
-func wireLimit(r *flowtable.Record) int {
-	n := max(int(r.Peer.MSS), minMTU)
-	if r.Flags&flowtable.FlagTimestamps != 0 {
-		n -= timestampBytes
+// room is the largest payload of a segment with p's headers to an end of the connection that announced an MSS and to which the
+// path takes path (0: anything): options of TCP and of the network layer count against an MSS (RFC 6691). A frame is longer where
+// the far end announced no MSS that could be clamped, or the path takes less than the host believes.
+func room(mss, path uint16, p *packet.Packet) int {
+	n := max(mss, minMSS)
+	if path != 0 {
+		n = min(n, path)
 	}
-	return n
+	return int(n) + int(headers(p.Ver == 4)) - (int(p.Payload) - int(p.L3))
 }
 
-// sendPieces sends a segment whose payload is too long for the path in several. The payload's bytes stay where they are but
-// for copies of those behind the first piece.
-func (w *Worker) sendPieces(p *packet.Packet, limit int) {
+// sendPieces sends a segment whose payload is longer than limit in several. The payload's bytes stay where they are but for copies
+// of those behind the first piece.
+func (w *Worker) sendPieces(to flowtable.Side, p *packet.Packet, limit int) {
+	if limit < leastPiece {
+		w.drop(p, shm.DropTooLong)
+		return
+	}
+	w.n[shm.SegmentsCut]++
 	tail := &w.made
 	for int(p.PayloadLen) > limit {
 		if !w.splitOff(tail, p, limit) {
@@ -29,12 +36,12 @@ func (w *Worker) sendPieces(p *packet.Packet, limit int) {
 			w.cache.Free(p.M)
 			return
 		}
-		p.Finish(w.tx[outside].offload)
-		w.tx[outside].push(p.M)
+		p.Finish(w.tx[to].offload)
+		w.tx[to].push(p.M)
 		*p = *tail
 	}
-	p.Finish(w.tx[outside].offload)
-	w.tx[outside].push(p.M)
+	p.Finish(w.tx[to].offload)
+	w.tx[to].push(p.M)
 }
 
 // splitOff cuts p's payload to n bytes and makes tail, in a buffer of its own, the segment with what is behind them.
@@ -51,6 +58,9 @@ func (w *Worker) splitOff(tail, p *packet.Packet, n int) bool {
 		return false
 	}
 	m.OlFlags, m.TxOffload = p.M.OlFlags, p.M.TxOffload
+	if !tail.DontFragment() {
+		tail.SetIPv4ID(w.nextID())
+	}
 	urg := p.Urg - uint16(min(n, int(p.Urg)))
 	flags := p.Flags &^ packet.FlagCWR
 	if urg == 0 {

@@ -102,8 +102,11 @@ func (w *Worker) work(s flowtable.Side, n, segments int, now int64) {
 	}
 }
 
-// pass sends a packet on untouched.
+// pass sends a packet on untouched, if the other port carries it.
 func (w *Worker) pass(s flowtable.Side, p *packet.Packet) {
+	if !w.fitsPort(s, p) {
+		return
+	}
 	complete(p)
 	w.passBuffer(s, p.M)
 }

@@ -225,7 +225,11 @@ func (w *Worker) putENO(s flowtable.Side, p *packet.Packet, r *flowtable.Record)
 			return false
 		}
 	}
-	return s == flowtable.Inside && p.InsertENO(enoOf(r, role))
+	if s != flowtable.Inside || !p.InsertENO(enoOf(r, role)) {
+		return false
+	}
+	p.ClampMSS(w.carried(p.Ver == 4))
+	return true
 }
 
 // makeBare takes ENO, cookie and data (RFC 8547 section 4.7) off a far end's SYN and leaves room for frames.
@@ -233,7 +237,7 @@ func (w *Worker) makeBare(p *packet.Packet, r *flowtable.Record) bool {
 	ok := p.RemoveENO() && (p.Opt.TFOLen == 0 || !p.Opt.HasAny(packet.OptTFO) || p.RemoveTFO()) &&
 		(p.PayloadLen == 0 || p.SetPayloadLen(0))
 	if ok {
-		p.ClampMSS(clamped(r.Peer.MSS))
+		p.ClampMSS(w.mssForHost(r.Peer.MSS, p.Ver == 4))
 	}
 	return ok
 }

@@ -213,7 +213,7 @@ func TestFragmentsPassOnlyBetweenHostsWithoutEncryptedConnections(t *testing.T) 
 	for _, v6 := range []bool{false, true} {
 		for _, at := range []stage{passiveStages[4], {name: "buried", reach: func(g *rig) {
 			k := flowtable.Key{Inside: g.tpl[inside].Src, Outside: g.tpl[inside].Dst, InsidePort: g.tpl[inside].SrcPort, OutsidePort: g.tpl[inside].DstPort}
-			g.w.Bury(&k, g.now)
+			g.w.Bury(&Orphan{Key: k}, false, g.now)
 		}}} {
 			t.Run(fmt.Sprint(at.name, v6), func(t *testing.T) {
 				g := newShooter(t)

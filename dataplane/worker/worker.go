@@ -6,6 +6,7 @@ import (
 
 	"linecrypt/cryptobatch"
 	"linecrypt/ctrlplane/shm"
+	"linecrypt/dataplane/handover"
 	"linecrypt/dataplane/handshake"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/packet"
@@ -62,8 +63,10 @@ type Config struct {
 	Replies         *shm.Consumer
 	Engine          cryptobatch.Engine
 	Control         Control
-	Counters        *shm.Block // in shared memory; this worker alone writes it
-	Pairs           *Pairs     // shared by the workers of a data plane
+	Counters        *shm.Block       // in shared memory; this worker alone writes it
+	Pairs           *Pairs           // shared by the workers of a data plane
+	Circle          *handover.Circle // of all workers; nil for a worker alone
+	MTU             *PortMTUs        // nil: not known
 	Stream          stream.Config
 	Params          Params
 }
@@ -107,6 +110,13 @@ type Worker struct {
 	events  [eventDepth][]stream.Event
 	depth   int // of calls of finish in one another
 	expired [64]flowtable.Index
+	paths   paths
+	orphans orphans
+	portMTU [flowtable.NumSides]uint16 // as Config.MTU had them, 0: not known
+	others  uint8                      // workers besides this one
+	hops    uint8                      // those that the packet being worked has not been with
+	ipID    uint16
+	said    int64 // ns when the sender of a packet that cannot pass was told last
 	changed bool  // a record was inserted or removed since the last lookup
 	now     int64 // of the poll in progress
 
@@ -156,6 +166,12 @@ func New(cfg Config) (*Worker, error) {
 		w.params.Flows = max(cfg.Table.Capacity()-2*w.params.HalfOpen-w.params.Tombs, 1)
 	}
 	w.blocks.init(cfg.Params.Blocks)
+	w.paths.init()
+	w.ipID = cfg.ID
+	if cfg.Circle != nil {
+		w.others = uint8(cfg.Circle.Workers() - 1)
+		w.hops = w.others
+	}
 	w.tx[inside] = txQueue{q: cfg.Inside, cache: cfg.Cache, offload: cfg.TxCksum[inside],
 		packets: &w.n[shm.TxInsidePackets], bytes: &w.n[shm.TxInsideBytes], full: &w.n[shm.DropTxFull]}
 	w.tx[outside] = txQueue{q: cfg.Outside, cache: cfg.Cache, offload: cfg.TxCksum[outside],
@@ -184,9 +200,13 @@ func (w *Worker) Run(clock func() int64) {
 func (w *Worker) Poll(now int64) int {
 	t := tsc.Now()
 	w.now = now
+	w.lookAtPorts()
+	w.paths.expire(now)
 	work := w.pollPort(inside, now) + w.pollPort(outside, now)
+	work += w.pollHandover(now)
 	work += w.pollReplies(now)
 	work += w.pollTimers(now)
+	work += w.pollOrphans(now)
 	w.finish(now)
 	w.flush()
 	w.n[shm.Polls]++

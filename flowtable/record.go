@@ -82,7 +82,7 @@ type Identity struct {
 	Verdict  Policy // what policy said of the connection when it began
 	AEAD     uint16
 	Flags    uint16 // bits FlagXxx
-	LastSeen int64  // ns of the monotonic clock of the last packet
+	LastSeen int64  // ns of the monotonic clock of the last packet; once there are keys, of the last acceptable one
 }
 
 // Rare is what changes seldom, or is looked at when a connection begins, ends, rekeys or retransmits. Its first line has the timers.
@@ -98,6 +98,8 @@ type Rare struct {
 	Abort    uint16 // the counter (package shm) that the connection was aborted under, 0 while it was not
 	Request  uint32 // number of the latest question to the control plane
 	WFin     uint64 // wire position of the far end's FIN, if IngressWireFIN
+
+	Challenged [NumSides]int64 // ns of the monotonic clock when a side was last answered what was not believed, 0 never
 
 	WRekey uint64  // where the current generation of what is opened begins
 	Seal   Secrets // of Egress
@@ -156,7 +158,7 @@ type Endpoint struct {
 	WScale uint8  // shift of the windows it announces, 0 when scaling is off
 	Flags  uint8  // bits of EndpointXxx
 	TSVal  uint32 // its latest timestamp
-	Win    uint32 // window in bytes it announced last
+	Win    uint32 // largest window in bytes that it announced
 }
 
 // Bits of Endpoint.Flags.

@@ -141,6 +141,10 @@ const (
 	CustodyResent
 	AbsorbedAcks
 	OwnAcks
+	ChallengeAcks
+	ChallengesSpared
+	DropOwnNoBuffer
+	EventsLost
 	StoredSegments
 	Rekeys
 	DropEgressGap
@@ -152,7 +156,13 @@ const (
 	DropEgressOld
 	DropEgressSeal
 	DropEgressAck
+	DropEgressSYN
+	DropEgressRST
+	DropEgressPAWS
+	DropEgressOutside
 	DropIngressAck
+	DropIngressSYN
+	DropIngressPAWS
 	DropIngressOld
 	DropIngressWindow
 	DropIngressLimit

@@ -12,15 +12,12 @@ type ackNews struct {
 	dup      bool // neither: a duplicate
 }
 
-// hostAck takes acknowledgement and window of a host's segment; false where it acknowledges what it never got.
-func (f *flow) hostAck(seg *Segment, news *ackNews) bool {
+// hostAck takes acknowledgement and window of a host's segment.
+func (f *flow) hostAck(seg *Segment, news *ackNews) {
 	in := &f.r.Ingress
 	a := unwrap(seg.Ack, f.peerISN(), in.HostAck)
-	if a > int64(in.PNext) {
-		return false
-	}
 	if a < int64(in.HostAck) {
-		return true
+		return
 	}
 	edge := uint64(a) + uint64(seg.Win)<<f.r.Host.WScale
 	news.advanced = uint64(a) > in.HostAck
@@ -38,7 +35,6 @@ func (f *flow) hostAck(seg *Segment, news *ackNews) bool {
 		in.HostDups++
 	}
 	f.custodyAcked(news)
-	return true
 }
 
 // advanceHost moves the acknowledged boundary over every frame the host has in full, those without plaintext included.
@@ -66,16 +62,7 @@ func (f *flow) advanceHost() {
 // forwardHostAck passes a segment without payload on, translated, unless it tells the far end nothing.
 func (f *flow) forwardHostAck(seg *Segment, news *ackNews) {
 	in, e := &f.r.Ingress, &f.r.Egress
-	if seg.Flags&ACK == 0 {
-		f.drop(seg.M, shm.DropEgressAck)
-		return
-	}
 	oldAck, oldWin := in.AckTold, in.WinTold
-	p := unwrap(seg.Seq, f.hostISN(), e.PNext)
-	if p == int64(e.PUna)-1 && p < int64(e.PNext) {
-		f.probe(seg)
-		return
-	}
 	ack, win := f.toWire()
 	em := f.emit(EmitForward, ToWire, seg.M, seg.Off, 0)
 	if em == nil {
@@ -91,7 +78,7 @@ func (f *flow) forwardHostAck(seg *Segment, news *ackNews) {
 	f.storedSACK(em)
 	moveHeaders(seg.M, seg.Off, seg.Off, 0)
 	em.Seq, em.Ack, em.Win = f.hostISN()+uint32(e.WNext), ack, win
-	em.TSVal, em.TSEcr = seg.TSVal, seg.TSEcr
+	f.stampWire(em, seg)
 	em.Flags = seg.Flags &^ (URG | SYN)
 }
 

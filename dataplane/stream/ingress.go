@@ -30,7 +30,9 @@ type openRef struct {
 	hdrEnd int // where the received headers end; -1: the packet gets new ones
 	large  uint32
 	held   uint32 // reserved for the frame in custody
+	tsVal  uint32 // as the segment had them, where its headers are used
 	tsEcr  uint32
+	hasTS  bool
 	kind   openKind
 	flags  uint8
 	rekey  bool
@@ -45,27 +47,19 @@ func (c *Core) IngressSegment(idx flowtable.Index, r *flowtable.Record, seg *Seg
 		f.straggler(seg, ToWire)
 		return
 	}
+	f.stamps(seg, &r.Peer, &r.Host)
 	w := unwrap(seg.Seq, f.peerISN(), in.WNext)
 	if seg.Flags&RST != 0 {
 		f.wireReset(seg, w)
 		return
 	}
-	if w > int64(max(in.WEdge, in.WAcked))+1 {
-		f.drop(seg.M, shm.DropIngressWindow)
-		f.ackWire()
+	if !f.acceptWire(seg, w) {
 		return
-	}
-	if seg.HasTS && later(seg.TSVal, r.Peer.TSVal) {
-		r.Peer.TSVal = seg.TSVal
 	}
 	var news ackNews
-	if seg.Flags&ACK == 0 || !f.ackFromWire(seg, w, &news) {
-		f.drop(seg.M, shm.DropIngressAck)
-		f.ackWire()
-		return
-	}
+	f.ackFromWire(seg, w, &news)
 	if seg.Len == 0 && seg.Flags&FIN == 0 {
-		f.wireControl(seg, w, &news)
+		f.forwardWireAck(seg, &news)
 	} else {
 		opens := len(out.Opens)
 		f.wireData(seg, w)
@@ -90,25 +84,12 @@ func (f *flow) settle() {
 	f.checkClosed()
 }
 
-// wireControl takes a segment without payload.
-func (f *flow) wireControl(seg *Segment, w int64, news *ackNews) {
-	in := &f.r.Ingress
-	keepAlive := w == int64(in.WAcked)-1 && !news.advanced
-	if keepAlive && (f.r.Local.Custody != 0 || in.Flags&flowtable.IngressKeys == 0) {
-		f.c.cache.Free(seg.M)
-		f.ackWire()
-		return
-	}
-	f.forwardWireAck(seg, news, keepAlive)
-}
-
 // wireData takes a segment with payload or FIN at wire position w.
 func (f *flow) wireData(seg *Segment, w int64) {
 	in := &f.r.Ingress
 	end := w + int64(seg.Len)
-	if seg.Flags&FIN != 0 && end >= int64(in.WOpen) {
-		f.r.Rare.WFin = uint64(end)
-		in.Flags |= flowtable.IngressWireFIN
+	if seg.Flags&FIN != 0 {
+		f.wireFin(w, end)
 	}
 	hdrEnd := seg.Off
 	if w < int64(in.WNext) {
@@ -141,12 +122,32 @@ func (f *flow) wireData(seg *Segment, w int64) {
 		f.ackWire()
 	default:
 		cut := int(next - WPos(w))
-		f.feed(chunk{m: seg.M, off: seg.Off + cut, n: seg.Len - cut, hdrEnd: hdrEnd, flags: seg.Flags, tsEcr: seg.TSEcr})
+		f.feed(chunk{m: seg.M, off: seg.Off + cut, n: seg.Len - cut, hdrEnd: hdrEnd, flags: seg.Flags, tsVal: seg.TSVal, tsEcr: seg.TSEcr, hasTS: seg.HasTS})
 		f.drain()
 		if f.wireNews() || f.r.Local.Pieces != 0 {
 			f.ackWire()
 		}
 	}
+}
+
+// wireFin notes the FIN of a segment that takes [w, end). One that came while something in front of it was missing is a hint and no
+// more: it may be forged, and comes again if it is not.
+func (f *flow) wireFin(w, end int64) {
+	in := &f.r.Ingress
+	inOrder := w <= int64(f.contiguous())
+	if end < int64(in.WOpen) || !inOrder && in.Flags&flowtable.IngressInOrder != 0 {
+		return
+	}
+	f.r.Rare.WFin = uint64(end)
+	in.Flags |= flowtable.IngressWireFIN
+	if inOrder {
+		in.Flags |= flowtable.IngressInOrder
+	}
+}
+
+// forgetFin takes back what wireFin noted.
+func (f *flow) forgetFin() {
+	f.r.Ingress.Flags &^= flowtable.IngressWireFIN | flowtable.IngressInOrder
 }
 
 // contiguous is the end of what was received without a hole.
@@ -166,6 +167,8 @@ type chunk struct {
 	off, n int
 	hdrEnd int // where the received headers end; -1 when they are of no use any more
 	flags  uint8
+	hasTS  bool
+	tsVal  uint32
 	tsEcr  uint32
 }
 
@@ -233,7 +236,7 @@ func (f *flow) frame(ch *chunk) bool {
 		return f.startPart(ch)
 	}
 	n := h.FrameLen()
-	ref := openRef{m: ch.m, off: ch.off, n: n, hdrEnd: ch.hdrEnd, kind: openNext, flags: ch.flags, tsEcr: ch.tsEcr, rekey: h.Rekey()}
+	ref := openRef{m: ch.m, off: ch.off, n: n, hdrEnd: ch.hdrEnd, kind: openNext, flags: ch.flags, tsVal: ch.tsVal, tsEcr: ch.tsEcr, hasTS: ch.hasTS, rekey: h.Rekey()}
 	if n < ch.n || ch.hdrEnd < 0 && ch.off < BuildOffset {
 		if ref.m = f.copied(buf[:n]); ref.m == nil {
 			if n+BuildOffset > int(ch.m.BufLen) {

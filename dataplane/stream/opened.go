@@ -159,9 +159,9 @@ func (f *flow) deliver(ref *openRef, pt *opened, p PPos) {
 	}
 	em.Seq = f.peerISN() + uint32(p)
 	em.Ack, em.Win = f.toHost()
-	em.TSVal, em.TSEcr = f.r.Peer.TSVal, ref.tsEcr
-	if ref.hdrEnd < 0 {
-		em.TSEcr = f.r.Host.TSVal
+	em.TSVal, em.TSEcr = f.r.Peer.TSVal, f.r.Host.TSVal
+	if ref.hdrEnd >= 0 {
+		em.TSEcr, em.NewTS = ref.tsEcr, ref.hasTS && ref.tsVal != em.TSVal
 	}
 	em.Flags = ref.flags&(PSH|ECE|CWR) | ACK
 	f.mark(em, pt)
@@ -208,7 +208,7 @@ func (f *flow) rollback(ref *openRef, why shm.Counter) {
 	if a := f.part(); a != nil {
 		f.c.freeAssembly(a)
 	}
-	in.Flags &^= flowtable.IngressWireFIN
+	f.forgetFin()
 	if f.hostNews() {
 		f.ackHost()
 	}
@@ -228,8 +228,12 @@ func (f *flow) checkFin() {
 			f.ackWire()
 		}
 	case f.r.Rare.WFin < uint64(next):
-		in.Flags &^= flowtable.IngressWireFIN
+		f.forgetFin()
 	case f.r.Rare.WFin == uint64(next) && f.r.Local.Pieces == 0 && in.Flags&flowtable.IngressFINp == 0:
+		if in.Flags&flowtable.IngressInOrder == 0 {
+			f.forgetFin()
+			return
+		}
 		f.c.Abort(f.idx, f.r, shm.AbortFinWithoutFinp, f.now, f.out)
 	}
 }

@@ -40,6 +40,10 @@ type Segment struct {
 	TSVal    uint32
 	TSEcr    uint32
 	SACK     [4][2]uint32
+
+	// Accepted is set by the translator where the segment is one that its receiver would believe: what the caller learns from
+	// segments, it learns from these.
+	Accepted bool
 }
 
 // Direction says where an Emit goes.

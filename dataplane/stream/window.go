@@ -140,12 +140,20 @@ func (f *flow) hostNews() bool {
 
 // ackWire sends the far end an acknowledgement of the gateway's own.
 func (f *flow) ackWire() {
-	if e := f.build(ToWire); e != nil {
+	if e := f.ownWireAck(); e != nil {
+		f.storedSACK(e)
+	}
+}
+
+// ownWireAck is an acknowledgement for the far end without SACK blocks; nil where none can be made.
+func (f *flow) ownWireAck() *Emit {
+	e := f.build(ToWire)
+	if e != nil {
 		f.count(shm.OwnAcks)
 		e.Seq = f.hostISN() + uint32(f.r.Egress.WNext)
 		e.Ack, e.Win = f.toWire()
-		f.storedSACK(e)
 	}
+	return e
 }
 
 // ackHost sends the host an acknowledgement of the gateway's own.

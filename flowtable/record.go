@@ -100,6 +100,7 @@ type Rare struct {
 	WFin     uint64 // wire position of the far end's FIN, if IngressWireFIN
 
 	Challenged [NumSides]int64 // ns of the monotonic clock when a side was last answered what was not believed, 0 never
+	FailedAt   int64           // ns of the monotonic clock when the first of Ingress.Failures came
 
 	WRekey uint64  // where the current generation of what is opened begins
 	Seal   Secrets // of Egress
@@ -122,18 +123,18 @@ func (r *Record) ClearStreams() {
 // Local is what only the process that writes the table understands: indices of its private slabs, links of its lists. Another
 // process never trusts it, and Repair clears it.
 type Local struct {
-	SealKey uint32 // expanded keys, 0 none: of Egress,
-	OpenKey uint32 // of Ingress' current generation,
-	PrevKey uint32 // of the one before while frames of it may come again,
-	NextKey uint32 // of the one after while the frame that begins it is being opened
-	Pieces  uint32 // first out-of-order segment, 0 none
-	NPieces uint32
-	Stamp   uint32 // of the segment stored last: how SACK blocks are ordered
-	Custody uint32 // custody object, 0 none
-	HsBlock uint32 // block of connection set-up, 0 none
-	Gap     uint16 // list of segments behind a gap, 0 none
-	_       uint16
-	Timer   Timer // link in the table's timer wheel
+	SealKey    uint32 // expanded keys, 0 none: of Egress,
+	OpenKey    uint32 // of Ingress' current generation,
+	PrevKey    uint32 // of the one before while frames of it may come again,
+	NextKey    uint32 // of the one after while the frame that begins it is being opened
+	OutOfOrder uint32 // first segment of the far end's behind a hole, 0 none
+	Queued     uint32 // how many they are
+	Stamp      uint32 // of the one queued last: how SACK blocks are ordered
+	Reassembly uint32 // object with the frame in progress and the frames to deliver, 0 none
+	HsBlock    uint32 // block of connection set-up, 0 none
+	Gap        uint16 // list of segments behind a gap, 0 none
+	_          uint16
+	Timer      Timer // link in the table's timer wheel
 
 	PrevNR [12]byte // nonce randomizers of PrevKey and NextKey
 	NextNR [12]byte

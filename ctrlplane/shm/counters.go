@@ -137,8 +137,8 @@ const (
 	ResentFrames
 	OwnResent
 	RedeliveredFrames
-	CustodyFrames
-	CustodyResent
+	DeliveryFrames
+	DeliveryResent
 	AbsorbedAcks
 	OwnAcks
 	ChallengeAcks
@@ -146,6 +146,12 @@ const (
 	DropOwnNoBuffer
 	EventsLost
 	StoredSegments
+	RivalSegments
+	ReassembliesRefused
+	LargeBuffersRefused
+	OutOfOrderRefused
+	ReassemblyReclaimed
+	ReassemblyExpired
 	Rekeys
 	DropEgressGap
 	DropEgressWindow
@@ -169,6 +175,9 @@ const (
 	DropIngressPool
 	DropIngressAuth
 	DropIngressBehindFailure
+	DropIngressRival
+	DropIngressMalformed
+	DropIngressBehindFinp
 	DropIngressRekey
 	DropIngressRST
 	DropNoKeys
@@ -180,7 +189,8 @@ const (
 	AbortMalformed
 	AbortInit
 	AbortOwnTimeout
-	AbortCustodyTimeout
+	AbortDelivery
+	AbortReassembly
 	AbortSeal
 	AbortKeys
 	AbortCaller

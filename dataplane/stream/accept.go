@@ -43,7 +43,7 @@ func (f *flow) acceptHost(seg *Segment) bool {
 	case p < int64(e.PUna) && n == 0:
 		return f.disbelieve(seg, flowtable.Inside, shm.DropEgressOld)
 	}
-	f.learn(seg, &f.r.Host, p <= int64(e.PNext))
+	f.learn(seg, &f.r.Host, p <= int64(e.PNext)) // a retransmission tells its own: the far end's echo shows what it answers
 	return true
 }
 
@@ -71,7 +71,8 @@ func (f *flow) acceptWire(seg *Segment, w int64) bool {
 	case w < int64(in.WAcked) && n == 0:
 		return f.disbelieve(seg, flowtable.Outside, shm.DropIngressOld)
 	}
-	f.learn(seg, &f.r.Peer, w <= int64(f.contiguous()))
+	next := int64(f.contiguous())
+	f.learn(seg, &f.r.Peer, w <= next && w+int64(n) >= next)
 	return true
 }
 
@@ -173,7 +174,7 @@ func (f *flow) wireRepeats(seg *Segment, w int64, n int) {
 // wireKeepAlive passes a keep-alive on to the host, whose answer it asks for; where the host cannot answer for all that was
 // acknowledged, the gateway does.
 func (f *flow) wireKeepAlive(seg *Segment) {
-	if f.r.Local.Custody != 0 || f.r.Ingress.Flags&flowtable.IngressKeys == 0 {
+	if f.r.Local.Reassembly != 0 || f.r.Ingress.Flags&flowtable.IngressKeys == 0 {
 		f.c.cache.Free(seg.M)
 		f.ackWire()
 		return

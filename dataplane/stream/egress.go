@@ -52,7 +52,7 @@ func (c *Core) EgressSegment(idx flowtable.Index, r *flowtable.Record, seg *Segm
 	} else {
 		f.hostData(seg)
 	}
-	f.deliverCustody()
+	f.deliverMore()
 	f.checkClosed()
 }
 

@@ -34,7 +34,7 @@ func (f *flow) hostAck(seg *Segment, news *ackNews) {
 	} else if news.dup && seg.Len == 0 && in.HostDups < 255 {
 		in.HostDups++
 	}
-	f.custodyAcked(news)
+	f.deliveryAcked(news)
 }
 
 // advanceHost moves the acknowledged boundary over every frame the host has in full, those without plaintext included.
@@ -69,7 +69,7 @@ func (f *flow) forwardHostAck(seg *Segment, news *ackNews) {
 		return
 	}
 	f.hostSACK(seg, em)
-	// What the host is missing of a frame in custody, or reports as received twice, is nothing to the far end.
+	// What the host is missing of a frame that the gateway delivers is nothing to the far end.
 	inside := !news.dup || in.WAcked > in.WAckH+1 || seg.repeats(f.peerISN()+uint32(in.HostAck))
 	if ack == oldAck && win == oldWin && em.NSACK == 0 && inside {
 		f.absorb(em)
@@ -96,10 +96,8 @@ func (s *Segment) repeats(ack uint32) bool { return s.NSACK > 0 && later(ack, s.
 // hostNext is the plaintext position of the next byte to be sent to the host.
 func (f *flow) hostNext() PPos {
 	in := &f.r.Ingress
-	if f.r.Local.Custody != 0 {
-		if cu := &f.c.custodies[f.r.Local.Custody]; cu.unsent(f.c) {
-			return cu.pSent
-		}
+	if ra := f.reassembly(); ra != nil && ra.unsent(f.c) {
+		return ra.sent
 	}
 	return PPos(in.PNext)
 }

@@ -16,7 +16,7 @@ const (
 	EntryFIN     = 1 << 0 // carries FINp; the FIN follows it
 	EntryRekey   = 1 << 1 // first frame of its key generation
 	EntryOwn     = 1 << 2 // made by the gateway itself, which retransmits it
-	EntryCustody = 1 << 3 // ingress: acknowledged to the wire by the gateway, which delivers it
+	EntryDelivery = 1 << 3 // ingress: acknowledged to the wire by the gateway, which delivers it
 	EntryURG     = 1 << 4
 	EntryPending = 1 << 5 // egress: still plaintext, until the burst's operations have been worked
 )

@@ -89,7 +89,7 @@ type Identity struct {
 	Verdict  Policy // what policy said of the connection when it began
 	AEAD     uint16
 	Flags    uint16 // bits FlagXxx
-	LastSeen int64  // ns of the monotonic clock of the last packet
+	LastSeen int64  // ns of the monotonic clock of the last packet; once there are keys, of the last acceptable one
 }
 
 // Rare is what changes seldom, or is looked at when a connection begins, ends, rekeys or retransmits. Its first line has the timers.
@@ -105,6 +105,9 @@ type Rare struct {
 	Abort    uint16 // the counter (package shm) that the connection was aborted under, 0 while it was not
 	Request  uint32 // number of the latest question to the control plane
 	WFin     uint64 // wire position of the far end's FIN, if IngressWireFIN
+
+	Challenged [NumSides]int64 // ns of the monotonic clock when a side was last answered what was not believed, 0 never
+	FailedAt   int64           // ns of the monotonic clock when the first of Ingress.Failures came
 
 	WRekey uint64  // where the current generation of what is opened begins
 	Seal   Secrets // of Egress
@@ -130,22 +133,22 @@ func (r *Record) ClearStreams() {
 // Local is what only the process that writes the table understands: indices of its private slabs, links of its lists. Another
 // process never trusts it, and Repair clears it.
 type Local struct {
-	SealKey  uint32 // expanded keys, 0 none: of Egress,
-	OpenKey  uint32 // of Ingress' current generation,
-	PrevKey  uint32 // of the one before while frames of it may come again,
-	Pieces   uint32 // first out-of-order segment, 0 none
-	Custody  uint32 // custody object, 0 none
-	HsBlock  uint32 // block of connection set-up, 0 none
-	Gap      uint16 // list of segments behind a gap, 0 none
-	HostPath uint16 // what the paths to host and far end take of a segment, in the terms of an MSS: what the ports carry and what
-	PeerPath uint16 // ICMP errors told; 0 while nothing bounds it
-	_        uint16
-	PathGen  uint32 // state of the worker's table of paths that these are of
-	Timer    Timer  // link in the table's timer wheel
+	SealKey    uint32 // expanded keys, 0 none: of Egress,
+	OpenKey    uint32 // of Ingress' current generation,
+	PrevKey    uint32 // of the one before while frames of it may come again,
+	OutOfOrder uint32 // first segment of the far end's behind a hole, 0 none
+	Reassembly uint32 // object with the frame in progress and the frames to deliver, 0 none
+	HsBlock    uint32 // block of connection set-up, 0 none
+	Gap        uint16 // list of segments behind a gap, 0 none
+	HostPath   uint16 // what the paths to host and far end take of a segment, in the terms of an MSS: what the ports carry and what
+	PeerPath   uint16 // ICMP errors told; 0 while nothing bounds it
+	_          uint16
+	PathGen    uint32 // state of the worker's table of paths that these are of
+	Timer      Timer  // link in the table's timer wheel
 
-	NextKey uint32 // key of the generation after Ingress' current one while the frame that begins it is being opened
-	NPieces uint32
-	Stamp   uint32   // of the segment stored last: how SACK blocks are ordered
+	NextKey uint32   // key of the generation after Ingress' current one while the frame that begins it is being opened
+	Queued  uint32   // how many segments OutOfOrder begins
+	Stamp   uint32   // of the one queued last: how SACK blocks are ordered
 	PrevNR  [12]byte // nonce randomizers of PrevKey and NextKey
 	NextNR  [12]byte
 
@@ -181,7 +184,7 @@ type Endpoint struct {
 	WScale uint8  // shift of the windows it announces, 0 when scaling is off
 	Flags  uint8  // bits of EndpointXxx
 	TSVal  uint32 // its latest timestamp
-	Win    uint32 // window in bytes it announced last
+	Win    uint32 // largest window in bytes that it announced
 }
 
 // Bits of Endpoint.Flags.

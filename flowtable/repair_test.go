@@ -34,7 +34,7 @@ func TestRepairMendsARecordWhoseWriterWasKilledBetweenTwoStores(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		c := FormatChunks(make([]Chunk, 20))
 		r := &Record{Identity: Identity{State: Encrypted, Role: RoleA, Verdict: Require}}
-		r.Local = Local{SealKey: 7, Custody: 9, Timer: Timer{Next: 3}}
+		r.Local = Local{SealKey: 7, Reassembly: 9, Timer: Timer{Next: 3}}
 		whole, wire := uint64(0), uint64(0)
 		for range rng.IntN(100) {
 			n := 1 + rng.IntN(1400)

@@ -225,11 +225,21 @@ const (
 	ResentFrames
 	OwnResent
 	RedeliveredFrames
-	CustodyFrames
-	CustodyResent
+	DeliveryFrames
+	DeliveryResent
 	AbsorbedAcks
 	OwnAcks
+	ChallengeAcks
+	ChallengesSpared
+	DropOwnNoBuffer
+	EventsLost
 	StoredSegments
+	RivalSegments
+	ReassembliesRefused
+	LargeBuffersRefused
+	OutOfOrderRefused
+	ReassemblyReclaimed
+	ReassemblyExpired
 	Rekeys
 	DropEgressGap
 	DropEgressWindow
@@ -240,13 +250,22 @@ const (
 	DropEgressOld
 	DropEgressSeal
 	DropEgressAck
+	DropEgressSYN
+	DropEgressRST
+	DropEgressPAWS
+	DropEgressOutside
 	DropIngressAck
+	DropIngressSYN
+	DropIngressPAWS
 	DropIngressOld
 	DropIngressWindow
 	DropIngressLimit
 	DropIngressPool
 	DropIngressAuth
 	DropIngressBehindFailure
+	DropIngressRival
+	DropIngressMalformed
+	DropIngressBehindFinp
 	DropIngressRekey
 	DropIngressRST
 	DropNoKeys
@@ -258,7 +277,8 @@ const (
 	AbortMalformed
 	AbortInit
 	AbortOwnTimeout
-	AbortCustodyTimeout
+	AbortDelivery
+	AbortReassembly
 	AbortSeal
 	AbortKeys
 	AbortCaller

@@ -17,8 +17,10 @@ func streamConfig(c *config.Config, cache *mbuf.Cache) stream.Config {
 	return stream.Config{
 		Keys:         2*c.Flows.Max + 1024,
 		Pieces:       buffers / 2,
-		Custodies:    min(c.Flows.Max, 4096),
-		HeldFrames:   buffers / 4,
+		Reassemblies: min(c.Flows.Max, buffers/2),
+		Setups:       min(c.Flows.Max, buffers/4),
+		Gaps:         min(c.Flows.Max, 4096),
+		Deliveries:   buffers / 4,
 		LargeBuffers: c.Reassembly.LargeBuffers,
 		PoolLow:      buffers / 8,
 		FlowFrames:   uint32(max(c.Retransmit.FlowBytes/512, 64)),

@@ -18,17 +18,19 @@ type Core struct {
 	cache  *mbuf.Cache
 	chunks flowtable.Chunks
 
-	kept      []kept // frames in flight, by ledger entry
-	keys      keyring
-	pieces    []piece
-	freePiece uint32
-	gaps      []gap
-	freeGap   uint16
-	custodies []custody
-	freeCust  uint32
-	held      []held
-	freeHeld  uint32
-	large     largeBuffers
+	kept         []kept // frames in flight, by ledger entry
+	keys         keyring
+	pieces       []piece
+	freePiece    uint32
+	gaps         []gap
+	freeGap      uint16
+	reassemblies []reassembly // behind number 0: those of keyed, then those of setup
+	keyed, setup stock
+	queued       share // of pieces, by ingress
+	deliveries   []delivery
+	freeDelivery uint32
+	large        largeBuffers
+	turn         [numResources]int // where reclaim looks next
 }
 
 // kept is the buffer of a frame in flight on the egress side.
@@ -51,9 +53,9 @@ func NewCore(cfg Config) (*Core, error) {
 	if cfg.Cache == nil || cfg.Engine == nil || cfg.Chunks.Len() < 2 {
 		return nil, fmt.Errorf("stream core: no buffer cache, no crypto engine or no ledger chunks")
 	}
-	if cfg.Keys < 2 || cfg.Pieces < 1 || cfg.Custodies < 1 || cfg.HeldFrames < 1 || cfg.LargeBuffers < 1 {
-		return nil, fmt.Errorf("stream core: %d keys, %d pieces, %d custodies, %d held frames, %d large buffers: at least 2, 1, 1, 1, 1",
-			cfg.Keys, cfg.Pieces, cfg.Custodies, cfg.HeldFrames, cfg.LargeBuffers)
+	if cfg.Keys < 2 || cfg.Pieces < 1 || cfg.Reassemblies < 1 || cfg.Gaps < 1 || cfg.Deliveries < 1 || cfg.LargeBuffers < 1 {
+		return nil, fmt.Errorf("stream core: %d keys, %d pieces, %d reassemblies, %d gaps, %d deliveries, %d large buffers: at least 2, 1, 1, 1, 1, 1",
+			cfg.Keys, cfg.Pieces, cfg.Reassemblies, cfg.Gaps, cfg.Deliveries, cfg.LargeBuffers)
 	}
 	setDefaults(&cfg)
 	c := &Core{cfg: cfg, n: cfg.Counters, cache: cfg.Cache, chunks: cfg.Chunks}
@@ -62,17 +64,19 @@ func NewCore(cfg Config) (*Core, error) {
 	for i := len(c.pieces) - 1; i > 0; i-- {
 		c.freePieceNode(uint32(i))
 	}
-	c.custodies = make([]custody, cfg.Custodies+1)
-	for i := len(c.custodies) - 1; i > 0; i-- {
-		c.custodies[i].next, c.freeCust = c.freeCust, uint32(i)
+	c.reassemblies = make([]reassembly, cfg.Reassemblies+cfg.Setups+1)
+	c.keyed.share.total, c.setup.share.total, c.queued.total = cfg.Reassemblies, cfg.Setups, cfg.Pieces
+	for i := len(c.reassemblies) - 1; i > 0; i-- {
+		s := c.stockOf(uint32(i))
+		c.reassemblies[i].next, s.free = s.free, uint32(i)
 	}
-	c.gaps = make([]gap, min(cfg.Custodies, maxGaps)+1)
+	c.gaps = make([]gap, min(cfg.Gaps, maxGaps)+1)
 	for i := len(c.gaps) - 1; i > 0; i-- {
 		c.gaps[i].next, c.freeGap = c.freeGap, uint16(i)
 	}
-	c.held = make([]held, cfg.HeldFrames+1)
-	for i := len(c.held) - 1; i > 0; i-- {
-		c.held[i].next, c.freeHeld = c.freeHeld, uint32(i)
+	c.deliveries = make([]delivery, cfg.Deliveries+1)
+	for i := len(c.deliveries) - 1; i > 0; i-- {
+		c.freeDeliveryNode(uint32(i))
 	}
 	if err := c.keys.init(cfg.Engine, cfg.Keys); err != nil {
 		return nil, fmt.Errorf("stream core: %w", err)
@@ -95,6 +99,9 @@ func setDefaults(cfg *Config) {
 	}
 	if cfg.FlowPieces == 0 {
 		cfg.FlowPieces = defaultFlowPieces
+	}
+	if cfg.Setups == 0 {
+		cfg.Setups = cfg.Reassemblies
 	}
 	if cfg.AuthFailures == 0 {
 		cfg.AuthFailures = defaultAuthFailures
@@ -174,11 +181,8 @@ func (c *Core) freeBuffers(r *flowtable.Record) {
 	for r.Ingress.Queue.Count > 0 {
 		c.chunks.Pop(&r.Ingress.Queue)
 	}
-	for r.Local.Pieces != 0 {
-		c.dropPiece(r)
-	}
 	c.dropGap(r)
-	c.freeCustody(r)
+	c.freeReassembly(r)
 }
 
 // popKept removes the oldest frame in flight.

@@ -33,6 +33,7 @@ func (c *Core) EgressSegment(idx flowtable.Index, r *flowtable.Record, seg *Segm
 		f.straggler(seg, ToHost)
 		return
 	}
+	f.stamps(seg, &r.Host, &r.Peer)
 	if seg.Flags&RST != 0 {
 		f.hostReset(seg)
 		return
@@ -41,21 +42,17 @@ func (c *Core) EgressSegment(idx flowtable.Index, r *flowtable.Record, seg *Segm
 		f.drop(seg.M, shm.DropNoKeys)
 		return
 	}
-	if seg.HasTS && later(seg.TSVal, r.Host.TSVal) {
-		r.Host.TSVal = seg.TSVal
-	}
-	var ack ackNews
-	if seg.Flags&ACK != 0 && !f.hostAck(seg, &ack) {
-		f.drop(seg.M, shm.DropEgressAck)
-		f.ackHost()
+	if !f.acceptHost(seg) {
 		return
 	}
+	var ack ackNews
+	f.hostAck(seg, &ack)
 	if seg.Len == 0 && seg.Flags&FIN == 0 {
 		f.forwardHostAck(seg, &ack)
 	} else {
 		f.hostData(seg)
 	}
-	f.deliverCustody()
+	f.deliverMore()
 	f.checkClosed()
 }
 
@@ -71,8 +68,6 @@ func (f *flow) hostData(seg *Segment) {
 	case p > int64(e.PNext):
 		f.behindGap(seg, uint64(p), uint64(end))
 		return
-	case end <= int64(e.PUna):
-		f.oldHostData(seg, p)
 	case p < int64(e.PNext):
 		f.resend(seg, p, end)
 		if end <= int64(e.PNext) {
@@ -100,23 +95,13 @@ func (f *flow) refuse(seg *Segment, why shm.Counter) {
 	}
 }
 
-// oldHostData answers a segment that the far end has acknowledged in full. One byte just before the window is a
-// keep-alive: the far end is asked.
-func (f *flow) oldHostData(seg *Segment, p int64) {
-	if seg.Len <= 1 && seg.Flags&FIN == 0 && p == int64(f.r.Egress.PUna)-1 {
-		f.probe(seg)
-		return
-	}
-	f.refuse(seg, shm.DropEgressOld)
-}
-
 // probe turns the host's segment into an empty one just before what the far end expects, which it answers.
 func (f *flow) probe(seg *Segment) {
 	if e := f.emit(EmitForward, ToWire, seg.M, seg.Off, 0); e != nil {
 		moveHeaders(seg.M, seg.Off, seg.Off, 0)
 		e.Seq = f.hostISN() + uint32(f.r.Egress.WUna) - 1
-		e.TSVal, e.TSEcr = seg.TSVal, seg.TSEcr
 		e.Ack, e.Win = f.toWire()
+		f.stampWire(e, seg)
 	}
 }
 
@@ -202,7 +187,11 @@ func (f *flow) sealSegment(seg *Segment, hdrEnd, head, n int) {
 	f.enqueueSeal(en, id, m, start, n, n-seg.Len, eflags)
 	em.Seq = f.hostISN() + uint32(w)
 	em.Ack, em.Win = f.toWire()
-	// A segment that was overtaken would be older than what the far end has seen (RFC 7323 section 5.3).
+	// A segment that was overtaken would be older than what the far end has seen (RFC 7323 section 5.3); one that waited behind a gap
+	// tells its own only now.
+	if seg.HasTS && later(seg.TSVal, f.r.Host.TSVal) {
+		f.r.Host.TSVal = seg.TSVal
+	}
 	em.TSVal, em.TSEcr = f.r.Host.TSVal, seg.TSEcr
 	em.NewTS = seg.HasTS && seg.TSVal != em.TSVal
 	em.Flags = seg.Flags&^(URG|FIN|SYN) | ACK

@@ -159,7 +159,7 @@ func withData(ps []*pkt) (with []*pkt) {
 	return with
 }
 
-func TestRekeyingFrameInCustodyWaitsForTheLastGenerationToEnd(t *testing.T) {
+func TestRekeyingFrameInProgressWaitsForTheLastGenerationToEnd(t *testing.T) {
 	r := newRig(t, nil, nil)
 	rekeying := func(n int) tcpcrypt.Frame {
 		f := data(n)

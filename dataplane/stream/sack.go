@@ -26,9 +26,9 @@ func (c *Core) recent(first uint32, from uint64, below uint32, ranges []storedRa
 	for i := first; i != 0; {
 		p := &c.pieces[i]
 		r := storedRange{p.at, p.end(), p.stamp}
-		for i = p.next; i != 0 && c.pieces[i].at == r.end; i = p.next {
+		for i = p.next; i != 0 && c.pieces[i].at <= r.end; i = p.next {
 			p = &c.pieces[i]
-			r.end, r.stamp = p.end(), max(r.stamp, p.stamp)
+			r.end, r.stamp = max(r.end, p.end()), max(r.stamp, p.stamp)
 		}
 		if r.start <= from || r.stamp >= below {
 			continue
@@ -59,11 +59,11 @@ func (em *Emit) addSACK(ranges []storedRange, isn uint32) {
 // storedSACK adds the ranges that are stored behind a hole to an acknowledgement for the wire, the most recent first.
 func (f *flow) storedSACK(em *Emit) {
 	limit := f.maxSACK() - int(em.NSACK)
-	if f.r.Local.Pieces == 0 || f.r.Flags&flowtable.FlagSACK == 0 || limit <= 0 {
+	if f.r.Local.OutOfOrder == 0 || f.r.Flags&flowtable.FlagSACK == 0 || limit <= 0 {
 		return
 	}
 	var ranges [4]storedRange
-	n, _ := f.c.recent(f.r.Local.Pieces, 0, math.MaxUint32, ranges[:limit])
+	n, _ := f.c.recent(f.r.Local.OutOfOrder, 0, math.MaxUint32, ranges[:limit])
 	em.addSACK(ranges[:n], f.peerISN())
 }
 

@@ -34,10 +34,11 @@ func (c *Core) Timeout(idx flowtable.Index, r *flowtable.Record, now int64, out 
 	if r.Rare.OwnTimer != 0 && now >= r.Rare.OwnTimer {
 		f.ownTimeout()
 	}
-	if r.Local.Custody != 0 {
-		if t := c.custodies[r.Local.Custody].timer; t != 0 && now >= t {
-			f.custodyTimeout()
+	if ra := f.reassembly(); ra != nil {
+		if ra.timer != 0 && now >= ra.timer {
+			f.deliveryTimeout(ra)
 		}
+		f.reassemblyTimeout(ra)
 	}
 	f.settle()
 }
@@ -57,8 +58,9 @@ func (c *Core) Deadline(r *flowtable.Record) int64 {
 		return 1
 	}
 	d = earlier(d, r.Rare.OwnTimer)
-	if r.Local.Custody != 0 {
-		d = earlier(d, c.custodies[r.Local.Custody].timer)
+	if i := r.Local.Reassembly; i != 0 {
+		ra := &c.reassemblies[i]
+		d = earlier(earlier(d, ra.timer), ra.deadline(r))
 	}
 	return d
 }

@@ -40,6 +40,10 @@ type Segment struct {
 	TSVal    uint32
 	TSEcr    uint32
 	SACK     [4][2]uint32
+
+	// Accepted is set by the translator where the segment is one that its receiver would believe: what the caller learns from
+	// segments, it learns from these.
+	Accepted bool
 }
 
 // Direction says where an Emit goes.
@@ -136,8 +140,10 @@ type Config struct {
 
 	Keys         int // expanded keys: two a flow and some for rekeying
 	Pieces       int // out-of-order segments kept over all flows, both directions
-	Custodies    int // flows that can have a frame in custody at a time, and flows that can have segments stored behind a gap
-	HeldFrames   int // frames in custody over all flows
+	Reassemblies int // connections with keys that can have frames that span segments, or segments behind a hole, at a time
+	Setups       int // connections without keys that can have a part of an Init message, 0: as many
+	Gaps         int // connections that can have segments of the host's behind a gap at a time
+	Deliveries   int // frames that the gateway delivers itself, over all flows
 	LargeBuffers int // 64 KiB buffers for frames that do not fit in a packet buffer
 
 	PoolLow    int    // new plaintext is dropped while fewer buffers than this are free

@@ -99,13 +99,13 @@ func (f *flow) toWire() (ack uint32, win uint16) {
 	return in.AckTold, in.WinTold
 }
 
-// wireAck returns what the gateway acknowledges to the far end: what the host acknowledged, frames in custody behind it, and
+// wireAck returns what the gateway acknowledges to the far end: what the host acknowledged, frames it delivers itself behind it, and
 // the received bytes of the frame in progress behind those.
 func (f *flow) wireAck() WPos {
 	in := &f.r.Ingress
 	w := in.WAckH
-	if f.r.Local.Custody != 0 {
-		w = f.custodyAck()
+	if ra := f.reassembly(); ra != nil {
+		w = f.reassembled(ra)
 	}
 	if in.Flags&flowtable.IngressFINp != 0 && in.HostAck == in.PNext && in.Flags&flowtable.IngressWireFIN != 0 && w == f.r.Rare.WFin {
 		w++
@@ -122,8 +122,8 @@ func (f *flow) wireEdge() WPos {
 	if in.PEdge > in.PAckH {
 		edge += in.PEdge - in.PAckH + tcpcrypt.Overhead
 	}
-	if f.r.Local.Custody != 0 {
-		if end := f.c.custodies[f.r.Local.Custody].part.edge(); end > 0 {
+	if a := f.inProgress(); a != nil {
+		if end := a.edge(); end > 0 {
 			edge = max(edge, end+1<<f.r.Host.WScale-1) // the header rounds down, and must not leave the last bytes out
 		}
 	}
@@ -150,12 +150,20 @@ func (f *flow) hostNews() bool {
 
 // ackWire sends the far end an acknowledgement of the gateway's own.
 func (f *flow) ackWire() {
-	if e := f.build(ToWire); e != nil {
+	if e := f.ownWireAck(); e != nil {
+		f.storedSACK(e)
+	}
+}
+
+// ownWireAck is an acknowledgement for the far end without SACK blocks; nil where none can be made.
+func (f *flow) ownWireAck() *Emit {
+	e := f.build(ToWire)
+	if e != nil {
 		f.count(shm.OwnAcks)
 		e.Seq = f.hostISN() + uint32(f.r.Egress.WNext)
 		e.Ack, e.Win = f.toWire()
-		f.storedSACK(e)
 	}
+	return e
 }
 
 // ackHost sends the host an acknowledgement of the gateway's own.

@@ -37,11 +37,9 @@ func (w *Worker) segment(s flowtable.Side, p *packet.Packet, k *flowtable.Key, h
 		return
 	}
 	r := w.table.Record(i)
-	if now>>freshTick != r.LastSeen>>freshTick {
-		r.Host.Flags &^= endpointFresh
-		r.Peer.Flags &^= endpointFresh
+	if r.State != flowtable.Encrypted {
+		r.LastSeen = now // of an encrypted one, the translator says which segments count
 	}
-	r.LastSeen = now
 	switch r.State {
 	case flowtable.Plain:
 		if r.Setup.Flags&flowtable.SetupWatch == 0 || s == flowtable.Inside || p.PayloadLen == 0 {
@@ -118,9 +116,10 @@ func (w *Worker) translate(s flowtable.Side, p *packet.Packet, i flowtable.Index
 		w.drop(p, shm.DropOptions)
 		return
 	}
-	if e := w.endpoint(s, r); e.Flags&endpointFresh == 0 {
-		e.Flags |= endpointFresh
-		capture(w.templateFrom(s, r), p)
+	e, aged := w.endpoint(s, r), now>>freshTick != r.LastSeen>>freshTick
+	stale := aged || e.Flags&endpointFresh == 0
+	if stale {
+		capture(&w.fresh, p)
 	}
 	w.lookAtPaths(r, now)
 	if s == inside {
@@ -132,7 +131,7 @@ func (w *Worker) translate(s flowtable.Side, p *packet.Packet, i flowtable.Index
 	seg.Off, seg.Len = p.M.DataOff()+int(p.Payload), int(p.PayloadLen)
 	seg.Seq, seg.Ack, seg.Win, seg.Urg, seg.Flags = p.Seq, p.Ack, p.Win, p.Urg, p.Flags
 	seg.HasTS, seg.TSVal, seg.TSEcr = p.Opt.Has(packet.OptTimestamps), p.Opt.TSVal, p.Opt.TSEcr
-	seg.NSACK = 0
+	seg.NSACK, seg.Accepted = 0, false
 	if p.Opt.Has(packet.OptSACK) {
 		seg.NSACK, seg.SACK = p.Opt.NSACK, p.Opt.SACK
 	}
@@ -141,12 +140,20 @@ func (w *Worker) translate(s flowtable.Side, p *packet.Packet, i flowtable.Index
 	} else {
 		w.core.IngressSegment(i, r, seg, now, w.out)
 	}
+	if stale && seg.Accepted {
+		if aged {
+			r.Host.Flags &^= endpointFresh
+			r.Peer.Flags &^= endpointFresh
+		}
+		e.Flags |= endpointFresh
+		*w.templateFrom(s, r) = w.fresh
+	}
 	w.schedule(i, r)
 }
 
 // What the gateway sends itself follows what the hosts send: where their next hop, TTL or flow label changes, so does its
-// own. The template of a direction is captured anew from the first segment of every freshTick of a second or so, which a bit
-// in the record of the segment's sender, the worker's own, remembers.
+// own. The template of a direction is captured anew from the first acceptable segment of every freshTick of a second or so, which a
+// bit in the record of the segment's sender, the worker's own, remembers.
 const (
 	freshTick     = 30
 	endpointFresh = 1 << 7

@@ -103,7 +103,7 @@ func TestOwnSegmentsAreNotOlderThanTheLastRetransmissionOfTheHost(t *testing.T) 
 	}
 }
 
-func TestOvertakenSegmentsReachTheWireInOrderWithTheNewestTimestamp(t *testing.T) {
+func TestOvertakenSegmentsReachTheWireInOrderWithTheirTimestamps(t *testing.T) {
 	g := activeStages[5].at(t)
 	g.toHost, g.toWire = nil, nil
 	g.host(stamped(fromHost(6, 1, ack|psh), 2000, 7), []byte("world")...)
@@ -113,8 +113,8 @@ func TestOvertakenSegmentsReachTheWireInOrderWithTheNewestTimestamp(t *testing.T
 		t.Errorf("the wire got %q", got)
 	}
 	for i, ecr := range []uint32{6, 7, 8} {
-		if got := g.timestamps(g.toWire[i]); got != [2]uint32{2001, ecr} {
-			t.Errorf("segment %d carries timestamps %v, want 2001 and %d", i, got, ecr)
+		if got := g.timestamps(g.toWire[i]); got != [2]uint32{1999 + uint32(i), ecr} {
+			t.Errorf("segment %d carries timestamps %v, want %d and %d", i, got, 1999+i, ecr)
 		}
 	}
 }

@@ -104,6 +104,7 @@ type Worker struct {
 	seg     stream.Segment
 	scratch packet.Packet
 	own     packet.Seg
+	fresh   flowtable.Template // of a segment that the translator has yet to find acceptable
 	made    packet.Packet
 	icmpErr packet.ICMPError
 	icmpKey flowtable.Key

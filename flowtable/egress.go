@@ -12,7 +12,7 @@ type Egress struct {
 	WL1   uint64 // wire position, of the other direction, of the segment that told WEdge
 	Queue Ledger // frames from WUna on
 
-	Held      uint32   // bytes of the frames in Queue
+	EdgeTold  uint32   // largest right edge told to the host, as in the header
 	AckTold   uint32   // last acknowledgement sent to the host, as in the header
 	WinTold   uint16   // last window sent to the host, as in the header
 	Flags     uint16   // bits EgressXxx

@@ -6,9 +6,18 @@ package flowtable
 type Entry struct {
 	WEnd  uint64   // wire stream position just behind the frame
 	Len   uint32   // bytes of the frame in the wire stream
-	Flags uint16   // bits EntryXxx
-	Over  uint16   // Len minus the plaintext bytes: 20, 22, or all of Len for what carries no plaintext
+	Flags uint8    // bits EntryXxx
+	Over  uint8    // Len minus the plaintext bytes, but for what the gateway made itself: it carries no plaintext
+	Urg   uint16   // egress: the urgent field, if EntryURG
 	Tag   [16]byte // authentication tag; zero for the Init message
+}
+
+// Plain returns the plaintext bytes that the frame carries.
+func (e *Entry) Plain() uint32 {
+	if e.Flags&EntryOwn != 0 {
+		return 0
+	}
+	return e.Len - uint32(e.Over)
 }
 
 // Bits of Entry.Flags.

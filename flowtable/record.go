@@ -97,8 +97,14 @@ type Rare struct {
 	Resent   uint8  // retransmissions so far of the segment that connection set-up waits on
 	Abort    uint16 // the counter (package shm) that the connection was aborted under, 0 while it was not
 	Request  uint32 // number of the latest question to the control plane
-	WFin     uint64 // wire position of the far end's FIN, if IngressWireFIN
+	Progress int64  // ns of the monotonic clock when the far end last acknowledged something, or when there began to be something
 
+	WFin       uint64 // wire position of the far end's FIN, if IngressWireFIN
+	Stalled    int64  // the Progress after which the kept frames were given up
+	Mismatches uint8  // frames sealed again in a row whose tag was not the ledger's
+	_          [7]uint8
+
+	WSeal  uint64  // where the current generation of what is sealed begins
 	WRekey uint64  // where the current generation of what is opened begins
 	Seal   Secrets // of Egress
 	Open   Secrets // of Ingress
@@ -124,17 +130,23 @@ type Local struct {
 	OpenKey uint32 // of Ingress' current generation,
 	PrevKey uint32 // of the one before while frames of it may come again,
 	NextKey uint32 // of the one after while the frame that begins it is being opened
+	Held    uint32 // packet buffers held for what is in flight, or waits to be
+	Holder  uint32 // place among those who hold more than the minimum, 0 none
 	Pieces  uint32 // first out-of-order segment, 0 none
 	NPieces uint32
-	Stamp   uint32 // of the segment stored last: how SACK blocks are ordered
 	Custody uint32 // custody object, 0 none
-	HsBlock uint32 // block of connection set-up, 0 none
 	Gap     uint16 // list of segments behind a gap, 0 none
 	_       uint16
 	Timer   Timer // link in the table's timer wheel
 
-	PrevNR [12]byte // nonce randomizers of PrevKey and NextKey
-	NextNR [12]byte
+	HsBlock    uint32 // block of connection set-up, 0 none
+	Stamp      uint32 // of the out-of-order segment stored last: how SACK blocks are ordered
+	OldSealKey uint32 // expanded key of the generation of Egress before the current one while frames of it are in flight, 0 none
+	_          uint32
+	WOldSeal   uint64   // where that generation begins
+	OldSealNR  [12]byte // nonce randomizers of OldSealKey, PrevKey and NextKey
+	PrevNR     [12]byte
+	NextNR     [12]byte
 }
 
 // Bits of Identity.Flags.

@@ -26,7 +26,7 @@ type Settings map[string]string
 
 // small keeps a gateway of a test small; a test's own settings come on top.
 var small = Settings{
-	"flows.max": "1024", "buffers.count": "8192", "reassembly.large_buffers": "16",
+	"flows.max": "1024", "buffers.memory": "18MiB", "reassembly.large_buffers": "16",
 	"workers.poll": "adaptive", "workers.idle_sleep": "500us", "metrics.listen": "off",
 }
 
@@ -82,7 +82,7 @@ func newGateway(t testing.TB, name string, own Settings) *Gateway {
 
 func (g *Gateway) build() error {
 	var err error
-	if g.arena, err = mbuf.NewArena(g.Config.Buffers.Count, mbuf.DefaultDataRoom); err != nil {
+	if g.arena, err = mbuf.NewArena(gateway.Buffers(g.Config), mbuf.DefaultDataRoom); err != nil {
 		return err
 	}
 	caches := []*mbuf.Cache{mbuf.NewCache(g.arena)}

@@ -135,6 +135,11 @@ const (
 	OpenedFrames
 	OpenedBytes
 	ResentFrames
+	ResealedFrames
+	KeptRefused
+	KeptDropped
+	KeptStalled
+	WindowLimited
 	OwnResent
 	RedeliveredFrames
 	CustodyFrames
@@ -152,6 +157,9 @@ const (
 	DropEgressOld
 	DropEgressSeal
 	DropEgressAck
+	DropResend
+	DropResealPart
+	DropResealMismatch
 	DropIngressAck
 	DropIngressOld
 	DropIngressWindow
@@ -172,6 +180,8 @@ const (
 	AbortOwnTimeout
 	AbortCustodyTimeout
 	AbortSeal
+	AbortReseal
+	AbortFarEndTimeout
 	AbortKeys
 	AbortCaller
 	NumCounters

@@ -79,7 +79,7 @@ func New(o Options) (*Gateway, error) {
 		Name: o.Config.Name, Inside: o.Inside.Name(), Outside: o.Outside.Name(),
 		Kinds: [2]string{flowtable.Inside: o.Inside.Kind(), flowtable.Outside: o.Outside.Kind()}, Poll: string(o.Config.Workers.Poll),
 		Engine: o.Engine.Name(), Cores: o.Cores,
-		Flows: flowtable.Layout{Capacity: uint32(flows), Chunks: uint32(2*flows + 8192)},
+		Flows: flowtable.Layout{Capacity: uint32(flows), Chunks: ledgerChunks(o.Config)},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("data plane: %w", err)

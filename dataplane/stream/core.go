@@ -19,6 +19,8 @@ type Core struct {
 	chunks flowtable.Chunks
 
 	kept      []kept // frames in flight, by ledger entry
+	shares    shares // of the buffers that they hold
+	excess    int    // frames in flight that flows have beyond their minimum
 	keys      keyring
 	pieces    []piece
 	freePiece uint32
@@ -31,12 +33,6 @@ type Core struct {
 	large     largeBuffers
 }
 
-// kept is the buffer of a frame in flight on the egress side.
-type kept struct {
-	m   *mbuf.Mbuf
-	off int
-}
-
 // Defaults of Config fields that are zero.
 const (
 	defaultFlowFrames   = 1 << 14
@@ -44,6 +40,7 @@ const (
 	defaultFlowPieces   = 4096
 	defaultAuthFailures = 3
 	defaultLinger       = 60e9
+	defaultGiveUp       = 900e9
 )
 
 // NewCore makes a Core; all memory it will ever use is allocated here. The error names the setting that is wrong.
@@ -58,6 +55,7 @@ func NewCore(cfg Config) (*Core, error) {
 	setDefaults(&cfg)
 	c := &Core{cfg: cfg, n: cfg.Counters, cache: cfg.Cache, chunks: cfg.Chunks}
 	c.kept = make([]kept, cfg.Chunks.MaxEntryID())
+	c.shares.init(c.cfg.HeldBuffers)
 	c.pieces = make([]piece, cfg.Pieces+1)
 	for i := len(c.pieces) - 1; i > 0; i-- {
 		c.freePieceNode(uint32(i))
@@ -102,6 +100,15 @@ func setDefaults(cfg *Config) {
 	if cfg.Linger == 0 {
 		cfg.Linger = defaultLinger
 	}
+	if cfg.GiveUp == 0 {
+		cfg.GiveUp = defaultGiveUp
+	}
+	if cfg.HeldBuffers == 0 {
+		cfg.HeldBuffers = cfg.Cache.Pool().Size() / 8 * 5
+	}
+	if cfg.SharedFrames == 0 {
+		cfg.SharedFrames = cfg.Chunks.Len() / 2 * flowtable.ChunkEntries
+	}
 }
 
 // Close erases all keys and gives the memory outside of the Go heap back.
@@ -120,7 +127,7 @@ func (c *Core) Counters() *shm.Block { return c.n }
 func (c *Core) Start(_ flowtable.Index, r *flowtable.Record, _ int64) {
 	r.ClearStreams()
 	e, in := &r.Egress, &r.Ingress
-	e.WEdge, e.AckTold = uint64(r.Peer.Win), r.Host.ISN+1
+	e.WEdge, e.AckTold, e.EdgeTold = uint64(r.Peer.Win), r.Host.ISN+1, r.Host.ISN+1+r.Peer.Win
 	in.PEdge, in.WEdge, in.AckTold = uint64(r.Host.Win), uint64(r.Host.Win), r.Peer.ISN+1
 }
 
@@ -156,20 +163,20 @@ func (c *Core) InstallKeys(idx flowtable.Index, r *flowtable.Record, keys *Keys,
 func (c *Core) Release(_ flowtable.Index, r *flowtable.Record) {
 	c.freeBuffers(r)
 	e := &r.Egress
-	for _, k := range []*uint32{&r.Local.SealKey, &r.Local.OpenKey, &r.Local.PrevKey, &r.Local.NextKey} {
+	for _, k := range []*uint32{&r.Local.SealKey, &r.Local.OldSealKey, &r.Local.OpenKey, &r.Local.PrevKey, &r.Local.NextKey} {
 		c.keys.wipe(*k)
 		*k = 0
 	}
 	r.Rare.Seal, r.Rare.Open = flowtable.Secrets{}, flowtable.Secrets{}
 	e.NR, r.Ingress.NR = [12]byte{}, [12]byte{}
-	r.Local.PrevNR, r.Local.NextNR = [12]byte{}, [12]byte{}
+	r.Local.OldSealNR, r.Local.PrevNR, r.Local.NextNR = [12]byte{}, [12]byte{}, [12]byte{}
 	e.Flags |= flowtable.EgressDead | flowtable.EgressFreed
 }
 
 // freeBuffers frees the queues of a flow.
 func (c *Core) freeBuffers(r *flowtable.Record) {
 	for r.Egress.Queue.Count > 0 {
-		c.popKept(r)
+		c.popFrame(r)
 	}
 	for r.Ingress.Queue.Count > 0 {
 		c.chunks.Pop(&r.Ingress.Queue)
@@ -179,19 +186,6 @@ func (c *Core) freeBuffers(r *flowtable.Record) {
 	}
 	c.dropGap(r)
 	c.freeCustody(r)
-}
-
-// popKept removes the oldest frame in flight.
-func (c *Core) popKept(r *flowtable.Record) {
-	e := &r.Egress
-	en, id := c.chunks.Front(&e.Queue)
-	k := &c.kept[id]
-	if k.m != nil {
-		c.cache.Free(k.m)
-		k.m = nil
-	}
-	e.Held -= en.Len
-	c.chunks.Pop(&e.Queue)
 }
 
 // keyOf returns the expanded key of a slab index for an operation.

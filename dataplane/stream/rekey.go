@@ -48,13 +48,13 @@ func (f *flow) advanceEgress() bool {
 	if e.Flags&flowtable.EgressBA != 0 {
 		d = tcpcrypt.BA
 	}
-	mk := tcpcrypt.MasterKey(f.r.Rare.Seal.Master)
+	mk, nr := tcpcrypt.MasterKey(f.r.Rare.Seal.Master), e.NR
 	defer mk.Wipe()
 	key, err := f.c.keys.install(&f.r.Rare.Seal, &e.NR, tcpcrypt.AEAD(f.r.AEAD), mk.Next(), d)
 	if err != nil {
 		return false
 	}
-	f.c.keys.retire(f.r.Local.SealKey)
+	f.keepOldKey(nr)
 	f.r.Local.SealKey = key
 	f.r.Rare.Seal.Generation++
 	e.GenFrames, e.GenBytes = 0, 0

@@ -39,6 +39,9 @@ func (c *Core) Timeout(idx flowtable.Index, r *flowtable.Record, now int64, out 
 			f.custodyTimeout()
 		}
 	}
+	if t := c.stallDeadline(r); t != 0 && now >= t {
+		f.stalled()
+	}
 	f.settle()
 }
 
@@ -56,7 +59,7 @@ func (c *Core) Deadline(r *flowtable.Record) int64 {
 	if in.Flags&flowtable.IngressStalled != 0 || e.Flags&flowtable.EgressStalled != 0 {
 		return 1
 	}
-	d = earlier(d, r.Rare.OwnTimer)
+	d = earlier(earlier(d, r.Rare.OwnTimer), c.stallDeadline(r))
 	if r.Local.Custody != 0 {
 		d = earlier(d, c.custodies[r.Local.Custody].timer)
 	}

@@ -75,7 +75,7 @@ func abortReason(c shm.Counter) shm.Reason {
 		return shm.ReasonAuthentication
 	case shm.AbortFinWithoutFinp:
 		return shm.ReasonTruncated
-	case shm.AbortOwnTimeout, shm.AbortCustodyTimeout:
+	case shm.AbortOwnTimeout, shm.AbortCustodyTimeout, shm.AbortFarEndTimeout:
 		return shm.ReasonTimeout
 	case shm.AbortInit:
 		return shm.ReasonBadInit

@@ -21,6 +21,8 @@ type Core struct {
 	kept      []kept // frames in flight, by ledger entry
 	shares    shares // of the buffers that they hold
 	excess    int    // frames in flight that flows have beyond their minimum
+	scarce    bool   // the pool was low when last looked at
+	calls     uint8
 	keys      keyring
 	pieces    []piece
 	freePiece uint32
@@ -55,7 +57,8 @@ func NewCore(cfg Config) (*Core, error) {
 	setDefaults(&cfg)
 	c := &Core{cfg: cfg, n: cfg.Counters, cache: cfg.Cache, chunks: cfg.Chunks}
 	c.kept = make([]kept, cfg.Chunks.MaxEntryID())
-	c.shares.init(c.cfg.HeldBuffers)
+	c.shares.init(cfg.HeldBuffers)
+	c.scarce = c.cache.Avail() < cfg.PoolLow
 	c.pieces = make([]piece, cfg.Pieces+1)
 	for i := len(c.pieces) - 1; i > 0; i-- {
 		c.freePieceNode(uint32(i))
@@ -185,15 +188,22 @@ func (c *Core) freeBuffers(r *flowtable.Record) {
 		c.dropPiece(r)
 	}
 	c.dropGap(r)
+	c.shares.delist(r)
 	c.freeCustody(r)
 }
 
 // keyOf returns the expanded key of a slab index for an operation.
 func (c *Core) keyOf(i uint32) *cryptobatch.Key { return &c.keys.slab[i] }
 
+// lookEvery is the number of calls between two looks at how full the pool is.
+const lookEvery = 16
+
 // begin is called before anything is done: with no operation pending, keys that were given up can go.
 func (c *Core) begin(out *Output) {
 	if len(c.keys.retired) > 0 && !out.Pending() {
 		c.keys.sweep()
+	}
+	if c.calls++; c.calls%lookEvery == 0 {
+		c.scarce = c.cache.Avail() < c.cfg.PoolLow
 	}
 }

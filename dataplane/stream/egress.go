@@ -21,12 +21,8 @@ type sealRef struct {
 	wEnd  uint64
 	flow  flowtable.Index
 	entry flowtable.EntryID
-	emit  int
-
-	again *mbuf.Mbuf // a frame that is sealed again: where it lies, and what goes into its segment besides
-	off   int
-	tsEcr uint32
-	flags uint8
+	emit  int32 // of a new frame
+	again int32 // of a frame that is sealed again: index in Output.reseals plus 1
 }
 
 // EgressSegment takes a segment from the host.
@@ -232,8 +228,8 @@ func (f *flow) enqueueSeal(en *flowtable.Entry, id flowtable.EntryID, m *mbuf.Mb
 	h.Put(buf[start : start+tcpcrypt.HeaderLen])
 	en.WEnd, en.Len, en.Over, en.Flags = e.WNext+uint64(n), uint32(n), uint8(over), eflags|flowtable.EntryPending
 	o := f.out
-	o.Seals = append(o.Seals, sealOp(f.c.keyOf(f.r.Local.SealKey), &e.NR, e.WNext, buf[start:start+n:start+n]))
-	o.sealRefs = append(o.sealRefs, sealRef{r: f.r, wEnd: en.WEnd, flow: f.idx, entry: id, emit: len(o.Emits) - 1})
+	o.seal(f.c.keyOf(f.r.Local.SealKey), &e.NR, e.WNext, buf[start:start+n:start+n])
+	o.sealRefs = append(o.sealRefs, sealRef{r: f.r, wEnd: en.WEnd, flow: f.idx, entry: id, emit: int32(len(o.Emits) - 1)})
 	e.WNext = en.WEnd + finLen(en)
 	e.PNext += plainLen(en)
 	e.GenFrames++
@@ -248,6 +244,16 @@ func (f *flow) enqueueSeal(en *flowtable.Entry, id flowtable.EntryID, m *mbuf.Mb
 		f.r.Rare.Progress = f.now
 		f.armOwn()
 	}
+}
+
+// seal appends the operation that seals a frame in place, at wire position w. Header and plaintext lie in b, and there is room for the
+// tag.
+func (o *Output) seal(key *cryptobatch.Key, nr *[12]byte, w uint64, b []byte) {
+	const hdr = tcpcrypt.HeaderLen
+	n := len(o.Seals)
+	o.Seals = o.Seals[:n+1]
+	op, end := &o.Seals[n], len(b)-tcpcrypt.TagLen
+	op.Key, op.Nonce, op.AAD, op.Src, op.Dst = key, tcpcrypt.Nonce(*nr, w), b[:hdr:hdr], b[hdr:end:end], b[hdr:]
 }
 
 // splitUrgent frames a segment that a full frame's urgent field would make too long as two frames.
@@ -303,20 +309,19 @@ func (c *Core) Sealed(out *Output, now int64) {
 	for i := range out.Seals {
 		ref := &out.sealRefs[i]
 		op := &out.Seals[i]
-		if ref.again != nil {
+		if ref.again != 0 {
 			f := flow{c: c, idx: ref.flow, r: ref.r, now: now, out: out}
-			f.resealed(ref, op.Status == cryptobatch.StatusOK)
+			f.resealed(ref, &out.reseals[ref.again-1], op.Status == cryptobatch.StatusOK)
 			continue
 		}
 		em := &out.Emits[ref.emit]
 		if op.Status == cryptobatch.StatusOK {
 			// A far end that acknowledges what was not sent yet has made the entry go.
-			if ref.wEnd > ref.r.Egress.WUna && ref.r.Egress.Queue.Count > 0 {
-				en := c.chunks.At(ref.entry)
+			if en := c.chunks.At(ref.entry); en.WEnd == ref.wEnd && ref.r.Egress.WUna < ref.wEnd {
 				copy(en.Tag[:], op.Dst[len(op.Dst)-tcpcrypt.TagLen:])
 				en.Flags &^= flowtable.EntryPending
-				if em.Len <= packLimit && en.Flags&flowtable.EntryOwn == 0 {
-					c.pack(ref.r, ref.entry, em.M.Buf()[em.Off:em.Off+em.Len])
+				if en.Len <= packLimit && en.Flags&flowtable.EntryOwn == 0 {
+					c.pack(ref.r, ref.entry, em.M.Buf()[em.Off:em.Off+em.Len], en.Flags&flowtable.EntryRekey != 0)
 				}
 			}
 			continue
@@ -328,7 +333,8 @@ func (c *Core) Sealed(out *Output, now int64) {
 	}
 	clear(out.Seals)
 	clear(out.sealRefs)
-	out.Seals, out.sealRefs = out.Seals[:0], out.sealRefs[:0]
+	clear(out.reseals)
+	out.Seals, out.sealRefs, out.reseals = out.Seals[:0], out.sealRefs[:0], out.reseals[:0]
 	if !out.Pending() {
 		c.keys.sweep()
 	}

@@ -201,6 +201,10 @@ func TestLowPoolStopsHoldingButNotSending(t *testing.T) {
 			r.g.cache.Alloc()
 		}
 		avail := r.g.cache.Avail()
+		for range lookEvery {
+			r.hostAcks(0)
+		}
+		r.take()
 		r.say(0, 0, pattern(1, n))
 		if p := r.one(ToWire); len(p.data) != n+20 {
 			t.Errorf("sent %v", p)

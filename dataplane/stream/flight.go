@@ -2,7 +2,6 @@ package stream
 
 import (
 	"linecrypt/ctrlplane/shm"
-	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/flowtable"
 )
 
@@ -81,6 +80,3 @@ func (f *flow) stalled() {
 	}
 	f.c.Abort(f.idx, f.r, shm.AbortFarEndTimeout, f.now, f.out)
 }
-
-// framePlain is the plaintext of a frame that fills a wire segment.
-func (f *flow) framePlain() int { return f.wirePayload() - tcpcrypt.Overhead }

@@ -20,8 +20,8 @@ const (
 // kept is what is held of a frame in flight.
 type kept struct {
 	m    *mbuf.Mbuf
-	off  uint16 // of the frame in the buffer; keptPart: of the plaintext
-	have uint16 // keptPart: bytes of it
+	off  uint16 // of the frame in the buffer
+	n    uint16 // keptPacked: bytes of the frame; keptPart: bytes of the plaintext
 	kind keptKind
 }
 
@@ -34,9 +34,10 @@ func (k *kept) sealed() bool { return k.m != nil && k.kind != keptPart }
 // mayHold reports whether the flow may hold another buffer. Where buffers have run short, those who hold most make room first.
 func (c *Core) mayHold(r *flowtable.Record) bool {
 	s := &c.shares
-	if s.budget-s.held < s.low || c.cache.Avail() < c.cfg.PoolLow {
+	if s.budget-s.held < s.low || c.scarce {
 		c.relieve()
-		return c.cache.Avail() >= c.cfg.PoolLow && s.allows(r)
+		c.scarce = c.cache.Avail() < c.cfg.PoolLow
+		return !c.scarce && s.allows(r)
 	}
 	return s.allows(r)
 }
@@ -68,16 +69,15 @@ func (f *flow) keepWhole(id flowtable.EntryID, m *mbuf.Mbuf, off int) {
 	f.c.shares.take(f.r)
 }
 
-// pack copies the bytes of a small frame to those of the frame before it, or to a buffer in which others will follow. Only frames of
-// one ledger chunk lie together: they go in the order they came.
-func (c *Core) pack(r *flowtable.Record, id flowtable.EntryID, b []byte) {
-	if id%flowtable.ChunkEntries > 0 {
+// pack copies the bytes of a small frame behind those of the frame before it, or to a buffer in which others will follow. Only frames
+// of one ledger chunk and one key generation lie together: they go in the order they came, and the last one takes the buffer along.
+func (c *Core) pack(r *flowtable.Record, id flowtable.EntryID, b []byte, begins bool) {
+	if id%flowtable.ChunkEntries > 0 && !begins {
 		if k := &c.kept[id-1]; k.kind == keptPacked {
-			at := int(k.off) + int(c.chunks.At(id-1).Len)
+			at := int(k.off) + int(k.n)
 			if at+len(b) <= int(k.m.BufLen) {
 				copy(k.m.Buf()[at:], b)
-				k.m.Retain()
-				c.kept[id] = kept{m: k.m, off: uint16(at), kind: keptPacked}
+				c.kept[id] = kept{m: k.m, off: uint16(at), n: uint16(len(b)), kind: keptPacked}
 				return
 			}
 		}
@@ -91,7 +91,7 @@ func (c *Core) pack(r *flowtable.Record, id flowtable.EntryID, b []byte) {
 		return
 	}
 	copy(m.Buf(), b)
-	c.kept[id] = kept{m: m, kind: keptPacked}
+	c.kept[id] = kept{m: m, n: uint16(len(b)), kind: keptPacked}
 	c.shares.take(r)
 }
 
@@ -101,12 +101,14 @@ func (c *Core) unkeep(r *flowtable.Record, id flowtable.EntryID) {
 	switch k.kind {
 	case keptNothing:
 		return
+	case keptPacked:
+		if next := id + 1; next%flowtable.ChunkEntries > 0 && c.kept[next].m == k.m {
+			*k = kept{} // the buffer is the next one's now
+			return
+		}
+		c.shares.give(r)
 	case keptWhole, keptPart:
 		c.shares.give(r)
-	case keptPacked:
-		if k.m.RefCnt() == 1 {
-			c.shares.give(r)
-		}
 	}
 	c.cache.Free(k.m)
 	*k = kept{}
@@ -139,7 +141,7 @@ func (c *Core) dropHeld(r *flowtable.Record, why shm.Counter) uint64 {
 	it := c.chunks.Iter(&r.Egress.Queue)
 	for en, id := it.Next(); en != nil && r.Local.Held > 0; en, id = it.Next() {
 		if k := &c.kept[id]; k.m != nil && k.kind != keptOwn && en.Flags&flowtable.EntryPending == 0 && sealable(r, en) {
-			c.unkeep(r, id)
+			c.unkeep(r, id) // in their order, all of a buffer
 			n++
 		}
 	}

@@ -3,7 +3,6 @@ package stream
 import (
 	"crypto/subtle"
 
-	"linecrypt/cryptobatch"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/dataplane/mbuf"
@@ -67,7 +66,7 @@ func (f *flow) sealAgain(seg *Segment, p int64, en *flowtable.Entry, id flowtabl
 	from := int(p - at)            // of the segment's data, in the frame
 	to := min(from+seg.Len, plain) // and where it ends
 	k := &f.c.kept[id]
-	have := int(k.have)
+	have := int(k.n)
 	if from > have || to < have {
 		f.count(shm.DropResealPart)
 		return
@@ -96,7 +95,7 @@ func (f *flow) sealAgain(seg *Segment, p int64, en *flowtable.Entry, id flowtabl
 	}
 	copy(buf.Buf()[off+head+have:], seg.M.Buf()[seg.Off+have-from:seg.Off+to-from])
 	if k.kind == keptPart {
-		k.have = uint16(to)
+		k.n = uint16(to)
 	}
 	if !whole {
 		return
@@ -129,38 +128,38 @@ func (f *flow) queueReseal(seg *Segment, en *flowtable.Entry, id flowtable.Entry
 	b[tcpcrypt.HeaderLen] = flags
 	h, _ := tcpcrypt.NewHeader(len(b)-tcpcrypt.HeaderLen-tcpcrypt.TagLen, en.Flags&flowtable.EntryRekey != 0)
 	h.Put(b[:tcpcrypt.HeaderLen])
-	o.Seals = append(o.Seals, sealOp(f.c.keyOf(key), nr, w, b))
-	o.sealRefs = append(o.sealRefs, sealRef{
-		r: f.r, wEnd: en.WEnd, flow: f.idx, entry: id, again: m, off: off, tsEcr: seg.TSEcr, flags: seg.Flags & (PSH | ECE | CWR),
-	})
+	o.seal(f.c.keyOf(key), nr, w, b)
+	o.reseals = append(o.reseals, reseal{m: m, off: off, tsEcr: seg.TSEcr, flags: seg.Flags & (PSH | ECE | CWR)})
+	o.sealRefs = append(o.sealRefs, sealRef{r: f.r, wEnd: en.WEnd, flow: f.idx, entry: id, again: int32(len(o.reseals))})
 }
 
-// sealOp is the operation that seals a frame in place, at wire position w. Header and plaintext lie in b, and there is room for the tag.
-func sealOp(key *cryptobatch.Key, nr *[12]byte, w uint64, b []byte) cryptobatch.Op {
-	const hdr = tcpcrypt.HeaderLen
-	end := len(b) - tcpcrypt.TagLen
-	return cryptobatch.Op{Key: key, Nonce: tcpcrypt.Nonce(*nr, w), AAD: b[:hdr:hdr], Src: b[hdr:end:end], Dst: b[hdr:]}
+// reseal goes with an operation that seals a frame again: where the frame lies, and what goes into its segment besides.
+type reseal struct {
+	m     *mbuf.Mbuf
+	off   int
+	tsEcr uint32
+	flags uint8
 }
 
 // resealed takes a frame that was sealed again. Only if its tag is the ledger's are its bytes those that left the first time. Otherwise
 // they are erased: two texts under one nonce would give both away.
-func (f *flow) resealed(ref *sealRef, ok bool) {
+func (f *flow) resealed(ref *sealRef, re *reseal, ok bool) {
 	e := &f.r.Egress
 	if e.Flags&flowtable.EgressDead != 0 || ref.wEnd <= e.WUna {
-		f.wipe(ref)
+		f.wipe(re)
 		f.count(shm.DropClosed)
 		return
 	}
 	en := f.c.chunks.At(ref.entry)
-	b := ref.again.Buf()[ref.off : ref.off+int(en.Len)]
+	b := re.m.Buf()[re.off : re.off+int(en.Len)]
 	if !ok {
-		f.wipe(ref)
+		f.wipe(re)
 		f.count(shm.DropEgressSeal)
 		f.c.Abort(f.idx, f.r, shm.AbortSeal, f.now, f.out)
 		return
 	}
 	if subtle.ConstantTimeCompare(b[len(b)-tcpcrypt.TagLen:], en.Tag[:]) == 0 {
-		f.wipe(ref)
+		f.wipe(re)
 		f.count(shm.DropResealMismatch)
 		if f.r.Rare.Mismatches++; f.r.Rare.Mismatches >= maxMismatches {
 			f.c.Abort(f.idx, f.r, shm.AbortReseal, f.now, f.out)
@@ -169,9 +168,9 @@ func (f *flow) resealed(ref *sealRef, ok bool) {
 	}
 	f.r.Rare.Mismatches = 0
 	f.count(shm.ResealedFrames)
-	seg := Segment{Flags: ref.flags, TSEcr: ref.tsEcr}
+	seg := Segment{Flags: re.flags, TSEcr: re.tsEcr}
 	g := gather{limit: f.wirePayload()}
-	k := kept{m: ref.again, off: uint16(ref.off), kind: keptWhole}
+	k := kept{m: re.m, off: uint16(re.off), kind: keptWhole}
 	g.add(f, &seg, en, k)
 	g.flush(f, &seg)
 	if f.c.kept[ref.entry].m == nil && f.r.Rare.Stalled != f.r.Rare.Progress && f.c.mayHold(f.r) {
@@ -179,11 +178,11 @@ func (f *flow) resealed(ref *sealRef, ok bool) {
 		f.c.shares.take(f.r)
 		return
 	}
-	f.c.cache.Free(ref.again)
+	f.c.cache.Free(re.m)
 }
 
 // wipe frees the buffer of a frame that was sealed again and must not leave.
-func (f *flow) wipe(ref *sealRef) {
-	clear(ref.again.Buf()[ref.off:])
-	f.c.cache.Free(ref.again)
+func (f *flow) wipe(re *reseal) {
+	clear(re.m.Buf()[re.off:])
+	f.c.cache.Free(re.m)
 }

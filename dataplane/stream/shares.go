@@ -79,12 +79,16 @@ func prefixOf(k *flowtable.Key) prefix {
 	return prefix(hi)
 }
 
-// holder is a flow that holds more than the minimum.
+// holder is a flow that holds, or has held, as much as the minimum.
 type holder struct {
-	r    *flowtable.Record
-	peer uint32
-	next uint32 // of the free list
+	r       *flowtable.Record
+	peer    uint32
+	counted uint32 // of what the flow holds: what its peer's sum has of it
+	next    uint32 // of the free list
 }
+
+// countEvery is how far a flow may be from what its peer's sum has of it.
+const countEvery = 16
 
 // peer is the far ends of one prefix, as long as one of their flows is a holder.
 type peer struct {
@@ -109,6 +113,7 @@ type shares struct {
 	holders     []holder
 	holderLinks []rung
 	freeHolder  uint32
+	hand        uint32 // where a place was last looked for that can be taken from its flow
 	peers       []peer
 	peerLinks   []rung
 	freePeer    uint32
@@ -119,7 +124,7 @@ type shares struct {
 
 func (s *shares) init(budget int) {
 	s.budget, s.low = budget, min(2*minHeld, budget/8)
-	n := budget/(minHeld/2) + 1 // no more flows than these can be holders at a time
+	n := 2*budget/minHeld + 2 // twice as many as can hold the minimum
 	s.holders, s.holderLinks = make([]holder, n+1), make([]rung, n+1)
 	s.peers, s.peerLinks = make([]peer, n+1), make([]rung, n+1)
 	for i := uint32(n); i > 0; i-- {
@@ -143,9 +148,6 @@ func (s *shares) allows(r *flowtable.Record) bool {
 		return false
 	}
 	h := r.Local.Holder
-	if h == 0 {
-		return s.freeHolder != 0
-	}
 	return 2*free > s.budget || int(s.peers[s.holders[h].peer].held) < 2*free
 }
 
@@ -153,21 +155,8 @@ func (s *shares) allows(r *flowtable.Record) bool {
 func (s *shares) take(r *flowtable.Record) {
 	r.Local.Held++
 	s.held++
-	h := r.Local.Holder
-	if h == 0 {
-		if r.Local.Held > minHeld {
-			s.enlist(r)
-		}
-		return
-	}
-	pi := s.holders[h].peer
-	p := &s.peers[pi]
-	p.held++
-	if c := class(r.Local.Held); c > s.holderLinks[h].class {
-		p.rank.move(s.holderLinks, h, c)
-	}
-	if c := class(p.held); c > s.peerLinks[pi].class {
-		s.rank.move(s.peerLinks, pi, c)
+	if r.Local.Held%countEvery == 0 {
+		s.count(r)
 	}
 }
 
@@ -175,25 +164,39 @@ func (s *shares) take(r *flowtable.Record) {
 func (s *shares) give(r *flowtable.Record) {
 	r.Local.Held--
 	s.held--
-	h := r.Local.Holder
-	if h == 0 {
-		return
-	}
-	s.peers[s.holders[h].peer].held--
-	if r.Local.Held < minHeld/2 {
-		s.delist(r)
+	if r.Local.Held%countEvery == 0 && r.Local.Holder != 0 {
+		s.count(r)
 	}
 }
 
-// enlist makes a flow a holder. Where none is free the flow is not ranked; it cannot grow then.
-func (s *shares) enlist(r *flowtable.Record) {
-	h := s.freeHolder
+// count brings a flow's peer and the ranks up to date with what the flow holds.
+func (s *shares) count(r *flowtable.Record) {
+	h := r.Local.Holder
 	if h == 0 {
+		s.enlist(r)
 		return
 	}
+	hold := &s.holders[h]
+	p := &s.peers[hold.peer]
+	p.held += r.Local.Held - hold.counted
+	hold.counted = r.Local.Held
+	if c := class(r.Local.Held); c > s.holderLinks[h].class {
+		p.rank.move(s.holderLinks, h, c)
+	}
+	if c := class(p.held); c > s.peerLinks[hold.peer].class {
+		s.rank.move(s.peerLinks, hold.peer, c)
+	}
+}
+
+// enlist makes a flow a holder.
+func (s *shares) enlist(r *flowtable.Record) {
+	if s.freeHolder == 0 {
+		s.reclaim()
+	}
+	h := s.freeHolder
 	s.freeHolder = s.holders[h].next
 	pi := s.peerOf(prefixOf(&r.Key))
-	s.holders[h] = holder{r: r, peer: pi}
+	s.holders[h] = holder{r: r, peer: pi, counted: r.Local.Held}
 	r.Local.Holder = h
 	p := &s.peers[pi]
 	p.held += r.Local.Held
@@ -202,13 +205,29 @@ func (s *shares) enlist(r *flowtable.Record) {
 	s.rank.move(s.peerLinks, pi, max(class(p.held), s.peerLinks[pi].class))
 }
 
-// delist ends that a flow is a holder.
+// reclaim takes a place from a flow that holds less than the minimum again. There is one: there are more places than flows that can
+// hold as much.
+func (s *shares) reclaim() {
+	for s.freeHolder == 0 {
+		if s.hand++; s.hand == uint32(len(s.holders)) {
+			s.hand = 1
+		}
+		if r := s.holders[s.hand].r; r.Local.Held < minHeld {
+			s.delist(r)
+		}
+	}
+}
+
+// delist ends that a flow is a holder, if it is one.
 func (s *shares) delist(r *flowtable.Record) {
 	h := r.Local.Holder
+	if h == 0 {
+		return
+	}
 	pi := s.holders[h].peer
 	p := &s.peers[pi]
 	p.rank.remove(s.holderLinks, h)
-	p.held -= r.Local.Held
+	p.held -= s.holders[h].counted
 	p.flows--
 	s.holders[h] = holder{next: s.freeHolder}
 	s.freeHolder, r.Local.Holder = h, 0
@@ -250,7 +269,7 @@ func (s *shares) dropPeer(i uint32) {
 }
 
 // greediest returns the flow that holds most of the peer that holds most, to within a factor of two each; nil where no flow
-// holds more than the minimum.
+// holds as much as the minimum.
 func (s *shares) greediest() *flowtable.Record {
 	for {
 		pi := s.rank.top()
@@ -266,6 +285,10 @@ func (s *shares) greediest() *flowtable.Record {
 		r := s.holders[h].r
 		if c := class(r.Local.Held); c < s.holderLinks[h].class {
 			p.rank.move(s.holderLinks, h, c)
+			continue
+		}
+		if r.Local.Held < minHeld {
+			s.delist(r)
 			continue
 		}
 		return r

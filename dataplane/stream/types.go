@@ -171,6 +171,7 @@ type Output struct {
 	Opens  []cryptobatch.Op
 
 	sealRefs []sealRef
+	reseals  []reseal
 	openRefs []openRef
 }
 
@@ -190,6 +191,7 @@ func NewOutput(burst int) *Output {
 		Seals:    make([]cryptobatch.Op, 0, ops),
 		Opens:    make([]cryptobatch.Op, 0, ops),
 		sealRefs: make([]sealRef, 0, ops),
+		reseals:  make([]reseal, 0, ops),
 		openRefs: make([]openRef, 0, ops),
 	}
 }

@@ -53,21 +53,25 @@ func (f *flow) toHost() (ack uint32, win uint16) {
 func (f *flow) hostWindow() (win uint16, limited bool) {
 	e := &f.r.Egress
 	edge := e.PNext
+	frame := uint32(f.wirePayload())
 	if e.WEdge > e.WNext {
 		free := uint32(min(e.WEdge-e.WNext, 1<<31))
-		frame := uint32(f.wirePayload())
 		if over := tcpcrypt.Overhead * ((free + frame - 1) / frame); over < free {
-			far := edge + uint64(free-over)
-			edge = f.shareEdge(far, int(frame)-tcpcrypt.Overhead)
-			limited = edge < far
+			edge += uint64(free - over)
 		}
 	} else if e.WEdge < e.WNext {
 		edge = uint64(f.egressFloor(WPos(e.WEdge)))
 	}
 	if edge <= e.PUna {
-		return 0, limited
+		return 0, false
 	}
-	return uint16(min((edge-e.PUna)>>f.r.Peer.WScale, 65535)), limited
+	shift := f.r.Peer.WScale
+	win = uint16(min((edge-e.PUna)>>shift, 65535))
+	if edge <= e.PNext || later(e.EdgeTold, f.hostISN()+uint32(e.PUna)+uint32(win)<<shift) {
+		return win, false
+	}
+	share := f.shareEdge(edge, int(frame)-tcpcrypt.Overhead)
+	return uint16(min((share-e.PUna)>>shift, 65535)), share < edge
 }
 
 // egressFloor returns the plaintext position of the largest frame boundary that is not behind w.

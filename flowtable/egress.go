@@ -19,8 +19,9 @@ type Egress struct {
 	GenFrames uint32   // frames sealed under the current generation
 	GenBytes  uint64   // wire bytes sealed under the current generation
 	NR        [12]byte // nonce randomizer of the current generation
+	PartAcked uint16   // plaintext bytes of the oldest frame that were acknowledged to the host before the far end had it
 	Dups      uint8    // duplicate acknowledgements of the far end in a row
-	_         [3]uint8
+	_         uint8
 }
 
 // Bytes returns the plaintext bytes that were framed.

@@ -139,14 +139,11 @@ type Local struct {
 	_       uint16
 	Timer   Timer // link in the table's timer wheel
 
-	HsBlock    uint32 // block of connection set-up, 0 none
-	Stamp      uint32 // of the out-of-order segment stored last: how SACK blocks are ordered
-	OldSealKey uint32 // expanded key of the generation of Egress before the current one while frames of it are in flight, 0 none
-	_          uint32
-	WOldSeal   uint64   // where that generation begins
-	OldSealNR  [12]byte // nonce randomizers of OldSealKey, PrevKey and NextKey
-	PrevNR     [12]byte
-	NextNR     [12]byte
+	HsBlock uint32   // block of connection set-up, 0 none
+	Stamp   uint32   // of the out-of-order segment stored last: how SACK blocks are ordered
+	OldKeys uint32   // list of the generations of Egress before the current one of which frames are in flight, 0 none
+	PrevNR  [12]byte // nonce randomizers of PrevKey and NextKey
+	NextNR  [12]byte
 }
 
 // Bits of Identity.Flags.

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"fmt"
+	"math"
 
 	"linecrypt/cryptobatch"
 	"linecrypt/ctrlplane/shm"
@@ -18,21 +19,23 @@ type Core struct {
 	cache  *mbuf.Cache
 	chunks flowtable.Chunks
 
-	kept      []kept // frames in flight, by ledger entry
-	shares    shares // of the buffers that they hold
-	excess    int    // frames in flight that flows have beyond their minimum
-	scarce    bool   // the pool was low when last looked at
-	calls     uint8
-	keys      keyring
-	pieces    []piece
-	freePiece uint32
-	gaps      []gap
-	freeGap   uint16
-	custodies []custody
-	freeCust  uint32
-	held      []held
-	freeHeld  uint32
-	large     largeBuffers
+	kept       []kept // frames in flight, by ledger entry
+	shares     shares // of the buffers that they hold
+	excess     int    // frames in flight that flows have beyond their minimum
+	oldKeys    []oldKey
+	freeOldKey uint32
+	scarce     bool // the pool was low when last looked at
+	calls      uint8
+	keys       keyring
+	pieces     []piece
+	freePiece  uint32
+	gaps       []gap
+	freeGap    uint16
+	custodies  []custody
+	freeCust   uint32
+	held       []held
+	freeHeld   uint32
+	large      largeBuffers
 }
 
 // Defaults of Config fields that are zero.
@@ -58,6 +61,10 @@ func NewCore(cfg Config) (*Core, error) {
 	c := &Core{cfg: cfg, n: cfg.Counters, cache: cfg.Cache, chunks: cfg.Chunks}
 	c.kept = make([]kept, cfg.Chunks.MaxEntryID())
 	c.shares.init(cfg.HeldBuffers)
+	c.oldKeys = make([]oldKey, min(cfg.Keys, 8*keySpare)+1)
+	for i := len(c.oldKeys) - 1; i > 0; i-- {
+		c.oldKeys[i].next, c.freeOldKey = c.freeOldKey, uint32(i)
+	}
 	c.scarce = c.cache.Avail() < cfg.PoolLow
 	c.pieces = make([]piece, cfg.Pieces+1)
 	for i := len(c.pieces) - 1; i > 0; i-- {
@@ -165,14 +172,15 @@ func (c *Core) InstallKeys(idx flowtable.Index, r *flowtable.Record, keys *Keys,
 // Release frees everything kept for the record and wipes its secrets. No operation of the flow may be pending.
 func (c *Core) Release(_ flowtable.Index, r *flowtable.Record) {
 	c.freeBuffers(r)
+	c.dropOldKeys(r, math.MaxUint64)
 	e := &r.Egress
-	for _, k := range []*uint32{&r.Local.SealKey, &r.Local.OldSealKey, &r.Local.OpenKey, &r.Local.PrevKey, &r.Local.NextKey} {
+	for _, k := range []*uint32{&r.Local.SealKey, &r.Local.OpenKey, &r.Local.PrevKey, &r.Local.NextKey} {
 		c.keys.wipe(*k)
 		*k = 0
 	}
 	r.Rare.Seal, r.Rare.Open = flowtable.Secrets{}, flowtable.Secrets{}
 	e.NR, r.Ingress.NR = [12]byte{}, [12]byte{}
-	r.Local.OldSealNR, r.Local.PrevNR, r.Local.NextNR = [12]byte{}, [12]byte{}, [12]byte{}
+	r.Local.PrevNR, r.Local.NextNR = [12]byte{}, [12]byte{}
 	e.Flags |= flowtable.EgressDead | flowtable.EgressFreed
 }
 

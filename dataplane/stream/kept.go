@@ -139,8 +139,11 @@ func (c *Core) popFrame(r *flowtable.Record) {
 func (c *Core) dropHeld(r *flowtable.Record, why shm.Counter) uint64 {
 	n := uint64(0)
 	it := c.chunks.Iter(&r.Egress.Queue)
+	if r.Egress.PartAcked > 0 {
+		it.Next()
+	}
 	for en, id := it.Next(); en != nil && r.Local.Held > 0; en, id = it.Next() {
-		if k := &c.kept[id]; k.m != nil && k.kind != keptOwn && en.Flags&flowtable.EntryPending == 0 && sealable(r, en) {
+		if k := &c.kept[id]; k.m != nil && k.kind != keptOwn && en.Flags&flowtable.EntryPending == 0 && c.sealable(r, en) {
 			c.unkeep(r, id) // in their order, all of a buffer
 			n++
 		}

@@ -41,12 +41,15 @@ func (f *flow) usedUp(times uint64) bool {
 }
 
 // advanceEgress begins the next generation of what is sealed: the next frame carries the rekey bit. False where no key slot
-// is free.
+// is free, or the current key is needed for frames in flight and cannot be kept.
 func (f *flow) advanceEgress() bool {
 	e := &f.r.Egress
 	d := tcpcrypt.AB
 	if e.Flags&flowtable.EgressBA != 0 {
 		d = tcpcrypt.BA
+	}
+	if !f.mayAge() {
+		return false
 	}
 	mk, nr := tcpcrypt.MasterKey(f.r.Rare.Seal.Master), e.NR
 	defer mk.Wipe()
@@ -54,7 +57,7 @@ func (f *flow) advanceEgress() bool {
 	if err != nil {
 		return false
 	}
-	f.keepOldKey(nr)
+	f.age(nr)
 	f.r.Local.SealKey = key
 	f.r.Rare.Seal.Generation++
 	e.GenFrames, e.GenBytes = 0, 0

@@ -9,54 +9,8 @@ import (
 	"linecrypt/flowtable"
 )
 
-// keySpare is how many key slots stay free for rekeying before old generations are kept for frames in flight.
-const keySpare = 512
-
 // maxMismatches is how many frames in a row may come again with other bytes before the connection is aborted.
 const maxMismatches = 3
-
-// sealedUnder returns the expanded key and the nonce randomizer of the generation that a frame at w was sealed under, 0 where the key
-// is gone.
-func sealedUnder(r *flowtable.Record, w uint64) (key uint32, nr *[12]byte) {
-	switch l := &r.Local; {
-	case w >= r.Rare.WSeal:
-		return l.SealKey, &r.Egress.NR
-	case w >= l.WOldSeal:
-		return l.OldSealKey, &l.OldSealNR
-	}
-	return 0, nil
-}
-
-// sealable reports whether the frame can be sealed again.
-func sealable(r *flowtable.Record, en *flowtable.Entry) bool {
-	key, _ := sealedUnder(r, en.WEnd-uint64(en.Len))
-	return key != 0
-}
-
-// keepOldKey makes the current generation of what is sealed the old one while frames of it are in flight, unless key slots are scarce:
-// its frames are not dropped then. The next generation begins with the next frame.
-func (f *flow) keepOldKey(nr [12]byte) {
-	l, e := &f.r.Local, &f.r.Egress
-	f.c.keys.retire(l.OldSealKey)
-	l.OldSealKey, l.OldSealNR, l.WOldSeal = l.SealKey, nr, f.r.Rare.WSeal
-	f.r.Rare.WSeal = e.WNext
-	if e.WUna == e.WNext || len(f.c.keys.free) <= min(f.c.cfg.Keys/4, keySpare) {
-		f.dropOld()
-	}
-}
-
-// dropOldKey gives the old generation up once nothing of it is in flight.
-func (f *flow) dropOldKey() {
-	if f.r.Local.OldSealKey != 0 && f.r.Egress.WUna >= f.r.Rare.WSeal {
-		f.dropOld()
-	}
-}
-
-func (f *flow) dropOld() {
-	l := &f.r.Local
-	f.c.keys.retire(l.OldSealKey)
-	l.OldSealKey, l.OldSealNR = 0, [12]byte{}
-}
 
 // sealAgain takes the host's plaintext from p on for a frame whose bytes were dropped, and which begins at plaintext position at. Once
 // the whole frame has come, in one segment or in several that follow each other, it is sealed as it was the first time; it leaves
@@ -67,70 +21,83 @@ func (f *flow) sealAgain(seg *Segment, p int64, en *flowtable.Entry, id flowtabl
 	to := min(from+seg.Len, plain) // and where it ends
 	k := &f.c.kept[id]
 	have := int(k.n)
-	if from > have || to < have {
+	whole := to == plain && (en.Flags&flowtable.EntryFIN == 0 || seg.Flags&FIN != 0 && from+seg.Len == plain)
+	if from > have || to <= have && !whole {
 		f.count(shm.DropResealPart)
+		if have > 0 && en.WEnd-uint64(en.Len) == f.r.Egress.WUna {
+			f.ackPart(have)
+		}
 		return
 	}
-	whole := to == plain && (en.Flags&flowtable.EntryFIN == 0 || seg.Flags&FIN != 0 && from+seg.Len == plain)
-	buf := k.m
-	switch {
-	case buf != nil:
-	case whole: // nothing is to be held
-		buf = f.c.cache.Alloc()
-	case f.c.mayHold(f.r):
-		if buf = f.c.cache.Alloc(); buf != nil {
-			*k = kept{m: buf, kind: keptPart}
-			f.c.shares.take(f.r)
-		}
-	}
-	head := int(en.Over) - tcpcrypt.TagLen
-	off := 0
-	if buf != nil {
-		off = min(BuildOffset, int(buf.BufLen)-int(en.Len))
-	}
-	if buf == nil || off < 0 {
-		f.c.cache.Free(buf)
+	if !f.partRoom(k, whole) {
 		f.count(shm.DropResend)
 		return
 	}
-	copy(buf.Buf()[off+head+have:], seg.M.Buf()[seg.Off+have-from:seg.Off+to-from])
-	if k.kind == keptPart {
-		k.n = uint16(to)
+	off := resealOffset(k.m, en)
+	copy(k.m.Buf()[off+int(en.Over)-tcpcrypt.TagLen+have:], seg.M.Buf()[seg.Off+have-from:seg.Off+to-from])
+	k.n = uint16(to)
+	if whole {
+		f.queueReseal(seg, en, id, off)
 	}
-	if !whole {
-		return
-	}
-	if k.kind == keptPart {
-		f.c.shares.give(f.r)
-		*k = kept{}
-	}
-	f.queueReseal(seg, en, id, buf, off)
 }
 
-// queueReseal asks for a frame to be sealed as it was the first time. Its plaintext lies in place; the buffer is the operation's.
-func (f *flow) queueReseal(seg *Segment, en *flowtable.Entry, id flowtable.EntryID, m *mbuf.Mbuf, off int) {
-	o := f.out
+// partRoom provides the buffer in which a frame is put together, if need be.
+func (f *flow) partRoom(k *kept, whole bool) bool {
+	if k.m != nil {
+		return true
+	}
+	if !whole && !f.c.mayHold(f.r) {
+		return false
+	}
+	m := f.c.cache.Alloc()
+	if m == nil {
+		return false
+	}
+	*k = kept{m: m, kind: keptPart}
+	f.c.shares.take(f.r)
+	return true
+}
+
+// resealOffset is where a frame is sealed again in a buffer: the largest one fills it.
+func resealOffset(m *mbuf.Mbuf, en *flowtable.Entry) int {
+	return max(min(BuildOffset, int(m.BufLen)-int(en.Len)), 0)
+}
+
+// ackPart acknowledges to the host what came again of the oldest frame in flight. A host that sends this part over and over may be
+// waiting for nothing else before it sends the rest. The part is the gateway's to keep now, until the far end has the frame.
+func (f *flow) ackPart(have int) {
+	f.r.Egress.PartAcked = uint16(have)
+	f.ackHost()
+}
+
+// queueReseal asks for a frame to be sealed as it was the first time. Its plaintext has been put together; the buffer becomes the
+// operation's.
+func (f *flow) queueReseal(seg *Segment, en *flowtable.Entry, id flowtable.EntryID, off int) {
+	o, k := f.out, &f.c.kept[id]
 	w := en.WEnd - uint64(en.Len)
-	key, nr := sealedUnder(f.r, w)
-	if key == 0 || len(o.Seals) == cap(o.Seals) {
-		f.drop(m, shm.DropResend)
+	key, nr := f.c.sealedUnder(f.r, w)
+	if key == 0 || len(o.Seals) == cap(o.Seals) || off+int(en.Len) > int(k.m.BufLen) {
+		f.count(shm.DropResend)
 		return
 	}
 	var flags byte
-	b := m.Buf()[off : off+int(en.Len) : off+int(en.Len)]
+	b := k.m.Buf()[off : off+int(en.Len) : off+int(en.Len)]
 	if en.Flags&flowtable.EntryFIN != 0 {
 		flags |= tcpcrypt.FlagFIN
 	}
 	if en.Flags&flowtable.EntryURG != 0 {
+		const at = tcpcrypt.HeaderLen + tcpcrypt.FlagsLen
 		flags |= tcpcrypt.FlagURG
-		b[tcpcrypt.HeaderLen+tcpcrypt.FlagsLen], b[tcpcrypt.HeaderLen+tcpcrypt.FlagsLen+1] = byte(en.Urg>>8), byte(en.Urg)
+		b[at], b[at+1] = byte(en.Urg>>8), byte(en.Urg)
 	}
 	b[tcpcrypt.HeaderLen] = flags
 	h, _ := tcpcrypt.NewHeader(len(b)-tcpcrypt.HeaderLen-tcpcrypt.TagLen, en.Flags&flowtable.EntryRekey != 0)
 	h.Put(b[:tcpcrypt.HeaderLen])
 	o.seal(f.c.keyOf(key), nr, w, b)
-	o.reseals = append(o.reseals, reseal{m: m, off: off, tsEcr: seg.TSEcr, flags: seg.Flags & (PSH | ECE | CWR)})
+	o.reseals = append(o.reseals, reseal{m: k.m, off: off, tsEcr: seg.TSEcr, flags: seg.Flags & (PSH | ECE | CWR)})
 	o.sealRefs = append(o.sealRefs, sealRef{r: f.r, wEnd: en.WEnd, flow: f.idx, entry: id, again: int32(len(o.reseals))})
+	f.c.shares.give(f.r)
+	*k = kept{}
 }
 
 // reseal goes with an operation that seals a frame again: where the frame lies, and what goes into its segment besides.
@@ -161,7 +128,8 @@ func (f *flow) resealed(ref *sealRef, re *reseal, ok bool) {
 	if subtle.ConstantTimeCompare(b[len(b)-tcpcrypt.TagLen:], en.Tag[:]) == 0 {
 		f.wipe(re)
 		f.count(shm.DropResealMismatch)
-		if f.r.Rare.Mismatches++; f.r.Rare.Mismatches >= maxMismatches {
+		// What was acknowledged does not come again.
+		if f.r.Rare.Mismatches++; f.r.Rare.Mismatches >= maxMismatches || f.pinned(en) {
 			f.c.Abort(f.idx, f.r, shm.AbortReseal, f.now, f.out)
 		}
 		return
@@ -173,12 +141,17 @@ func (f *flow) resealed(ref *sealRef, re *reseal, ok bool) {
 	k := kept{m: re.m, off: uint16(re.off), kind: keptWhole}
 	g.add(f, &seg, en, k)
 	g.flush(f, &seg)
-	if f.c.kept[ref.entry].m == nil && f.r.Rare.Stalled != f.r.Rare.Progress && f.c.mayHold(f.r) {
+	if f.c.kept[ref.entry].m == nil && (f.pinned(en) || f.r.Rare.Stalled != f.r.Rare.Progress && f.c.mayHold(f.r)) {
 		f.c.kept[ref.entry] = k
 		f.c.shares.take(f.r)
 		return
 	}
 	f.c.cache.Free(re.m)
+}
+
+// pinned reports whether a part of the frame was acknowledged to the host, which will not send it again.
+func (f *flow) pinned(en *flowtable.Entry) bool {
+	return f.r.Egress.PartAcked > 0 && en.WEnd-uint64(en.Len) == f.r.Egress.WUna
 }
 
 // wipe frees the buffer of a frame that was sealed again and must not leave.

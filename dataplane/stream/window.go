@@ -36,7 +36,7 @@ func (f *flow) insidePayload() int { return max(int(f.r.Host.MSS), minMSS) - f.t
 // toHost returns acknowledgement and window for a segment to the host, in header form, and remembers them.
 func (f *flow) toHost() (ack uint32, win uint16) {
 	e := &f.r.Egress
-	e.AckTold = f.hostISN() + uint32(e.PUna)
+	e.AckTold = f.hostISN() + uint32(f.acked())
 	win, limited := f.hostWindow()
 	e.WinTold = win
 	if limited {
@@ -47,6 +47,9 @@ func (f *flow) toHost() (ack uint32, win uint16) {
 	}
 	return e.AckTold, e.WinTold
 }
+
+// acked returns the plaintext position that is acknowledged to the host.
+func (f *flow) acked() uint64 { return f.r.Egress.PUna + uint64(f.r.Egress.PartAcked) }
 
 // hostWindow translates the far end's window to plaintext: what it still takes must hold the frames' overhead too. It ends with the
 // flow's share in what may be in flight, if that comes first; limited says so.
@@ -62,16 +65,17 @@ func (f *flow) hostWindow() (win uint16, limited bool) {
 	} else if e.WEdge < e.WNext {
 		edge = uint64(f.egressFloor(WPos(e.WEdge)))
 	}
-	if edge <= e.PUna {
+	una := f.acked()
+	if edge <= una {
 		return 0, false
 	}
 	shift := f.r.Peer.WScale
-	win = uint16(min((edge-e.PUna)>>shift, 65535))
-	if edge <= e.PNext || later(e.EdgeTold, f.hostISN()+uint32(e.PUna)+uint32(win)<<shift) {
+	win = uint16(min((edge-una)>>shift, 65535))
+	if edge <= e.PNext || later(e.EdgeTold, f.hostISN()+uint32(una)+uint32(win)<<shift) {
 		return win, false
 	}
 	share := f.shareEdge(edge, int(frame)-tcpcrypt.Overhead)
-	return uint16(min((share-e.PUna)>>shift, 65535)), share < edge
+	return uint16(min((share-una)>>shift, 65535)), share < edge
 }
 
 // egressFloor returns the plaintext position of the largest frame boundary that is not behind w.
@@ -150,7 +154,7 @@ func (f *flow) wireNews() bool {
 func (f *flow) hostNews() bool {
 	e := &f.r.Egress
 	win, _ := f.hostWindow()
-	return f.hostISN()+uint32(e.PUna) != e.AckTold || win != e.WinTold
+	return f.hostISN()+uint32(f.acked()) != e.AckTold || win != e.WinTold
 }
 
 // ackWire sends the far end an acknowledgement of the gateway's own.

@@ -52,8 +52,10 @@ func (f *flow) advanceWire() {
 		popped = true
 	}
 	if popped {
-		f.r.Rare.Progress = f.now
-		f.dropOldKey()
+		f.r.Rare.Progress, f.r.Egress.PartAcked = f.now, 0
+		if f.r.Local.OldKeys != 0 {
+			f.c.dropOldKeys(f.r, e.WUna)
+		}
 		f.armOwn()
 	}
 }

@@ -88,6 +88,7 @@ var counterInfos = [NumCounters]Info{
 	DropEgressOld:            {"drop_egress_old", "packets", "host segments with acknowledged bytes only; answered by an acknowledgement", KindDrop},
 	DropEgressSeal:           {"drop_egress_seal", "packets", "host segments that could not be sealed", KindDrop},
 	DropEgressAck:            {"drop_egress_ack", "packets", "host segments that acknowledge what was never sent", KindDrop},
+	DropEgressRekey:          {"drop_egress_rekey", "packets", "host segments dropped because their key is used up and no key slot is free for the next", KindDrop},
 	DropResend:               {"drop_resend", "packets", "frames that could not be sent again for want of a buffer or of room in the output", KindDrop},
 	DropResealPart:           {"drop_reseal_part", "packets", "retransmitted pieces of frames to be sealed again that do not follow what came of them before", KindDrop},
 	DropResealMismatch:       {"drop_reseal_mismatch", "packets", "frames sealed again that were not sent because the host's retransmission had other bytes", KindDrop},

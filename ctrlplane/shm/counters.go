@@ -157,6 +157,7 @@ const (
 	DropEgressOld
 	DropEgressSeal
 	DropEgressAck
+	DropEgressRekey
 	DropResend
 	DropResealPart
 	DropResealMismatch

@@ -180,7 +180,10 @@ func (f *flow) sealSegment(seg *Segment, hdrEnd, head, n int) {
 	if head > tcpcrypt.HeaderLen+tcpcrypt.FlagsLen {
 		flags, eflags, urgent = flags|tcpcrypt.FlagURG, eflags|flowtable.EntryURG, seg.Urg-1
 	}
-	f.rekeyIfDue()
+	if !f.rekeyIfDue() {
+		f.refuse(seg, shm.DropEgressRekey)
+		return
+	}
 	w := e.WNext
 	en, id := f.c.pushFrame(e)
 	if en == nil {

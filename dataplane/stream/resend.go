@@ -118,7 +118,7 @@ func (f *flow) armOwn() {
 	en, _ := f.c.chunks.Front(&e.Queue)
 	if en == nil || en.Flags&flowtable.EntryOwn == 0 {
 		f.r.Rare.OwnTimer = 0
-		if e.Flags&(flowtable.EgressRekey|flowtable.EgressFIN) == flowtable.EgressRekey {
+		if f.unshown() {
 			f.r.Rare.OwnTimer = f.now + ownRTO
 		}
 		return

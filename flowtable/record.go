@@ -104,11 +104,20 @@ type Rare struct {
 	Unaware  uint8  // of a connection that is over: bits UnawareXxx, the ends that may not know it
 	Abort    uint16 // the counter (package shm) that the connection was aborted under, 0 while it was not
 	Request  uint32 // number of the latest question to the control plane
-	WFin     uint64 // wire position of the far end's FIN, if IngressWireFIN
+	Progress int64  // ns of the monotonic clock when the far end last acknowledged something, or when there began to be something
+
+	WFin       uint64 // wire position of the far end's FIN, if IngressWireFIN
+	Stalled    int64  // the Progress after which the kept frames were given up
+	Mismatches uint8  // frames sealed again in a row whose tag was not the ledger's
+	_          [7]uint8
 
 	Challenged [NumSides]int64 // ns of the monotonic clock when a side was last answered what was not believed, 0 never
 	FailedAt   int64           // ns of the monotonic clock when the first of Ingress.Failures came
 
+	CutUntil int64 // ns of the monotonic clock when a sign of a smaller path that this connection alone has seen is forgotten, 0 none
+	Told     int64 // ns of the monotonic clock when the host was last told of the path's MTU, 0 never
+
+	WSeal  uint64  // where the current generation of what is sealed begins
 	WRekey uint64  // where the current generation of what is opened begins
 	Seal   Secrets // of Egress
 	Open   Secrets // of Ingress
@@ -136,9 +145,10 @@ type Local struct {
 	SealKey    uint32 // expanded keys, 0 none: of Egress,
 	OpenKey    uint32 // of Ingress' current generation,
 	PrevKey    uint32 // of the one before while frames of it may come again,
+	Held       uint32 // packet buffers held for what is in flight, or waits to be
+	Holder     uint32 // place among those who hold more than the minimum, 0 none
 	OutOfOrder uint32 // first segment of the far end's behind a hole, 0 none
 	Reassembly uint32 // object with the frame in progress and the frames to deliver, 0 none
-	HsBlock    uint32 // block of connection set-up, 0 none
 	Gap        uint16 // list of segments behind a gap, 0 none
 	HostPath   uint16 // what the paths to host and far end take of a segment, in the terms of an MSS: what the ports carry and what
 	PeerPath   uint16 // ICMP errors told; 0 while nothing bounds it
@@ -146,14 +156,13 @@ type Local struct {
 	PathGen    uint32 // state of the worker's table of paths that these are of
 	Timer      Timer  // link in the table's timer wheel
 
+	HsBlock uint32   // block of connection set-up, 0 none
 	NextKey uint32   // key of the generation after Ingress' current one while the frame that begins it is being opened
+	OldKeys uint32   // list of the generations of Egress before the current one of which frames are in flight, 0 none
 	Queued  uint32   // how many segments OutOfOrder begins
 	Stamp   uint32   // of the one queued last: how SACK blocks are ordered
 	PrevNR  [12]byte // nonce randomizers of PrevKey and NextKey
 	NextNR  [12]byte
-
-	CutUntil int64 // ns of the monotonic clock when a sign of a smaller path that this connection alone has seen is forgotten, 0 none
-	Told     int64 // ns of the monotonic clock when the host was last told of the path's MTU, 0 never
 
 	Age AgeLink // link in one of the table's lists
 }

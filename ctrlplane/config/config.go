@@ -73,12 +73,14 @@ type Flows struct {
 
 // Buffers sizes the packet buffer pool.
 type Buffers struct {
-	Count int // buffers of one worker
+	Memory int // bytes of one worker
+	Count  int // buffers of one worker, 0: what Memory holds
 }
 
-// Retransmit bounds the frames kept for retransmission.
+// Retransmit bounds what is in flight.
 type Retransmit struct {
-	FlowBytes int // unacknowledged frame bytes of one connection
+	FlowBytes int           // unacknowledged frame bytes of one connection
+	GiveUp    time.Duration // a far end that acknowledges nothing for as long is given up
 }
 
 // Reassembly bounds what is kept of frames that are not complete.

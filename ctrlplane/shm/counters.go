@@ -223,6 +223,11 @@ const (
 	OpenedFrames
 	OpenedBytes
 	ResentFrames
+	ResealedFrames
+	KeptRefused
+	KeptDropped
+	KeptStalled
+	WindowLimited
 	OwnResent
 	RedeliveredFrames
 	DeliveryFrames
@@ -254,6 +259,10 @@ const (
 	DropEgressRST
 	DropEgressPAWS
 	DropEgressOutside
+	DropEgressRekey
+	DropResend
+	DropResealPart
+	DropResealMismatch
 	DropIngressAck
 	DropIngressSYN
 	DropIngressPAWS
@@ -280,6 +289,8 @@ const (
 	AbortDelivery
 	AbortReassembly
 	AbortSeal
+	AbortReseal
+	AbortFarEndTimeout
 	AbortKeys
 	AbortCaller
 

@@ -75,13 +75,12 @@ func New(o Options) (*Gateway, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	flows := o.Config.Flows.Max
 	lost := orphans(o.SegmentDir, o.Config.Name)
 	seg, err := shm.Create(o.SegmentDir, shm.Params{
 		Name: o.Config.Name, Inside: o.Inside.Name(), Outside: o.Outside.Name(),
 		Kinds: [2]string{flowtable.Inside: o.Inside.Kind(), flowtable.Outside: o.Outside.Kind()}, Poll: string(o.Config.Workers.Poll),
 		Engine: o.Engine.Name(), Cores: o.Cores,
-		Flows: flowtable.Layout{Capacity: uint32(capacity(o.Config)), Chunks: uint32(2*flows + 8192)},
+		Flows: flowtable.Layout{Capacity: uint32(capacity(o.Config)), Chunks: ledgerChunks(o.Config)},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("data plane: %w", err)

@@ -5,14 +5,31 @@ import (
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/stream"
 	"linecrypt/dataplane/worker"
+	"linecrypt/flowtable"
 )
 
 // linger is how long a finished connection answers retransmissions, in ns.
 const linger = int64(15e9)
 
-// streamConfig sizes a translator. What it keeps for flows is bounded by the number of flows and by the buffers there are.
+// sharedChunks is what all flows of a worker may use of the ledger beyond one chunk each in both directions: 170 MB of full frames
+// in flight.
+const sharedChunks = 8192
+
+// ledgerChunks is the number of ledger chunks of a worker.
+func ledgerChunks(c *config.Config) uint32 { return uint32(2*c.Flows.Max + sharedChunks) }
+
+// Buffers returns the number of packet buffers of a worker.
+func Buffers(c *config.Config) int {
+	if c.Buffers.Count > 0 {
+		return c.Buffers.Count
+	}
+	return c.Buffers.Memory / mbuf.BufferSize(mbuf.DefaultDataRoom)
+}
+
+// streamConfig sizes a translator. What it keeps for flows is bounded by the number of flows and by the buffers there are: of a pool
+// that workers share, each has the part that the configuration gives a worker.
 func streamConfig(c *config.Config, cache *mbuf.Cache) stream.Config {
-	buffers := cache.Pool().Size()
+	buffers := min(Buffers(c), cache.Pool().Size())
 	segment := cache.Pool().DataRoom()
 	return stream.Config{
 		Keys:         2*c.Flows.Max + 1024,
@@ -23,6 +40,9 @@ func streamConfig(c *config.Config, cache *mbuf.Cache) stream.Config {
 		Deliveries:   buffers / 4,
 		LargeBuffers: c.Reassembly.LargeBuffers,
 		PoolLow:      buffers / 8,
+		HeldBuffers:  buffers / 8 * 5,
+		SharedFrames: sharedChunks * flowtable.ChunkEntries,
+		GiveUp:       int64(c.Retransmit.GiveUp),
 		FlowFrames:   uint32(max(c.Retransmit.FlowBytes/512, 64)),
 		FlowBytes:    uint32(c.Retransmit.FlowBytes),
 		FlowPieces:   uint32(max(c.Reassembly.FlowBytes/segment, 64)),

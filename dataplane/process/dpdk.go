@@ -7,6 +7,7 @@ import (
 	"log/slog"
 
 	"linecrypt/ctrlplane/config"
+	"linecrypt/dataplane/gateway"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/port/dpdk"
 	"linecrypt/dataplane/port/portspec"
@@ -21,7 +22,7 @@ const (
 
 // dpdkPool starts EAL and makes the pool of all workers.
 func dpdkPool(cfg *config.Config, specs [2]portspec.Spec, workers int, log *slog.Logger) (mbuf.Pool, error) {
-	n := workers * (cfg.Buffers.Count + driverPerQueue + driverPerThread)
+	n := workers * (gateway.Buffers(cfg) + driverPerQueue + driverPerThread)
 	mem := cfg.DPDK.MemoryMB
 	if mem == 0 {
 		mem = dpdk.MemMB(n, mbuf.DefaultDataRoom)
@@ -35,7 +36,7 @@ func dpdkPool(cfg *config.Config, specs [2]portspec.Spec, workers int, log *slog
 	log.Info("EAL is up", "version", info.Version, "hugepages", info.HugePages, "without", info.Reason, "memory_mb", info.MemMB)
 	pool, err := dpdk.NewPool("packets", n, mbuf.DefaultDataRoom)
 	if err != nil {
-		return nil, cfg.Err("buffers.count", fmt.Errorf("pool of %d buffers: %w", n, err))
+		return nil, cfg.Err("buffers.memory", fmt.Errorf("pool of %d buffers: %w", n, err))
 	}
 	return pool, nil
 }

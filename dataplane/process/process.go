@@ -216,9 +216,9 @@ func (p *ports) makeBuffers(cfg *config.Config, workers int, log *slog.Logger) e
 		return nil
 	}
 	for range workers {
-		arena, err := mbuf.NewArena(cfg.Buffers.Count, mbuf.DefaultDataRoom)
+		arena, err := mbuf.NewArena(gateway.Buffers(cfg), mbuf.DefaultDataRoom)
 		if err != nil {
-			return cfg.Err("buffers.count", err)
+			return cfg.Err("buffers.memory", err)
 		}
 		p.caches = append(p.caches, mbuf.NewCache(arena))
 	}

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"fmt"
+	"math"
 
 	"linecrypt/cryptobatch"
 	"linecrypt/ctrlplane/shm"
@@ -19,6 +20,12 @@ type Core struct {
 	chunks flowtable.Chunks
 
 	kept         []kept // frames in flight, by ledger entry
+	shares       shares // of the buffers that they hold
+	excess       int    // frames in flight that flows have beyond their minimum
+	oldKeys      []oldKey
+	freeOldKey   uint32
+	scarce       bool // the pool was low when last looked at
+	calls        uint8
 	keys         keyring
 	pieces       []piece
 	freePiece    uint32
@@ -33,12 +40,6 @@ type Core struct {
 	turn         [numResources]int // where reclaim looks next
 }
 
-// kept is the buffer of a frame in flight on the egress side.
-type kept struct {
-	m   *mbuf.Mbuf
-	off int
-}
-
 // Defaults of Config fields that are zero.
 const (
 	defaultFlowFrames   = 1 << 14
@@ -46,6 +47,7 @@ const (
 	defaultFlowPieces   = 4096
 	defaultAuthFailures = 3
 	defaultLinger       = 60e9
+	defaultGiveUp       = 900e9
 )
 
 // NewCore makes a Core; all memory it will ever use is allocated here. The error names the setting that is wrong.
@@ -60,6 +62,12 @@ func NewCore(cfg Config) (*Core, error) {
 	setDefaults(&cfg)
 	c := &Core{cfg: cfg, n: cfg.Counters, cache: cfg.Cache, chunks: cfg.Chunks}
 	c.kept = make([]kept, cfg.Chunks.MaxEntryID())
+	c.shares.init(cfg.HeldBuffers)
+	c.oldKeys = make([]oldKey, min(cfg.Keys, 8*keySpare)+1)
+	for i := len(c.oldKeys) - 1; i > 0; i-- {
+		c.oldKeys[i].next, c.freeOldKey = c.freeOldKey, uint32(i)
+	}
+	c.scarce = c.cache.Avail() < cfg.PoolLow
 	c.pieces = make([]piece, cfg.Pieces+1)
 	for i := len(c.pieces) - 1; i > 0; i-- {
 		c.freePieceNode(uint32(i))
@@ -109,6 +117,15 @@ func setDefaults(cfg *Config) {
 	if cfg.Linger == 0 {
 		cfg.Linger = defaultLinger
 	}
+	if cfg.GiveUp == 0 {
+		cfg.GiveUp = defaultGiveUp
+	}
+	if cfg.HeldBuffers == 0 {
+		cfg.HeldBuffers = cfg.Cache.Pool().Size() / 8 * 5
+	}
+	if cfg.SharedFrames == 0 {
+		cfg.SharedFrames = cfg.Chunks.Len() / 2 * flowtable.ChunkEntries
+	}
 }
 
 // Close erases all keys and gives the memory outside of the Go heap back.
@@ -127,7 +144,7 @@ func (c *Core) Counters() *shm.Block { return c.n }
 func (c *Core) Start(_ flowtable.Index, r *flowtable.Record, _ int64) {
 	r.ClearStreams()
 	e, in := &r.Egress, &r.Ingress
-	e.WEdge, e.AckTold = uint64(r.Peer.Win), r.Host.ISN+1
+	e.WEdge, e.AckTold, e.EdgeTold = uint64(r.Peer.Win), r.Host.ISN+1, r.Host.ISN+1+r.Peer.Win
 	in.PEdge, in.WEdge, in.AckTold = uint64(r.Host.Win), uint64(r.Host.Win), r.Peer.ISN+1
 }
 
@@ -162,6 +179,7 @@ func (c *Core) InstallKeys(idx flowtable.Index, r *flowtable.Record, keys *Keys,
 // Release frees everything kept for the record and wipes its secrets. No operation of the flow may be pending.
 func (c *Core) Release(_ flowtable.Index, r *flowtable.Record) {
 	c.freeBuffers(r)
+	c.dropOldKeys(r, math.MaxUint64)
 	e := &r.Egress
 	for _, k := range []*uint32{&r.Local.SealKey, &r.Local.OpenKey, &r.Local.PrevKey, &r.Local.NextKey} {
 		c.keys.wipe(*k)
@@ -176,34 +194,28 @@ func (c *Core) Release(_ flowtable.Index, r *flowtable.Record) {
 // freeBuffers frees the queues of a flow.
 func (c *Core) freeBuffers(r *flowtable.Record) {
 	for r.Egress.Queue.Count > 0 {
-		c.popKept(r)
+		c.popFrame(r)
 	}
 	for r.Ingress.Queue.Count > 0 {
 		c.chunks.Pop(&r.Ingress.Queue)
 	}
 	c.dropGap(r)
+	c.shares.delist(r)
 	c.freeReassembly(r)
-}
-
-// popKept removes the oldest frame in flight.
-func (c *Core) popKept(r *flowtable.Record) {
-	e := &r.Egress
-	en, id := c.chunks.Front(&e.Queue)
-	k := &c.kept[id]
-	if k.m != nil {
-		c.cache.Free(k.m)
-		k.m = nil
-	}
-	e.Held -= en.Len
-	c.chunks.Pop(&e.Queue)
 }
 
 // keyOf returns the expanded key of a slab index for an operation.
 func (c *Core) keyOf(i uint32) *cryptobatch.Key { return &c.keys.slab[i] }
 
+// lookEvery is the number of calls between two looks at how full the pool is.
+const lookEvery = 16
+
 // begin is called before anything is done: with no operation pending, keys that were given up can go.
 func (c *Core) begin(out *Output) {
 	if len(c.keys.retired) > 0 && !out.Pending() {
 		c.keys.sweep()
+	}
+	if c.calls++; c.calls%lookEvery == 0 {
+		c.scarce = c.cache.Avail() < c.cfg.PoolLow
 	}
 }

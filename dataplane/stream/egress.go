@@ -21,7 +21,8 @@ type sealRef struct {
 	wEnd  uint64
 	flow  flowtable.Index
 	entry flowtable.EntryID
-	emit  int
+	emit  int32 // of a new frame
+	again int32 // of a frame that is sealed again: index in Output.reseals plus 1
 }
 
 // EgressSegment takes a segment from the host.
@@ -113,10 +114,7 @@ func (f *flow) frameSegment(seg *Segment, hdrEnd int) {
 	case e.Flags&flowtable.EgressFIN != 0:
 		f.refuse(seg, shm.DropEgressBehindFin)
 		return
-	case f.c.cache.Avail() < f.c.cfg.PoolLow:
-		f.refuse(seg, shm.DropEgressPool)
-		return
-	case e.Queue.Count >= f.c.cfg.FlowFrames || e.Held >= f.c.cfg.FlowBytes:
+	case !f.mayFly(e.PNext + uint64(seg.Len) + uint64(seg.Flags&FIN)):
 		f.refuse(seg, shm.DropEgressLimit)
 		return
 	case seg.Len > tcpcrypt.MaxData-tcpcrypt.UrgentLen:
@@ -159,17 +157,20 @@ func (f *flow) sealSegment(seg *Segment, hdrEnd, head, n int) {
 	fin := seg.Flags&FIN != 0
 	start := seg.Off - head
 	m := seg.M
-	var flags byte
-	var eflags uint16
+	var flags, eflags byte
+	var urgent uint16
 	if fin {
 		flags, eflags = tcpcrypt.FlagFIN, flowtable.EntryFIN
 	}
 	if head > tcpcrypt.HeaderLen+tcpcrypt.FlagsLen {
-		flags, eflags = flags|tcpcrypt.FlagURG, eflags|flowtable.EntryURG
+		flags, eflags, urgent = flags|tcpcrypt.FlagURG, eflags|flowtable.EntryURG, seg.Urg-1
 	}
-	f.rekeyIfDue()
+	if !f.rekeyIfDue() {
+		f.refuse(seg, shm.DropEgressRekey)
+		return
+	}
 	w := e.WNext
-	en, id := f.c.chunks.Push(&e.Queue)
+	en, id := f.c.pushFrame(e)
 	if en == nil {
 		f.refuse(seg, shm.DropEgressLimit)
 		return
@@ -179,11 +180,13 @@ func (f *flow) sealSegment(seg *Segment, hdrEnd, head, n int) {
 	buf := m.Buf()
 	buf[start+tcpcrypt.HeaderLen] = flags
 	if flags&tcpcrypt.FlagURG != 0 {
-		buf[start+4], buf[start+5] = byte((seg.Urg-1)>>8), byte(seg.Urg-1)
+		buf[start+4], buf[start+5] = byte(urgent>>8), byte(urgent)
 		em.Urg = uint16(min(n, 65535))
 	}
-	m.Retain()
-	f.c.kept[id] = kept{m: m, off: start}
+	if n > packLimit {
+		f.keepWhole(id, m, start)
+	}
+	en.Urg = urgent
 	f.enqueueSeal(en, id, m, start, n, n-seg.Len, eflags)
 	em.Seq = f.hostISN() + uint32(w)
 	em.Ack, em.Win = f.toWire()
@@ -205,7 +208,7 @@ func (f *flow) sealSegment(seg *Segment, hdrEnd, head, n int) {
 
 // enqueueSeal enters a frame of n bytes, whose flags and data lie in place, into the ledger, writes its header and asks for
 // its encryption. The frame's emit is the last one.
-func (f *flow) enqueueSeal(en *flowtable.Entry, id flowtable.EntryID, m *mbuf.Mbuf, start, n, over int, eflags uint16) {
+func (f *flow) enqueueSeal(en *flowtable.Entry, id flowtable.EntryID, m *mbuf.Mbuf, start, n, over int, eflags uint8) {
 	e := &f.r.Egress
 	rekey := e.Flags&flowtable.EgressRekey != 0
 	if rekey {
@@ -215,18 +218,12 @@ func (f *flow) enqueueSeal(en *flowtable.Entry, id flowtable.EntryID, m *mbuf.Mb
 	h, _ := tcpcrypt.NewHeader(n-tcpcrypt.HeaderLen-tcpcrypt.TagLen, rekey)
 	buf := m.Buf()
 	h.Put(buf[start : start+tcpcrypt.HeaderLen])
-	en.WEnd, en.Len, en.Over, en.Flags = e.WNext+uint64(n), uint32(n), uint16(over), eflags|flowtable.EntryPending
-	at := start + tcpcrypt.HeaderLen
-	end := start + n
+	en.WEnd, en.Len, en.Over, en.Flags = e.WNext+uint64(n), uint32(n), uint8(over), eflags|flowtable.EntryPending
 	o := f.out
-	o.Seals = append(o.Seals, cryptobatch.Op{
-		Key: f.c.keyOf(f.r.Local.SealKey), Nonce: tcpcrypt.Nonce(e.NR, e.WNext),
-		AAD: buf[start:at:at], Src: buf[at : end-tcpcrypt.TagLen : end-tcpcrypt.TagLen], Dst: buf[at:end:end],
-	})
-	o.sealRefs = append(o.sealRefs, sealRef{r: f.r, wEnd: en.WEnd, flow: f.idx, entry: id, emit: len(o.Emits) - 1})
+	o.seal(f.c.keyOf(f.r.Local.SealKey), &e.NR, e.WNext, buf[start:start+n:start+n])
+	o.sealRefs = append(o.sealRefs, sealRef{r: f.r, wEnd: en.WEnd, flow: f.idx, entry: id, emit: int32(len(o.Emits) - 1)})
 	e.WNext = en.WEnd + finLen(en)
 	e.PNext += plainLen(en)
-	e.Held += en.Len
 	e.GenFrames++
 	e.GenBytes += uint64(n)
 	f.r.Rare.Sealed++
@@ -236,8 +233,19 @@ func (f *flow) enqueueSeal(en *flowtable.Entry, id flowtable.EntryID, m *mbuf.Mb
 		e.Flags |= flowtable.EgressFIN
 	}
 	if e.Queue.Count == 1 {
+		f.r.Rare.Progress = f.now
 		f.armOwn()
 	}
+}
+
+// seal appends the operation that seals a frame in place, at wire position w. Header and plaintext lie in b, and there is room for the
+// tag.
+func (o *Output) seal(key *cryptobatch.Key, nr *[12]byte, w uint64, b []byte) {
+	const hdr = tcpcrypt.HeaderLen
+	n := len(o.Seals)
+	o.Seals = o.Seals[:n+1]
+	op, end := &o.Seals[n], len(b)-tcpcrypt.TagLen
+	op.Key, op.Nonce, op.AAD, op.Src, op.Dst = key, tcpcrypt.Nonce(*nr, w), b[:hdr:hdr], b[hdr:end:end], b[hdr:]
 }
 
 // splitUrgent frames a segment that a full frame's urgent field would make too long as two frames.
@@ -293,15 +301,23 @@ func (c *Core) Sealed(out *Output, now int64) {
 	for i := range out.Seals {
 		ref := &out.sealRefs[i]
 		op := &out.Seals[i]
-		if op.Status == cryptobatch.StatusOK {
-			// A far end that acknowledges what was not sent yet has made the entry go.
-			if en := c.chunks.At(ref.entry); en.WEnd == ref.wEnd {
-				copy(en.Tag[:], op.Dst[len(op.Dst)-tcpcrypt.TagLen:])
-				en.Flags &^= flowtable.EntryPending
-			}
+		if ref.again != 0 {
+			f := flow{c: c, idx: ref.flow, r: ref.r, now: now, out: out}
+			f.resealed(ref, &out.reseals[ref.again-1], op.Status == cryptobatch.StatusOK)
 			continue
 		}
 		em := &out.Emits[ref.emit]
+		if op.Status == cryptobatch.StatusOK {
+			// A far end that acknowledges what was not sent yet has made the entry go.
+			if en := c.chunks.At(ref.entry); en.WEnd == ref.wEnd && ref.r.Egress.WUna < ref.wEnd {
+				copy(en.Tag[:], op.Dst[len(op.Dst)-tcpcrypt.TagLen:])
+				en.Flags &^= flowtable.EntryPending
+				if en.Len <= packLimit && en.Flags&flowtable.EntryOwn == 0 {
+					c.pack(ref.r, ref.entry, em.M.Buf()[em.Off:em.Off+em.Len], en.Flags&flowtable.EntryRekey != 0)
+				}
+			}
+			continue
+		}
 		f := flow{c: c, idx: ref.flow, r: ref.r, now: now, out: out}
 		f.drop(em.M, shm.DropEgressSeal)
 		em.M, em.Kind = nil, EmitNone
@@ -309,7 +325,8 @@ func (c *Core) Sealed(out *Output, now int64) {
 	}
 	clear(out.Seals)
 	clear(out.sealRefs)
-	out.Seals, out.sealRefs = out.Seals[:0], out.sealRefs[:0]
+	clear(out.reseals)
+	out.Seals, out.sealRefs, out.reseals = out.Seals[:0], out.sealRefs[:0], out.reseals[:0]
 	if !out.Pending() {
 		c.keys.sweep()
 	}

@@ -113,7 +113,7 @@ func (f *flow) openedNext(ref *openRef, ok bool) {
 // enter records an authentic frame as delivered.
 func (f *flow) enter(en *flowtable.Entry, ref *openRef, pt *opened, byGateway bool) {
 	in := &f.r.Ingress
-	*en = flowtable.Entry{WEnd: in.WOpen + uint64(ref.n), Len: uint32(ref.n), Over: uint16(ref.n - pt.n)}
+	*en = flowtable.Entry{WEnd: in.WOpen + uint64(ref.n), Len: uint32(ref.n), Over: uint8(ref.n - pt.n)}
 	if pt.fin {
 		en.Flags |= flowtable.EntryFIN
 		in.Flags |= flowtable.IngressFINp

@@ -40,6 +40,9 @@ func (c *Core) Timeout(idx flowtable.Index, r *flowtable.Record, now int64, out 
 		}
 		f.reassemblyTimeout(ra)
 	}
+	if t := c.stallDeadline(r); t != 0 && now >= t {
+		f.stalled()
+	}
 	f.settle()
 }
 
@@ -57,7 +60,7 @@ func (c *Core) Deadline(r *flowtable.Record) int64 {
 	if in.Flags&flowtable.IngressStalled != 0 || e.Flags&flowtable.EgressStalled != 0 {
 		return 1
 	}
-	d = earlier(d, r.Rare.OwnTimer)
+	d = earlier(earlier(d, r.Rare.OwnTimer), c.stallDeadline(r))
 	if i := r.Local.Reassembly; i != 0 {
 		ra := &c.reassemblies[i]
 		d = earlier(earlier(d, ra.timer), ra.deadline(r))

@@ -46,28 +46,46 @@ func bounded(mss, path uint16) uint16 {
 // toHost returns acknowledgement and window for a segment to the host, in header form, and remembers them.
 func (f *flow) toHost() (ack uint32, win uint16) {
 	e := &f.r.Egress
-	e.AckTold = f.hostISN() + uint32(e.PUna)
-	e.WinTold = f.hostWindow()
+	e.AckTold = f.hostISN() + uint32(f.acked())
+	win, limited := f.hostWindow()
+	e.WinTold = win
+	if limited {
+		f.count(shm.WindowLimited)
+	}
+	if edge := e.AckTold + uint32(win)<<f.r.Peer.WScale; later(edge, e.EdgeTold) {
+		e.EdgeTold = edge
+	}
 	return e.AckTold, e.WinTold
 }
 
-// hostWindow translates the far end's window to plaintext: what it still takes must hold the frames' overhead too.
-func (f *flow) hostWindow() uint16 {
+// acked returns the plaintext position that is acknowledged to the host.
+func (f *flow) acked() uint64 { return f.r.Egress.PUna + uint64(f.r.Egress.PartAcked) }
+
+// hostWindow translates the far end's window to plaintext: what it still takes must hold the frames' overhead too. It ends with the
+// flow's share in what may be in flight, if that comes first; limited says so.
+func (f *flow) hostWindow() (win uint16, limited bool) {
 	e := &f.r.Egress
 	edge := e.PNext
+	frame := uint32(f.wirePayload())
 	if e.WEdge > e.WNext {
 		free := uint32(min(e.WEdge-e.WNext, 1<<31))
-		frame := uint32(f.wirePayload())
 		if over := tcpcrypt.Overhead * ((free + frame - 1) / frame); over < free {
 			edge += uint64(free - over)
 		}
 	} else if e.WEdge < e.WNext {
 		edge = uint64(f.egressFloor(WPos(e.WEdge)))
 	}
-	if edge <= e.PUna {
-		return 0
+	una := f.acked()
+	if edge <= una {
+		return 0, false
 	}
-	return uint16(min((edge-e.PUna)>>f.r.Peer.WScale, 65535))
+	shift := f.r.Peer.WScale
+	win = uint16(min((edge-una)>>shift, 65535))
+	if edge <= e.PNext || later(e.EdgeTold, f.hostISN()+uint32(una)+uint32(win)<<shift) {
+		return win, false
+	}
+	share := f.shareEdge(edge, int(frame)-tcpcrypt.Overhead)
+	return uint16(min((share-una)>>shift, 65535)), share < edge
 }
 
 // egressFloor returns the plaintext position of the largest frame boundary that is not behind w.
@@ -82,7 +100,7 @@ func (f *flow) egressFloor(w WPos) PPos {
 }
 
 // plainLen is what a frame takes of the plaintext stream, FIN included.
-func plainLen(en *flowtable.Entry) uint64 { return uint64(en.Len) - uint64(en.Over) + finLen(en) }
+func plainLen(en *flowtable.Entry) uint64 { return uint64(en.Plain()) + finLen(en) }
 
 // finLen is what follows the frame in the wire stream: the position of its FIN.
 func finLen(en *flowtable.Entry) uint64 { return uint64(en.Flags & flowtable.EntryFIN) }
@@ -145,7 +163,8 @@ func (f *flow) wireNews() bool {
 // hostNews reports whether the host has not been told the current acknowledgement or window.
 func (f *flow) hostNews() bool {
 	e := &f.r.Egress
-	return f.hostISN()+uint32(e.PUna) != e.AckTold || f.hostWindow() != e.WinTold
+	win, _ := f.hostWindow()
+	return f.hostISN()+uint32(f.acked()) != e.AckTold || win != e.WinTold
 }
 
 // ackWire sends the far end an acknowledgement of the gateway's own.

@@ -25,6 +25,8 @@ func (f *flow) ackFromWire(seg *Segment, w int64, news *ackNews) {
 	if news.advanced {
 		e.WAck, e.Dups = uint64(a), 0
 		f.advanceWire()
+	} else if seg.Win == 0 && e.Queue.Count > 0 {
+		f.r.Rare.Progress = f.now // a far end that answers, and has no room, lives (RFC 9293 section 3.8.6.1)
 	} else if news.dup && seg.Len == 0 && e.Queue.Count > 0 {
 		f.wireDup()
 	}
@@ -41,10 +43,14 @@ func (f *flow) advanceWire() {
 		}
 		e.WUna = en.WEnd + finLen(en)
 		e.PUna += plainLen(en)
-		f.c.popKept(f.r)
+		f.c.popFrame(f.r)
 		popped = true
 	}
 	if popped {
+		f.r.Rare.Progress, f.r.Egress.PartAcked = f.now, 0
+		if f.r.Local.OldKeys != 0 {
+			f.c.dropOldKeys(f.r, e.WUna)
+		}
 		f.armOwn()
 	}
 }

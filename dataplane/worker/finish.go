@@ -83,7 +83,7 @@ func abortReason(c shm.Counter) shm.Reason {
 		return shm.ReasonAuthentication
 	case shm.AbortFinWithoutFinp:
 		return shm.ReasonTruncated
-	case shm.AbortOwnTimeout, shm.AbortDelivery, shm.AbortReassembly:
+	case shm.AbortOwnTimeout, shm.AbortDelivery, shm.AbortReassembly, shm.AbortFarEndTimeout:
 		return shm.ReasonTimeout
 	case shm.AbortInit:
 		return shm.ReasonBadInit

@@ -70,14 +70,14 @@ func (w *Worker) lookAtPorts() {
 
 // lookAtPaths brings what the record knows of the paths to its two ends up to date.
 func (w *Worker) lookAtPaths(r *flowtable.Record, now int64) {
-	if r.Local.PathGen == w.paths.gen && (r.Local.CutUntil == 0 || now < r.Local.CutUntil) {
+	if r.Local.PathGen == w.paths.gen && (r.Rare.CutUntil == 0 || now < r.Rare.CutUntil) {
 		return
 	}
 	l, own := &r.Local, uint16(0)
-	if now < l.CutUntil {
+	if now < r.Rare.CutUntil {
 		own = l.PeerPath
 	} else {
-		l.CutUntil = 0
+		r.Rare.CutUntil = 0
 	}
 	l.PathGen = w.paths.gen
 	l.HostPath = w.pathMSS(&pathKey{addr: r.Key.Inside, vlan: r.Key.VLAN, side: inside})
@@ -157,10 +157,10 @@ func (w *Worker) tellHost(p *packet.Packet, r *flowtable.Record, now int64) {
 		return
 	}
 	mtu := toldMTU(uint32(r.Local.PeerPath)+uint32(headers(v4)), v4)
-	if p.IPLen() <= int(mtu) || r.Local.Told != 0 && now-r.Local.Told < tellEvery {
+	if p.IPLen() <= int(mtu) || r.Rare.Told != 0 && now-r.Rare.Told < tellEvery {
 		return
 	}
-	r.Local.Told = now
+	r.Rare.Told = now
 	w.sayTooBig(inside, p, mtu)
 }
 

@@ -74,4 +74,7 @@ type Config struct {
 	Caches []*mbuf.Cache
 	// OpenTimeout bounds how long opening may wait for a link to come up.
 	OpenTimeout time.Duration
+	// Claim is asked before the port attaches to a kernel interface, by its name and number, and again whenever the port is to
+	// attach to one of that name that was made anew. An error keeps the port away from it. Nil allows everything.
+	Claim func(name string, index int) error
 }

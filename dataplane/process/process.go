@@ -87,7 +87,7 @@ func run(ctx context.Context, cfg *config.Config, readyFD int, stderr io.Writer)
 	if err != nil {
 		return cfg.Err("engine", err)
 	}
-	p, err := openPorts(cfg, len(cores.Numbers), log)
+	p, err := openPorts(cfg, in, len(cores.Numbers), log)
 	if err != nil {
 		return err
 	}
@@ -130,14 +130,18 @@ type ports struct {
 	inside, outside port.Port
 	caches          []*mbuf.Cache
 	specs           [2]portspec.Spec
+	claims          *claims
 }
 
 // openTimeout is how long a link may take to come up.
 const openTimeout = 10 * time.Second
 
-func openPorts(cfg *config.Config, workers int, log *slog.Logger) (*ports, error) {
+// sideKeys are the keys of the two ports in the configuration.
+var sideKeys = [2]string{"inside", "outside"}
+
+func openPorts(cfg *config.Config, in *instance.Instance, workers int, log *slog.Logger) (*ports, error) {
 	p := &ports{}
-	for i, key := range []string{"inside", "outside"} {
+	for i, key := range sideKeys {
 		spec, err := portspec.Parse([]string{cfg.Inside, cfg.Outside}[i])
 		if err == nil {
 			err = spec.Check()
@@ -147,28 +151,9 @@ func openPorts(cfg *config.Config, workers int, log *slog.Logger) (*ports, error
 		}
 		p.specs[i] = spec
 	}
-	if p.specs[0] == p.specs[1] {
-		return nil, cfg.Err("outside", fmt.Errorf("%s is the inside port already", cfg.Outside))
-	}
-	if err := p.makeBuffers(cfg, workers, log); err != nil {
+	if err := p.open(cfg, in, workers, log); err != nil {
+		p.close()
 		return nil, err
-	}
-	pc := port.Config{Queues: workers, Caches: p.caches, OpenTimeout: openTimeout}
-	var err error
-	if p.inside, err = portspec.Open(p.specs[0], pc); err != nil {
-		return nil, cfg.Err("inside", err)
-	}
-	if p.outside, err = portspec.Open(p.specs[1], pc); err != nil {
-		p.close()
-		return nil, cfg.Err("outside", err)
-	}
-	if err := checkSpread(p.inside, p.outside, workers); err != nil {
-		p.close()
-		key := "workers.count"
-		if cfg.IsSet("workers.cores") {
-			key = "workers.cores"
-		}
-		return nil, cfg.Err(key, err)
 	}
 	for _, spec := range p.specs {
 		if spec.Kind != portspec.Packet {
@@ -179,6 +164,39 @@ func openPorts(cfg *config.Config, workers int, log *slog.Logger) (*ports, error
 		}
 	}
 	return p, nil
+}
+
+// open claims the devices before it touches any of them.
+func (p *ports) open(cfg *config.Config, in *instance.Instance, workers int, log *slog.Logger) error {
+	if p.specs[0] == p.specs[1] {
+		return cfg.Err("outside", fmt.Errorf("%s is the inside port already", cfg.Outside))
+	}
+	var err error
+	if p.claims, err = newClaims(in); err != nil {
+		return err
+	}
+	if key, err := p.claims.take(p.specs); err != nil {
+		return cfg.Err(key, err)
+	}
+	if err := p.makeBuffers(cfg, workers, log); err != nil {
+		return err
+	}
+	pc := port.Config{Queues: workers, Caches: p.caches, OpenTimeout: openTimeout, Claim: p.claims.claim}
+	if p.inside, err = portspec.Open(p.specs[0], pc); err != nil {
+		return cfg.Err("inside", err)
+	}
+	if p.outside, err = portspec.Open(p.specs[1], pc); err != nil {
+		return cfg.Err("outside", err)
+	}
+	if err := checkSpread(p.inside, p.outside, workers); err != nil {
+		key := "workers.count"
+		if cfg.IsSet("workers.cores") {
+			key = "workers.cores"
+		}
+		return cfg.Err(key, err)
+	}
+	p.claims.warn(p.specs, log)
+	return nil
 }
 
 // checkSpread refuses several workers where the two directions of a connection would not reach the same one.
@@ -225,6 +243,9 @@ func (p *ports) close() {
 		if open != nil {
 			_ = open.Close()
 		}
+	}
+	if p.claims != nil {
+		p.claims.release()
 	}
 }
 

@@ -1,0 +1,60 @@
+package netif
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// ethtool fills in a structure of an ethtool command.
+func (h *Handle) ethtool(name string, arg unsafe.Pointer) error {
+	request := struct {
+		name [unix.IFNAMSIZ]byte
+		data unsafe.Pointer
+		_    [16]byte
+	}{data: arg}
+	if len(name) >= len(request.name) {
+		return ErrNone
+	}
+	copy(request.name[:], name)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(h.ctl), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&request)))
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// RxQueues returns the number of receive queues that the interface uses, 1 where its driver does not tell.
+func (h *Handle) RxQueues(name string) int {
+	c := struct {
+		cmd                                         uint32
+		maxRx, maxTx, maxOther, maxCombined         uint32
+		rxCount, txCount, otherCount, combinedCount uint32
+	}{cmd: unix.ETHTOOL_GCHANNELS}
+	if h.ethtool(name, unsafe.Pointer(&c)) != nil {
+		return 1
+	}
+	return max(1, int(min(c.rxCount+c.combinedCount, 1<<16)))
+}
+
+// Value asks one of the ethtool commands that answer with a number; what the interface does not know is 0.
+func (h *Handle) Value(name string, cmd uint32) uint32 {
+	v := struct{ cmd, data uint32 }{cmd: cmd}
+	if h.ethtool(name, unsafe.Pointer(&v)) != nil {
+		return 0
+	}
+	return v.data
+}
+
+// Driver returns the name of the interface's driver, or nothing when it cannot be had.
+func (h *Handle) Driver(name string) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	info, err := unix.IoctlGetEthtoolDrvinfo(h.ctl, name)
+	if err != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(info.Driver[:])
+}

@@ -127,6 +127,7 @@ const (
 	DropRxMissed
 	DropRxTruncated
 	DropTxError
+	UnfinishedChecksums
 	SetupOverload
 	RequestsDeferred
 

@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
-	"strings"
 	"time"
 
 	"linecrypt/cryptobatch"
@@ -21,8 +20,8 @@ import (
 	"linecrypt/dataplane/gateway"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/port"
-	"linecrypt/dataplane/port/afpacket"
 	"linecrypt/dataplane/port/portspec"
+	"linecrypt/flowtable"
 )
 
 // Main runs a data plane with the arguments of a command line until ctx is done, and returns the exit status: 0 after a
@@ -155,14 +154,6 @@ func openPorts(cfg *config.Config, in *instance.Instance, workers int, log *slog
 		p.close()
 		return nil, err
 	}
-	for _, spec := range p.specs {
-		if spec.Kind != portspec.Packet {
-			continue
-		}
-		if line, on := afpacket.OffloadHint(spec.Device); on {
-			log.Warn("offloads that make super-packets are on; until they are supported such packets are dropped", "port", spec.Device, "fix", line)
-		}
-	}
 	return p, nil
 }
 
@@ -249,14 +240,10 @@ func (p *ports) close() {
 	}
 }
 
-// hint returns the commands that keep super-packets from the ports.
-func (p *ports) hint() string {
-	var lines []string
-	for _, spec := range p.specs {
-		if name := spec.Interface(); name != "" {
-			line, _ := afpacket.OffloadHint(name)
-			lines = append(lines, line)
-		}
+// hint returns the command that turns offloads off at the senders of what a port receives.
+func (p *ports) hint(side flowtable.Side) string {
+	if name := p.specs[side].Interface(); name != "" {
+		return p.claims.net.OffloadHint(name)
 	}
-	return strings.Join(lines, "; ")
+	return ""
 }

@@ -206,8 +206,8 @@ func TestFailedOpenLeavesTheDeviceToTheNext(t *testing.T) {
 func TestNullDeviceReceivesAndFrees(t *testing.T) {
 	before := testPool.count()
 	p, c := open(t, vdev("net_null", ",size=1000"))
-	if p.Kind() != "dpdk" || p.Queues() != 1 || p.MTU() < 1500 || !p.LinkUp() {
-		t.Errorf("kind %s, %d queues, MTU %d, up %v", p.Kind(), p.Queues(), p.MTU(), p.LinkUp())
+	if p.Kind() != "dpdk" || p.Queues() != 1 || p.MTU() < 1500 || p.Follow().Link != port.LinkUp {
+		t.Errorf("kind %s, %d queues, MTU %d, %+v", p.Kind(), p.Queues(), p.MTU(), p.Follow())
 	}
 	q := p.Queue(0)
 	var ms [port.Burst]*mbuf.Mbuf

@@ -261,7 +261,7 @@ func (d *device) readMTU() error {
 }
 
 func (d *device) awaitLink(limit time.Duration) {
-	for end := time.Now().Add(limit); !d.LinkUp() && time.Now().Before(end); {
+	for end := time.Now().Add(limit); !d.linkUp() && time.Now().Before(end); {
 		time.Sleep(linkPoll)
 	}
 }
@@ -298,8 +298,16 @@ func (d *device) Caps() port.Caps { return d.caps }
 // MTU implements port.Port.
 func (d *device) MTU() int { return d.mtu }
 
-// LinkUp implements port.Port. Of a device on a kernel interface the kernel knows better than its driver.
-func (d *device) LinkUp() bool {
+// Follow implements port.Port. Of a device on a kernel interface the kernel knows better than its driver.
+func (d *device) Follow() port.State {
+	s := port.State{Link: port.LinkDown, MTU: d.mtu, Attached: 1}
+	if d.linkUp() {
+		s.Link = port.LinkUp
+	}
+	return s
+}
+
+func (d *device) linkUp() bool {
 	if d.iface == "" {
 		return C.lc_dev_link(d.id) != 0
 	}

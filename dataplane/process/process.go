@@ -210,7 +210,7 @@ func checkSpread(inside, outside port.Port, workers int) error {
 // makeBuffers makes one pool a worker, or a single one of DPDK's where one of the ports is a DPDK device.
 func (p *ports) makeBuffers(cfg *config.Config, workers int, log *slog.Logger) error {
 	if p.specs[0].Kind == portspec.DPDK || p.specs[1].Kind == portspec.DPDK {
-		pool, err := dpdkPool(cfg, p.specs, workers, log)
+		pool, err := dpdkPool(cfg, p.specs, workers, p.claims.net.RxQueues, log)
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package netif
 
 import (
+	"fmt"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -26,17 +27,30 @@ func (h *Handle) ethtool(name string, arg unsafe.Pointer) error {
 	return nil
 }
 
+// channels is struct ethtool_channels.
+type channels struct {
+	cmd                                        uint32
+	maxRx, maxTx, maxOther, maxCombined        uint32
+	rxCount, txCount, otherCount, combineCount uint32
+}
+
 // RxQueues returns the number of receive queues that the interface uses, 1 where its driver does not tell.
 func (h *Handle) RxQueues(name string) int {
-	c := struct {
-		cmd                                         uint32
-		maxRx, maxTx, maxOther, maxCombined         uint32
-		rxCount, txCount, otherCount, combinedCount uint32
-	}{cmd: unix.ETHTOOL_GCHANNELS}
+	c := channels{cmd: unix.ETHTOOL_GCHANNELS}
 	if h.ethtool(name, unsafe.Pointer(&c)) != nil {
 		return 1
 	}
-	return max(1, int(min(c.rxCount+c.combinedCount, 1<<16)))
+	return max(1, int(min(c.rxCount+c.combineCount, 1<<16)))
+}
+
+// QueuesHint returns the command that makes the interface use n receive queues, ready for a shell.
+func (h *Handle) QueuesHint(name string, n int) string {
+	kind := "combined"
+	c := channels{cmd: unix.ETHTOOL_GCHANNELS}
+	if h.ethtool(name, unsafe.Pointer(&c)) == nil && c.maxCombined == 0 {
+		kind = "rx"
+	}
+	return fmt.Sprintf("ethtool -L %s %s %d", name, kind, n)
 }
 
 // Value asks one of the ethtool commands that answer with a number; what the interface does not know is 0.

@@ -65,7 +65,8 @@ type PortStatus struct {
 	Side      string `json:"side"` // inside or outside
 	Name      string `json:"name"`
 	Kind      string `json:"kind"`   // dpdk, packet or memory
-	Link      string `json:"link"`   // up, down, or unknown
+	Link      string `json:"link"`   // up, down, gone (no such interface), or unknown
+	MTU       int    `json:"mtu"`    // bytes of an IP packet
 	Queues    int    `json:"queues"` // in use, one a worker
 	RxPackets uint64 `json:"rx_packets"`
 	RxBytes   uint64 `json:"rx_bytes"`

@@ -1,6 +1,7 @@
 package shm
 
 import (
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -42,24 +43,30 @@ func (s *Segment) PortKind(side flowtable.Side) string { return text(s.hdr.kinds
 // Poll returns how the workers wait for packets, as configured.
 func (s *Segment) Poll() string { return text(s.hdr.poll[:]) }
 
-// SetLink says in which state a port's link is. Only the data plane may say so.
-func (s *Segment) SetLink(side flowtable.Side, up bool) {
+// SetLink says in which state a port's link is, and the largest IP packet in bytes that the port carries. Only the data plane may
+// say so.
+func (s *Segment) SetLink(side flowtable.Side, l Link, mtu int) {
 	if s.part != partData {
 		return
 	}
-	state := LinkDown
-	if up {
-		state = LinkUp
-	}
-	if at := &s.hdr.ports.links[side]; at.Load() != uint32(state) {
-		at.Store(uint32(state))
+	store(&s.hdr.ports.links[side], uint32(l))
+	store(&s.hdr.ports.mtus[side], uint32(mtu))
+}
+
+// store leaves the cache line to its readers where nothing changed.
+func store(at *atomic.Uint32, v uint32) {
+	if at.Load() != v {
+		at.Store(v)
 	}
 }
+
+// MTU returns the largest IP packet in bytes that a port carried when the data plane last looked, 0 when it has not.
+func (s *Segment) MTU(side flowtable.Side) int { return int(s.hdr.ports.mtus[side].Load()) }
 
 // Link returns the state of a port's link when the data plane last looked, LinkUnknown when that is no state.
 func (s *Segment) Link(side flowtable.Side) Link {
 	l := Link(s.hdr.ports.links[side].Load())
-	if l > LinkDown {
+	if l > LinkGone {
 		return LinkUnknown
 	}
 	return l

@@ -128,6 +128,7 @@ const (
 	DropRxMissed
 	DropRxTruncated
 	DropTxError
+	UnfinishedChecksums
 	SetupOverload
 	RequestsDeferred
 	PathsLearned

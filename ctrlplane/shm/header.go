@@ -41,6 +41,7 @@ const (
 	LinkUnknown Link = iota // nobody has looked yet
 	LinkUp
 	LinkDown
+	LinkGone // the port has no interface
 )
 
 // String returns the state's name.
@@ -50,6 +51,8 @@ func (l Link) String() string {
 		return "up"
 	case LinkDown:
 		return "down"
+	case LinkGone:
+		return "gone"
 	}
 	return "unknown"
 }
@@ -57,7 +60,8 @@ func (l Link) String() string {
 // portLine is what the data plane says about its ports while it runs.
 type portLine struct {
 	links [flowtable.NumSides]atomic.Uint32 // Link
-	_     [64 - 4*flowtable.NumSides]byte
+	mtus  [2]atomic.Uint32                  // bytes
+	_     [64 - 8*flowtable.NumSides]byte
 }
 
 // processLine is what a process says about itself.

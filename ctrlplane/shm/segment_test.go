@@ -71,7 +71,7 @@ func TestSegmentTellsOtherProcessesWhatItWasMadeOf(t *testing.T) {
 	if err := tool.PublishRules(testRules(t, flowtable.Require, 0x23)); !errors.Is(err, ErrRules) {
 		t.Errorf("a tool publishes rules: %v", err)
 	}
-	tool.SetLink(flowtable.Inside, true)
+	tool.SetLink(flowtable.Inside, LinkUp, 1500)
 	if !data.Ready() || data.Policy() != flowtable.PolicyUnset || data.Link(flowtable.Inside) != LinkUnknown {
 		t.Error("a tool changed the segment")
 	}
@@ -88,16 +88,19 @@ func TestLinksAreUnknownUntilTheDataPlaneLooks(t *testing.T) {
 	if a, b := tool.Link(flowtable.Inside), tool.Link(flowtable.Outside); a != LinkUnknown || b != LinkUnknown {
 		t.Errorf("links %v and %v before anyone looked", a, b)
 	}
-	data.SetLink(flowtable.Inside, true)
-	data.SetLink(flowtable.Outside, false)
+	data.SetLink(flowtable.Inside, LinkUp, 1400)
+	data.SetLink(flowtable.Outside, LinkDown, 1500)
 	if a, b := tool.Link(flowtable.Inside), tool.Link(flowtable.Outside); a != LinkUp || b != LinkDown {
 		t.Errorf("links %v and %v, not up and down", a, b)
+	}
+	if a, b := tool.MTU(flowtable.Inside), tool.MTU(flowtable.Outside); a != 1400 || b != 1500 {
+		t.Errorf("MTUs %d and %d, not 1400 and 1500", a, b)
 	}
 	data.hdr.ports.links[flowtable.Inside].Store(99)
 	if l := tool.Link(flowtable.Inside); l != LinkUnknown {
 		t.Errorf("a state that is none reads as %v", l)
 	}
-	data.SetLink(flowtable.Outside, true)
+	data.SetLink(flowtable.Outside, LinkGone, 1500)
 	if err := data.Close(); err != nil {
 		t.Fatal(err)
 	}

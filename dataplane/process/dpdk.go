@@ -18,11 +18,18 @@ import (
 const (
 	driverPerQueue  = 2 * 6144
 	driverPerThread = 1024
+	// xdpPerQueue is for each receive queue beyond the first of the interface below an AF_XDP port: a fill ring, and what is on its way.
+	xdpPerQueue = 2048 + 512
 )
 
-// dpdkPool starts EAL and makes the pool of all workers.
-func dpdkPool(cfg *config.Config, specs [2]portspec.Spec, workers int, log *slog.Logger) (mbuf.Pool, error) {
+// dpdkPool starts EAL and makes the pool of all workers. RxQueues tells how many receive queues an interface has.
+func dpdkPool(cfg *config.Config, specs [2]portspec.Spec, workers int, rxQueues func(string) int, log *slog.Logger) (mbuf.Pool, error) {
 	n := workers * (gateway.Buffers(cfg) + driverPerQueue + driverPerThread)
+	for _, spec := range specs {
+		if spec.AFXDP() {
+			n += xdpPerQueue * (min(dpdk.XDPQueues(spec.Device, rxQueues(spec.Interface())), dpdk.MaxXDPQueues) - 1)
+		}
+	}
 	mem := cfg.DPDK.MemoryMB
 	if mem == 0 {
 		mem = dpdk.MemMB(n, mbuf.DefaultDataRoom)

@@ -130,7 +130,6 @@ type Worker struct {
 	hand    flowtable.Index // where the search for a half-closed connection goes on
 	req     shm.Request
 	rep     shm.Reply
-	stats   [2]port.Stats
 	idle    idler
 	stop    atomic.Bool
 }
@@ -186,14 +185,10 @@ func (w *Worker) Stop() { w.stop.Store(true) }
 
 // Run polls until Stop. The caller has pinned the thread. Clock returns ns of the monotonic clock.
 func (w *Worker) Run(clock func() int64) {
-	for polls := 0; !w.stop.Load(); polls++ {
-		if polls&0xfff == 0 {
-			w.portStats()
-		}
+	for !w.stop.Load() {
 		work := w.Poll(clock())
 		w.idle.after(work)
 	}
-	w.portStats()
 }
 
 // Poll does all that is to be done now and returns how much there was of it, 0 when the worker is idle. Now is in ns of
@@ -241,20 +236,4 @@ func (w *Worker) Shutdown(now int64) {
 		w.remove(i, r)
 		return true
 	})
-}
-
-// portStats brings what the ports themselves dropped into the worker's counters.
-func (w *Worker) portStats() {
-	var sum port.Stats
-	for s, q := range w.rx {
-		st := q.Stats()
-		w.stats[s] = st
-		sum.RxSuperPacket += st.RxSuperPacket
-		sum.RxNoMbuf += st.RxNoMbuf
-		sum.RxMissed += st.RxMissed
-		sum.RxTruncated += st.RxTruncated
-		sum.TxErrors += st.TxErrors
-	}
-	w.n[shm.DropSuperPacket], w.n[shm.DropRxNoBuffer] = sum.RxSuperPacket, sum.RxNoMbuf
-	w.n[shm.DropRxMissed], w.n[shm.DropRxTruncated], w.n[shm.DropTxError] = sum.RxMissed, sum.RxTruncated, sum.TxErrors
 }

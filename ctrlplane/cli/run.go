@@ -55,7 +55,11 @@ func defineRun(a *App, fs *flag.FlagSet) func() error {
 			return err
 		}
 		defer lock.Release()
-		s, err := a.supervisor(in, flags.Args())
+		args := flags.Args()
+		if flags.File() != "" {
+			args = append(args, "--name", c.Name) // what is started again finds the instance whatever the file says by then
+		}
+		s, err := a.supervisor(in, args)
 		if err != nil {
 			return err
 		}

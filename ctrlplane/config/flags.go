@@ -59,6 +59,14 @@ func (f *Flags) Load() (*Config, error) {
 			return nil, err
 		}
 	}
+	return f.override(c)
+}
+
+// LoadWithoutFile returns the default configuration with the flags applied over it, for when the file cannot be read. The error joins
+// everything that is wrong.
+func (f *Flags) LoadWithoutFile() (*Config, error) { return f.override(Default()) }
+
+func (f *Flags) override(c *Config) (*Config, error) {
 	var errs []error
 	for _, o := range f.overrides {
 		errs = append(errs, c.Set(commandLine, o.key, o.text))

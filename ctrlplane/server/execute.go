@@ -74,18 +74,25 @@ func (p *process) run(stderr io.Writer) error {
 	p.hup = make(chan os.Signal, 1) // from here on SIGHUP does not end the process
 	signal.Notify(p.hup, syscall.SIGHUP)
 	defer signal.Stop(p.hup)
-	c, err := p.settings.flags.Load()
-	if err != nil {
-		return err
+	c, unread := p.settings.flags.Load()
+	if unread != nil {
+		var err error
+		if c, err = p.settings.withoutFile(); err != nil {
+			return unread
+		}
 	}
 	p.settings.started, p.settings.current = c, c
 	p.level.Set(c.Log.Level)
 	p.log = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: &p.level})).With("process", "ctrlplane")
+	if unread != nil {
+		p.log.Error("the configuration cannot be loaded; the policy of the control plane before this one stays, and no address serves metrics", "error", unread)
+	}
 	if err := harden.Process(); errors.Is(err, harden.ErrNotLocked) {
 		p.log.Debug("memory is not locked", "error", err)
 	} else if err != nil {
 		return err
 	}
+	var err error
 	if p.in, err = instance.Open(c.Name); err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ import (
 	"linecrypt/ctrlplane/config"
 	"linecrypt/ctrlplane/eno"
 	"linecrypt/ctrlplane/instance"
+	"linecrypt/ctrlplane/sessiontable"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/flowtable"
 )
@@ -369,4 +370,54 @@ func TestControlPlaneThatIsStartedAgainDoesNotWeakenThePolicyWithoutTheWord(t *t
 		t.Errorf("a new gateway begins with policy %v", got)
 	}
 	p.end(syscall.SIGTERM)
+}
+
+func TestControlPlaneThatIsStartedAgainGoesOnWithoutAFileThatCanBeRead(t *testing.T) {
+	dir, in, data := newInstance(t)
+	file := filepath.Join(dir, "gw.yaml")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lock, err := in.Lock(instance.DataPlane)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = lock.Release() })
+	const good = "policy: require\nteps: [ECDHE_Curve448]\nsession_table: {group: '0'}\nmetrics: {listen: 'off'}\n"
+	write("policy: [\n")
+	p := start(t, dir, "--config", file)
+	if out := p.wait(); p.cmd.ProcessState.ExitCode() != 1 || !strings.Contains(out, "gw.yaml:") {
+		t.Errorf("the first one: status %d, %s", p.cmd.ProcessState.ExitCode(), out)
+	}
+	write(good)
+	p = start(t, dir, "--config", file)
+	p.awaitReady()
+	_ = p.cmd.Process.Kill()
+	p.wait()
+	for name, spoil := range map[string]func(){
+		"broken":  func() { write("policy: [\n") },
+		"missing": func() { os.Remove(file) },
+	} {
+		spoil()
+		p = start(t, dir, "--config", file)
+		p.awaitReady()
+		data.mustOffer()
+		var r shm.Rules
+		if !data.seg.Rules(&r) || r.Policy != flowtable.Require || !slices.Equal(r.TEPs(), []eno.TEP{0x24}) {
+			t.Errorf("%s: rules %+v", name, r)
+		}
+		if group := sessiontable.GroupOf(in.SessionTablePath()); group != "0" {
+			t.Errorf("%s: the session table is for group %q", name, group)
+		}
+		write(good)
+		_ = p.cmd.Process.Signal(syscall.SIGHUP)
+		time.Sleep(100 * time.Millisecond)
+		_ = p.cmd.Process.Kill()
+		log := p.wait()
+		if !strings.Contains(log, "level=ERROR msg=\"the configuration cannot be loaded") || !strings.Contains(log, "is loaded again") {
+			t.Errorf("%s: the log is %s", name, log)
+		}
+	}
 }

@@ -2,11 +2,14 @@ package server
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 
 	"linecrypt/ctrlplane/config"
+	"linecrypt/ctrlplane/instance"
 	"linecrypt/ctrlplane/responder"
+	"linecrypt/ctrlplane/sessiontable"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
 )
@@ -63,7 +66,18 @@ func say(changes []config.Change) []string {
 func (s *settings) inherit(r *shm.Rules) (unsaid []error, weakened []config.Change) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	left := *s.current
+	left := published(s.current, r)
+	weakened = config.Weakened(left, s.current)
+	if unsaid = s.current.Unsaid(s.flags.File(), weakened); len(unsaid) > 0 {
+		s.current = left
+		return unsaid, nil
+	}
+	return nil, weakened
+}
+
+// published returns a configuration in which what rules decide is as they say.
+func published(c *config.Config, r *shm.Rules) *config.Config {
+	left := *c
 	left.Policy = r.Policy
 	switch {
 	case r.Mandatory:
@@ -80,12 +94,45 @@ func (s *settings) inherit(r *shm.Rules) (unsaid []error, weakened []config.Chan
 	for _, a := range r.AEADs() {
 		left.AEADs = append(left.AEADs, tcpcrypt.AEAD(a))
 	}
-	weakened = config.Weakened(&left, s.current)
-	if unsaid = s.current.Unsaid(s.flags.File(), weakened); len(unsaid) > 0 {
-		s.current = &left
-		return unsaid, nil
+	return &left
+}
+
+// errNothingLeft means that there is no data plane whose control plane has ended.
+var errNothingLeft = errors.New("no data plane runs by rules")
+
+// withoutFile returns a configuration to go on with while the file cannot be read: a control plane that is started again behind one that
+// crashed must not leave a data plane alone for a mistake in a file. What the flags do not say and the data plane does not know is
+// switched off.
+func (s *settings) withoutFile() (*config.Config, error) {
+	c, err := s.flags.LoadWithoutFile()
+	if err != nil {
+		return nil, err
 	}
-	return nil, weakened
+	in, err := instance.Find(c.Name)
+	if err != nil {
+		return nil, err
+	}
+	dir, ok := in.LeftSegment()
+	if !ok {
+		return nil, errNothingLeft
+	}
+	seg, err := shm.Open(dir, c.Name)
+	if err != nil {
+		return nil, err
+	}
+	defer seg.Close()
+	var r shm.Rules
+	if !seg.DataPlaneRuns() || !seg.Rules(&r) {
+		return nil, errNothingLeft
+	}
+	c = published(c, &r)
+	if !c.IsSet("metrics.listen") {
+		c.Metrics.Listen = ""
+	}
+	if !c.IsSet("session_table.group") {
+		c.SessionTable.Group = sessiontable.GroupOf(in.SessionTablePath())
+	}
+	return c, nil
 }
 
 // terms returns what is in force.

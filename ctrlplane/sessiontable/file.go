@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync/atomic"
 	"unsafe"
 
@@ -143,6 +144,15 @@ func share(fd, group int) error {
 		return fmt.Errorf("give it to group %d: %w", group, err)
 	}
 	return unix.Fchmod(fd, 0o640)
+}
+
+// GroupOf returns the number of the group that may read the table at path, as text, empty where there is none.
+func GroupOf(path string) string {
+	var st unix.Stat_t
+	if unix.Lstat(path, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Mode&0o040 == 0 {
+		return ""
+	}
+	return strconv.FormatUint(uint64(st.Gid), 10)
 }
 
 func lock(fd int) error {

@@ -87,7 +87,9 @@ func newSet(t *testing.T, s *shm.Segment) (*Set, *responder.Responder) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return New(Config{Segments: fixed{s}, Stats: r.Stats(), Events: []Event{{"things", "things that happened", func() uint64 { return 42 }}}}), r
+	return New(Config{Segments: fixed{s}, Stats: r.Stats(), Events: []Event{
+		{"things", "things that happened", func() uint64 { return 42 }, false}, {"heap", "things that lie about", func() uint64 { return 5 }, true},
+	}}), r
 }
 
 type labels = map[string]string
@@ -120,6 +122,7 @@ func TestCountersAreServedByCoreUnderTheNamesOfTheTable(t *testing.T) {
 		{"linecrypt_engine_info", labels{"engine": "generic"}, 1},
 		{"linecrypt_port_info", labels{"inside": "in0", "outside": "out\"0"}, 1},
 		{"linecrypt_ctrlplane_things_total", nil, 42},
+		{"linecrypt_ctrlplane_heap", nil, 5},
 		{"linecrypt_ctrlplane_overloads_total", labels{"reason": "keys_late"}, 8},
 		{"linecrypt_ctrlplane_keys_asked_again_total", nil, 9},
 	} {

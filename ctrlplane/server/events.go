@@ -9,6 +9,8 @@ import (
 // events counts what the server itself meets.
 type events struct {
 	attached, reloads, badReloads, damaged, kept, unfit, unpublished, reconciled atomic.Uint64
+
+	waiting, waitingPeers atomic.Uint64 // requests for keys that wait now, and peers of theirs
 }
 
 // table names them.
@@ -21,6 +23,8 @@ func (e *events) table() []metrics.Event {
 		{Name: "kept_replies", Help: "replies that had to wait because their ring was full", Value: e.kept.Load},
 		{Name: "unfit_replies", Help: "replies that could not be encoded", Value: e.unfit.Load},
 		{Name: "unpublished_sessions", Help: "session IDs for which the session table had no room", Value: e.unpublished.Load},
+		{Name: "requests_waiting", Help: "requests for keys that wait for their turn", Value: e.waiting.Load, Gauge: true},
+		{Name: "peers_waiting", Help: "peers whose requests for keys wait", Value: e.waitingPeers.Load, Gauge: true},
 		{Name: "reconciled_sessions", Help: "entries of the session table removed because their connection was gone", Value: e.reconciled.Load},
 	}
 }

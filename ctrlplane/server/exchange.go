@@ -106,8 +106,8 @@ func (s *Server) exchange(begin int64) bool {
 		}
 		w.wipe()
 	}
-	s.waiting.Store(int64(s.keys.Len()))
-	s.waitingPeers.Store(int64(s.keys.Peers()))
+	s.events.waiting.Store(uint64(s.keys.Len()))
+	s.events.waitingPeers.Store(uint64(s.keys.Peers()))
 	return worked
 }
 

@@ -103,8 +103,8 @@ func TestRoundEndsInTimeForTheHeartbeatHoweverManyDearExchangesWait(t *testing.T
 			t.Errorf("a round works %d exchanges of P-521", n)
 		}
 	}
-	if s.waiting.Load() < 90 || s.waitingPeers.Load() != 1 {
-		t.Errorf("%d requests of %d peers wait", s.waiting.Load(), s.waitingPeers.Load())
+	if s.events.waiting.Load() < 90 || s.events.waitingPeers.Load() != 1 {
+		t.Errorf("%d requests of %d peers wait", s.events.waiting.Load(), s.events.waitingPeers.Load())
 	}
 }
 

@@ -67,8 +67,6 @@ type Server struct {
 	message []byte // being taken off a ring
 	tick    ticker
 	report  *report
-
-	waiting, waitingPeers atomic.Int64 // requests for keys, and peers of theirs
 }
 
 // New makes a control plane. The error wraps responder.ErrTerms.

@@ -60,8 +60,8 @@ func (s *supervisor) run(signals <-chan os.Signal) error {
 			s.reload()
 		case err := <-s.data.done:
 			err = errors.Join(dataPlaneEnded(err), s.stopControl(signals))
-			if !s.announced {
-				// No packet was ever moved: there is nothing that the next data plane has to know of.
+			if _, left := s.in.LeftSegment(); !left || !s.announced {
+				// It ended cleanly, or no packet was ever moved: there is nothing that the next data plane has to know of.
 				return errors.Join(err, s.remove())
 			}
 			return errors.Join(err, s.forgetKeys())

@@ -7,5 +7,6 @@
 // Who removes the shared memory, which holds keys: the data plane when it ends; `run` at its end; the last process that ends when
 // `run` was killed. Behind a data plane that was killed it stays, for the next one to reset its connections by, and whoever of run and
 // control plane outlives the data plane erases the keys in it. Where all were killed at once, `stop` or the next `run` removes it.
+//
 // The package serves no packet and answers no handshake.
 package cli

@@ -6,10 +6,10 @@
 // waits for at most one dear one. Within a class the peers take turns, within a peer its lines (pairs of hosts), within a
 // line the requests that are urgent go first, and then the older ones. Nobody who waits is passed over for ever.
 //
-// Memory is shared by the same order: a peer has bounds, and all have bounds together. When one is reached, the newest
-// request of the line that holds most is dropped, of the peer that holds most. The newest, because those before it have
-// waited longest and a queue that is bounded below the time limit serves all that it accepts; a request that is not urgent,
-// because less is lost with it. A request that has waited longer than anyone waits for its answer is dropped unserved.
+// Memory is shared by the same order: all requests have bounds together, and while those are not reached, one peer may have all of it.
+// When one is reached, the newest request of the line that holds most is dropped, of the peer that holds most. The newest, because
+// those before it have waited longest and are served in time; one that is not urgent first, because less is lost with it. What one
+// peer has waiting is bounded by its cost too, for more than can be worked in time is of no use to it. A request that has waited longer than anyone waits for its answer is dropped unserved.
 //
 // It is a pure data structure: it knows no clock, no goroutine and nothing of what the requests are. It owns the requests
 // between Push and the moment at which it hands them out by Next or to the function that New was given.

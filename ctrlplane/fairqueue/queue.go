@@ -11,7 +11,7 @@ type Reason uint8
 // The reasons.
 const (
 	Replaced  Reason = iota // a newer request of the same ID has taken its place
-	PeerShare               // its peer held more than a peer may
+	PeerShare               // its peer had more work waiting than a peer may
 	Full                    // all together held too much, and its peer most
 	Late                    // it waited longer than the time limit
 	Cleared                 // the queue was cleared
@@ -20,12 +20,11 @@ const (
 
 // Limits bounds a Queue. All are to be positive.
 type Limits struct {
-	Classes   int   // classes that Request.Class counts
-	Requests  int   // requests that wait
-	Bytes     int   // bytes of theirs
-	PeerShare int   // of either bound one peer may have one part in this many
-	PeerCost  int64 // cost of a peer's requests that wait, in units of Request.Cost
-	Patience  int64 // how long a request may wait, in units of now
+	Classes  int   // classes that Request.Class counts
+	Requests int   // requests that wait
+	Bytes    int   // bytes of theirs
+	PeerCost int64 // cost of a peer's requests that wait, in units of Request.Cost
+	Patience int64 // how long a request may wait, in units of now
 }
 
 // Peer is who a request is charged to, Line the part of that peer it belongs to.
@@ -132,7 +131,7 @@ func (q *Queue[ID, T]) Push(r Request[ID, T], now int64) {
 		q.drop(it.Value, Replaced)
 	}
 	p := q.insert(&item[ID, T]{Request: r, since: now})
-	for q.overShare(p) {
+	for p.items > 1 && p.cost > q.limits.PeerCost {
 		q.evict(p, PeerShare)
 	}
 	for len(q.items) > q.limits.Requests || q.bytes > q.limits.Bytes {
@@ -149,11 +148,6 @@ func (q *Queue[ID, T]) replace(it *item[ID, T], r *Request[ID, T], now int64) bo
 	it.Value, it.since = r.Value, now
 	q.ages.MoveToBack(it.age)
 	return true
-}
-
-func (q *Queue[ID, T]) overShare(p *peer[ID, T]) bool {
-	l := &q.limits
-	return p.items*l.PeerShare > l.Requests || p.bytes*l.PeerShare > l.Bytes || p.items > 1 && p.cost > l.PeerCost
 }
 
 // evict drops the newest request of the peer's line that holds most.
@@ -291,11 +285,11 @@ func (q *Queue[ID, T]) charge(it *item[ID, T], n int) {
 	q.byShare.add(&p.holder, share)
 }
 
-// share is what an item holds of all that is bounded, in millionths.
+// share is what an item holds of all that is bounded, in millionths, each bound counting alike.
 func (q *Queue[ID, T]) share(it *item[ID, T]) int64 {
 	const whole = 1_000_000
 	l := &q.limits
-	return 1 + whole/int64(l.Requests) + whole*int64(it.Bytes)/int64(l.Bytes) + whole*it.Cost/(l.PeerCost*int64(l.PeerShare))
+	return 1 + whole/int64(l.Requests) + whole*int64(it.Bytes)/int64(l.Bytes) + whole*it.Cost/l.PeerCost
 }
 
 // remove takes an item out of everything, and its line and its peer if they are empty then.

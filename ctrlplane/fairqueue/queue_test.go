@@ -28,7 +28,7 @@ type rig struct {
 }
 
 func newRig(change func(*Limits)) *rig {
-	l := Limits{Classes: 2, Requests: 1000, Bytes: 1 << 20, PeerShare: 4, PeerCost: 1 << 40, Patience: patience}
+	l := Limits{Classes: 2, Requests: 1000, Bytes: 1 << 20, PeerCost: 1 << 40, Patience: patience}
 	if change != nil {
 		change(&l)
 	}
@@ -75,7 +75,7 @@ func (r *rig) serve(n int) []string {
 func TestFloodOfDearRequestsDelaysACheapOneOfAnotherByOneAtMost(t *testing.T) {
 	for name, peers := range map[string]int{"one peer": 1, "many peers": 100} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(func(l *Limits) { l.PeerShare = 1 })
+			r := newRig(nil)
 			for i := range 500 {
 				r.push(fmt.Sprint("flood", i), 1+i%peers, dear)
 			}
@@ -92,7 +92,7 @@ func TestFloodOfDearRequestsDelaysACheapOneOfAnotherByOneAtMost(t *testing.T) {
 }
 
 func TestDearRequestIsServedAmongAFloodOfCheapOnes(t *testing.T) {
-	r := newRig(func(l *Limits) { l.PeerShare = 1 })
+	r := newRig(nil)
 	for i := range 500 {
 		r.push(fmt.Sprint("flood", i), i%50+1, cheap)
 	}
@@ -104,7 +104,7 @@ func TestDearRequestIsServedAmongAFloodOfCheapOnes(t *testing.T) {
 }
 
 func TestClassesShareTheTimeAndNotTheNumber(t *testing.T) {
-	r := newRig(func(l *Limits) { l.PeerShare = 1 })
+	r := newRig(nil)
 	for i := range 400 {
 		r.push(fmt.Sprint("c", i), 1, cheap)
 		r.push(fmt.Sprint("d", i), 2, dear)
@@ -123,7 +123,7 @@ func TestClassesShareTheTimeAndNotTheNumber(t *testing.T) {
 }
 
 func TestClassThatWasEmptyHasNotSavedTimeUp(t *testing.T) {
-	r := newRig(func(l *Limits) { l.PeerShare = 1 })
+	r := newRig(nil)
 	for i := range 200 {
 		r.push(fmt.Sprint("d", i), 1, dear)
 	}
@@ -160,11 +160,11 @@ func TestPeersOfAClassTakeTurnsAndLinesOfAPeerToo(t *testing.T) {
 }
 
 func TestUrgentRequestsOfALineGoFirstAndAreDroppedLast(t *testing.T) {
-	r := newRig(func(l *Limits) { l.Requests, l.PeerShare = 4, 1 })
+	r := newRig(func(l *Limits) { l.Requests = 4 })
 	for i, urgent := range []bool{false, true, false, true, false} {
 		r.pushLine(fmt.Sprint(i), 1, 1, cheap, urgent)
 	}
-	if want := []dropped{{"4", PeerShare}}; !slices.Equal(r.dropped, want) {
+	if want := []dropped{{"4", Full}}; !slices.Equal(r.dropped, want) {
 		t.Errorf("dropped %v, want %v", r.dropped, want)
 	}
 	if got, want := r.serve(9), []string{"1", "3", "0", "2"}; !slices.Equal(got, want) {
@@ -173,7 +173,7 @@ func TestUrgentRequestsOfALineGoFirstAndAreDroppedLast(t *testing.T) {
 }
 
 func TestWhoHoldsMostLosesItsNewestRequest(t *testing.T) {
-	r := newRig(func(l *Limits) { l.Requests, l.PeerShare = 40, 1 })
+	r := newRig(func(l *Limits) { l.Requests = 40 })
 	r.push("honest", 1, dear)
 	for i := range 200 {
 		r.push(fmt.Sprint("many", i), 2, cheap)
@@ -192,36 +192,41 @@ func TestWhoHoldsMostLosesItsNewestRequest(t *testing.T) {
 	}
 }
 
-func TestBoundsOfAPeerAreItsOwn(t *testing.T) {
-	for name, c := range map[string]struct {
-		change func(*Limits)
-		kept   int
-	}{
-		"requests": {func(l *Limits) { l.Requests = 40 }, 10},
-		"bytes":    {func(l *Limits) { l.Bytes = 2400 }, 6},
-		"cost":     {func(l *Limits) { l.PeerCost = 3 * dearCost }, 3},
-		"one dear": {func(l *Limits) { l.PeerCost = 1 }, 1},
+func TestWorkOfAPeerIsBounded(t *testing.T) {
+	for bound, kept := range map[int64]int{3 * dearCost: 3, 1: 1} {
+		r := newRig(func(l *Limits) { l.PeerCost = bound })
+		r.push("other", 1, cheap)
+		for i := range 50 {
+			r.push(fmt.Sprint(i), 2, dear)
+		}
+		if r.Len() != kept+1 || len(r.dropped) != 50-kept {
+			t.Errorf("bound %d: %d wait, %d are dropped", bound, r.Len(), len(r.dropped))
+		}
+		for _, d := range r.dropped {
+			if d.why != PeerShare {
+				t.Fatalf("dropped %v", d)
+			}
+		}
+	}
+}
+
+func TestPeerAloneMayHaveAllOfTheMemory(t *testing.T) {
+	for name, c := range map[string]func(*Limits){
+		"requests": func(l *Limits) { l.Requests = 40 },
+		"bytes":    func(l *Limits) { l.Bytes = 4000 },
 	} {
-		t.Run(name, func(t *testing.T) {
-			r := newRig(c.change)
-			r.push("other", 1, cheap)
-			for i := range 50 {
-				r.push(fmt.Sprint(i), 2, dear)
-			}
-			if r.Len() != c.kept+1 || len(r.dropped) != 50-c.kept {
-				t.Errorf("%d wait, %d are dropped", r.Len(), len(r.dropped))
-			}
-			for _, d := range r.dropped {
-				if d.why != PeerShare {
-					t.Fatalf("dropped %v", d)
-				}
-			}
-		})
+		r := newRig(c)
+		for i := range 50 {
+			r.push(fmt.Sprint(i), 2, cheap)
+		}
+		if r.Len() != 40 || len(r.dropped) != 10 || r.dropped[0] != (dropped{"40", Full}) {
+			t.Errorf("%s: %d wait, dropped %v", name, r.Len(), r.dropped)
+		}
 	}
 }
 
 func TestLineThatHoldsMostPaysForItsPeer(t *testing.T) {
-	r := newRig(func(l *Limits) { l.Requests, l.PeerShare = 10, 1 })
+	r := newRig(func(l *Limits) { l.Requests = 10 })
 	r.pushLine("quiet", 1, 1, cheap, false)
 	for i := range 20 {
 		r.pushLine(fmt.Sprint("loud", i), 1, 2, cheap, true)
@@ -309,8 +314,8 @@ func (r *rig) check(t *testing.T) {
 		if n == 0 || n != p.items || size != p.bytes || cost != p.cost || r.byShare[p.at] != shareholder(p) {
 			t.Fatalf("peer %v: %d items of %d bytes for %d, counted %d of %d for %d", key, n, size, cost, p.items, p.bytes, p.cost)
 		}
-		if n*r.limits.PeerShare > r.limits.Requests || size*r.limits.PeerShare > r.limits.Bytes {
-			t.Fatalf("peer %v holds %d items of %d bytes", key, n, size)
+		if n > 1 && cost > r.limits.PeerCost {
+			t.Fatalf("peer %v holds %d items for %d", key, n, cost)
 		}
 		items, bytes = items+n, bytes+size
 	}
@@ -352,7 +357,7 @@ func TestEachRequestIsHandedOutOrDroppedOnceInAnyOrderOfEvents(t *testing.T) {
 }
 
 func BenchmarkFullQueue(b *testing.B) {
-	q := New[int](Limits{Classes: 4, Requests: 8192, Bytes: 1 << 30, PeerShare: 8, PeerCost: 1 << 40, Patience: 1 << 60}, func(int, Reason) {})
+	q := New[int](Limits{Classes: 4, Requests: 8192, Bytes: 1 << 30, PeerCost: 1 << 40, Patience: 1 << 60}, func(int, Reason) {})
 	b.ReportAllocs()
 	for i := range b.N {
 		q.Push(Request[int, int]{ID: i, Peer: peerOf(i % 5000), Line: lineOf(i), Class: i % 4, Cost: 100, Bytes: 300, Value: i}, int64(i))
@@ -360,4 +365,33 @@ func BenchmarkFullQueue(b *testing.B) {
 			q.Next(int64(i))
 		}
 	}
+}
+
+func FuzzQueue(f *testing.F) {
+	f.Add([]byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 255, 254, 253, 1, 1, 1})
+	f.Fuzz(func(t *testing.T, script []byte) {
+		r := newRig(func(l *Limits) { l.Requests, l.Bytes, l.PeerCost, l.Patience = 20, 3000, 10*dearCost, 200 })
+		pushed, served := 0, 0
+		for script = script[:min(len(script), 1500)]; len(script) >= 3; script = script[3:] {
+			op, a, b := script[0], int(script[1]), int(script[2])
+			r.now += int64(op >> 4)
+			switch op & 7 {
+			case 0, 1:
+				if _, ok := r.Next(r.now); ok {
+					served++
+				}
+			case 2:
+				r.Expire(r.now)
+			default:
+				pushed++
+				r.Push(Request[string, string]{
+					ID: fmt.Sprint(a % 32), Peer: peerOf(a % 5), Line: lineOf(b % 3), Class: b%4 - 1, Urgent: b&64 != 0, Cost: int64(b * 40), Bytes: a, Value: "v",
+				}, r.now)
+			}
+			r.check(t)
+		}
+		if pushed != served+len(r.dropped)+r.Len() {
+			t.Fatalf("%d pushed, %d served, %d dropped, %d left", pushed, served, len(r.dropped), r.Len())
+		}
+	})
 }

@@ -12,10 +12,9 @@ import (
 // keyPatience is how long, in ns, a request for keys may wait: the data plane has asked again by then, or has given up.
 const keyPatience = 2_000_000_000
 
-// keyLimits bounds what waits: more than a core can work within keyPatience is of no use to anyone, and one peer may fill
-// half of that time and an eighth of the memory.
+// keyLimits bounds what waits. What a peer has waiting is what a core can work within keyPatience, in µs: more is of no use to it.
 var keyLimits = fairqueue.Limits{
-	Classes: responder.NumClasses, Requests: 8192, Bytes: 32 << 20, PeerShare: 8, PeerCost: keyPatience / 2 / 1000, Patience: keyPatience,
+	Classes: responder.NumClasses, Requests: 8192, Bytes: 32 << 20, PeerCost: keyPatience / 1000, Patience: keyPatience,
 }
 
 // requestOverhead is the memory that a waiting request takes beside its message, in bytes, about.

@@ -224,7 +224,7 @@ var counterInfos = [NumCounters]Info{
 	KeysAskedAgain:           {"keys_asked_again", "requests", "requests for keys that were asked again while they waited", KindEvent},
 	KeysAnswered:             {"keys_answered", "requests", "requests for keys that had been answered before", KindEvent},
 	KeysNotAwaited:           {"keys_not_awaited", "requests", "requests for keys of connections that had ended or gone on by their turn", KindEvent},
-	OverloadKeysPeer:         {"overload_keys_peer", "requests", "requests for keys given up because their peer had its share of those that wait", KindOverload},
+	OverloadKeysPeer:         {"overload_keys_peer", "requests", "requests for keys given up because more work of their peer waited than can be done in time", KindOverload},
 	OverloadKeysFull:         {"overload_keys_full", "requests", "requests for keys given up because too many waited, and most of their peer", KindOverload},
 	OverloadKeysLate:         {"overload_keys_late", "requests", "requests for keys given up because they waited longer than anyone waits for an answer", KindOverload},
 	OverloadKeysReplies:      {"overload_keys_replies", "requests", "requests for keys given up because the worker did not take its replies", KindOverload},

@@ -2,6 +2,7 @@ package shm
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"slices"
 	"sync"
@@ -213,4 +214,33 @@ func BenchmarkLookAtRules(b *testing.B) {
 	for range b.N {
 		reader.Look()
 	}
+}
+
+func FuzzRules(f *testing.F) {
+	w := testRules(f, flowtable.Require, 0x23, 0x21).encode()
+	var seed []byte
+	for _, x := range w {
+		seed = binary.LittleEndian.AppendUint64(seed, x)
+	}
+	f.Add(seed)
+	f.Add(make([]byte, rulesBytes))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		if len(raw) != rulesBytes {
+			return
+		}
+		var w rulesImage
+		for i := range w {
+			w[i] = binary.LittleEndian.Uint64(raw[8*i:])
+		}
+		var r Rules
+		if r.decode(&w) != nil {
+			return
+		}
+		if !r.Policy.Valid() || len(r.Offer()) < 2 || len(r.TEPs()) == 0 || len(r.AEADs()) == 0 {
+			t.Fatalf("accepted: %+v", r)
+		}
+		if again := r.encode(); again != w {
+			t.Fatalf("%x becomes %x", w, again)
+		}
+	})
 }

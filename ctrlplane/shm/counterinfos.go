@@ -113,6 +113,7 @@ var counterInfos = [NumCounters]Info{
 	AbortInitWithoutENO:     {"abort_init_without_eno", "connections", "connections reset because an Init message came without ENO", KindAbort},
 	AbortSetupTimeout:       {"abort_setup_timeout", "connections", "connections whose key exchange was not finished in time", KindAbort},
 	AbortUnanswered:         {"abort_unanswered", "connections", "connections whose SYN nobody answered", KindAbort},
+	SetupUnanswered:         {"setup_unanswered", "connections", "connections whose SYN nobody answered in the time of set-up", KindEvent},
 	AbortUnconfirmed:        {"abort_unconfirmed", "connections", "connections whose SYN-ACK the far end never acknowledged", KindAbort},
 	AbortHostSilent:         {"abort_host_silent", "connections", "connections whose host did not answer its SYN-ACK", KindAbort},
 	AbortControlPlane:       {"abort_control_plane", "connections", "connections in set-up that the control plane aborted", KindAbort},
@@ -134,7 +135,6 @@ var counterInfos = [NumCounters]Info{
 	HatesForgotten:          {"eno_hated_forgotten", "events", "far ends that were remembered to hate ENO and take it", KindEvent},
 	HatesEvicted:            {"eno_hated_evicted", "events", "far ends that hate ENO forgotten for others, because there were many", KindOverload},
 	HatesNow:                {"eno_hated_now", "destinations", "far ends that are remembered because their paths hate ENO", KindEvent},
-	BlocksNow:               {"setup_blocks_now", "blocks", "key exchanges under way", KindEvent},
 
 	SealedFrames:             {"sealed_frames", "packets", "frames sealed", KindPackets},
 	SealedBytes:              {"sealed_bytes", "bytes", "plaintext bytes sealed", KindBytes},

@@ -185,6 +185,7 @@ const (
 	AbortInitWithoutENO
 	AbortSetupTimeout
 	AbortUnanswered
+	SetupUnanswered
 	AbortUnconfirmed
 	AbortHostSilent
 	AbortControlPlane
@@ -206,7 +207,6 @@ const (
 	HatesForgotten
 	HatesEvicted
 	HatesNow
-	BlocksNow
 
 	SealedFrames
 	SealedBytes

@@ -49,8 +49,6 @@ var counterInfos = [NumCounters]Info{
 	DropHeld:           {"drop_held", "packets", "packets held for the control plane and given up", KindDrop},
 	DropICMP:           {"drop_icmp", "packets", "ICMP errors about encrypted flows that cannot be translated", KindDrop},
 	DropUnknownFlow:    {"drop_unknown_flow", "packets", "packets of connections without state that must not pass", KindDrop},
-	DropRequestRing:    {"drop_request_ring", "packets", "packets dropped because the request ring was full", KindDrop},
-	DropControlPlane:   {"drop_control_plane", "packets", "packets dropped because the control plane is away and policy requires it", KindDrop},
 	DropInternal:       {"drop_internal", "packets", "packets dropped because of a failure of the gateway itself", KindDrop},
 	DropOptions:        {"drop_options", "packets", "segments of encrypted flows with malformed TCP options", KindDrop},
 	DropClosing:        {"drop_closing", "packets", "stragglers of connections that are over", KindDrop},

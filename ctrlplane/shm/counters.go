@@ -118,8 +118,6 @@ const (
 	DropHeld
 	DropICMP
 	DropUnknownFlow
-	DropRequestRing
-	DropControlPlane
 	DropInternal
 	DropOptions
 	DropClosing

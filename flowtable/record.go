@@ -176,6 +176,7 @@ const (
 	FlagOwnClosing = 1 << 4 // the gateway aborted the connection itself
 	FlagReported   = 1 << 5 // the control plane knows the connection and is to be told of its end
 	FlagStarted    = 1 << 6 // the translator has state for the connection
+	FlagWatch      = 1 << 8 // in the clear, and the far end's first data may be an Init message
 	FlagSendENO    = 1 << 7 // segments of the gateway's own carry ENO until the far end's first non-SYN segment
 )
 

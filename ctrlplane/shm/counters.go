@@ -119,8 +119,6 @@ const (
 	DropHeld
 	DropICMP
 	DropUnknownFlow
-	DropRequestRing
-	DropControlPlane
 	DropInternal
 	DropOptions
 	DropClosing
@@ -196,6 +194,7 @@ const (
 	AbortInitWithoutENO
 	AbortSetupTimeout
 	AbortUnanswered
+	SetupUnanswered
 	AbortUnconfirmed
 	AbortHostSilent
 	AbortControlPlane
@@ -217,7 +216,6 @@ const (
 	HatesForgotten
 	HatesEvicted
 	HatesNow
-	BlocksNow
 
 	SealedFrames
 	SealedBytes

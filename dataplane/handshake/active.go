@@ -30,7 +30,7 @@ func (t *step) hostOpening() {
 	c, s := t.c, t.s
 	switch {
 	case s.reset():
-		t.out.add(ActForward)
+		t.passReset()
 		if s.Seq == c.HostISN || s.Seq == c.HostISN+1 {
 			t.out.add(ActForget)
 		}
@@ -44,6 +44,15 @@ func (t *step) hostOpening() {
 	default:
 		t.strayFromHost()
 	}
+}
+
+// passReset passes a RST on. The text that one may carry (RFC 9293 section 3.5.3) is not for a stranger's eyes.
+func (t *step) passReset() {
+	if t.s.Payload > 0 {
+		t.out.drop(shm.DropHandshake)
+		return
+	}
+	t.out.add(ActForward)
 }
 
 // challengeHost answers a SYN with another number than that of the connection: a host that has forgotten the connection says so by
@@ -86,11 +95,11 @@ func (t *step) hostSYNAgain() {
 func (t *step) synReset() {
 	c, s := t.c, t.s
 	if s.Flags&ack == 0 || s.Ack != c.HostISN+1 {
-		t.out.add(ActForward) // the host does not believe it either
+		t.passReset() // the host does not believe it either
 		return
 	}
 	if !c.mayDrop() {
-		t.out.add(ActForward)
+		t.passReset()
 		t.out.add(ActForget)
 		return
 	}
@@ -127,7 +136,7 @@ func (t *step) activeAnswer() {
 	case s.From == flowtable.Inside && s.opens():
 		t.challengeHost()
 	case s.From == flowtable.Inside && s.reset():
-		t.out.add(ActForward)
+		t.passReset()
 		if s.Seq == c.HostISN || s.Seq == c.HostISN+1 {
 			t.out.add(ActForget)
 		}

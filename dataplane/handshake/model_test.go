@@ -199,9 +199,9 @@ func (m *model) check(before *Conn, e *Event, disposed int) error {
 // ends demands that time alone ends set-up.
 func (m model) ends(mach *Machine, rules *Rules) error {
 	limit := m.now + 2*testParams.Timeout + testParams.HostGrace
-	for m.c.State != flowtable.Plain && (m.c.State != flowtable.Encrypted || m.c.HasBlock) && !m.over {
-		if m.now > limit {
-			return fmt.Errorf("state %v lasts for ever", m.c.State)
+	for steps := 0; m.c.State != flowtable.Plain && (m.c.State != flowtable.Encrypted || m.c.HasBlock) && !m.over; steps++ {
+		if m.now > limit || steps > 500 {
+			return fmt.Errorf("state %v lasts for ever: %+v at %d", m.c.State, m.c, m.now)
 		}
 		m.now = max(m.now+1, Deadline(&m.c.Setup))
 		if err := m.apply(mach, Event{Kind: EventTimer, Rules: rules, Alive: m.now%3 != 0}, nil); err != nil {

@@ -16,7 +16,7 @@ func (t *step) passiveSyn() {
 	case s.From == flowtable.Outside:
 		t.out.drop(shm.DropHandshake)
 	case s.reset():
-		t.out.add(ActForward)
+		t.passReset()
 		if s.Flags&ack != 0 && s.Ack == c.PeerISN+1 {
 			t.out.add(ActForget)
 		}
@@ -52,7 +52,7 @@ func (t *step) olderConnection() {
 // peerResetsOpening passes a RST on, and forgets the connection where the RST is about it and not about an older one. One that the
 // host would not take must not make the gateway forget: what came then would reach the host as if it were data.
 func (t *step) peerResetsOpening() {
-	t.out.add(ActForward)
+	t.passReset()
 	if t.s.Seq == t.c.PeerISN+1 {
 		t.out.add(ActForget)
 	}
@@ -115,7 +115,7 @@ func (t *step) passiveAck() {
 	case s.From == flowtable.Outside:
 		t.out.drop(shm.DropHandshake)
 	case s.reset():
-		t.out.add(ActForward)
+		t.passReset()
 		if s.Seq == c.HostISN+1 || s.Flags&ack != 0 && s.Ack == c.PeerISN+1 {
 			t.out.add(ActForget)
 		}

@@ -38,7 +38,8 @@ func (r *Rules) answerTo(syn []byte) (flowtable.Option, Cause) {
 	}
 	m := &r.memo[r.next]
 	r.next = (r.next + 1) % len(r.memo)
-	*m = answer{used: m.syn.Set(syn)}
+	*m = answer{}
+	m.used = m.syn.Set(syn)
 	option, _, err := eno.Answer(nil, syn, r.Answer)
 	m.cause = causeOf(err)
 	if err == nil && !m.own.Set(option) {

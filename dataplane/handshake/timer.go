@@ -53,7 +53,7 @@ func (t *step) over() {
 			t.out.why(ActAbort, shm.AbortUnanswered)
 			t.resetBoth()
 		} else {
-			t.out.why(ActAbort, shm.AbortUnanswered)
+			t.out.why(ActCount, shm.SetupUnanswered)
 		}
 		t.out.add(ActForget)
 	case flowtable.PassiveAck:

@@ -181,7 +181,6 @@ func (w *Worker) takeBlock(i flowtable.Index, r *flowtable.Record, now int64) bo
 		return false
 	}
 	r.Local.HsBlock = n
-	w.n[shm.BlocksNow] = uint64(s.used)
 	return true
 }
 
@@ -192,7 +191,6 @@ func (w *Worker) freeBlock(r *flowtable.Record) {
 	}
 	w.blocks.put(r.Local.HsBlock, &r.Key)
 	r.Local.HsBlock = 0
-	w.n[shm.BlocksNow] = uint64(w.blocks.used)
 }
 
 // giveUpBlock takes a block from the peer that holds most among the oldest ones, if that is more than held, else the oldest if it has

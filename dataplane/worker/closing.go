@@ -71,8 +71,14 @@ func (w *Worker) entomb(i flowtable.Index, r *flowtable.Record) {
 	}
 	w.table.Enlist(i, flowtable.Tombs)
 	w.tombs.add(&r.Key, 1)
+	w.trimTombs(i)
+}
+
+// trimTombs gives up tombs, keep the last of them, until they hold no more than their own places and those of established connections
+// that nobody needs.
+func (w *Worker) trimTombs(keep flowtable.Index) {
 	for w.table.Listed(flowtable.Tombs) > max(w.params.Tombs, w.params.Flows+w.params.Tombs-w.table.Established()) {
-		w.evictTomb(i)
+		w.evictTomb(keep)
 	}
 }
 

@@ -419,12 +419,7 @@ func TestCloseIsReportedOnce(t *testing.T) {
 		"worker stops": {func(g *rig) { g.w.Shutdown(g.now) }, shm.ReasonReset},
 		"both FINs": {func(g *rig) {
 			g.host(fromHost(1, 1, ack|fin))
-			key := g.master.Traffic(tcpcrypt.AES128GCM, tcpcrypt.BA)
-			frame, err := tcpcrypt.Seal(nil, &key, 80, tcpcrypt.Frame{Plaintext: tcpcrypt.Plaintext{FIN: true}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			g.wire(fromPeer(81, 102, ack|fin), frame...)
+			g.wire(fromPeer(81, 102, ack|fin), g.sealedFIN(80)...)
 			g.host(fromHost(2, 2, ack))
 		}, shm.ReasonFinished},
 	} {

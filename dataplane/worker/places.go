@@ -64,6 +64,7 @@ func (w *Worker) establish(i flowtable.Index, r *flowtable.Record, now int64) bo
 	}
 	w.table.Enlist(i, flowtable.NoList)
 	w.peers.add(&r.Key, 1)
+	w.trimTombs(0)
 	return true
 }
 

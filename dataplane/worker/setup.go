@@ -91,7 +91,10 @@ func load(c *handshake.Conn, r *flowtable.Record) {
 // store writes it back. What the SYNs said is learnt by an action; a connection that is over becomes so by one too.
 func (w *Worker) store(i flowtable.Index, r *flowtable.Record, c *handshake.Conn) {
 	r.Verdict, r.Setup = c.Policy, c.Setup
-	r.Flags &^= flowtable.FlagActive | flowtable.FlagSendENO
+	r.Flags &^= flowtable.FlagActive | flowtable.FlagSendENO | flowtable.FlagWatch
+	if c.Flags&flowtable.SetupWatch != 0 {
+		r.Flags |= flowtable.FlagWatch
+	}
 	if c.Active {
 		r.Flags |= flowtable.FlagActive
 	}

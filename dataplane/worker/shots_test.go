@@ -184,6 +184,17 @@ func (g *rig) sealed(w uint64, d tcpcrypt.Direction, data string) []byte {
 	return frame
 }
 
+// sealedFIN is the far end's last frame at wire position w, without data.
+func (g *rig) sealedFIN(w uint64) []byte {
+	g.t.Helper()
+	key := g.master.Traffic(tcpcrypt.AES128GCM, tcpcrypt.BA)
+	frame, err := tcpcrypt.Seal(nil, &key, w, tcpcrypt.Frame{Plaintext: tcpcrypt.Plaintext{FIN: true}})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return frame
+}
+
 // The stages that set-up is taken to, and the steps that lead there.
 type stage struct {
 	name  string

@@ -41,6 +41,11 @@ func (w *Worker) deadline(r *flowtable.Record) int64 {
 		return w.plainDeadline(r)
 	case flowtable.Closing:
 		d = w.tombDeadline(r)
+	case flowtable.Encrypted:
+		if r.Local.HsBlock == 0 {
+			break
+		}
+		fallthrough
 	default:
 		if t := handshake.Deadline(&r.Setup); t != 0 {
 			d = min(d, t)

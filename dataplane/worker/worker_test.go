@@ -74,13 +74,18 @@ func TestFullRequestRingDelaysAQuestion(t *testing.T) {
 
 func TestWithoutBuffersNothingIsLostForGood(t *testing.T) {
 	g := passiveStages[3].at(t)
-	var all []*mbuf.Mbuf
-	for m := g.in.cache.Alloc(); m != nil; m = g.in.cache.Alloc() {
-		all = append(all, m)
-	}
+	all := g.takeBuffers()
 	g.turn() // Init2 finds no buffer
 	g.state(flowtable.PassiveKeys)
 	g.in.cache.FreeBurst(all)
 	g.later(3 * second)
 	g.state(flowtable.Encrypted)
+}
+
+// takeBuffers takes all buffers there are.
+func (g *rig) takeBuffers() (all []*mbuf.Mbuf) {
+	for m := g.in.cache.Alloc(); m != nil; m = g.in.cache.Alloc() {
+		all = append(all, m)
+	}
+	return all
 }

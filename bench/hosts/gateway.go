@@ -260,6 +260,9 @@ func (g *Gateway) Count(t testing.TB, name string) uint64 {
 	return sum(seg, c)
 }
 
+// Inject brings a frame in from the wire; false where there is no room for it. There is a Wire.
+func (g *Gateway) Inject(frame []byte) bool { return g.outsideEnd.Inject(frame) }
+
 // Shares returns a counter of each worker by its name.
 func (g *Gateway) Shares(t testing.TB, name string) []uint64 {
 	t.Helper()

@@ -9,7 +9,9 @@
 //	stream   (dispatch.go)   the flow's state decides: pass, set-up, the translator, or what is over (closing.go, buried.go)
 //	         (open.go)       a segment of a connection that the table does not know: a SYN begins one
 //	         (setup.go)      connection set-up: package handshake decides, what it says is carried out here
-//	         (replies.go)    what the control plane answered, in the same place of the loop
+//	         (icmp.go)       errors about segments of a flow, translated; what they tell of paths (paths.go, pmtu.go)
+//	         (handover.go)   what the port gave to another worker, in the same place of the loop
+//	         (replies.go)    what the control plane answered
 //	         (timers.go)     what time brought about
 //	crypto   (finish.go)     all frames of the burst sealed and opened at once
 //	rewrite  (emit.go)       headers of what the translator emitted, checksums; too long ones are cut (pieces.go)
@@ -22,6 +24,7 @@
 // What a stranger can make the worker keep has a stock and a share: half-open records, places of established connections and of those
 // that are over (places.go), blocks and large Init messages of key exchanges (block.go), paths that hate ENO (hates.go).
 //
-// Memory: a worker shares nothing with other workers. Flow records lie in the shared segment, packets in the port's
-// buffers, everything else is made by New.
+// Memory: a worker shares nothing with other workers but Pairs, the ports' MTUs and a queue to its neighbour (package handover),
+// into which packets are copied. Flow records lie in the shared segment, packets in the port's buffers, everything else is made by
+// New.
 package worker

@@ -96,8 +96,11 @@ func (w *Worker) pathMSS(k *pathKey) uint16 {
 	if mtu == 0 {
 		return 0
 	}
-	return max(mtu, leastMTU(v4)) - headers(v4)
+	return mssOf(mtu, v4)
 }
+
+// mssOf is the MSS that goes with an MTU.
+func mssOf(mtu uint16, v4 bool) uint16 { return max(mtu, headers(v4)+minMSS) - headers(v4) }
 
 // learnPath enters the MTU that an error told of, and lets the other workers know.
 func (w *Worker) learnPath(k *pathKey, mtu uint32) {
@@ -127,7 +130,7 @@ func (w *Worker) carriedBy(s flowtable.Side, v4 bool) uint16 {
 	if w.portMTU[s] == 0 {
 		return 65535
 	}
-	return max(w.portMTU[s], leastMTU(v4)) - headers(v4)
+	return mssOf(w.portMTU[s], v4)
 }
 
 // mssForHost is the MSS that a host is told of a far end that announced mss: with a frame's overhead its segments must pass the
@@ -150,9 +153,12 @@ func least(v4 bool) uint32 {
 }
 
 // tellHost tells a host that its segment p makes a longer frame than the path takes, once in a while, so that it sends
-// shorter ones. The segment itself goes on, its frame is cut.
+// shorter ones. The segment itself goes on, its frame is cut. One that begins nowhere in the host's stream may be another's.
 func (w *Worker) tellHost(p *packet.Packet, r *flowtable.Record, now int64) {
-	v4 := p.Ver == 4
+	v4, e := p.Ver == 4, &r.Egress
+	if p.Seq-(r.Host.ISN+1+uint32(e.PUna)) > uint32(e.PNext-e.PUna) {
+		return
+	}
 	if r.Local.PeerPath == 0 || p.IPLen()+overhead <= int(r.Local.PeerPath)+int(headers(v4)) || !p.DontFragment() {
 		return
 	}

@@ -295,3 +295,14 @@ func TestPortsThatChangeTheirMTUAreNoticed(t *testing.T) {
 		t.Errorf("what the far end announced became %d", r.Peer.MSS)
 	}
 }
+
+func TestSegmentOutsideTheHostsStreamIsNotAnswered(t *testing.T) {
+	g := newShooterWith(t, func(cfg *Config) { cfg.MTU = ports(2000, 1500) })
+	activeStages[6].reach(g)
+	g.host(fromHost(1, 1, ack|psh), make([]byte, 100)...)
+	g.toHost, g.toWire = nil, nil
+	for _, seq := range []uint32{102, 1 << 31} {
+		g.host(fromHost(seq, 1, ack|psh), make([]byte, 1900)...)
+	}
+	g.counted(0, shm.TooBigSent)
+}

@@ -34,7 +34,6 @@ type member struct {
 	resets int    // RSTs to the host
 }
 
-const crowdWindow = 60000 << crowdScale
 const crowdScale = 10
 
 func newCrowd(t *testing.T, buffers, chunks int, change func(*Config)) *crowd {

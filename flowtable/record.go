@@ -97,7 +97,6 @@ type Rare struct {
 	Created  int64  // ns of the monotonic clock when the record was handed out
 	Linger   int64  // ns of the monotonic clock when a finished flow is released, 0 while it is not finished
 	OwnTimer int64  // ns of the monotonic clock when the gateway's own frame at the front of Egress.Queue is sent again, 0 none
-	RTO      int64  // ns, of the frames the gateway retransmits itself
 	Sealed   uint64 // frames sealed
 	Opened   uint64 // frames opened
 	Tries    uint8  // times the own frame at the front of Egress.Queue was sent again
@@ -105,9 +104,10 @@ type Rare struct {
 	Abort    uint16 // the counter (package shm) that the connection was aborted under, 0 while it was not
 	Request  uint32 // number of the latest question to the control plane
 	Progress int64  // ns of the monotonic clock when the far end last acknowledged something, or when there began to be something
+	Look     int64  // ns of the monotonic clock when a far end that acknowledges nothing is looked at, if something is in flight
 
 	WFin       uint64 // wire position of the far end's FIN, if IngressWireFIN
-	Stalled    int64  // the Progress after which the kept frames were given up
+	RTO        int64  // ns, of the frames the gateway retransmits itself
 	Mismatches uint8  // frames sealed again in a row whose tag was not the ledger's
 	_          [7]uint8
 

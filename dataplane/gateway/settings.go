@@ -11,12 +11,9 @@ import (
 // linger is how long a finished connection answers retransmissions, in ns.
 const linger = int64(15e9)
 
-// sharedChunks is what all flows of a worker may use of the ledger beyond one chunk each in both directions: 170 MB of full frames
-// in flight.
-const sharedChunks = 8192
-
-// ledgerChunks is the number of ledger chunks of a worker.
-func ledgerChunks(c *config.Config) uint32 { return uint32(2*c.Flows.Max + sharedChunks) }
+// ledgerChunks is the number of ledger chunks of a worker: one for each connection and direction, and some on top. Half of them are for
+// those who have much in flight; as it is rare that all connections have something in flight, the other half is enough for the rest.
+func ledgerChunks(c *config.Config) uint32 { return uint32(2*c.Flows.Max + 8192) }
 
 // Buffers returns the number of packet buffers of a worker.
 func Buffers(c *config.Config) int {
@@ -41,7 +38,7 @@ func streamConfig(c *config.Config, cache *mbuf.Cache) stream.Config {
 		LargeBuffers: c.Reassembly.LargeBuffers,
 		PoolLow:      buffers / 8,
 		HeldBuffers:  buffers / 8 * 5,
-		SharedFrames: sharedChunks * flowtable.ChunkEntries,
+		SharedFrames: int(ledgerChunks(c)) * flowtable.ChunkEntries / 2,
 		GiveUp:       int64(c.Retransmit.GiveUp),
 		FlowFrames:   uint32(max(c.Retransmit.FlowBytes/512, 64)),
 		FlowBytes:    uint32(c.Retransmit.FlowBytes),

@@ -233,7 +233,7 @@ func (f *flow) enqueueSeal(en *flowtable.Entry, id flowtable.EntryID, m *mbuf.Mb
 		e.Flags |= flowtable.EgressFIN
 	}
 	if e.Queue.Count == 1 {
-		f.r.Rare.Progress = f.now
+		f.progress()
 		f.armOwn()
 	}
 }

@@ -93,7 +93,7 @@ func (f *flow) behindGap(seg *Segment, p, end uint64) {
 		f.c.insert(link, storedSegment(seg, p, skip, left, g.stamp))
 		f.c.shares.take(f.r)
 		if f.r.Egress.Queue.Count == 0 && g.count == 1 {
-			f.r.Rare.Progress = f.now
+			f.progress()
 		}
 		f.tellGap()
 	}

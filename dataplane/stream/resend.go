@@ -168,7 +168,8 @@ func (c *Core) QueueInit(idx flowtable.Index, r *flowtable.Record, msg []byte, n
 	m.SetBounds(BuildOffset, len(msg))
 	c.kept[id] = kept{m: m, off: BuildOffset, kind: keptOwn}
 	en.WEnd, en.Len, en.Flags = uint64(len(msg)), uint32(len(msg)), flowtable.EntryOwn
-	e.WNext, r.Rare.Progress = en.WEnd, now
+	e.WNext = en.WEnd
+	f.progress()
 	f.armOwn()
 	g := gather{limit: f.wirePayload()}
 	g.add(&f, nil, en, c.kept[id])

@@ -26,7 +26,7 @@ func (f *flow) ackFromWire(seg *Segment, w int64, news *ackNews) {
 		e.WAck, e.Dups = uint64(a), 0
 		f.advanceWire()
 	} else if seg.Win == 0 && e.Queue.Count > 0 {
-		f.r.Rare.Progress = f.now // a far end that answers, and has no room, lives (RFC 9293 section 3.8.6.1)
+		f.progress() // a far end that answers, and has no room, lives (RFC 9293 section 3.8.6.1)
 	} else if news.dup && seg.Len == 0 && e.Queue.Count > 0 {
 		f.wireDup()
 	}
@@ -47,7 +47,8 @@ func (f *flow) advanceWire() {
 		popped = true
 	}
 	if popped {
-		f.r.Rare.Progress, f.r.Egress.PartAcked = f.now, 0
+		e.PartAcked = 0
+		f.progress()
 		if f.r.Local.OldKeys != 0 {
 			f.c.dropOldKeys(f.r, e.WUna)
 		}

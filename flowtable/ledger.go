@@ -13,12 +13,12 @@ type Entry struct {
 
 // Bits of Entry.Flags.
 const (
-	EntryFIN     = 1 << 0 // carries FINp; the FIN follows it
-	EntryRekey   = 1 << 1 // first frame of its key generation
-	EntryOwn     = 1 << 2 // made by the gateway itself, which retransmits it
+	EntryFIN      = 1 << 0 // carries FINp; the FIN follows it
+	EntryRekey    = 1 << 1 // first frame of its key generation
+	EntryOwn      = 1 << 2 // made by the gateway itself, which retransmits it
 	EntryDelivery = 1 << 3 // ingress: acknowledged to the wire by the gateway, which delivers it
-	EntryURG     = 1 << 4
-	EntryPending = 1 << 5 // egress: still plaintext, until the burst's operations have been worked
+	EntryURG      = 1 << 4
+	EntryPending  = 1 << 5 // egress: still plaintext, until the burst's operations have been worked
 )
 
 // ChunkEntries is the number of entries in a chunk: a flow with little in flight holds one chunk or none.

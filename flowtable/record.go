@@ -101,6 +101,7 @@ type Rare struct {
 
 	Challenged [NumSides]int64 // ns of the monotonic clock when a side was last answered what was not believed, 0 never
 	FailedAt   int64           // ns of the monotonic clock when the first of Ingress.Failures came
+	Again      [2]Run          // frames of the far end's that were delivered again last
 
 	WRekey uint64  // where the current generation of what is opened begins
 	Seal   Secrets // of Egress
@@ -111,6 +112,12 @@ type Rare struct {
 }
 
 const rareSize = int(unsafe.Sizeof(Rare{}))
+
+// Run is a part of both streams of a direction, with the low 32 bits of its positions.
+type Run struct {
+	W, WLen uint32
+	P, PLen uint32
+}
 
 // ClearStreams makes both halves new: positions, queues, timers, counts and secrets. What they refer to (chunks, buffers, keys) has
 // been released before.

@@ -91,6 +91,7 @@ var counterInfos = [NumCounters]Info{
 	DropEgressRoom:           {"drop_egress_room", "packets", "host segments whose buffer has no room for a frame's overhead", KindDrop},
 	DropEgressBehindFin:      {"drop_egress_behind_fin", "packets", "host segments with data behind their FIN", KindDrop},
 	DropEgressOld:            {"drop_egress_old", "packets", "host segments with acknowledged bytes only; answered by an acknowledgement", KindDrop},
+	DropEgressRekey:          {"drop_egress_rekey", "packets", "host segments dropped because no key slot was free for a generation that is due", KindDrop},
 	DropEgressSeal:           {"drop_egress_seal", "packets", "host segments that could not be sealed", KindDrop},
 	DropEgressSYN:            {"drop_egress_syn", "packets", "SYNs of hosts in established connections; answered by a challenge ACK", KindDrop},
 	DropEgressRST:            {"drop_egress_rst", "packets", "RSTs of hosts that are not exactly what the far end expects", KindDrop},

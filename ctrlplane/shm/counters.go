@@ -160,6 +160,7 @@ const (
 	DropEgressRoom
 	DropEgressBehindFin
 	DropEgressOld
+	DropEgressRekey
 	DropEgressSeal
 	DropEgressAck
 	DropEgressSYN

@@ -52,8 +52,12 @@ func (c *Core) EgressSegment(idx flowtable.Index, r *flowtable.Record, seg *Segm
 	} else {
 		f.hostData(seg)
 	}
-	f.deliverMore()
-	f.checkClosed()
+	if r.Local.Reassembly != 0 {
+		f.deliverMore()
+	}
+	if r.Ingress.Flags&flowtable.IngressFINp != 0 {
+		f.checkClosed()
+	}
 }
 
 // hostData takes a segment with payload or FIN.
@@ -167,7 +171,10 @@ func (f *flow) sealSegment(seg *Segment, hdrEnd, head, n int) {
 	if head > tcpcrypt.HeaderLen+tcpcrypt.FlagsLen {
 		flags, eflags = flags|tcpcrypt.FlagURG, eflags|flowtable.EntryURG
 	}
-	f.rekeyIfDue()
+	if !f.rekeyIfDue() {
+		f.refuse(seg, shm.DropEgressRekey)
+		return
+	}
 	w := e.WNext
 	en, id := f.c.chunks.Push(&e.Queue)
 	if en == nil {

@@ -25,13 +25,14 @@ func (f *flow) mayRekey() bool {
 }
 
 // rekeyIfDue begins a new generation, from the frame about to be made on, where the current one has sealed enough. Where it has
-// sealed twice that, the far end is not waited for any more: with data to send, a host may be several generations ahead.
-func (f *flow) rekeyIfDue() {
+// sealed twice that, the far end is not waited for any more: with data to send, a host may be several generations ahead. It is false
+// where there is no key slot for the new generation: the old one must not seal anything more.
+func (f *flow) rekeyIfDue() bool {
 	e := &f.r.Egress
 	if !f.usedUp(1) || !f.mayRekey() && (!f.usedUp(2) || e.Flags&flowtable.EgressRekey != 0) {
-		return
+		return true
 	}
-	f.advanceEgress()
+	return f.advanceEgress()
 }
 
 // usedUp reports whether the current generation has sealed a multiple of what is set for one.

@@ -71,9 +71,8 @@ type Record struct {
 	Peer    Endpoint // the outside host
 
 	Rare  Rare
-	_     [(lineSize - rareSize%lineSize) % lineSize]byte
 	Setup Setup
-	_     [(lineSize - setupSize%lineSize) % lineSize]byte
+	_     [(lineSize - (rareSize+setupSize)%lineSize) % lineSize]byte
 	Local Local
 }
 
@@ -106,13 +105,12 @@ type Rare struct {
 	Progress int64  // ns of the monotonic clock when the far end last acknowledged something, or when there began to be something
 	Look     int64  // ns of the monotonic clock when a far end that acknowledges nothing is looked at, if something is in flight
 
-	WFin       uint64 // wire position of the far end's FIN, if IngressWireFIN
-	RTO        int64  // ns, of the frames the gateway retransmits itself
-	Mismatches uint8  // frames sealed again in a row whose tag was not the ledger's
-	_          [7]uint8
+	WFin uint64 // wire position of the far end's FIN, if IngressWireFIN
+	RTO  int64  // ns, of the frames the gateway retransmits itself
 
 	Challenged [NumSides]int64 // ns of the monotonic clock when a side was last answered what was not believed, 0 never
 	FailedAt   int64           // ns of the monotonic clock when the first of Ingress.Failures came
+	Again      [2]Run          // frames of the far end's that were delivered again last
 
 	CutUntil int64 // ns of the monotonic clock when a sign of a smaller path that this connection alone has seen is forgotten, 0 none
 	Told     int64 // ns of the monotonic clock when the host was last told of the path's MTU, 0 never
@@ -130,6 +128,12 @@ const (
 	rareSize  = int(unsafe.Sizeof(Rare{}))
 	setupSize = int(unsafe.Sizeof(Setup{}))
 )
+
+// Run is a part of both streams of a direction, with the low 32 bits of its positions.
+type Run struct {
+	W, WLen uint32
+	P, PLen uint32
+}
 
 // ClearStreams makes both halves new: positions, queues, timers, counts and secrets. What they refer to (chunks, buffers, keys) has
 // been released before.

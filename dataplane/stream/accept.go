@@ -21,12 +21,19 @@ const timestampLife = 24 * 24 * 3600 * 1e9
 // answered as what has been received before.
 func (f *flow) acceptHost(seg *Segment) bool {
 	e, in := &f.r.Egress, &f.r.Ingress
+	host := &f.r.Host
 	p, n := unwrap(seg.Seq, f.hostISN(), e.PNext), seg.positions()
 	ack := unwrap(seg.Ack, f.peerISN(), in.HostAck)
+	if seg.Flags&(SYN|ACK) == ACK && p == int64(e.PNext) && ack >= int64(in.HostAck) && ack <= int64(in.PNext) &&
+		f.r.Local.Reassembly == 0 && later(seg.TSVal, host.TSVal) {
+		f.learn(seg, host) // as nearly every segment is
+		host.TSVal = seg.TSVal
+		return true
+	}
 	switch {
 	case seg.Flags&SYN != 0:
 		return f.disbelieve(seg, flowtable.Inside, shm.DropEgressSYN)
-	case f.overtaken(seg, &f.r.Host):
+	case f.overtaken(seg, host):
 		return f.disbelieve(seg, flowtable.Inside, shm.DropEgressPAWS)
 	case seg.Flags&ACK == 0 || ack > int64(f.hostNext()) || ack < int64(in.HostAck)-int64(f.r.Host.Win):
 		return f.disbelieve(seg, flowtable.Inside, shm.DropEgressAck)
@@ -43,19 +50,27 @@ func (f *flow) acceptHost(seg *Segment) bool {
 	case p < int64(e.PUna) && n == 0:
 		return f.disbelieve(seg, flowtable.Inside, shm.DropEgressOld)
 	}
-	f.learn(seg, &f.r.Host, p <= int64(e.PNext)) // a retransmission tells its own: the far end's echo shows what it answers
+	f.learnStamp(seg, host, p <= int64(e.PNext)) // a retransmission tells its own: the far end's echo shows what it answers
+	f.learn(seg, host)
 	return true
 }
 
 // acceptWire is acceptHost for a segment of the far end's at wire position w.
 func (f *flow) acceptWire(seg *Segment, w int64) bool {
 	e, in := &f.r.Egress, &f.r.Ingress
-	n := seg.positions()
+	peer := &f.r.Peer
+	n, next := seg.positions(), int64(f.contiguous())
 	ack := unwrap(seg.Ack, f.hostISN(), e.WAck)
+	if seg.Flags&(SYN|ACK) == ACK && w == next && ack >= int64(e.WAck) && ack <= int64(e.WNext) &&
+		w <= int64(in.WEdge) && later(seg.TSVal, peer.TSVal) {
+		f.learn(seg, peer)
+		peer.TSVal = seg.TSVal
+		return true
+	}
 	switch {
 	case seg.Flags&SYN != 0:
 		return f.disbelieve(seg, flowtable.Outside, shm.DropIngressSYN)
-	case f.overtaken(seg, &f.r.Peer):
+	case f.overtaken(seg, peer):
 		return f.disbelieve(seg, flowtable.Outside, shm.DropIngressPAWS)
 	case seg.Flags&ACK == 0 || ack > int64(e.WNext) || ack < int64(e.WAck)-int64(f.r.Peer.Win):
 		return f.disbelieve(seg, flowtable.Outside, shm.DropIngressAck)
@@ -71,8 +86,8 @@ func (f *flow) acceptWire(seg *Segment, w int64) bool {
 	case w < int64(in.WAcked) && n == 0:
 		return f.disbelieve(seg, flowtable.Outside, shm.DropIngressOld)
 	}
-	next := int64(f.contiguous())
-	f.learn(seg, &f.r.Peer, w <= next && w+int64(n) >= next)
+	f.learnStamp(seg, peer, w <= next && w+int64(n) >= next)
+	f.learn(seg, peer)
 	return true
 }
 
@@ -99,15 +114,18 @@ func (f *flow) hostLimit() int64 {
 	return int64(max(e.PUna+uint64(f.r.Peer.Win), e.PNext))
 }
 
-// learn takes what an acceptable segment says of its end. Its timestamp only counts if nothing in front of the segment is missing:
-// what was lost may come with an older one. The receiver behind the gateway judges by what it has acknowledged (RFC 7323 section 4.3); the gateway passes
-// everything on at once, so that for it this is what it has received.
-func (f *flow) learn(seg *Segment, from *flowtable.Endpoint, inOrder bool) {
+// learn takes what an acceptable segment says of its end, but for its timestamp.
+func (f *flow) learn(seg *Segment, from *flowtable.Endpoint) {
 	seg.Accepted = true
-	silent := f.now-f.r.LastSeen >= timestampLife
 	f.r.LastSeen = f.now
 	from.Win = max(from.Win, uint32(seg.Win)<<from.WScale)
-	if seg.HasTS && inOrder && (silent || later(seg.TSVal, from.TSVal)) {
+}
+
+// learnStamp takes an acceptable segment's timestamp, before learn. It only counts if nothing in front of the segment is missing: what
+// was lost may come with an older one. The receiver behind the gateway judges by what it has acknowledged (RFC 7323 section 4.3);
+// the gateway passes everything on at once, so that for it this is what it has received.
+func (f *flow) learnStamp(seg *Segment, from *flowtable.Endpoint, inOrder bool) {
+	if seg.HasTS && inOrder && (f.now-f.r.LastSeen >= timestampLife || later(seg.TSVal, from.TSVal)) {
 		from.TSVal = seg.TSVal
 	}
 }

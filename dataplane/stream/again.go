@@ -127,6 +127,7 @@ func (f *flow) openedAgain(ref *openRef, ok bool) {
 		return
 	}
 	f.count(shm.RedeliveredFrames)
+	f.noteAgain(ref, &pt)
 	f.deliver(ref, &pt, ref.p)
 }
 
@@ -150,6 +151,7 @@ func (f *flow) openedAgainAssembled(ref *openRef, ok bool) {
 			en.Flags |= flowtable.EntryDelivery
 			f.count(shm.DeliveryFrames)
 			f.count(shm.RedeliveredFrames)
+			f.noteAgain(ref, &pt)
 			f.enqueueDelivery(ref, &pt, ref.p)
 			f.tell()
 			return

@@ -42,7 +42,7 @@ func newCrowd(t *testing.T, buffers, chunks int, change func(*Config)) *crowd {
 		cfg.Keys, cfg.Chunks = 2000, flowtable.FormatChunks(make([]flowtable.Chunk, chunks))
 		cfg.PoolLow = buffers / 8
 		cfg.Pieces = buffers / 2
-		cfg.Custodies = 500
+		cfg.Gaps = 500
 		if change != nil {
 			change(cfg)
 		}

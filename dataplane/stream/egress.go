@@ -53,8 +53,12 @@ func (c *Core) EgressSegment(idx flowtable.Index, r *flowtable.Record, seg *Segm
 	} else {
 		f.hostData(seg)
 	}
-	f.deliverMore()
-	f.checkClosed()
+	if r.Local.Reassembly != 0 {
+		f.deliverMore()
+	}
+	if r.Ingress.Flags&flowtable.IngressFINp != 0 {
+		f.checkClosed()
+	}
 }
 
 // hostData takes a segment with payload or FIN.

@@ -34,7 +34,9 @@ func (f *flow) hostAck(seg *Segment, news *ackNews) {
 	} else if news.dup && seg.Len == 0 && in.HostDups < 255 {
 		in.HostDups++
 	}
-	f.deliveryAcked(news)
+	if f.r.Local.Reassembly != 0 {
+		f.deliveryAcked(news)
+	}
 }
 
 // advanceHost moves the acknowledged boundary over every frame the host has in full, those without plaintext included.

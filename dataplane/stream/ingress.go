@@ -25,10 +25,10 @@ type openRef struct {
 	m        *mbuf.Mbuf
 	w        WPos
 	p        PPos // openAgain, openAgainAssembled: where the plaintext belongs
-	flow     flowtable.Index
-	off      int // of the frame in the buffer
+	off      int  // of the frame in the buffer
 	n        int
 	hdrEnd   int // where the received headers end; -1: the packet gets new ones
+	flow     flowtable.Index
 	large    uint32
 	delivery uint32 // node reserved for the frame that the gateway delivers
 	tsVal    uint32 // as the segment had them, where its headers are used
@@ -80,9 +80,15 @@ func (f *flow) settle() {
 	if f.r.Egress.Flags&flowtable.EgressDead != 0 {
 		return
 	}
-	f.deliverMore()
-	f.checkFin()
-	f.checkClosed()
+	if f.r.Local.Reassembly != 0 {
+		f.deliverMore()
+	}
+	if f.r.Ingress.Flags&flowtable.IngressWireFIN != 0 {
+		f.checkFin()
+	}
+	if f.r.Ingress.Flags&flowtable.IngressFINp != 0 {
+		f.checkClosed()
+	}
 }
 
 // wireData takes a segment with payload or FIN at wire position w.

@@ -603,19 +603,31 @@ func TestAcknowledgementOfWhatWasNeverDeliveredIsRefused(t *testing.T) {
 	r.count(shm.DropEgressAck, 1)
 }
 
-func TestReportsOfRepeatedDataStayOnTheirSide(t *testing.T) {
+func TestReportsOfRepeatedDataReachTheSenderThatRepeatedIt(t *testing.T) {
 	r := newRig(t, nil, nil)
 	a, b := r.farFrame(data(100))
 	r.far(a, b, 0)
-	r.say(0, 0, pattern(1, 100))
-	r.wire(&pkt{seq: wireSeq + uint32(b), ack: hostSeq + initLen + 120, win: 65535, flags: ACK})
-	r.hostAcks(100)
+	r.host(&pkt{seq: hostSeq, ack: wireSeq, win: 65535, flags: ACK, data: pattern(1, 100)})
 	r.take()
-	r.host(&pkt{seq: hostSeq + 100, ack: wireSeq + 100, win: 65535, flags: ACK, sack: [][2]uint32{{wireSeq, wireSeq + 100}}})
-	r.silence()
 	r.wire(&pkt{seq: wireSeq + uint32(b), ack: hostSeq + initLen + 120, win: 65535, flags: ACK, sack: [][2]uint32{{hostSeq + initLen, hostSeq + initLen + 120}}})
+	if p := r.one(ToHost); len(p.sack) != 1 || p.sack[0] != [2]uint32{hostSeq, hostSeq + 100} {
+		t.Errorf("to the host: %v", p)
+	}
+	report := &pkt{seq: hostSeq + 100, ack: wireSeq + 100, win: 65535, flags: ACK, sack: [][2]uint32{{wireSeq, wireSeq + 100}}}
+	r.far(a, b, 0)
+	r.one(ToHost)
+	r.host(report)
+	if p := r.one(ToWire); len(p.sack) != 1 || p.sack[0] != [2]uint32{wireSeq + uint32(a), wireSeq + uint32(b)} {
+		t.Errorf("to the wire: %v", p)
+	}
+	a, b = r.farFrame(data(100))
+	r.far(a, b, 0)
+	r.hostAcks(200)
+	r.take()
+	report.ack, report.sack[0] = wireSeq+200, [2]uint32{wireSeq + 100, wireSeq + 200} // the far end did not repeat this
+	r.host(report)
 	r.silence()
-	r.count(shm.AbsorbedAcks, 2)
+	r.count(shm.AbsorbedAcks, 1)
 }
 
 func TestDuplicatesAboutFramesThatTheGatewayDeliversStayInside(t *testing.T) {

@@ -129,12 +129,12 @@ func (f *flow) resealed(ref *sealRef, re *reseal, ok bool) {
 		f.wipe(re)
 		f.count(shm.DropResealMismatch)
 		// What was acknowledged does not come again.
-		if f.r.Rare.Mismatches++; f.r.Rare.Mismatches >= maxMismatches || f.pinned(en) {
+		if f.r.Egress.Mismatches++; f.r.Egress.Mismatches >= maxMismatches || f.pinned(en) {
 			f.c.Abort(f.idx, f.r, shm.AbortReseal, f.now, f.out)
 		}
 		return
 	}
-	f.r.Rare.Mismatches = 0
+	f.r.Egress.Mismatches = 0
 	f.count(shm.ResealedFrames)
 	seg := Segment{Flags: re.flags, TSEcr: re.tsEcr}
 	g := gather{limit: f.wirePayload()}

@@ -132,6 +132,14 @@ func (f *flow) wireAck() WPos {
 	return WPos(in.WAcked)
 }
 
+// scarceWindow is what the far ends are allowed to send at a time while there is little room for what may arrive out of order.
+const scarceWindow = 32 << 10
+
+// crowded reports whether there is.
+func (c *Core) crowded() bool {
+	return c.queued.used >= c.queued.total-c.queued.total/4 || c.cache.Avail() < c.cfg.PoolLow
+}
+
 // wireEdge translates the host's window to the wire. It leaves room for one frame's overhead: a frame is smaller than the
 // window that allows it by just that. A frame in progress is always allowed to end. The edge moves back only with the host's.
 func (f *flow) wireEdge() WPos {
@@ -139,6 +147,9 @@ func (f *flow) wireEdge() WPos {
 	edge := in.WAckH
 	if in.PEdge > in.PAckH {
 		edge += in.PEdge - in.PAckH + tcpcrypt.Overhead
+	}
+	if edge > in.WEdge && f.c.crowded() {
+		edge = max(in.WEdge, min(edge, in.WAcked+scarceWindow))
 	}
 	if a := f.inProgress(); a != nil {
 		if end := a.edge(); end > 0 {

@@ -12,15 +12,16 @@ type Egress struct {
 	WL1   uint64 // wire position, of the other direction, of the segment that told WEdge
 	Queue Ledger // frames from WUna on
 
-	Held      uint32   // bytes of the frames in Queue
-	AckTold   uint32   // last acknowledgement sent to the host, as in the header
-	WinTold   uint16   // last window sent to the host, as in the header
-	Flags     uint16   // bits EgressXxx
-	GenFrames uint32   // frames sealed under the current generation
-	GenBytes  uint64   // wire bytes sealed under the current generation
-	NR        [12]byte // nonce randomizer of the current generation
-	Dups      uint8    // duplicate acknowledgements of the far end in a row
-	_         [3]uint8
+	EdgeTold   uint32   // largest right edge told to the host, as in the header
+	AckTold    uint32   // last acknowledgement sent to the host, as in the header
+	WinTold    uint16   // last window sent to the host, as in the header
+	Flags      uint16   // bits EgressXxx
+	GenFrames  uint32   // frames sealed under the current generation
+	GenBytes   uint64   // wire bytes sealed under the current generation
+	NR         [12]byte // nonce randomizer of the current generation
+	PartAcked  uint16   // plaintext bytes of the oldest frame that were acknowledged to the host before the far end had it
+	Dups       uint8    // duplicate acknowledgements of the far end in a row
+	Mismatches uint8    // frames sealed again in a row whose tag was not the ledger's
 }
 
 // Bytes returns the plaintext bytes that were framed.

@@ -35,4 +35,5 @@ const (
 	IngressStalled = 1 << 4 // stored bytes could not be worked, for want of room in the output or of a key, and now may
 	IngressClosed  = 1 << 5 // both directions are finished and acknowledged
 	IngressShrunk  = 1 << 6 // the host took its right edge back: what is announced may be less than WEdge
+	IngressInOrder = 1 << 7 // nothing was missing in front of the FIN when it came
 )

@@ -6,19 +6,28 @@ package flowtable
 type Entry struct {
 	WEnd  uint64   // wire stream position just behind the frame
 	Len   uint32   // bytes of the frame in the wire stream
-	Flags uint16   // bits EntryXxx
-	Over  uint16   // Len minus the plaintext bytes: 20, 22, or all of Len for what carries no plaintext
+	Flags uint8    // bits EntryXxx
+	Over  uint8    // Len minus the plaintext bytes, but for what the gateway made itself: it carries no plaintext
+	Urg   uint16   // egress: the urgent field, if EntryURG
 	Tag   [16]byte // authentication tag; zero for the Init message
+}
+
+// Plain returns the plaintext bytes that the frame carries.
+func (e *Entry) Plain() uint32 {
+	if e.Flags&EntryOwn != 0 {
+		return 0
+	}
+	return e.Len - uint32(e.Over)
 }
 
 // Bits of Entry.Flags.
 const (
-	EntryFIN     = 1 << 0 // carries FINp; the FIN follows it
-	EntryRekey   = 1 << 1 // first frame of its key generation
-	EntryOwn     = 1 << 2 // made by the gateway itself, which retransmits it
-	EntryCustody = 1 << 3 // ingress: acknowledged to the wire by the gateway, which delivers it
-	EntryURG     = 1 << 4
-	EntryPending = 1 << 5 // egress: still plaintext, until the burst's operations have been worked
+	EntryFIN      = 1 << 0 // carries FINp; the FIN follows it
+	EntryRekey    = 1 << 1 // first frame of its key generation
+	EntryOwn      = 1 << 2 // made by the gateway itself, which retransmits it
+	EntryDelivery = 1 << 3 // ingress: acknowledged to the wire by the gateway, which delivers it
+	EntryURG      = 1 << 4
+	EntryPending  = 1 << 5 // egress: still plaintext, until the burst's operations have been worked
 )
 
 // ChunkEntries is the number of entries in a chunk: a flow with little in flight holds one chunk or none.

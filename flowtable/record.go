@@ -12,12 +12,11 @@ type State uint8
 const (
 	Free         State = iota // the record is not in use
 	Plain                     // passes through untouched; the record remembers that this was decided
-	ActiveOffer               // the host's SYN is held until the control plane says what to offer
+	PlainSyn                  // in the clear, and its opener is not proven real yet
 	ActiveSyn                 // SYN with ENO is on its way
-	ActiveAnswer              // the far end's SYN-ACK is held until the control plane has made Init1
+	ActiveAnswer              // the far end's SYN-ACK is kept until the control plane has made Init1
 	ActiveInit                // Init1 is sent, Init2 is being collected
 	ActiveKeys                // Init2 is at the control plane
-	PassiveOffer              // the far end's SYN is held until the control plane has made the answer
 	PassiveSyn                // the SYN went to the host without ENO; its SYN-ACK is awaited
 	PassiveAck                // the SYN-ACK went out with ENO; the ACK that confirms ENO is awaited
 	PassiveInit               // ENO is confirmed, Init1 is being collected
@@ -28,8 +27,8 @@ const (
 )
 
 var stateNames = [NumStates]string{
-	"free", "plain", "active_offer", "active_syn", "active_answer", "active_init", "active_keys",
-	"passive_offer", "passive_syn", "passive_ack", "passive_init", "passive_keys", "encrypted", "closing",
+	"free", "plain", "plain_syn", "active_syn", "active_answer", "active_init", "active_keys",
+	"passive_syn", "passive_ack", "passive_init", "passive_keys", "encrypted", "closing",
 }
 
 // String returns the state's name as `linecrypt status` and the metrics show it.
@@ -72,7 +71,8 @@ type Record struct {
 	Peer    Endpoint // the outside host
 
 	Rare  Rare
-	_     [(lineSize - rareSize%lineSize) % lineSize]byte
+	Setup Setup
+	_     [(lineSize - (rareSize+setupSize)%lineSize) % lineSize]byte
 	Local Local
 }
 
@@ -88,7 +88,7 @@ type Identity struct {
 	Verdict  Policy // what policy said of the connection when it began
 	AEAD     uint16
 	Flags    uint16 // bits FlagXxx
-	LastSeen int64  // ns of the monotonic clock of the last packet
+	LastSeen int64  // ns of the monotonic clock of the last packet; once there are keys, of the last acceptable one
 }
 
 // Rare is what changes seldom, or is looked at when a connection begins, ends, rekeys or retransmits. Its first line has the timers.
@@ -96,16 +96,26 @@ type Rare struct {
 	Created  int64  // ns of the monotonic clock when the record was handed out
 	Linger   int64  // ns of the monotonic clock when a finished flow is released, 0 while it is not finished
 	OwnTimer int64  // ns of the monotonic clock when the gateway's own frame at the front of Egress.Queue is sent again, 0 none
-	RTO      int64  // ns, of the frames the gateway retransmits itself
 	Sealed   uint64 // frames sealed
 	Opened   uint64 // frames opened
 	Tries    uint8  // times the own frame at the front of Egress.Queue was sent again
-	Resent   uint8  // retransmissions so far of the segment that connection set-up waits on
+	Unaware  uint8  // of a connection that is over: bits UnawareXxx, the ends that may not know it
 	Abort    uint16 // the counter (package shm) that the connection was aborted under, 0 while it was not
 	Request  uint32 // number of the latest question to the control plane
-	WFin     uint64 // wire position of the far end's FIN, if IngressWireFIN
-	AskedSYN uint32 // sequence number of the SYN that the host of a connection without state was asked about last
+	Progress int64  // ns of the monotonic clock when the far end last acknowledged something, or when there began to be something
+	Look     int64  // ns of the monotonic clock when a far end that acknowledges nothing is looked at, if something is in flight
 
+	WFin uint64 // wire position of the far end's FIN, if IngressWireFIN
+	RTO  int64  // ns, of the frames the gateway retransmits itself
+
+	Challenged [NumSides]int64 // ns of the monotonic clock when a side was last answered what was not believed, 0 never
+	FailedAt   int64           // ns of the monotonic clock when the first of Ingress.Failures came
+	Again      [2]Run          // frames of the far end's that were delivered again last
+
+	CutUntil int64 // ns of the monotonic clock when a sign of a smaller path that this connection alone has seen is forgotten, 0 none
+	Told     int64 // ns of the monotonic clock when the host was last told of the path's MTU, 0 never
+
+	WSeal  uint64  // where the current generation of what is sealed begins
 	WRekey uint64  // where the current generation of what is opened begins
 	Seal   Secrets // of Egress
 	Open   Secrets // of Ingress
@@ -114,40 +124,51 @@ type Rare struct {
 	ToHost Template // headers of segments the gateway itself sends inside
 }
 
-const rareSize = int(unsafe.Sizeof(Rare{}))
+const (
+	rareSize  = int(unsafe.Sizeof(Rare{}))
+	setupSize = int(unsafe.Sizeof(Setup{}))
+)
+
+// Run is a part of both streams of a direction, with the low 32 bits of its positions.
+type Run struct {
+	W, WLen uint32
+	P, PLen uint32
+}
 
 // ClearStreams makes both halves new: positions, queues, timers, counts and secrets. What they refer to (chunks, buffers, keys) has
 // been released before.
 func (r *Record) ClearStreams() {
 	r.Egress, r.Ingress = Egress{}, Ingress{}
 	old := &r.Rare
-	r.Rare = Rare{Created: old.Created, Resent: old.Resent, Abort: old.Abort, Request: old.Request, ToWire: old.ToWire, ToHost: old.ToHost}
+	r.Rare = Rare{Created: old.Created, Unaware: old.Unaware, Abort: old.Abort, Request: old.Request, ToWire: old.ToWire, ToHost: old.ToHost}
 }
 
 // Local is what only the process that writes the table understands: indices of its private slabs, links of its lists. Another
 // process never trusts it, and Repair clears it.
 type Local struct {
-	SealKey  uint32 // expanded keys, 0 none: of Egress,
-	OpenKey  uint32 // of Ingress' current generation,
-	PrevKey  uint32 // of the one before while frames of it may come again,
-	Pieces   uint32 // first out-of-order segment, 0 none
-	Custody  uint32 // custody object, 0 none
-	HsBlock  uint32 // block of connection set-up, 0 none
-	Gap      uint16 // list of segments behind a gap, 0 none
-	HostPath uint16 // what the paths to host and far end take of a segment, in the terms of an MSS: what the ports carry and what
-	PeerPath uint16 // ICMP errors told; 0 while nothing bounds it
-	_        uint16
-	PathGen  uint32 // state of the worker's table of paths that these are of, 0 while CutUntil is to be looked at
-	Timer    Timer  // link in the table's timer wheel
+	SealKey    uint32 // expanded keys, 0 none: of Egress,
+	OpenKey    uint32 // of Ingress' current generation,
+	PrevKey    uint32 // of the one before while frames of it may come again,
+	Held       uint32 // packet buffers held for what is in flight, or waits to be
+	Holder     uint32 // place among those who hold more than the minimum, 0 none
+	OutOfOrder uint32 // first segment of the far end's behind a hole, 0 none
+	Reassembly uint32 // object with the frame in progress and the frames to deliver, 0 none
+	Gap        uint16 // list of segments behind a gap, 0 none
+	HostPath   uint16 // what the paths to host and far end take of a segment, in the terms of an MSS: what the ports carry and what
+	PeerPath   uint16 // ICMP errors told; 0 while nothing bounds it
+	_          uint16
+	PathGen    uint32 // state of the worker's table of paths that these are of, 0 while CutUntil is to be looked at
+	Timer      Timer  // link in the table's timer wheel
 
-	NextKey uint32 // key of the generation after Ingress' current one while the frame that begins it is being opened
-	NPieces uint32
-	Stamp   uint32   // of the segment stored last: how SACK blocks are ordered
+	HsBlock uint32   // block of connection set-up, 0 none
+	NextKey uint32   // key of the generation after Ingress' current one while the frame that begins it is being opened
+	OldKeys uint32   // list of the generations of Egress before the current one of which frames are in flight, 0 none
+	Queued  uint32   // how many segments OutOfOrder begins
+	Stamp   uint32   // of the one queued last: how SACK blocks are ordered
 	PrevNR  [12]byte // nonce randomizers of PrevKey and NextKey
 	NextNR  [12]byte
 
-	CutUntil int64 // ns of the monotonic clock when a sign of a smaller path that this connection alone has seen is forgotten, 0 none
-	Told     int64 // ns of the monotonic clock when the host was last told of the path's MTU, 0 never
+	Age AgeLink // link in one of the table's lists
 }
 
 // Bits of Identity.Flags.
@@ -159,7 +180,15 @@ const (
 	FlagOwnClosing = 1 << 4 // the gateway aborted the connection itself
 	FlagReported   = 1 << 5 // the control plane knows the connection and is to be told of its end
 	FlagStarted    = 1 << 6 // the translator has state for the connection
+	FlagWatch      = 1 << 8 // in the clear, and the far end's first data may be an Init message
 	FlagSendENO    = 1 << 7 // segments of the gateway's own carry ENO until the far end's first non-SYN segment
+)
+
+// Bits of Rare.Unaware.
+const (
+	UnawareHost = 1 << 0
+	UnawarePeer = 1 << 1
+	Unaware     = UnawareHost | UnawarePeer
 )
 
 // Endpoint is what a SYN or SYN-ACK said about the TCP that sent it, and what it said last.
@@ -169,7 +198,7 @@ type Endpoint struct {
 	WScale uint8  // shift of the windows it announces, 0 when scaling is off
 	Flags  uint8  // bits of EndpointXxx
 	TSVal  uint32 // its latest timestamp
-	Win    uint32 // window in bytes it announced last
+	Win    uint32 // largest window in bytes that it announced
 }
 
 // Bits of Endpoint.Flags.

@@ -13,7 +13,7 @@ func (t *Table) Recover(now int64) int {
 		t.spare = append(t.spare, n)
 	}
 	t.plain = make([]uint64, t.capacity/64+1)
-	t.hand = 0
+	t.hand, t.lists = 0, [numLists]ends{}
 	for n := t.capacity; n > 0; n-- {
 		if i := Index(n); !t.readmit(i) {
 			t.free = append(t.free, i)
@@ -30,7 +30,7 @@ func (t *Table) readmit(i Index) bool {
 		return false
 	}
 	state, deadline := r.State, r.Local.Timer.Deadline
-	r.State, r.Local.Timer = Free, Timer{}
+	r.State, r.Local.Timer, r.Local.Age = Free, Timer{}, AgeLink{}
 	t.SetState(i, state)
 	t.link(i, r.Hash)
 	if deadline > 0 {

@@ -21,15 +21,15 @@ func (r *Record) Repair(chunks Chunks) error {
 		return fmt.Errorf("state %d, role %d, verdict %d: %w", r.State, r.Role, r.Verdict, ErrDamaged)
 	}
 	e, in := &r.Egress, &r.Ingress
-	w, p, held, err := chunks.repair(&e.Queue, e.WUna, e.PUna)
+	w, p, err := chunks.repair(&e.Queue, e.WUna, e.PUna)
 	if err != nil {
 		return fmt.Errorf("frames in flight to the far end: %w", err)
 	}
-	e.WNext, e.PNext, e.Held = w, p, held
+	e.WNext, e.PNext = w, p
 	if e.WAck < e.WUna || e.WAck > e.WNext {
 		return fmt.Errorf("%d acknowledged of %d to %d: %w", e.WAck, e.WUna, e.WNext, ErrDamaged)
 	}
-	if w, p, _, err = chunks.repair(&in.Queue, in.WAckH, in.PAckH); err != nil {
+	if w, p, err = chunks.repair(&in.Queue, in.WAckH, in.PAckH); err != nil {
 		return fmt.Errorf("frames that the host has not acknowledged: %w", err)
 	}
 	in.WNext, in.WOpen, in.PNext = w, w, p
@@ -40,15 +40,14 @@ func (r *Record) Repair(chunks Chunks) error {
 }
 
 // repair walks a ledger from the wire position w and the plaintext position p on, which everything before is acknowledged up to. It
-// drops entries before w and cuts the ledger at the first one that is not whole, and returns the positions behind the last one, and
-// the bytes of the frames.
-func (c Chunks) repair(l *Ledger, w, p uint64) (wEnd, pEnd uint64, bytes uint32, err error) {
+// drops entries before w and cuts the ledger at the first one that is not whole, and returns the positions behind the last one.
+func (c Chunks) repair(l *Ledger, w, p uint64) (wEnd, pEnd uint64, err error) {
 	if l.Count == 0 {
 		*l = Ledger{}
-		return w, p, 0, nil
+		return w, p, nil
 	}
 	if int(l.Count) > c.MaxEntryID() || l.Head >= ChunkEntries || l.Tail > ChunkEntries {
-		return 0, 0, 0, fmt.Errorf("%d entries, %d to %d: %w", l.Count, l.Head, l.Tail, ErrDamaged)
+		return 0, 0, fmt.Errorf("%d entries, %d to %d: %w", l.Count, l.Head, l.Tail, ErrDamaged)
 	}
 	at := Ledger{First: l.First, Head: l.Head}
 	chunk, next := l.First, l.Head
@@ -69,18 +68,18 @@ func (c Chunks) repair(l *Ledger, w, p uint64) (wEnd, pEnd uint64, bytes uint32,
 		if en.WEnd-uint64(en.Len) != w || en.Len == 0 || uint32(en.Over) > en.Len || en.Flags&EntryPending != 0 {
 			break
 		}
-		w, p, bytes = end, p+uint64(en.Len)-uint64(en.Over)+uint64(en.Flags&EntryFIN), bytes+en.Len
+		w, p = end, p+uint64(en.Plain())+uint64(en.Flags&EntryFIN)
 		next++
 		at.Count++
 		at.Last, at.Tail = chunk, next
 	}
 	if at.Count == 0 {
 		*l = Ledger{}
-		return w, p, 0, nil
+		return w, p, nil
 	}
 	if at.Head == ChunkEntries {
 		at.First, at.Head = c.mem[at.First].Next, 0
 	}
 	*l = at
-	return w, p, bytes, nil
+	return w, p, nil
 }

@@ -26,7 +26,8 @@ type Table struct {
 	spare []uint32 // overflow buckets not in use
 	plain []uint64 // bit per record: its state is Plain
 	hand  uint32   // word of plain where the search for a victim goes on
-	sink  uint64   // what LookupBurst touched, so that the loads stay
+	lists [numLists]ends
+	sink  uint64 // what LookupBurst touched, so that the loads stay
 }
 
 // New formats mem, clearing it, as an empty table and returns it. Mem must begin on a cache line and hold Size(l) bytes. The
@@ -205,6 +206,7 @@ func (t *Table) Remove(i Index) {
 		return
 	}
 	t.Disarm(i)
+	t.delist(r)
 	hash := r.Hash
 	t.SetState(i, Free)
 	t.unlink(i, hash)
@@ -275,20 +277,25 @@ func (t *Table) Snapshot(i Index, r *Record) bool {
 // victims is how many plain flows OldestPlain compares.
 const victims = 8
 
-// OldestPlain returns a plain flow that has been silent for long, to be removed when the table is full, or 0 when no flow is
-// plain. It is approximate: a clock hand goes round, and the longest silent of the next 8 plain flows is chosen.
-func (t *Table) OldestPlain() Index {
+// OldestPlain returns a plain flow to be removed when there is no place for another, or 0 when there is none that may be. It is
+// approximate: a clock hand goes round, and the one of the greatest weight among the next 8 plain flows is chosen; a weight of 0
+// excludes a flow. Nil weighs by silence alone.
+func (t *Table) OldestPlain(weight func(r *Record) uint64) Index {
 	if t.hdr.counts[Plain] == 0 {
 		return 0
 	}
-	var oldest Index
-	var since int64
+	var victim Index
+	var most uint64
 	found := 0
 	for range len(t.plain) + 1 {
 		for w := t.plain[t.hand]; w != 0; w &= w - 1 {
 			i := Index(t.hand*64 + uint32(bits.TrailingZeros64(w)))
-			if seen := t.Record(i).LastSeen; oldest == 0 || seen < since {
-				oldest, since = i, seen
+			of := ^uint64(t.Record(i).LastSeen)
+			if weight != nil {
+				of = weight(t.Record(i))
+			}
+			if of > most {
+				victim, most = i, of
 			}
 			found++
 		}
@@ -297,5 +304,5 @@ func (t *Table) OldestPlain() Index {
 			break
 		}
 	}
-	return oldest
+	return victim
 }

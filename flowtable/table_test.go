@@ -64,9 +64,9 @@ func TestLayoutOfRecordsAndBuckets(t *testing.T) {
 		"egress":   {unsafe.Offsetof(r.Egress), lineSize},
 		"ingress":  {unsafe.Offsetof(r.Ingress), 3 * lineSize},
 		"rare":     {unsafe.Offsetof(r.Rare), 5 * lineSize},
-		"timers":   {unsafe.Offsetof(r.Rare.WFin) + 8, lineSize},
+		"timers":   {unsafe.Offsetof(r.Rare.WFin), lineSize},
 		"local":    {unsafe.Offsetof(r.Local) % lineSize, 0},
-		"indices":  {unsafe.Offsetof(r.Local.NextKey), lineSize},
+		"indices":  {unsafe.Offsetof(r.Local.HsBlock), lineSize},
 	} {
 		if at[0] != at[1] {
 			t.Errorf("%s: %d bytes, not %d", part, at[0], at[1])
@@ -238,7 +238,7 @@ func TestCountsFollowStates(t *testing.T) {
 func TestVictimIsAPlainFlowThatWasSilent(t *testing.T) {
 	const n = 1000
 	table := newTable(t, n)
-	if table.OldestPlain() != 0 {
+	if table.OldestPlain(nil) != 0 {
 		t.Error("victim in an empty table")
 	}
 	for i := range n {
@@ -246,13 +246,13 @@ func TestVictimIsAPlainFlowThatWasSilent(t *testing.T) {
 		table.Record(idx).LastSeen = int64(1000 + i)
 		table.SetState(idx, Encrypted)
 	}
-	if table.OldestPlain() != 0 {
+	if table.OldestPlain(nil) != 0 {
 		t.Error("an encrypted flow is a victim")
 	}
 	only := find(table, 777)
 	table.SetState(only, Plain)
 	for range 3 {
-		if got := table.OldestPlain(); got != only {
+		if got := table.OldestPlain(nil); got != only {
 			t.Fatalf("victim %d instead of the only plain flow %d", got, only)
 		}
 	}
@@ -260,10 +260,10 @@ func TestVictimIsAPlainFlowThatWasSilent(t *testing.T) {
 		table.SetState(find(table, i), Plain)
 	}
 	for i := range n {
-		if table.OldestPlain() == 0 {
+		if table.OldestPlain(nil) == 0 {
 			t.Fatal("no victim")
 		}
-		table.Remove(table.OldestPlain())
+		table.Remove(table.OldestPlain(nil))
 		if table.Len() != n-1-i {
 			t.Fatalf("%d flows after %d victims", table.Len(), i+1)
 		}

@@ -28,7 +28,7 @@ type Settings map[string]string
 
 // small keeps a gateway of a test small; a test's own settings come on top.
 var small = Settings{
-	"flows.max": "1024", "buffers.count": "8192", "reassembly.large_buffers": "16",
+	"flows.max": "1024", "handshake.half_open": "512", "buffers.memory": "18MiB", "reassembly.large_buffers": "16",
 	"workers.poll": "adaptive", "workers.idle_sleep": "500us", "metrics.listen": "off",
 }
 
@@ -84,7 +84,7 @@ func newGateway(t testing.TB, name string, own Settings, pool mbuf.Pool) *Gatewa
 	for range g.Config.Workers.Count {
 		p := pool
 		if p == nil {
-			arena, err := mbuf.NewArena(g.Config.Buffers.Count, mbuf.DefaultDataRoom)
+			arena, err := mbuf.NewArena(gateway.Buffers(g.Config), mbuf.DefaultDataRoom)
 			if err != nil {
 				t.Fatalf("gateway %s: %v", name, err)
 			}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"linecrypt/ctrlplane/config"
+	"linecrypt/ctrlplane/spelling"
 )
 
 // Exit statuses of the command.
@@ -41,7 +42,8 @@ type command struct {
 
 func commands() []command {
 	return []command{
-		runCommand, sessionsCommand, statusCommand, configCommand, hugepagesCommand, benchCryptoCommand, versionCommand,
+		runCommand, reloadCommand, stopCommand, sessionsCommand, statusCommand, configCommand, hugepagesCommand, benchCryptoCommand,
+		versionCommand,
 	}
 }
 
@@ -88,6 +90,9 @@ func (a *App) dispatch(args []string) error {
 	if args[0] == "help" || args[0] == "-h" || args[0] == "--help" || args[0] == "-help" {
 		return a.help(args[1:])
 	}
+	if args[0] == "--version" || args[0] == "-version" {
+		args = append([]string{versionCommand.name}, args[1:]...)
+	}
 	c, rest := match(args)
 	if c == nil {
 		return &usageError{err: unknownCommand(args)}
@@ -98,7 +103,7 @@ func (a *App) dispatch(args []string) error {
 	if err := fs.Parse(rest); errors.Is(err, flag.ErrHelp) {
 		return a.help(strings.Fields(c.name))
 	} else if err != nil {
-		return &usageError{c.name, err}
+		return &usageError{c.name, suggestFlag(fs, err)}
 	}
 	if fs.NArg() > 0 {
 		return &usageError{c.name, fmt.Errorf("unexpected argument %q", fs.Arg(0))}
@@ -117,11 +122,37 @@ func match(args []string) (*command, []string) {
 	return nil, nil
 }
 
+// unknownCommand says what is wrong with a command line that begins with no command, and which one may be meant.
 func unknownCommand(args []string) error {
+	known := []string{"help"}
 	for _, c := range commands() {
-		if first, second, ok := strings.Cut(c.name, " "); ok && first == args[0] {
+		first, second, two := strings.Cut(c.name, " ")
+		if two && first == args[0] {
 			return fmt.Errorf("%s: want %q", strings.Join(args[:min(2, len(args))], " "), first+" "+second)
 		}
+		known = append(known, first)
 	}
-	return fmt.Errorf("unknown command %q", args[0])
+	return fmt.Errorf("unknown command %q%s", args[0], didYouMean(spelling.Nearest(args[0], known)))
+}
+
+func didYouMean(word string) string {
+	if word == "" {
+		return ""
+	}
+	return "; did you mean " + word + "?"
+}
+
+// suggestFlag adds the flag that may be meant to an error about one that does not exist.
+func suggestFlag(fs *flag.FlagSet, err error) error {
+	name, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
+	if !unknown {
+		return err
+	}
+	var known []string
+	fs.VisitAll(func(f *flag.Flag) { known = append(known, f.Name) })
+	meant := spelling.Nearest(name, known)
+	if meant != "" {
+		meant = "--" + meant
+	}
+	return fmt.Errorf("unknown flag --%s%s", name, didYouMean(meant))
 }

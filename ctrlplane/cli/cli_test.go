@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -50,15 +51,22 @@ func TestUsageErrorsSayWhatIsWrongAndExitWith2(t *testing.T) {
 		want string
 	}{
 		{nil, "linecrypt: no command is given" + commands},
-		{[]string{"rum"}, `linecrypt: unknown command "rum"` + commands},
-		{[]string{"help", "rum"}, `linecrypt: unknown command "rum"` + commands},
+		{[]string{"rum"}, `linecrypt: unknown command "rum"; did you mean run?` + commands},
+		{[]string{"help", "rum"}, `linecrypt: unknown command "rum"; did you mean run?` + commands},
+		{[]string{"sttaus"}, `linecrypt: unknown command "sttaus"; did you mean status?` + commands},
+		{[]string{"relod", "--name", "x"}, `linecrypt: unknown command "relod"; did you mean reload?` + commands},
+		{[]string{"stpo"}, `linecrypt: unknown command "stpo"; did you mean stop?` + commands},
+		{[]string{"setpu", "hugepages"}, `linecrypt: unknown command "setpu"; did you mean setup?` + commands},
+		{[]string{"hlep"}, `linecrypt: unknown command "hlep"; did you mean help?` + commands},
+		{[]string{"frobnicate"}, `linecrypt: unknown command "frobnicate"` + commands},
+		{[]string{"--version", "x"}, "linecrypt version: unexpected argument \"x\"\nRun 'linecrypt help version' for its flags.\n"},
 		{[]string{"setup"}, `linecrypt: setup: want "setup hugepages"` + commands},
 		{[]string{"setup", "x"}, `linecrypt: setup x: want "setup hugepages"` + commands},
-		{[]string{"run", "--insid", "a"}, "linecrypt run: flag provided but not defined: -insid\nRun 'linecrypt help run' for its flags.\n"},
+		{[]string{"run", "--insid", "a"}, "linecrypt run: unknown flag --insid; did you mean --inside?\nRun 'linecrypt help run' for its flags.\n"},
 		{[]string{"run", "eth0"}, "linecrypt run: unexpected argument \"eth0\"\nRun 'linecrypt help run' for its flags.\n"},
 		{[]string{"run", "--config", file}, "linecrypt run: outside: no port is given: use --outside PORT, or the key outside of the configuration file\nRun 'linecrypt help run' for its flags.\n"},
 		{[]string{"run", "--set", "x"}, "linecrypt run: invalid value \"x\" for flag -set: want KEY=VALUE\nRun 'linecrypt help run' for its flags.\n"},
-		{[]string{"sessions", "--jsn"}, "linecrypt sessions: flag provided but not defined: -jsn\nRun 'linecrypt help sessions' for its flags.\n"},
+		{[]string{"sessions", "--jsn"}, "linecrypt sessions: unknown flag --jsn; did you mean --json?\nRun 'linecrypt help sessions' for its flags.\n"},
 		{[]string{"config"}, "linecrypt config: want one of --example, --markdown and --check FILE\nRun 'linecrypt help config' for its flags.\n"},
 		{[]string{"setup", "hugepages", "--pages", "1", "--size", "2"}, "linecrypt setup hugepages: --pages and --size exclude each other\nRun 'linecrypt help setup hugepages' for its flags.\n"},
 		{[]string{"setup", "hugepages", "--pages", "-1"}, "linecrypt setup hugepages: the amount is not a sensible one\nRun 'linecrypt help setup hugepages' for its flags.\n"},
@@ -87,8 +95,9 @@ func TestBadConfigurationIsPrintedWithFileAndLine(t *testing.T) {
 }
 
 func TestMissingInstanceIsAFailureThatSaysWhatToDo(t *testing.T) {
-	for _, command := range []string{"sessions", "status"} {
-		status, out, errs := call(t, command, "--json", "--name", "x")
+	for _, args := range [][]string{{"sessions", "--json"}, {"status", "--json"}, {"reload"}, {"stop"}} {
+		command := args[0]
+		status, out, errs := call(t, append(args, "--name", "x")...)
 		want := "linecrypt: no instance named \"x\" is running; start one with: linecrypt run --inside PORT --outside PORT --name x\n"
 		if status != exitFailure || errs != want || out != "" {
 			t.Errorf("%s: status %d, output %q, error %q, want %q", command, status, out, errs, want)
@@ -156,6 +165,33 @@ func TestConfigPrintsExampleAndReference(t *testing.T) {
 	}
 }
 
+func TestConfigCheckComparesWithThisMachine(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "f.yaml")
+	allowed, err := instance.AllowedCores()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct{ text, says string }{
+		"engine":         {"engine: warp9\n", file + ":1: engine: "},
+		"core":           {"policy: require\nworkers: {cores: [1023]}\n", file + ":2: workers.cores: core 1023 is not one"},
+		"group":          {"\n\nsession_table: {group: no-such-group}\n", file + ":3: session_table.group: "},
+		"group number":   {"session_table: {group: '-5'}\n", file + ":1: session_table.group: "},
+		"address":        {"metrics: {listen: '192.0.2.77:9469'}\n", file + ":1: metrics.listen: "},
+		"three of them":  {"engine: warp9\nworkers: {cores: [1023]}\nsession_table: {group: no-such-group}\n", file + ":3: session_table.group: "},
+		"nothing":        {fmt.Sprintf("engine: generic\nworkers: {cores: [%d]}\nsession_table: {group: '0'}\nmetrics: {listen: '127.0.0.1:9469'}\n", allowed[0]), ""},
+		"name of group":  {"session_table: {group: root}\n", ""},
+		"nothing at all": {"", ""},
+	} {
+		if err := os.WriteFile(file, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		status, _, errs := call(t, "config", "--check", file)
+		if (status == exitOK) != (c.says == "") || !strings.Contains(errs, c.says) {
+			t.Errorf("%s: status %d, error %q, want %q", name, status, errs, c.says)
+		}
+	}
+}
+
 func TestVersionNamesCommitAndDPDK(t *testing.T) {
 	info := &debug.BuildInfo{GoVersion: "go1.26", Settings: []debug.BuildSetting{
 		{Key: "-tags", Value: "x,dpdk"}, {Key: "vcs.revision", Value: "abc"}, {Key: "vcs.modified", Value: "true"},
@@ -173,6 +209,9 @@ func TestVersionNamesCommitAndDPDK(t *testing.T) {
 		t.Errorf("%v, got\n%s", err, b.String())
 	}
 	// This test's own tags are either.
+	if _, out, _ := call(t, "--version"); !strings.HasPrefix(out, "linecrypt ") {
+		t.Errorf("--version says %q", out)
+	}
 	if status, out, _ := call(t, "version"); status != exitOK || !strings.Contains(out, "compiled in") {
 		t.Errorf("status %d, output\n%s", status, out)
 	}

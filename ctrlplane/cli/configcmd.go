@@ -12,7 +12,7 @@ var configCommand = command{
 	name:    "config",
 	args:    "--example | --markdown | --check FILE",
 	summary: "example, reference and check of configuration files",
-	details: "Prints a configuration file that holds every key with its default, or the reference of all keys, or checks a file\nas far as that is possible without its ports.",
+	details: "Prints a configuration file that holds every key with its default, or the reference of all keys, or checks a file\nagainst this machine, as far as that is possible without opening its ports.",
 	define:  defineConfig,
 }
 
@@ -36,7 +36,11 @@ func defineConfig(a *App, fs *flag.FlagSet) func() error {
 		case *markdown:
 			fmt.Fprint(a.Stdout, config.Markdown())
 		default:
-			if _, err := config.Load(*check); err != nil {
+			c, err := config.Load(*check)
+			if err != nil {
+				return err
+			}
+			if err := checkMachine(c); err != nil {
 				return err
 			}
 			fmt.Fprintf(a.Stdout, "%s: no errors\n", *check)

@@ -28,8 +28,11 @@ func (r *counterReader) at(i int, c shm.Counter) uint64 {
 	return atomic.LoadUint64(&r.seg.Worker(i).Counters[c])
 }
 
-// sum returns the counter over all workers.
+// sum returns the counter over all workers, or the control plane's.
 func (r *counterReader) sum(c shm.Counter) uint64 {
+	if c.Control() {
+		return atomic.LoadUint64(&r.seg.ControlCounters()[c])
+	}
 	var n uint64
 	for i := range r.seg.Workers() {
 		n += r.at(i, c)
@@ -48,7 +51,7 @@ func (r *counterReader) total(name string) uint64 {
 func (r *counterReader) port(s flowtable.Side, name string) PortStatus {
 	side := s.String()
 	return PortStatus{
-		Side: side, Name: name, Kind: r.seg.PortKind(s), Link: r.link(s), Queues: r.seg.Workers(),
+		Side: side, Name: name, Kind: r.seg.PortKind(s), Link: r.link(s), MTU: r.seg.MTU(s), Queues: r.seg.Workers(),
 		RxPackets: r.total("rx_" + side + "_packets"), RxBytes: r.total("rx_" + side + "_bytes"),
 		TxPackets: r.total("tx_" + side + "_packets"), TxBytes: r.total("tx_" + side + "_bytes"),
 	}

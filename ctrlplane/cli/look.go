@@ -21,7 +21,7 @@ type lookFlags struct {
 
 func addLookFlags(fs *flag.FlagSet) lookFlags {
 	return lookFlags{
-		name: fs.String("name", "default", "`NAME` of the instance (default \"default\")"),
+		name: addNameFlag(fs),
 		json: fs.Bool("json", false, "print JSON"),
 	}
 }

@@ -174,7 +174,7 @@ func TestSessionsTextIsOneLineEach(t *testing.T) {
 func TestStatusListsEveryDropReasonInJSON(t *testing.T) {
 	g := newFakeGateway(t)
 	g.seg.SetReady(true)
-	g.seg.SetLink(flowtable.Outside, false)
+	g.seg.SetLink(flowtable.Outside, shm.LinkGone, 1400)
 	for i, n := range []uint64{5, 7} {
 		c := g.seg.Worker(i).Counters
 		c[shm.DropParse], c[shm.RxInsidePackets], c[shm.RxInsideBytes], c[shm.TxOutsidePackets] = n, 10*n, 1000*n, n
@@ -188,7 +188,7 @@ func TestStatusListsEveryDropReasonInJSON(t *testing.T) {
 		t.Fatalf("status %d, error %s", status, errs)
 	}
 	st := decode(t, out).(map[string]any)
-	want := []string{"aborts", "control_plane", "cores", "counters", "data_plane", "drops", "engine", "flows", "name", "policy", "poll", "ports", "ready", "stages"}
+	want := []string{"aborts", "control_plane", "cores", "counters", "data_plane", "drops", "engine", "flows", "name", "overloads", "plain", "policy", "poll", "ports", "ready", "refusals", "stages"}
 	if got := fields(t, st); !slices.Equal(got, want) {
 		t.Errorf("fields %v, want %v", got, want)
 	}
@@ -212,7 +212,7 @@ func TestStatusListsEveryDropReasonInJSON(t *testing.T) {
 	if port["kind"] != "packet" || port["link"] != "unknown" || port["queues"] != 2.0 || st["poll"] != "adaptive" {
 		t.Errorf("inside port %v, polling %v", port, st["poll"])
 	}
-	if port := st["ports"].([]any)[1].(map[string]any); port["kind"] != "dpdk" || port["link"] != "down" {
+	if port := st["ports"].([]any)[1].(map[string]any); port["kind"] != "dpdk" || port["link"] != "gone" {
 		t.Errorf("outside port %v", port)
 	}
 	core := st["cores"].([]any)[1].(map[string]any)
@@ -235,19 +235,21 @@ func TestStatusListsEveryDropReasonInJSON(t *testing.T) {
 func TestStatusTextShowsWhatIsNotZeroAndNamesTheRest(t *testing.T) {
 	st := &Status{
 		Name: "gw", Policy: "require", Engine: "generic", Poll: "busy", DataPlane: ProcessState{true, 7, 1}, Ready: true,
-		Ports:  []PortStatus{{"inside", "eth0", "packet", "up", 2, 1, 2, 3, 4}, {"outside", "eth1", "packet", "down", 2, 5, 6, 7, 8}},
-		Cores:  []CoreStatus{{0, 3, 6, 10, 2, 0.256, 0, 1}, {1, -1, 0, 0, 0, 0, 0, 0}},
-		Flows:  FlowStatus{200, 1, map[string]uint64{"encrypted": 1, "plain": 0}},
-		Drops:  []NamedCount{{"drop_a", 2, "packets", "things"}, {"drop_b", 0, "packets", "x"}, {"drop_c", 0, "packets", "x"}},
-		Stages: []StageStatus{{"rx", 4, 100, 25}},
+		Ports:     []PortStatus{{"inside", "eth0", "packet", "up", 1500, 2, 1, 2, 3, 4}, {"outside", "eth1", "packet", "gone", 1400, 2, 5, 6, 7, 8}},
+		Cores:     []CoreStatus{{0, 3, 6, 10, 2, 0.256, 0, 1}, {1, -1, 0, 0, 0, 0, 0, 0}},
+		Flows:     FlowStatus{200, 1, map[string]uint64{"encrypted": 1, "plain": 0}},
+		Drops:     []NamedCount{{"drop_a", 2, "packets", "things"}, {"drop_b", 0, "packets", "x"}, {"drop_c", 0, "packets", "x"}},
+		Plain:     []NamedCount{{"plain_no_eno", 3, "connections", "no option"}, {"plain_policy", 0, "connections", "x"}},
+		Overloads: []NamedCount{{"overload_keys_late", 4, "requests", "late"}},
+		Stages:    []StageStatus{{"rx", 4, 100, 25}},
 	}
 	const want = `instance gw   policy require   engine generic   polling busy
 data plane: pid 7, ready
 control plane: not running: encrypted connections go on, new ones follow the policy
 
-PORT      NAME   KIND     LINK   QUEUES   RX PACKETS   RX BYTES   TX PACKETS   TX BYTES
-inside    eth0   packet   up     2        1            2          3            4
-outside   eth1   packet   down   2        5            6          7            8
+PORT      NAME   KIND     LINK   MTU    QUEUES   RX PACKETS   RX BYTES   TX PACKETS   TX BYTES
+inside    eth0   packet   up     1500   2        1            2          3            4
+outside   eth1   packet   gone   1400   2        5            6          7            8
 
 WORKER   CORE   RX PACKETS   TX PACKETS   DROPS   BUSY     FLOWS
 0        3      6            10           2       25.6 %   1
@@ -256,11 +258,16 @@ WORKER   CORE   RX PACKETS   TX PACKETS   DROPS   BUSY     FLOWS
 FLOWS       1 of 200
 encrypted   1
 
+LEFT IN THE CLEAR   COUNT   
+plain_no_eno        3       no option
+none: plain_policy
+
 DROPPED   COUNT   
 drop_a    2       things
 none: drop_b drop_c
 
-ABORTED   COUNT   
+OVERLOAD             COUNT   
+overload_keys_late   4       late
 
 STAGE   PACKETS   CYCLES PER PACKET
 rx      4         25.0

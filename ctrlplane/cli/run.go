@@ -26,7 +26,7 @@ var runCommand = command{
 	summary: "run a gateway in the foreground",
 	details: `Runs the data plane and the control plane of an instance until SIGINT or SIGTERM, and prints "ready" on standard
 output once packets flow. A control plane that ends is started again while encrypted connections go on; when the data
-plane ends, so does the gateway. At SIGHUP the policy is loaded again from the file, for new connections.
+plane ends, so does the gateway. At SIGHUP the policy is loaded again from the file, for new connections: see "linecrypt reload".
 
 PORT is a network interface (eth0), a PCI address (0000:03:00.0) or an EAL device string (net_af_xdp0,iface=eth0);
 packet: or dpdk: in front names the kind where the name does not. Flags count more than the file.`,
@@ -50,7 +50,16 @@ func defineRun(a *App, fs *flag.FlagSet) func() error {
 		if pid, ok := in.Running(instance.DataPlane); ok {
 			return &instance.RunningError{Name: c.Name, Process: instance.DataPlane, PID: pid}
 		}
-		s, err := a.supervisor(in, flags.Args())
+		lock, err := in.Lock(instance.Supervisor)
+		if err != nil {
+			return err
+		}
+		defer lock.Release()
+		args := flags.Args()
+		if flags.File() != "" {
+			args = append(args, "--name", c.Name) // what is started again finds the instance whatever the file says by then
+		}
+		s, err := a.supervisor(in, args)
 		if err != nil {
 			return err
 		}

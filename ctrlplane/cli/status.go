@@ -12,7 +12,9 @@ var statusCommand = command{
 	name:    "status",
 	args:    "[--json] [--name NAME]",
 	summary: "ports, cores, flows and drops of a running gateway",
-	details: "Prints what a running instance does: its ports and links, its workers and their load, connections by state, every drop\nby name, and the cycles that a packet takes in each stage. All counts are since the data plane's start.",
+	details: `Prints what a running instance does: its ports and links, its workers and their load, connections by state, by name every way
+into plaintext, every refusal, abort, drop and bound that was reached, and the cycles that a packet takes in each stage. All
+counts are since the data plane's start.`,
 	define: func(a *App, fs *flag.FlagSet) func() error {
 		look := addLookFlags(fs)
 		return func() error {
@@ -44,7 +46,10 @@ type Status struct {
 	Flows        FlowStatus    `json:"flows"`
 	Drops        []NamedCount  `json:"drops"`
 	Aborts       []NamedCount  `json:"aborts"`
-	Counters     []NamedCount  `json:"counters"` // everything that is no drop, abort or cycle count
+	Plain        []NamedCount  `json:"plain"`     // connections left in the clear, by reason
+	Refusals     []NamedCount  `json:"refusals"`  // connections refused, by reason
+	Overloads    []NamedCount  `json:"overloads"` // what was given up because a bound was reached
+	Counters     []NamedCount  `json:"counters"`  // everything that is no drop, abort or cycle count, those three lists too
 	Stages       []StageStatus `json:"stages"`
 }
 
@@ -60,7 +65,8 @@ type PortStatus struct {
 	Side      string `json:"side"` // inside or outside
 	Name      string `json:"name"`
 	Kind      string `json:"kind"`   // dpdk, packet or memory
-	Link      string `json:"link"`   // up, down, or unknown
+	Link      string `json:"link"`   // up, down, gone (no such interface), or unknown
+	MTU       int    `json:"mtu"`    // bytes of an IP packet
 	Queues    int    `json:"queues"` // in use, one a worker
 	RxPackets uint64 `json:"rx_packets"`
 	RxBytes   uint64 `json:"rx_bytes"`
@@ -113,7 +119,10 @@ func readStatus(in *instance.Instance, s *shm.Segment) (*Status, error) {
 		Ports:        []PortStatus{r.port(flowtable.Inside, s.Inside()), r.port(flowtable.Outside, s.Outside())},
 		Drops:        r.kind(shm.KindDrop),
 		Aborts:       r.kind(shm.KindAbort),
-		Counters:     r.kind(shm.KindPackets, shm.KindBytes, shm.KindEvent),
+		Plain:        r.kind(shm.KindPlain),
+		Refusals:     r.kind(shm.KindRefusal),
+		Overloads:    r.kind(shm.KindOverload),
+		Counters:     r.kind(shm.KindPackets, shm.KindBytes, shm.KindEvent, shm.KindPlain, shm.KindRefusal, shm.KindOverload),
 		Stages:       r.stages(),
 	}
 	return st, st.readFlows(&r)

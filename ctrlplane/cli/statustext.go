@@ -16,9 +16,9 @@ func (st *Status) print(out io.Writer) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "instance %s   policy %s   engine %s   polling %s\n", st.Name, st.Policy, st.Engine, st.Poll)
 	fmt.Fprintf(&b, "data plane: %s\ncontrol plane: %s\n", st.dataPlane(), st.controlPlane())
-	table(&b, "PORT\tNAME\tKIND\tLINK\tQUEUES\tRX PACKETS\tRX BYTES\tTX PACKETS\tTX BYTES\n", func(w io.Writer) {
+	table(&b, "PORT\tNAME\tKIND\tLINK\tMTU\tQUEUES\tRX PACKETS\tRX BYTES\tTX PACKETS\tTX BYTES\n", func(w io.Writer) {
 		for _, p := range st.Ports {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\n", p.Side, p.Name, p.Kind, p.Link, p.Queues, p.RxPackets, p.RxBytes, p.TxPackets, p.TxBytes)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\n", p.Side, p.Name, p.Kind, p.Link, p.MTU, p.Queues, p.RxPackets, p.RxBytes, p.TxPackets, p.TxBytes)
 		}
 	})
 	table(&b, "WORKER\tCORE\tRX PACKETS\tTX PACKETS\tDROPS\tBUSY\tFLOWS\n", func(w io.Writer) {
@@ -27,8 +27,12 @@ func (st *Status) print(out io.Writer) error {
 		}
 	})
 	st.printFlows(&b)
-	printCounts(&b, "DROPPED", st.Drops)
-	printCounts(&b, "ABORTED", st.Aborts)
+	for _, list := range []struct {
+		title  string
+		counts []NamedCount
+	}{{"LEFT IN THE CLEAR", st.Plain}, {"REFUSED", st.Refusals}, {"ABORTED", st.Aborts}, {"DROPPED", st.Drops}, {"OVERLOAD", st.Overloads}} {
+		printCounts(&b, list.title, list.counts)
+	}
 	table(&b, "STAGE\tPACKETS\tCYCLES PER PACKET\n", func(w io.Writer) {
 		for _, s := range st.Stages {
 			fmt.Fprintf(w, "%s\t%d\t%.1f\n", s.Name, s.Packets, s.CyclesPerPacket)
@@ -83,6 +87,9 @@ func (st *Status) printFlows(out io.Writer) {
 
 // printCounts writes the counters that are not zero, and then the names of those that are.
 func printCounts(out io.Writer, title string, counts []NamedCount) {
+	if len(counts) == 0 {
+		return
+	}
 	var zero []string
 	nonzero := slices.DeleteFunc(slices.Clone(counts), func(c NamedCount) bool { return c.Count == 0 })
 	for _, c := range counts {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"linecrypt/ctrlplane/instance"
+	"linecrypt/ctrlplane/shm"
 )
 
 // timing is how patient the supervisor is.
@@ -59,11 +60,11 @@ func (s *supervisor) run(signals <-chan os.Signal) error {
 			s.reload()
 		case err := <-s.data.done:
 			err = errors.Join(dataPlaneEnded(err), s.stopControl(signals))
-			if !s.announced {
-				// No packet was ever moved: there is nothing that the next data plane has to know of.
-				err = errors.Join(err, s.remove())
+			if _, left := s.in.LeftSegment(); !left || !s.announced {
+				// It ended cleanly, or no packet was ever moved: there is nothing that the next data plane has to know of.
+				return errors.Join(err, s.remove())
 			}
-			return err
+			return errors.Join(err, s.forgetKeys())
 		case err = <-s.ctrlDone():
 			err = s.controlEnded(err)
 		case <-s.again.C:
@@ -177,6 +178,20 @@ func (s *supervisor) remove() error {
 		return err
 	}
 	return nil
+}
+
+// forgetKeys leaves the segment of a data plane that was killed to the next one, which resets its connections, but not their keys:
+// nobody is left who would use or guard them.
+func (s *supervisor) forgetKeys() error {
+	dir, ok := s.in.LeftSegment()
+	if !ok {
+		return nil
+	}
+	err := shm.ForgetKeys(dir, s.in.Name())
+	if errors.Is(err, shm.ErrBusy) {
+		return nil // another data plane has begun, and owns it
+	}
+	return err
 }
 
 func (s *supervisor) stopControl(signals <-chan os.Signal) error {

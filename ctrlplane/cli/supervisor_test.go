@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"linecrypt/ctrlplane/instance"
+	"linecrypt/ctrlplane/server"
 )
 
 // The test binary plays all three programs: the names of links to it say which.
@@ -24,6 +25,8 @@ func TestMain(m *testing.M) {
 		os.Exit(playChild(instance.DataPlane))
 	case controlPlaneBinary:
 		os.Exit(playChild(instance.ControlPlane))
+	case realControlPlane:
+		os.Exit(server.Execute(os.Args[1:], os.Stderr))
 	case "linecrypt":
 		a := App{Stdout: os.Stdout, Stderr: os.Stderr, BinDir: filepath.Dir(os.Args[0])}
 		os.Exit(a.Main(os.Args[1:]))
@@ -56,6 +59,9 @@ func playChild(p instance.Process) int {
 	fmt.Fprintf(os.Stderr, "%s stopped\n", string(p))
 	return 0
 }
+
+// realControlPlane is the name under which the test binary is the control plane itself.
+const realControlPlane = "linecrypt-ctrlplane-itself"
 
 const envFail = "LINECRYPT_TEST_FAIL"
 

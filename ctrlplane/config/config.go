@@ -68,17 +68,19 @@ type Workers struct {
 
 // Flows sizes the flow tables.
 type Flows struct {
-	Max int // records of one worker
+	Max int // established connections of one worker
 }
 
 // Buffers sizes the packet buffer pool.
 type Buffers struct {
-	Count int // buffers of one worker
+	Memory int // bytes of one worker
+	Count  int // buffers of one worker, 0: what Memory holds
 }
 
-// Retransmit bounds the frames kept for retransmission.
+// Retransmit bounds what is in flight.
 type Retransmit struct {
-	FlowBytes int // unacknowledged frame bytes of one connection
+	FlowBytes int           // unacknowledged frame bytes of one connection
+	GiveUp    time.Duration // a far end that acknowledges nothing for as long is given up
 }
 
 // Reassembly bounds what is kept of frames that are not complete.
@@ -91,6 +93,7 @@ type Reassembly struct {
 type Handshake struct {
 	Retransmit time.Duration // first interval of the gateway's own retransmissions, which doubles
 	Timeout    time.Duration // set-up takes no longer than this
+	HalfOpen   int           // connections of openers inside, and as many of openers outside, whose opener is not known to be real
 	ENOTries   int           // SYNs with ENO before one goes without
 }
 

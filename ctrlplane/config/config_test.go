@@ -112,10 +112,10 @@ policy: require
 engine: generic
 workers: {cores: [3, 2], poll: adaptive, idle_sleep: 100us}
 flows: {max: 1000}
-buffers: {count: 2048}
-retransmit: {flow_bytes: 65536}
+buffers: {memory: 16MiB, count: 2048}
+retransmit: {flow_bytes: 65536, give_up: 2m}
 reassembly: {flow_bytes: 2MiB, large_buffers: 3}
-handshake: {retransmit: 500ms, timeout: 5s, eno_tries: 3}
+handshake: {retransmit: 500ms, timeout: 5s, half_open: 1000, eno_tries: 3}
 teps: [ECDHE_P256, ECDHE_Curve25519]
 aeads: [CHACHA20_POLY1305]
 application_aware: mandatory
@@ -133,10 +133,10 @@ log: {level: debug}
 		Name: "gw-1", Inside: "0000:01:00.0", Outside: "net_af_xdp0,iface=eth1", Policy: flowtable.Require, Engine: "generic",
 		Workers:    Workers{2, []int{3, 2}, Adaptive, 100 * time.Microsecond},
 		Flows:      Flows{1000},
-		Buffers:    Buffers{2048},
-		Retransmit: Retransmit{65536},
+		Buffers:    Buffers{16 << 20, 2048},
+		Retransmit: Retransmit{65536, 2 * time.Minute},
 		Reassembly: Reassembly{2 << 20, 3},
-		Handshake:  Handshake{500 * time.Millisecond, 5 * time.Second, 3},
+		Handshake:  Handshake{500 * time.Millisecond, 5 * time.Second, 1000, 3},
 		TEPs:       []tcpcrypt.TEP{tcpcrypt.ECDHEP256, tcpcrypt.ECDHECurve25519},
 		AEADs:      []tcpcrypt.AEAD{tcpcrypt.ChaCha20Poly1305}, ApplicationAware: AwareMandatory,
 		Rekey: Rekey{10, 1 << 30}, SessionTable: SessionTable{"users"},

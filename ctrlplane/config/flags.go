@@ -59,6 +59,14 @@ func (f *Flags) Load() (*Config, error) {
 			return nil, err
 		}
 	}
+	return f.override(c)
+}
+
+// LoadWithoutFile returns the default configuration with the flags applied over it, for when the file cannot be read. The error joins
+// everything that is wrong.
+func (f *Flags) LoadWithoutFile() (*Config, error) { return f.override(Default()) }
+
+func (f *Flags) override(c *Config) (*Config, error) {
 	var errs []error
 	for _, o := range f.overrides {
 		errs = append(errs, c.Set(commandLine, o.key, o.text))
@@ -71,6 +79,9 @@ func (f *Flags) Load() (*Config, error) {
 	}
 	return c, nil
 }
+
+// File returns the file that Load reads, empty for none.
+func (f *Flags) File() string { return f.file }
 
 // Args returns the flags that make another process load the same configuration.
 func (f *Flags) Args() []string {

@@ -28,6 +28,9 @@ func (k *Key) Type() string { return k.kind.name }
 // Allowed says which values the key takes.
 func (k *Key) Allowed() string { return k.allowed }
 
+// Value returns the key's value in a configuration, as `--set` takes it.
+func (k *Key) Value(c *Config) string { return k.show(c) }
+
 // Keys returns the table of keys in the order of the reference. Each call returns a fresh slice.
 func Keys() []Key { return append([]Key(nil), keys...) }
 
@@ -57,12 +60,16 @@ var keys = []Key{
 	{"workers.idle_sleep", "50us", "The longest sleep of an adaptive worker at a time.",
 		duration(func(c *Config) *time.Duration { return &c.Workers.IdleSleep }, time.Microsecond, 10*time.Millisecond)},
 
-	{"flows.max", "65536", "Connections that one worker keeps track of. Further connections pass or are refused as the policy says.",
+	{"flows.max", "65536", "Established connections that one worker keeps track of. Where a further one finds no place of a plain connection's, it passes or is refused as the policy says.",
 		integer(func(c *Config) *int { return &c.Flows.Max }, 64, 1<<22)},
-	{"buffers.count", "16384", "Packet buffers of one worker, 2 KiB and a little each.",
-		integer(func(c *Config) *int { return &c.Buffers.Count }, 1024, 1<<22)},
-	{"retransmit.flow_bytes", "4MiB", "Sealed bytes of one connection that are kept until the far end has acknowledged them. New data beyond it is dropped before it is sealed, as a full queue would.",
+	{"buffers.memory", "64MiB", "Memory for packet buffers of one worker, 2304 bytes each. Frames in flight may take five eighths of it, and one connection half of that as long as nobody else needs it; 1 Gbit/s at a round trip of 100 ms takes 20 MB.",
+		size(func(c *Config) *int { return &c.Buffers.Memory }, 3<<20, 8<<30)},
+	{"buffers.count", "0", "Packet buffers of one worker by number; 0 is as many as buffers.memory holds. Kept for files of older versions: say buffers.memory.",
+		scalar("integer", "0, or 1024 to 4194304", func(c *Config) *int { return &c.Buffers.Count }, parseBuffers)},
+	{"retransmit.flow_bytes", "32MiB", "Sealed bytes of one connection that may be in flight, unacknowledged by the far end. The window that its host sees ends there, or earlier where memory is scarce.",
 		size(func(c *Config) *int { return &c.Retransmit.FlowBytes }, 64<<10, 256<<20)},
+	{"retransmit.give_up", "15m", "Time after which a far end that acknowledges nothing of what is in flight is given up: the connection is reset on both sides (RFC 9293 section 3.8.3). Buffers are given back after a minute of it.",
+		duration(func(c *Config) *time.Duration { return &c.Retransmit.GiveUp }, 100*time.Second, 24*time.Hour)},
 	{"reassembly.flow_bytes", "1MiB", "Bytes of one connection that are kept while they wait for missing ones.",
 		size(func(c *Config) *int { return &c.Reassembly.FlowBytes }, 128<<10, 256<<20)},
 	{"reassembly.large_buffers", "64", "Buffers of one worker, 64 KiB each, for frames larger than a packet.",
@@ -72,6 +79,8 @@ var keys = []Key{
 		duration(func(c *Config) *time.Duration { return &c.Handshake.Retransmit }, 10*time.Millisecond, time.Minute)},
 	{"handshake.timeout", "30s", "Time after which a connection that is not set up is given up.",
 		duration(func(c *Config) *time.Duration { return &c.Handshake.Timeout }, 100*time.Millisecond, 10*time.Minute)},
+	{"handshake.half_open", "16384", "Connections of openers inside, and as many of openers outside, that one worker remembers before their opener is known to be real; the oldest go for younger ones.",
+		integer(func(c *Config) *int { return &c.Handshake.HalfOpen }, 16, 1<<20)},
 	{"handshake.eno_tries", "2", "SYNs sent with the ENO option before a retransmission goes without it, because some middleboxes drop what they do not know (policy opportunistic only).",
 		integer(func(c *Config) *int { return &c.Handshake.ENOTries }, 1, 10)},
 
@@ -88,7 +97,7 @@ var keys = []Key{
 		bigSize(func(c *Config) *uint64 { return &c.Rekey.Bytes })},
 
 	{"metrics.listen", "127.0.0.1:9469", "Address and port at which the control plane serves /metrics; off for none. When the default is taken by another program the control plane goes on without.",
-		scalar("text", "address:port or off", func(c *Config) *string { return &c.Metrics.Listen }, parseListen)},
+		listenAddress(func(c *Config) *string { return &c.Metrics.Listen })},
 	{"session_table.group", "", "Group whose members may look session IDs up. Empty: only the user that runs the gateway.",
 		text("group name or number", func(c *Config) *string { return &c.SessionTable.Group }, word)},
 
@@ -127,11 +136,30 @@ func parseCore(s string) (int, error) {
 	return int(n), nil
 }
 
+func parseBuffers(s string) (int, error) {
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil || n != 0 && (n < 1024 || n > 1<<22) {
+		return 0, fmt.Errorf("%q is neither 0 nor a number from 1024 to 4194304", s)
+	}
+	return int(n), nil
+}
+
 func parseArgument(s string) (string, error) {
 	if s == "" {
 		return "", errors.New("an argument is empty")
 	}
 	return s, plain(s)
+}
+
+func listenAddress(field func(*Config) *string) kind {
+	k := scalar("text", "address:port or off", field, parseListen)
+	k.show = func(c *Config) string {
+		if *field(c) == "" {
+			return "off"
+		}
+		return *field(c)
+	}
+	return k
 }
 
 // parseListen returns an empty text for "off".

@@ -44,11 +44,13 @@ type kind struct {
 	allowed string
 	list    bool
 	set     func(*Config, value) error
+	show    func(*Config) string // in the form of the command line
 }
 
 // scalar makes a kind from a parser of one item.
 func scalar[T any](name, allowed string, field func(*Config) *T, parse func(string) (T, error)) kind {
-	return kind{name: name, allowed: allowed, set: func(c *Config, v value) error {
+	show := func(c *Config) string { return fmt.Sprint(*field(c)) }
+	return kind{name: name, allowed: allowed, show: show, set: func(c *Config, v value) error {
 		if v.list {
 			return fmt.Errorf("want %s, not a list", name)
 		}
@@ -91,12 +93,12 @@ type option[T any] struct {
 	is   T
 }
 
-func choice[T any](field func(*Config) *T, options ...option[T]) kind {
+func choice[T comparable](field func(*Config) *T, options ...option[T]) kind {
 	var words []string
 	for _, o := range options {
 		words = append(words, o.word)
 	}
-	return scalar("choice", strings.Join(words, ", "), field, func(s string) (T, error) {
+	k := scalar("choice", strings.Join(words, ", "), field, func(s string) (T, error) {
 		i := slices.Index(words, s)
 		if i < 0 {
 			var none T
@@ -104,6 +106,10 @@ func choice[T any](field func(*Config) *T, options ...option[T]) kind {
 		}
 		return options[i].is, nil
 	})
+	k.show = func(c *Config) string {
+		return words[slices.IndexFunc(options, func(o option[T]) bool { return o.is == *field(c) })]
+	}
+	return k
 }
 
 func integer(field func(*Config) *int, low, high int) kind {
@@ -149,17 +155,21 @@ func parseSize(s string) (uint64, error) {
 
 func size(field func(*Config) *int, low, high uint64) kind {
 	allowed := formatSize(low) + " to " + formatSize(high)
-	return scalar("size", allowed, field, func(s string) (int, error) {
+	k := scalar("size", allowed, field, func(s string) (int, error) {
 		n, err := parseSize(s)
 		if err == nil && (n < low || n > high) {
 			err = fmt.Errorf("%s is not in %s", s, allowed)
 		}
 		return int(n), err
 	})
+	k.show = func(c *Config) string { return formatSize(uint64(*field(c))) }
+	return k
 }
 
 func bigSize(field func(*Config) *uint64) kind {
-	return scalar("size", "0 or more", field, parseSize)
+	k := scalar("size", "0 or more", field, parseSize)
+	k.show = func(c *Config) string { return formatSize(*field(c)) }
+	return k
 }
 
 func formatSize(n uint64) string {
@@ -187,7 +197,14 @@ func duration(field func(*Config) *time.Duration, low, high time.Duration) kind 
 
 // list makes a kind from a parser of one item. Items may repeat only if repeat is set; none at all only if empty is set.
 func list[T comparable](allowed string, field func(*Config) *[]T, parse func(string) (T, error), empty, repeat bool) kind {
-	return kind{name: "list", allowed: allowed, list: true, set: func(c *Config, v value) error {
+	show := func(c *Config) string {
+		var items []string
+		for _, x := range *field(c) {
+			items = append(items, fmt.Sprint(x))
+		}
+		return strings.Join(items, ",")
+	}
+	return kind{name: "list", allowed: allowed, list: true, show: show, set: func(c *Config, v value) error {
 		if !v.list {
 			return fmt.Errorf("want a list, for example [%s]", strings.Join(v.items, ""))
 		}

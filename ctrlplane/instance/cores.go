@@ -33,7 +33,7 @@ type Cores struct {
 // may run on. If want is empty, n cores are chosen: the highest-numbered ones that nobody has claimed, and once there is
 // none left, those with the fewest claims. Claims are known to the instances below one base folder.
 func (in *Instance) ClaimCores(want []int, n int) (*Cores, error) {
-	allowed, err := allowedCores()
+	allowed, err := AllowedCores()
 	if err != nil {
 		return nil, err
 	}
@@ -55,14 +55,22 @@ func (in *Instance) ClaimCores(want []int, n int) (*Cores, error) {
 
 func (c *Cores) take(in *Instance, want, allowed []int) error {
 	for _, core := range want {
-		if !slices.Contains(allowed, core) {
-			return fmt.Errorf("core %d is not one that this process may run on (it may on %v)", core, allowed)
+		if err := CheckCore(core, allowed); err != nil {
+			return err
 		}
 		if err := c.claimAny(in, core); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// CheckCore returns an error unless core is among the allowed ones.
+func CheckCore(core int, allowed []int) error {
+	if slices.Contains(allowed, core) {
+		return nil
+	}
+	return fmt.Errorf("core %d is not one that this process may run on (it may on %v)", core, allowed)
 }
 
 func (c *Cores) claimAny(in *Instance, core int) error {
@@ -119,7 +127,8 @@ func (c *Cores) Release() {
 	c.claims = nil
 }
 
-func allowedCores() ([]int, error) {
+// AllowedCores returns the cores that this process, and so a worker that it starts, may run on.
+func AllowedCores() ([]int, error) {
 	var set unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &set); err != nil {
 		return nil, fmt.Errorf("cores this process may run on: %w", err)

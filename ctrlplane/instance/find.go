@@ -45,6 +45,19 @@ func Find(name string) (*Instance, error) {
 	return nil, &notRunning{name, List()}
 }
 
+// FindLeft returns the instance of that name that does not run and has left things behind, nil when there is none.
+func FindLeft(name string) *Instance {
+	if CheckName(name) != nil || findRunning(name) != nil {
+		return nil
+	}
+	for _, base := range Bases() {
+		if in := at(base, name); checkBase(base) == nil && checkOwn(in.dir) == nil {
+			return in
+		}
+	}
+	return nil
+}
+
 // List returns the names of this user's running instances, sorted.
 func List() []string {
 	var names []string

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"time"
 )
 
 // Instance is the folder of one instance. It holds no lock by itself and is safe for concurrent use.
@@ -131,18 +133,30 @@ func hash(s string) uint32 {
 	return h
 }
 
+// GroupID returns the number of a group that is given by name or number. A number need not have a name.
+func GroupID(group string) (int, error) {
+	if gid, err := strconv.Atoi(group); err == nil {
+		if gid < 0 || gid > math.MaxUint32-1 {
+			return 0, fmt.Errorf("group: %d is no group's number", gid)
+		}
+		return gid, nil
+	}
+	g, err := user.LookupGroup(group)
+	if err != nil {
+		return 0, err
+	}
+	gid, err := strconv.Atoi(g.Gid)
+	if err != nil {
+		return 0, fmt.Errorf("group %s: %w", group, err)
+	}
+	return gid, nil
+}
+
 // ShareWith lets the members of a group, given by name or number, reach files in the folder. The files themselves decide
 // who may read them: the session-ID table is for the group, the segment never is. It returns the group's number, for chown.
 func (in *Instance) ShareWith(group string) (gid int, err error) {
-	gid, err = strconv.Atoi(group)
-	if err != nil {
-		g, err := user.LookupGroup(group)
-		if err != nil {
-			return 0, fmt.Errorf("instance %q: %w", in.name, err)
-		}
-		if gid, err = strconv.Atoi(g.Gid); err != nil {
-			return 0, fmt.Errorf("instance %q: group %s: %w", in.name, group, err)
-		}
+	if gid, err = GroupID(group); err != nil {
+		return 0, fmt.Errorf("instance %q: %w", in.name, err)
 	}
 	if err := os.Chown(in.dir, -1, gid); err != nil {
 		return 0, fmt.Errorf("instance %q: %w", in.name, err)
@@ -177,6 +191,41 @@ func (in *Instance) Remove() error {
 	errs = append(errs, os.RemoveAll(in.dir))
 	in.removeEmpty()
 	return errors.Join(errs...)
+}
+
+// Tidy removes what is left of an instance whose last process ends, for processes that end without a supervisor to do so after
+// them. Where another process runs, or a data plane that was killed has left its segment for the next one, it removes nothing.
+func (in *Instance) Tidy() error {
+	for try := range tidyTries {
+		if _, err := os.Stat(in.dir); errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if _, ok := in.LeftSegment(); ok {
+			return nil
+		}
+		if _, ok := in.Running(Supervisor); ok {
+			return nil // it does so itself, or goes on
+		}
+		err := in.Remove()
+		if !errors.Is(err, ErrRunning) {
+			return err
+		}
+		// The other process may be doing the same just now: one of the two finds the other's locks gone.
+		time.Sleep(time.Duration(1+try+os.Getpid()%tidyTries) * 10 * time.Millisecond)
+	}
+	return nil
+}
+
+const tidyTries = 5
+
+// LeftSegment returns the folder in which the segment lies, and false where there is none. It makes nothing.
+func (in *Instance) LeftSegment() (dir string, ok bool) {
+	for _, dir := range []string{in.shmFolder(), in.dir} {
+		if _, err := os.Lstat(segmentFile(dir, in.name)); err == nil && checkOwn(dir) == nil {
+			return dir, true
+		}
+	}
+	return "", false
 }
 
 // removeEmpty removes the folders that instances share, if this was the last one; an error means that it was not.

@@ -212,6 +212,50 @@ func TestRemoveIsRefusedWhileAProcessRuns(t *testing.T) {
 	}
 }
 
+func TestLastProcessOfAnInstanceTidiesUp(t *testing.T) {
+	for name, c := range map[string]struct {
+		running Process // beside the one that ends
+		segment bool    // one that a data plane left when it was killed
+		left    bool
+	}{
+		"the last one":               {},
+		"beside the data plane":      {running: DataPlane, left: true},
+		"beside the control plane":   {running: ControlPlane, left: true},
+		"beside the supervisor":      {running: Supervisor, left: true},
+		"behind a killed data plane": {segment: true, left: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := open(t, "one")
+			segment, err := in.SegmentPath()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.running != "" {
+				l, err := in.Lock(c.running)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer l.Release()
+			}
+			if c.segment {
+				if err := os.WriteFile(segment, nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = in.Remove() })
+			}
+			if err := in.Tidy(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := os.Stat(in.Dir()); (err == nil) != c.left {
+				t.Errorf("the folder: %v", err)
+			}
+			if left := FindLeft("one"); (left != nil) != (c.segment || c.running == Supervisor) {
+				t.Errorf("left behind: %v", left)
+			}
+		})
+	}
+}
+
 func TestPathTooLongForASocketIsRefused(t *testing.T) {
 	t.Setenv(EnvRunDir, "/tmp/"+strings.Repeat("x", 100))
 	if _, err := Open("one"); err == nil || !strings.Contains(err.Error(), "socket") {
@@ -220,7 +264,7 @@ func TestPathTooLongForASocketIsRefused(t *testing.T) {
 }
 
 func TestInstancesTakeDifferentCoresUntilNoneIsLeft(t *testing.T) {
-	allowed, err := allowedCores()
+	allowed, err := AllowedCores()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,21 +12,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Process is one of the two processes of an instance.
+// Process is one of the processes of an instance.
 type Process string
 
 // The processes. The values name their lock files.
 const (
 	DataPlane    Process = "dataplane"
 	ControlPlane Process = "ctrlplane"
+	Supervisor   Process = "run" // `linecrypt run`, which starts the two others
 )
 
 // String returns the process's name as in messages.
 func (p Process) String() string {
-	if p == DataPlane {
+	switch p {
+	case DataPlane:
 		return "data plane"
+	case ControlPlane:
+		return "control plane"
 	}
-	return "control plane"
+	return "linecrypt run"
 }
 
 // ErrRunning is wrapped by the error about a lock that another process holds.
@@ -94,9 +98,13 @@ func writePID(f *os.File) (*Lock, error) {
 	return &Lock{f: f}, nil
 }
 
-// Release gives the lock up and removes its file.
+// Release gives the lock up and removes its file, which may have gone with the instance's folder, and be another's by now.
 func (l *Lock) Release() error {
-	return errors.Join(os.Remove(l.f.Name()), l.f.Close())
+	var err error
+	if sameFile(l.f, l.f.Name()) {
+		err = os.Remove(l.f.Name())
+	}
+	return errors.Join(err, l.f.Close())
 }
 
 // Running returns the number of the process that holds a lock, 0 if that is not known, and whether there is one. It takes

@@ -40,6 +40,10 @@ func (c controlCollector) Collect(ch chan<- prometheus.Metric) {
 		ch <- counter(descRequests, c.stats.Requests(k), k.String())
 	}
 	for _, e := range c.events {
+		if e.Gauge {
+			ch <- gauge(prometheus.NewDesc(control+e.Name, e.Help, nil, nil), float64(e.Value()))
+			continue
+		}
 		ch <- counter(prometheus.NewDesc(control+e.Name+"_total", e.Help, nil, nil), e.Value())
 	}
 	version, revision := build()

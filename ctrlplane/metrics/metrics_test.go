@@ -10,6 +10,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+	"golang.org/x/sys/unix"
 
 	"linecrypt/ctrlplane/config"
 	"linecrypt/ctrlplane/responder"
@@ -28,7 +29,12 @@ func (f fixed) View(do func(*shm.Segment)) {
 // newSegment makes a segment of two workers.
 func newSegment(t *testing.T) *shm.Segment {
 	t.Helper()
-	s, err := shm.Create(t.TempDir(), shm.Params{
+	return newSegmentIn(t, t.TempDir())
+}
+
+func newSegmentIn(t *testing.T, dir string) *shm.Segment {
+	t.Helper()
+	s, err := shm.Create(dir, shm.Params{
 		Name: "m", Inside: "in0", Outside: "out\"0", Engine: "generic", Cores: []int{5, -1},
 		Flows: flowtable.Layout{Capacity: 64, Chunks: 64}, RequestRing: 128 << 10, ReplyRing: 128 << 10,
 	})
@@ -81,7 +87,9 @@ func newSet(t *testing.T, s *shm.Segment) (*Set, *responder.Responder) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return New(Config{Segments: fixed{s}, Stats: r.Stats(), Events: []Event{{"things", "things that happened", func() uint64 { return 42 }}}}), r
+	return New(Config{Segments: fixed{s}, Stats: r.Stats(), Events: []Event{
+		{"things", "things that happened", func() uint64 { return 42 }, false}, {"heap", "things that lie about", func() uint64 { return 5 }, true},
+	}}), r
 }
 
 type labels = map[string]string
@@ -95,6 +103,8 @@ func TestCountersAreServedByCoreUnderTheNamesOfTheTable(t *testing.T) {
 	seg.Worker(1).Counters[shm.AbortAuth] = 5
 	seg.Worker(1).Counters[shm.SealedFrames] = 6
 	seg.Worker(0).Counters[shm.StageCrypto.Cycles()] = 1000
+	seg.ControlCounters()[shm.OverloadKeysLate] = 8
+	seg.ControlCounters()[shm.KeysAskedAgain] = 9
 	set, _ := newSet(t, seg)
 	f := scrape(t, set)
 	for _, c := range []struct {
@@ -112,13 +122,21 @@ func TestCountersAreServedByCoreUnderTheNamesOfTheTable(t *testing.T) {
 		{"linecrypt_engine_info", labels{"engine": "generic"}, 1},
 		{"linecrypt_port_info", labels{"inside": "in0", "outside": "out\"0"}, 1},
 		{"linecrypt_ctrlplane_things_total", nil, 42},
+		{"linecrypt_ctrlplane_heap", nil, 5},
+		{"linecrypt_ctrlplane_overloads_total", labels{"reason": "keys_late"}, 8},
+		{"linecrypt_ctrlplane_keys_asked_again_total", nil, 9},
 	} {
 		if got := value(t, f, c.name, c.labels); got != c.want {
 			t.Errorf("%s%v is %v, want %v", c.name, c.labels, got, c.want)
 		}
 	}
 	n := 0
-	seg.Counters().Range(func(shm.Counter, shm.Info) bool { n++; return true })
+	seg.Counters().Range(func(c shm.Counter, _ shm.Info) bool {
+		if !c.Control() {
+			n++
+		}
+		return true
+	})
 	served := 0
 	for name, fam := range f {
 		if d := fam.GetMetric()[0].GetLabel(); len(d) > 0 && name != "linecrypt_ring_full_total" && name != "linecrypt_ring_damaged_total" && fam.GetType() == dto.MetricType_COUNTER {
@@ -187,6 +205,46 @@ func TestWithoutADataPlaneTheControlPlanesMetricsAreServed(t *testing.T) {
 	if f["linecrypt_flows"] != nil || f["linecrypt_ctrlplane_things_total"] == nil {
 		t.Error("wrong metrics without a segment")
 	}
+	for process, up := range map[string]float64{"dataplane": 0, "ctrlplane": 1} {
+		if n := value(t, f, "linecrypt_process_up", labels{"process": process}); n != up {
+			t.Errorf("process_up of the %s is %v", process, n)
+		}
+	}
+	if n := value(t, f, "linecrypt_ready", nil); n != 0 {
+		t.Errorf("ready is %v without a data plane", n)
+	}
+}
+
+func TestDeadDataPlaneIsNeitherUpNorReadyFromThenOn(t *testing.T) {
+	dir := t.TempDir()
+	seg := newSegmentIn(t, dir)
+	control, err := shm.OpenControl(dir, "m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer control.Close()
+	var ts unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
+	seg.SetReady(true)
+	seg.Beat(ts.Nano())
+	control.Beat(ts.Nano())
+	set, _ := newSet(t, control)
+	check := func(when string, up float64) {
+		t.Helper()
+		f := scrape(t, set)
+		if n := value(t, f, "linecrypt_process_up", labels{"process": "dataplane"}); n != up {
+			t.Errorf("%s: process_up is %v", when, n)
+		}
+		if n := value(t, f, "linecrypt_ready", nil); n != up {
+			t.Errorf("%s: ready is %v", when, n)
+		}
+		if n := value(t, f, "linecrypt_process_up", labels{"process": "ctrlplane"}); n != 1 {
+			t.Errorf("%s: the control plane is not up", when)
+		}
+	}
+	check("while it runs", 1)
+	seg.Close() // as if it were killed: its last word stays, its heartbeat is fresh
+	check("after its end", 0)
 }
 
 func TestAddressOfAnotherProgramIsReportedAsTaken(t *testing.T) {

@@ -21,14 +21,22 @@ type segmentCollector struct{ segments Segments }
 // Describe describes nothing: see segmentCollector.
 func (segmentCollector) Describe(chan<- *prometheus.Desc) {}
 
-// Collect reads the segment.
+// Collect reads the segment. What says whether the gateway lives is there without a segment too.
 func (c segmentCollector) Collect(ch chan<- prometheus.Metric) {
+	served := false
 	c.segments.View(func(s *shm.Segment) {
+		served = true
 		collectProcesses(ch, s)
+		collectControl(ch, s)
 		for i := range s.Workers() {
 			collectWorker(ch, s, i)
 		}
 	})
+	if !served {
+		ch <- gauge(descUp, 0, dataPlane)
+		ch <- gauge(descUp, 1, controlPlane) // which this is
+		ch <- gauge(descReady, 0)
+	}
 }
 
 // workerLabels are the labels of everything that a worker counts.
@@ -68,16 +76,25 @@ func truth(b bool) float64 {
 	return 0
 }
 
+// Values of the label process.
+const (
+	dataPlane    = "dataplane"
+	controlPlane = "ctrlplane"
+)
+
+// collectProcesses says which processes live. The data plane's word counts only while its process is there: what it said last outlives it.
 func collectProcesses(ch chan<- prometheus.Metric, s *shm.Segment) {
 	var ts unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
-	for name, p := range map[string]shm.Process{"dataplane": s.DataPlane(), "ctrlplane": s.ControlPlane()} {
-		ch <- gauge(descUp, truth(p.Alive(ts.Nano(), aliveLimit)), name)
-		ch <- gauge(descEpoch, float64(p.Epoch), name)
-	}
+	data, control := s.DataPlane(), s.ControlPlane()
+	up := data.Alive(ts.Nano(), aliveLimit) && s.DataPlaneRuns()
+	ch <- gauge(descUp, truth(up), dataPlane)
+	ch <- gauge(descEpoch, float64(data.Epoch), dataPlane)
+	ch <- gauge(descUp, truth(control.Alive(ts.Nano(), aliveLimit)), controlPlane)
+	ch <- gauge(descEpoch, float64(control.Epoch), controlPlane)
+	ch <- gauge(descReady, truth(up && s.Ready()))
 	ch <- gauge(descEngine, 1, s.Engine())
 	ch <- gauge(descPorts, 1, s.Name(), s.Inside(), s.Outside())
-	ch <- gauge(descReady, truth(s.Ready()))
 	ch <- gauge(descCreated, float64(s.Created().UnixNano())/1e9)
 	ch <- gauge(descLocked, truth(s.Locked()))
 }
@@ -89,6 +106,9 @@ func collectWorker(ch chan<- prometheus.Metric, s *shm.Segment, i int) {
 	}
 	labels := []string{strconv.Itoa(i), strconv.Itoa(s.Core(i))}
 	s.Counters().Range(func(c shm.Counter, info shm.Info) bool {
+		if c.Control() {
+			return true
+		}
 		name, label := metricName(c, info)
 		values := labels
 		var more []string
@@ -113,8 +133,34 @@ func collectWorker(ch chan<- prometheus.Metric, s *shm.Segment, i int) {
 	}
 }
 
+// collectControl collects what the control plane counts in the segment.
+func collectControl(ch chan<- prometheus.Metric, s *shm.Segment) {
+	counts := s.ControlCounters()
+	s.Counters().Range(func(c shm.Counter, info shm.Info) bool {
+		if !c.Control() {
+			return true
+		}
+		name, label := metricName(c, info)
+		var names, values []string
+		if label != [2]string{} {
+			names, values = label[:1], label[1:]
+		}
+		ch <- counter(prometheus.NewDesc(control+name, help(c, info), names, nil), atomic.LoadUint64(&counts[c]), values...)
+		return true
+	})
+}
+
+// families are the kinds whose counters are one metric, with the reason as a label in place of the prefix of their names.
+var families = map[shm.Kind]struct{ metric, prefix, help string }{
+	shm.KindDrop:     {"drops_total", "drop_", "packets dropped by reason"},
+	shm.KindAbort:    {"aborts_total", "abort_", "connections aborted by reason"},
+	shm.KindPlain:    {"plain_total", "plain_", "connections left in the clear by reason"},
+	shm.KindRefusal:  {"refusals_total", "refused_", "connections refused by reason"},
+	shm.KindOverload: {"overloads_total", "overload_", "requests and state given up by the bound that was reached"},
+}
+
 // metricName returns the name of a counter's metric without namespace, and the label in place of what the counter's own name
-// says, where counters are of one family: reasons of drops and of aborts, and stages.
+// says, where counters are of one family: reasons, and stages.
 func metricName(c shm.Counter, info shm.Info) (name string, label [2]string) {
 	if st, ok := c.Stage(); ok {
 		if c == st.Cycles() {
@@ -122,24 +168,19 @@ func metricName(c shm.Counter, info shm.Info) (name string, label [2]string) {
 		}
 		return "stage_packets_total", [2]string{"stage", st.String()}
 	}
-	switch info.Kind {
-	case shm.KindDrop:
-		return "drops_total", [2]string{"reason", strings.TrimPrefix(info.Name, "drop_")}
-	case shm.KindAbort:
-		return "aborts_total", [2]string{"reason", strings.TrimPrefix(info.Name, "abort_")}
+	if f, ok := families[info.Kind]; ok {
+		return f.metric, [2]string{"reason", strings.TrimPrefix(info.Name, f.prefix)}
 	}
 	return info.Name + "_total", [2]string{}
 }
 
 // help is one text for a family, as the format wants it.
 func help(c shm.Counter, info shm.Info) string {
-	switch {
-	case c < shm.RxInsidePackets:
+	if c < shm.RxInsidePackets {
 		return info.Unit + " by stage of the packet path"
-	case info.Kind == shm.KindDrop:
-		return "packets dropped by reason"
-	case info.Kind == shm.KindAbort:
-		return "connections aborted by reason"
+	}
+	if f, ok := families[info.Kind]; ok {
+		return f.help
 	}
 	return info.Help
 }

@@ -22,10 +22,11 @@ type Segments interface {
 	View(f func(*shm.Segment))
 }
 
-// Event is a counter of the control plane's own: Name in snake case without prefix and "_total".
+// Event is a counter of the control plane's own: Name in snake case without prefix and "_total"; or, with Gauge, what it has now.
 type Event struct {
 	Name, Help string
 	Value      func() uint64
+	Gauge      bool
 }
 
 // Config says what a Set shows. All of it may be used at any time.

@@ -7,6 +7,7 @@ import (
 
 	"linecrypt/ctrlplane/config"
 	"linecrypt/ctrlplane/eno"
+	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/flowtable"
 )
@@ -29,6 +30,7 @@ func TermsOf(c *config.Config) Terms {
 
 // rules are the terms in the form that the handlers use. It does not change once it is made.
 type rules struct {
+	policy    flowtable.Policy
 	disabled  bool
 	require   bool
 	offer     []byte // the active opener's option
@@ -54,6 +56,7 @@ func (t Terms) compile() (*rules, error) {
 		}
 	}
 	r := &rules{
+		policy:    t.Policy,
 		disabled:  t.Policy == flowtable.Disabled,
 		require:   t.Policy == flowtable.Require,
 		mandatory: t.Aware == config.AwareMandatory,
@@ -74,7 +77,23 @@ func (t Terms) compile() (*rules, error) {
 	if r.offer, err = eno.AppendOffer(nil, eno.Offer{Global: eno.Global{Aware: aware}, TEPs: offered}); err != nil {
 		return nil, fmt.Errorf("%w: %w", err, ErrTerms)
 	}
+	if _, err := r.published(false); err != nil {
+		return nil, err
+	}
 	return r, nil
+}
+
+// published is the rules in the form in which the data plane decides by them.
+func (r *rules) published(usable bool) (shm.Rules, error) {
+	p := shm.Rules{Policy: r.policy, Usable: usable, Aware: r.answer.Aware, Mandatory: r.mandatory}
+	aeads := make([]uint16, len(r.aeads))
+	for i, a := range r.aeads {
+		aeads[i] = uint16(a)
+	}
+	if err := errors.Join(p.SetOffer(r.offer), p.SetTEPs(r.answer.Prefer), p.SetAEADs(aeads)); err != nil {
+		return shm.Rules{}, fmt.Errorf("%w: %w", err, ErrTerms)
+	}
+	return p, nil
 }
 
 // valid is the TEPs' predicate on suboption data; there is no cache of sessions to resume.

@@ -42,6 +42,13 @@ func (r *Responder) SetTerms(p Terms) error {
 	return nil
 }
 
+// Rules returns the terms in force in the form in which the data plane decides by them. It tries the source of randomness.
+func (r *Responder) Rules() shm.Rules {
+	b := batch{rand: r.rand}
+	p, _ := r.rules.Load().published(b.hasRandom()) // compile has tried it
+	return p
+}
+
 // Stats returns the responder's counters.
 func (r *Responder) Stats() *Stats { return &r.stats }
 

@@ -9,7 +9,6 @@ import (
 
 	"linecrypt/ctrlplane/sessiontable"
 	"linecrypt/ctrlplane/shm"
-	"linecrypt/flowtable"
 )
 
 const (
@@ -63,7 +62,7 @@ func (s *Server) open(seg *shm.Segment) (*shm.Segment, error) {
 			return nil, err
 		}
 	}
-	if !seg.DataPlaneRuns() {
+	if !seg.DataPlaneRuns() || !seg.Current() {
 		return seg, errDataPlaneGone
 	}
 	return seg, nil
@@ -80,26 +79,35 @@ func (s *Server) attach(seg *shm.Segment) error {
 			return err
 		}
 	}
+	if s.opts.Inherit != nil {
+		s.opts.Inherit(seg)
+	}
 	s.mu.Lock()
 	s.seg, s.sessions = seg, sessions
 	s.mu.Unlock()
 	s.lanes = newLanes(seg)
-	s.batch.perLane = max(1, batchLimit/len(s.lanes))
 	s.reconcile()
-	seg.SetPolicy(flowtable.Policy(s.policy.Load()))
+	s.publishRules(seg)
 	now := monotonic()
 	seg.Beat(now)
-	s.tick = ticker{due: now, reconcile: now + reconcileEvery, running: true, epoch: seg.DataPlane().Epoch}
+	s.tick = ticker{due: now, reconcile: now + reconcileEvery, rules: now + rulesEvery, running: true, epoch: seg.DataPlane().Epoch}
+	s.report = newReport(s.log, seg)
 	s.events.attached.Add(1)
 	s.log.Info("attached to the data plane", "instance", seg.Name(), "pid", seg.DataPlane().PID, "workers", seg.Workers(), "locked", seg.Locked())
 	return nil
 }
 
-// detach gives segment and session table up. The data plane sees at once that there is no control plane.
+// detach gives segment and session table up. The data plane sees at once that there is no control plane. Keys of one that was killed
+// do not outlive the control plane.
 func (s *Server) detach() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.seg.Beat(0)
+	s.keys.Clear()
+	s.report.flush(s.seg)
+	if s.seg.Current() && !s.seg.DataPlaneRuns() {
+		s.forgetKeys()
+	}
 	for i := range s.lanes {
 		s.lanes[i].discard()
 	}

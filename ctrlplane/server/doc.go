@@ -5,8 +5,9 @@
 // the data plane asks again. One goroutine (Run) reads and writes rings and session table; others may look at the segment
 // through View and change the policy.
 //
-// A request's way: gather (copied out of the ring, decoded, duplicates dropped), HandleBatch, deliver (session ID published
-// or removed, then the reply), wipe. The files of the package follow it.
+// A request's way: gather (copied out of the ring), take (decoded, what was answered before dropped; what is cheap is answered at once),
+// enqueue (requests for keys wait by peer and by what they cost: package fairqueue), exchange (answered in their turn, for a slice of time), answer
+// and deliver (session ID published or removed, then the reply), wipe. The files round.go and exchange.go follow it.
 //
 // Who owns the memory: the segment is the data plane's; the server unmaps it when the data plane has made another one.
 package server

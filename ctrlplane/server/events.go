@@ -8,7 +8,9 @@ import (
 
 // events counts what the server itself meets.
 type events struct {
-	attached, reloads, badReloads, damaged, duplicates, kept, unfit, unpublished, reconciled atomic.Uint64
+	attached, reloads, badReloads, damaged, kept, unfit, unpublished, reconciled atomic.Uint64
+
+	waiting, waitingPeers atomic.Uint64 // requests for keys that wait now, and peers of theirs
 }
 
 // table names them.
@@ -18,10 +20,11 @@ func (e *events) table() []metrics.Event {
 		{Name: "reloads", Help: "times the policy was loaded again", Value: e.reloads.Load},
 		{Name: "failed_reloads", Help: "times the policy could not be loaded again", Value: e.badReloads.Load},
 		{Name: "damaged_requests", Help: "times damaged content of a request ring was thrown away", Value: e.damaged.Load},
-		{Name: "duplicate_requests", Help: "requests for keys that had been answered before", Value: e.duplicates.Load},
 		{Name: "kept_replies", Help: "replies that had to wait because their ring was full", Value: e.kept.Load},
 		{Name: "unfit_replies", Help: "replies that could not be encoded", Value: e.unfit.Load},
 		{Name: "unpublished_sessions", Help: "session IDs for which the session table had no room", Value: e.unpublished.Load},
+		{Name: "requests_waiting", Help: "requests for keys that wait for their turn", Value: e.waiting.Load, Gauge: true},
+		{Name: "peers_waiting", Help: "peers whose requests for keys wait", Value: e.waitingPeers.Load, Gauge: true},
 		{Name: "reconciled_sessions", Help: "entries of the session table removed because their connection was gone", Value: e.reconciled.Load},
 	}
 }

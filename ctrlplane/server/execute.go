@@ -37,7 +37,7 @@ const programName = "linecrypt-ctrlplane"
 func Execute(args []string, stderr io.Writer) int {
 	fs := flag.NewFlagSet(programName, flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	p := &process{flags: config.AddFlags(fs)}
+	p := &process{settings: settings{flags: config.AddFlags(fs)}}
 	fs.IntVar(&p.readyFD, "ready-fd", -1, "write a line to file descriptor `N` once the data plane is served")
 	fs.DurationVar(&p.wait, "wait", DefaultWait, "how long to wait for the data plane at first")
 	switch err := fs.Parse(args); {
@@ -58,10 +58,11 @@ func Execute(args []string, stderr io.Writer) int {
 
 // process is one run of the program.
 type process struct {
-	flags   *config.Flags
-	readyFD int
-	wait    time.Duration
+	settings settings
+	readyFD  int
+	wait     time.Duration
 
+	srv   *Server
 	log   *slog.Logger
 	level slog.LevelVar
 	hup   chan os.Signal
@@ -73,17 +74,25 @@ func (p *process) run(stderr io.Writer) error {
 	p.hup = make(chan os.Signal, 1) // from here on SIGHUP does not end the process
 	signal.Notify(p.hup, syscall.SIGHUP)
 	defer signal.Stop(p.hup)
-	c, err := p.flags.Load()
-	if err != nil {
-		return err
+	c, unread := p.settings.flags.Load()
+	if unread != nil {
+		var err error
+		if c, err = p.settings.withoutFile(); err != nil {
+			return unread
+		}
 	}
+	p.settings.started, p.settings.current = c, c
 	p.level.Set(c.Log.Level)
 	p.log = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: &p.level})).With("process", "ctrlplane")
+	if unread != nil {
+		p.log.Error("the configuration cannot be loaded; the policy of the control plane before this one stays, and no address serves metrics", "error", unread)
+	}
 	if err := harden.Process(); errors.Is(err, harden.ErrNotLocked) {
 		p.log.Debug("memory is not locked", "error", err)
 	} else if err != nil {
 		return err
 	}
+	var err error
 	if p.in, err = instance.Open(c.Name); err != nil {
 		return err
 	}
@@ -91,7 +100,12 @@ func (p *process) run(stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = lock.Release() }()
+	defer func() {
+		_ = lock.Release()
+		if err := p.in.Tidy(); err != nil {
+			p.log.Warn("remove what the instance left", "error", err)
+		}
+	}()
 	p.group = -1
 	if c.SessionTable.Group != "" {
 		if p.group, err = p.in.ShareWith(c.SessionTable.Group); err != nil {
@@ -105,11 +119,13 @@ func (p *process) run(stderr io.Writer) error {
 func (p *process) serve(c *config.Config) error {
 	srv, err := New(Options{
 		Open: p.openSegment, OpenSessions: p.openSessions, Terms: responder.TermsOf(c),
-		Log: p.log, Wait: p.wait, Ready: p.ready,
+		Log: p.log, Wait: p.wait, Ready: p.ready, Inherit: p.inherit,
+		Reload: func() config.Reloaded { return p.reload(p.srv) },
 	})
 	if err != nil {
 		return err
 	}
+	p.srv = srv
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	sockets, err := p.listen(c)
@@ -192,32 +208,4 @@ func (p *process) ready() {
 		p.log.Warn("report to --ready-fd", "error", err)
 	}
 	f.Close()
-}
-
-// reloads loads the policy again at each SIGHUP.
-func (p *process) reloads(ctx context.Context, srv *Server) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-p.hup:
-			p.reload(srv)
-		}
-	}
-}
-
-func (p *process) reload(srv *Server) {
-	c, err := p.flags.Load()
-	if err == nil {
-		err = srv.SetTerms(responder.TermsOf(c))
-	}
-	if err != nil {
-		srv.events.badReloads.Add(1)
-		p.log.Error("the configuration is not loaded again; the old policy stays", "error", err)
-		return
-	}
-	srv.events.reloads.Add(1)
-	p.level.Set(c.Log.Level)
-	p.log.Info("policy loaded again; other keys count from the next start", "policy", c.Policy.String(), "teps", fmt.Sprint(c.TEPs),
-		"aeads", fmt.Sprint(c.AEADs), "application_aware", string(c.ApplicationAware))
 }

@@ -11,12 +11,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"linecrypt/ctrlplane/config"
+	"linecrypt/ctrlplane/eno"
 	"linecrypt/ctrlplane/instance"
+	"linecrypt/ctrlplane/sessiontable"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/flowtable"
 )
@@ -119,6 +123,13 @@ func (p *plane) mustOffer() {
 	p.call(0, shm.Request{Kind: shm.ActiveOpen}, shm.Offer)
 }
 
+// controlClient speaks to the control socket.
+func controlClient(in *instance.Instance) *http.Client {
+	return &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", in.ControlSocket())
+	}}}
+}
+
 func TestProcessServesReloadsAndEndsCleanly(t *testing.T) {
 	dir, in, data := newInstance(t)
 	file := filepath.Join(dir, "gw.yaml")
@@ -137,10 +148,7 @@ func TestProcessServesReloadsAndEndsCleanly(t *testing.T) {
 		t.Errorf("control socket: %v, %v", st, err)
 	}
 	status := func() (s Status) {
-		c := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", in.ControlSocket())
-		}}}
-		r, err := c.Get("http://gateway/status")
+		r, err := controlClient(in).Get("http://gateway/status")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -242,6 +250,174 @@ func TestCommandLineThatMakesNoSenseIsRefused(t *testing.T) {
 		var out bytes.Buffer
 		if got := Execute(c.args, io.MultiWriter(&out)); got != c.want || out.Len() == 0 {
 			t.Errorf("%q: status %d, %s", c.args, got, &out)
+		}
+	}
+}
+
+func TestReloadThatWouldWeakenThePolicyNeedsTheWord(t *testing.T) {
+	dir, in, data := newInstance(t)
+	file := filepath.Join(dir, "gw.yaml")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("policy: require\napplication_aware: mandatory\nteps: [ECDHE_Curve448]\n")
+	p := start(t, dir, "--config", file, "--set", "metrics.listen=off", "--set", "aeads=AES_256_GCM")
+	p.awaitReady()
+	var before shm.Rules
+	if !data.seg.Rules(&before) || before.Policy != flowtable.Require || !before.Mandatory || !slices.Equal(before.AEADs(), []uint16{2}) {
+		t.Fatalf("rules %+v", before)
+	}
+	reload := func() (r config.Reloaded) {
+		t.Helper()
+		answer, err := controlClient(in).Post("http://gateway/reload", "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		if err := json.NewDecoder(answer.Body).Decode(&r); err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	const all = "policy: require\napplication_aware: mandatory\nteps: [ECDHE_Curve448]\n"
+	for name, c := range map[string]struct {
+		change func()
+		says   string
+	}{
+		"missing":     {func() { os.Remove(file) }, "no such file"},
+		"a folder":    {func() { os.Remove(file); os.Mkdir(file, 0o700) }, "is a directory"},
+		"empty":       {func() { os.RemoveAll(file); write("") }, "write `policy: opportunistic` there"},
+		"comment":     {func() { write("# policy: require\n") }, "write `application_aware: off` there"},
+		"no policy":   {func() { write(strings.Replace(all, "policy", "#", 1)) }, "write `policy: opportunistic` there"},
+		"no bit":      {func() { write(strings.Replace(all, "application_aware", "#", 1)) }, "write `application_aware: off` there"},
+		"no teps":     {func() { write(strings.Replace(all, "teps", "#", 1)) }, "write `teps: ["},
+		"half a file": {func() { write(all[:len("policy: requ")]) }, "policy"},
+		"no yaml":     {func() { write(all + "\t") }, "gw.yaml:4"},
+	} {
+		c.change()
+		r := reload()
+		if len(r.Errors) == 0 || !strings.Contains(strings.Join(r.Errors, "\n"), c.says) {
+			t.Errorf("%s: %+v, want %q", name, r, c.says)
+		}
+		var now shm.Rules
+		if !data.seg.Rules(&now) || now != before {
+			t.Errorf("%s: the rules have changed", name)
+		}
+		os.RemoveAll(file)
+	}
+	// The word is what it takes; the ciphers are on the command line.
+	write("policy: opportunistic\napplication_aware: mandatory\nteps: [ECDHE_Curve448]\nworkers: {count: 2}\n")
+	r := reload()
+	if len(r.Errors) != 0 || !slices.Equal(r.Weakened, []string{"policy (require -> opportunistic)"}) || !slices.Equal(r.Restart, []string{"workers.count (1 -> 2)"}) {
+		t.Errorf("with the word: %+v", r)
+	}
+	if data.seg.Policy() != flowtable.Opportunistic {
+		t.Errorf("policy %v", data.seg.Policy())
+	}
+	p.end(syscall.SIGTERM)
+	log := p.stderr.String()
+	for _, want := range []string{"level=ERROR msg=\"the configuration is not loaded again", "level=WARN msg=\"new connections are protected less", "workers.count (1 -> 2)"} {
+		if !strings.Contains(log, want) {
+			t.Errorf("the log lacks %q:\n%s", want, log)
+		}
+	}
+}
+
+func TestControlPlaneThatIsStartedAgainDoesNotWeakenThePolicyWithoutTheWord(t *testing.T) {
+	dir, _, data := newInstance(t)
+	file := filepath.Join(dir, "gw.yaml")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("policy: require\nteps: [ECDHE_Curve448]\n")
+	for _, c := range []struct {
+		file   string
+		policy flowtable.Policy
+		says   string
+	}{
+		{"policy: require\nteps: [ECDHE_Curve448]\n", flowtable.Require, "attached"},
+		{"", flowtable.Require, "write `policy: opportunistic` there"},
+		{"policy: opportunistic\n", flowtable.Require, "write `teps: ["},
+		{"policy: opportunistic\nteps: [ECDHE_Curve448]\n", flowtable.Opportunistic, "level=WARN"},
+		{"policy: require\nteps: [ECDHE_Curve448]\n", flowtable.Require, "attached"},
+	} {
+		write(c.file)
+		p := start(t, dir, "--config", file, "--set", "metrics.listen=off")
+		p.awaitReady()
+		if got := data.seg.Policy(); got != c.policy {
+			t.Errorf("%q: policy %v", c.file, got)
+		}
+		var r shm.Rules
+		if !data.seg.Rules(&r) || !slices.Equal(r.TEPs(), []eno.TEP{0x24}) {
+			t.Errorf("%q: teps % x", c.file, r.TEPs())
+		}
+		_ = p.cmd.Process.Kill()
+		if log := p.wait(); !strings.Contains(log, c.says) {
+			t.Errorf("%q: the log lacks %q:\n%s", c.file, c.says, log)
+		}
+	}
+	// What another data plane makes has no rules yet: the file counts.
+	write("")
+	data.end()
+	fresh := newPlane(t, data.dir, 1)
+	p := start(t, dir, "--config", file, "--set", "metrics.listen=off")
+	p.awaitReady()
+	if got := fresh.seg.Policy(); got != flowtable.Opportunistic {
+		t.Errorf("a new gateway begins with policy %v", got)
+	}
+	p.end(syscall.SIGTERM)
+}
+
+func TestControlPlaneThatIsStartedAgainGoesOnWithoutAFileThatCanBeRead(t *testing.T) {
+	dir, in, data := newInstance(t)
+	file := filepath.Join(dir, "gw.yaml")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lock, err := in.Lock(instance.DataPlane)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = lock.Release() })
+	const good = "policy: require\nteps: [ECDHE_Curve448]\nsession_table: {group: '0'}\nmetrics: {listen: 'off'}\n"
+	write("policy: [\n")
+	p := start(t, dir, "--config", file)
+	if out := p.wait(); p.cmd.ProcessState.ExitCode() != 1 || !strings.Contains(out, "gw.yaml:") {
+		t.Errorf("the first one: status %d, %s", p.cmd.ProcessState.ExitCode(), out)
+	}
+	write(good)
+	p = start(t, dir, "--config", file)
+	p.awaitReady()
+	_ = p.cmd.Process.Kill()
+	p.wait()
+	for name, spoil := range map[string]func(){
+		"broken":  func() { write("policy: [\n") },
+		"missing": func() { os.Remove(file) },
+	} {
+		spoil()
+		p = start(t, dir, "--config", file)
+		p.awaitReady()
+		data.mustOffer()
+		var r shm.Rules
+		if !data.seg.Rules(&r) || r.Policy != flowtable.Require || !slices.Equal(r.TEPs(), []eno.TEP{0x24}) {
+			t.Errorf("%s: rules %+v", name, r)
+		}
+		if group := sessiontable.GroupOf(in.SessionTablePath()); group != "0" {
+			t.Errorf("%s: the session table is for group %q", name, group)
+		}
+		write(good)
+		_ = p.cmd.Process.Signal(syscall.SIGHUP)
+		time.Sleep(100 * time.Millisecond)
+		_ = p.cmd.Process.Kill()
+		log := p.wait()
+		if !strings.Contains(log, "level=ERROR msg=\"the configuration cannot be loaded") || !strings.Contains(log, "is loaded again") {
+			t.Errorf("%s: the log is %s", name, log)
 		}
 	}
 }

@@ -55,12 +55,15 @@ func (s *Server) MetricsHandler() http.Handler {
 	return mux
 }
 
-// ControlHandler serves /metrics, /status and /sessions, for the control socket.
+// ControlHandler serves /metrics, /status, /sessions and, by POST, /reload, for the control socket.
 func (s *Server) ControlHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", s.metrics.Handler())
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Status()) })
 	mux.HandleFunc("GET /sessions", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Sessions()) })
+	if s.opts.Reload != nil {
+		mux.HandleFunc("POST /reload", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.opts.Reload()) })
+	}
 	return mux
 }
 
@@ -71,7 +74,7 @@ func (s *Server) Status() Status {
 		data := seg.DataPlane()
 		st.Name, st.PID = seg.Name(), seg.ControlPlane().PID
 		st.DataPlane = Process{PID: data.PID, Running: seg.DataPlaneRuns(), Epoch: data.Epoch}
-		st.Ready, st.Workers, st.Engine = seg.Ready(), seg.Workers(), seg.Engine()
+		st.Ready, st.Workers, st.Engine = seg.Ready() && st.DataPlane.Running, seg.Workers(), seg.Engine()
 		st.Inside, st.Outside = seg.Inside(), seg.Outside()
 	})
 	return st

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,7 +36,7 @@ func params(t *testing.T, workers int) shm.Params {
 	t.Helper()
 	return shm.Params{
 		Name: "gw", Inside: "in0", Outside: "out0", Engine: "generic", Cores: make([]int, workers),
-		Flows: flowtable.Layout{Capacity: 256, Chunks: 16}, RequestRing: 128 << 10, ReplyRing: 128 << 10,
+		Flows: flowtable.Layout{Capacity: 2048, Chunks: 16}, RequestRing: 128 << 10, ReplyRing: 128 << 10,
 	}
 }
 
@@ -75,6 +76,9 @@ func (p *plane) flow(worker int, port uint16, s flowtable.State) (shm.FlowRef, f
 	l.flows.SetState(i, s)
 	return shm.FlowRef{Worker: uint16(worker), Index: i, Gen: l.flows.Record(i).Gen}, k
 }
+
+// counter returns what the control plane has counted.
+func (p *plane) counter(c shm.Counter) uint64 { return atomic.LoadUint64(&p.seg.ControlCounters()[c]) }
 
 func (p *plane) send(worker int, q shm.Request) {
 	p.t.Helper()

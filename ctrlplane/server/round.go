@@ -1,25 +1,25 @@
 package server
 
 import (
+	"bytes"
+	"sync/atomic"
 	"time"
 
 	"linecrypt/ctrlplane/responder"
 	"linecrypt/ctrlplane/shm"
 )
 
-// batchLimit is the most requests of a round, so that a heartbeat is never late, however dear the curve.
-const batchLimit = 64
+const (
+	// sliceFor is how long, in ns, a round goes on with requests for keys that wait. It is over at the end of the exchange in which that
+	// time passes, so that a heartbeat is late by one exchange at most, however many wait, and a request that comes meanwhile
+	// gets its place before the next.
+	sliceFor = 1_000_000
+	// gatherLimit is the most messages that a round takes off one ring.
+	gatherLimit = 256
+)
 
-// batch is the requests of one round, of all lanes. Its memory is used again.
-type batch struct {
-	perLane int
-	lanes   []int // of each request
-	reqs    []shm.Request
-	replies []shm.Reply
-	arena   []byte // what the requests point into
-}
-
-// round takes requests off all rings and answers them. It reports whether there was anything to do.
+// round takes messages off all rings, answers what is cheap, and then answers requests for keys for a while. It reports whether
+// there was anything to do.
 func (s *Server) round() bool {
 	worked := false
 	for i := range s.lanes {
@@ -28,26 +28,14 @@ func (s *Server) round() bool {
 			worked = s.gather(i) || worked
 		}
 	}
-	b := &s.batch
-	if len(b.reqs) == 0 {
-		return worked
-	}
-	begin := time.Now()
-	b.replies = append(b.replies[:0], make([]shm.Reply, len(b.reqs))...)
-	s.responder.HandleBatch(b.reqs, b.replies)
-	for i := range b.reqs {
-		s.deliver(b.lanes[i], &b.reqs[i], &b.replies[i])
-		s.metrics.ObserveRequest(b.reqs[i].Kind, time.Since(begin))
-	}
-	b.wipe()
-	return true
+	return s.exchange(monotonic()) || worked
 }
 
-// gather takes requests off one worker's ring and reports whether there were any. They are copied first: the data plane can
+// gather takes messages off one worker's ring and reports whether there were any. They are copied first: the data plane can
 // write where they were. A request that is lost if the process is killed behind this is asked again.
 func (s *Server) gather(at int) bool {
-	l, b := &s.lanes[at], &s.batch
-	for n := range b.perLane {
+	l := &s.lanes[at]
+	for n := range gatherLimit {
 		msg, err := l.requests.Peek()
 		if err != nil {
 			s.events.damaged.Add(1)
@@ -56,23 +44,43 @@ func (s *Server) gather(at int) bool {
 		if msg == nil {
 			return n > 0
 		}
-		begin := len(b.arena)
-		b.arena = append(b.arena, msg...)
+		s.message = append(s.message[:0], msg...)
 		l.requests.Release()
-		var q shm.Request
-		if q.Decode(b.arena[begin:]) != nil {
-			s.responder.Stats().Malformed()
-			continue
+		s.take(at, s.message)
+		clear(s.message)
+		if len(l.kept) > 0 {
+			return true
 		}
-		if s.duplicate(at, &q) {
-			s.events.duplicates.Add(1)
-			clear(q.Secret)
-			continue
-		}
-		b.lanes = append(b.lanes, at)
-		b.reqs = append(b.reqs, q)
 	}
 	return true
+}
+
+// take answers the message of a worker at once, or lets it wait for its turn where keys are to be computed.
+func (s *Server) take(at int, msg []byte) {
+	var q shm.Request
+	if q.Decode(msg) != nil {
+		s.responder.Stats().Malformed()
+		return
+	}
+	if s.answered(at, &q) {
+		s.count(shm.KeysAnswered)
+		return
+	}
+	if work, ok := responder.WorkFor(&q); ok {
+		own := bytes.Clone(msg)
+		_ = q.Decode(own) // as before
+		s.enqueue(at, &q, own, work)
+		return
+	}
+	s.answer(at, &q, time.Now())
+}
+
+// answer works a request and sends what results.
+func (s *Server) answer(at int, q *shm.Request, since time.Time) {
+	var p shm.Reply
+	s.responder.Handle(q, &p)
+	s.deliver(at, q, &p)
+	s.metrics.ObserveRequest(q.Kind, time.Since(since))
 }
 
 // deliver does what a reply implies and sends it. The session ID is published before the keys go out, so that it is there
@@ -101,13 +109,5 @@ func (s *Server) deliver(at int, q *shm.Request, p *shm.Reply) {
 	responder.Wipe(p)
 }
 
-// wipe erases what the batch held of secrets and makes it empty.
-func (b *batch) wipe() {
-	for i := range b.reqs {
-		clear(b.reqs[i].Secret)
-	}
-	clear(b.arena)
-	clear(b.reqs)
-	clear(b.replies)
-	b.lanes, b.reqs, b.replies, b.arena = b.lanes[:0], b.reqs[:0], b.replies[:0], b.arena[:0]
-}
+// count counts for the segment that is served.
+func (s *Server) count(c shm.Counter) { atomic.AddUint64(&s.seg.ControlCounters()[c], 1) }

@@ -10,13 +10,19 @@ import (
 const (
 	beatEvery      = 50_000_000
 	reconcileEvery = 30_000_000_000
+	rulesEvery     = 1_000_000_000
+	reportEvery    = 1_000_000_000
+	keepKeys       = 10_000_000_000 // for another data plane to take the connections over
 )
 
 // ticker is what is looked at from time to time beside the rings.
 type ticker struct {
 	due       int64 // of the next heartbeat
 	reconcile int64
+	rules     int64
+	report    int64
 	running   bool   // the data plane, when last looked at
+	forget    int64  // when the keys of a data plane that ended are erased, 0 for never
 	epoch     uint64 // of the data plane
 }
 
@@ -53,20 +59,42 @@ func (s *Server) serve(ctx context.Context) {
 func (s *Server) watch(now int64, busy bool) {
 	t := &s.tick
 	if running := s.seg.DataPlaneRuns(); running != t.running {
-		t.running = running
+		t.running, t.forget = running, 0
 		if !running {
+			t.forget = now + keepKeys
 			s.log.Warn("the data plane has ended; its connections wait for another one")
 		}
+	}
+	if t.forget != 0 && now >= t.forget {
+		t.forget = 0
+		s.forgetKeys()
 	}
 	if epoch := s.seg.DataPlane().Epoch; epoch != t.epoch {
 		t.epoch = epoch
 		t.reconcile = now
 		s.log.Info("another data plane has taken over", "pid", s.seg.DataPlane().PID)
 	}
+	if now >= t.rules {
+		t.rules = now + rulesEvery
+		s.publishRules(s.seg)
+	}
+	if now >= t.report {
+		t.report = now + reportEvery
+		s.report.look(s.seg, now)
+	}
 	if now >= t.reconcile && !busy {
 		t.reconcile = now + reconcileEvery
 		s.reconcile()
 	}
+}
+
+// forgetKeys erases the keys that a data plane left when it ended.
+func (s *Server) forgetKeys() {
+	if err := s.seg.ForgetKeys(); err != nil {
+		s.log.Warn("keys of the data plane that ended are left in the segment", "error", err)
+		return
+	}
+	s.log.Info("the keys of the data plane that ended are erased")
 }
 
 // monotonic returns CLOCK_MONOTONIC in ns, the clock of heartbeats.

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"linecrypt/ctrlplane/config"
+	"linecrypt/ctrlplane/fairqueue"
 	"linecrypt/ctrlplane/metrics"
 	"linecrypt/ctrlplane/responder"
 	"linecrypt/ctrlplane/sessiontable"
@@ -31,6 +33,11 @@ type Options struct {
 	Log *slog.Logger
 	// Wait is how long Run waits for the first segment; 0 for DefaultWait.
 	Wait time.Duration
+	// Inherit is called with each segment before it is served, with the rules that an earlier control plane may have left in it. What it
+	// sets by SetTerms is published first. It may be nil.
+	Inherit func(*shm.Segment)
+	// Reload loads the configuration again, for POST /reload on the control socket; nil for no such thing.
+	Reload func() config.Reloaded
 	// Ready is called once, when the server serves its first segment; it may be nil.
 	Ready func()
 }
@@ -50,13 +57,16 @@ type Server struct {
 	events    events
 	policy    atomic.Uint32 // flowtable.Policy in force
 
-	mu       sync.RWMutex // held for writing while these change, for reading while another goroutine looks at them
-	seg      *shm.Segment
-	sessions *sessiontable.Table // nil for none
+	publishing sync.Mutex   // held while rules are written into the segment
+	mu         sync.RWMutex // held for writing while these change, for reading while another goroutine looks at them
+	seg        *shm.Segment
+	sessions   *sessiontable.Table // nil for none
 
-	lanes []lane
-	batch batch
-	tick  ticker
+	lanes   []lane
+	keys    *fairqueue.Queue[flowID, *waiting]
+	message []byte // being taken off a ring
+	tick    ticker
+	report  *report
 }
 
 // New makes a control plane. The error wraps responder.ErrTerms.
@@ -76,6 +86,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{opts: o, log: o.Log, responder: r}
 	s.policy.Store(uint32(o.Terms.Policy))
+	s.keys = fairqueue.New[flowID](keyLimits, s.giveUp)
 	s.metrics = metrics.New(metrics.Config{Segments: s, Stats: r.Stats(), Events: s.events.table(), Log: o.Log})
 	return s, nil
 }
@@ -112,7 +123,7 @@ func (s *Server) SetTerms(t responder.Terms) error {
 		return err
 	}
 	s.policy.Store(uint32(t.Policy))
-	s.View(func(seg *shm.Segment) { seg.SetPolicy(t.Policy) })
+	s.View(s.publishRules)
 	return nil
 }
 

@@ -7,13 +7,19 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http/httptest"
+	"os"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"linecrypt/ctrlplane/config"
+	"linecrypt/ctrlplane/eno"
 	"linecrypt/ctrlplane/responder"
 	"linecrypt/ctrlplane/sessiontable"
 	"linecrypt/ctrlplane/shm"
+	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/flowtable"
 )
 
@@ -75,7 +81,7 @@ func TestAnotherControlPlaneGoesOnWithAHandshake(t *testing.T) {
 func TestRequestForKeysThatIsAskedAgainDoesNotChangeTheSessionID(t *testing.T) {
 	p := newPlane(t, t.TempDir(), 1)
 	ref, key := p.flow(0, 1, flowtable.PassiveKeys)
-	s, _ := run(t, options(p.dir))
+	run(t, options(p.dir))
 	q := passive(t, p, 0, ref, key)
 	p.send(0, q)
 	p.send(0, q)
@@ -87,7 +93,7 @@ func TestRequestForKeysThatIsAskedAgainDoesNotChangeTheSessionID(t *testing.T) {
 	if !p.table().Lookup(&key, &e) || e.SessionID != first.Keys.SessionID {
 		t.Error("the published session ID is not that of the keys that were sent first")
 	}
-	if n := s.events.duplicates.Load(); n != 2 {
+	if n := p.counter(shm.KeysAnswered) + p.counter(shm.KeysAskedAgain); n != 2 {
 		t.Errorf("%d duplicates are counted", n)
 	}
 }
@@ -118,7 +124,7 @@ func TestKeysThatWereNeverSentAreMadeAgain(t *testing.T) {
 func TestFullReplyRingHoldsUpItsWorkerOnlyAndLosesNothing(t *testing.T) {
 	p := newPlane(t, t.TempDir(), 2)
 	s, _ := run(t, options(p.dir))
-	ref, key := p.flow(0, 1, flowtable.ActiveOffer)
+	ref, key := p.flow(0, 1, flowtable.ActiveSyn)
 	for s.events.kept.Load() == 0 {
 		for range 32 {
 			p.send(0, shm.Request{Kind: shm.ActiveOpen, Ref: ref, Tuple: key, Seq: 7})
@@ -348,5 +354,110 @@ func TestIdleServerSleepsLongerAndLongerUpToABound(t *testing.T) {
 	}
 	if i.reset(); i != (idler{}) {
 		t.Error("work does not wake it")
+	}
+}
+
+func TestDataPlaneIsToldWhatToDecideOnENOBy(t *testing.T) {
+	p := newPlane(t, t.TempDir(), 1)
+	o := options(p.dir)
+	o.Terms.Aware = config.AwareMandatory
+	s, stop := run(t, o)
+	var r shm.Rules
+	if !p.seg.Rules(&r) || r.Policy != flowtable.Opportunistic || !r.Usable || !r.Aware || !r.Mandatory {
+		t.Errorf("rules %+v", r)
+	}
+	if want := []byte{69, 7, 2, 0x22, 0x24, 0x21, 0x23}; !bytes.Equal(r.Offer(), want) {
+		t.Errorf("offer % x, want % x", r.Offer(), want)
+	}
+	if !slices.Equal(r.TEPs(), []eno.TEP{0x23, 0x21, 0x24, 0x22}) || !slices.Equal(r.AEADs(), []uint16{1, 2, 0x10}) {
+		t.Errorf("teps % x, ciphers % x", r.TEPs(), r.AEADs())
+	}
+	o.Terms.Policy, o.Terms.Aware, o.Terms.TEPs = flowtable.Require, config.AwareOff, []tcpcrypt.TEP{tcpcrypt.ECDHEP521}
+	if err := s.SetTerms(o.Terms); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	if !p.seg.Rules(&r) || r.Policy != flowtable.Require || r.Aware || r.Mandatory || !bytes.Equal(r.Offer(), []byte{69, 3, 0x22}) {
+		t.Errorf("rules after the control plane's end %+v, offer % x", r, r.Offer())
+	}
+}
+
+// brittle is a source of randomness that works while it is told to.
+type brittle struct{ works atomic.Bool }
+
+func (b *brittle) Read(p []byte) (int, error) {
+	if !b.works.Load() {
+		return 0, errors.New("device failed")
+	}
+	return zeroFree{}.Read(p)
+}
+
+func TestDataPlaneIsToldWhenRandomnessFailsAndWhenItIsBack(t *testing.T) {
+	p := newPlane(t, t.TempDir(), 1)
+	o := options(p.dir)
+	source := new(brittle)
+	o.Rand = source
+	run(t, o)
+	usable := func() bool {
+		var r shm.Rules
+		return p.seg.Rules(&r) && r.Usable
+	}
+	if usable() {
+		t.Error("ENO counts as usable without randomness")
+	}
+	source.works.Store(true)
+	eventually(t, "usable", usable)
+	source.works.Store(false)
+	eventually(t, "unusable", func() bool { return !usable() })
+}
+
+func TestKeysOfADataPlaneThatWasKilledDoNotOutliveTheControlPlane(t *testing.T) {
+	p := newPlane(t, t.TempDir(), 1)
+	secret := []byte("THIS IS A SECRET OF A CONNECTION")
+	ref, _ := p.flow(0, 1, flowtable.Encrypted)
+	copy(p.lanes[0].flows.Record(ref.Index).Rare.Seal.Master[:], secret)
+	_, stop := run(t, options(p.dir))
+	left := func() bool {
+		b, err := os.ReadFile(shm.Path(p.dir, "gw"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bytes.Contains(b, secret)
+	}
+	stop()
+	if !left() {
+		t.Fatal("a control plane that ends takes keys from a data plane that runs")
+	}
+	s, end := run(t, options(p.dir))
+	p.end()
+	eventually(t, "the end of the data plane is seen", func() bool { return !s.Status().DataPlane.Running })
+	if !left() {
+		t.Error("the next data plane has no time to take the connections over")
+	}
+	end()
+	if left() {
+		t.Error("keys are left")
+	}
+}
+
+func TestKeysOfADataPlaneThatWasKilledAreKeptForAWhileOnly(t *testing.T) {
+	s, p := attached(t)
+	secret := []byte("THIS IS A SECRET OF A CONNECTION")
+	ref, _ := p.flow(0, 1, flowtable.Encrypted)
+	copy(p.lanes[0].flows.Record(ref.Index).Rare.Seal.Master[:], secret)
+	p.end()
+	now := monotonic()
+	for _, c := range []struct {
+		after int64
+		left  bool
+	}{{0, true}, {keepKeys - 1, true}, {keepKeys, false}} {
+		s.watch(now+c.after, true)
+		b, err := os.ReadFile(shm.Path(p.dir, "gw"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(b, secret) != c.left {
+			t.Errorf("after %d ns keys are left: %v", c.after, !c.left)
+		}
 	}
 }

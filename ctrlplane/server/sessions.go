@@ -30,18 +30,13 @@ func (s *Server) publish(at int, q *shm.Request, p *shm.Reply) {
 	}
 }
 
-// duplicate reports whether a request for keys was answered before. The data plane asks again when an answer takes long, and
+// answered reports whether a request for keys was answered before. The data plane asks again when an answer takes long, and
 // takes the first one that comes; a second answer of host B's has other keys, and must not replace the published session
 // ID. If the first answer was never sent, because a control plane was killed between entry and reply, the flow still waits
-// while nothing is in its ring, and the request is not a duplicate.
-func (s *Server) duplicate(at int, q *shm.Request) bool {
+// while nothing is in its ring, and the request is not answered.
+func (s *Server) answered(at int, q *shm.Request) bool {
 	if q.Kind != shm.ActiveKeys && q.Kind != shm.PassiveKeys {
 		return false
-	}
-	for i := range s.batch.reqs {
-		if o := &s.batch.reqs[i]; o.Kind == q.Kind && s.batch.lanes[i] == at && o.Ref == q.Ref {
-			return true
-		}
 	}
 	var e sessiontable.Entry
 	if s.sessions == nil || !s.sessions.Lookup(&q.Tuple, &e) || e.Worker != uint16(at) || e.Index != q.Ref.Index || e.Gen != q.Ref.Gen {

@@ -2,11 +2,13 @@ package sessiontable
 
 import (
 	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync/atomic"
 	"unsafe"
 
@@ -22,7 +24,7 @@ var (
 
 const (
 	tableMagic   = 0x6e6f_6973_7365_736c // "lsession"
-	tableVersion = 1
+	tableVersion = 2
 	headerBytes  = 4096
 	maxCapacity  = 1 << 27
 )
@@ -34,7 +36,8 @@ type header struct {
 	slotSize uint32
 	capacity uint64
 	slots    uint64
-	instance [16]byte // of the segment whose flows the entries name
+	instance [16]byte  // of the segment whose flows the entries name
+	key      [2]uint64 // random, of tupleHash
 	moves    atomic.Uint64
 }
 
@@ -126,6 +129,9 @@ func (t *Table) publish(temporary string, o Options) error {
 	}
 	h := t.hdr
 	h.magic, h.version, h.slotSize = tableMagic, tableVersion, uint32(unsafe.Sizeof(slot{}))
+	var random [16]byte
+	_, _ = rand.Read(random[:])
+	h.key = [2]uint64{binary.LittleEndian.Uint64(random[:]), binary.LittleEndian.Uint64(random[8:])}
 	h.capacity, h.slots, h.instance = uint64(o.Capacity), uint64(slotsFor(o.Capacity)), o.Instance
 	t.view()
 	if err := share(t.file.fd, o.Group); err != nil {
@@ -143,6 +149,15 @@ func share(fd, group int) error {
 		return fmt.Errorf("give it to group %d: %w", group, err)
 	}
 	return unix.Fchmod(fd, 0o640)
+}
+
+// GroupOf returns the number of the group that may read the table at path, as text, empty where there is none.
+func GroupOf(path string) string {
+	var st unix.Stat_t
+	if unix.Lstat(path, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Mode&0o040 == 0 {
+		return ""
+	}
+	return strconv.FormatUint(uint64(st.Gid), 10)
 }
 
 func lock(fd int) error {
@@ -236,6 +251,7 @@ func (t *Table) mapFile(size int) error {
 }
 
 func (t *Table) view() {
+	t.key = t.hdr.key
 	base := unsafe.Pointer(unsafe.SliceData(t.file.mem))
 	t.slots = unsafe.Slice((*slot)(unsafe.Add(base, headerBytes)), slotsFor(int(t.file.capacity)))
 }

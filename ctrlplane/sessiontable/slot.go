@@ -2,6 +2,7 @@ package sessiontable
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"sync/atomic"
 
 	"linecrypt/flowtable"
@@ -105,17 +106,17 @@ func (w *image) sum() uint32 {
 	return uint32(h)
 }
 
-// tupleHash spreads tuples over the slots. It has no key: who can open many connections can make some of their own
-// searches slow, up to maxProbe slots.
-func tupleHash(k *flowtable.Key) uint64 {
+// tupleHash spreads tuples over the slots under the table's key. Who does not know it cannot choose tuples that crowd around the place
+// of another connection's and keep its session ID out of the table.
+func tupleHash(k *flowtable.Key, key [2]uint64) uint64 {
 	le := binary.LittleEndian
-	h := uint64(0x9e3779b97f4a7c15)
-	for _, x := range [5]uint64{
+	h := key[0]
+	for i, x := range [5]uint64{
 		le.Uint64(k.Inside[:]), le.Uint64(k.Inside[8:]), le.Uint64(k.Outside[:]), le.Uint64(k.Outside[8:]),
 		uint64(k.InsidePort) | uint64(k.OutsidePort)<<16 | uint64(k.VLAN)<<32,
 	} {
-		h = (h ^ x) * 0xff51afd7ed558ccd
-		h ^= h >> 32
+		hi, lo := bits.Mul64(h^x, bits.RotateLeft64(key[1], 8*i)|1)
+		h = hi ^ lo ^ key[0]
 	}
 	return h * 0xc4ceb9fe1a85ec53
 }

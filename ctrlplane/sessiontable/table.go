@@ -22,7 +22,8 @@ type Table struct {
 	file  file
 	hdr   *header
 	slots []slot
-	count int // writer: entries
+	key   [2]uint64 // of tupleHash
+	count int       // writer: entries
 }
 
 // Capacity returns the number of connections the table was made for.
@@ -41,7 +42,7 @@ func (t *Table) at(home, n int) int {
 }
 
 func (t *Table) home(key *flowtable.Key) int {
-	hi, _ := bits.Mul64(tupleHash(key), uint64(len(t.slots)))
+	hi, _ := bits.Mul64(tupleHash(key, t.key), uint64(len(t.slots)))
 	return int(hi)
 }
 

@@ -136,6 +136,23 @@ func TestWriterKilledWhileItClosesAGapLosesNoEntry(t *testing.T) {
 	}
 }
 
+func TestTuplesThatCrowdInOneTableDoNotInAnother(t *testing.T) {
+	one := writer(t, filepath.Join(t.TempDir(), "t"), 10_000)
+	another := writer(t, filepath.Join(t.TempDir(), "t"), 10_000)
+	seen := map[int]bool{}
+	crowd := 0
+	for n := 0; crowd < 300; n++ {
+		e := entry(n)
+		if one.home(&e.Tuple) < 64 { // chosen by somebody who knows the first table's key
+			crowd++
+			seen[another.home(&e.Tuple)/64] = true
+		}
+	}
+	if len(seen) < 100 {
+		t.Errorf("300 chosen tuples come to lie in %d places", len(seen))
+	}
+}
+
 func TestInsertReplacesTheEntryOfTheSameTuple(t *testing.T) {
 	w := writer(t, filepath.Join(t.TempDir(), "t"), 10)
 	insert(t, w, 1)

@@ -1,8 +1,11 @@
 package shm
 
 import (
-	"linecrypt/flowtable"
+	"sync/atomic"
 	"time"
+	"unsafe"
+
+	"linecrypt/flowtable"
 )
 
 // Workers returns the number of workers.
@@ -19,6 +22,12 @@ func (s *Segment) Core(i int) int {
 // Counters returns the table that names the counters.
 func (s *Segment) Counters() *Table { return s.table }
 
+// ControlCounters returns the counters that the control plane writes, by atomic operations, for its readers are goroutines of the same
+// process too.
+func (s *Segment) ControlCounters() *Block {
+	return (*Block)(unsafe.Pointer(unsafe.SliceData(s.mem[s.regions.control:])))
+}
+
 // Name returns the instance's name.
 func (s *Segment) Name() string { return text(s.hdr.name[:]) }
 
@@ -34,24 +43,30 @@ func (s *Segment) PortKind(side flowtable.Side) string { return text(s.hdr.kinds
 // Poll returns how the workers wait for packets, as configured.
 func (s *Segment) Poll() string { return text(s.hdr.poll[:]) }
 
-// SetLink says in which state a port's link is. Only the data plane may say so.
-func (s *Segment) SetLink(side flowtable.Side, up bool) {
+// SetLink says in which state a port's link is, and the largest IP packet in bytes that the port carries. Only the data plane may
+// say so.
+func (s *Segment) SetLink(side flowtable.Side, l Link, mtu int) {
 	if s.part != partData {
 		return
 	}
-	state := LinkDown
-	if up {
-		state = LinkUp
-	}
-	if at := &s.hdr.ports.links[side]; at.Load() != uint32(state) {
-		at.Store(uint32(state))
+	store(&s.hdr.ports.links[side], uint32(l))
+	store(&s.hdr.ports.mtus[side], uint32(mtu))
+}
+
+// store leaves the cache line to its readers where nothing changed.
+func store(at *atomic.Uint32, v uint32) {
+	if at.Load() != v {
+		at.Store(v)
 	}
 }
+
+// MTU returns the largest IP packet in bytes that a port carried when the data plane last looked, 0 when it has not.
+func (s *Segment) MTU(side flowtable.Side) int { return int(s.hdr.ports.mtus[side].Load()) }
 
 // Link returns the state of a port's link when the data plane last looked, LinkUnknown when that is no state.
 func (s *Segment) Link(side flowtable.Side) Link {
 	l := Link(s.hdr.ports.links[side].Load())
-	if l > LinkDown {
+	if l > LinkGone {
 		return LinkUnknown
 	}
 	return l
@@ -109,14 +124,7 @@ func (s *Segment) SetReady(ready bool) {
 // Ready reports whether packets flow.
 func (s *Segment) Ready() bool { return s.hdr.data.word.Load() == 1 }
 
-// SetPolicy publishes what the data plane does while the control plane is away. Only the control plane may.
-func (s *Segment) SetPolicy(p flowtable.Policy) {
-	if s.part == partControl {
-		s.hdr.control.word.Store(uint64(p))
-	}
-}
-
-// Policy returns what the control plane published, PolicyUnset when that is no policy.
+// Policy returns the policy of the rules in force, PolicyUnset when that is no policy.
 func (s *Segment) Policy() flowtable.Policy {
 	word := s.hdr.control.word.Load()
 	if word >= uint64(flowtable.NumPolicies) {

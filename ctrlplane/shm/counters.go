@@ -6,7 +6,7 @@ type Counter uint16
 // MaxCounters is the number of places in a block.
 const MaxCounters = 512
 
-// Block is one worker's counters, each written by that worker alone.
+// Block is one worker's counters, each written by that worker alone, or the control plane's.
 type Block [MaxCounters]uint64
 
 // Stage is a station that every burst passes, in this order.
@@ -68,7 +68,8 @@ const (
 	firstStage  Counter = 1
 )
 
-// The counters: of the ports and the worker, then, from SealedFrames on, of the stream translator. A new one, as for a new reason to
+// The counters: of the ports and the worker, then, from SealedFrames on, of the stream translator, at last, from KeysAskedAgain on, of
+// the control plane, which has a block of its own. A new one, as for a new reason to
 // drop a packet, is a constant here and a line in counterInfos.
 const (
 	RxInsidePackets = firstStage + 2*Counter(NumStages) + iota
@@ -118,8 +119,6 @@ const (
 	DropHeld
 	DropICMP
 	DropUnknownFlow
-	DropRequestRing
-	DropControlPlane
 	DropInternal
 	DropOptions
 	DropClosing
@@ -127,6 +126,7 @@ const (
 	DropRxMissed
 	DropRxTruncated
 	DropTxError
+	UnfinishedChecksums
 	SetupOverload
 	RequestsDeferred
 	PathsLearned
@@ -139,18 +139,111 @@ const (
 	DropTooLong
 	DropHandover
 
+	// Ways into plaintext, and refusals for the same causes in the same order: package handshake's Cause.
+	PlainNoENOInSyn
+	PlainSeveralENO
+	PlainBadENO
+	PlainMalformedOptions
+	PlainBindingOptions
+	PlainNoOptionRoom
+	PlainNoCommonTEP
+	PlainSameRole
+	PlainNotAware
+	PlainNoENOInSynAck
+	PlainNoENOInAck
+	PlainENOGivenUp
+	PlainSynUnanswered
+	PlainSynReset
+	PlainPathHatesENO
+	PlainSimultaneous
+	PlainControlAway
+	PlainControlLate
+	PlainControlSaid
+	PlainTableFull
+	PlainLongHeaders
+	PlainDisabled
+	PlainHostENO
+	PlainOlder
+
+	RefusedNoENOInSyn
+	RefusedSeveralENO
+	RefusedBadENO
+	RefusedMalformedOptions
+	RefusedBindingOptions
+	RefusedNoOptionRoom
+	RefusedNoCommonTEP
+	RefusedSameRole
+	RefusedNotAware
+	RefusedNoENOInSynAck
+	RefusedNoENOInAck
+	RefusedENOGivenUp
+	RefusedSynUnanswered
+	RefusedSynReset
+	RefusedPathHatesENO
+	RefusedSimultaneous
+	RefusedControlAway
+	RefusedControlLate
+	RefusedControlSaid
+	RefusedTableFull
+	RefusedLongHeaders
+
+	AbortHostReset
+	AbortPeerReset
+	AbortAckReset
+	AbortAckUnanswered
+	AbortInitWithoutENO
+	AbortSetupTimeout
+	AbortUnanswered
+	SetupUnanswered
+	AbortUnconfirmed
+	AbortHostSilent
+	AbortControlPlane
+	AbortLargeInit
+	AbortShare
+	AbortTableFull
+	AbortEvicted
+	AbortStopped
+	AbortSilent
+	DropNoBlock
+	DropSynReset
+	DropHalfOpen
+	DropStrayENO
+	HalfOpenEvicted
+	TombsKept
+	TombsEvicted
+	TombsLost
+	HatesRemembered
+	HatesForgotten
+	HatesEvicted
+	HatesNow
+
 	SealedFrames
 	SealedBytes
 	OpenedFrames
 	OpenedBytes
 	ResentFrames
+	ResealedFrames
+	KeptRefused
+	KeptDropped
+	KeptStalled
+	WindowLimited
 	OwnResent
 	RedeliveredFrames
-	CustodyFrames
-	CustodyResent
+	DeliveryFrames
+	DeliveryResent
 	AbsorbedAcks
 	OwnAcks
+	ChallengeAcks
+	ChallengesSpared
+	DropOwnNoBuffer
+	EventsLost
 	StoredSegments
+	RivalSegments
+	ReassembliesRefused
+	LargeBuffersRefused
+	OutOfOrderRefused
+	ReassemblyReclaimed
+	ReassemblyExpired
 	Rekeys
 	DropEgressGap
 	DropEgressWindow
@@ -161,13 +254,26 @@ const (
 	DropEgressOld
 	DropEgressSeal
 	DropEgressAck
+	DropEgressSYN
+	DropEgressRST
+	DropEgressPAWS
+	DropEgressOutside
+	DropEgressRekey
+	DropResend
+	DropResealPart
+	DropResealMismatch
 	DropIngressAck
+	DropIngressSYN
+	DropIngressPAWS
 	DropIngressOld
 	DropIngressWindow
 	DropIngressLimit
 	DropIngressPool
 	DropIngressAuth
 	DropIngressBehindFailure
+	DropIngressRival
+	DropIngressMalformed
+	DropIngressBehindFinp
 	DropIngressRekey
 	DropIngressRST
 	DropNoKeys
@@ -179,12 +285,26 @@ const (
 	AbortMalformed
 	AbortInit
 	AbortOwnTimeout
-	AbortCustodyTimeout
+	AbortDelivery
+	AbortReassembly
 	AbortSeal
+	AbortReseal
+	AbortFarEndTimeout
 	AbortKeys
 	AbortCaller
+
+	KeysAskedAgain
+	KeysAnswered
+	KeysNotAwaited
+	OverloadKeysPeer
+	OverloadKeysFull
+	OverloadKeysLate
+	OverloadKeysReplies
 	NumCounters
 )
+
+// Control reports whether the control plane counts it, and not the workers.
+func (c Counter) Control() bool { return c >= KeysAskedAgain && c < NumCounters }
 
 // Info says what a counter counts.
 type Info struct {
@@ -199,17 +319,20 @@ type Kind uint8
 
 // The kinds.
 const (
-	KindNone    Kind = iota // the place is not in use
-	KindPackets             // packets, frames or segments
-	KindBytes               // bytes
-	KindDrop                // packets dropped for one reason
-	KindAbort               // connections aborted for one reason
-	KindEvent               // other things that happened
-	KindCycles              // cycles of the time-stamp counter
+	KindNone     Kind = iota // the place is not in use
+	KindPackets              // packets, frames or segments
+	KindBytes                // bytes
+	KindDrop                 // packets dropped for one reason
+	KindAbort                // connections aborted for one reason
+	KindEvent                // other things that happened
+	KindCycles               // cycles of the time-stamp counter
+	KindPlain                // connections left in the clear for one reason
+	KindRefusal              // connections refused for one reason
+	KindOverload             // requests or state given up for one reason because a bound was reached
 	endKinds
 )
 
-var kindNames = [endKinds]string{"none", "packets", "bytes", "drop", "abort", "event", "cycles"}
+var kindNames = [endKinds]string{"none", "packets", "bytes", "drop", "abort", "event", "cycles", "plain", "refusal", "overload"}
 
 // String returns the kind's name.
 func (k Kind) String() string {

@@ -33,6 +33,12 @@ func lock(fd int, at int64) error {
 	return err
 }
 
+// unlock gives a byte of the file up.
+func unlock(fd int, at int64) error {
+	l := unix.Flock_t{Type: unix.F_UNLCK, Whence: unix.SEEK_SET, Start: at, Len: 1}
+	return unix.FcntlFlock(uintptr(fd), unix.F_OFD_SETLK, &l)
+}
+
 // locked reports whether a process other than this open file has that byte.
 func locked(fd int, at int64) bool {
 	l := unix.Flock_t{Type: unix.F_WRLCK, Whence: unix.SEEK_SET, Start: at, Len: 1}

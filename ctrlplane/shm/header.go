@@ -13,9 +13,9 @@ type segmentHeader struct {
 	layout  uint64 // layoutHash
 	size    uint64 // of the segment in bytes
 	shape   shape
-	_       uint32
-	nonce   [16]byte // of the instance
-	created int64    // unix time in ns
+	claimed atomic.Uint32 // another data plane is about to replace the segment
+	nonce   [16]byte      // of the instance
+	created int64         // unix time in ns
 	name    [textRoom]byte
 	inside  [textRoom]byte
 	outside [textRoom]byte
@@ -27,6 +27,7 @@ type segmentHeader struct {
 	data    processLine
 	control processLine
 	ports   portLine
+	rules   rulesBlock
 }
 
 // kindRoom holds a short word and the zero byte behind it.
@@ -40,6 +41,7 @@ const (
 	LinkUnknown Link = iota // nobody has looked yet
 	LinkUp
 	LinkDown
+	LinkGone // the port has no interface
 )
 
 // String returns the state's name.
@@ -49,6 +51,8 @@ func (l Link) String() string {
 		return "up"
 	case LinkDown:
 		return "down"
+	case LinkGone:
+		return "gone"
 	}
 	return "unknown"
 }
@@ -56,7 +60,8 @@ func (l Link) String() string {
 // portLine is what the data plane says about its ports while it runs.
 type portLine struct {
 	links [flowtable.NumSides]atomic.Uint32 // Link
-	_     [64 - 4*flowtable.NumSides]byte
+	mtus  [2]atomic.Uint32                  // bytes
+	_     [64 - 8*flowtable.NumSides]byte
 }
 
 // processLine is what a process says about itself.

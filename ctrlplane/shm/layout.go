@@ -85,9 +85,10 @@ type shape struct {
 	ReplyRing   uint32
 }
 
-// regions are the places in a segment in bytes: the header, the counter table, then each worker's part.
+// regions are the places in a segment in bytes: the header, the counter table, the control plane's counters, then each worker's part.
 type regions struct {
 	table    int
+	control  int
 	workers  int
 	perOne   int
 	requests int // within a worker's part, behind its counters
@@ -115,7 +116,8 @@ func (s shape) regions() (regions, error) {
 	}
 	var r regions
 	r.table = alignPage(int(unsafe.Sizeof(segmentHeader{})))
-	r.workers = alignPage(r.table + tableBytes)
+	r.control = alignPage(r.table + tableBytes)
+	r.workers = alignPage(r.control + int(unsafe.Sizeof(Block{})))
 	r.requests = alignPage(int(unsafe.Sizeof(Block{})))
 	r.replies = alignPage(r.requests + requests)
 	r.flows = alignPage(r.replies + replies)

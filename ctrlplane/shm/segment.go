@@ -2,6 +2,7 @@ package shm
 
 import (
 	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -65,6 +66,15 @@ func create(path string, p *Params) (*Segment, error) {
 	if stale >= 0 {
 		defer func() { _ = unix.Close(stale) }()
 	}
+	s, err := createBeside(path, stale >= 0, p)
+	if err != nil && stale >= 0 {
+		mark(stale, 0)
+	}
+	return s, err
+}
+
+// createBeside makes the new file and puts it in the place of the stale one, if there is one.
+func createBeside(path string, replace bool, p *Params) (*Segment, error) {
 	var random [8]byte
 	_, _ = rand.Read(random[:])
 	temporary := path + ".new-" + hex.EncodeToString(random[:])
@@ -77,7 +87,7 @@ func create(path string, p *Params) (*Segment, error) {
 		return nil, err
 	}
 	s := &Segment{path: path, fd: fd, shape: p.shape(), regions: r, table: NewTable(), part: partData}
-	if err := s.publish(temporary, stale >= 0, p); err != nil {
+	if err := s.publish(temporary, replace, p); err != nil {
 		_ = unix.Unlink(temporary)
 		_ = s.Close()
 		return nil, err
@@ -126,7 +136,19 @@ func claimStale(path string) (int, error) {
 		_ = unix.Close(fd)
 		return -1, ErrBusy
 	}
+	mark(fd, 1)
 	return fd, nil
+}
+
+// mark says in a stale segment whether it is claimed, so that a control plane does not take its lock for that of a data plane that serves
+// it. What cannot be marked is too small to be a segment.
+func mark(fd int, claimed uint32) {
+	var b [4]byte
+	binary.NativeEndian.PutUint32(b[:], claimed)
+	var st unix.Stat_t
+	if at := int64(unsafe.Offsetof(segmentHeader{}.claimed)); unix.Fstat(fd, &st) == nil && st.Size >= at+int64(len(b)) {
+		_, _ = unix.Pwrite(fd, b[:], at)
+	}
 }
 
 // Adopt takes the data plane's part in the segment that an earlier data plane left, with its flows. P must describe the same
@@ -145,6 +167,7 @@ func Adopt(dir string, p Params) (*Segment, error) {
 		return nil, fmt.Errorf("adopt segment %s: it has other sizes or counters: %w", s.path, ErrSegment)
 	}
 	s.describe(&p)
+	s.hdr.claimed.Store(0)
 	s.hdr.data.word.Store(0)
 	s.hdr.data.enter(os.Getpid(), startTime())
 	return s, nil
@@ -332,8 +355,8 @@ func (s *Segment) Unlink() error {
 	return unix.Unlink(s.path)
 }
 
-// Current reports whether the file's name still leads to this segment: false after the data plane made a new one.
-func (s *Segment) Current() bool { return sameFile(s.fd, s.path) }
+// Current reports whether the file's name still leads to this segment: false after the data plane made a new one, and while it does so.
+func (s *Segment) Current() bool { return s.hdr.claimed.Load() == 0 && sameFile(s.fd, s.path) }
 
 // Worker returns worker i's part, i from 0 to Workers()-1.
 func (s *Segment) Worker(i int) *Worker {

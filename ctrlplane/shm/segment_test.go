@@ -8,6 +8,8 @@ import (
 	"testing"
 	"unsafe"
 
+	"golang.org/x/sys/unix"
+
 	"linecrypt/flowtable"
 )
 
@@ -66,8 +68,10 @@ func TestSegmentTellsOtherProcessesWhatItWasMadeOf(t *testing.T) {
 	}
 	tool.Beat(7)
 	tool.SetReady(false)
-	tool.SetPolicy(flowtable.Require)
-	tool.SetLink(flowtable.Inside, true)
+	if err := tool.PublishRules(testRules(t, flowtable.Require, 0x23)); !errors.Is(err, ErrRules) {
+		t.Errorf("a tool publishes rules: %v", err)
+	}
+	tool.SetLink(flowtable.Inside, LinkUp, 1500)
 	if !data.Ready() || data.Policy() != flowtable.PolicyUnset || data.Link(flowtable.Inside) != LinkUnknown {
 		t.Error("a tool changed the segment")
 	}
@@ -84,16 +88,19 @@ func TestLinksAreUnknownUntilTheDataPlaneLooks(t *testing.T) {
 	if a, b := tool.Link(flowtable.Inside), tool.Link(flowtable.Outside); a != LinkUnknown || b != LinkUnknown {
 		t.Errorf("links %v and %v before anyone looked", a, b)
 	}
-	data.SetLink(flowtable.Inside, true)
-	data.SetLink(flowtable.Outside, false)
+	data.SetLink(flowtable.Inside, LinkUp, 1400)
+	data.SetLink(flowtable.Outside, LinkDown, 1500)
 	if a, b := tool.Link(flowtable.Inside), tool.Link(flowtable.Outside); a != LinkUp || b != LinkDown {
 		t.Errorf("links %v and %v, not up and down", a, b)
+	}
+	if a, b := tool.MTU(flowtable.Inside), tool.MTU(flowtable.Outside); a != 1400 || b != 1500 {
+		t.Errorf("MTUs %d and %d, not 1400 and 1500", a, b)
 	}
 	data.hdr.ports.links[flowtable.Inside].Store(99)
 	if l := tool.Link(flowtable.Inside); l != LinkUnknown {
 		t.Errorf("a state that is none reads as %v", l)
 	}
-	data.SetLink(flowtable.Outside, true)
+	data.SetLink(flowtable.Outside, LinkGone, 1500)
 	if err := data.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +116,7 @@ func TestLinksAreUnknownUntilTheDataPlaneLooks(t *testing.T) {
 
 func TestWhatOneProcessWritesHasCacheLinesOfItsOwn(t *testing.T) {
 	var h segmentHeader
-	for _, at := range []uintptr{unsafe.Offsetof(h.data), unsafe.Offsetof(h.control), unsafe.Offsetof(h.ports), unsafe.Sizeof(h)} {
+	for _, at := range []uintptr{unsafe.Offsetof(h.data), unsafe.Offsetof(h.control), unsafe.Offsetof(h.ports), unsafe.Offsetof(h.rules), unsafe.Sizeof(h)} {
 		if at%64 != 0 {
 			t.Errorf("a line begins at %d", at)
 		}
@@ -229,7 +236,9 @@ func TestControlPlaneEpochGrowsWithEachAttach(t *testing.T) {
 		if _, err := OpenControl(dir, "test"); !errors.Is(err, ErrBusy) {
 			t.Fatalf("second control plane: %v", err)
 		}
-		c.SetPolicy(flowtable.Require)
+		if err := c.PublishRules(testRules(t, flowtable.Require, 0x23)); err != nil {
+			t.Fatal(err)
+		}
 		c.Beat(77)
 		if p := data.ControlPlane(); p.Epoch != want || p.Beat != 77 || !data.ControlPlaneRuns() {
 			t.Errorf("control plane %+v", p)
@@ -346,4 +355,38 @@ func FuzzSegmentHeader(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+func TestStaleSegmentIsNotCurrentWhileAnotherIsBeingMade(t *testing.T) {
+	dir := t.TempDir()
+	mustCreate(t, dir, testParams(t)).Close()
+	control, err := OpenControl(dir, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer control.Close()
+	if !control.Current() {
+		t.Error("the segment of a data plane that was killed is not current")
+	}
+	fd, err := claimStale(Path(dir, "test"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !control.DataPlaneRuns() || control.Current() {
+		t.Errorf("while it is replaced: runs %v, current %v", control.DataPlaneRuns(), control.Current())
+	}
+	mark(fd, 0)
+	_ = unix.Close(fd)
+	// One that cannot be replaced, here because of what lies in the folder, is as it was, for the next data plane.
+	if err := os.Chmod(dir, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Chmod(dir, 0o700)
+	if s, err := Create(dir, testParams(t)); err == nil {
+		s.Close()
+		t.Skip("this user may write anywhere")
+	}
+	if !control.Current() {
+		t.Error("a segment that could not be replaced is not current")
+	}
 }

@@ -40,8 +40,8 @@ type Options struct {
 	SharedCore bool          // other workers may poll on one of the cores
 	Engine     cryptobatch.Engine
 	Log        *slog.Logger
-	// Hint is asked for advice when a port drops super-packets; empty advice is not logged.
-	Hint func() string
+	// Hint returns the command that turns offloads off at the senders of what a port receives, or "".
+	Hint func(flowtable.Side) string
 }
 
 // Gateway is a data plane.
@@ -56,9 +56,6 @@ type Gateway struct {
 
 // beat is the interval of the heartbeat and of looking after the workers.
 const beat = 50 * time.Millisecond
-
-// linkEvery is how many heartbeats pass between two looks at the links, which cost system calls.
-const linkEvery = 20
 
 // How old the control plane's heartbeat may be, in ns: of itself, and while its process is known to be there.
 const (
@@ -75,13 +72,12 @@ func New(o Options) (*Gateway, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	flows := o.Config.Flows.Max
 	lost := orphans(o.SegmentDir, o.Config.Name)
 	seg, err := shm.Create(o.SegmentDir, shm.Params{
 		Name: o.Config.Name, Inside: o.Inside.Name(), Outside: o.Outside.Name(),
 		Kinds: [2]string{flowtable.Inside: o.Inside.Kind(), flowtable.Outside: o.Outside.Kind()}, Poll: string(o.Config.Workers.Poll),
 		Engine: o.Engine.Name(), Cores: o.Cores,
-		Flows: flowtable.Layout{Capacity: uint32(flows), Chunks: uint32(2*flows + 8192)},
+		Flows: flowtable.Layout{Capacity: uint32(capacity(o.Config)), Chunks: ledgerChunks(o.Config)},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("data plane: %w", err)
@@ -114,7 +110,7 @@ func (g *Gateway) makeWorkers() error {
 			TxCksum: [2]bool{g.opt.Inside.Caps().TxTCPCksum, g.opt.Outside.Caps().TxTCPCksum},
 			Cache:   g.opt.Caches[i], Table: table, Engine: g.opt.Engine, Counters: part.Counters, Pairs: pairs, Circle: circle, MTU: &g.mtus,
 			Requests: shm.NewProducer(part.Requests), Replies: shm.NewConsumer(part.Replies),
-			Control: &control{seg: g.seg, runs: &g.control, fallback: g.opt.Config.Policy},
+			Control: newControl(g.seg, &g.control, g.opt.Config.Policy),
 			Stream:  streamConfig(g.opt.Config, g.opt.Caches[i]), Params: params(g.opt.Config),
 		}
 		c.Params.SharedCore = g.opt.SharedCore
@@ -148,27 +144,33 @@ func (g *Gateway) Run(ctx context.Context, ready func()) error {
 		})
 	}
 	g.seg.Beat(g.clock())
-	g.lookAtLinks()
+	watch := newPortWatch(g)
+	watch.look()
 	g.seg.SetReady(true)
 	if ready != nil {
 		ready()
 	}
+	watching, stopWatching := context.WithCancel(ctx)
+	defer stopWatching()
+	var watched sync.WaitGroup
+	watched.Go(func() { watch.run(watching) })
 	err := g.look(ctx, failed)
 	g.seg.SetReady(false)
+	stopWatching()
+	watched.Wait()
 	for _, w := range g.workers {
 		w.Stop()
 	}
 	running.Wait()
+	watch.count()
 	return err
 }
 
-// look keeps the heartbeat and watches the ports until ctx is done.
+// look keeps the heartbeat until ctx is done.
 func (g *Gateway) look(ctx context.Context, failed <-chan error) error {
 	tick := time.NewTicker(beat)
 	defer tick.Stop()
-	var super uint64
-	var said time.Time
-	for beats := 1; ; beats++ {
+	for {
 		select {
 		case <-ctx.Done():
 			return nil
@@ -178,18 +180,6 @@ func (g *Gateway) look(ctx context.Context, failed <-chan error) error {
 		}
 		g.seg.Beat(g.clock())
 		g.control.Store(g.seg.ControlPlaneRuns())
-		if beats%linkEvery == 0 {
-			g.lookAtLinks()
-		}
-		var now uint64
-		for i := range g.workers {
-			now += g.seg.Worker(i).Counters[shm.DropSuperPacket]
-		}
-		if now > super && time.Since(said) > time.Minute {
-			said = time.Now()
-			g.adviseOnSuperPackets(now - super)
-		}
-		super = now
 	}
 }
 
@@ -197,21 +187,6 @@ func (g *Gateway) look(ctx context.Context, failed <-chan error) error {
 func (g *Gateway) noteMTUs() {
 	g.mtus.Set(flowtable.Inside, g.opt.Inside.MTU())
 	g.mtus.Set(flowtable.Outside, g.opt.Outside.MTU())
-}
-
-// lookAtLinks notes in the segment which links are up, and what they carry.
-func (g *Gateway) lookAtLinks() {
-	g.noteMTUs()
-	g.seg.SetLink(flowtable.Inside, g.opt.Inside.LinkUp())
-	g.seg.SetLink(flowtable.Outside, g.opt.Outside.LinkUp())
-}
-
-func (g *Gateway) adviseOnSuperPackets(n uint64) {
-	advice := ""
-	if g.opt.Hint != nil {
-		advice = g.opt.Hint()
-	}
-	g.opt.Log.Warn("packets larger than the MTU are dropped: segmentation offload is on at their sender", "packets", n, "fix", advice)
 }
 
 // Close unmaps and removes the segment. Run has returned.
@@ -239,25 +214,4 @@ func Monotonic() func() int64 {
 	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
 	start, base := time.Now(), ts.Nano()
 	return func() int64 { return base + int64(time.Since(start)) }
-}
-
-// control is what the workers know of the control plane.
-type control struct {
-	seg      *shm.Segment
-	runs     *atomic.Bool
-	fallback flowtable.Policy
-}
-
-// Alive goes by the heartbeat. One that is late counts while the lock is held, which ends with the process and is looked at now
-// and then: on a loaded machine a process that is well may be late.
-func (c *control) Alive(now int64) bool {
-	p := c.seg.ControlPlane()
-	return p.Alive(now, controlFresh) || c.runs.Load() && p.Alive(now, controlAlive)
-}
-
-func (c *control) Policy() flowtable.Policy {
-	if p := c.seg.Policy(); p.Valid() {
-		return p
-	}
-	return c.fallback
 }

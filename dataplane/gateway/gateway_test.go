@@ -9,6 +9,7 @@ import (
 	"linecrypt/ctrlplane/config"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/mbuf"
+	"linecrypt/dataplane/port"
 	"linecrypt/dataplane/port/memory"
 	"linecrypt/flowtable"
 )
@@ -31,7 +32,7 @@ func TestSegmentTellsKindsLinksAndPolling(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	outside.SetLink(false)
+	outside.SetLink(port.LinkGone)
 	ctx, stop := context.WithCancel(context.Background())
 	ready, done := make(chan struct{}), make(chan error, 1)
 	go func() { done <- g.Run(ctx, func() { close(ready) }) }()
@@ -40,10 +41,10 @@ func TestSegmentTellsKindsLinksAndPolling(t *testing.T) {
 	if a, b, poll := seg.PortKind(flowtable.Inside), seg.PortKind(flowtable.Outside), seg.Poll(); a != "memory" || b != "memory" || poll != "adaptive" {
 		t.Errorf("kinds %q and %q, polling %q", a, b, poll)
 	}
-	if a, b := seg.Link(flowtable.Inside), seg.Link(flowtable.Outside); a != shm.LinkUp || b != shm.LinkDown {
-		t.Errorf("links %v and %v, not up and down", a, b)
+	if a, b := seg.Link(flowtable.Inside), seg.Link(flowtable.Outside); a != shm.LinkUp || b != shm.LinkGone {
+		t.Errorf("links %v and %v, not up and gone", a, b)
 	}
-	outside.SetLink(true)
+	outside.SetLink(port.LinkUp)
 	for end := time.Now().Add(10 * time.Second); seg.Link(flowtable.Outside) != shm.LinkUp; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("a link that came up is not noticed")

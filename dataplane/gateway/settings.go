@@ -5,22 +5,41 @@ import (
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/stream"
 	"linecrypt/dataplane/worker"
+	"linecrypt/flowtable"
 )
 
 // linger is how long a finished connection answers retransmissions, in ns.
 const linger = int64(15e9)
 
-// streamConfig sizes a translator. What it keeps for flows is bounded by the number of flows and by the buffers there are.
+// ledgerChunks is the number of ledger chunks of a worker: one for each connection and direction, and some on top. Half of them are for
+// those who have much in flight; as it is rare that all connections have something in flight, the other half is enough for the rest.
+func ledgerChunks(c *config.Config) uint32 { return uint32(2*c.Flows.Max + 8192) }
+
+// Buffers returns the number of packet buffers of a worker.
+func Buffers(c *config.Config) int {
+	if c.Buffers.Count > 0 {
+		return c.Buffers.Count
+	}
+	return c.Buffers.Memory / mbuf.BufferSize(mbuf.DefaultDataRoom)
+}
+
+// streamConfig sizes a translator. What it keeps for flows is bounded by the number of flows and by the buffers there are: of a pool
+// that workers share, each has the part that the configuration gives a worker.
 func streamConfig(c *config.Config, cache *mbuf.Cache) stream.Config {
-	buffers := cache.Pool().Size()
+	buffers := min(Buffers(c), cache.Pool().Size())
 	segment := cache.Pool().DataRoom()
 	return stream.Config{
 		Keys:         2*c.Flows.Max + 1024,
 		Pieces:       buffers / 2,
-		Custodies:    min(c.Flows.Max, 4096),
-		HeldFrames:   buffers / 4,
+		Reassemblies: min(c.Flows.Max, buffers/2),
+		Setups:       min(c.Flows.Max, buffers/4),
+		Gaps:         min(c.Flows.Max, 4096),
+		Deliveries:   buffers / 4,
 		LargeBuffers: c.Reassembly.LargeBuffers,
 		PoolLow:      buffers / 8,
+		HeldBuffers:  buffers / 8 * 5,
+		SharedFrames: int(ledgerChunks(c)) * flowtable.ChunkEntries / 2,
+		GiveUp:       int64(c.Retransmit.GiveUp),
 		FlowFrames:   uint32(max(c.Retransmit.FlowBytes/512, 64)),
 		FlowBytes:    uint32(c.Retransmit.FlowBytes),
 		FlowPieces:   uint32(max(c.Reassembly.FlowBytes/segment, 64)),
@@ -31,6 +50,13 @@ func streamConfig(c *config.Config, cache *mbuf.Cache) stream.Config {
 	}
 }
 
+// tombs is how many connections that are over have a place of their own while all of flows.max are taken.
+func tombs(c *config.Config) int { return c.Flows.Max/4 + 64 }
+
+// capacity is how many records a worker's table holds: established connections, half-open ones of openers inside and outside, and
+// those that are over.
+func capacity(c *config.Config) int { return c.Flows.Max + 2*c.Handshake.HalfOpen + tombs(c) }
+
 func params(c *config.Config) worker.Params {
 	p := worker.DefaultParams()
 	p.Retransmit = int64(c.Handshake.Retransmit)
@@ -38,6 +64,7 @@ func params(c *config.Config) worker.Params {
 	p.ENOTries = c.Handshake.ENOTries
 	p.Adaptive = c.Workers.Poll == config.Adaptive
 	p.IdleSleep = int64(c.Workers.IdleSleep)
+	p.Flows, p.HalfOpen, p.Tombs = c.Flows.Max, c.Handshake.HalfOpen, tombs(c)
 	p.Blocks = min(p.Blocks, c.Flows.Max)
 	return p
 }

@@ -30,13 +30,16 @@ type Arena struct {
 	dataRoom int
 }
 
+// BufferSize is what a buffer with dataRoom bytes behind the headroom takes of memory, in bytes.
+func BufferSize(dataRoom int) int { return (StructSize + Headroom + dataRoom + 63) &^ 63 }
+
 // NewArena maps memory for n buffers of Headroom+dataRoom bytes each. The memory is excluded from core dumps, because
 // plaintext passes through it.
 func NewArena(n, dataRoom int) (*Arena, error) {
 	if n <= 0 || dataRoom <= 0 || Headroom+dataRoom > 65535 {
 		return nil, fmt.Errorf("mbuf arena: %d buffers of %d bytes: out of range", n, dataRoom)
 	}
-	stride := (StructSize + Headroom + dataRoom + 63) &^ 63
+	stride := BufferSize(dataRoom)
 	mem, err := unix.Mmap(-1, 0, n*stride, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	if err != nil {
 		return nil, fmt.Errorf("mbuf arena: map %d bytes: %w", n*stride, err)

@@ -12,32 +12,24 @@ import (
 // Burst is the number of packets a worker asks for and hands over at a time.
 const Burst = 32
 
-// Queue is one receive and one transmit queue of a port. One worker polls it; it is not safe for concurrent use.
+// Queue is one receive and one transmit queue of a port. One worker polls it; it is not safe for concurrent use, except for Stats.
+// It stays the same while the port's device goes away and comes back.
 type Queue interface {
 	// RxBurst fills ms with received packets and returns how many there are, without waiting. The caller owns them. A packet
 	// is one buffer (never a chain); its OlFlags say what the port verified of its checksums.
 	RxBurst(ms []*mbuf.Mbuf) int
 	// TxBurst sends packets in order and returns how many it took; it owns those from then on, the caller keeps the rest.
 	TxBurst(ms []*mbuf.Mbuf) int
-	// Stats returns the queue's own counters since it was opened. Only the polling worker calls it.
+	// Stats returns the queue's own counters since it was opened. It may have to ask the device, which can be slow, so it is not
+	// for the worker, but for the goroutine that calls Port.Follow.
 	Stats() Stats
 }
 
 // Waiter is implemented by queues that can sleep until a packet may have arrived. A worker that backs off when idle uses
 // it; busy polling does not.
 type Waiter interface {
-	// Fd returns a file descriptor that polls readable when packets are waiting.
+	// Fd returns a file descriptor that polls readable when packets are waiting. It is the same as long as the port is open.
 	Fd() int
-}
-
-// Stats are a queue's own counters: what the port dropped before a worker saw it, by name, and what it could not send.
-type Stats struct {
-	RxMissed       uint64 // packets lost in the driver because the worker was too slow
-	RxNoMbuf       uint64 // packets lost because no buffer was free
-	RxSuperPacket  uint64 // packets larger than a buffer (TSO, GSO or GRO left on at the sender)
-	RxTruncated    uint64 // packets shorter than the link-layer header or cut off by the capture
-	RxCsumComplete uint64 // packets whose checksum a local sender had left unfinished and the port completed
-	TxErrors       uint64 // packets the kernel or the device refused
 }
 
 // Caps says what a port does in hardware.
@@ -58,11 +50,14 @@ type Port interface {
 	Queue(i int) Queue
 	Queues() int
 	Caps() Caps
-	// MTU is the largest IP packet in bytes the port carries.
+	// MTU is the largest IP packet in bytes that the port carries, as Follow saw it last. Any goroutine may ask.
 	MTU() int
-	// LinkUp reports the link state as the port knows it.
-	LinkUp() bool
-	// Close releases the device. No queue may be polled any more.
+	// Follow looks at the device and brings the port up to date with it: a new MTU, an interface that was removed and made anew,
+	// to which the port attaches again. One goroutine, not a worker's, calls it every now and then while the port is open, on a
+	// thread of the network namespace that the port was opened in. It may take as long as opening a port does; a worker that polls
+	// is not held up by it.
+	Follow() State
+	// Close releases the device. No queue may be polled any more, and Follow has returned.
 	Close() error
 }
 
@@ -74,4 +69,7 @@ type Config struct {
 	Caches []*mbuf.Cache
 	// OpenTimeout bounds how long opening may wait for a link to come up.
 	OpenTimeout time.Duration
+	// Claim is asked before the port attaches to a kernel interface, by its name and number, and again whenever the port is to
+	// attach to one of that name that was made anew. An error keeps the port away from it. Nil allows everything.
+	Claim func(name string, index int) error
 }

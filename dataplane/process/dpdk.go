@@ -7,6 +7,7 @@ import (
 	"log/slog"
 
 	"linecrypt/ctrlplane/config"
+	"linecrypt/dataplane/gateway"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/port/dpdk"
 	"linecrypt/dataplane/port/portspec"
@@ -17,11 +18,18 @@ import (
 const (
 	driverPerQueue  = 2 * 6144
 	driverPerThread = 1024
+	// xdpPerQueue is for each receive queue beyond the first of the interface below an AF_XDP port: a fill ring, and what is on its way.
+	xdpPerQueue = 2048 + 512
 )
 
-// dpdkPool starts EAL and makes the pool of all workers.
-func dpdkPool(cfg *config.Config, specs [2]portspec.Spec, workers int, log *slog.Logger) (mbuf.Pool, error) {
-	n := workers * (cfg.Buffers.Count + driverPerQueue + driverPerThread)
+// dpdkPool starts EAL and makes the pool of all workers. RxQueues tells how many receive queues an interface has.
+func dpdkPool(cfg *config.Config, specs [2]portspec.Spec, workers int, rxQueues func(string) int, log *slog.Logger) (mbuf.Pool, error) {
+	n := workers * (gateway.Buffers(cfg) + driverPerQueue + driverPerThread)
+	for _, spec := range specs {
+		if spec.AFXDP() {
+			n += xdpPerQueue * (min(dpdk.XDPQueues(spec.Device, rxQueues(spec.Interface())), dpdk.MaxXDPQueues) - 1)
+		}
+	}
 	mem := cfg.DPDK.MemoryMB
 	if mem == 0 {
 		mem = dpdk.MemMB(n, mbuf.DefaultDataRoom)
@@ -35,7 +43,7 @@ func dpdkPool(cfg *config.Config, specs [2]portspec.Spec, workers int, log *slog
 	log.Info("EAL is up", "version", info.Version, "hugepages", info.HugePages, "without", info.Reason, "memory_mb", info.MemMB)
 	pool, err := dpdk.NewPool("packets", n, mbuf.DefaultDataRoom)
 	if err != nil {
-		return nil, cfg.Err("buffers.count", fmt.Errorf("pool of %d buffers: %w", n, err))
+		return nil, cfg.Err("buffers.memory", fmt.Errorf("pool of %d buffers: %w", n, err))
 	}
 	return pool, nil
 }

@@ -11,6 +11,6 @@ import (
 )
 
 // dpdkPool is for binaries with DPDK.
-func dpdkPool(*config.Config, [2]portspec.Spec, int, *slog.Logger) (mbuf.Pool, error) {
+func dpdkPool(*config.Config, [2]portspec.Spec, int, func(string) int, *slog.Logger) (mbuf.Pool, error) {
 	return nil, portspec.ErrNoDPDK
 }

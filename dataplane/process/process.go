@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
-	"strings"
 	"time"
 
 	"linecrypt/cryptobatch"
@@ -21,8 +20,8 @@ import (
 	"linecrypt/dataplane/gateway"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/port"
-	"linecrypt/dataplane/port/afpacket"
 	"linecrypt/dataplane/port/portspec"
+	"linecrypt/flowtable"
 )
 
 // Main runs a data plane with the arguments of a command line until ctx is done, and returns the exit status: 0 after a
@@ -71,7 +70,12 @@ func run(ctx context.Context, cfg *config.Config, readyFD int, stderr io.Writer)
 	if err != nil {
 		return err
 	}
-	defer lock.Release()
+	defer func() {
+		lock.Release()
+		if err := in.Tidy(); err != nil {
+			log.Warn("remove what the instance left", "error", err)
+		}
+	}()
 	cores, err := in.ClaimCores(cfg.Workers.Cores, cfg.Workers.Count)
 	if err != nil {
 		return cfg.Err("workers.cores", err)
@@ -87,7 +91,7 @@ func run(ctx context.Context, cfg *config.Config, readyFD int, stderr io.Writer)
 	if err != nil {
 		return cfg.Err("engine", err)
 	}
-	p, err := openPorts(cfg, len(cores.Numbers), log)
+	p, err := openPorts(cfg, in, len(cores.Numbers), log)
 	if err != nil {
 		return err
 	}
@@ -130,14 +134,18 @@ type ports struct {
 	inside, outside port.Port
 	caches          []*mbuf.Cache
 	specs           [2]portspec.Spec
+	claims          *claims
 }
 
 // openTimeout is how long a link may take to come up.
 const openTimeout = 10 * time.Second
 
-func openPorts(cfg *config.Config, workers int, log *slog.Logger) (*ports, error) {
+// sideKeys are the keys of the two ports in the configuration.
+var sideKeys = [2]string{"inside", "outside"}
+
+func openPorts(cfg *config.Config, in *instance.Instance, workers int, log *slog.Logger) (*ports, error) {
 	p := &ports{}
-	for i, key := range []string{"inside", "outside"} {
+	for i, key := range sideKeys {
 		spec, err := portspec.Parse([]string{cfg.Inside, cfg.Outside}[i])
 		if err == nil {
 			err = spec.Check()
@@ -147,38 +155,44 @@ func openPorts(cfg *config.Config, workers int, log *slog.Logger) (*ports, error
 		}
 		p.specs[i] = spec
 	}
-	if p.specs[0] == p.specs[1] {
-		return nil, cfg.Err("outside", fmt.Errorf("%s is the inside port already", cfg.Outside))
-	}
-	if err := p.makeBuffers(cfg, workers, log); err != nil {
+	if err := p.open(cfg, in, workers, log); err != nil {
+		p.close()
 		return nil, err
 	}
-	pc := port.Config{Queues: workers, Caches: p.caches, OpenTimeout: openTimeout}
+	return p, nil
+}
+
+// open claims the devices before it touches any of them.
+func (p *ports) open(cfg *config.Config, in *instance.Instance, workers int, log *slog.Logger) error {
+	if p.specs[0] == p.specs[1] {
+		return cfg.Err("outside", fmt.Errorf("%s is the inside port already", cfg.Outside))
+	}
 	var err error
+	if p.claims, err = newClaims(in); err != nil {
+		return err
+	}
+	if key, err := p.claims.take(p.specs); err != nil {
+		return cfg.Err(key, err)
+	}
+	if err := p.makeBuffers(cfg, workers, log); err != nil {
+		return err
+	}
+	pc := port.Config{Queues: workers, Caches: p.caches, OpenTimeout: openTimeout, Claim: p.claims.claim}
 	if p.inside, err = portspec.Open(p.specs[0], pc); err != nil {
-		return nil, cfg.Err("inside", err)
+		return cfg.Err("inside", err)
 	}
 	if p.outside, err = portspec.Open(p.specs[1], pc); err != nil {
-		p.close()
-		return nil, cfg.Err("outside", err)
+		return cfg.Err("outside", err)
 	}
 	if err := checkSpread(p.inside, p.outside, workers); err != nil {
-		p.close()
 		key := "workers.count"
 		if cfg.IsSet("workers.cores") {
 			key = "workers.cores"
 		}
-		return nil, cfg.Err(key, err)
+		return cfg.Err(key, err)
 	}
-	for _, spec := range p.specs {
-		if spec.Kind != portspec.Packet {
-			continue
-		}
-		if line, on := afpacket.OffloadHint(spec.Device); on {
-			log.Warn("offloads that make super-packets are on; until they are supported such packets are dropped", "port", spec.Device, "fix", line)
-		}
-	}
-	return p, nil
+	p.claims.warn(p.specs, log)
+	return nil
 }
 
 // checkSpread refuses several workers where the two directions of a connection would not reach the same one.
@@ -201,7 +215,7 @@ func checkSpread(inside, outside port.Port, workers int) error {
 // makeBuffers makes one pool a worker, or a single one of DPDK's where one of the ports is a DPDK device.
 func (p *ports) makeBuffers(cfg *config.Config, workers int, log *slog.Logger) error {
 	if p.specs[0].Kind == portspec.DPDK || p.specs[1].Kind == portspec.DPDK {
-		pool, err := dpdkPool(cfg, p.specs, workers, log)
+		pool, err := dpdkPool(cfg, p.specs, workers, p.claims.net.RxQueues, log)
 		if err != nil {
 			return err
 		}
@@ -211,9 +225,9 @@ func (p *ports) makeBuffers(cfg *config.Config, workers int, log *slog.Logger) e
 		return nil
 	}
 	for range workers {
-		arena, err := mbuf.NewArena(cfg.Buffers.Count, mbuf.DefaultDataRoom)
+		arena, err := mbuf.NewArena(gateway.Buffers(cfg), mbuf.DefaultDataRoom)
 		if err != nil {
-			return cfg.Err("buffers.count", err)
+			return cfg.Err("buffers.memory", err)
 		}
 		p.caches = append(p.caches, mbuf.NewCache(arena))
 	}
@@ -226,16 +240,15 @@ func (p *ports) close() {
 			_ = open.Close()
 		}
 	}
+	if p.claims != nil {
+		p.claims.release()
+	}
 }
 
-// hint returns the commands that keep super-packets from the ports.
-func (p *ports) hint() string {
-	var lines []string
-	for _, spec := range p.specs {
-		if name := spec.Interface(); name != "" {
-			line, _ := afpacket.OffloadHint(name)
-			lines = append(lines, line)
-		}
+// hint returns the command that turns offloads off at the senders of what a port receives.
+func (p *ports) hint(side flowtable.Side) string {
+	if name := p.specs[side].Interface(); name != "" {
+		return p.claims.net.OffloadHint(name)
 	}
-	return strings.Join(lines, "; ")
+	return ""
 }

@@ -18,7 +18,7 @@ func (f *flow) oldWireData(seg *Segment, w int64) {
 		if start >= end {
 			break
 		}
-		if en.Flags&flowtable.EntryCustody == 0 {
+		if en.Flags&flowtable.EntryDelivery == 0 {
 			switch {
 			case start >= w && int64(en.WEnd) <= end:
 				f.openOld(seg, en, int(start-w), PPos(p))
@@ -58,20 +58,32 @@ func (f *flow) queueOld(ref *openRef) {
 
 // redo collects the oldest delivered frame from pieces, where the far end cuts its stream otherwise than before.
 func (f *flow) redo(seg *Segment, w int64, en *flowtable.Entry, p PPos) {
-	cu := f.custodyOf()
-	if cu == nil {
+	ra := f.reassemblyOf()
+	if ra == nil {
+		f.count(shm.ReassembliesRefused)
 		return
 	}
-	f.collect(cu, seg, w, en, p)
-	f.idleCustody()
+	f.collect(ra, seg, w, en, p)
+	f.idleReassembly()
 }
 
 // collect adds what the segment has of the frame.
-func (f *flow) collect(cu *custody, seg *Segment, w int64, en *flowtable.Entry, p PPos) {
-	a := &cu.redo
+func (f *flow) collect(ra *reassembly, seg *Segment, w int64, en *flowtable.Entry, p PPos) {
+	a := &ra.again
+	b := seg.M.Buf()[seg.Off : seg.Off+seg.Len]
 	start := WPos(en.WEnd - uint64(en.Len))
 	if a.active && a.start != start {
 		f.c.freeAssembly(a)
+	}
+	switch {
+	case !a.active:
+	case !f.c.agrees(a, WPos(w), b):
+		if f.count(shm.DropIngressRival); a.vouched {
+			return
+		}
+		f.c.freeAssembly(a)
+	case w < int64(start)+int64(a.have):
+		a.vouch() // the same bytes once more: its sender waits for them to be acknowledged
 	}
 	if !a.active {
 		if w > int64(start) || !f.begin(a, start) {
@@ -79,12 +91,13 @@ func (f *flow) collect(cu *custody, seg *Segment, w int64, en *flowtable.Entry, 
 		}
 		a.p, a.need = p, int(en.Len)
 	}
+	ra.touched = f.now
 	at := int64(a.start) + int64(a.have) - w
 	if at < 0 || at >= int64(seg.Len) {
 		return
 	}
-	for b := seg.M.Buf()[seg.Off+int(at) : seg.Off+seg.Len]; len(b) > 0 && a.have < a.need; {
-		n := f.c.fill(a, b)
+	for b = b[at:]; len(b) > 0 && a.have < a.need; {
+		n := f.fill(a, b)
 		if n <= 0 {
 			return
 		}
@@ -93,7 +106,7 @@ func (f *flow) collect(cu *custody, seg *Segment, w int64, en *flowtable.Entry, 
 	if a.have < a.need || !f.openRoom() {
 		return
 	}
-	ref := openRef{kind: openRedo, m: a.m, large: a.large, held: a.held, n: a.need, hdrEnd: -1, flags: PSH, w: a.start, p: a.p}
+	ref := openRef{kind: openAgainAssembled, m: a.m, large: a.large, delivery: a.delivery, n: a.need, hdrEnd: -1, flags: PSH, w: a.start, p: a.p}
 	if a.large == 0 {
 		ref.off = BuildOffset
 	}
@@ -114,11 +127,12 @@ func (f *flow) openedAgain(ref *openRef, ok bool) {
 		return
 	}
 	f.count(shm.RedeliveredFrames)
+	f.noteAgain(ref, &pt)
 	f.deliver(ref, &pt, ref.p)
 }
 
-// openedRedo takes custody of an old frame that came in pieces: they were acknowledged as they came.
-func (f *flow) openedRedo(ref *openRef, ok bool) {
+// openedAgainAssembled delivers an old frame that came in several segments: they may have been acknowledged as they came.
+func (f *flow) openedAgainAssembled(ref *openRef, ok bool) {
 	in := &f.r.Ingress
 	pt, good := f.c.parse(ref)
 	if !ok || !good {
@@ -134,10 +148,11 @@ func (f *flow) openedRedo(ref *openRef, ok bool) {
 	it := f.c.chunks.Iter(&in.Queue)
 	for en, _ := it.Next(); en != nil; en, _ = it.Next() {
 		if en.WEnd == wEnd {
-			en.Flags |= flowtable.EntryCustody
-			f.count(shm.CustodyFrames)
+			en.Flags |= flowtable.EntryDelivery
+			f.count(shm.DeliveryFrames)
 			f.count(shm.RedeliveredFrames)
-			f.hold(ref, &pt, ref.p)
+			f.noteAgain(ref, &pt)
+			f.enqueueDelivery(ref, &pt, ref.p)
 			f.tell()
 			return
 		}

@@ -33,8 +33,7 @@ func (f *flow) blackHole(seg *Segment, p int64) {
 	for en, _ := it.Next(); en != nil && at <= p; en, _ = it.Next() {
 		n := int(en.Len) - int(en.Over)
 		if at == p && n > seg.Len && limit < int(bounded(f.r.Peer.MSS, f.r.Local.PeerPath)) {
-			l := &f.r.Local
-			l.PeerPath, l.CutUntil, l.PathGen = uint16(limit), f.now+signLife, 0
+			f.r.Local.PeerPath, f.r.Local.PathGen, f.r.Rare.CutUntil = uint16(limit), 0, f.now+signLife
 			f.c.n[shm.BlackHoles]++
 			return
 		}

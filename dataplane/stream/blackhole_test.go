@@ -40,7 +40,7 @@ func TestHostThatSendsShorterPiecesAgainHasItsFramesCut(t *testing.T) {
 				t.Error("the pieces are not the frame")
 			}
 			r.count(shm.BlackHoles, 1)
-			if r.g.rec.Local.CutUntil == 0 {
+			if r.g.rec.Rare.CutUntil == 0 {
 				t.Error("the sign is heeded for ever")
 			}
 		})

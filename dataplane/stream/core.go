@@ -2,6 +2,7 @@ package stream
 
 import (
 	"fmt"
+	"math"
 
 	"linecrypt/cryptobatch"
 	"linecrypt/ctrlplane/shm"
@@ -18,23 +19,25 @@ type Core struct {
 	cache  *mbuf.Cache
 	chunks flowtable.Chunks
 
-	kept      []kept // frames in flight, by ledger entry
-	keys      keyring
-	pieces    []piece
-	freePiece uint32
-	gaps      []gap
-	freeGap   uint16
-	custodies []custody
-	freeCust  uint32
-	held      []held
-	freeHeld  uint32
-	large     largeBuffers
-}
-
-// kept is the buffer of a frame in flight on the egress side.
-type kept struct {
-	m   *mbuf.Mbuf
-	off int
+	kept         []kept // frames in flight, by ledger entry
+	shares       shares // of the buffers that they hold
+	excess       int    // frames in flight that flows have beyond their minimum
+	oldKeys      []oldKey
+	freeOldKey   uint32
+	scarce       bool // the pool was low when last looked at
+	calls        uint8
+	keys         keyring
+	pieces       []piece
+	freePiece    uint32
+	gaps         []gap
+	freeGap      uint16
+	reassemblies []reassembly // behind number 0: those of keyed, then those of setup
+	keyed, setup stock
+	queued       share // of pieces, by ingress
+	deliveries   []delivery
+	freeDelivery uint32
+	large        largeBuffers
+	turn         [numResources]int // where reclaim looks next
 }
 
 // Defaults of Config fields that are zero.
@@ -44,6 +47,7 @@ const (
 	defaultFlowPieces   = 4096
 	defaultAuthFailures = 3
 	defaultLinger       = 60e9
+	defaultGiveUp       = 900e9
 )
 
 // NewCore makes a Core; all memory it will ever use is allocated here. The error names the setting that is wrong.
@@ -51,28 +55,36 @@ func NewCore(cfg Config) (*Core, error) {
 	if cfg.Cache == nil || cfg.Engine == nil || cfg.Chunks.Len() < 2 {
 		return nil, fmt.Errorf("stream core: no buffer cache, no crypto engine or no ledger chunks")
 	}
-	if cfg.Keys < 2 || cfg.Pieces < 1 || cfg.Custodies < 1 || cfg.HeldFrames < 1 || cfg.LargeBuffers < 1 {
-		return nil, fmt.Errorf("stream core: %d keys, %d pieces, %d custodies, %d held frames, %d large buffers: at least 2, 1, 1, 1, 1",
-			cfg.Keys, cfg.Pieces, cfg.Custodies, cfg.HeldFrames, cfg.LargeBuffers)
+	if cfg.Keys < 2 || cfg.Pieces < 1 || cfg.Reassemblies < 1 || cfg.Gaps < 1 || cfg.Deliveries < 1 || cfg.LargeBuffers < 1 {
+		return nil, fmt.Errorf("stream core: %d keys, %d pieces, %d reassemblies, %d gaps, %d deliveries, %d large buffers: at least 2, 1, 1, 1, 1, 1",
+			cfg.Keys, cfg.Pieces, cfg.Reassemblies, cfg.Gaps, cfg.Deliveries, cfg.LargeBuffers)
 	}
 	setDefaults(&cfg)
 	c := &Core{cfg: cfg, n: cfg.Counters, cache: cfg.Cache, chunks: cfg.Chunks}
 	c.kept = make([]kept, cfg.Chunks.MaxEntryID())
+	c.shares.init(cfg.HeldBuffers)
+	c.oldKeys = make([]oldKey, min(cfg.Keys, 8*keySpare)+1)
+	for i := len(c.oldKeys) - 1; i > 0; i-- {
+		c.oldKeys[i].next, c.freeOldKey = c.freeOldKey, uint32(i)
+	}
+	c.scarce = c.cache.Avail() < cfg.PoolLow
 	c.pieces = make([]piece, cfg.Pieces+1)
 	for i := len(c.pieces) - 1; i > 0; i-- {
 		c.freePieceNode(uint32(i))
 	}
-	c.custodies = make([]custody, cfg.Custodies+1)
-	for i := len(c.custodies) - 1; i > 0; i-- {
-		c.custodies[i].next, c.freeCust = c.freeCust, uint32(i)
+	c.reassemblies = make([]reassembly, cfg.Reassemblies+cfg.Setups+1)
+	c.keyed.share.total, c.setup.share.total, c.queued.total = cfg.Reassemblies, cfg.Setups, cfg.Pieces
+	for i := len(c.reassemblies) - 1; i > 0; i-- {
+		s := c.stockOf(uint32(i))
+		c.reassemblies[i].next, s.free = s.free, uint32(i)
 	}
-	c.gaps = make([]gap, min(cfg.Custodies, maxGaps)+1)
+	c.gaps = make([]gap, min(cfg.Gaps, maxGaps)+1)
 	for i := len(c.gaps) - 1; i > 0; i-- {
 		c.gaps[i].next, c.freeGap = c.freeGap, uint16(i)
 	}
-	c.held = make([]held, cfg.HeldFrames+1)
-	for i := len(c.held) - 1; i > 0; i-- {
-		c.held[i].next, c.freeHeld = c.freeHeld, uint32(i)
+	c.deliveries = make([]delivery, cfg.Deliveries+1)
+	for i := len(c.deliveries) - 1; i > 0; i-- {
+		c.freeDeliveryNode(uint32(i))
 	}
 	if err := c.keys.init(cfg.Engine, cfg.Keys); err != nil {
 		return nil, fmt.Errorf("stream core: %w", err)
@@ -96,11 +108,23 @@ func setDefaults(cfg *Config) {
 	if cfg.FlowPieces == 0 {
 		cfg.FlowPieces = defaultFlowPieces
 	}
+	if cfg.Setups == 0 {
+		cfg.Setups = cfg.Reassemblies
+	}
 	if cfg.AuthFailures == 0 {
 		cfg.AuthFailures = defaultAuthFailures
 	}
 	if cfg.Linger == 0 {
 		cfg.Linger = defaultLinger
+	}
+	if cfg.GiveUp == 0 {
+		cfg.GiveUp = defaultGiveUp
+	}
+	if cfg.HeldBuffers == 0 {
+		cfg.HeldBuffers = cfg.Cache.Pool().Size() / 8 * 5
+	}
+	if cfg.SharedFrames == 0 {
+		cfg.SharedFrames = cfg.Chunks.Len() / 2 * flowtable.ChunkEntries
 	}
 }
 
@@ -120,7 +144,7 @@ func (c *Core) Counters() *shm.Block { return c.n }
 func (c *Core) Start(_ flowtable.Index, r *flowtable.Record, _ int64) {
 	r.ClearStreams()
 	e, in := &r.Egress, &r.Ingress
-	e.WEdge, e.AckTold = uint64(r.Peer.Win), r.Host.ISN+1
+	e.WEdge, e.AckTold, e.EdgeTold = uint64(r.Peer.Win), r.Host.ISN+1, r.Host.ISN+1+r.Peer.Win
 	in.PEdge, in.WEdge, in.AckTold = uint64(r.Host.Win), uint64(r.Host.Win), r.Peer.ISN+1
 }
 
@@ -155,6 +179,7 @@ func (c *Core) InstallKeys(idx flowtable.Index, r *flowtable.Record, keys *Keys,
 // Release frees everything kept for the record and wipes its secrets. No operation of the flow may be pending.
 func (c *Core) Release(_ flowtable.Index, r *flowtable.Record) {
 	c.freeBuffers(r)
+	c.dropOldKeys(r, math.MaxUint64)
 	e := &r.Egress
 	for _, k := range []*uint32{&r.Local.SealKey, &r.Local.OpenKey, &r.Local.PrevKey, &r.Local.NextKey} {
 		c.keys.wipe(*k)
@@ -169,37 +194,28 @@ func (c *Core) Release(_ flowtable.Index, r *flowtable.Record) {
 // freeBuffers frees the queues of a flow.
 func (c *Core) freeBuffers(r *flowtable.Record) {
 	for r.Egress.Queue.Count > 0 {
-		c.popKept(r)
+		c.popFrame(r)
 	}
 	for r.Ingress.Queue.Count > 0 {
 		c.chunks.Pop(&r.Ingress.Queue)
 	}
-	for r.Local.Pieces != 0 {
-		c.dropPiece(r)
-	}
 	c.dropGap(r)
-	c.freeCustody(r)
-}
-
-// popKept removes the oldest frame in flight.
-func (c *Core) popKept(r *flowtable.Record) {
-	e := &r.Egress
-	en, id := c.chunks.Front(&e.Queue)
-	k := &c.kept[id]
-	if k.m != nil {
-		c.cache.Free(k.m)
-		k.m = nil
-	}
-	e.Held -= en.Len
-	c.chunks.Pop(&e.Queue)
+	c.shares.delist(r)
+	c.freeReassembly(r)
 }
 
 // keyOf returns the expanded key of a slab index for an operation.
 func (c *Core) keyOf(i uint32) *cryptobatch.Key { return &c.keys.slab[i] }
 
+// lookEvery is the number of calls between two looks at how full the pool is.
+const lookEvery = 16
+
 // begin is called before anything is done: with no operation pending, keys that were given up can go.
 func (c *Core) begin(out *Output) {
 	if len(c.keys.retired) > 0 && !out.Pending() {
 		c.keys.sweep()
+	}
+	if c.calls++; c.calls%lookEvery == 0 {
+		c.scarce = c.cache.Avail() < c.cfg.PoolLow
 	}
 }

@@ -21,7 +21,8 @@ type sealRef struct {
 	wEnd  uint64
 	flow  flowtable.Index
 	entry flowtable.EntryID
-	emit  int
+	emit  int32 // of a new frame
+	again int32 // of a frame that is sealed again: index in Output.reseals plus 1
 }
 
 // EgressSegment takes a segment from the host.
@@ -33,6 +34,7 @@ func (c *Core) EgressSegment(idx flowtable.Index, r *flowtable.Record, seg *Segm
 		f.straggler(seg, ToHost)
 		return
 	}
+	f.stamps(seg, &r.Host, &r.Peer)
 	if seg.Flags&RST != 0 {
 		f.hostReset(seg)
 		return
@@ -41,22 +43,22 @@ func (c *Core) EgressSegment(idx flowtable.Index, r *flowtable.Record, seg *Segm
 		f.drop(seg.M, shm.DropNoKeys)
 		return
 	}
-	if seg.HasTS && later(seg.TSVal, r.Host.TSVal) {
-		r.Host.TSVal = seg.TSVal
-	}
-	var ack ackNews
-	if seg.Flags&ACK != 0 && !f.hostAck(seg, &ack) {
-		f.drop(seg.M, shm.DropEgressAck)
-		f.ackHost()
+	if !f.acceptHost(seg) {
 		return
 	}
+	var ack ackNews
+	f.hostAck(seg, &ack)
 	if seg.Len == 0 && seg.Flags&FIN == 0 {
 		f.forwardHostAck(seg, &ack)
 	} else {
 		f.hostData(seg)
 	}
-	f.deliverCustody()
-	f.checkClosed()
+	if r.Local.Reassembly != 0 {
+		f.deliverMore()
+	}
+	if r.Ingress.Flags&flowtable.IngressFINp != 0 {
+		f.checkClosed()
+	}
 }
 
 // hostData takes a segment with payload or FIN.
@@ -71,8 +73,6 @@ func (f *flow) hostData(seg *Segment) {
 	case p > int64(e.PNext):
 		f.behindGap(seg, uint64(p), uint64(end))
 		return
-	case end <= int64(e.PUna):
-		f.oldHostData(seg, p)
 	case p < int64(e.PNext):
 		f.resend(seg, p, end)
 		if end <= int64(e.PNext) {
@@ -100,23 +100,13 @@ func (f *flow) refuse(seg *Segment, why shm.Counter) {
 	}
 }
 
-// oldHostData answers a segment that the far end has acknowledged in full. One byte just before the window is a
-// keep-alive: the far end is asked.
-func (f *flow) oldHostData(seg *Segment, p int64) {
-	if seg.Len <= 1 && seg.Flags&FIN == 0 && p == int64(f.r.Egress.PUna)-1 {
-		f.probe(seg)
-		return
-	}
-	f.refuse(seg, shm.DropEgressOld)
-}
-
 // probe turns the host's segment into an empty one just before what the far end expects, which it answers.
 func (f *flow) probe(seg *Segment) {
 	if e := f.emit(EmitForward, ToWire, seg.M, seg.Off, 0); e != nil {
 		moveHeaders(seg.M, seg.Off, seg.Off, 0)
 		e.Seq = f.hostISN() + uint32(f.r.Egress.WUna) - 1
-		e.TSVal, e.TSEcr = seg.TSVal, seg.TSEcr
 		e.Ack, e.Win = f.toWire()
+		f.stampWire(e, seg)
 	}
 }
 
@@ -128,10 +118,7 @@ func (f *flow) frameSegment(seg *Segment, hdrEnd int) {
 	case e.Flags&flowtable.EgressFIN != 0:
 		f.refuse(seg, shm.DropEgressBehindFin)
 		return
-	case f.c.cache.Avail() < f.c.cfg.PoolLow:
-		f.refuse(seg, shm.DropEgressPool)
-		return
-	case e.Queue.Count >= f.c.cfg.FlowFrames || e.Held >= f.c.cfg.FlowBytes:
+	case !f.mayFly(e.PNext + uint64(seg.Len) + uint64(seg.Flags&FIN)):
 		f.refuse(seg, shm.DropEgressLimit)
 		return
 	case seg.Len > tcpcrypt.MaxData-tcpcrypt.UrgentLen:
@@ -174,17 +161,20 @@ func (f *flow) sealSegment(seg *Segment, hdrEnd, head, n int) {
 	fin := seg.Flags&FIN != 0
 	start := seg.Off - head
 	m := seg.M
-	var flags byte
-	var eflags uint16
+	var flags, eflags byte
+	var urgent uint16
 	if fin {
 		flags, eflags = tcpcrypt.FlagFIN, flowtable.EntryFIN
 	}
 	if head > tcpcrypt.HeaderLen+tcpcrypt.FlagsLen {
-		flags, eflags = flags|tcpcrypt.FlagURG, eflags|flowtable.EntryURG
+		flags, eflags, urgent = flags|tcpcrypt.FlagURG, eflags|flowtable.EntryURG, seg.Urg-1
 	}
-	f.rekeyIfDue()
+	if !f.rekeyIfDue() {
+		f.refuse(seg, shm.DropEgressRekey)
+		return
+	}
 	w := e.WNext
-	en, id := f.c.chunks.Push(&e.Queue)
+	en, id := f.c.pushFrame(e)
 	if en == nil {
 		f.refuse(seg, shm.DropEgressLimit)
 		return
@@ -194,15 +184,21 @@ func (f *flow) sealSegment(seg *Segment, hdrEnd, head, n int) {
 	buf := m.Buf()
 	buf[start+tcpcrypt.HeaderLen] = flags
 	if flags&tcpcrypt.FlagURG != 0 {
-		buf[start+4], buf[start+5] = byte((seg.Urg-1)>>8), byte(seg.Urg-1)
+		buf[start+4], buf[start+5] = byte(urgent>>8), byte(urgent)
 		em.Urg = uint16(min(n, 65535))
 	}
-	m.Retain()
-	f.c.kept[id] = kept{m: m, off: start}
+	if n > packLimit {
+		f.keepWhole(id, m, start)
+	}
+	en.Urg = urgent
 	f.enqueueSeal(en, id, m, start, n, n-seg.Len, eflags)
 	em.Seq = f.hostISN() + uint32(w)
 	em.Ack, em.Win = f.toWire()
-	// A segment that was overtaken would be older than what the far end has seen (RFC 7323 section 5.3).
+	// A segment that was overtaken would be older than what the far end has seen (RFC 7323 section 5.3); one that waited behind a gap
+	// tells its own only now.
+	if seg.HasTS && later(seg.TSVal, f.r.Host.TSVal) {
+		f.r.Host.TSVal = seg.TSVal
+	}
 	em.TSVal, em.TSEcr = f.r.Host.TSVal, seg.TSEcr
 	em.NewTS = seg.HasTS && seg.TSVal != em.TSVal
 	em.Flags = seg.Flags&^(URG|FIN|SYN) | ACK
@@ -216,7 +212,7 @@ func (f *flow) sealSegment(seg *Segment, hdrEnd, head, n int) {
 
 // enqueueSeal enters a frame of n bytes, whose flags and data lie in place, into the ledger, writes its header and asks for
 // its encryption. The frame's emit is the last one.
-func (f *flow) enqueueSeal(en *flowtable.Entry, id flowtable.EntryID, m *mbuf.Mbuf, start, n, over int, eflags uint16) {
+func (f *flow) enqueueSeal(en *flowtable.Entry, id flowtable.EntryID, m *mbuf.Mbuf, start, n, over int, eflags uint8) {
 	e := &f.r.Egress
 	rekey := e.Flags&flowtable.EgressRekey != 0
 	if rekey {
@@ -226,18 +222,12 @@ func (f *flow) enqueueSeal(en *flowtable.Entry, id flowtable.EntryID, m *mbuf.Mb
 	h, _ := tcpcrypt.NewHeader(n-tcpcrypt.HeaderLen-tcpcrypt.TagLen, rekey)
 	buf := m.Buf()
 	h.Put(buf[start : start+tcpcrypt.HeaderLen])
-	en.WEnd, en.Len, en.Over, en.Flags = e.WNext+uint64(n), uint32(n), uint16(over), eflags|flowtable.EntryPending
-	at := start + tcpcrypt.HeaderLen
-	end := start + n
+	en.WEnd, en.Len, en.Over, en.Flags = e.WNext+uint64(n), uint32(n), uint8(over), eflags|flowtable.EntryPending
 	o := f.out
-	o.Seals = append(o.Seals, cryptobatch.Op{
-		Key: f.c.keyOf(f.r.Local.SealKey), Nonce: tcpcrypt.Nonce(e.NR, e.WNext),
-		AAD: buf[start:at:at], Src: buf[at : end-tcpcrypt.TagLen : end-tcpcrypt.TagLen], Dst: buf[at:end:end],
-	})
-	o.sealRefs = append(o.sealRefs, sealRef{r: f.r, wEnd: en.WEnd, flow: f.idx, entry: id, emit: len(o.Emits) - 1})
+	o.seal(f.c.keyOf(f.r.Local.SealKey), &e.NR, e.WNext, buf[start:start+n:start+n])
+	o.sealRefs = append(o.sealRefs, sealRef{r: f.r, wEnd: en.WEnd, flow: f.idx, entry: id, emit: int32(len(o.Emits) - 1)})
 	e.WNext = en.WEnd + finLen(en)
 	e.PNext += plainLen(en)
-	e.Held += en.Len
 	e.GenFrames++
 	e.GenBytes += uint64(n)
 	f.r.Rare.Sealed++
@@ -247,8 +237,19 @@ func (f *flow) enqueueSeal(en *flowtable.Entry, id flowtable.EntryID, m *mbuf.Mb
 		e.Flags |= flowtable.EgressFIN
 	}
 	if e.Queue.Count == 1 {
+		f.progress()
 		f.armOwn()
 	}
+}
+
+// seal appends the operation that seals a frame in place, at wire position w. Header and plaintext lie in b, and there is room for the
+// tag.
+func (o *Output) seal(key *cryptobatch.Key, nr *[12]byte, w uint64, b []byte) {
+	const hdr = tcpcrypt.HeaderLen
+	n := len(o.Seals)
+	o.Seals = o.Seals[:n+1]
+	op, end := &o.Seals[n], len(b)-tcpcrypt.TagLen
+	op.Key, op.Nonce, op.AAD, op.Src, op.Dst = key, tcpcrypt.Nonce(*nr, w), b[:hdr:hdr], b[hdr:end:end], b[hdr:]
 }
 
 // splitUrgent frames a segment that a full frame's urgent field would make too long as two frames.
@@ -304,15 +305,23 @@ func (c *Core) Sealed(out *Output, now int64) {
 	for i := range out.Seals {
 		ref := &out.sealRefs[i]
 		op := &out.Seals[i]
-		if op.Status == cryptobatch.StatusOK {
-			// A far end that acknowledges what was not sent yet has made the entry go.
-			if en := c.chunks.At(ref.entry); en.WEnd == ref.wEnd {
-				copy(en.Tag[:], op.Dst[len(op.Dst)-tcpcrypt.TagLen:])
-				en.Flags &^= flowtable.EntryPending
-			}
+		if ref.again != 0 {
+			f := flow{c: c, idx: ref.flow, r: ref.r, now: now, out: out}
+			f.resealed(ref, &out.reseals[ref.again-1], op.Status == cryptobatch.StatusOK)
 			continue
 		}
 		em := &out.Emits[ref.emit]
+		if op.Status == cryptobatch.StatusOK {
+			// A far end that acknowledges what was not sent yet has made the entry go.
+			if en := c.chunks.At(ref.entry); en.WEnd == ref.wEnd && ref.r.Egress.WUna < ref.wEnd {
+				copy(en.Tag[:], op.Dst[len(op.Dst)-tcpcrypt.TagLen:])
+				en.Flags &^= flowtable.EntryPending
+				if en.Len <= packLimit && en.Flags&flowtable.EntryOwn == 0 {
+					c.pack(ref.r, ref.entry, em.M.Buf()[em.Off:em.Off+em.Len], en.Flags&flowtable.EntryRekey != 0)
+				}
+			}
+			continue
+		}
 		f := flow{c: c, idx: ref.flow, r: ref.r, now: now, out: out}
 		f.drop(em.M, shm.DropEgressSeal)
 		em.M, em.Kind = nil, EmitNone
@@ -320,7 +329,8 @@ func (c *Core) Sealed(out *Output, now int64) {
 	}
 	clear(out.Seals)
 	clear(out.sealRefs)
-	out.Seals, out.sealRefs = out.Seals[:0], out.sealRefs[:0]
+	clear(out.reseals)
+	out.Seals, out.sealRefs, out.reseals = out.Seals[:0], out.sealRefs[:0], out.reseals[:0]
 	if !out.Pending() {
 		c.keys.sweep()
 	}

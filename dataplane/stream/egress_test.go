@@ -194,20 +194,25 @@ func TestWithNothingInFlightWhatFitsIsSent(t *testing.T) {
 	}
 }
 
-func TestLowPoolDropsPlaintextBeforeItIsFramed(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.PoolLow = 5990 }, nil)
-	var m int
-	for range 20 {
-		r.g.cache.Alloc()
-		m++
-	}
-	r.say(0, 0, pattern(1, 100))
-	if p := r.one(ToHost); p.ack != hostSeq {
-		t.Errorf("sent %v", p)
-	}
-	r.count(shm.DropEgressPool, 1)
-	if r.g.rec.Egress.PNext != 0 || r.g.rec.Egress.WNext != initLen {
-		t.Error("a frame was made")
+func TestLowPoolStopsHoldingButNotSending(t *testing.T) {
+	for _, n := range []int{100, 1400} {
+		r := newRig(t, func(c *Config) { c.PoolLow = 5990 }, nil)
+		for range 20 {
+			r.g.cache.Alloc()
+		}
+		avail := r.g.cache.Avail()
+		for range lookEvery {
+			r.hostAcks(0)
+		}
+		r.take()
+		r.say(0, 0, pattern(1, n))
+		if p := r.one(ToWire); len(p.data) != n+20 {
+			t.Errorf("sent %v", p)
+		}
+		r.count(shm.KeptRefused, 1)
+		if got := r.g.cache.Avail(); got != avail || r.g.rec.Local.Held != 0 {
+			t.Errorf("%d buffers of %d are free", got, avail)
+		}
 	}
 }
 

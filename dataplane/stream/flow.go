@@ -33,11 +33,13 @@ func (f *flow) drop(m *mbuf.Mbuf, why shm.Counter) {
 	f.c.cache.Free(m)
 }
 
-// event appends an event; Room keeps places free.
+// event appends an event; Room keeps places free, and what is lost all the same is counted.
 func (f *flow) event(kind EventKind, reason shm.Counter, data []byte) {
 	if len(f.out.Events) < cap(f.out.Events) {
 		f.out.Events = append(f.out.Events, Event{R: f.r, Flow: f.idx, Kind: kind, Reason: reason, Data: data})
+		return
 	}
+	f.count(shm.EventsLost)
 }
 
 // emit takes the next place in the output, or nil when it is full, which counts as the loss of a packet.
@@ -60,10 +62,11 @@ func (f *flow) emitRoom(n int) bool {
 	return cap(f.out.Emits)-len(f.out.Emits) >= n+openEmits*len(f.out.Opens)
 }
 
-// build is emit with a fresh buffer; nil when there is none.
+// build is emit with a fresh buffer; nil when there is none, which is counted.
 func (f *flow) build(dir Direction) *Emit {
 	m := f.c.cache.Alloc()
 	if m == nil {
+		f.count(shm.DropOwnNoBuffer)
 		return nil
 	}
 	e := f.emit(EmitBuild, dir, m, BuildOffset, 0)

@@ -155,7 +155,7 @@ func TestForeignFramesOfAnySizeArriveInAnySegmentation(t *testing.T) {
 		{name: "loss everywhere", wire: impairment{loss: 0.03, dup: 0.1}, inside: impairment{loss: 0.03}, total: 60000, rekey: 0.1},
 		{name: "slow reader", slow: true, total: 200000},
 		{name: "few buffers", slow: true, wire: impairment{loss: 0.02, split: 0.2}, total: 100000, change: func(c *Config) {
-			c.LargeBuffers, c.HeldFrames = 1, 3
+			c.LargeBuffers, c.Deliveries = 1, 3
 		}},
 		{name: "slow reader, loss", slow: true, wire: impairment{loss: 0.03}, inside: impairment{loss: 0.03}, total: 100000, rekey: 0.1},
 	}

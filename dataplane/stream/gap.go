@@ -48,7 +48,8 @@ func (c *Core) idleGap(r *flowtable.Record) {
 }
 
 // unlink takes the first piece out of a gap; the buffer is the caller's.
-func (c *Core) unlink(g *gap) {
+func (c *Core) unlink(r *flowtable.Record, g *gap) {
+	c.shares.give(r)
 	i := g.first
 	g.first = c.pieces[i].next
 	g.count--
@@ -64,7 +65,7 @@ func (c *Core) dropGap(r *flowtable.Record) uint64 {
 	n := uint64(g.count)
 	for g.first != 0 {
 		c.cache.Free(c.pieces[g.first].m)
-		c.unlink(g)
+		c.unlink(r, g)
 	}
 	c.idleGap(r)
 	return n
@@ -72,7 +73,10 @@ func (c *Core) dropGap(r *flowtable.Record) uint64 {
 
 // behindGap takes a segment [p, end) of the host's in front of which something is missing.
 func (f *flow) behindGap(seg *Segment, p, end uint64) {
-	g := f.gapOf()
+	var g *gap
+	if f.c.mayHold(f.r) {
+		g = f.gapOf()
+	}
 	if g == nil || !f.mayStore(seg, g, end) {
 		f.c.idleGap(f.r)
 		f.refuse(seg, shm.DropEgressGap)
@@ -87,6 +91,10 @@ func (f *flow) behindGap(seg *Segment, p, end uint64) {
 		g.count++
 		g.stamp++
 		f.c.insert(link, storedSegment(seg, p, skip, left, g.stamp))
+		f.c.shares.take(f.r)
+		if f.r.Egress.Queue.Count == 0 && g.count == 1 {
+			f.progress()
+		}
 		f.tellGap()
 	}
 	if f.wireNews() {
@@ -99,8 +107,7 @@ func (f *flow) mayStore(seg *Segment, g *gap, end uint64) bool {
 	e, c := &f.r.Egress, f.c
 	const head = tcpcrypt.Overhead - tcpcrypt.TagLen + tcpcrypt.UrgentLen
 	return e.Flags&flowtable.EgressFIN == 0 && end-e.PUna <= math.MaxUint16<<f.r.Peer.WScale &&
-		c.freePiece != 0 && g.count < c.cfg.FlowPieces && e.Queue.Count+g.count < c.cfg.FlowFrames &&
-		c.cache.Avail() >= c.cfg.PoolLow && seg.Len <= tcpcrypt.MaxData-tcpcrypt.UrgentLen &&
+		c.freePiece != 0 && g.count < c.cfg.FlowPieces && e.Queue.Count+g.count < c.cfg.FlowFrames && seg.Len <= tcpcrypt.MaxData-tcpcrypt.UrgentLen &&
 		seg.M.DataOff() >= head && seg.Off+seg.Len+tcpcrypt.TagLen <= int(seg.M.BufLen)
 }
 
@@ -143,7 +150,7 @@ func (f *flow) fillGap() {
 		}
 		m, hdrEnd := p.m, p.host.hdrEnd
 		if p.end() <= next {
-			f.c.unlink(g)
+			f.c.unlink(f.r, g)
 			f.drop(m, shm.DropEgressOld)
 			f.c.idleGap(f.r)
 			continue
@@ -152,7 +159,7 @@ func (f *flow) fillGap() {
 		if !f.mayFrame(&seg) {
 			return
 		}
-		f.c.unlink(g)
+		f.c.unlink(f.r, g)
 		f.c.idleGap(f.r)
 		f.frameSegment(&seg, hdrEnd)
 		if e.PNext == next {
@@ -171,7 +178,7 @@ func (f *flow) mayFrame(seg *Segment) bool {
 	if seg.Flags&URG != 0 {
 		need += tcpcrypt.Overhead + 2*tcpcrypt.UrgentLen // two frames, at worst
 	}
-	if e.WNext+uint64(need) > e.WEdge || e.Queue.Count >= f.c.cfg.FlowFrames || e.Held >= f.c.cfg.FlowBytes {
+	if e.WNext+uint64(need) > e.WEdge || !f.mayFly(e.PNext+uint64(seg.Len)+uint64(seg.Flags&FIN)) {
 		return false
 	}
 	if !f.emitRoom(4) || cap(f.out.Seals)-len(f.out.Seals) < segmentOps {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"linecrypt/cryptobatch"
+	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/flowtable"
@@ -177,6 +178,9 @@ type gateway struct {
 	edgeTold uint64 // largest right edge told to the wire, in the other direction's positions
 	peer     *gateway
 	freed    bool
+
+	forget    float64 // how probable it is that the bytes of frames in flight are dropped before a packet is worked
+	partAcked bool    // a part of a frame was acknowledged to the host
 }
 
 const testFlow = flowtable.Index(1)
@@ -194,7 +198,7 @@ func testCore(tb testing.TB, bufs int, change func(*Config)) (*Core, *mbuf.Cache
 	cache := mbuf.NewCache(arena)
 	cfg := Config{
 		Cache: cache, Engine: engine, Chunks: flowtable.FormatChunks(make([]flowtable.Chunk, 400)),
-		Keys: 16, Pieces: 2000, Custodies: 4, HeldFrames: 1000, LargeBuffers: 16, AuthFailures: 3, Linger: 20e9,
+		Keys: 16, Pieces: 2000, Reassemblies: 4, Gaps: 4, Deliveries: 1000, LargeBuffers: 16, AuthFailures: 3, Linger: 20e9,
 	}
 	if change != nil {
 		change(&cfg)
@@ -294,6 +298,10 @@ func (g *gateway) receive(w *world, from int, p *pkt) {
 	if w.trace {
 		fmt.Printf("%d %s <- %d %v\n", w.now/1e6, g.name, from, p)
 	}
+	if g.forget > 0 && w.rng.Float64() < g.forget {
+		g.core.dropHeld(&g.rec, shm.KeptDropped)
+	}
+	g.partAcked = g.partAcked || g.rec.Egress.PartAcked > 0
 	if from == fromHost {
 		g.core.EgressSegment(testFlow, &g.rec, &seg, w.now, g.out)
 	} else {

@@ -52,6 +52,9 @@ type host struct {
 	again     map[int]int64 // when a position was sent again
 	timeouts  int
 	lose      func(seq int) bool // of segments sent for the first time
+	shrink    bool               // what is sent again is cut into smaller segments
+	lie       float64            // how probable it is that a byte of what is sent again, and was framed, is another one
+	framed    *uint64
 }
 
 func newHost(name string, rng *rand.Rand, out []byte) *host {
@@ -114,6 +117,9 @@ func (h *host) segment(w *world, at, limit int) int {
 	if h.rng.IntN(4) == 0 && n > 1 {
 		n = 1 + h.rng.IntN(n)
 	}
+	if h.shrink && at < h.max {
+		n = min(n, h.mss*2/5)
+	}
 	n = max(n, 0)
 	for _, m := range h.mark {
 		if m > at && m < at+n {
@@ -126,7 +132,12 @@ func (h *host) segment(w *world, at, limit int) int {
 		flags |= FIN
 		end++
 	}
-	p := h.packet(w, at, flags, h.out[at:at+n])
+	data := h.out[at : at+n]
+	if n > 0 && h.lie > 0 && uint64(end) <= *h.framed && h.rng.Float64() < h.lie {
+		data = bytes.Clone(data)
+		data[h.rng.IntN(n)] ^= 0x10
+	}
+	p := h.packet(w, at, flags, data)
 	if h.lose == nil || at < h.max || !h.lose(at) {
 		h.transmit(w, p)
 	}

@@ -12,15 +12,12 @@ type ackNews struct {
 	dup      bool // neither: a duplicate
 }
 
-// hostAck takes acknowledgement and window of a host's segment; false where it acknowledges what it never got.
-func (f *flow) hostAck(seg *Segment, news *ackNews) bool {
+// hostAck takes acknowledgement and window of a host's segment.
+func (f *flow) hostAck(seg *Segment, news *ackNews) {
 	in := &f.r.Ingress
 	a := unwrap(seg.Ack, f.peerISN(), in.HostAck)
-	if a > int64(in.PNext) {
-		return false
-	}
 	if a < int64(in.HostAck) {
-		return true
+		return
 	}
 	edge := uint64(a) + uint64(seg.Win)<<f.r.Host.WScale
 	news.advanced = uint64(a) > in.HostAck
@@ -37,8 +34,9 @@ func (f *flow) hostAck(seg *Segment, news *ackNews) bool {
 	} else if news.dup && seg.Len == 0 && in.HostDups < 255 {
 		in.HostDups++
 	}
-	f.custodyAcked(news)
-	return true
+	if f.r.Local.Reassembly != 0 {
+		f.deliveryAcked(news)
+	}
 }
 
 // advanceHost moves the acknowledged boundary over every frame the host has in full, those without plaintext included.
@@ -66,23 +64,14 @@ func (f *flow) advanceHost() {
 // forwardHostAck passes a segment without payload on, translated, unless it tells the far end nothing.
 func (f *flow) forwardHostAck(seg *Segment, news *ackNews) {
 	in, e := &f.r.Ingress, &f.r.Egress
-	if seg.Flags&ACK == 0 {
-		f.drop(seg.M, shm.DropEgressAck)
-		return
-	}
 	oldAck, oldWin := in.AckTold, in.WinTold
-	p := unwrap(seg.Seq, f.hostISN(), e.PNext)
-	if p == int64(e.PUna)-1 && p < int64(e.PNext) {
-		f.probe(seg)
-		return
-	}
 	ack, win := f.toWire()
 	em := f.emit(EmitForward, ToWire, seg.M, seg.Off, 0)
 	if em == nil {
 		return
 	}
 	f.hostSACK(seg, em)
-	// What the host is missing of a frame in custody, or reports as received twice, is nothing to the far end.
+	// What the host is missing of a frame that the gateway delivers is nothing to the far end.
 	inside := !news.dup || in.WAcked > in.WAckH+1 || seg.repeats(f.peerISN()+uint32(in.HostAck))
 	if ack == oldAck && win == oldWin && em.NSACK == 0 && inside {
 		f.absorb(em)
@@ -91,7 +80,7 @@ func (f *flow) forwardHostAck(seg *Segment, news *ackNews) {
 	f.storedSACK(em)
 	moveHeaders(seg.M, seg.Off, seg.Off, 0)
 	em.Seq, em.Ack, em.Win = f.hostISN()+uint32(e.WNext), ack, win
-	em.TSVal, em.TSEcr = seg.TSVal, seg.TSEcr
+	f.stampWire(em, seg)
 	em.Flags = seg.Flags &^ (URG | SYN)
 }
 
@@ -109,10 +98,8 @@ func (s *Segment) repeats(ack uint32) bool { return s.NSACK > 0 && later(ack, s.
 // hostNext is the plaintext position of the next byte to be sent to the host.
 func (f *flow) hostNext() PPos {
 	in := &f.r.Ingress
-	if f.r.Local.Custody != 0 {
-		if cu := &f.c.custodies[f.r.Local.Custody]; cu.unsent(f.c) {
-			return cu.pSent
-		}
+	if ra := f.reassembly(); ra != nil && ra.unsent(f.c) {
+		return ra.sent
 	}
 	return PPos(in.PNext)
 }

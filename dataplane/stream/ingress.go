@@ -12,28 +12,31 @@ import (
 type openKind uint8
 
 const (
-	openNext  openKind = iota // the next frame of the stream, whole in one segment
-	openPart                  // the next frame of the stream, put together from pieces: custody
-	openAgain                 // a frame that was delivered before, and that the host has not acknowledged
-	openRedo                  // the same, put together from pieces: custody from now on
+	openNext           openKind = iota // the next frame of the stream, whole in one segment
+	openAssembled                      // the next frame of the stream, put together from segments: the gateway delivers it
+	openAgain                          // a frame that was delivered before, and that the host has not acknowledged
+	openAgainAssembled                 // the same, put together from segments: the gateway delivers it from now on
+	openRival                          // a frame that contradicts the frame in progress
 )
 
 // openRef goes with an operation of Output.Opens. It owns the buffer that the frame lies in.
 type openRef struct {
-	r      *flowtable.Record
-	m      *mbuf.Mbuf
-	w      WPos
-	p      PPos // openAgain, openRedo: where the plaintext belongs
-	flow   flowtable.Index
-	off    int // of the frame in the buffer
-	n      int
-	hdrEnd int // where the received headers end; -1: the packet gets new ones
-	large  uint32
-	held   uint32 // reserved for the frame in custody
-	tsEcr  uint32
-	kind   openKind
-	flags  uint8
-	rekey  bool
+	r        *flowtable.Record
+	m        *mbuf.Mbuf
+	w        WPos
+	p        PPos // openAgain, openAgainAssembled: where the plaintext belongs
+	off      int  // of the frame in the buffer
+	n        int
+	hdrEnd   int // where the received headers end; -1: the packet gets new ones
+	flow     flowtable.Index
+	large    uint32
+	delivery uint32 // node reserved for the frame that the gateway delivers
+	tsVal    uint32 // as the segment had them, where its headers are used
+	tsEcr    uint32
+	hasTS    bool
+	kind     openKind
+	flags    uint8
+	rekey    bool
 }
 
 // IngressSegment takes a segment from the wire.
@@ -45,27 +48,19 @@ func (c *Core) IngressSegment(idx flowtable.Index, r *flowtable.Record, seg *Seg
 		f.straggler(seg, ToWire)
 		return
 	}
+	f.stamps(seg, &r.Peer, &r.Host)
 	w := unwrap(seg.Seq, f.peerISN(), in.WNext)
 	if seg.Flags&RST != 0 {
 		f.wireReset(seg, w)
 		return
 	}
-	if w > int64(max(in.WEdge, in.WAcked))+1 {
-		f.drop(seg.M, shm.DropIngressWindow)
-		f.ackWire()
+	if !f.acceptWire(seg, w) {
 		return
-	}
-	if seg.HasTS && later(seg.TSVal, r.Peer.TSVal) {
-		r.Peer.TSVal = seg.TSVal
 	}
 	var news ackNews
-	if seg.Flags&ACK == 0 || !f.ackFromWire(seg, w, &news) {
-		f.drop(seg.M, shm.DropIngressAck)
-		f.ackWire()
-		return
-	}
+	f.ackFromWire(seg, w, &news)
 	if seg.Len == 0 && seg.Flags&FIN == 0 {
-		f.wireControl(seg, w, &news)
+		f.forwardWireAck(seg, &news)
 	} else {
 		opens := len(out.Opens)
 		f.wireData(seg, w)
@@ -85,30 +80,23 @@ func (f *flow) settle() {
 	if f.r.Egress.Flags&flowtable.EgressDead != 0 {
 		return
 	}
-	f.deliverCustody()
-	f.checkFin()
-	f.checkClosed()
-}
-
-// wireControl takes a segment without payload.
-func (f *flow) wireControl(seg *Segment, w int64, news *ackNews) {
-	in := &f.r.Ingress
-	keepAlive := w == int64(in.WAcked)-1 && !news.advanced
-	if keepAlive && (f.r.Local.Custody != 0 || in.Flags&flowtable.IngressKeys == 0) {
-		f.c.cache.Free(seg.M)
-		f.ackWire()
-		return
+	if f.r.Local.Reassembly != 0 {
+		f.deliverMore()
 	}
-	f.forwardWireAck(seg, news, keepAlive)
+	if f.r.Ingress.Flags&flowtable.IngressWireFIN != 0 {
+		f.checkFin()
+	}
+	if f.r.Ingress.Flags&flowtable.IngressFINp != 0 {
+		f.checkClosed()
+	}
 }
 
 // wireData takes a segment with payload or FIN at wire position w.
 func (f *flow) wireData(seg *Segment, w int64) {
 	in := &f.r.Ingress
 	end := w + int64(seg.Len)
-	if seg.Flags&FIN != 0 && end >= int64(in.WOpen) {
-		f.r.Rare.WFin = uint64(end)
-		in.Flags |= flowtable.IngressWireFIN
+	if seg.Flags&FIN != 0 {
+		f.wireFin(w, end)
 	}
 	hdrEnd := seg.Off
 	if w < int64(in.WNext) {
@@ -125,6 +113,12 @@ func (f *flow) wireData(seg *Segment, w int64) {
 		cut := int(int64(in.WNext) - w)
 		seg.Off, seg.Len, w = seg.Off+cut, seg.Len-cut, int64(in.WNext)
 	}
+	b := seg.M.Buf()[seg.Off : seg.Off+seg.Len]
+	if a := f.inProgress(); a != nil && seg.Len > 0 && WPos(w) < f.contiguous() && !f.overlap(a, WPos(w), b) {
+		f.c.cache.Free(seg.M)
+		f.ackWire()
+		return
+	}
 	next := f.contiguous()
 	switch {
 	case seg.Len == 0:
@@ -134,28 +128,49 @@ func (f *flow) wireData(seg *Segment, w int64) {
 		f.drop(seg.M, shm.DropIngressWindow)
 		f.ackWire()
 	case WPos(w) > next:
-		f.store(seg.M, WPos(w), seg.Off, seg.Len)
+		f.enqueue(seg.M, WPos(w), seg.Off, seg.Len)
 		f.ackWire()
 	case WPos(end) <= next:
 		f.drop(seg.M, shm.DropIngressOld)
 		f.ackWire()
 	default:
+		if f.r.Local.OutOfOrder != 0 {
+			f.contradict(uint64(w), b)
+		}
 		cut := int(next - WPos(w))
-		f.feed(chunk{m: seg.M, off: seg.Off + cut, n: seg.Len - cut, hdrEnd: hdrEnd, flags: seg.Flags, tsEcr: seg.TSEcr})
+		f.feed(chunk{m: seg.M, off: seg.Off + cut, n: seg.Len - cut, hdrEnd: hdrEnd, flags: seg.Flags, tsVal: seg.TSVal, tsEcr: seg.TSEcr, hasTS: seg.HasTS})
 		f.drain()
-		if f.wireNews() || f.r.Local.Pieces != 0 {
+		if f.wireNews() || f.r.Local.OutOfOrder != 0 {
 			f.ackWire()
 		}
 	}
 }
 
+// wireFin notes the FIN of a segment that takes [w, end). One that came while something in front of it was missing is a hint and no
+// more: it may be forged, and comes again if it is not.
+func (f *flow) wireFin(w, end int64) {
+	in := &f.r.Ingress
+	inOrder := w <= int64(f.contiguous())
+	if end < int64(in.WOpen) || !inOrder && in.Flags&flowtable.IngressInOrder != 0 {
+		return
+	}
+	f.r.Rare.WFin = uint64(end)
+	in.Flags |= flowtable.IngressWireFIN
+	if inOrder {
+		in.Flags |= flowtable.IngressInOrder
+	}
+}
+
+// forgetFin takes back what wireFin noted.
+func (f *flow) forgetFin() {
+	f.r.Ingress.Flags &^= flowtable.IngressWireFIN | flowtable.IngressInOrder
+}
+
 // contiguous is the end of what was received without a hole.
 func (f *flow) contiguous() WPos {
 	in := &f.r.Ingress
-	if f.r.Local.Custody != 0 {
-		if a := &f.c.custodies[f.r.Local.Custody].part; a.active {
-			return a.start + WPos(a.have)
-		}
+	if a := f.inProgress(); a != nil {
+		return a.start + WPos(a.have)
 	}
 	return WPos(in.WNext)
 }
@@ -166,6 +181,8 @@ type chunk struct {
 	off, n int
 	hdrEnd int // where the received headers end; -1 when they are of no use any more
 	flags  uint8
+	hasTS  bool
+	tsVal  uint32
 	tsEcr  uint32
 }
 
@@ -173,15 +190,19 @@ type chunk struct {
 // or continues a frame in progress.
 func (f *flow) feed(ch chunk) {
 	in := &f.r.Ingress
+	started, whole := false, false // a frame in progress, and one before it, in this chunk
 	for ch.n > 0 {
 		if f.r.Egress.Flags&flowtable.EgressDead != 0 {
 			break
 		}
 		if in.Flags&flowtable.IngressFINp != 0 {
-			f.c.Abort(f.idx, f.r, shm.AbortBehindFinp, f.now, f.out)
+			f.count(shm.DropIngressBehindFinp)
 			break
 		}
-		if a := f.part(); a != nil {
+		if a := f.inProgress(); a != nil {
+			if whole || !started {
+				a.vouch()
+			}
 			n := f.extend(a, ch.m.Buf()[ch.off:ch.off+ch.n])
 			if n == 0 {
 				f.keep(ch)
@@ -202,6 +223,9 @@ func (f *flow) feed(ch chunk) {
 		if !f.frame(&ch) {
 			return
 		}
+		if started = f.inProgress() != nil; !started {
+			whole = true
+		}
 	}
 	f.c.cache.Free(ch.m)
 }
@@ -212,32 +236,31 @@ func (f *flow) openRoom() bool {
 }
 
 // keep stores bytes that cannot be worked now.
-func (f *flow) keep(ch chunk) { f.store(ch.m, f.contiguous(), ch.off, ch.n) }
+func (f *flow) keep(ch chunk) { f.enqueue(ch.m, f.contiguous(), ch.off, ch.n) }
 
 // frame takes one frame, or the beginning of one, from the chunk; false where the chunk is used up or dropped.
 func (f *flow) frame(ch *chunk) bool {
 	in := &f.r.Ingress
 	buf := ch.m.Buf()[ch.off : ch.off+ch.n]
 	if in.Flags&flowtable.IngressInit == 0 {
-		return f.startPart(ch)
+		return f.startFrame(ch)
 	}
 	h, err := tcpcrypt.ParseHeader(buf)
 	switch {
 	case err == tcpcrypt.ErrShortHeader:
-		return f.startPart(ch)
+		return f.startFrame(ch)
 	case err != nil:
-		f.c.cache.Free(ch.m)
-		f.c.Abort(f.idx, f.r, shm.AbortMalformed, f.now, f.out)
+		f.badHeader(ch)
 		return false
 	case h.FrameLen() > ch.n:
-		return f.startPart(ch)
+		return f.startFrame(ch)
 	}
 	n := h.FrameLen()
-	ref := openRef{m: ch.m, off: ch.off, n: n, hdrEnd: ch.hdrEnd, kind: openNext, flags: ch.flags, tsEcr: ch.tsEcr, rekey: h.Rekey()}
+	ref := openRef{m: ch.m, off: ch.off, n: n, hdrEnd: ch.hdrEnd, kind: openNext, flags: ch.flags, tsVal: ch.tsVal, tsEcr: ch.tsEcr, hasTS: ch.hasTS, rekey: h.Rekey()}
 	if n < ch.n || ch.hdrEnd < 0 && ch.off < BuildOffset {
 		if ref.m = f.copied(buf[:n]); ref.m == nil {
 			if n+BuildOffset > int(ch.m.BufLen) {
-				return f.startPart(ch)
+				return f.startFrame(ch)
 			}
 			f.drop(ch.m, shm.DropIngressPool)
 			return false
@@ -257,6 +280,17 @@ func (f *flow) frame(ch *chunk) bool {
 	}
 	ch.flags &^= CWR
 	return true
+}
+
+// badHeader drops bytes at the place of a frame that are none. What the far end sent there may still come.
+func (f *flow) badHeader(ch *chunk) {
+	f.drop(ch.m, shm.DropIngressMalformed)
+	if f.failedForGood() {
+		f.c.Abort(f.idx, f.r, shm.AbortMalformed, f.now, f.out)
+		return
+	}
+	f.forgetFin()
+	f.retryRivals()
 }
 
 // copied returns a fresh buffer with the bytes at BuildOffset, or nil.
@@ -316,8 +350,8 @@ func (c *Core) freeRef(ref *openRef) {
 	if ref.large != 0 {
 		c.large.release(ref.large)
 	}
-	if ref.held != 0 {
-		c.freeHeldNode(ref.held)
+	if ref.delivery != 0 {
+		c.freeDeliveryNode(ref.delivery)
 	}
-	ref.m, ref.large, ref.held = nil, 0, 0
+	ref.m, ref.large, ref.delivery = nil, 0, 0
 }

@@ -68,10 +68,12 @@ func TestEmptyFrameIsAcknowledgedByTheGateway(t *testing.T) {
 	}
 }
 
-func TestFrameInProgressIsAcknowledgedOnceItIsInCustody(t *testing.T) {
+func TestFrameInProgressIsAcknowledgedFromItsSecondSegmentOn(t *testing.T) {
 	r := newRig(t, nil, nil)
 	a, b := r.farFrame(data(1000))
-	for at := a; at < b-100; at += 100 {
+	r.far(a, a+100, 0)
+	r.silence()
+	for at := a + 100; at < b-100; at += 100 {
 		r.far(at, at+100, 0)
 		if p := r.one(ToWire); p.ack != wireSeq+uint32(at+100) {
 			t.Fatalf("sent %v, want an acknowledgement of %d", p, at+100)
@@ -82,10 +84,10 @@ func TestFrameInProgressIsAcknowledgedOnceItIsInCustody(t *testing.T) {
 	if len(h) != 1 || !bytes.Equal(h[0].data, pattern(3, 1000)) || len(w) != 1 || w[0].ack != wireSeq+uint32(b) {
 		t.Errorf("delivered %v, acknowledged %v", h, w)
 	}
-	r.count(shm.CustodyFrames, 1)
+	r.count(shm.DeliveryFrames, 1)
 }
 
-func TestCustodyWaitsForTheFramesInFront(t *testing.T) {
+func TestFrameInProgressWaitsForTheFramesInFront(t *testing.T) {
 	r := newRig(t, nil, nil)
 	a, m := r.farFrame(data(100))
 	_, b := r.farFrame(data(1000))
@@ -105,7 +107,7 @@ func TestCustodyWaitsForTheFramesInFront(t *testing.T) {
 	}
 }
 
-func TestFrameInCustodyIsDeliveredAgainUntilTheHostHasIt(t *testing.T) {
+func TestAcknowledgedFrameIsDeliveredAgainUntilTheHostHasIt(t *testing.T) {
 	r := newRig(t, nil, func(l *link) { l.serverWin = 3000 })
 	a, b := r.farFrame(data(5000))
 	for at := a; at < b; at += 1000 {
@@ -144,26 +146,26 @@ func TestFrameInCustodyIsDeliveredAgainUntilTheHostHasIt(t *testing.T) {
 		t.Errorf("after three duplicates: %v", p)
 	}
 	r.hostAcks(5000)
-	if r.g.rec.Local.Custody != 0 || len(r.g.core.large.free) != 16 {
+	if r.g.rec.Local.Reassembly != 0 || len(r.g.core.large.free) != 16 {
 		t.Error("the frame is still held")
 	}
 }
 
-func TestUndeliverableCustodyEndsTheConnection(t *testing.T) {
+func TestUndeliverableFrameEndsTheConnection(t *testing.T) {
 	r := newRig(t, nil, nil)
 	a, b := r.farFrame(data(100))
 	r.far(a, a+50, 0)
 	r.far(a+50, b, 0)
-	for range maxCustodyTry {
+	for range maxDeliveryTry {
 		r.take()
 		r.pass()
 	}
 	r.take()
 	r.pass()
-	r.aborted(shm.AbortCustodyTimeout)
+	r.aborted(shm.AbortDelivery)
 }
 
-func TestFramesBehindUnsentCustodyKeepTheirOrder(t *testing.T) {
+func TestFramesBehindAnUnsentOneKeepTheirOrder(t *testing.T) {
 	r := newRig(t, nil, func(l *link) { l.serverWin = 100 })
 	a, b := r.farFrame(data(150))
 	r.far(a, a+50, 0)
@@ -203,7 +205,7 @@ func TestSegmentsBehindAHoleAreStoredAndReported(t *testing.T) {
 	}
 	r.far(n, o, 0)
 	h, _ = r.take()
-	if len(h) != 2 || h[0].seq != wireSeq+200 || h[1].seq != wireSeq+300 || r.g.rec.Local.Pieces != 0 {
+	if len(h) != 2 || h[0].seq != wireSeq+200 || h[1].seq != wireSeq+300 || r.g.rec.Local.OutOfOrder != 0 {
 		t.Errorf("delivered %v", h)
 	}
 }
@@ -232,7 +234,7 @@ func TestStoredSegmentsAreWorkedAsTheOutputHasRoom(t *testing.T) {
 	for _, p := range h {
 		got = append(got, p.data...)
 	}
-	if !bytes.Equal(got, text) || r.g.rec.Local.Pieces != 0 {
+	if !bytes.Equal(got, text) || r.g.rec.Local.OutOfOrder != 0 {
 		t.Errorf("%d bytes delivered of %d: %s", len(got), len(text), r.g.state())
 	}
 	r.count(shm.DropNoOutput, 0)
@@ -281,9 +283,11 @@ func TestFrameLostInsideIsDeliveredAgainFromPieces(t *testing.T) {
 	a, b := r.farFrame(data(100))
 	r.far(a, b, 0)
 	r.take()
-	r.far(a, a+60, 0)
-	if p := r.one(ToWire); p.ack != wireSeq+uint32(a)+60 {
-		t.Errorf("sent %v", p)
+	for i, want := range []int{a, a + 60} {
+		r.far(a, a+60, 0)
+		if p := r.one(ToWire); p.ack != wireSeq+uint32(want) {
+			t.Errorf("piece %d: sent %v", i, p)
+		}
 	}
 	r.far(a+60, b, 0)
 	h, w := r.take()
@@ -350,10 +354,11 @@ func TestUnacknowledgedFrameThatFailsMayComeAgain(t *testing.T) {
 func TestFramesThatKeepFailingEndTheConnection(t *testing.T) {
 	r := newRig(t, nil, nil)
 	a, b := r.farFrame(data(100))
-	for range 2 {
+	for range 300 {
 		r.farSpoiled(a, b, 120-1)
 		r.silence()
 	}
+	r.w.now += failurePatience
 	r.farSpoiled(a, b, 10)
 	h, w := r.aborted(shm.AbortAuth)
 	if h.seq != wireSeq || w.seq != hostSeq+initLen {
@@ -364,7 +369,8 @@ func TestFramesThatKeepFailingEndTheConnection(t *testing.T) {
 func TestAcknowledgedFrameThatFailsEndsTheConnection(t *testing.T) {
 	r := newRig(t, nil, nil)
 	a, b := r.farFrame(data(100))
-	r.far(a, a+50, 0)
+	r.far(a, a+20, 0)
+	r.far(a+20, a+50, 0)
 	r.one(ToWire)
 	r.farSpoiled(a+50, b, 30)
 	r.aborted(shm.AbortAuth)
@@ -434,7 +440,7 @@ func TestAuthenticatedEndMayComeBeforeTheWiresEnd(t *testing.T) {
 	}
 }
 
-func TestFrameBehindTheLastEndsTheConnection(t *testing.T) {
+func TestFrameBehindTheLastIsNeverDelivered(t *testing.T) {
 	for _, burst := range []bool{false, true} {
 		r := newRig(t, nil, nil)
 		a, m := r.farFrame(last(100))
@@ -451,20 +457,37 @@ func TestFrameBehindTheLastEndsTheConnection(t *testing.T) {
 		r.far(a, m, 0)
 		r.take()
 		r.far(m, b, 0)
-		r.aborted(shm.AbortBehindFinp)
+		r.silence() // it may be forged
+		r.count(shm.DropIngressBehindFinp, 1)
 	}
 }
 
 func TestMalformedFramesEndTheConnection(t *testing.T) {
 	for _, b := range [][]byte{{0, 0, 16, 1, 2, 3}, {0, 0, 0}, {1, 0, 5}} {
-		r := newRig(t, nil, nil)
-		r.wire(&pkt{seq: wireSeq + initLen, ack: hostSeq + initLen, win: 65535, flags: ACK, data: b})
-		r.aborted(shm.AbortMalformed)
-		r = newRig(t, nil, nil)
-		r.wire(&pkt{seq: wireSeq + initLen, ack: hostSeq + initLen, win: 65535, flags: ACK, data: b[:1]})
-		r.take()
-		r.wire(&pkt{seq: wireSeq + initLen + 1, ack: hostSeq + initLen, win: 65535, flags: ACK, data: b[1:]})
-		r.aborted(shm.AbortMalformed)
+		for _, cut := range []int{0, 1} {
+			r := newRig(t, nil, nil)
+			malformed := func() {
+				if cut > 0 {
+					r.wire(&pkt{seq: wireSeq + initLen, ack: hostSeq + initLen, win: 65535, flags: ACK, data: b[:cut]})
+				}
+				r.wire(&pkt{seq: wireSeq + initLen + uint32(cut), ack: hostSeq + initLen, win: 65535, flags: ACK, data: b[cut:]})
+			}
+			for range 3 - cut {
+				malformed()
+				r.silence()
+			}
+			a, e := r.farFrame(data(100))
+			r.far(a, e, 0)
+			r.one(ToHost) // they were forged
+			r.count(shm.DropIngressMalformed, uint64(3-cut))
+			r.g.core.Release(testFlow, &r.g.rec)
+			r = newRig(t, nil, nil)
+			for range 3 {
+				malformed()
+				r.w.now += failurePatience / 2
+			}
+			r.aborted(shm.AbortMalformed)
+		}
 	}
 	r := newRig(t, nil, nil)
 	key := r.seal.master.Traffic(r.seal.aead, tcpcrypt.AB)
@@ -580,22 +603,34 @@ func TestAcknowledgementOfWhatWasNeverDeliveredIsRefused(t *testing.T) {
 	r.count(shm.DropEgressAck, 1)
 }
 
-func TestReportsOfRepeatedDataStayOnTheirSide(t *testing.T) {
+func TestReportsOfRepeatedDataReachTheSenderThatRepeatedIt(t *testing.T) {
 	r := newRig(t, nil, nil)
 	a, b := r.farFrame(data(100))
 	r.far(a, b, 0)
-	r.say(0, 0, pattern(1, 100))
-	r.wire(&pkt{seq: wireSeq + uint32(b), ack: hostSeq + initLen + 120, win: 65535, flags: ACK})
-	r.hostAcks(100)
+	r.host(&pkt{seq: hostSeq, ack: wireSeq, win: 65535, flags: ACK, data: pattern(1, 100)})
 	r.take()
-	r.host(&pkt{seq: hostSeq + 100, ack: wireSeq + 100, win: 65535, flags: ACK, sack: [][2]uint32{{wireSeq, wireSeq + 100}}})
-	r.silence()
 	r.wire(&pkt{seq: wireSeq + uint32(b), ack: hostSeq + initLen + 120, win: 65535, flags: ACK, sack: [][2]uint32{{hostSeq + initLen, hostSeq + initLen + 120}}})
+	if p := r.one(ToHost); len(p.sack) != 1 || p.sack[0] != [2]uint32{hostSeq, hostSeq + 100} {
+		t.Errorf("to the host: %v", p)
+	}
+	report := &pkt{seq: hostSeq + 100, ack: wireSeq + 100, win: 65535, flags: ACK, sack: [][2]uint32{{wireSeq, wireSeq + 100}}}
+	r.far(a, b, 0)
+	r.one(ToHost)
+	r.host(report)
+	if p := r.one(ToWire); len(p.sack) != 1 || p.sack[0] != [2]uint32{wireSeq + uint32(a), wireSeq + uint32(b)} {
+		t.Errorf("to the wire: %v", p)
+	}
+	a, b = r.farFrame(data(100))
+	r.far(a, b, 0)
+	r.hostAcks(200)
+	r.take()
+	report.ack, report.sack[0] = wireSeq+200, [2]uint32{wireSeq + 100, wireSeq + 200} // the far end did not repeat this
+	r.host(report)
 	r.silence()
-	r.count(shm.AbsorbedAcks, 2)
+	r.count(shm.AbsorbedAcks, 1)
 }
 
-func TestDuplicatesAboutFramesInCustodyStayInside(t *testing.T) {
+func TestDuplicatesAboutFramesThatTheGatewayDeliversStayInside(t *testing.T) {
 	r := newRig(t, nil, nil)
 	a, b := r.farFrame(data(3000))
 	r.far(a, a+1400, 0)

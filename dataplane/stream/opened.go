@@ -20,12 +20,14 @@ func (c *Core) Opened(out *Output, now int64) {
 			continue
 		}
 		switch ref.kind {
-		case openNext, openPart:
+		case openNext, openAssembled:
 			f.openedNext(ref, ok)
 		case openAgain:
 			f.openedAgain(ref, ok)
-		case openRedo:
-			f.openedRedo(ref, ok)
+		case openAgainAssembled:
+			f.openedAgainAssembled(ref, ok)
+		case openRival:
+			f.openedRival(ref, ok)
 		}
 		f.settle()
 	}
@@ -78,8 +80,8 @@ func (f *flow) openedNext(ref *openRef, ok bool) {
 		f.c.Abort(f.idx, f.r, why, f.now, f.out)
 		return
 	}
-	custody := ref.kind == openPart || f.custodyUnsent()
-	if custody && !f.reserveHeld(ref) {
+	byGateway := ref.kind == openAssembled || f.deliveryUnsent()
+	if byGateway && !f.reserveDelivery(ref) {
 		f.rollback(ref, shm.DropIngressLimit)
 		return
 	}
@@ -89,7 +91,7 @@ func (f *flow) openedNext(ref *openRef, ok bool) {
 		return
 	}
 	p := PPos(in.PNext)
-	f.enter(en, ref, &pt, custody)
+	f.enter(en, ref, &pt, byGateway)
 	if ref.rekey {
 		f.commitNext(ref.w)
 	}
@@ -98,10 +100,10 @@ func (f *flow) openedNext(ref *openRef, ok bool) {
 	case pt.n == 0 && !pt.fin:
 		f.c.freeRef(ref)
 		f.tell()
-	case custody:
-		f.count(shm.CustodyFrames)
-		f.hold(ref, &pt, p)
-		f.deliverCustody()
+	case byGateway:
+		f.count(shm.DeliveryFrames)
+		f.enqueueDelivery(ref, &pt, p)
+		f.deliverMore()
 		f.tell()
 	default:
 		f.deliver(ref, &pt, p)
@@ -109,9 +111,9 @@ func (f *flow) openedNext(ref *openRef, ok bool) {
 }
 
 // enter records an authentic frame as delivered.
-func (f *flow) enter(en *flowtable.Entry, ref *openRef, pt *opened, custody bool) {
+func (f *flow) enter(en *flowtable.Entry, ref *openRef, pt *opened, byGateway bool) {
 	in := &f.r.Ingress
-	*en = flowtable.Entry{WEnd: in.WOpen + uint64(ref.n), Len: uint32(ref.n), Over: uint16(ref.n - pt.n)}
+	*en = flowtable.Entry{WEnd: in.WOpen + uint64(ref.n), Len: uint32(ref.n), Over: uint8(ref.n - pt.n)}
 	if pt.fin {
 		en.Flags |= flowtable.EntryFIN
 		in.Flags |= flowtable.IngressFINp
@@ -122,8 +124,8 @@ func (f *flow) enter(en *flowtable.Entry, ref *openRef, pt *opened, custody bool
 	if ref.rekey {
 		en.Flags |= flowtable.EntryRekey
 	}
-	if custody {
-		en.Flags |= flowtable.EntryCustody
+	if byGateway {
+		en.Flags |= flowtable.EntryDelivery
 	}
 	in.WOpen = en.WEnd
 	in.PNext += plainLen(en)
@@ -159,9 +161,9 @@ func (f *flow) deliver(ref *openRef, pt *opened, p PPos) {
 	}
 	em.Seq = f.peerISN() + uint32(p)
 	em.Ack, em.Win = f.toHost()
-	em.TSVal, em.TSEcr = f.r.Peer.TSVal, ref.tsEcr
-	if ref.hdrEnd < 0 {
-		em.TSEcr = f.r.Host.TSVal
+	em.TSVal, em.TSEcr = f.r.Peer.TSVal, f.r.Host.TSVal
+	if ref.hdrEnd >= 0 {
+		em.TSEcr, em.NewTS = ref.tsEcr, ref.hasTS && ref.tsVal != em.TSVal
 	}
 	em.Flags = ref.flags&(PSH|ECE|CWR) | ACK
 	f.mark(em, pt)
@@ -181,9 +183,7 @@ func (f *flow) mark(em *Emit, pt *opened) {
 // authFailed takes a frame whose tag is wrong. While none of its bytes was acknowledged, a retransmission may be right
 // (RFC 8548 section 3.6).
 func (f *flow) authFailed(ref *openRef) {
-	in := &f.r.Ingress
-	in.Failures++
-	if in.WAcked > uint64(ref.w) || in.Failures >= f.c.cfg.AuthFailures {
+	if f.failedForGood() || f.r.Ingress.WAcked > uint64(ref.w) {
 		f.count(shm.DropIngressAuth)
 		f.c.freeRef(ref)
 		f.c.Abort(f.idx, f.r, shm.AbortAuth, f.now, f.out)
@@ -192,12 +192,26 @@ func (f *flow) authFailed(ref *openRef) {
 	f.rollback(ref, shm.DropIngressAuth)
 }
 
+// failurePatience is for how long, in ns, frames at one place may fail before the connection is aborted: one that is forged, or damaged
+// by chance, is followed by its sender's own within that.
+const failurePatience = 5e9
+
+// failedForGood counts what came in the place of a frame and was none, and reports whether that has gone on for too long.
+func (f *flow) failedForGood() bool {
+	in := &f.r.Ingress
+	if in.Failures == 0 {
+		f.r.Rare.FailedAt = f.now
+	}
+	in.Failures = min(in.Failures, 254) + 1
+	return in.Failures >= f.c.cfg.AuthFailures && f.now-f.r.Rare.FailedAt >= failurePatience
+}
+
 // rollback forgets a frame, and those behind it, as if their segments had not come.
 func (f *flow) rollback(ref *openRef, why shm.Counter) {
 	in := &f.r.Ingress
 	f.count(why)
 	w := ref.w
-	if ref.kind == openPart && in.WAcked > uint64(w) {
+	if ref.kind == openAssembled && in.WAcked > uint64(w) {
 		f.c.freeRef(ref)
 		f.c.Abort(f.idx, f.r, shm.AbortAuth, f.now, f.out)
 		return
@@ -205,10 +219,12 @@ func (f *flow) rollback(ref *openRef, why shm.Counter) {
 	f.c.freeRef(ref)
 	in.WNext = uint64(w)
 	f.dropNext()
-	if a := f.part(); a != nil {
+	if a := f.inProgress(); a != nil {
 		f.c.freeAssembly(a)
+		f.idleReassembly()
 	}
-	in.Flags &^= flowtable.IngressWireFIN
+	f.forgetFin()
+	f.retryRivals()
 	if f.hostNews() {
 		f.ackHost()
 	}
@@ -228,8 +244,12 @@ func (f *flow) checkFin() {
 			f.ackWire()
 		}
 	case f.r.Rare.WFin < uint64(next):
-		in.Flags &^= flowtable.IngressWireFIN
-	case f.r.Rare.WFin == uint64(next) && f.r.Local.Pieces == 0 && in.Flags&flowtable.IngressFINp == 0:
+		f.forgetFin()
+	case f.r.Rare.WFin == uint64(next) && f.r.Local.OutOfOrder == 0 && in.Flags&flowtable.IngressFINp == 0:
+		if in.Flags&flowtable.IngressInOrder == 0 {
+			f.forgetFin()
+			return
+		}
 		f.c.Abort(f.idx, f.r, shm.AbortFinWithoutFinp, f.now, f.out)
 	}
 }

@@ -104,8 +104,8 @@ func (h *host) state() string {
 
 func (g *gateway) state() string {
 	e, in := &g.rec.Egress, &g.rec.Ingress
-	s := fmt.Sprintf("egress p %d w %d una %d/%d ack %d edge %d flags %x n %d; ingress w %d/%d p %d ackH %d/%d host %d acked %d edge %d pedge %d flags %x n %d pieces %d custody %d",
-		e.PNext, e.WNext, e.PUna, e.WUna, e.WAck, e.WEdge, e.Flags, e.Queue.Count, in.WNext, in.WOpen, in.PNext, in.WAckH, in.PAckH, in.HostAck, in.WAcked, in.WEdge, in.PEdge, in.Flags, in.Queue.Count, g.rec.Local.NPieces, g.rec.Local.Custody)
+	s := fmt.Sprintf("egress p %d w %d una %d/%d ack %d edge %d flags %x n %d; ingress w %d/%d p %d ackH %d/%d host %d acked %d edge %d pedge %d flags %x n %d out of order %d reassembly %d",
+		e.PNext, e.WNext, e.PUna, e.WUna, e.WAck, e.WEdge, e.Flags, e.Queue.Count, in.WNext, in.WOpen, in.PNext, in.WAckH, in.PAckH, in.HostAck, in.WAcked, in.WEdge, in.PEdge, in.Flags, in.Queue.Count, g.rec.Local.Queued, g.rec.Local.Reassembly)
 	for i, n := range g.core.n {
 		if n != 0 {
 			s += fmt.Sprintf(" %v=%d", shm.Counter(i), n)
@@ -118,7 +118,7 @@ func TestStreamsArriveUnchangedOverAPerfectWire(t *testing.T) {
 	p := newPair(t, 1, pattern(1, 200000), pattern(2, 150000), nil)
 	p.start()
 	p.finish()
-	if n := p.a.core.n[shm.CustodyFrames] + p.a.core.n[shm.ResentFrames]; n != 0 {
+	if n := p.a.core.n[shm.DeliveryFrames] + p.a.core.n[shm.ResentFrames]; n != 0 {
 		t.Errorf("%d frames took the slow path", n)
 	}
 }

@@ -24,14 +24,25 @@ func (f *flow) mayRekey() bool {
 		in.Flags&flowtable.IngressFINp == 0 && f.r.Rare.Seal.Generation <= f.r.Rare.Open.Generation
 }
 
-// rekeyIfDue begins a new generation, from the frame about to be made on, where the current one has sealed enough. Where it has
-// sealed twice that, the far end is not waited for any more: with data to send, a host may be several generations ahead.
-func (f *flow) rekeyIfDue() {
-	e := &f.r.Egress
-	if !f.usedUp(1) || !f.mayRekey() && (!f.usedUp(2) || e.Flags&flowtable.EgressRekey != 0) {
-		return
+// rekeyIfDue begins a new generation, from the frame about to be made on, where the current one has sealed enough or the far end is
+// ahead. Where it has sealed twice that, the far end is not waited for any more: with data to send, a host may be several generations
+// ahead; and if no key slot is free then, it reports false, and nothing more is sealed under this key.
+func (f *flow) rekeyIfDue() bool {
+	switch e := &f.r.Egress; {
+	case !f.usedUp(1) && !f.lags() || e.Flags&flowtable.EgressRekey != 0:
+		return true
+	case f.usedUp(2):
+		return f.advanceEgress()
+	case f.lags() || f.mayRekey():
+		f.advanceEgress()
 	}
-	f.advanceEgress()
+	return true
+}
+
+// lags reports whether the far end is a generation ahead (RFC 8548 section 3.8). While the next frame is to begin one, which the window
+// may not allow yet, there is no other: the far end follows from one to the next by the frames that begin them.
+func (f *flow) lags() bool {
+	return f.r.Rare.Open.Generation > f.r.Rare.Seal.Generation && f.r.Egress.Flags&(flowtable.EgressRekey|flowtable.EgressFIN) == 0
 }
 
 // usedUp reports whether the current generation has sealed a multiple of what is set for one.
@@ -41,20 +52,23 @@ func (f *flow) usedUp(times uint64) bool {
 }
 
 // advanceEgress begins the next generation of what is sealed: the next frame carries the rekey bit. False where no key slot
-// is free.
+// is free, or the current key is needed for frames in flight and cannot be kept.
 func (f *flow) advanceEgress() bool {
 	e := &f.r.Egress
 	d := tcpcrypt.AB
 	if e.Flags&flowtable.EgressBA != 0 {
 		d = tcpcrypt.BA
 	}
-	mk := tcpcrypt.MasterKey(f.r.Rare.Seal.Master)
+	if !f.mayAge() {
+		return false
+	}
+	mk, nr := tcpcrypt.MasterKey(f.r.Rare.Seal.Master), e.NR
 	defer mk.Wipe()
 	key, err := f.c.keys.install(&f.r.Rare.Seal, &e.NR, tcpcrypt.AEAD(f.r.AEAD), mk.Next(), d)
 	if err != nil {
 		return false
 	}
-	f.c.keys.retire(f.r.Local.SealKey)
+	f.age(nr)
 	f.r.Local.SealKey = key
 	f.r.Rare.Seal.Generation++
 	e.GenFrames, e.GenBytes = 0, 0
@@ -64,16 +78,26 @@ func (f *flow) advanceEgress() bool {
 	return true
 }
 
-// rekeyFrame makes the empty frame of a new generation; if that is not possible now, the timer tries again, or the host's next
-// frame begins the generation.
+// rekeyFrame makes the empty frame of a new generation, and of those that the far end is ahead; if that is not possible now, the timer
+// tries again, or the host's next frame begins the generation.
 func (f *flow) rekeyFrame() {
 	e := &f.r.Egress
-	if e.Flags&flowtable.EgressRekey != 0 && e.Flags&flowtable.EgressFIN == 0 {
-		f.ownFrame()
+	for {
+		if f.lags() {
+			f.advanceEgress()
+		}
+		if e.Flags&(flowtable.EgressRekey|flowtable.EgressFIN) != flowtable.EgressRekey || !f.ownFrame() {
+			break
+		}
 	}
-	if e.Flags&flowtable.EgressRekey != 0 {
+	if f.unshown() {
 		f.armOwn()
 	}
+}
+
+// unshown reports whether a generation has begun, or is to begin, that no frame has shown to the far end.
+func (f *flow) unshown() bool {
+	return f.r.Egress.Flags&(flowtable.EgressRekey|flowtable.EgressFIN) == flowtable.EgressRekey || f.lags()
 }
 
 // prepareNext derives the generation that a frame with the rekey bit begins, before it is known to be authentic. False where
@@ -111,7 +135,7 @@ func (f *flow) dropNext() {
 // commitNext makes the derived generation the current one: the frame at w that begins it is authentic. If the local generation
 // lags behind, it advances at once and the far end is shown so (RFC 8548 section 3.8).
 func (f *flow) commitNext(w WPos) {
-	in, e := &f.r.Ingress, &f.r.Egress
+	in := &f.r.Ingress
 	f.r.Local.PrevKey, f.r.Local.PrevNR, f.r.Rare.WRekey = f.r.Local.OpenKey, in.NR, uint64(w)
 	f.r.Local.OpenKey = f.r.Local.NextKey
 	mk := tcpcrypt.MasterKey(f.r.Rare.Open.Master)
@@ -129,11 +153,7 @@ func (f *flow) commitNext(w WPos) {
 	}
 	f.count(shm.Rekeys)
 	f.event(EventRekeyed, shm.CounterNone, nil)
-	if f.r.Rare.Open.Generation > f.r.Rare.Seal.Generation && e.Flags&flowtable.EgressFIN == 0 {
-		if !f.advanceEgress() {
-			f.c.Abort(f.idx, f.r, shm.AbortKeys, f.now, f.out)
-			return
-		}
+	if f.lags() {
 		f.rekeyFrame()
 	}
 }

@@ -73,6 +73,56 @@ func TestOneRekeyingAtATime(t *testing.T) {
 	}
 }
 
+func TestNoGenerationIsPassedOverWhileTheWindowIsClosed(t *testing.T) {
+	r := newRig(t, nil, func(l *link) { l.clientWin = 10 })
+	for i := range 3 {
+		re := data(10)
+		re.Rekey = true
+		a, b := r.farFrame(re)
+		r.wire(&pkt{seq: wireSeq + uint32(a), ack: hostSeq + initLen, win: 10, flags: ACK, data: bytes.Clone(r.seal.out[a:b])})
+		r.hostAcks(10 * (i + 1))
+	}
+	if _, w := r.take(); r.g.rec.Rare.Seal.Generation != 1 {
+		t.Fatalf("generation %d begins with the next frame; sent %v", r.g.rec.Rare.Seal.Generation, w)
+	}
+	r.wire(&pkt{seq: wireSeq + uint32(len(r.seal.out)), ack: hostSeq + initLen, win: 65535, flags: ACK})
+	r.pass()
+	_, w := r.take()
+	master, at := tcpcrypt.MasterKey{1, 2, 3}, initLen
+	for _, p := range w {
+		if len(p.data) == 0 {
+			continue
+		}
+		master = master.Next()
+		key := master.Traffic(r.seal.aead, tcpcrypt.BA)
+		if f, _, err := tcpcrypt.Open(&key, uint64(at), p.data); err != nil || !f.Rekey {
+			t.Fatalf("at %d: frame %+v, error %v", at, f, err)
+		}
+		at += len(p.data)
+	}
+	if at != initLen+3*tcpcrypt.Overhead {
+		t.Errorf("%d bytes of rekeying frames", at-initLen)
+	}
+}
+
+func TestUsedUpKeyIsNotUsedOnWhenNoKeySlotIsFree(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.RekeyFrames = 2 }, nil)
+	free := r.g.core.keys.free
+	r.g.core.keys.free = nil
+	for i := range 6 {
+		r.say(10*i, 0, pattern(1, 10))
+	}
+	r.count(shm.SealedFrames, 4)
+	r.count(shm.DropEgressRekey, 1)
+	r.take()
+	r.g.core.keys.free = free
+	r.say(40, 0, pattern(1, 10))
+	r.count(shm.SealedFrames, 6) // with what had come behind the refused one
+	if r.g.rec.Rare.Seal.Generation != 1 {
+		t.Error("no generation began")
+	}
+}
+
 func TestLostRekeyingFrameIsSentAgain(t *testing.T) {
 	r := newRig(t, nil, nil)
 	r.g.core.Rekey(testFlow, &r.g.rec, r.w.now, r.g.out)
@@ -159,7 +209,7 @@ func withData(ps []*pkt) (with []*pkt) {
 	return with
 }
 
-func TestRekeyingFrameInCustodyWaitsForTheLastGenerationToEnd(t *testing.T) {
+func TestRekeyingFrameInProgressWaitsForTheLastGenerationToEnd(t *testing.T) {
 	r := newRig(t, nil, nil)
 	rekeying := func(n int) tcpcrypt.Frame {
 		f := data(n)

@@ -17,9 +17,15 @@ func (f *flow) resend(seg *Segment, p, end int64) {
 	it := f.c.chunks.Iter(&e.Queue)
 	for en, id := it.Next(); en != nil && at < end; en, id = it.Next() {
 		next := at + int64(plainLen(en))
-		if next > p || next == at && at >= p {
-			g.add(f, seg, en, f.c.kept[id])
+		switch k := &f.c.kept[id]; {
+		case next <= p && (next > at || at < p) || en.Flags&flowtable.EntryPending != 0:
+			// It is not asked for, or about to go out anyway.
+		case k.sealed():
+			g.add(f, seg, en, *k)
 			f.count(shm.ResentFrames)
+		default:
+			g.flush(f, seg)
+			f.sealAgain(seg, p, en, id, at)
 		}
 		at = next
 	}
@@ -28,6 +34,9 @@ func (f *flow) resend(seg *Segment, p, end int64) {
 
 // resendOwn sends a frame or message of the gateway's own again.
 func (f *flow) resendOwn(en *flowtable.Entry, id flowtable.EntryID) {
+	if en.Flags&flowtable.EntryPending != 0 {
+		return
+	}
 	g := gather{limit: f.wirePayload()}
 	f.count(shm.OwnResent)
 	g.add(f, nil, en, f.c.kept[id])
@@ -48,16 +57,14 @@ type gather struct {
 // add gathers one frame. What is gathered goes out before where the frame does not follow it or makes it too long; a frame
 // that is longer than a segment may be is sent in several.
 func (g *gather) add(f *flow, seg *Segment, en *flowtable.Entry, k kept) {
-	if k.m == nil || en.Flags&flowtable.EntryPending != 0 {
-		return // a frame of this burst is not sealed yet, and is about to go out anyway
-	}
-	bytes := k.m.Buf()[k.off : k.off+int(en.Len)]
+	bytes := k.m.Buf()[k.off : int(k.off)+int(en.Len)]
 	w := en.WEnd - uint64(en.Len)
 	if g.m != nil && (g.end != w || g.n+len(bytes) > g.limit || en.Flags&flowtable.EntryURG != 0) {
 		g.flush(f, seg)
 	}
 	for len(bytes) > 0 {
 		if g.m == nil && !g.begin(f, w) {
+			f.count(shm.DropResend)
 			return
 		}
 		room := min(g.limit, int(g.m.BufLen)-BuildOffset) - g.n
@@ -112,7 +119,7 @@ func (f *flow) armOwn() {
 	en, _ := f.c.chunks.Front(&e.Queue)
 	if en == nil || en.Flags&flowtable.EntryOwn == 0 {
 		f.r.Rare.OwnTimer = 0
-		if e.Flags&(flowtable.EgressRekey|flowtable.EgressFIN) == flowtable.EgressRekey {
+		if f.unshown() {
 			f.r.Rare.OwnTimer = f.now + ownRTO
 		}
 		return
@@ -152,17 +159,17 @@ func (c *Core) QueueInit(idx flowtable.Index, r *flowtable.Record, msg []byte, n
 		c.cache.Free(m)
 		return false
 	}
-	en, id := c.chunks.Push(&e.Queue)
+	en, id := c.pushFrame(e)
 	if en == nil {
 		c.cache.Free(m)
 		return false
 	}
 	copy(m.Buf()[BuildOffset:], msg)
 	m.SetBounds(BuildOffset, len(msg))
-	c.kept[id] = kept{m: m, off: BuildOffset}
-	en.WEnd, en.Len, en.Over = uint64(len(msg)), uint32(len(msg)), uint16(len(msg))
-	en.Flags = flowtable.EntryOwn
-	e.WNext, e.Held = en.WEnd, en.Len
+	c.kept[id] = kept{m: m, off: BuildOffset, kind: keptOwn}
+	en.WEnd, en.Len, en.Flags = uint64(len(msg)), uint32(len(msg)), flowtable.EntryOwn
+	e.WNext = en.WEnd
+	f.progress()
 	f.armOwn()
 	g := gather{limit: f.wirePayload()}
 	g.add(&f, nil, en, c.kept[id])
@@ -185,7 +192,7 @@ func (f *flow) ownFrame() bool {
 	if m == nil {
 		return false
 	}
-	en, id := f.c.chunks.Push(&e.Queue)
+	en, id := f.c.pushFrame(e)
 	if en == nil {
 		f.c.cache.Free(m)
 		return false
@@ -195,7 +202,7 @@ func (f *flow) ownFrame() bool {
 	m.SetBounds(BuildOffset, n)
 	m.Buf()[BuildOffset+tcpcrypt.HeaderLen] = 0
 	m.Retain()
-	f.c.kept[id] = kept{m: m, off: BuildOffset}
+	f.c.kept[id] = kept{m: m, off: BuildOffset, kind: keptOwn}
 	f.enqueueSeal(en, id, m, BuildOffset, n, n, flowtable.EntryOwn)
 	em.Seq = f.hostISN() + uint32(w)
 	em.Ack, em.Win = f.toWire()

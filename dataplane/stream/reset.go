@@ -5,49 +5,101 @@ import (
 	"linecrypt/flowtable"
 )
 
-// hostReset passes the host's RST on. Its sequence number is what the far end expects, or what was asked for by number.
+// A RST is believed only where it is exactly what its receiver expects next (RFC 9293 section 3.10.7.4, RFC 5961 section 3.2), and
+// what its receiver would not have believed stays unbelievable behind the gateway: an inexact one is never made exact.
+
+// hostReset judges the host's RST.
 func (f *flow) hostReset(seg *Segment) {
 	e := &f.r.Egress
-	w := e.WNext
-	if p := unwrap(seg.Seq, f.hostISN(), e.PNext); p < int64(e.PNext) && p <= int64(e.PUna) {
-		w = e.WAck
+	switch p := unwrap(seg.Seq, f.hostISN(), e.PNext); {
+	case p == int64(e.PNext):
+		f.passReset(seg, ToWire, f.hostISN()+uint32(e.WNext))
+		f.die()
+		f.event(EventReset, shm.CounterNone, nil)
+	case p == int64(e.PUna):
+		f.doubtfulReset(seg, flowtable.Inside, f.hostISN()+uint32(e.WAck))
+	case p > int64(e.PUna) && p <= f.hostLimit():
+		f.disbelieve(seg, flowtable.Inside, shm.DropEgressRST)
+	default:
+		f.drop(seg.M, shm.DropEgressRST)
 	}
-	if em := f.emit(EmitForward, ToWire, seg.M, seg.Off, 0); em != nil {
-		moveHeaders(seg.M, seg.Off, seg.Off, 0)
-		em.Seq = f.hostISN() + uint32(w)
-		em.Ack, em.Win = f.toWire()
-		em.TSVal, em.TSEcr = seg.TSVal, seg.TSEcr
-		em.Flags = RST | seg.Flags&ACK
-	}
-	f.die()
-	f.event(EventReset, shm.CounterNone, nil)
 }
 
-// wireReset passes the far end's RST on if it is exactly where one must be; elsewhere in the window the far end is asked to
-// confirm it (RFC 5961 section 3.2).
+// wireReset judges the far end's RST at wire position w.
 func (f *flow) wireReset(seg *Segment, w int64) {
 	in := &f.r.Ingress
-	acked, next := int64(f.wireAck()), int64(f.contiguous())
-	if w != acked && w != next && w != int64(in.WNext) {
+	acked := int64(f.wireAck())
+	switch {
+	case w == int64(f.contiguous()):
+		f.passReset(seg, ToHost, f.peerISN()+uint32(f.hostNext()))
+		f.die()
+		f.event(EventReset, shm.CounterNone, nil)
+	case w == acked:
+		f.doubtfulReset(seg, flowtable.Outside, f.peerISN()+uint32(in.HostAck))
+	case w > acked && w <= int64(max(in.WEdge, in.WAcked)):
+		f.disbelieve(seg, flowtable.Outside, shm.DropIngressRST)
+	default:
 		f.drop(seg.M, shm.DropIngressRST)
-		if w > acked && w <= int64(in.WEdge) {
-			f.ackWire()
-		}
+	}
+}
+
+// doubtfulReset handles a RST at what its sender was told last, while more was received of it. That is what the answer to an
+// acknowledgement looks like where the connection is gone, and exact if what was received in between is lost behind the gateway.
+// Its receiver decides: it gets the RST at the number that it has acknowledged, and is asked, because its RST in answer tells that
+// it believed.
+func (f *flow) doubtfulReset(seg *Segment, from flowtable.Side, seq uint32) {
+	if !f.mayChallenge(from) || !f.emitRoom(2) {
+		f.drop(seg.M, f.resetDrop(from))
 		return
 	}
-	p := f.hostNext()
-	if w == int64(in.WAckH) && w != next {
-		p = PPos(in.HostAck)
+	dir := ToWire
+	if from == flowtable.Outside {
+		dir = ToHost
 	}
-	if em := f.emit(EmitForward, ToHost, seg.M, seg.Off, 0); em != nil {
-		moveHeaders(seg.M, seg.Off, seg.Off, 0)
-		em.Seq = f.peerISN() + uint32(p)
+	f.passReset(seg, dir, seq)
+	f.ask(dir)
+}
+
+func (f *flow) resetDrop(from flowtable.Side) shm.Counter {
+	if from == flowtable.Inside {
+		return shm.DropEgressRST
+	}
+	return shm.DropIngressRST
+}
+
+// passReset passes a RST on with the sequence number given.
+func (f *flow) passReset(seg *Segment, dir Direction, seq uint32) {
+	em := f.emit(EmitForward, dir, seg.M, seg.Off, 0)
+	if em == nil {
+		return
+	}
+	moveHeaders(seg.M, seg.Off, seg.Off, 0)
+	em.Seq = seq
+	if dir == ToWire {
+		em.Ack, em.Win = f.toWire()
+		f.stampWire(em, seg)
+	} else {
 		em.Ack, em.Win = f.toHost()
-		em.TSVal, em.TSEcr = seg.TSVal, seg.TSEcr
-		em.Flags = RST | seg.Flags&ACK
+		f.stampHost(em, seg)
 	}
-	f.die()
-	f.event(EventReset, shm.CounterNone, nil)
+	em.Flags = RST | seg.Flags&ACK
+}
+
+// ask sends an empty segment just before what the receiver expects, which it answers as long as it has the connection, and with a
+// RST when it has not.
+func (f *flow) ask(dir Direction) {
+	em := f.build(dir)
+	if em == nil {
+		return
+	}
+	f.count(shm.OwnAcks)
+	if dir == ToWire {
+		em.Seq = f.hostISN() + uint32(f.r.Egress.WAck) - 1
+		em.Ack, em.Win = f.toWire()
+	} else {
+		em.Seq = f.peerISN() + uint32(f.r.Ingress.HostAck) - 1
+		em.Ack, em.Win = f.toHost()
+	}
 }
 
 // straggler answers a segment of a connection that is reset with the RST that its sender may have missed.

@@ -40,8 +40,12 @@ func TestResetOfTheFarEndPassesWhereItIsExact(t *testing.T) {
 		r.far(a, b, 0)
 		r.take()
 		r.wire(&pkt{seq: wireSeq + uint32(initLen+c.w), flags: RST})
-		if p := r.one(ToHost); p.seq != wireSeq+c.want || p.flags != RST {
-			t.Errorf("%s: sent %v", c.name, p)
+		h, w := r.take()
+		if len(w) != 0 || len(h) == 0 || h[0].seq != wireSeq+c.want || h[0].flags != RST {
+			t.Fatalf("%s: sent %v and %v", c.name, h, w)
+		}
+		if exact := len(h) == 1; exact != (r.g.rec.Egress.Flags&flowtable.EgressDead != 0) || exact != (c.w == 120) {
+			t.Errorf("%s: sent %v: %s", c.name, h, r.g.state())
 		}
 	}
 }

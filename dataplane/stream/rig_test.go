@@ -70,6 +70,7 @@ func (r *rig) feed(from int, p *pkt) {
 	m.Append(hdrPattern)
 	m.Append(p.data)
 	seg := Segment{M: m, Off: mbuf.Headroom + hdrLen, Len: len(p.data), Seq: p.seq, Ack: p.ack, Win: p.win, Urg: p.urg, Flags: p.flags}
+	seg.HasTS, seg.TSVal, seg.TSEcr = p.ts != 0, p.ts, p.ecr
 	for _, b := range p.sack {
 		seg.SACK[seg.NSACK] = b
 		seg.NSACK++

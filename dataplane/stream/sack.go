@@ -3,6 +3,7 @@ package stream
 import (
 	"math"
 
+	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/flowtable"
 )
 
@@ -26,9 +27,9 @@ func (c *Core) recent(first uint32, from uint64, below uint32, ranges []storedRa
 	for i := first; i != 0; {
 		p := &c.pieces[i]
 		r := storedRange{p.at, p.end(), p.stamp}
-		for i = p.next; i != 0 && c.pieces[i].at == r.end; i = p.next {
+		for i = p.next; i != 0 && c.pieces[i].at <= r.end; i = p.next {
 			p = &c.pieces[i]
-			r.end, r.stamp = p.end(), max(r.stamp, p.stamp)
+			r.end, r.stamp = max(r.end, p.end()), max(r.stamp, p.stamp)
 		}
 		if r.start <= from || r.stamp >= below {
 			continue
@@ -59,11 +60,11 @@ func (em *Emit) addSACK(ranges []storedRange, isn uint32) {
 // storedSACK adds the ranges that are stored behind a hole to an acknowledgement for the wire, the most recent first.
 func (f *flow) storedSACK(em *Emit) {
 	limit := f.maxSACK() - int(em.NSACK)
-	if f.r.Local.Pieces == 0 || f.r.Flags&flowtable.FlagSACK == 0 || limit <= 0 {
+	if f.r.Local.OutOfOrder == 0 || f.r.Flags&flowtable.FlagSACK == 0 || limit <= 0 {
 		return
 	}
 	var ranges [4]storedRange
-	n, _ := f.c.recent(f.r.Local.Pieces, 0, math.MaxUint32, ranges[:limit])
+	n, _ := f.c.recent(f.r.Local.OutOfOrder, 0, math.MaxUint32, ranges[:limit])
 	em.addSACK(ranges[:n], f.peerISN())
 }
 
@@ -77,13 +78,22 @@ type bounds struct {
 // wireSACK translates the far end's SACK blocks to the plaintext: only whole frames count.
 func (f *flow) wireSACK(seg *Segment, em *Emit) {
 	e := &f.r.Egress
-	if seg.NSACK == 0 || f.r.Flags&flowtable.FlagSACK == 0 || e.Queue.Count == 0 {
+	if seg.NSACK == 0 || f.r.Flags&flowtable.FlagSACK == 0 {
 		return
 	}
 	var bs [4]bounds
-	n := min(int(seg.NSACK), len(bs), f.maxSACK())
-	for i := range n {
-		bs[i].left, bs[i].right = unwrap(seg.SACK[i][0], f.hostISN(), e.WUna), unwrap(seg.SACK[i][1], f.hostISN(), e.WUna)
+	n := 0
+	for i := range min(int(seg.NSACK), len(bs), f.maxSACK()) {
+		l, r := unwrap(seg.SACK[i][0], f.hostISN(), e.WUna), unwrap(seg.SACK[i][1], f.hostISN(), e.WUna)
+		if i == 0 && r <= int64(e.WAck) {
+			f.wireRepeated(em, l, min(r, int64(e.WUna)))
+			continue
+		}
+		bs[n].left, bs[n].right = l, r
+		n++
+	}
+	if n == 0 || e.Queue.Count == 0 {
+		return
 	}
 	p := e.PUna
 	it := f.c.chunks.Iter(&e.Queue)
@@ -97,16 +107,42 @@ func (f *flow) wireSACK(seg *Segment, em *Emit) {
 	emitBounds(em, bs[:n], f.hostISN())
 }
 
+// wireRepeated translates the far end's report that [l, r) came twice (RFC 2883), all of which it has acknowledged: the host sees by it
+// that it retransmitted for nothing. The frames are not in the ledger any more, and count as full segments.
+func (f *flow) wireRepeated(em *Emit, l, r int64) {
+	from, to := max(f.acknowledgedPlain(l), 0), f.acknowledgedPlain(r)
+	if from < to {
+		em.SACK[0], em.NSACK = [2]uint32{f.hostISN() + uint32(from), f.hostISN() + uint32(to)}, 1
+	}
+}
+
+// acknowledgedPlain is about where in the plaintext a wire position lies that is acknowledged.
+func (f *flow) acknowledgedPlain(w int64) int64 {
+	e := &f.r.Egress
+	n, frame := int64(e.WUna)-w, int64(f.wirePayload())
+	n -= tcpcrypt.Overhead * ((n + frame - 1) / frame)
+	return int64(e.PUna) - max(n, 0)
+}
+
 // hostSACK translates the host's SACK blocks to the wire.
 func (f *flow) hostSACK(seg *Segment, em *Emit) {
 	in := &f.r.Ingress
-	if seg.NSACK == 0 || f.r.Flags&flowtable.FlagSACK == 0 || in.Queue.Count == 0 {
+	if seg.NSACK == 0 || f.r.Flags&flowtable.FlagSACK == 0 {
 		return
 	}
 	var bs [4]bounds
-	n := min(int(seg.NSACK), len(bs), f.maxSACK())
-	for i := range n {
-		bs[i].left, bs[i].right = unwrap(seg.SACK[i][0], f.peerISN(), in.HostAck), unwrap(seg.SACK[i][1], f.peerISN(), in.HostAck)
+	n := 0
+	for i := range min(int(seg.NSACK), len(bs), f.maxSACK()) {
+		l, r := unwrap(seg.SACK[i][0], f.peerISN(), in.HostAck), unwrap(seg.SACK[i][1], f.peerISN(), in.HostAck)
+		if i == 0 && r <= int64(in.HostAck) {
+			f.hostRepeated(em, l, r)
+			continue
+		}
+		bs[n].left, bs[n].right = l, r
+		n++
+	}
+	if n == 0 || in.Queue.Count == 0 {
+		return
 	}
 	p := in.PAckH
 	it := f.c.chunks.Iter(&in.Queue)
@@ -120,6 +156,24 @@ func (f *flow) hostSACK(seg *Segment, em *Emit) {
 		p = end
 	}
 	emitBounds(em, bs[:n], f.peerISN())
+}
+
+// hostRepeated translates the host's report that [l, r) came twice, if it did because the far end retransmitted. What the gateway
+// itself delivered twice is nothing to the far end.
+func (f *flow) hostRepeated(em *Emit, l, r int64) {
+	for _, run := range f.r.Rare.Again {
+		if run.PLen > 0 && uint32(l)-run.P < run.PLen && uint32(r)-run.P <= run.PLen {
+			em.SACK[0], em.NSACK = [2]uint32{f.peerISN() + run.W, f.peerISN() + run.W + run.WLen}, 1
+			return
+		}
+	}
+}
+
+// noteAgain remembers a frame that is delivered again because the far end sent it again.
+func (f *flow) noteAgain(ref *openRef, pt *opened) {
+	a := &f.r.Rare.Again
+	a[1] = a[0]
+	a[0] = flowtable.Run{W: uint32(ref.w), WLen: uint32(ref.n), P: uint32(ref.p), PLen: uint32(pt.n)}
 }
 
 // cover adds a frame [start, end) in the space the block is given in, [to, toEnd) in the other, if the block holds it whole.

@@ -34,10 +34,14 @@ func (c *Core) Timeout(idx flowtable.Index, r *flowtable.Record, now int64, out 
 	if r.Rare.OwnTimer != 0 && now >= r.Rare.OwnTimer {
 		f.ownTimeout()
 	}
-	if r.Local.Custody != 0 {
-		if t := c.custodies[r.Local.Custody].timer; t != 0 && now >= t {
-			f.custodyTimeout()
+	if ra := f.reassembly(); ra != nil {
+		if ra.timer != 0 && now >= ra.timer {
+			f.deliveryTimeout(ra)
 		}
+		f.reassemblyTimeout(ra)
+	}
+	if t := c.stallDeadline(r); t != 0 && now >= t {
+		f.stalled()
 	}
 	f.settle()
 }
@@ -56,9 +60,10 @@ func (c *Core) Deadline(r *flowtable.Record) int64 {
 	if in.Flags&flowtable.IngressStalled != 0 || e.Flags&flowtable.EgressStalled != 0 {
 		return 1
 	}
-	d = earlier(d, r.Rare.OwnTimer)
-	if r.Local.Custody != 0 {
-		d = earlier(d, c.custodies[r.Local.Custody].timer)
+	d = earlier(earlier(d, r.Rare.OwnTimer), c.stallDeadline(r))
+	if i := r.Local.Reassembly; i != 0 {
+		ra := &c.reassemblies[i]
+		d = earlier(earlier(d, ra.timer), ra.deadline(r))
 	}
 	return d
 }

@@ -40,6 +40,10 @@ type Segment struct {
 	TSVal    uint32
 	TSEcr    uint32
 	SACK     [4][2]uint32
+
+	// Accepted is set by the translator where the segment is one that its receiver would believe: what the caller learns from
+	// segments, it learns from these.
+	Accepted bool
 }
 
 // Direction says where an Emit goes.
@@ -136,15 +140,20 @@ type Config struct {
 
 	Keys         int // expanded keys: two a flow and some for rekeying
 	Pieces       int // out-of-order segments kept over all flows, both directions
-	Custodies    int // flows that can have a frame in custody at a time, and flows that can have segments stored behind a gap
-	HeldFrames   int // frames in custody over all flows
+	Reassemblies int // connections with keys that can have frames that span segments, or segments behind a hole, at a time
+	Setups       int // connections without keys that can have a part of an Init message, 0: as many
+	Gaps         int // connections that can have segments of the host's behind a gap at a time
+	Deliveries   int // frames that the gateway delivers itself, over all flows
 	LargeBuffers int // 64 KiB buffers for frames that do not fit in a packet buffer
 
-	PoolLow    int    // new plaintext is dropped while fewer buffers than this are free
-	FlowFrames uint32 // frames kept unacknowledged per flow
-	FlowBytes  uint32 // bytes kept unacknowledged per flow
-	FlowPieces uint32 // out-of-order segments kept per flow and direction
-	MaxPayload int    // largest TCP payload of a wire segment that the gateway builds, 0: what Peer.MSS allows
+	PoolLow      int    // nothing more is held, and who holds most gives it up, while fewer buffers than this are free
+	HeldBuffers  int    // buffers held for what is in flight to far ends, or waits to be, over all flows
+	SharedFrames int    // frames in flight to far ends that flows may have beyond their minimum, all together; a place in the ledger each
+	FlowFrames   uint32 // frames in flight per flow
+	FlowBytes    uint32 // bytes of the wire in flight per flow
+	FlowPieces   uint32 // out-of-order segments kept per flow and direction
+	GiveUp       int64  // ns a far end may acknowledge nothing of what is in flight before the connection is aborted
+	MaxPayload   int    // largest TCP payload of a wire segment that the gateway builds, 0: what Peer.MSS allows
 
 	RekeyFrames  uint64 // frames after which a generation is replaced, 0 never
 	RekeyBytes   uint64 // wire bytes after which a generation is replaced, 0 never
@@ -168,6 +177,7 @@ type Output struct {
 	Opens  []cryptobatch.Op
 
 	sealRefs []sealRef
+	reseals  []reseal
 	openRefs []openRef
 }
 
@@ -187,6 +197,7 @@ func NewOutput(burst int) *Output {
 		Seals:    make([]cryptobatch.Op, 0, ops),
 		Opens:    make([]cryptobatch.Op, 0, ops),
 		sealRefs: make([]sealRef, 0, ops),
+		reseals:  make([]reseal, 0, ops),
 		openRefs: make([]openRef, 0, ops),
 	}
 }

@@ -46,28 +46,46 @@ func bounded(mss, path uint16) uint16 {
 // toHost returns acknowledgement and window for a segment to the host, in header form, and remembers them.
 func (f *flow) toHost() (ack uint32, win uint16) {
 	e := &f.r.Egress
-	e.AckTold = f.hostISN() + uint32(e.PUna)
-	e.WinTold = f.hostWindow()
+	e.AckTold = f.hostISN() + uint32(f.acked())
+	win, limited := f.hostWindow()
+	e.WinTold = win
+	if limited {
+		f.count(shm.WindowLimited)
+	}
+	if edge := e.AckTold + uint32(win)<<f.r.Peer.WScale; later(edge, e.EdgeTold) {
+		e.EdgeTold = edge
+	}
 	return e.AckTold, e.WinTold
 }
 
-// hostWindow translates the far end's window to plaintext: what it still takes must hold the frames' overhead too.
-func (f *flow) hostWindow() uint16 {
+// acked returns the plaintext position that is acknowledged to the host.
+func (f *flow) acked() uint64 { return f.r.Egress.PUna + uint64(f.r.Egress.PartAcked) }
+
+// hostWindow translates the far end's window to plaintext: what it still takes must hold the frames' overhead too. It ends with the
+// flow's share in what may be in flight, if that comes first; limited says so.
+func (f *flow) hostWindow() (win uint16, limited bool) {
 	e := &f.r.Egress
 	edge := e.PNext
+	frame := uint32(f.wirePayload())
 	if e.WEdge > e.WNext {
 		free := uint32(min(e.WEdge-e.WNext, 1<<31))
-		frame := uint32(f.wirePayload())
 		if over := tcpcrypt.Overhead * ((free + frame - 1) / frame); over < free {
 			edge += uint64(free - over)
 		}
 	} else if e.WEdge < e.WNext {
 		edge = uint64(f.egressFloor(WPos(e.WEdge)))
 	}
-	if edge <= e.PUna {
-		return 0
+	una := f.acked()
+	if edge <= una {
+		return 0, false
 	}
-	return uint16(min((edge-e.PUna)>>f.r.Peer.WScale, 65535))
+	shift := f.r.Peer.WScale
+	win = uint16(min((edge-una)>>shift, 65535))
+	if edge <= e.PNext || later(e.EdgeTold, f.hostISN()+uint32(una)+uint32(win)<<shift) {
+		return win, false
+	}
+	share := f.shareEdge(edge, int(frame)-tcpcrypt.Overhead)
+	return uint16(min((share-una)>>shift, 65535)), share < edge
 }
 
 // egressFloor returns the plaintext position of the largest frame boundary that is not behind w.
@@ -82,7 +100,7 @@ func (f *flow) egressFloor(w WPos) PPos {
 }
 
 // plainLen is what a frame takes of the plaintext stream, FIN included.
-func plainLen(en *flowtable.Entry) uint64 { return uint64(en.Len) - uint64(en.Over) + finLen(en) }
+func plainLen(en *flowtable.Entry) uint64 { return uint64(en.Plain()) + finLen(en) }
 
 // finLen is what follows the frame in the wire stream: the position of its FIN.
 func finLen(en *flowtable.Entry) uint64 { return uint64(en.Flags & flowtable.EntryFIN) }
@@ -99,19 +117,27 @@ func (f *flow) toWire() (ack uint32, win uint16) {
 	return in.AckTold, in.WinTold
 }
 
-// wireAck returns what the gateway acknowledges to the far end: what the host acknowledged, frames in custody behind it, and
+// wireAck returns what the gateway acknowledges to the far end: what the host acknowledged, frames it delivers itself behind it, and
 // the received bytes of the frame in progress behind those.
 func (f *flow) wireAck() WPos {
 	in := &f.r.Ingress
 	w := in.WAckH
-	if f.r.Local.Custody != 0 {
-		w = f.custodyAck()
+	if ra := f.reassembly(); ra != nil {
+		w = f.reassembled(ra)
 	}
 	if in.Flags&flowtable.IngressFINp != 0 && in.HostAck == in.PNext && in.Flags&flowtable.IngressWireFIN != 0 && w == f.r.Rare.WFin {
 		w++
 	}
 	in.WAcked = max(in.WAcked, w)
 	return WPos(in.WAcked)
+}
+
+// scarceWindow is what the far ends are allowed to send at a time while there is little room for what may arrive out of order.
+const scarceWindow = 32 << 10
+
+// crowded reports whether there is.
+func (c *Core) crowded() bool {
+	return c.queued.used >= c.queued.total-c.queued.total/4 || c.cache.Avail() < c.cfg.PoolLow
 }
 
 // wireEdge translates the host's window to the wire. It leaves room for one frame's overhead: a frame is smaller than the
@@ -122,8 +148,11 @@ func (f *flow) wireEdge() WPos {
 	if in.PEdge > in.PAckH {
 		edge += in.PEdge - in.PAckH + tcpcrypt.Overhead
 	}
-	if f.r.Local.Custody != 0 {
-		if end := f.c.custodies[f.r.Local.Custody].part.edge(); end > 0 {
+	if edge > in.WEdge && f.c.crowded() {
+		edge = max(in.WEdge, min(edge, in.WAcked+scarceWindow))
+	}
+	if a := f.inProgress(); a != nil {
+		if end := a.edge(); end > 0 {
 			edge = max(edge, end+1<<f.r.Host.WScale-1) // the header rounds down, and must not leave the last bytes out
 		}
 	}
@@ -145,17 +174,26 @@ func (f *flow) wireNews() bool {
 // hostNews reports whether the host has not been told the current acknowledgement or window.
 func (f *flow) hostNews() bool {
 	e := &f.r.Egress
-	return f.hostISN()+uint32(e.PUna) != e.AckTold || f.hostWindow() != e.WinTold
+	win, _ := f.hostWindow()
+	return f.hostISN()+uint32(f.acked()) != e.AckTold || win != e.WinTold
 }
 
 // ackWire sends the far end an acknowledgement of the gateway's own.
 func (f *flow) ackWire() {
-	if e := f.build(ToWire); e != nil {
+	if e := f.ownWireAck(); e != nil {
+		f.storedSACK(e)
+	}
+}
+
+// ownWireAck is an acknowledgement for the far end without SACK blocks; nil where none can be made.
+func (f *flow) ownWireAck() *Emit {
+	e := f.build(ToWire)
+	if e != nil {
 		f.count(shm.OwnAcks)
 		e.Seq = f.hostISN() + uint32(f.r.Egress.WNext)
 		e.Ack, e.Win = f.toWire()
-		f.storedSACK(e)
 	}
+	return e
 }
 
 // ackHost sends the host an acknowledgement of the gateway's own.

@@ -6,16 +6,12 @@ import (
 	"linecrypt/flowtable"
 )
 
-// ackFromWire takes acknowledgement and window of a wire segment at position w; false where it acknowledges what was never
-// sent.
-func (f *flow) ackFromWire(seg *Segment, w int64, news *ackNews) bool {
+// ackFromWire takes acknowledgement and window of an acceptable wire segment at position w.
+func (f *flow) ackFromWire(seg *Segment, w int64, news *ackNews) {
 	e := &f.r.Egress
 	a := unwrap(seg.Ack, f.hostISN(), e.WAck)
-	if a > int64(e.WNext) {
-		return false
-	}
 	if a < int64(e.WAck) {
-		return true
+		return
 	}
 	edge := uint64(a) + uint64(seg.Win)<<f.r.Peer.WScale
 	news.advanced = uint64(a) > e.WAck
@@ -29,10 +25,11 @@ func (f *flow) ackFromWire(seg *Segment, w int64, news *ackNews) bool {
 	if news.advanced {
 		e.WAck, e.Dups = uint64(a), 0
 		f.advanceWire()
+	} else if seg.Win == 0 && e.Queue.Count > 0 {
+		f.progress() // a far end that answers, and has no room, lives (RFC 9293 section 3.8.6.1)
 	} else if news.dup && seg.Len == 0 && e.Queue.Count > 0 {
 		f.wireDup()
 	}
-	return true
 }
 
 // advanceWire frees every frame the far end has in full.
@@ -46,10 +43,15 @@ func (f *flow) advanceWire() {
 		}
 		e.WUna = en.WEnd + finLen(en)
 		e.PUna += plainLen(en)
-		f.c.popKept(f.r)
+		f.c.popFrame(f.r)
 		popped = true
 	}
 	if popped {
+		e.PartAcked = 0
+		f.progress()
+		if f.r.Local.OldKeys != 0 {
+			f.c.dropOldKeys(f.r, e.WUna)
+		}
 		f.armOwn()
 	}
 }
@@ -68,9 +70,8 @@ func (f *flow) wireDup() {
 	}
 }
 
-// forwardWireAck passes a wire segment without payload on, translated, unless it tells the host nothing. keepAlive says
-// that it asks for an answer.
-func (f *flow) forwardWireAck(seg *Segment, news *ackNews, keepAlive bool) {
+// forwardWireAck passes a wire segment without payload on, translated, unless it tells the host nothing.
+func (f *flow) forwardWireAck(seg *Segment, news *ackNews) {
 	if f.r.Ingress.Flags&flowtable.IngressKeys == 0 {
 		f.c.cache.Free(seg.M)
 		return
@@ -88,15 +89,12 @@ func (f *flow) forwardWireAck(seg *Segment, news *ackNews, keepAlive bool) {
 	if f.r.Local.Gap != 0 && f.tellable(em) {
 		f.gapSACK(em, math.MaxUint32)
 	}
-	if told && em.NSACK == 0 && (!news.dup || seg.repeats(f.hostISN()+uint32(e.WAck))) && !keepAlive {
+	if told && em.NSACK == 0 && (!news.dup || seg.repeats(f.hostISN()+uint32(e.WAck))) {
 		f.absorb(em)
 		return
 	}
 	moveHeaders(seg.M, seg.Off, seg.Off, 0)
 	em.Seq = f.peerISN() + uint32(f.hostNext())
-	if keepAlive {
-		em.Seq = f.peerISN() + uint32(f.r.Ingress.HostAck) - 1
-	}
-	em.TSVal, em.TSEcr = seg.TSVal, seg.TSEcr
+	f.stampHost(em, seg)
 	em.Flags = seg.Flags &^ (URG | SYN | FIN)
 }

@@ -267,6 +267,9 @@ func (p *path) forward(n int) {
 func (g *rig) openPlain(n int) *flowtable.Record {
 	g.t.Helper()
 	g.feed(g.out, g.raw(flowTemplate(n, false), packet.Seg{Seq: peerISN, Win: 65535, Flags: packet.FlagSYN, Other: synOptions}, nil))
+	g.feed(g.in, g.raw(flowTemplate(n, true), hostSynAck(), nil))
+	g.feed(g.out, g.raw(flowTemplate(n, false), fromPeer(1, 1, ack), nil))
+	g.feed(g.out, g.raw(flowTemplate(n, false), fromPeer(1, 1, ack|psh), []byte("question")))
 	r := g.record(n)
 	if r == nil || r.State != flowtable.Plain {
 		g.t.Fatalf("flow %d is not plain: %+v", n, r)

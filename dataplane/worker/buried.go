@@ -11,6 +11,7 @@ import (
 type Orphan struct {
 	Key            flowtable.Key
 	Told           bool // both its ends know that it is over
+	Numbers        bool // the SYNs of both ends were seen
 	HostISN        uint32
 	PeerISN        uint32
 	ToHost, ToWire flowtable.Template
@@ -33,6 +34,7 @@ func OrphanOf(r *flowtable.Record) (Orphan, bool) {
 	e, in := &r.Egress, &r.Ingress
 	return Orphan{
 		Key: r.Key, Told: r.State == flowtable.Closing && started && in.Flags&flowtable.IngressClosed != 0,
+		Numbers: r.Host.Flags&r.Peer.Flags&flowtable.EndpointSYN != 0,
 		HostISN: r.Host.ISN, PeerISN: r.Peer.ISN, ToHost: r.Rare.ToHost, ToWire: r.Rare.ToWire,
 		Host: OrphanEnd{Acked: in.HostAck, Sent: in.PNext, Sends: e.PUna},
 		Peer: OrphanEnd{Acked: e.WAck, Sent: e.WNext, Sends: in.WAcked},
@@ -42,28 +44,44 @@ func OrphanOf(r *flowtable.Record) (Orphan, bool) {
 // Bury remembers an orphan: its ciphertext must never pass as if it were plaintext. What still comes of it is dropped and answered
 // by a RST. Where reset is true, this worker also resets both ends at once, whether they say something or not. Every worker
 // buries an orphan, since the ports decide which of them its packets reach; one of them resets. It reports false when the table is
-// full. Run must not have begun.
+// full, or more are remembered by less than a record than fit. Run must not have begun.
 func (w *Worker) Bury(o *Orphan, reset bool, now int64) bool {
-	i, fresh := w.table.Insert(&o.Key, w.table.Hash(&o.Key), now)
-	if i == 0 {
-		return false
-	}
-	if !fresh {
-		return true
-	}
+	w.now = now
+	lost := w.n[shm.TombsLost]
+	i := w.bury(&o.Key, w.table.Hash(&o.Key), now)
 	r := w.table.Record(i)
-	w.table.SetState(i, flowtable.Closing)
-	w.pairs.add(&o.Key, 1)
+	if i == 0 || r == nil || r.State != flowtable.Closing || r.Key != o.Key {
+		return i != 0 && w.n[shm.TombsLost] == lost
+	}
 	// The record has what a later data plane needs to reset the ends once more.
 	r.Host.ISN, r.Peer.ISN = o.HostISN, o.PeerISN
+	if o.Numbers {
+		r.Host.Flags, r.Peer.Flags = flowtable.EndpointSYN, flowtable.EndpointSYN
+	}
 	r.Rare.ToHost, r.Rare.ToWire = o.ToHost, o.ToWire
 	r.Ingress.HostAck, r.Ingress.PNext, r.Egress.PUna = o.Host.Acked, o.Host.Sent, o.Host.Sends
 	r.Egress.WAck, r.Egress.WNext, r.Ingress.WAcked = o.Peer.Acked, o.Peer.Sent, o.Peer.Sends
-	w.schedule(i, r)
 	if reset && !o.Told {
 		w.orphans.refs = append(w.orphans.refs, orphanRef{i, r.Gen})
 	}
-	return true
+	return w.n[shm.TombsLost] == lost
+}
+
+// bury makes a tomb of a connection of which only the key is known; 0 where the table is full.
+func (w *Worker) bury(k *flowtable.Key, hash uint32, now int64) flowtable.Index {
+	i, fresh := w.table.Insert(k, hash, now)
+	w.changed = true
+	if i == 0 || !fresh {
+		return i
+	}
+	r := w.table.Record(i)
+	w.peers.add(k, 1) // entomb takes it off again
+	w.table.SetState(i, flowtable.Closing)
+	w.pairs.add(k, 1)
+	r.Rare.Unaware = flowtable.Unaware
+	w.entomb(i, r)
+	w.schedule(i, r)
+	return i
 }
 
 // orphans are the connections whose ends are yet to be reset. That happens in rounds, because a RST may be lost or meet a link that
@@ -157,24 +175,19 @@ func orphanTemplate(k *flowtable.Key, to flowtable.Side, rare *flowtable.Rare) (
 	return packet.Template{}, false
 }
 
-// buried handles a segment of a buried connection. A SYN from outside may be forged, so that only the host can tell that it
-// has the connection no more: it gets the SYN to answer, and where it would accept it is sent back, to be ready for the
-// retransmission of the SYN, which then opens a connection like any other. Only an answer to that SYN counts: with any other, whoever
-// forges it would let ciphertext pass.
+// buried handles a segment of a buried connection that opens no other: its sender is told that the connection is over, and is
+// known to know once it says so itself.
 func (w *Worker) buried(s flowtable.Side, p *packet.Packet, i flowtable.Index, r *flowtable.Record) {
-	const syn, ack, rst = packet.FlagSYN, packet.FlagACK, packet.FlagRST
+	const rst = packet.FlagRST
 	switch {
-	case s == outside && opens(p) && p.VerifyTCP() && p.VerifyIPv4() && p.RemoveENO():
-		r.Rare.AskedSYN = p.Seq
-		p.Finish(w.tx[inside].offload)
-		w.tx[inside].push(p.M)
-	case s == inside && p.Flags&ack != 0 && p.Flags&(syn|rst) != 0 && p.Ack == r.Rare.AskedSYN+1:
-		if p.Flags&rst != 0 {
-			w.pass(s, p)
-		} else {
-			w.refuseBuried(s, p)
-		}
+	case p.Flags&rst != 0 && r.Host.Flags&flowtable.EndpointSYN == 0 && s == flowtable.Inside:
+		w.pass(s, p) // without numbers it may be the far end that needs it
 		w.remove(i, r)
+	case p.Flags&rst != 0:
+		w.drop(p, shm.DropClosing)
+		if r.Rare.Unaware == 0 {
+			w.remove(i, r)
+		}
 	default:
 		w.refuseBuried(s, p)
 	}
@@ -191,13 +204,4 @@ func (w *Worker) refuseBuried(s flowtable.Side, p *packet.Packet) {
 	if answer {
 		w.send(s, &t, &packet.Seg{Seq: ack, Flags: packet.FlagRST})
 	}
-}
-
-// closingTime is how long a silent connection that has ended is remembered, in ns: one whose state was lost as long as
-// its ends may believe in it.
-func (w *Worker) closingTime(r *flowtable.Record) int64 {
-	if r.Flags&flowtable.FlagStarted == 0 {
-		return w.params.FlowIdle
-	}
-	return w.params.Timeout
 }

@@ -35,11 +35,11 @@ func TestEndsOfWhatADeadDataPlaneLeftAreResetAtOnce(t *testing.T) {
 		orphan       *Orphan
 		host, toWire []string
 	}{
-		{"nothing sent", killed(t, activeStages[6], nil), list("RA s1 a1"), list("RA s81 a81")},
-		{"passive", killed(t, passiveStages[5], nil), list("RA s1 a1"), list("RA s81 a81")},
-		{"an answer is not acknowledged", killed(t, activeStages[6], data), list("RA s7 a8", "RA s1 a8"), list("RA s108 a81")},
-		{"Init1 sent", killed(t, activeStages[3], nil), list("RA s1 a1"), list("RA s81 a1", "RA s1 a1")},
-		{"SYN-ACK with ENO sent", killed(t, passiveStages[2], nil), list("RA s1 a1"), list("RA s1 a1")},
+		{"nothing sent", killed(t, activeStages[5], nil), list("RA s1 a1"), list("RA s81 a81")},
+		{"passive", killed(t, passiveStages[4], nil), list("RA s1 a1"), list("RA s81 a81")},
+		{"an answer is not acknowledged", killed(t, activeStages[5], data), list("RA s7 a8", "RA s1 a8"), list("RA s108 a81")},
+		{"Init1 sent", killed(t, activeStages[2], nil), list("RA s1 a1"), list("RA s81 a1", "RA s1 a1")},
+		{"SYN-ACK with ENO sent", killed(t, passiveStages[1], nil), list("RA s1 a1"), list("RA s1 a1")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g := newShooter(t)
@@ -63,7 +63,7 @@ func TestEndsOfWhatADeadDataPlaneLeftAreResetAtOnce(t *testing.T) {
 
 func TestChallengeOfAnOrphansEndIsAnsweredWithTheNumberItNames(t *testing.T) {
 	g := newShooter(t)
-	g.w.Bury(killed(t, activeStages[6], nil), true, g.now)
+	g.w.Bury(killed(t, activeStages[5], nil), true, g.now)
 	g.turn()
 	g.toHost, g.toWire = nil, nil
 	g.host(fromHost(50, 44, ack))
@@ -74,7 +74,7 @@ func TestChallengeOfAnOrphansEndIsAnsweredWithTheNumberItNames(t *testing.T) {
 
 func TestConnectionThatTakesAnOrphansPlaceIsLeftAlone(t *testing.T) {
 	g := newShooter(t)
-	g.w.Bury(killed(t, activeStages[6], nil), true, g.now)
+	g.w.Bury(killed(t, activeStages[5], nil), true, g.now)
 	g.turn()
 	s := hostSYN()
 	s.Seq += 1 << 20
@@ -88,7 +88,7 @@ func TestConnectionThatTakesAnOrphansPlaceIsLeftAlone(t *testing.T) {
 
 func TestManyOrphansAreResetABurstAtATime(t *testing.T) {
 	g := newRig(t, 1024, 2048, false)
-	o := killed(t, activeStages[6], nil)
+	o := killed(t, activeStages[5], nil)
 	for n := range 1000 {
 		tpl := flowTemplate(n, true)
 		o.Key.InsidePort = tpl.SrcPort
@@ -111,7 +111,7 @@ func TestManyOrphansAreResetABurstAtATime(t *testing.T) {
 func TestForgedAnswersOfTheHostDoNotEndABurial(t *testing.T) {
 	for _, seg := range []packet.Seg{fromHost(1, 1, rst), fromHost(1, 5, rst|ack), fromHost(1, 5, syn|ack), {Flags: rst}} {
 		g := newShooter(t)
-		g.w.Bury(killed(t, activeStages[6], nil), false, g.now)
+		g.w.Bury(killed(t, activeStages[5], nil), false, g.now)
 		g.wire(peerSYN()) // what an answer would be about
 		g.toHost, g.toWire = nil, nil
 		seg.Ack += 3
@@ -124,7 +124,7 @@ func TestForgedAnswersOfTheHostDoNotEndABurial(t *testing.T) {
 }
 
 func TestHeadersOfAnOrphanAreItsOwnOrNone(t *testing.T) {
-	whole := killed(t, activeStages[6], nil)
+	whole := killed(t, activeStages[5], nil)
 	for name, edit := range map[string]func(o *Orphan){
 		"no headers for the host": func(o *Orphan) { o.ToHost = flowtable.Template{} },
 		"no headers for the wire": func(o *Orphan) { o.ToWire = flowtable.Template{} },

@@ -37,15 +37,15 @@ func (w *Worker) segment(s flowtable.Side, p *packet.Packet, k *flowtable.Key, h
 		return
 	}
 	r := w.table.Record(i)
-	if now>>freshTick != r.LastSeen>>freshTick {
-		r.Host.Flags &^= endpointFresh
-		r.Peer.Flags &^= endpointFresh
+	if r.State != flowtable.Encrypted {
+		r.LastSeen = now // of an encrypted one, the translator says which segments count
 	}
-	r.LastSeen = now
 	switch r.State {
 	case flowtable.Plain:
-		w.plain(s, p, k, hash, i, now)
-		return
+		if r.Flags&flowtable.FlagWatch == 0 || s == flowtable.Inside || p.PayloadLen == 0 {
+			w.plain(s, p, k, hash, i, now)
+			return
+		}
 	case flowtable.Encrypted:
 		if p.Flags&packet.FlagSYN == 0 && r.Local.HsBlock == 0 {
 			w.translate(s, p, i, r, now)
@@ -57,10 +57,6 @@ func (w *Worker) segment(s flowtable.Side, p *packet.Packet, k *flowtable.Key, h
 	}
 	if !p.VerifyTCP() || !p.VerifyIPv4() {
 		w.drop(p, shm.DropChecksum)
-		return
-	}
-	if opens(p) && w.otherISN(s, p, r) && w.reopened(s, i, r, now) {
-		w.stranger(s, p, k, hash, now)
 		return
 	}
 	w.setup(s, p, i, r, now)
@@ -77,8 +73,8 @@ const plainLinger = int64(10e9)
 // plain passes a segment of a connection that is not encrypted, and forgets the connection soon after its end.
 func (w *Worker) plain(s flowtable.Side, p *packet.Packet, k *flowtable.Key, hash uint32, i flowtable.Index, now int64) {
 	r := w.table.Record(i)
-	// A SYN from outside may be forged: while the connection lives, the host answers it, and the far end's RST tells.
-	if opens(p) && w.otherISN(s, p, r) && (s == inside || r.Rare.Linger != 0) {
+	// A SYN may be forged: while the connection lives its receiver answers it, and the sender's RST tells.
+	if opens(p) && w.otherISN(s, p, r) && r.Rare.Linger != 0 {
 		w.remove(i, r)
 		w.stranger(s, p, k, hash, now)
 		return
@@ -110,25 +106,6 @@ func (w *Worker) otherISN(s flowtable.Side, p *packet.Packet, r *flowtable.Recor
 	return e.Flags&flowtable.EndpointSYN != 0 && p.Seq != e.ISN
 }
 
-// closing answers stragglers of a connection that was reset.
-func (w *Worker) closing(s flowtable.Side, p *packet.Packet, k *flowtable.Key, hash uint32, i flowtable.Index, now int64) {
-	r := w.table.Record(i)
-	if r.Flags&flowtable.FlagStarted == 0 && (s == outside || !opens(p)) {
-		w.buried(s, p, i, r)
-		return
-	}
-	if opens(p) && (w.endpoint(s, r).Flags&flowtable.EndpointSYN == 0 || w.otherISN(s, p, r)) {
-		w.remove(i, r)
-		w.stranger(s, p, k, hash, now)
-		return
-	}
-	if p.Flags&packet.FlagSYN != 0 {
-		w.drop(p, shm.DropClosing)
-		return
-	}
-	w.translate(s, p, i, r, now)
-}
-
 // translate gives a segment of an encrypted flow, or one whose Init messages are under way, to the translator.
 func (w *Worker) translate(s flowtable.Side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) {
 	if !p.VerifyTCP() || !p.VerifyIPv4() {
@@ -139,9 +116,10 @@ func (w *Worker) translate(s flowtable.Side, p *packet.Packet, i flowtable.Index
 		w.drop(p, shm.DropOptions)
 		return
 	}
-	if e := w.endpoint(s, r); e.Flags&endpointFresh == 0 {
-		e.Flags |= endpointFresh
-		capture(w.templateFrom(s, r), p)
+	e, aged := w.endpoint(s, r), now>>freshTick != r.LastSeen>>freshTick
+	stale := aged || e.Flags&endpointFresh == 0
+	if stale {
+		capture(&w.fresh, p)
 	}
 	w.lookAtPaths(r, now)
 	if s == inside {
@@ -153,7 +131,7 @@ func (w *Worker) translate(s flowtable.Side, p *packet.Packet, i flowtable.Index
 	seg.Off, seg.Len = p.M.DataOff()+int(p.Payload), int(p.PayloadLen)
 	seg.Seq, seg.Ack, seg.Win, seg.Urg, seg.Flags = p.Seq, p.Ack, p.Win, p.Urg, p.Flags
 	seg.HasTS, seg.TSVal, seg.TSEcr = p.Opt.Has(packet.OptTimestamps), p.Opt.TSVal, p.Opt.TSEcr
-	seg.NSACK = 0
+	seg.NSACK, seg.Accepted = 0, false
 	if p.Opt.Has(packet.OptSACK) {
 		seg.NSACK, seg.SACK = p.Opt.NSACK, p.Opt.SACK
 	}
@@ -162,12 +140,20 @@ func (w *Worker) translate(s flowtable.Side, p *packet.Packet, i flowtable.Index
 	} else {
 		w.core.IngressSegment(i, r, seg, now, w.out)
 	}
+	if stale && seg.Accepted {
+		if aged {
+			r.Host.Flags &^= endpointFresh
+			r.Peer.Flags &^= endpointFresh
+		}
+		e.Flags |= endpointFresh
+		*w.templateFrom(s, r) = w.fresh
+	}
 	w.schedule(i, r)
 }
 
 // What the gateway sends itself follows what the hosts send: where their next hop, TTL or flow label changes, so does its
-// own. The template of a direction is captured anew from the first segment of every freshTick of a second or so, which a bit
-// in the record of the segment's sender, the worker's own, remembers.
+// own. The template of a direction is captured anew from the first acceptable segment of every freshTick of a second or so, which a
+// bit in the record of the segment's sender, the worker's own, remembers.
 const (
 	freshTick     = 30
 	endpointFresh = 1 << 7

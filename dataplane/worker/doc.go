@@ -6,7 +6,9 @@
 //	rx       (poll.go)       a burst from a port's queue; the worker owns the buffers
 //	parse    (poll.go)       headers into the worker's packet structures; nothing is changed
 //	lookup   (poll.go)       keys, hashes and records of the whole burst, so that cache misses overlap
-//	stream   (dispatch.go)   the flow's state decides: pass, set-up (open.go, active.go, passive.go), or the translator
+//	stream   (dispatch.go)   the flow's state decides: pass, set-up, the translator, or what is over (closing.go, buried.go)
+//	         (open.go)       a segment of a connection that the table does not know: a SYN begins one
+//	         (setup.go)      connection set-up: package handshake decides, what it says is carried out here
 //	         (icmp.go)       errors about segments of a flow, translated; what they tell of paths (paths.go, pmtu.go)
 //	         (handover.go)   what the port gave to another worker, in the same place of the loop
 //	         (replies.go)    what the control plane answered
@@ -15,8 +17,12 @@
 //	rewrite  (emit.go)       headers of what the translator emitted, checksums; too long ones are cut (pieces.go)
 //	tx       (tx.go)         bursts to the ports
 //
-// Connection set-up holds the host back until keys are in place (active.go and passive.go tell how); the control plane is
-// asked through a ring and keeps nothing between two questions, so that it may be killed and restarted between them.
+// Connection set-up holds the host back until keys are in place: package handshake tells how. The worker reads a segment, a timer or
+// an answer into an event, and carries out the actions that come back: own.go makes the segments that set-up sends itself, ask.go
+// writes questions to the control plane, which keeps nothing between two of them, so that it may be killed and restarted meanwhile.
+//
+// What a stranger can make the worker keep has a stock and a share: half-open records, places of established connections and of those
+// that are over (places.go), blocks and large Init messages of key exchanges (block.go), paths that hate ENO (hates.go).
 //
 // Memory: a worker shares nothing with other workers but Pairs, the ports' MTUs and a queue to its neighbour (package handover),
 // into which packets are copied. Flow records lie in the shared segment, packets in the port's buffers, everything else is made by

@@ -20,25 +20,25 @@ func TestResetReachesTheOtherEndInAFormItsStateAccepts(t *testing.T) {
 		host, wire []string
 		left       flowtable.State
 	}{
-		{"refused by the far end", activeStages[1], true, packet.Seg{Ack: hostISN + 1, Flags: rst | ack}, list("RA s=zero a1"), nil, flowtable.Free},
-		{"far end, its SYN-ACK held", activeStages[2], true, fromPeer(1, 0, rst), list("RA s=zero a1"), nil, flowtable.Free},
-		{"far end, Init1 under way", activeStages[3], true, fromPeer(1, 0, rst), list("RA s=zero a1"), nil, flowtable.Free},
-		{"far end, Init2 at the control plane", activeStages[4], true, fromPeer(81, 81, rst|ack), list("RA s=zero a1"), nil, flowtable.Free},
-		{"far end, SYN-ACK released", activeStages[5], true, fromPeer(81, 81, rst|ack), list("RA s1 a1"), nil, flowtable.Closing},
-		{"far end, encrypted", activeStages[6], true, fromPeer(81, 0, rst), list("R s1"), nil, flowtable.Closing},
-		{"host, SYN sent", activeStages[1], false, fromHost(1, 0, rst), nil, list("R s1"), flowtable.Free},
-		{"host, SYN-ACK held", activeStages[2], false, fromHost(1, 0, rst), nil, list("R s1"), flowtable.Free},
-		{"host, Init1 under way", activeStages[3], false, fromHost(1, 0, rst), list("RA s1 a1"), list("RA s81 a1 eno"), flowtable.Closing},
-		{"host, encrypted", activeStages[6], false, fromHost(1, 1, rst|ack), nil, list("RA s81 a81"), flowtable.Closing},
-		{"far end gives up, SYN passed", passiveStages[1], true, fromPeer(1, 0, rst), list("R s1"), nil, flowtable.Free},
-		{"far end, SYN-ACK passed", passiveStages[2], true, fromPeer(1, 0, rst), list("R s1"), nil, flowtable.Free},
-		{"far end, half of Init1", passiveStages[3], true, fromPeer(41, 0, rst), list("R s1"), nil, flowtable.Free},
-		{"far end, Init1 at the control plane", passiveStages[4], true, fromPeer(81, 0, rst), list("R s1"), nil, flowtable.Free},
-		{"far end, passive encrypted", passiveStages[5], true, fromPeer(81, 0, rst), list("R s1"), nil, flowtable.Closing},
-		{"refused by the host", passiveStages[1], false, packet.Seg{Ack: peerISN + 1, Flags: rst | ack}, nil, list("RA s=zero a1"), flowtable.Free},
-		{"host, SYN-ACK passed", passiveStages[2], false, fromHost(1, 0, rst), nil, list("R s1"), flowtable.Free},
-		{"host, half of Init1", passiveStages[3], false, fromHost(1, 0, rst), list("RA s1 a1"), list("RA s1 a41"), flowtable.Closing},
-		{"host, passive encrypted", passiveStages[5], false, fromHost(1, 0, rst), nil, list("R s81"), flowtable.Closing},
+		{"refused by the far end", activeStages[0], true, packet.Seg{Ack: hostISN + 1, Flags: rst | ack}, nil, list("S s0 mss1460"), flowtable.PlainSyn},
+		{"far end, its SYN-ACK held", activeStages[1], true, fromPeer(1, 0, rst), list("RA s=zero a1"), nil, flowtable.Free},
+		{"far end, Init1 under way", activeStages[2], true, fromPeer(1, 0, rst), list("RA s=zero a1"), nil, flowtable.Free},
+		{"far end, Init2 at the control plane", activeStages[3], true, fromPeer(81, 81, rst|ack), list("RA s=zero a1"), nil, flowtable.Free},
+		{"far end, SYN-ACK released", activeStages[4], true, fromPeer(81, 81, rst|ack), list("RA s1 a1"), nil, flowtable.Closing},
+		{"far end, encrypted", activeStages[5], true, fromPeer(81, 0, rst), list("R s1"), nil, flowtable.Closing},
+		{"host, SYN sent", activeStages[0], false, fromHost(1, 0, rst), nil, list("R s1"), flowtable.Free},
+		{"host, SYN-ACK held", activeStages[1], false, fromHost(1, 0, rst), nil, list("R s1"), flowtable.Free},
+		{"host, Init1 under way", activeStages[2], false, fromHost(1, 0, rst), list("RA s1 a1"), list("RA s81 a1 eno"), flowtable.Closing},
+		{"host, encrypted", activeStages[5], false, fromHost(1, 1, rst|ack), nil, list("RA s81 a81"), flowtable.Closing},
+		{"far end gives up, SYN passed", passiveStages[0], true, fromPeer(1, 0, rst), list("R s1"), nil, flowtable.Free},
+		{"far end, SYN-ACK passed", passiveStages[1], true, fromPeer(1, 0, rst), list("R s1"), nil, flowtable.Free},
+		{"far end, half of Init1", passiveStages[2], true, fromPeer(41, 0, rst), list("R s1"), nil, flowtable.Free},
+		{"far end, Init1 at the control plane", passiveStages[3], true, fromPeer(81, 0, rst), list("R s1"), nil, flowtable.Free},
+		{"far end, passive encrypted", passiveStages[4], true, fromPeer(81, 0, rst), list("R s1"), nil, flowtable.Closing},
+		{"refused by the host", passiveStages[0], false, packet.Seg{Ack: peerISN + 1, Flags: rst | ack}, nil, list("RA s=zero a1"), flowtable.Free},
+		{"host, SYN-ACK passed", passiveStages[1], false, fromHost(1, 0, rst), nil, list("R s1"), flowtable.Free},
+		{"host, half of Init1", passiveStages[2], false, fromHost(1, 0, rst), list("RA s1 a1"), list("RA s1 a41"), flowtable.Closing},
+		{"host, passive encrypted", passiveStages[4], false, fromHost(1, 0, rst), nil, list("R s81"), flowtable.Closing},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g := c.at.at(t)
@@ -50,11 +50,22 @@ func TestResetReachesTheOtherEndInAFormItsStateAccepts(t *testing.T) {
 			g.expect(c.name, c.host, c.wire)
 			g.state(c.left)
 			if c.left == flowtable.Closing {
-				g.later(60 * second)
-				g.state(flowtable.Free)
+				g.bothKnow()
 			}
 		})
 	}
+}
+
+// bothKnow answers what the gateway asks the ends of a connection that is over, as hosts do that have it no more.
+func (g *rig) bothKnow() {
+	g.t.Helper()
+	g.later(60 * second)
+	g.state(flowtable.Closing)
+	r := g.record(0)
+	g.host(packet.Seg{Seq: r.Host.ISN + 1 + uint32(r.Egress.PUna), Flags: rst})
+	g.state(flowtable.Closing)
+	g.wire(packet.Seg{Seq: r.Peer.ISN + 1 + uint32(r.Ingress.WAcked), Flags: rst})
+	g.state(flowtable.Free)
 }
 
 func TestResetOfAnOlderConnectionDoesNotEndSetUp(t *testing.T) {
@@ -64,15 +75,14 @@ func TestResetOfAnOlderConnectionDoesNotEndSetUp(t *testing.T) {
 		seg    packet.Seg
 		passes bool
 	}{
-		{activeStages[1], outside, fromPeer(5, 0, rst), true},
-		{activeStages[1], outside, packet.Seg{Ack: hostISN + 7, Flags: rst | ack}, true},
-		{activeStages[1], inside, fromHost(5000, 0, rst), true},
-		{activeStages[3], outside, fromPeer(5, 0, rst), false},
-		{passiveStages[0], outside, fromPeer(5, 0, rst), false},
+		{activeStages[0], outside, fromPeer(5, 0, rst), true},
+		{activeStages[0], outside, packet.Seg{Ack: hostISN + 7, Flags: rst | ack}, true},
+		{activeStages[0], inside, fromHost(5000, 0, rst), true},
+		{activeStages[2], outside, fromPeer(5, 0, rst), false},
+		{passiveStages[0], outside, fromPeer(5, 0, rst), true},
 		{passiveStages[1], outside, fromPeer(5, 0, rst), true},
-		{passiveStages[2], outside, fromPeer(5, 0, rst), true},
-		{passiveStages[2], inside, fromHost(5000, 0, rst), true},
-		{passiveStages[3], outside, fromPeer(5, 0, rst), false},
+		{passiveStages[1], inside, fromHost(5000, 0, rst), true},
+		{passiveStages[2], outside, fromPeer(5, 0, rst), false},
 	} {
 		g := c.at.at(t)
 		g.mute = true
@@ -98,24 +108,25 @@ func TestSetUpThatNobodyFinishesEnds(t *testing.T) {
 		at         stage
 		host, wire []string
 	}{
-		{activeStages[1], nil, nil},
-		{passiveStages[1], nil, nil},
-		{passiveStages[2], list("R s1"), list("RA s1 a1")},
-		{passiveStages[3], list("RA s1 a1"), list("RA s1 a41")},
-		{passiveStages[4], list("RA s1 a1"), list("RA s1 a81")},
-		{activeStages[4], list("RA s1 a1"), list("RA s81 a81")},
+		{activeStages[0], nil, nil},
+		{passiveStages[0], nil, nil},
+		{passiveStages[1], list("R s1"), list("RA s1 a1")},
+		{passiveStages[2], list("RA s1 a1"), list("RA s1 a41")},
+		{passiveStages[3], list("RA s1 a1"), list("RA s1 a81")},
+		{activeStages[3], list("RA s1 a1"), list("RA s81 a81")},
 	} {
 		t.Run(c.at.name, func(t *testing.T) {
 			g := c.at.at(t)
 			g.mute = true
 			g.later(31 * second)
 			g.expect("time is over", c.host, c.wire)
-			g.later(60 * second)
-			g.state(flowtable.Free)
+			if r := g.record(0); r != nil {
+				g.bothKnow()
+			}
 		})
 	}
 	t.Run("Init1 unanswered", func(t *testing.T) {
-		g := activeStages[3].at(t)
+		g := activeStages[2].at(t)
 		g.later(31 * second)
 		n := len(g.toWire)
 		if n < 4 || g.shot(outside, g.toWire[n-1]) != "RA s81 a1 eno" || len(g.toHost) != 1 || g.shot(inside, g.toHost[0]) != "RA s1 a1" {
@@ -125,15 +136,15 @@ func TestSetUpThatNobodyFinishesEnds(t *testing.T) {
 }
 
 func TestHostThatNeverAnswersItsSynAckIsAskedAndThenReset(t *testing.T) {
-	g := activeStages[5].at(t)
+	g := activeStages[4].at(t)
 	g.later(31 * second)
 	g.expect("set-up time is over", list("SA s0 a1 mss1440"), nil)
 	g.later(4 * second)
-	g.expect("no answer", list("RA s1 a1"), list("RA s81 a81"))
+	g.expect("no answer, and whether both know", list("RA s1 a1", "A s0 a1"), list("RA s81 a81", "A s80 a81"))
 	if !slices.Equal(g.closed, []shm.Reason{shm.ReasonTimeout}) {
 		t.Errorf("reported %v", g.closed)
 	}
-	g = activeStages[5].at(t)
+	g = activeStages[4].at(t)
 	g.later(31 * second)
 	g.host(fromHost(1, 1, ack))
 	g.later(20 * second)
@@ -147,11 +158,11 @@ func TestControlPlaneThatIsAwayOrSilentLeavesNewConnectionsPlain(t *testing.T) {
 		s      flowtable.Side
 	}{
 		"active open":   {stage{}, hostSYN(), inside},
-		"active answer": {activeStages[1], peerSynAck(), outside},
+		"active answer": {activeStages[0], peerSynAck(), outside},
 		"passive open":  {stage{}, peerSYN(), outside},
 	} {
 		for _, dead := range []bool{false, true} {
-			if dead && c.before.reach != nil {
+			if dead != (c.before.reach == nil) {
 				continue
 			}
 			for policy, refused := range map[flowtable.Policy]bool{flowtable.Opportunistic: false, flowtable.Require: true} {
@@ -169,12 +180,12 @@ func TestControlPlaneThatIsAwayOrSilentLeavesNewConnectionsPlain(t *testing.T) {
 					} else {
 						g.feed(g.out, raw)
 					}
-					if !dead && c.before.reach == nil {
-						g.later(600 * ms)
+					if !dead {
+						g.later(20 * second)
 						g.expect("patience with a control plane that lives", nil, nil)
 					}
 					g.ctl.dead = true
-					g.later(600 * ms)
+					g.later(2500 * ms)
 					switch {
 					case refused && name == "active open":
 						g.expect("refusal", list("RA s=zero a1"), nil)
@@ -196,7 +207,7 @@ func TestControlPlaneThatIsAwayOrSilentLeavesNewConnectionsPlain(t *testing.T) {
 }
 
 func TestConfirmedConnectionsWaitForANewControlPlane(t *testing.T) {
-	for _, at := range []stage{activeStages[4], passiveStages[4]} {
+	for _, at := range []stage{activeStages[3], passiveStages[3]} {
 		t.Run(at.name, func(t *testing.T) {
 			g := newShooter(t)
 			at.reach(g)
@@ -226,7 +237,7 @@ func TestConfirmedConnectionsWaitForANewControlPlane(t *testing.T) {
 }
 
 func TestStaleAndSenselessRepliesChangeNothing(t *testing.T) {
-	g := passiveStages[4].at(t)
+	g := passiveStages[3].at(t)
 	r := g.state(flowtable.PassiveKeys)
 	good := shm.FlowRef{Worker: 0, Index: 1, Gen: r.Gen}
 	for i := flowtable.Index(1); g.w.table.Record(i) != r; i++ {
@@ -263,7 +274,7 @@ func TestStaleAndSenselessRepliesChangeNothing(t *testing.T) {
 }
 
 func TestPassBehindConfirmedENOResetsInsteadOfGoingBackToPlaintext(t *testing.T) {
-	g := passiveStages[3].at(t)
+	g := passiveStages[2].at(t)
 	g.change = func(q *shm.Request, rep *shm.Reply) {
 		*rep = shm.Reply{Kind: shm.Pass, Reason: shm.ReasonNoAEAD, Ref: q.Ref, Seq: q.Seq}
 	}
@@ -312,7 +323,9 @@ func TestRequireKeepsPassingAHostThatSpeaksENOItself(t *testing.T) {
 	g.feed(g.in, a)
 	g.feed(g.out, b)
 	g.untouched("SYNs", [][]byte{b}, [][]byte{a})
+	g.host(fromHost(1, 1, ack))
 	g.later(400 * second)
+	g.toWire = nil
 	g.plainData()
 	g.host(fromHost(9, 7, ack|fin))
 	g.toWire = nil
@@ -330,26 +343,26 @@ func TestDisabledPassesEverything(t *testing.T) {
 	g.state(flowtable.Free)
 }
 
-func TestConnectionsBeyondTheBlocksArePlain(t *testing.T) {
+func TestWithoutABlockTheSynAckIsNeededAgainAndNothingIsPlain(t *testing.T) {
 	g := newShooter(t)
 	g.w.blocks = blocks{}
 	g.w.blocks.init(1)
-	g.openHeld(1)
 	g.mute = true
-	raw := g.raw(g.tpl[inside], hostSYN(), nil)
-	g.feed(g.in, raw)
-	g.untouched("SYN", nil, [][]byte{raw})
+	g.feed(g.in, g.raw(flowTemplate(1, true), hostSYN(), nil))
+	g.feed(g.out, g.raw(flowTemplate(1, false), peerSynAck(), nil))
+	g.host(hostSYN())
+	g.toWire = nil
+	g.wire(peerSynAck())
+	g.expect("SYN-ACK without a block", nil, nil)
 	g.counted(1, shm.SetupOverload)
-	g.plainData()
-}
-
-// openHeld makes the SYN of flow n wait for the control plane.
-func (g *rig) openHeld(n int) {
-	g.t.Helper()
-	silent(g, func() { g.feed(g.in, g.raw(flowTemplate(n, true), hostSYN(), nil)) })
-	if r := g.record(n); r == nil || r.State != flowtable.ActiveOffer {
-		g.t.Fatalf("flow %d is not held", n)
-	}
+	g.counted(1, shm.DropNoBlock)
+	g.state(flowtable.ActiveSyn)
+	g.mute = false
+	g.turn()
+	g.feed(g.out, g.raw(flowTemplate(1, false), fromPeer(1, 81, ack|psh), initMessage(tcpcrypt.KindInit2)))
+	g.feed(g.in, g.raw(flowTemplate(1, true), fromHost(1, 1, ack), nil))
+	g.wire(peerSynAck())
+	g.state(flowtable.ActiveInit)
 }
 
 func TestFullTableEvictsPlainConnectionsAndElsePassesWithoutARecord(t *testing.T) {
@@ -358,20 +371,35 @@ func TestFullTableEvictsPlainConnectionsAndElsePassesWithoutARecord(t *testing.T
 	noENO := with(peerSYN(), synOptions, nil)
 	for n := 1; n <= 4; n++ {
 		g.feed(g.out, g.raw(flowTemplate(n, false), noENO, nil))
+		g.feed(g.in, g.raw(flowTemplate(n, true), hostSynAck(), nil))
+		g.feed(g.out, g.raw(flowTemplate(n, false), fromPeer(1, 1, ack), nil))
 	}
 	for n := 5; n <= 8; n++ {
 		g.openPassive(n)
 	}
 	g.counted(4, shm.FlowsEvicted)
 	g.toHost, g.toWire = nil, nil
-	raw := g.raw(g.tpl[inside], hostSYN(), nil)
-	g.feed(g.in, raw)
-	g.untouched("SYN", nil, [][]byte{raw})
+	g.host(hostSYN())
+	g.expect("SYN", nil, list("S s0 mss1460 eno23"))
+	raw := g.raw(g.tpl[outside], peerSynAck(), nil)
+	g.feed(g.out, raw)
+	g.untouched("SYN-ACK", [][]byte{raw}, nil)
 	g.state(flowtable.Free)
+	g.counted(1, shm.PlainTableFull)
 	g.ctl.policy = flowtable.Require
-	g.feed(g.in, raw)
-	g.expect("SYN under require", nil, nil)
-	g.counted(1, shm.DropTableFull)
+	g.host(hostSYN())
+	g.toWire = nil
+	g.feed(g.out, raw)
+	g.expect("SYN-ACK under require", list("RA s=zero a1"), list("R s1"))
+	g.counted(1, shm.RefusedTableFull)
+	g.counted(1, shm.HandshakesRefused)
+	g.ctl.policy = flowtable.Opportunistic
+	g.wire(peerSYN())
+	g.host(hostSynAck())
+	g.toHost, g.toWire = nil, nil
+	g.wire(withENO(fromPeer(1, 1, ack|psh)), initMessage(tcpcrypt.KindInit1)...)
+	g.expect("ACK that confirms ENO", list("R s1"), list("RA s1 a1"))
+	g.counted(1, shm.AbortTableFull)
 }
 
 func TestCloseIsReportedOnce(t *testing.T) {
@@ -385,21 +413,18 @@ func TestCloseIsReportedOnce(t *testing.T) {
 			s := hostSYN()
 			s.Seq += 77777
 			g.host(s)
+			g.host(fromHost(1, 0, rst)) // the host's answer to the challenge
+			g.host(s)
 		}, shm.ReasonReset},
 		"worker stops": {func(g *rig) { g.w.Shutdown(g.now) }, shm.ReasonReset},
 		"both FINs": {func(g *rig) {
 			g.host(fromHost(1, 1, ack|fin))
-			key := g.master.Traffic(tcpcrypt.AES128GCM, tcpcrypt.BA)
-			frame, err := tcpcrypt.Seal(nil, &key, 80, tcpcrypt.Frame{Plaintext: tcpcrypt.Plaintext{FIN: true}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			g.wire(fromPeer(81, 102, ack|fin), frame...)
+			g.wire(fromPeer(81, 102, ack|fin), g.sealedFIN(80)...)
 			g.host(fromHost(2, 2, ack))
 		}, shm.ReasonFinished},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := activeStages[6].at(t)
+			g := activeStages[5].at(t)
 			g.w.params.FlowIdle = 7 * second
 			if name != "silence" {
 				g.w.params.FlowIdle = 3600 * second
@@ -427,13 +452,13 @@ func TestStoppingResetsEveryoneWhoBelievesInEncryption(t *testing.T) {
 		at         stage
 		host, wire []string
 	}{
-		{activeStages[1], nil, nil},
-		{passiveStages[1], nil, nil},
-		{passiveStages[2], list("R s1"), list("RA s1 a1")},
-		{passiveStages[3], list("RA s1 a1"), list("RA s1 a41")},
-		{activeStages[3], list("RA s1 a1"), list("RA s81 a1 eno")},
-		{activeStages[6], list("RA s1 a1"), list("RA s81 a81")},
-		{passiveStages[5], list("RA s1 a1"), list("RA s81 a81")},
+		{activeStages[0], nil, nil},
+		{passiveStages[0], nil, nil},
+		{passiveStages[1], list("R s1"), list("RA s1 a1")},
+		{passiveStages[2], list("RA s1 a1"), list("RA s1 a41")},
+		{activeStages[2], list("RA s1 a1"), list("RA s81 a1 eno")},
+		{activeStages[5], list("RA s1 a1"), list("RA s81 a81")},
+		{passiveStages[4], list("RA s1 a1"), list("RA s81 a81")},
 	} {
 		t.Run(c.at.name, func(t *testing.T) {
 			g := c.at.at(t)
@@ -466,35 +491,45 @@ func TestBuriedConnectionsAreAnsweredByResetsAndNeverPass(t *testing.T) {
 }
 
 func TestSynFromOutsideEndsABurialOnlyIfTheHostKnowsNothing(t *testing.T) {
-	bury := func(t *testing.T) *rig {
-		g := newShooter(t)
-		k := flowtable.Key{Inside: g.tpl[inside].Src, Outside: g.tpl[inside].Dst, InsidePort: g.tpl[inside].SrcPort, OutsidePort: g.tpl[inside].DstPort}
-		g.w.Bury(&Orphan{Key: k}, false, g.now)
-		g.wire(peerSYN())
-		g.expect("SYN", list("S s0 mss1460"), nil)
-		g.state(flowtable.Closing)
-		return g
+	for name, open := range map[string]packet.Seg{"with ENO": peerSYN(), "without ENO": with(peerSYN(), synOptions, nil)} {
+		bury := func(t *testing.T) *rig {
+			g := newShooter(t)
+			k := flowtable.Key{Inside: g.tpl[inside].Src, Outside: g.tpl[inside].Dst, InsidePort: g.tpl[inside].SrcPort, OutsidePort: g.tpl[inside].DstPort}
+			g.w.Bury(&Orphan{Key: k}, false, g.now)
+			g.wire(open)
+			if len(g.toHost) != 1 {
+				t.Fatalf("%d segments to the host", len(g.toHost))
+			}
+			g.toHost = nil
+			return g
+		}
+		t.Run("host has the connection, SYN "+name, func(t *testing.T) {
+			g := bury(t)
+			g.host(fromHost(5000, 300, ack))
+			g.expect("challenge", list("R s300"), nil)
+			g.later(40 * second)
+			g.host(fromHost(5000, 300, ack|psh), []byte("plaintext")...)
+			g.expect("data once the SYN is forgotten", list("R s300"), nil)
+			g.wire(fromPeer(500, 900, ack|psh), []byte("ciphertext")...)
+			g.expect("ciphertext", nil, list("R s900"))
+		})
+		t.Run("host accepts, SYN "+name, func(t *testing.T) {
+			g := bury(t)
+			g.host(hostSynAck())
+			if len(g.toWire) != 1 {
+				t.Errorf("%d segments to the wire", len(g.toWire))
+			}
+			if g.w.graves.n != 0 {
+				t.Error("the older connection is still remembered")
+			}
+		})
+		t.Run("host has nobody there, SYN "+name, func(t *testing.T) {
+			g := bury(t)
+			g.host(packet.Seg{Ack: peerISN + 1, Flags: rst | ack})
+			g.expect("RST", nil, list("RA s=zero a1"))
+			g.state(flowtable.Free)
+		})
 	}
-	t.Run("host has the connection", func(t *testing.T) {
-		g := bury(t)
-		g.host(fromHost(5000, 300, ack))
-		g.expect("challenge", list("R s300"), nil)
-		g.wire(fromPeer(500, 900, ack|psh), []byte("ciphertext")...)
-		g.expect("ciphertext", nil, list("R s900"))
-	})
-	t.Run("host would accept", func(t *testing.T) {
-		g := bury(t)
-		g.host(hostSynAck())
-		g.expect("SYN-ACK", list("R s1"), nil)
-		g.wire(peerSYN())
-		g.state(flowtable.PassiveSyn)
-	})
-	t.Run("host has nobody there", func(t *testing.T) {
-		g := bury(t)
-		g.host(packet.Seg{Ack: peerISN + 1, Flags: rst | ack})
-		g.expect("RST", nil, list("RA s=zero a1"))
-		g.state(flowtable.Free)
-	})
 }
 
 func TestTupleIsUsedAgain(t *testing.T) {
@@ -503,42 +538,60 @@ func TestTupleIsUsedAgain(t *testing.T) {
 		return s
 	}
 	for _, c := range []struct {
-		name string
-		at   stage
-		s    flowtable.Side
-		seg  packet.Seg
-		want flowtable.State
+		name       string
+		at         stage
+		s          flowtable.Side
+		host, wire []string // challenges
 	}{
-		{"host, its SYN sent", activeStages[1], inside, other(hostSYN()), flowtable.ActiveSyn},
-		{"host, Init1 sent", activeStages[3], inside, other(hostSYN()), flowtable.ActiveSyn},
-		{"host, encrypted", activeStages[6], inside, other(hostSYN()), flowtable.ActiveSyn},
-		{"host, encrypted as passive", passiveStages[5], inside, other(hostSYN()), flowtable.ActiveSyn},
-		{"far end, host has not answered", passiveStages[1], outside, other(peerSYN()), flowtable.PassiveSyn},
-		{"far end, host has answered", passiveStages[2], outside, other(peerSYN()), flowtable.PassiveAck},
-		{"far end, encrypted", passiveStages[5], outside, other(peerSYN()), flowtable.Encrypted},
+		{"host, its SYN sent", activeStages[0], inside, list("A s-4999999 a1"), nil},
+		{"host, Init1 sent", activeStages[2], inside, list("A s1 a1"), nil},
+		{"host, encrypted", activeStages[5], inside, list("A s1 a1"), nil},
+		{"host, encrypted as passive", passiveStages[4], inside, list("A s1 a1"), nil},
+		{"far end, host has not answered", passiveStages[0], outside, nil, nil},
+		{"far end, host has answered", passiveStages[1], outside, nil, list("A s1 a1 eno")},
+		{"far end, encrypted", passiveStages[4], outside, nil, list("A s81 a81")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g := c.at.at(t)
 			gen := g.state(c.at.state).Gen
+			seg := other(hostSYN())
 			if c.s == inside {
-				g.host(c.seg)
+				g.host(seg)
 			} else {
-				g.wire(c.seg)
+				seg = other(peerSYN())
+				g.wire(seg)
 			}
-			r := g.state(c.want)
-			if again := c.s == inside || c.want == flowtable.PassiveSyn; (r.Gen != gen) != again {
-				t.Errorf("generation %d, was %d", r.Gen, gen)
+			g.expect("SYN", c.host, c.wire)
+			if r := g.state(c.at.state); r.Gen != gen {
+				t.Error("another connection has begun")
+			}
+			switch {
+			case c.s == inside:
+				g.host(fromHost(1, 0, rst)) // the host has it no more
+				g.host(seg)
+				g.state(flowtable.ActiveSyn)
+			case c.at.state == flowtable.PassiveSyn:
+				g.later(2 * second)
+				g.wire(seg)
+				g.state(flowtable.PassiveSyn)
+			default:
+				g.wire(fromPeer(1+uint32(map[bool]int{true: 80}[c.at.state == flowtable.Encrypted]), 0, rst))
+				g.wire(seg)
+				g.state(flowtable.PassiveSyn)
+			}
+			if r := g.record(0); r.Gen == gen {
+				t.Error("no other connection has begun")
 			}
 		})
 	}
 	t.Run("after a RST", func(t *testing.T) {
-		g := passiveStages[5].at(t)
+		g := passiveStages[4].at(t)
 		g.wire(fromPeer(81, 81, rst|ack))
 		g.wire(other(peerSYN()))
 		g.state(flowtable.PassiveSyn)
 	})
 	t.Run("an old duplicate of the SYN after a RST", func(t *testing.T) {
-		g := passiveStages[5].at(t)
+		g := passiveStages[4].at(t)
 		g.wire(fromPeer(81, 81, rst|ack))
 		g.wire(peerSYN())
 		g.state(flowtable.Closing)

@@ -6,6 +6,7 @@ import (
 	"linecrypt/ctrlplane/eno"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
+	"linecrypt/dataplane/handshake"
 	"linecrypt/dataplane/packet"
 	"linecrypt/flowtable"
 )
@@ -31,7 +32,7 @@ func TestSynAckWithoutUsableENOPassesByteForByte(t *testing.T) {
 			raw := g.raw(g.tpl[outside], s, nil)
 			g.feed(g.out, raw)
 			g.untouched("SYN-ACK", [][]byte{raw}, nil)
-			g.state(flowtable.Plain)
+			g.inClear()
 			g.plainData()
 		})
 	}
@@ -60,9 +61,7 @@ func TestControlPlaneThatPassesLeavesTheConnectionPlain(t *testing.T) {
 		side flowtable.Side
 		seg  packet.Seg
 	}{
-		shm.ActiveOpen:   {stage{}, inside, hostSYN()},
 		shm.ActiveAnswer: {inState(flowtable.ActiveSyn), outside, peerSynAck()},
-		shm.PassiveOpen:  {stage{}, outside, peerSYN()},
 	} {
 		t.Run(kind.String(), func(t *testing.T) {
 			g := newShooter(t)
@@ -79,7 +78,7 @@ func TestControlPlaneThatPassesLeavesTheConnectionPlain(t *testing.T) {
 				g.feed(g.out, raw)
 				g.untouched("SYN or SYN-ACK", [][]byte{raw}, nil)
 			}
-			g.state(flowtable.Plain)
+			g.inClear()
 			g.plainData()
 		})
 	}
@@ -90,7 +89,7 @@ func TestFirstAckWithoutENOTurnsEncryptionOff(t *testing.T) {
 	raw := g.raw(g.tpl[outside], fromPeer(1, 1, ack), nil)
 	g.feed(g.out, raw)
 	g.untouched("ACK", [][]byte{raw}, nil)
-	g.state(flowtable.Plain)
+	g.inClear()
 	g.plainData()
 }
 
@@ -113,7 +112,7 @@ func TestFarEndThatGivesENOUpIsAnsweredWithoutIt(t *testing.T) {
 		answer := g.raw(g.tpl[inside], hostSynAck(), nil)
 		g.feed(g.in, answer)
 		g.untouched("SYN-ACK", nil, [][]byte{answer})
-		g.state(flowtable.Plain)
+		g.inClear()
 	}
 }
 
@@ -127,7 +126,7 @@ func TestHostSynAckThatCanHaveNoENOPassesByteForByte(t *testing.T) {
 			raw := g.raw(g.tpl[inside], with(hostSynAck(), other, nil), nil)
 			g.feed(g.in, raw)
 			g.untouched("SYN-ACK", nil, [][]byte{raw})
-			g.state(flowtable.Plain)
+			g.inClear()
 		})
 	}
 }
@@ -146,7 +145,7 @@ func TestSynThatCanHaveNoENOPassesByteForByte(t *testing.T) {
 			raw := g.raw(g.tpl[inside], s, []byte("early"))
 			g.feed(g.in, raw)
 			g.untouched("SYN", nil, [][]byte{raw})
-			g.state(flowtable.Plain)
+			g.inClear()
 			g.plainData()
 		})
 	}
@@ -161,7 +160,7 @@ func TestSynThatCanHaveNoENOPassesByteForByte(t *testing.T) {
 			raw := g.raw(g.tpl[outside], s, nil)
 			g.feed(g.out, raw)
 			g.untouched("SYN", [][]byte{raw}, nil)
-			g.state(flowtable.Plain)
+			g.inClear()
 		})
 	}
 }
@@ -195,13 +194,12 @@ func TestFastOpenCookieAndDataAreRemovedFromASynWithENO(t *testing.T) {
 	})
 	t.Run("where ENO has no room even then, all stays", func(t *testing.T) {
 		g := newShooter(t)
-		g.change = func(_ *shm.Request, rep *shm.Reply) {
-			rep.ENO = append([]byte{eno.Kind, 34}, make([]byte, 32)...)
-		}
+		g.ctl.rules.Offer = append([]byte{eno.Kind, 34}, make([]byte, 32)...)
+		g.ctl.rules.Answer.Valid = handshake.Resumable
 		raw := g.raw(g.tpl[inside], with(hostSYN(), append(append([]byte(nil), synOptions...), cookie[:10]...), nil), []byte("early data"))
 		g.feed(g.in, raw)
 		g.untouched("SYN", nil, [][]byte{raw})
-		g.state(flowtable.Plain)
+		g.inClear()
 	})
 }
 
@@ -214,38 +212,37 @@ func TestDataAndCookieInAPeersSynDoNotReachTheHost(t *testing.T) {
 	g.expect("SYN", list("S s0 mss1440"), nil)
 }
 
-func TestSimultaneousOpenStaysPlain(t *testing.T) {
-	noENO := with(peerSYN(), synOptions, nil)
-	for _, c := range []struct {
-		name       string
-		in         flowtable.State
-		wire       bool
-		seg        packet.Seg
-		host, peer []string
-	}{
-		{"peer SYN while the host's is held", flowtable.ActiveOffer, true, noENO, list("S s0 mss1460"), list("S s0 mss1460")},
-		{"peer SYN after the host's", flowtable.ActiveSyn, true, noENO, list("S s0 mss1460"), nil},
-		{"peer SYN with ENO after the host's", flowtable.ActiveSyn, true, peerSYN(), list("S s0 mss1460"), nil},
-		{"host SYN while the peer's is held", flowtable.PassiveOffer, false, hostSYN(), list("S s0 mss1460 eno23"), list("S s0 mss1460")},
-		{"host SYN after the peer's", flowtable.PassiveSyn, false, hostSYN(), nil, list("S s0 mss1460")},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			g := inState(c.in).at(t)
-			if c.wire {
-				g.wire(c.seg)
-			} else {
-				g.host(c.seg)
-			}
-			g.expect(c.name, c.host, c.peer)
-			g.state(flowtable.Plain)
-			a := g.raw(g.tpl[inside], hostSynAck(), nil)
-			b := g.raw(g.tpl[outside], with(peerSynAck(), synOptions, nil), nil)
-			g.feed(g.in, a)
-			g.feed(g.out, b)
-			g.untouched("SYN-ACKs", [][]byte{b}, [][]byte{a})
-			g.plainData()
-		})
-	}
+func TestSimultaneousOpenStaysPlainOnceTheHostHasSaidSo(t *testing.T) {
+	t.Run("the far end answers the host's SYN", func(t *testing.T) {
+		g := inState(flowtable.ActiveSyn).at(t)
+		g.wire(with(peerSYN(), synOptions, nil))
+		g.expect("a SYN that may be anybody's", nil, nil)
+		b := g.raw(g.tpl[outside], with(peerSynAck(), synOptions, nil), nil)
+		g.feed(g.out, b)
+		g.untouched("SYN-ACK", [][]byte{b}, nil)
+		g.inClear()
+		g.plainData()
+	})
+	t.Run("the host answers the far end's SYN", func(t *testing.T) {
+		g := inState(flowtable.PassiveSyn).at(t)
+		g.host(hostSYN())
+		g.expect("the host's SYN", nil, list("S s0 mss1460 eno23"))
+		g.state(flowtable.ActiveSyn)
+		a := g.raw(g.tpl[inside], hostSynAck(), nil)
+		g.feed(g.in, a)
+		g.untouched("SYN-ACK", nil, [][]byte{a})
+		g.counted(1, shm.PlainSimultaneous)
+		g.plainData()
+	})
+	t.Run("SYNs without ENO", func(t *testing.T) {
+		g := inState(flowtable.ActiveSyn).at(t)
+		g.host(hostSYN())
+		g.host(hostSYN())
+		g.toWire = nil
+		b := g.raw(g.tpl[outside], with(peerSYN(), synOptions, nil), nil)
+		g.feed(g.out, b)
+		g.untouched("SYN", [][]byte{b}, nil)
+	})
 }
 
 func TestUnfinishedChecksumsAreFilledInWhatPasses(t *testing.T) {

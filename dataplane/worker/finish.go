@@ -28,11 +28,19 @@ func (w *Worker) finish(now int64) {
 		w.emit(&w.out.Emits[e])
 	}
 	w.spend(shm.StageRewrite, t, len(w.out.Emits))
-	w.events = append(w.events[:0], w.out.Events...)
-	w.out.Reset()
-	for e := range w.events {
-		w.event(&w.events[e], now)
+	if len(w.out.Events) == 0 {
+		w.out.Reset()
+		return
 	}
+	// An event may make the worker forget a connection, which finishes what is gathered first: such a call in a call has a list
+	// of its own.
+	events := append(w.events[w.depth][:0], w.out.Events...)
+	w.out.Reset()
+	w.depth++
+	for e := range events {
+		w.event(&events[e], now)
+	}
+	w.depth--
 }
 
 // flush sends what is gathered for the ports.
@@ -55,14 +63,14 @@ func (w *Worker) event(e *stream.Event, now int64) {
 	case stream.EventInit:
 		w.initReady(e.Flow, r, e.Data, now)
 	case stream.EventAbort:
-		w.over(e.Flow, r, abortReason(e.Reason))
+		w.over(e.Flow, r, abortReason(e.Reason), flowtable.Unaware)
 	case stream.EventReset:
-		w.over(e.Flow, r, shm.ReasonReset)
+		w.over(e.Flow, r, shm.ReasonReset, flowtable.Unaware)
 	case stream.EventClosed:
 		// The translator goes on answering retransmissions until EventRelease.
-		w.over(e.Flow, r, shm.ReasonFinished)
+		w.over(e.Flow, r, shm.ReasonFinished, 0)
 	case stream.EventRelease:
-		w.forget(e.Flow, r)
+		w.lingered(e.Flow, r, now)
 		return
 	}
 	w.schedule(e.Flow, r)
@@ -75,7 +83,7 @@ func abortReason(c shm.Counter) shm.Reason {
 		return shm.ReasonAuthentication
 	case shm.AbortFinWithoutFinp:
 		return shm.ReasonTruncated
-	case shm.AbortOwnTimeout, shm.AbortCustodyTimeout:
+	case shm.AbortOwnTimeout, shm.AbortDelivery, shm.AbortReassembly, shm.AbortFarEndTimeout:
 		return shm.ReasonTimeout
 	case shm.AbortInit:
 		return shm.ReasonBadInit

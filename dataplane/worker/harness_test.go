@@ -8,6 +8,7 @@ import (
 	"linecrypt/ctrlplane/eno"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
+	"linecrypt/dataplane/handshake"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/packet"
 	"linecrypt/dataplane/port"
@@ -57,10 +58,19 @@ func (q *testQueue) Stats() port.Stats { return port.Stats{} }
 type testControl struct {
 	policy flowtable.Policy
 	dead   bool
+	rules  handshake.Rules
 }
 
-func (c *testControl) Alive(int64) bool         { return !c.dead }
-func (c *testControl) Policy() flowtable.Policy { return c.policy }
+func (c *testControl) Alive(int64) bool { return !c.dead }
+func (c *testControl) Rules() *handshake.Rules {
+	r := &c.rules
+	r.Policy = max(c.policy, flowtable.Opportunistic)
+	if r.Offer == nil {
+		r.Offer = []byte{eno.Kind, 3, byte(tcpcrypt.ECDHECurve25519)}
+		r.Answer = eno.AnswerRules{Prefer: []eno.TEP{eno.TEP(tcpcrypt.ECDHECurve25519)}, Valid: handshake.Resumable}
+	}
+	return r
+}
 
 // rig is a worker between two test queues, with a control plane that hands out the same master key to everyone.
 type rig struct {
@@ -112,7 +122,7 @@ func newRig(t testing.TB, flows, buffers int, offload bool, change ...func(*Conf
 	if err != nil {
 		t.Fatal(err)
 	}
-	layout := flowtable.Layout{Capacity: uint32(flows), Chunks: uint32(2*flows + 1024)}
+	layout := flowtable.Layout{Capacity: uint32(flows + 2*testHalfOpen + testTombs), Chunks: uint32(2*flows + 1024)}
 	g := &rig{t: t, ctl: &testControl{}, now: 1e9}
 	table, err := flowtable.New(alignedBytes(flowtable.Size(layout)), layout, [2]uint64{1, 2}, g.now)
 	if err != nil {
@@ -127,11 +137,13 @@ func newRig(t testing.TB, flows, buffers int, offload bool, change ...func(*Conf
 	g.out.sent = func(m *mbuf.Mbuf) { g.note(&g.toWire, m) }
 	requests, replies := ring(t), ring(t)
 	g.asked, g.answer = shm.NewConsumer(requests), shm.NewProducer(replies)
+	params := DefaultParams()
+	params.Flows, params.HalfOpen, params.Tombs = flows, testHalfOpen, testTombs
 	cfg := Config{
 		Inside: g.in, Outside: g.out, TxCksum: [2]bool{offload, offload}, Cache: cache, Table: table, Engine: engine,
-		Requests: shm.NewProducer(requests), Replies: shm.NewConsumer(replies), Control: g.ctl, Pairs: new(Pairs), Params: DefaultParams(),
+		Requests: shm.NewProducer(requests), Replies: shm.NewConsumer(replies), Control: g.ctl, Pairs: new(Pairs), Params: params,
 		Stream: stream.Config{
-			Keys: 2*flows + 64, Pieces: 64, Custodies: 16, HeldFrames: 64, LargeBuffers: 2, FlowFrames: 8192, FlowBytes: 8 << 20,
+			Keys: 2*flows + 64, Pieces: 64, Reassemblies: 16, Gaps: 16, Deliveries: 64, LargeBuffers: 2, FlowFrames: 8192, FlowBytes: 8 << 20,
 			FlowPieces: 64, AuthFailures: 3, Linger: 1e9,
 		},
 	}
@@ -170,6 +182,12 @@ func (g *rig) note(to *[][]byte, m *mbuf.Mbuf) {
 		*to = append(*to, append([]byte(nil), m.Data()...))
 	}
 }
+
+// Stocks of a rig's table besides its flows.
+const (
+	testHalfOpen = 16
+	testTombs    = 4
+)
 
 // flowAddr gives flow n an address and a port of its own.
 func flowTemplate(n int, fromInside bool) packet.Template {
@@ -255,10 +273,6 @@ func (g *rig) control() int {
 func (g *rig) reply(q *shm.Request) {
 	rep := shm.Reply{Ref: q.Ref, Seq: q.Seq}
 	switch q.Kind {
-	case shm.ActiveOpen:
-		rep.Kind, rep.ENO = shm.Offer, []byte{eno.Kind, 3, byte(tcpcrypt.ECDHECurve25519)}
-	case shm.PassiveOpen:
-		rep.Kind, rep.ENO = shm.Offer, []byte{eno.Kind, 4, 1, byte(tcpcrypt.ECDHECurve25519)}
 	case shm.ActiveAnswer:
 		rep.Kind, rep.Init, rep.Secret, rep.TEP = shm.Init1, initMessage(tcpcrypt.KindInit1), []byte{1}, byte(tcpcrypt.ECDHECurve25519)
 	case shm.PassiveKeys, shm.ActiveKeys:

@@ -63,7 +63,7 @@ func (w *Worker) icmpToHost(p *packet.Packet, e *packet.ICMPError, r *flowtable.
 		mtu = errorMTU(p, e)
 		w.learnPath(&pathKey{addr: r.Key.Outside, vlan: r.Key.VLAN, side: outside}, mtu)
 		mtu = toldMTU(mtu, p.Ver == 4)
-		r.Local.Told = w.now
+		r.Rare.Told = w.now
 	}
 	p.RewriteICMPError(e, r.Host.ISN+1+uint32(eg.PUna), mtu)
 	return true

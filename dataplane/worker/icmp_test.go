@@ -87,7 +87,7 @@ func TestICMPErrorsAboutFramesAreTranslatedForTheHost(t *testing.T) {
 			if c.v6 {
 				g.ipv6()
 			}
-			activeStages[6].reach(g)
+			activeStages[5].reach(g)
 			g.toHost, g.toWire = nil, nil
 			g.host(fromHost(1, 1, ack|psh), []byte("first")...)
 			g.host(fromHost(6, 1, ack|psh), []byte("second")...)
@@ -105,7 +105,7 @@ func TestICMPErrorsAboutFramesAreTranslatedForTheHost(t *testing.T) {
 }
 
 func TestICMPErrorsAboutNothingInFlightAreDropped(t *testing.T) {
-	g := activeStages[6].at(t)
+	g := activeStages[5].at(t)
 	g.host(fromHost(1, 1, ack|psh), []byte("first")...)
 	for _, seq := range []uint32{0, 80, 106, 1 << 31} {
 		forged := g.raw(g.tpl[inside], fromHost(seq, 1, ack), nil)
@@ -125,7 +125,7 @@ func TestICMPErrorsAboutNothingInFlightAreDropped(t *testing.T) {
 }
 
 func TestICMPErrorsAboutDeliveredDataAreTranslatedForTheFarEnd(t *testing.T) {
-	g := activeStages[6].at(t)
+	g := activeStages[5].at(t)
 	g.wire(fromPeer(81, 81, ack|psh), g.sealed(80, tcpcrypt.BA, "answer")...)
 	about := g.toHost[0]
 	g.toHost, g.toWire = nil, nil
@@ -139,7 +139,7 @@ func TestICMPErrorsAboutDeliveredDataAreTranslatedForTheFarEnd(t *testing.T) {
 }
 
 func TestICMPErrorsAboutOthersPassUntouched(t *testing.T) {
-	g := activeStages[3].at(t)
+	g := activeStages[2].at(t)
 	for _, about := range [][]byte{
 		g.raw(flowTemplate(5, true), fromHost(1, 1, ack), nil),
 		g.raw(g.tpl[inside], fromHost(1, 1, ack), nil), // in set-up
@@ -155,7 +155,7 @@ func TestFramesAreCutWherePathOrFarEndTakesLess(t *testing.T) {
 	t.Run("IPv6 path of 1280 bytes", func(t *testing.T) {
 		g := newShooter(t)
 		g.ipv6()
-		activeStages[6].reach(g)
+		activeStages[5].reach(g)
 		g.toHost, g.toWire = nil, nil
 		g.host(fromHost(1, 1, ack|psh), full(1440)...)
 		sent := g.toWire[0]
@@ -172,7 +172,7 @@ func TestFramesAreCutWherePathOrFarEndTakesLess(t *testing.T) {
 		}
 	})
 	t.Run("router that tells no MTU", func(t *testing.T) {
-		g := activeStages[6].at(t)
+		g := activeStages[5].at(t)
 		g.host(fromHost(1, 1, ack|psh), full(1440)...)
 		g.feed(g.out, g.icmpError(outside, 3, 4, 0, g.toWire[0]))
 		if e := g.readICMP(g.toHost[0]); e.MTU != 1492-overhead {

@@ -4,6 +4,7 @@ import (
 	"unsafe"
 
 	"linecrypt/ctrlplane/shm"
+	"linecrypt/dataplane/handshake"
 	"linecrypt/dataplane/packet"
 	"linecrypt/flowtable"
 )
@@ -13,14 +14,22 @@ import (
 const overhead = 20
 
 // stranger handles a segment of a connection that the table does not know. A SYN begins one; anything else belongs to a
-// connection older than the gateway, which was never encrypted by it.
+// connection older than the gateway, which was never encrypted by it, or to one that was given up.
 func (w *Worker) stranger(s flowtable.Side, p *packet.Packet, k *flowtable.Key, hash uint32, now int64) {
-	policy := w.ctl.Policy()
+	old := w.graves.n > 0 && w.graves.has(k, hash)
+	switch {
+	case old && !opens(p) && w.exhume(s, p, k, hash, now):
+		return
+	case old && opens(p) && s == flowtable.Inside:
+		w.graves.close(k, hash) // the host begins anew, and so knows
+	}
+	policy := w.ctl.Rules().Policy
 	if !opens(p) {
-		w.leavePlain(s, p, policy)
+		w.stray(s, p, policy)
 		return
 	}
 	if policy == flowtable.Disabled {
+		w.n[shm.PlainDisabled]++
 		w.pass(s, p)
 		return
 	}
@@ -28,113 +37,52 @@ func (w *Worker) stranger(s flowtable.Side, p *packet.Packet, k *flowtable.Key, 
 		w.drop(p, shm.DropChecksum)
 		return
 	}
-	r, i := w.insert(k, hash, now)
-	if r == nil {
-		if policy == flowtable.Require {
-			w.drop(p, shm.DropTableFull)
-			return
-		}
-		w.pass(s, p)
+	i := w.admit(s, k, hash, now)
+	if i == 0 {
+		w.drop(p, shm.DropHalfOpen)
 		return
 	}
+	r := w.table.Record(i)
 	w.n[shm.FlowsCreated]++
-	learn(w.endpoint(s, r), p)
-	if s == inside {
-		capture(&r.Rare.ToWire, p)
-		r.Flags |= flowtable.FlagActive
-	} else {
-		capture(&r.Rare.ToHost, p)
-	}
-	w.table.Arm(i, now+w.params.PlainIdle)
-	if !w.suits(s, p, now, policy) {
-		w.decidePlain(s, p, i, r, policy, hostSpeaksENO(s, p))
-		return
-	}
-	b, n := w.blocks.take()
-	if b == nil {
-		w.n[shm.SetupOverload]++
-		w.decidePlain(s, p, i, r, policy, false)
-		return
-	}
-	r.Local.HsBlock = n
-	w.hold(b, p)
-	b.flow, b.deadline = i, now+w.params.Timeout
-	if s == inside {
+	e := handshake.Event{Kind: handshake.EventSegment, Old: old, Hates: s == flowtable.Inside && w.hates.hates(&k.Outside, now)}
+	readSegment(&e.Seg, s, p)
+	var c handshake.Conn
+	var out handshake.Actions
+	w.stepFrom(i, r, &c, p, &e, &out, now)
+	switch c.State {
+	case flowtable.ActiveSyn:
 		w.n[shm.HandshakesActive]++
-		w.table.SetState(i, flowtable.ActiveOffer)
-		w.ask(r, b, shm.ActiveOpen, now)
-	} else {
+	case flowtable.PassiveSyn:
 		w.n[shm.HandshakesPassive]++
-		b.setENO(roleA, p.ENO())
-		w.table.SetState(i, flowtable.PassiveOffer)
-		w.ask(r, b, shm.PassiveOpen, now)
 	}
-	w.schedule(i, r)
 }
 
-// Positions of the two hosts' options and messages in a block.
-const (
-	roleA = 0
-	roleB = 1
-)
-
-// insert makes a record, at the cost of a plain connection's where the table is full.
-func (w *Worker) insert(k *flowtable.Key, hash uint32, now int64) (*flowtable.Record, flowtable.Index) {
-	i, _ := w.table.Insert(k, hash, now)
-	if i == 0 {
-		if old := w.table.OldestPlain(); old != 0 {
-			w.n[shm.FlowsEvicted]++
-			w.forget(old, w.table.Record(old))
-			i, _ = w.table.Insert(k, hash, now)
-		}
-	}
-	w.changed = true
-	if i == 0 {
-		return nil, 0
-	}
-	return w.table.Record(i), i
-}
-
-// hostSpeaksENO reports whether an inside host negotiates encryption itself; the gateway keeps out of that.
-func hostSpeaksENO(s flowtable.Side, p *packet.Packet) bool {
-	return s == inside && p.Opt.HasAny(packet.OptENO)
-}
-
-// suits reports whether the connection that a SYN opens is one to be encrypted.
-func (w *Worker) suits(s flowtable.Side, p *packet.Packet, now int64, policy flowtable.Policy) bool {
-	if p.Opt.Malformed || p.Opt.HasAny(packet.OptBinding) || !w.ctl.Alive(now) || policy == flowtable.Disabled {
-		return false
-	}
-	if s == inside {
-		return !p.Opt.HasAny(packet.OptENO)
-	}
-	// More than one ENO option counts as none (RFC 8547 section 4.1).
-	return p.Opt.ENOCount == 1 && p.Opt.ENOLen >= 2
-}
-
-// leavePlain passes a segment in the clear if policy lets it.
-func (w *Worker) leavePlain(s flowtable.Side, p *packet.Packet, policy flowtable.Policy) {
-	if policy == flowtable.Require {
+// stray handles a segment that is no SYN of a connection without a record. An ACK with ENO from outside was the third segment of a
+// connection that is forgotten, and the next bytes are an Init message: the host must not have them as data. The far end learns
+// that its ACK has come, ENO and all, so that it does not take the path for one that hates ENO.
+func (w *Worker) stray(s flowtable.Side, p *packet.Packet, policy flowtable.Policy) {
+	switch {
+	case policy == flowtable.Require:
 		w.drop(p, shm.DropUnknownFlow)
-		return
+	case s == flowtable.Outside && policy != flowtable.Disabled && p.Opt.HasAny(packet.OptENO) && p.Flags&(packet.FlagSYN|packet.FlagRST|packet.FlagACK) == packet.FlagACK:
+		w.refuseStrayENO(p)
+	default:
+		w.pass(s, p)
 	}
-	w.pass(s, p)
 }
 
-// decidePlain leaves the connection of a SYN in the clear, or refuses it where policy requires encryption.
-func (w *Worker) decidePlain(s flowtable.Side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, policy flowtable.Policy, ownENO bool) {
-	if policy != flowtable.Require || ownENO {
-		w.pass(s, p)
+// refuseStrayENO resets both ends of a connection that is forgotten and whose far end believes in encryption.
+func (w *Worker) refuseStrayENO(p *packet.Packet) {
+	if !p.VerifyTCP() || !p.VerifyIPv4() {
+		w.drop(p, shm.DropChecksum)
 		return
 	}
-	why := shm.DropRefused
-	if !w.ctl.Alive(w.now) {
-		why = shm.DropControlPlane
-	}
-	w.n[why]++
-	w.n[shm.HandshakesRefused]++
-	w.refuseSYN(s, p)
-	w.remove(i, r)
+	var t packet.Template
+	t.FromPacket(p)
+	w.send(flowtable.Inside, &t, &packet.Seg{Seq: p.Seq, Flags: packet.FlagRST})
+	t.Reverse()
+	w.send(flowtable.Outside, &t, &packet.Seg{Seq: p.Ack, Ack: p.Seq + p.SegLen(), Flags: packet.FlagRST | packet.FlagACK})
+	w.drop(p, shm.DropStrayENO)
 }
 
 // refuseSYN answers a SYN as a closed port does.

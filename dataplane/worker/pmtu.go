@@ -77,10 +77,10 @@ func (w *Worker) lookAtPaths(r *flowtable.Record, now int64) {
 
 func (w *Worker) findPaths(r *flowtable.Record, now int64) {
 	l, own := &r.Local, uint16(0)
-	if now < l.CutUntil {
+	if now < r.Rare.CutUntil {
 		own = l.PeerPath // and PathGen stays 0, so that the end of that time is noticed
 	} else {
-		l.CutUntil, l.PathGen = 0, w.paths.gen
+		r.Rare.CutUntil, l.PathGen = 0, w.paths.gen
 	}
 	l.HostPath = w.pathMSS(&pathKey{addr: r.Key.Inside, vlan: r.Key.VLAN, side: inside})
 	l.PeerPath = w.pathMSS(&pathKey{addr: r.Key.Outside, vlan: r.Key.VLAN, side: outside})
@@ -162,11 +162,11 @@ func (w *Worker) tellHost(p *packet.Packet, r *flowtable.Record, now int64) {
 		return
 	}
 	e, mtu := &r.Egress, toldMTU(uint32(path)+uint32(headers(v4)), v4)
-	if p.IPLen() <= int(mtu) || !p.DontFragment() || r.Local.Told != 0 && now-r.Local.Told < tellEvery ||
+	if p.IPLen() <= int(mtu) || !p.DontFragment() || r.Rare.Told != 0 && now-r.Rare.Told < tellEvery ||
 		p.Seq-(r.Host.ISN+1+uint32(e.PUna)) > uint32(e.PNext-e.PUna) {
 		return
 	}
-	r.Local.Told = now
+	r.Rare.Told = now
 	w.sayTooBig(inside, p, mtu)
 }
 

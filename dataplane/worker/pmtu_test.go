@@ -107,7 +107,7 @@ func TestPathMTUIsForgottenInTime(t *testing.T) {
 func TestIPv6HostIsNeverToldLessThan1280(t *testing.T) {
 	g := newShooter(t)
 	g.ipv6()
-	activeStages[6].reach(g)
+	activeStages[5].reach(g)
 	g.toHost, g.toWire = nil, nil
 	g.host(fromHost(1, 1, ack|psh), make([]byte, 1400)...)
 	g.feed(g.out, g.icmpError(outside, 2, 0, 1280, g.toWire[0]))
@@ -196,7 +196,7 @@ func TestSegmentsWithoutDFHaveIdentificationsOfTheirOwn(t *testing.T) {
 	for s := range g.tpl {
 		g.tpl[s].DF = 0
 	}
-	activeStages[6].reach(g)
+	activeStages[5].reach(g)
 	g.host(fromHost(1, 1, ack|psh), make([]byte, 1440)...)
 	g.feed(g.out, g.icmpError(outside, 3, 4, 600, g.toWire[len(g.toWire)-1]))
 	g.toWire = nil
@@ -241,7 +241,7 @@ func TestSegmentsWithLongExtensionHeadersAreTranslated(t *testing.T) {
 			g := newRig(t, 16, 256, offload)
 			g.keep = true
 			g.ipv6()
-			activeStages[6].reach(g)
+			activeStages[5].reach(g)
 			g.toHost, g.toWire = nil, nil
 			g.feed(g.in, withOptions(g.raw(g.tpl[inside], fromHost(1, 1, ack|psh), []byte("hello")), n))
 			if got := lengths(g.toWire); !slices.Equal(got, []int{40 + n + 20 + 25}) || g.toWire[0][20] != 60 {
@@ -255,7 +255,7 @@ func TestSegmentsWithLongExtensionHeadersAreTranslated(t *testing.T) {
 func TestSegmentsAreCutByWhatTheirHeadersLeave(t *testing.T) {
 	g := newShooterWith(t, func(cfg *Config) { cfg.MTU = ports(1500, 1500) })
 	g.ipv6()
-	activeStages[6].reach(g)
+	activeStages[5].reach(g)
 	g.toHost, g.toWire = nil, nil
 	g.feed(g.in, withOptions(g.raw(g.tpl[inside], fromHost(1, 1, ack|psh), make([]byte, 440)), 1000))
 	if got := lengths(g.toWire); !slices.Equal(got, []int{1500, 1080}) {
@@ -264,7 +264,7 @@ func TestSegmentsAreCutByWhatTheirHeadersLeave(t *testing.T) {
 }
 
 func TestPathToTheHostBoundsWhatItGets(t *testing.T) {
-	g := activeStages[6].at(t)
+	g := activeStages[5].at(t)
 	text := string(make([]byte, 1400))
 	g.wire(fromPeer(81, 81, ack|psh), g.sealed(80, tcpcrypt.BA, text)...)
 	about := g.toHost[0]
@@ -283,7 +283,7 @@ func TestPathToTheHostBoundsWhatItGets(t *testing.T) {
 func TestPortsThatChangeTheirMTUAreNoticed(t *testing.T) {
 	m := ports(1500, 1500)
 	g := newShooterWith(t, func(cfg *Config) { cfg.MTU = m })
-	activeStages[6].reach(g)
+	activeStages[5].reach(g)
 	g.toWire = nil
 	m.Set(outside, 1400)
 	g.host(fromHost(1, 1, ack|psh), make([]byte, 1440)...)
@@ -298,7 +298,7 @@ func TestPortsThatChangeTheirMTUAreNoticed(t *testing.T) {
 
 func TestSegmentOutsideTheHostsStreamIsNotAnswered(t *testing.T) {
 	g := newShooterWith(t, func(cfg *Config) { cfg.MTU = ports(2000, 1500) })
-	activeStages[6].reach(g)
+	activeStages[5].reach(g)
 	g.host(fromHost(1, 1, ack|psh), make([]byte, 100)...)
 	g.toHost, g.toWire = nil, nil
 	for _, seq := range []uint32{102, 1 << 31} {
@@ -308,7 +308,7 @@ func TestSegmentOutsideTheHostsStreamIsNotAnswered(t *testing.T) {
 }
 
 func TestSignOfABlackHoleIsForgottenInTime(t *testing.T) {
-	g := activeStages[6].at(t)
+	g := activeStages[5].at(t)
 	g.host(fromHost(1, 1, ack|psh), make([]byte, 1400)...)
 	g.toWire = nil
 	g.host(fromHost(1, 1, ack|psh), make([]byte, 1000)...) // sent again, shorter

@@ -1,170 +1,276 @@
 package worker
 
 import (
+	"encoding/binary"
+
 	"linecrypt/ctrlplane/shm"
+	"linecrypt/ctrlplane/tcpcrypt"
+	"linecrypt/dataplane/handshake"
 	"linecrypt/dataplane/packet"
 	"linecrypt/flowtable"
 )
 
-// setup handles a segment of a connection that is being set up, or that has just become encrypted. Its checksum is right
-// and its options are well formed.
+// setup tells set-up of a segment, whose checksum is right.
 func (w *Worker) setup(s flowtable.Side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) {
-	switch r.State {
-	case flowtable.ActiveOffer, flowtable.ActiveSyn, flowtable.ActiveAnswer:
-		w.activeOpening(s, p, i, r, now)
-	case flowtable.ActiveInit, flowtable.ActiveKeys:
-		w.activeExchange(s, p, i, r, now)
-	case flowtable.PassiveOffer, flowtable.PassiveSyn, flowtable.PassiveAck:
-		w.passiveOpening(s, p, i, r, now)
-	case flowtable.PassiveInit, flowtable.PassiveKeys:
-		w.passiveExchange(s, p, i, r, now)
-	case flowtable.Encrypted:
-		w.justEncrypted(s, p, i, r, now)
-	default:
-		w.drop(p, shm.DropHandshake)
+	e := handshake.Event{Kind: handshake.EventSegment}
+	readSegment(&e.Seg, s, p)
+	if r.Flags&flowtable.FlagStarted != 0 {
+		isn := r.Peer.ISN + 1
+		e.Expect = [2]uint32{isn + uint32(r.Ingress.WNext), isn + uint32(r.Ingress.WAcked)}
+	}
+	w.step(i, r, p, &e, now)
+}
+
+// readSegment writes down what set-up reads of a segment.
+func readSegment(seg *handshake.Segment, s flowtable.Side, p *packet.Packet) {
+	*seg = handshake.Segment{
+		From: s, Flags: p.Flags, Seq: p.Seq, Ack: p.Ack, Win: uint32(p.Win), Payload: int(p.PayloadLen),
+		Malformed: p.Opt.Malformed, Binding: p.Opt.HasAny(packet.OptBinding), Long: int(p.Payload) > keptRoom,
+	}
+	if p.Opt.HasAny(packet.OptENO) {
+		seg.ENOs = max(p.Opt.ENOCount, 1)
+		seg.ENO = p.ENO()
+	}
+	if s == flowtable.Outside {
+		seg.Init = p.PayloadLen >= 4 && binary.BigEndian.Uint32(p.PayloadBytes()) == uint32(tcpcrypt.KindInit1)
+		return
+	}
+	if p.Flags&packet.FlagSYN == 0 || p.M.HeadroomLen() < packet.MaxOptions {
+		return
+	}
+	seg.Room = p.OptionRoom()
+	if opens(p) && p.Opt.HasAny(packet.OptTFO) && p.Opt.TFOLen > 0 {
+		seg.Room += int(p.Opt.TFOLen) + 2
 	}
 }
 
-// committed reports whether the far end may believe that the connection is encrypted: then there is no way back to plaintext,
-// and without a record its messages would reach the host as if they were data.
-func committed(r *flowtable.Record) bool {
-	return r.Flags&flowtable.FlagStarted != 0 || r.State == flowtable.PassiveAck
+// step tells set-up what happened to a connection, and carries out what it says. P is the event's segment.
+func (w *Worker) step(i flowtable.Index, r *flowtable.Record, p *packet.Packet, e *handshake.Event, now int64) {
+	var c handshake.Conn
+	var out handshake.Actions
+	load(&c, r)
+	w.stepFrom(i, r, &c, p, e, &out, now)
 }
 
-// reopened decides what a SYN with another sequence number than the record's means, and reports whether the record is
-// gone and the SYN begins a connection of its own.
-func (w *Worker) reopened(s flowtable.Side, i flowtable.Index, r *flowtable.Record, now int64) bool {
-	if s == outside {
-		if r.State != flowtable.PassiveOffer && r.State != flowtable.PassiveSyn {
+func (w *Worker) stepFrom(i flowtable.Index, r *flowtable.Record, c *handshake.Conn, p *packet.Packet, e *handshake.Event, out *handshake.Actions, now int64) {
+	e.Rules, e.Alive = w.ctl.Rules(), w.ctl.Alive(now)
+	before := *c
+	gen := r.Gen
+	w.machine.Step(c, e, now, out)
+	for {
+		w.store(i, r, c)
+		failed := w.perform(i, r, &before, e, p, out, now)
+		if failed == handshake.FailNone {
+			break
+		}
+		if failed != handshake.FailRing {
+			*c = before
+			w.store(i, r, c)
+			if r.Local.HsBlock != 0 && !before.HasBlock {
+				w.freeBlock(r)
+			}
+		}
+		e.Kind, e.Failure = handshake.EventFailure, failed
+		w.machine.Step(c, e, now, out)
+	}
+	if r.Gen == gen && r.State != flowtable.Free {
+		w.schedule(i, r)
+	}
+}
+
+// load reads what set-up knows of a connection from its record.
+func load(c *handshake.Conn, r *flowtable.Record) {
+	*c = handshake.Conn{
+		State: r.State, Policy: r.Verdict, Active: r.Flags&flowtable.FlagActive != 0,
+		HostKnown: r.Host.Flags&flowtable.EndpointSYN != 0, PeerKnown: r.Peer.Flags&flowtable.EndpointSYN != 0,
+		SendENO: r.Flags&flowtable.FlagSendENO != 0, HasBlock: r.Local.HsBlock != 0,
+		HostISN: r.Host.ISN, PeerISN: r.Peer.ISN, HostWin: r.Host.Win, Setup: r.Setup,
+	}
+}
+
+// store writes it back. What the SYNs said is learnt by an action; a connection that is over becomes so by one too.
+func (w *Worker) store(i flowtable.Index, r *flowtable.Record, c *handshake.Conn) {
+	r.Verdict, r.Setup = c.Policy, c.Setup
+	r.Flags &^= flowtable.FlagActive | flowtable.FlagSendENO | flowtable.FlagWatch
+	if c.Flags&flowtable.SetupWatch != 0 {
+		r.Flags |= flowtable.FlagWatch
+	}
+	if c.Active {
+		r.Flags |= flowtable.FlagActive
+	}
+	if c.SendENO {
+		r.Flags |= flowtable.FlagSendENO
+	}
+	if c.State != r.State && c.State != flowtable.Closing && c.State != flowtable.Free {
+		w.table.SetState(i, c.State)
+	}
+}
+
+// perform carries out actions in order. It stops at one that cannot be done and says why.
+func (w *Worker) perform(i flowtable.Index, r *flowtable.Record, before *handshake.Conn, e *handshake.Event, p *packet.Packet, out *handshake.Actions, now int64) handshake.Failure {
+	var why shm.Counter
+	for _, a := range out.All() {
+		failed := handshake.FailNone
+		switch a.Kind {
+		case handshake.ActForward, handshake.ActForwardENO, handshake.ActForwardBare, handshake.ActTranslate, handshake.ActDrop,
+			handshake.ActRefuseSYN, handshake.ActAnswerRST, handshake.ActReopen, handshake.ActKeep:
+			failed = w.dispose(a, i, r, before, e.Seg.From, p, now)
+		case handshake.ActLearn:
+			w.learnFrom(e.Seg.From, r, p)
+		case handshake.ActAnswered:
+			w.graves.close(&r.Key, r.Hash)
+			w.answered(i, r)
+		case handshake.ActEstablish:
+			if !w.establish(i, r, now) {
+				failed = handshake.FailPlace
+			}
+		case handshake.ActBlock:
+			if !w.takeBlock(i, r, now) {
+				failed = handshake.FailBlock
+			}
+		case handshake.ActFreeBlock:
+			w.freeBlock(r)
+		case handshake.ActAsk:
+			failed = w.ask(i, r, a.Ask, before)
+		case handshake.ActStart:
+			w.startPassive(i, r, p, now)
+		case handshake.ActTakeInit1:
+			w.takeInit1(r)
+		case handshake.ActInit1:
+			failed = w.sendInit1(i, r, now)
+		case handshake.ActKeys:
+			failed = w.install(i, r, now)
+		case handshake.ActPlain:
+			w.n[a.Why]++
+			if before.State != flowtable.Free {
+				w.n[shm.HandshakesFallback]++
+			}
+			if a.Why == shm.PlainSynUnanswered {
+				w.n[shm.SynWithoutENO]++
+			}
+		case handshake.ActRefuse:
+			w.n[a.Why]++
+			w.n[shm.HandshakesRefused]++
+			why = a.Why
+		case handshake.ActAbort:
+			w.n[a.Why]++
+			w.n[shm.HandshakesAborted]++
+			why = a.Why
+		case handshake.ActCount:
+			w.n[a.Why]++
+		case handshake.ActClose:
+			if a.Why != shm.CounterNone {
+				w.n[shm.HandshakesAborted]++
+				why = a.Why
+			}
+			w.close(i, r, why)
+		case handshake.ActForget:
+			w.remove(i, r)
+		case handshake.ActHates:
+			w.hates.remember(&r.Key.Outside, now, w.n)
+		case handshake.ActAccepts:
+			w.hates.accepts(&r.Key.Outside, w.n)
+		default:
+			w.sendOwn(a.Kind, i, r, now)
+		}
+		if failed != handshake.FailNone {
+			return failed
+		}
+	}
+	return handshake.FailNone
+}
+
+// dispose does with the event's segment what set-up says.
+func (w *Worker) dispose(a handshake.Action, i flowtable.Index, r *flowtable.Record, before *handshake.Conn, s flowtable.Side, p *packet.Packet, now int64) handshake.Failure {
+	switch a.Kind {
+	case handshake.ActForward:
+		w.pass(s, p)
+	case handshake.ActForwardENO, handshake.ActForwardBare:
+		if before.State == r.State {
+			w.n[shm.HandshakeResent]++
+		}
+		if a.Kind == handshake.ActForwardENO && !w.putENO(s, p, r) || a.Kind == handshake.ActForwardBare && !w.makeBare(p, r) {
+			return handshake.FailEdit
+		}
+		to := s.Other()
+		p.Finish(w.tx[to].offload)
+		w.tx[to].push(p.M)
+	case handshake.ActTranslate:
+		w.translate(s, p, i, r, now)
+	case handshake.ActDrop:
+		w.drop(p, a.Why)
+	case handshake.ActRefuseSYN:
+		w.n[shm.DropRefused]++
+		w.refuseSYN(s, p)
+	case handshake.ActAnswerRST:
+		w.refuseBuried(s, p)
+	case handshake.ActReopen:
+		k, hash := r.Key, r.Hash
+		w.remove(i, r)
+		w.stranger(s, p, &k, hash, now)
+	case handshake.ActKeep:
+		w.blocks.all[r.Local.HsBlock].keepSynAck(p)
+		w.cache.Free(p.M)
+	}
+	return handshake.FailNone
+}
+
+// putENO puts the connection's option on a host's SYN or SYN-ACK. Removing a SYN's cookie, and with it the data that it vouches for,
+// keeps RFC 8547 section 4.7.
+func (w *Worker) putENO(s flowtable.Side, p *packet.Packet, r *flowtable.Record) bool {
+	role := flowtable.RoleB
+	if opens(p) {
+		role = flowtable.RoleA
+		if p.Opt.HasAny(packet.OptTFO) && p.Opt.TFOLen > 0 && !p.RemoveTFO() {
 			return false
 		}
-		// The host has not answered the SYN before, and will take this one for it.
-		w.remove(i, r)
-		return true
+		if p.PayloadLen > 0 && !p.SetPayloadLen(0) {
+			return false
+		}
 	}
-	// The host has forgotten the connection: nobody else can send from its port.
-	if r.Flags&flowtable.FlagStarted != 0 {
-		w.abort(i, r, shm.ReasonReset, now)
-	} else {
-		w.resetPeer(r)
+	if s != flowtable.Inside || !p.InsertENO(enoOf(r, role)) {
+		return false
 	}
-	w.remove(i, r)
+	p.ClampMSS(w.carried(p.Ver == 4))
 	return true
 }
 
-// fallBack leaves the connection in the clear and sends the segment that decided it, which is held, on as it came; under
-// policy require it refuses the connection.
-func (w *Worker) fallBack(i flowtable.Index, r *flowtable.Record, from flowtable.Side, now int64) {
-	b := &w.blocks.all[r.Local.HsBlock]
-	m := b.held
-	b.held = nil
-	w.n[shm.HandshakesFallback]++
-	if w.ctl.Policy() == flowtable.Require {
-		if m != nil {
-			w.cache.Free(m)
-		}
-		w.refuse(i, r, now)
+// makeBare takes ENO, cookie and data (RFC 8547 section 4.7) off a far end's SYN and leaves room for frames.
+func (w *Worker) makeBare(p *packet.Packet, r *flowtable.Record) bool {
+	ok := p.RemoveENO() && (p.Opt.TFOLen == 0 || !p.Opt.HasAny(packet.OptTFO) || p.RemoveTFO()) &&
+		(p.PayloadLen == 0 || p.SetPayloadLen(0))
+	if ok {
+		p.ClampMSS(w.mssForHost(r.Peer.MSS, p.Ver == 4))
+	}
+	return ok
+}
+
+// enoOf returns the SYN-form ENO option of a role in the connection.
+func enoOf(r *flowtable.Record, role flowtable.Role) []byte {
+	return r.Setup.ENO[role-flowtable.RoleA].Bytes()
+}
+
+// learnFrom takes from a SYN or SYN-ACK what it says of its sender, and its headers.
+func (w *Worker) learnFrom(s flowtable.Side, r *flowtable.Record, p *packet.Packet) {
+	if s == flowtable.Inside {
+		learn(&r.Host, p)
+		capture(&r.Rare.ToWire, p)
 		return
 	}
-	w.becomePlain(i, r, now)
-	if m != nil {
-		w.passBuffer(from, m)
-	}
+	learn(&r.Peer, p)
+	capture(&r.Rare.ToHost, p)
 }
 
-// becomePlain ends a connection's set-up without encryption.
-func (w *Worker) becomePlain(i flowtable.Index, r *flowtable.Record, now int64) {
-	w.freeBlock(r)
-	if r.Flags&flowtable.FlagStarted != 0 {
-		w.core.Release(i, r)
-		r.Flags &^= flowtable.FlagStarted
-		r.ClearStreams()
-	}
-	w.table.SetState(i, flowtable.Plain)
-	w.table.Arm(i, now+w.params.PlainIdle)
-}
-
-// refuse resets both sides of a connection that is being set up, as far as they know of it.
-func (w *Worker) refuse(i flowtable.Index, r *flowtable.Record, now int64) {
-	w.n[shm.DropRefused]++
-	w.n[shm.HandshakesRefused]++
-	w.resetBoth(i, r, now)
-	w.endSetup(i, r, shm.ReasonRequired)
-}
-
-// resetBoth sends the RSTs with which a connection in set-up ends, in the forms that their receivers' states accept.
-func (w *Worker) resetBoth(i flowtable.Index, r *flowtable.Record, now int64) {
-	w.n[shm.HandshakesAborted]++
-	if r.Flags&flowtable.FlagStarted != 0 {
-		w.core.Abort(i, r, shm.AbortCaller, now, w.out)
-		w.finish(now)
+// initReady tells set-up of the far end's Init message, which the translator has put together.
+func (w *Worker) initReady(i flowtable.Index, r *flowtable.Record, msg []byte, now int64) {
+	if r.Local.HsBlock == 0 {
 		return
 	}
-	w.resetHost(r)
-	w.resetPeer(r)
-}
-
-// resetHost sends the host a RST: in SYN-SENT it takes one that acknowledges its SYN, in SYN-RECEIVED one at the sequence number
-// that it expects.
-func (w *Worker) resetHost(r *flowtable.Record) {
-	if r.Host.Flags&flowtable.EndpointSYN == 0 {
-		return
+	e := handshake.Event{Kind: handshake.EventInit}
+	if !w.blocks.setInit(&w.blocks.all[r.Local.HsBlock], r.Role.Peer(), msg) {
+		e.Kind, e.Failure = handshake.EventFailure, handshake.FailLarge
 	}
-	if r.Flags&flowtable.FlagActive == 0 {
-		w.send(inside, template(&r.Rare.ToHost), &packet.Seg{Seq: r.Peer.ISN + 1, Flags: packet.FlagRST})
-		return
-	}
-	t := *template(&r.Rare.ToWire)
-	t.Reverse()
-	w.send(inside, &t, &packet.Seg{Ack: r.Host.ISN + 1, Flags: packet.FlagRST | packet.FlagACK})
-}
-
-// resetPeer is resetHost for the far end. One that has not answered the host's SYN with its own is reset too where it may
-// have got the SYN.
-func (w *Worker) resetPeer(r *flowtable.Record) {
-	seg := packet.Seg{Seq: r.Host.ISN + 1, Ack: r.Peer.ISN + 1, Flags: packet.FlagRST | packet.FlagACK}
-	if r.Flags&flowtable.FlagActive != 0 {
-		if r.State == flowtable.ActiveOffer {
-			return
-		}
-		if r.Peer.Flags&flowtable.EndpointSYN == 0 {
-			seg.Ack, seg.Flags = 0, packet.FlagRST
-		}
-		w.send(outside, template(&r.Rare.ToWire), &seg)
-		return
-	}
-	if r.Host.Flags&flowtable.EndpointSYN == 0 {
-		seg.Seq = 0
-	}
-	t := *template(&r.Rare.ToHost)
-	t.Reverse()
-	w.send(outside, &t, &seg)
-}
-
-// abort resets a connection whose translator runs, and keeps its record for stragglers.
-func (w *Worker) abort(i flowtable.Index, r *flowtable.Record, why shm.Reason, now int64) {
-	w.core.Abort(i, r, shm.AbortCaller, now, w.out)
-	w.over(i, r, why)
-}
-
-// over moves a connection that has ended to Closing and tells the control plane.
-func (w *Worker) over(i flowtable.Index, r *flowtable.Record, why shm.Reason) {
-	if r.State == flowtable.Closing {
-		return
-	}
-	w.freeBlock(r)
-	if !unpassable(r) {
-		w.pairs.add(&r.Key, 1)
-	}
-	w.table.SetState(i, flowtable.Closing)
-	w.report(i, r, why)
-	w.schedule(i, r)
-}
-
-// unpassable reports whether segments of the connection may be under way that must not pass as plaintext, so that its hosts
-// count in Pairs.
-func unpassable(r *flowtable.Record) bool {
-	return r.State == flowtable.Encrypted || r.State == flowtable.Closing
+	w.step(i, r, nil, &e, now)
 }
 
 // remove forgets a connection, with all that is kept for it.
@@ -185,32 +291,13 @@ func (w *Worker) forget(i flowtable.Index, r *flowtable.Record) {
 	if r.Flags&flowtable.FlagStarted != 0 {
 		w.core.Release(i, r)
 	}
+	switch r.Local.Age.List {
+	case flowtable.NoList:
+		w.peers.add(&r.Key, -1)
+	case flowtable.Tombs:
+		w.tombs.add(&r.Key, -1)
+	}
 	w.table.Remove(i)
 	w.n[shm.FlowsRemoved]++
 	w.changed = true
-}
-
-// freeBlock ends the use of the record's block, if it has one.
-func (w *Worker) freeBlock(r *flowtable.Record) {
-	if r.Local.HsBlock == 0 {
-		return
-	}
-	b := &w.blocks.all[r.Local.HsBlock]
-	if b.held != nil {
-		w.cache.Free(b.held)
-	}
-	if b.copy != nil {
-		w.cache.Free(b.copy)
-	}
-	w.blocks.put(r.Local.HsBlock)
-	r.Local.HsBlock = 0
-}
-
-// hold keeps a segment until the control plane has answered.
-func (w *Worker) hold(b *block, p *packet.Packet) {
-	if b.held != nil {
-		w.cache.Free(b.held)
-	}
-	complete(p)
-	b.held = p.M
 }

@@ -69,7 +69,6 @@ func TestRetransmissionsDuringSetUp(t *testing.T) {
 		host, wire []string
 		stays      flowtable.State
 	}{
-		{name: "host SYN while held", in: flowtable.ActiveOffer, again: func(g *rig) { g.host(hostSYN()) }, stays: flowtable.ActiveOffer},
 		{name: "host SYN", in: flowtable.ActiveSyn, again: func(g *rig) { g.host(hostSYN()) }, wire: list("S s0 mss1460 eno23"), stays: flowtable.ActiveSyn},
 		{name: "host SYN, Init1 sent", in: flowtable.ActiveInit, again: func(g *rig) { g.host(hostSYN()) }, stays: flowtable.ActiveInit},
 		{name: "peer SYN-ACK while held", in: flowtable.ActiveAnswer, again: func(g *rig) { g.wire(peerSynAck()) }, stays: flowtable.ActiveAnswer},
@@ -81,7 +80,6 @@ func TestRetransmissionsDuringSetUp(t *testing.T) {
 			wire: list("A s81 a81"), stays: flowtable.Encrypted},
 		{name: "peer SYN-ACK, encrypted", in: flowtable.Encrypted, again: func(g *rig) { g.wire(peerSynAck()) },
 			wire: list("A s81 a81"), stays: flowtable.Encrypted},
-		{name: "peer SYN while held", in: flowtable.PassiveOffer, again: func(g *rig) { g.wire(peerSYN()) }, stays: flowtable.PassiveOffer},
 		{name: "peer SYN", in: flowtable.PassiveSyn, again: func(g *rig) { g.wire(peerSYN()) }, host: list("S s0 mss1440"), stays: flowtable.PassiveSyn},
 		{name: "peer SYN, SYN-ACK sent", in: flowtable.PassiveAck, again: func(g *rig) { g.wire(peerSYN()) }, host: list("S s0 mss1440"), stays: flowtable.PassiveAck},
 		{name: "host SYN-ACK", in: flowtable.PassiveAck, again: func(g *rig) { g.host(hostSynAck()) },
@@ -122,5 +120,5 @@ func TestSynGoesWithoutENOAfterTheConfiguredTries(t *testing.T) {
 	answer := g.raw(g.tpl[outside], peerSynAck(), nil)
 	g.feed(g.out, answer)
 	g.untouched("late SYN-ACK with ENO", [][]byte{answer}, nil)
-	g.state(flowtable.Plain)
+	g.inClear()
 }

@@ -135,6 +135,15 @@ func (g *rig) state(want flowtable.State) *flowtable.Record {
 	return r
 }
 
+// inClear demands that the connection is in the clear, open or opening.
+func (g *rig) inClear() {
+	g.t.Helper()
+	if r := g.record(0); r != nil && r.State == flowtable.PlainSyn {
+		return
+	}
+	g.state(flowtable.Plain)
+}
+
 func (g *rig) counted(n uint64, c shm.Counter) {
 	g.t.Helper()
 	if got := g.w.n[c]; got != n {
@@ -175,6 +184,17 @@ func (g *rig) sealed(w uint64, d tcpcrypt.Direction, data string) []byte {
 	return frame
 }
 
+// sealedFIN is the far end's last frame at wire position w, without data.
+func (g *rig) sealedFIN(w uint64) []byte {
+	g.t.Helper()
+	key := g.master.Traffic(tcpcrypt.AES128GCM, tcpcrypt.BA)
+	frame, err := tcpcrypt.Seal(nil, &key, w, tcpcrypt.Frame{Plaintext: tcpcrypt.Plaintext{FIN: true}})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return frame
+}
+
 // The stages that set-up is taken to, and the steps that lead there.
 type stage struct {
 	name  string
@@ -189,7 +209,6 @@ func silent(g *rig, f func()) {
 }
 
 var activeStages = []stage{
-	{"syn held", flowtable.ActiveOffer, func(g *rig) { silent(g, func() { g.host(hostSYN()) }) }},
 	{"syn sent", flowtable.ActiveSyn, func(g *rig) { g.host(hostSYN()) }},
 	{"syn-ack held", flowtable.ActiveAnswer, func(g *rig) {
 		g.host(hostSYN())
@@ -218,7 +237,6 @@ var activeStages = []stage{
 }
 
 var passiveStages = []stage{
-	{"syn held", flowtable.PassiveOffer, func(g *rig) { silent(g, func() { g.wire(peerSYN()) }) }},
 	{"syn passed", flowtable.PassiveSyn, func(g *rig) { g.wire(peerSYN()) }},
 	{"syn-ack passed", flowtable.PassiveAck, func(g *rig) {
 		g.wire(peerSYN())

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"linecrypt/ctrlplane/shm"
+	"linecrypt/dataplane/handshake"
 	"linecrypt/flowtable"
 )
 
@@ -39,18 +40,20 @@ func (w *Worker) deadline(r *flowtable.Record) int64 {
 	case flowtable.Plain:
 		return w.plainDeadline(r)
 	case flowtable.Closing:
-		d = r.LastSeen + w.closingTime(r)
+		d = w.tombDeadline(r)
+	case flowtable.Encrypted:
+		if r.Local.HsBlock == 0 {
+			break
+		}
+		fallthrough
+	default:
+		if t := handshake.Deadline(&r.Setup); t != 0 {
+			d = min(d, t)
+		}
 	}
 	if r.Flags&flowtable.FlagStarted != 0 {
 		if t := w.core.Deadline(r); t > 0 && t < d {
 			d = t
-		}
-	}
-	if r.Local.HsBlock != 0 {
-		b := &w.blocks.all[r.Local.HsBlock]
-		d = min(d, b.deadline)
-		if b.ask != 0 {
-			d = min(d, b.ask)
 		}
 	}
 	return d
@@ -62,7 +65,7 @@ func (w *Worker) plainDeadline(r *flowtable.Record) int64 {
 	switch {
 	case r.Rare.Linger != 0:
 		return r.Rare.Linger
-	case w.ctl.Policy() == flowtable.Require:
+	case r.Verdict == flowtable.Require:
 		return r.LastSeen + w.params.FlowIdle
 	}
 	return r.LastSeen + w.params.PlainIdle
@@ -86,80 +89,18 @@ func (w *Worker) expire(i flowtable.Index, r *flowtable.Record, now int64) {
 			return
 		}
 	case flowtable.Closing:
-		if now-r.LastSeen >= w.closingTime(r) {
-			w.remove(i, r)
-			return
-		}
-	case flowtable.Encrypted:
-		if now-r.LastSeen >= w.params.FlowIdle {
-			w.abort(i, r, shm.ReasonTimeout, now)
-			return
-		}
-		if r.Local.HsBlock != 0 && now >= w.blocks.all[r.Local.HsBlock].deadline && !w.askHost(r, now) {
-			w.abort(i, r, shm.ReasonTimeout, now)
+		if r.Flags&flowtable.FlagStarted == 0 && w.expireTomb(i, r, now) {
 			return
 		}
 	default:
-		if w.expireSetup(i, r, now) {
+		if r.State == flowtable.Encrypted && now-r.LastSeen >= w.params.FlowIdle {
+			w.abort(i, r, shm.AbortSilent, now)
+			return
+		}
+		if t := handshake.Deadline(&r.Setup); t != 0 && now >= t {
+			w.step(i, r, nil, &handshake.Event{Kind: handshake.EventTimer}, now)
 			return
 		}
 	}
 	w.schedule(i, r)
-}
-
-// askHost sends a host that has not answered its SYN-ACK for the whole time of set-up that SYN-ACK once more: if it has the
-// connection it acknowledges. It reports false when that was done before.
-func (w *Worker) askHost(r *flowtable.Record, now int64) bool {
-	b := &w.blocks.all[r.Local.HsBlock]
-	if b.asked > 0 || b.copy == nil {
-		return false
-	}
-	b.asked++
-	b.deadline = now + 3*w.params.Retransmit
-	w.sendSynAckAgain(b)
-	return true
-}
-
-// patience is how many times AskTimeout a connection that could still be plain waits more for a control plane that is alive.
-const patience = 3
-
-// expireSetup does what is due for a connection in set-up and reports whether it ended that.
-func (w *Worker) expireSetup(i flowtable.Index, r *flowtable.Record, now int64) bool {
-	b := &w.blocks.all[r.Local.HsBlock]
-	if now >= b.deadline {
-		if !committed(r) && w.ctl.Policy() != flowtable.Require {
-			// Nobody answered, with or without ENO: nothing to reset.
-			w.remove(i, r)
-			return true
-		}
-		w.resetBoth(i, r, now)
-		w.endSetup(i, r, shm.ReasonTimeout)
-		return true
-	}
-	if b.ask == 0 || now < b.ask {
-		return false
-	}
-	if !committed(r) && b.asked < patience && w.ctl.Alive(now) {
-		// It is only busy: questions are answered in their order.
-		b.asked++
-		b.ask = now + b.interval
-		return false
-	}
-	w.n[shm.RequestsLost]++
-	switch r.State {
-	case flowtable.ActiveOffer:
-		w.fallBack(i, r, inside, now)
-		return true
-	case flowtable.PassiveOffer, flowtable.ActiveAnswer:
-		w.fallBack(i, r, outside, now)
-		return true
-	}
-	// ENO is confirmed: there is only waiting for a control plane to come back, until the deadline. Only the answer to the
-	// latest question counts, because two answers may hold different keys and the control plane publishes those it gave last.
-	b.asked++
-	b.interval = min(2*b.interval, 8*w.params.AskTimeout)
-	b.ask = now + b.interval
-	r.Rare.Request++
-	w.sendRequest(r, b)
-	return false
 }

@@ -7,6 +7,7 @@ import (
 	"linecrypt/cryptobatch"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/handover"
+	"linecrypt/dataplane/handshake"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/packet"
 	"linecrypt/dataplane/port"
@@ -20,16 +21,20 @@ import (
 type Control interface {
 	// Alive reports whether the control plane can be expected to answer.
 	Alive(now int64) bool
-	// Policy is the policy in force; it stays in force while the control plane is dead.
-	Policy() flowtable.Policy
+	// Rules are the policy in force and what is offered and answered by; they stay in force while the control plane is dead. They
+	// belong to the worker until the next call.
+	Rules() *handshake.Rules
 }
 
 // Params are the worker's settings. Times are in ns.
 type Params struct {
-	Blocks     int   // connections in set-up at a time
-	Retransmit int64 // first interval of what is asked or sent again during set-up
+	Flows      int   // established connections; 0: what the table holds besides the stocks below
+	HalfOpen   int   // half-open connections of openers inside, and as many of openers outside
+	Tombs      int   // connections that are over and that an end may not know to be, while all places of Flows are taken
+	Blocks     int   // key exchanges at a time
+	Retransmit int64 // first interval of what is sent again during set-up
 	Timeout    int64 // set-up as a whole
-	AskTimeout int64 // an answer of the control plane; without one, and without a sign of its life, the connection is left plain (or refused)
+	AskTimeout int64 // an answer of the control plane; without one it is asked again, or, without a sign of its life, the connection is left plain (or refused)
 	ENOTries   int   // SYNs sent with ENO before one goes without
 	PlainIdle  int64 // a silent plain connection is forgotten
 	FlowIdle   int64 // a silent encrypted connection is reset
@@ -42,7 +47,7 @@ type Params struct {
 func DefaultParams() Params {
 	const s = int64(1e9)
 	return Params{
-		Blocks: 4096, Retransmit: s, Timeout: 30 * s, AskTimeout: s / 2, ENOTries: 2,
+		HalfOpen: 16384, Blocks: 4096, Retransmit: s, Timeout: 30 * s, AskTimeout: s / 2, ENOTries: 2,
 		PlainIdle: 300 * s, FlowIdle: 5 * 24 * 3600 * s, IdleSleep: 50_000,
 	}
 }
@@ -72,6 +77,9 @@ const (
 	outside = flowtable.Outside
 )
 
+// eventDepth bounds calls of finish in one another: an event, the tomb that goes for it, and one to spare.
+const eventDepth = 8
+
 // Worker is the pipeline of one core.
 type Worker struct {
 	cfg    Config
@@ -96,10 +104,12 @@ type Worker struct {
 	seg     stream.Segment
 	scratch packet.Packet
 	own     packet.Seg
+	fresh   flowtable.Template // of a segment that the translator has yet to find acceptable
 	made    packet.Packet
 	icmpErr packet.ICMPError
 	icmpKey flowtable.Key
-	events  []stream.Event
+	events  [eventDepth][]stream.Event
+	depth   int // of calls of finish in one another
 	expired [64]flowtable.Index
 	paths   paths
 	orphans orphans
@@ -111,12 +121,17 @@ type Worker struct {
 	changed bool  // a record was inserted or removed since the last lookup
 	now     int64 // of the poll in progress
 
-	blocks blocks
-	req    shm.Request
-	rep    shm.Reply
-	stats  [2]port.Stats
-	idle   idler
-	stop   atomic.Bool
+	machine *handshake.Machine
+	blocks  blocks
+	peers   shares // established connections
+	tombs   shares // those that are over
+	hates   hates
+	graves  graves
+	hand    flowtable.Index // where the search for a half-closed connection goes on
+	req     shm.Request
+	rep     shm.Reply
+	idle    idler
+	stop    atomic.Bool
 }
 
 // New makes a worker; all memory it uses in its steady state is allocated here.
@@ -141,7 +156,15 @@ func New(cfg Config) (*Worker, error) {
 		out: stream.NewOutput(2 * port.Burst), batch: cfg.Engine.NewBatcher(8 * port.Burst),
 		rx: [2]port.Queue{cfg.Inside, cfg.Outside},
 	}
-	w.events = make([]stream.Event, 0, cap(w.out.Events))
+	for d := range w.events {
+		w.events[d] = make([]stream.Event, 0, cap(w.out.Events))
+	}
+	w.machine = handshake.NewMachine(handshake.Params{
+		Timeout: cfg.Params.Timeout, AskTimeout: cfg.Params.AskTimeout, HostGrace: 3 * cfg.Params.Retransmit, ENOTries: cfg.Params.ENOTries,
+	})
+	if w.params.Flows == 0 {
+		w.params.Flows = max(cfg.Table.Capacity()-2*w.params.HalfOpen-w.params.Tombs, 1)
+	}
 	w.blocks.init(cfg.Params.Blocks)
 	w.paths.init()
 	w.ipID = cfg.ID
@@ -162,14 +185,10 @@ func (w *Worker) Stop() { w.stop.Store(true) }
 
 // Run polls until Stop. The caller has pinned the thread. Clock returns ns of the monotonic clock.
 func (w *Worker) Run(clock func() int64) {
-	for polls := 0; !w.stop.Load(); polls++ {
-		if polls&0xfff == 0 {
-			w.portStats()
-		}
+	for !w.stop.Load() {
 		work := w.Poll(clock())
 		w.idle.after(work)
 	}
-	w.portStats()
 }
 
 // Poll does all that is to be done now and returns how much there was of it, 0 when the worker is idle. Now is in ns of
@@ -204,29 +223,17 @@ func (w *Worker) Shutdown(now int64) {
 	w.table.Range(func(i flowtable.Index, r *flowtable.Record) bool {
 		switch {
 		case r.State == flowtable.Encrypted:
-			w.abort(i, r, shm.ReasonReset, now)
-		case r.State != flowtable.Closing && committed(r):
-			w.resetBoth(i, r, now)
+			w.abort(i, r, shm.AbortStopped, now)
+		case r.State != flowtable.Closing && r.Flags&flowtable.FlagStarted != 0:
+			w.abort(i, r, shm.AbortStopped, now)
+		case r.State == flowtable.PassiveAck:
+			w.n[shm.AbortStopped]++
+			w.resetHost(r)
+			w.resetPeer(r)
 		}
 		w.finish(now)
 		w.flush()
 		w.remove(i, r)
 		return true
 	})
-}
-
-// portStats brings what the ports themselves dropped into the worker's counters.
-func (w *Worker) portStats() {
-	var sum port.Stats
-	for s, q := range w.rx {
-		st := q.Stats()
-		w.stats[s] = st
-		sum.RxSuperPacket += st.RxSuperPacket
-		sum.RxNoMbuf += st.RxNoMbuf
-		sum.RxMissed += st.RxMissed
-		sum.RxTruncated += st.RxTruncated
-		sum.TxErrors += st.TxErrors
-	}
-	w.n[shm.DropSuperPacket], w.n[shm.DropRxNoBuffer] = sum.RxSuperPacket, sum.RxNoMbuf
-	w.n[shm.DropRxMissed], w.n[shm.DropRxTruncated], w.n[shm.DropTxError] = sum.RxMissed, sum.RxTruncated, sum.TxErrors
 }

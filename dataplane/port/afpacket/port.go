@@ -13,17 +13,23 @@
 // copies the ring's pages, and would report no error per packet.
 //
 // Ownership: received frames are copied into buffers of the queue's cache, sent ones are copied by the kernel before
-// TxBurst returns. Nothing is allocated after Open.
+// TxBurst returns. The packet path allocates nothing.
+//
+// When the interface was removed and made anew, or its MTU outgrew the rings, Follow opens new sockets and hands them to the
+// queues. A worker goes over to them, without a lock, at the next poll that finds its old ring empty, so nothing is lost that
+// was in it; the old sockets, which take nothing in any more, are closed after that.
 package afpacket
 
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"linecrypt/dataplane/port"
+	"linecrypt/dataplane/port/netif"
 )
 
 // linkPoll is how often Open looks whether the link came up.
@@ -32,9 +38,17 @@ const linkPoll = 20 * time.Millisecond
 // Port is an open interface. It implements port.Port, and its queues port.Waiter.
 type Port struct {
 	name   string
-	link   link
-	mtu    int
+	kernel *netif.Handle
+	claim  func(name string, index int) error
+	room   int // bytes of a frame that fit a buffer
 	queues []*queue
+	mtu    atomic.Int64
+
+	// What follows belongs to the goroutine that opens, follows and closes the port.
+	index    int       // of the interface that it is attached to
+	attached int       // how often it was
+	failed   time.Time // when it last could not attach
+	failure  error     // and why
 }
 
 // Open opens the interface ifname with cfg.Queues queues. The interface must be up; Open waits cfg.OpenTimeout for that
@@ -54,11 +68,11 @@ func open(ifname string, cfg port.Config) (*Port, error) {
 	if cfg.Queues < 1 || cfg.Queues > 256 || len(cfg.Caches) != cfg.Queues {
 		return nil, fmt.Errorf("%d queues with %d buffer caches", cfg.Queues, len(cfg.Caches))
 	}
-	l, err := openLink(ifname)
+	kernel, err := netif.Open()
 	if err != nil {
 		return nil, err
 	}
-	p := &Port{name: ifname, link: l}
+	p := &Port{name: ifname, kernel: kernel, claim: cfg.Claim, room: cfg.Caches[0].Pool().DataRoom()}
 	if err := p.start(cfg); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
@@ -66,51 +80,23 @@ func open(ifname string, cfg port.Config) (*Port, error) {
 }
 
 func (p *Port) start(cfg port.Config) error {
-	if err := p.link.await(cfg.OpenTimeout); err != nil {
-		return err
-	}
-	mtu, err := p.link.mtu()
+	i, err := p.await(cfg.OpenTimeout)
 	if err != nil {
 		return err
 	}
-	p.mtu = mtu
-	for i := range cfg.Queues {
-		room := cfg.Caches[i].Pool().DataRoom()
-		if room < mtu+linkOverhead {
-			return fmt.Errorf("an MTU of %d bytes does not fit buffers of %d: set it with `ip link set dev %s mtu %d` at most",
-				mtu, room, p.name, room-linkOverhead)
-		}
-		q, err := openQueue(p.link.index, mtu, cfg.Caches[i])
+	for _, c := range cfg.Caches {
+		p.room = min(p.room, c.Pool().DataRoom())
+		q, err := newQueue(c)
 		if err != nil {
-			return fmt.Errorf("queue %d: %w", i, err)
+			return err
 		}
 		p.queues = append(p.queues, q)
 	}
-	return p.join()
-}
-
-// join makes the receiving sockets share the interface's traffic and lets it in.
-func (p *Port) join() error {
-	if len(p.queues) > 1 {
-		group, err := newFanout(p.queues[0].rxFd)
-		if err != nil {
-			return err
-		}
-		for _, q := range p.queues[1:] {
-			if err := joinFanout(q.rxFd, group); err != nil {
-				return err
-			}
-		}
-	}
-	if err := promiscuous(p.queues[0].rxFd, p.link.index); err != nil {
+	mtu, err := p.carries(i)
+	if err != nil {
 		return err
 	}
-	for _, q := range p.queues {
-		if err := acceptAll(q.rxFd); err != nil {
-			return err
-		}
-	}
-	return nil
+	return p.attach(i, mtu)
 }
 
 // Name implements port.Port.
@@ -128,11 +114,8 @@ func (p *Port) Queues() int { return len(p.queues) }
 // Caps implements port.Port. RxCksum is false because the kernel verifies some packets' checksums only; OlFlags say which.
 func (p *Port) Caps() port.Caps { return port.Caps{RSS: true} }
 
-// MTU implements port.Port: the interface's MTU when it was opened.
-func (p *Port) MTU() int { return p.mtu }
-
-// LinkUp implements port.Port. An interface that was removed, or removed and made anew, is not up.
-func (p *Port) LinkUp() bool { return p.link.up() }
+// MTU implements port.Port: the interface's MTU, or what the buffers hold where that is less.
+func (p *Port) MTU() int { return int(p.mtu.Load()) }
 
 // Close implements port.Port.
 func (p *Port) Close() error {
@@ -141,7 +124,7 @@ func (p *Port) Close() error {
 		errs = append(errs, q.close())
 	}
 	p.queues = nil
-	if err := errors.Join(append(errs, p.link.close())...); err != nil {
+	if err := errors.Join(append(errs, p.kernel.Close())...); err != nil {
 		return fmt.Errorf("close interface %s: %w", p.name, err)
 	}
 	return nil

@@ -421,8 +421,8 @@ func tcpFrame(src, dst byte, sport, dport uint16) []byte {
 
 func TestInterfaceThatGoesAwayNeitherPanicsNorSpins(t *testing.T) {
 	w := newWire(t)
-	if !w.port.LinkUp() {
-		t.Error("the link is not up")
+	if s := w.port.Follow(); s.Link != port.LinkUp || s.MTU != 1500 || s.Fault != nil {
+		t.Errorf("before: %+v", s)
 	}
 	testenv.RunIn(t, w.nsA, "ip", "link", "del", w.devA)
 	var ms [1]*mbuf.Mbuf
@@ -431,8 +431,8 @@ func TestInterfaceThatGoesAwayNeitherPanicsNorSpins(t *testing.T) {
 			w.cache.Free(ms[0])
 		}
 	}
-	if w.port.LinkUp() {
-		t.Error("a removed interface is up")
+	if s := w.port.Follow(); s.Link != port.LinkGone || s.Fault == nil {
+		t.Errorf("a removed interface: %+v", s)
 	}
 	fds := []unix.PollFd{{Fd: int32(w.port.Queue(0).(port.Waiter).Fd()), Events: unix.POLLIN}}
 	if n, err := unix.Poll(fds, 10); n != 0 {
@@ -452,8 +452,8 @@ func TestInterfaceThatComesBackUpCarriesAgain(t *testing.T) {
 	cfg := config(t, 1, 64)
 	far := openIn(t, w.nsB, w.devB, cfg)
 	testenv.RunIn(t, w.nsA, "ip", "link", "set", w.devA, "down")
-	if w.port.LinkUp() || far.LinkUp() {
-		t.Error("the link is up")
+	if a, b := w.port.Follow(), far.Follow(); a.Link != port.LinkDown || b.Link != port.LinkDown {
+		t.Errorf("down: %+v, its far end: %+v", a, b)
 	}
 	testenv.RunIn(t, w.nsA, "ip", "link", "set", w.devA, "up")
 	send(t, far, cfg.Caches[0], testFrame(60, 1))
@@ -525,23 +525,6 @@ func TestOpenWithoutPrivilegeNamesTheCapability(t *testing.T) {
 	}()
 	if err := <-failed; !errors.Is(err, unix.EPERM) || !strings.Contains(err.Error(), "CAP_NET_RAW") {
 		t.Errorf("error %v", err)
-	}
-}
-
-func TestOffloadHintFollowsTheInterface(t *testing.T) {
-	testenv.NeedRoot(t)
-	a, _ := testenv.Veth(t, "", "")
-	want := "ethtool -K " + a + " tx off tso off gso off gro off"
-	hint, on := OffloadHint(a)
-	if !strings.HasPrefix(hint, want) || !strings.Contains(hint, "peer") || !on {
-		t.Errorf("offloads on: %q, %v", hint, on)
-	}
-	testenv.OffloadsOff(t, "", a)
-	if hint, on := OffloadHint(a); !strings.HasPrefix(hint, want) || on {
-		t.Errorf("offloads off: %q, %v", hint, on)
-	}
-	if _, on := OffloadHint("lc-missing"); on {
-		t.Error("a missing interface has offloads")
 	}
 }
 

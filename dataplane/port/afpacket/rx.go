@@ -2,6 +2,7 @@ package afpacket
 
 import (
 	"encoding/binary"
+	"errors"
 	"sync/atomic"
 	"unsafe"
 
@@ -17,24 +18,37 @@ const errorCheck = 256
 
 // queue is one queue pair of a Port. One worker uses it.
 type queue struct {
-	rxFd, txFd int
-	cache      *mbuf.Cache
-	ring       []byte
-	frameSize  int
-	next       int // the slot the next packet will be in
-	maxFrame   int // longest frame in bytes taken
-	losing     bool
-	idle       int
-	stats      port.Stats
-	tx         messages
+	*port.Descriptor
+	cache *mbuf.Cache
+	at    *sockets                // the worker's own
+	next  atomic.Pointer[sockets] // what the worker is to go over to, nil for nothing
+	idle  int
+	tx    messages
+
+	superPackets, truncated, noMbuf, completed, txErrors port.Count
+
+	// What follows belongs to the goroutine that opens, follows and closes the port.
+	current  *sockets   // in use or handed over
+	replaced []*sockets // until the worker has let go of them
+	missed   uint64
+}
+
+func newQueue(cache *mbuf.Cache) (*queue, error) {
+	d, err := port.NewDescriptor()
+	if err != nil {
+		return nil, err
+	}
+	q := &queue{Descriptor: d, cache: cache}
+	q.prepareMessages()
+	return q, nil
 }
 
 // RxBurst implements port.Queue.
 func (q *queue) RxBurst(ms []*mbuf.Mbuf) int {
-	n := 0
+	s, n := q.at, 0
 	for n < len(ms) {
-		off := q.next * q.frameSize
-		slot := q.ring[off : off+q.frameSize]
+		off := s.next * s.frameSize
+		slot := s.ring[off : off+s.frameSize]
 		hdr := (*unix.Tpacket2Hdr)(unsafe.Pointer(unsafe.SliceData(slot)))
 		status := atomic.LoadUint32(&hdr.Status)
 		if status&unix.TP_STATUS_USER == 0 {
@@ -44,23 +58,34 @@ func (q *queue) RxBurst(ms []*mbuf.Mbuf) int {
 			ms[n] = m
 			n++
 		}
-		q.losing = q.losing || status&unix.TP_STATUS_LOSING != 0
 		atomic.StoreUint32(&hdr.Status, unix.TP_STATUS_KERNEL)
-		q.next = (q.next + 1) % ringFrames
+		s.next = (s.next + 1) % ringFrames
 	}
 	if n > 0 {
 		q.idle = 0
-	} else if q.idle++; q.idle%errorCheck == 0 {
-		q.clearError()
+	} else {
+		q.rest()
 	}
 	return n
+}
+
+// rest is what a poll does that found nothing: now and then it clears the socket's error, and it goes over to other sockets
+// where there are some.
+func (q *queue) rest() {
+	if next := q.next.Load(); next != nil && q.next.CompareAndSwap(next, nil) {
+		q.at, q.idle = next, 0
+		return
+	}
+	if q.idle++; q.idle%errorCheck == 0 {
+		q.at.clearError()
+	}
 }
 
 // take copies a slot's packet into a buffer, or counts why it cannot and returns nil.
 func (q *queue) take(slot []byte, hdr *unix.Tpacket2Hdr, status uint32) *mbuf.Mbuf {
 	start, n := int(hdr.Mac), int(hdr.Snaplen)
 	if start < vnetHeader || start > len(slot) || n > len(slot)-start || n < ethHeader {
-		q.stats.RxTruncated++
+		q.truncated.Add(1)
 		return nil
 	}
 	vnet := parseVnet(slot[start-vnetHeader:])
@@ -69,22 +94,22 @@ func (q *queue) take(slot []byte, hdr *unix.Tpacket2Hdr, status uint32) *mbuf.Mb
 	if tagged {
 		total += vlanTag
 	}
-	if vnet.gso != 0 || total > q.maxFrame {
-		q.stats.RxSuperPacket++
+	if vnet.gso != 0 || int64(total) > q.at.maxFrame.Load() {
+		q.superPackets.Add(1)
 		return nil
 	}
 	if n != int(hdr.Len) {
-		q.stats.RxTruncated++
+		q.truncated.Add(1)
 		return nil
 	}
 	m := q.cache.Alloc()
 	if m == nil {
-		q.stats.RxNoMbuf++
+		q.noMbuf.Add(1)
 		return nil
 	}
 	if total > m.TailroomLen() {
 		q.cache.Free(m)
-		q.stats.RxSuperPacket++
+		q.superPackets.Add(1)
 		return nil
 	}
 	m.SetBounds(m.DataOff(), total)
@@ -105,7 +130,7 @@ func (q *queue) checksum(frame []byte, vnet vnetInfo, status uint32) uint64 {
 		if !complete(frame, vnet.csumStart, vnet.csumOffset) {
 			return mbuf.RxL4CksumBad
 		}
-		q.stats.RxCsumComplete++
+		q.completed.Add(1)
 		return mbuf.RxL4CksumGood
 	}
 	if status&unix.TP_STATUS_CSUM_VALID != 0 {
@@ -127,29 +152,50 @@ func insertVLAN(dst, frame []byte, hdr *unix.Tpacket2Hdr, status uint32) {
 	copy(dst[addrs+vlanTag:], frame[addrs:])
 }
 
-// clearError fetches and so clears what is pending on the socket. The error itself says nothing that Port.LinkUp does
-// not say better.
-func (q *queue) clearError() {
-	q.sockopt(unix.SOL_SOCKET, unix.SO_ERROR, 4)
-}
-
-// Stats implements port.Queue. The kernel is asked only after it flagged a packet it had no slot for.
+// Stats implements port.Queue.
 func (q *queue) Stats() port.Stats {
-	if q.losing {
-		q.losing = false
-		if buf, ok := q.sockopt(unix.SOL_PACKET, unix.PACKET_STATISTICS, 8); ok {
-			q.stats.RxMissed += uint64(binary.NativeEndian.Uint32(buf[4:]))
-		}
+	if q.current != nil {
+		q.missed += q.current.missed()
 	}
-	return q.stats
+	for _, s := range q.replaced {
+		q.missed += s.missed()
+	}
+	return port.Stats{
+		RxMissed: q.missed, RxNoMbuf: q.noMbuf.Load(), RxSuperPacket: q.superPackets.Load(), RxTruncated: q.truncated.Load(),
+		RxCsumComplete: q.completed.Load(), TxErrors: q.txErrors.Load(),
+	}
 }
 
-// sockopt reads an option of the receiving socket of n bytes, n at most 8, without allocating.
-func (q *queue) sockopt(level, opt int, n uint32) (buf [8]byte, ok bool) {
-	_, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(q.rxFd), uintptr(level), uintptr(opt),
-		uintptr(unsafe.Pointer(&buf)), uintptr(unsafe.Pointer(&n)), 0)
-	return buf, errno == 0
+// replace hands sockets to the worker. Those in use until then are closed once it has let go of them.
+func (q *queue) replace(fresh *sockets) error {
+	if q.current == nil {
+		q.at = fresh
+	} else {
+		q.next.Store(fresh)
+		q.replaced = append(q.replaced, q.current)
+	}
+	q.current = fresh
+	return q.Watch(fresh.rxFd)
 }
 
-// Fd implements port.Waiter.
-func (q *queue) Fd() int { return q.rxFd }
+// closeReplaced closes the sockets that were replaced, once the worker has taken the newest ones.
+func (q *queue) closeReplaced() error {
+	if q.next.Load() != nil {
+		return nil
+	}
+	for _, s := range q.replaced {
+		q.missed += s.missed()
+	}
+	err := closeAll(q.replaced)
+	q.replaced = nil
+	return err
+}
+
+func (q *queue) close() error {
+	errs := []error{closeAll(q.replaced), q.Descriptor.Close()}
+	if q.current != nil {
+		errs = append(errs, q.current.close())
+	}
+	q.current, q.replaced = nil, nil
+	return errors.Join(errs...)
+}

@@ -1,13 +1,14 @@
 package afpacket
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/bits"
+	"sync/atomic"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
-
-	"linecrypt/dataplane/mbuf"
 )
 
 const (
@@ -27,38 +28,89 @@ const (
 	sendBuffer = 4 << 20
 )
 
-// openQueue makes a queue's two sockets. They are apart because with virtio-net headers on, every packet sent would need
-// one too. The receiving one drops everything until acceptAll, so that no packet is seen twice before fanout is in place.
-func openQueue(ifindex, mtu int, cache *mbuf.Cache) (*queue, error) {
-	q := &queue{rxFd: -1, txFd: -1, cache: cache, maxFrame: mtu + linkOverhead}
-	if err := q.open(ifindex); err != nil {
-		return nil, errors.Join(err, q.close())
-	}
-	q.prepareMessages()
-	return q, nil
+// sockets are the two sockets of a queue on one interface, with the receiving one's ring. They are two because with virtio-net
+// headers on, every packet sent would need one too.
+type sockets struct {
+	rxFd, txFd int
+	ring       []byte
+	frameSize  int
+	next       int          // the slot the next packet will be in; the worker's own
+	maxFrame   atomic.Int64 // longest frame in bytes taken
 }
 
-func (q *queue) open(ifindex int) (err error) {
+// openAll opens n pairs of sockets that share the traffic of an interface. They drop everything until acceptAll.
+func openAll(ifindex, mtu, n int) ([]*sockets, error) {
+	var all []*sockets
+	for i := range n {
+		s, err := openSockets(ifindex, mtu)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("queue %d: %w", i, err), closeAll(all))
+		}
+		all = append(all, s)
+	}
+	if err := join(all, ifindex); err != nil {
+		return nil, errors.Join(err, closeAll(all))
+	}
+	return all, nil
+}
+
+func closeAll(all []*sockets) error {
+	var errs []error
+	for _, s := range all {
+		errs = append(errs, s.close())
+	}
+	return errors.Join(errs...)
+}
+
+// join makes the receiving sockets share the interface's traffic, whatever its address.
+func join(all []*sockets, ifindex int) error {
+	if len(all) > 1 {
+		group, err := newFanout(all[0].rxFd)
+		if err != nil {
+			return err
+		}
+		for _, s := range all[1:] {
+			if err := joinFanout(s.rxFd, group); err != nil {
+				return err
+			}
+		}
+	}
+	return promiscuous(all[0].rxFd, ifindex)
+}
+
+func openSockets(ifindex, mtu int) (*sockets, error) {
+	s := &sockets{rxFd: -1, txFd: -1}
+	s.maxFrame.Store(int64(mtu + linkOverhead))
+	if err := s.open(ifindex, slotSize(mtu+linkOverhead)); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+// slotSize is the size of a ring's slot for frames of up to maxFrame bytes.
+func slotSize(maxFrame int) int { return 1 << bits.Len(uint(maxFrame+slotOverhead-1)) }
+
+func (s *sockets) open(ifindex, slot int) (err error) {
 	const kind = unix.SOCK_RAW | unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK
-	if q.rxFd, err = unix.Socket(unix.AF_PACKET, kind, 0); err != nil {
+	if s.rxFd, err = unix.Socket(unix.AF_PACKET, kind, 0); err != nil {
 		return fmt.Errorf("packet socket: %w", err)
 	}
-	if q.txFd, err = unix.Socket(unix.AF_PACKET, kind, 0); err != nil {
+	if s.txFd, err = unix.Socket(unix.AF_PACKET, kind, 0); err != nil {
 		return fmt.Errorf("packet socket: %w", err)
 	}
-	if err := q.openRing(); err != nil {
+	if err := s.openRing(slot); err != nil {
 		return err
 	}
 	all := uint16(unix.ETH_P_ALL)
 	all = all<<8 | all>>8
-	if err := unix.Bind(q.rxFd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: ifindex}); err != nil {
+	if err := unix.Bind(s.rxFd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: ifindex}); err != nil {
 		return fmt.Errorf("bind for receiving: %w", err)
 	}
-	if err := unix.Bind(q.txFd, &unix.SockaddrLinklayer{Ifindex: ifindex}); err != nil {
+	if err := unix.Bind(s.txFd, &unix.SockaddrLinklayer{Ifindex: ifindex}); err != nil {
 		return fmt.Errorf("bind for sending: %w", err)
 	}
-	if unix.SetsockoptInt(q.txFd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, sendBuffer) != nil {
-		if err := unix.SetsockoptInt(q.txFd, unix.SOL_SOCKET, unix.SO_SNDBUF, sendBuffer); err != nil {
+	if unix.SetsockoptInt(s.txFd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, sendBuffer) != nil {
+		if err := unix.SetsockoptInt(s.txFd, unix.SOL_SOCKET, unix.SO_SNDBUF, sendBuffer); err != nil {
 			return fmt.Errorf("set send buffer: %w", err)
 		}
 	}
@@ -66,7 +118,7 @@ func (q *queue) open(ifindex int) (err error) {
 }
 
 // openRing sets the receiving socket's options in the order the kernel wants and maps its ring.
-func (q *queue) openRing() error {
+func (s *sockets) openRing(slot int) error {
 	for _, o := range []struct {
 		name       string
 		opt, value int
@@ -75,30 +127,74 @@ func (q *queue) openRing() error {
 		{"PACKET_VNET_HDR", unix.PACKET_VNET_HDR, 1},
 		{"PACKET_IGNORE_OUTGOING (Linux 4.20)", unix.PACKET_IGNORE_OUTGOING, 1},
 	} {
-		if err := unix.SetsockoptInt(q.rxFd, unix.SOL_PACKET, o.opt, o.value); err != nil {
+		if err := unix.SetsockoptInt(s.rxFd, unix.SOL_PACKET, o.opt, o.value); err != nil {
 			return fmt.Errorf("set %s: %w", o.name, err)
 		}
 	}
-	if err := refuseAll(q.rxFd); err != nil {
+	if err := refuseAll(s.rxFd); err != nil {
 		return err
 	}
-	q.frameSize = 1 << bits.Len(uint(q.maxFrame+slotOverhead-1))
-	block := max(blockSize, q.frameSize)
+	s.frameSize = slot
+	block := max(blockSize, slot)
 	req := unix.TpacketReq{
 		Block_size: uint32(block),
-		Block_nr:   uint32(ringFrames * q.frameSize / block),
-		Frame_size: uint32(q.frameSize),
+		Block_nr:   uint32(ringFrames * slot / block),
+		Frame_size: uint32(slot),
 		Frame_nr:   ringFrames,
 	}
-	if err := unix.SetsockoptTpacketReq(q.rxFd, unix.SOL_PACKET, unix.PACKET_RX_RING, &req); err != nil {
-		return fmt.Errorf("make a receive ring of %d KiB: %w", ringFrames*q.frameSize>>10, err)
+	if err := unix.SetsockoptTpacketReq(s.rxFd, unix.SOL_PACKET, unix.PACKET_RX_RING, &req); err != nil {
+		return fmt.Errorf("make a receive ring of %d KiB: %w", ringFrames*slot>>10, err)
 	}
-	ring, err := unix.Mmap(q.rxFd, 0, ringFrames*q.frameSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	ring, err := unix.Mmap(s.rxFd, 0, ringFrames*slot, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
 		return fmt.Errorf("map the receive ring: %w", err)
 	}
-	q.ring = ring
+	s.ring = ring
 	return nil
+}
+
+// bound reports whether the interface that the sockets were opened on is still there, up or down.
+func (s *sockets) bound() bool {
+	a, err := unix.Getsockname(s.rxFd)
+	at, ok := a.(*unix.SockaddrLinklayer)
+	return err == nil && ok && at.Ifindex > 0
+}
+
+// clearError fetches and so clears what is pending on the receiving socket. The error itself says nothing that Port.Follow does
+// not say better.
+func (s *sockets) clearError() {
+	s.sockopt(unix.SOL_SOCKET, unix.SO_ERROR, 4)
+}
+
+// missed returns how many packets the kernel had no slot for since the last call.
+func (s *sockets) missed() uint64 {
+	buf, ok := s.sockopt(unix.SOL_PACKET, unix.PACKET_STATISTICS, 8)
+	if !ok {
+		return 0
+	}
+	return uint64(binary.NativeEndian.Uint32(buf[4:]))
+}
+
+// sockopt reads an option of the receiving socket of n bytes, n at most 8, without allocating.
+func (s *sockets) sockopt(level, opt int, n uint32) (buf [8]byte, ok bool) {
+	_, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(s.rxFd), uintptr(level), uintptr(opt),
+		uintptr(unsafe.Pointer(&buf)), uintptr(unsafe.Pointer(&n)), 0)
+	return buf, errno == 0
+}
+
+func (s *sockets) close() error {
+	var errs []error
+	if s.ring != nil {
+		errs = append(errs, unix.Munmap(s.ring))
+		s.ring = nil
+	}
+	for _, fd := range []*int{&s.rxFd, &s.txFd} {
+		if *fd >= 0 {
+			errs = append(errs, unix.Close(*fd))
+			*fd = -1
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // refuseAll attaches a filter that drops every packet.
@@ -150,19 +246,4 @@ func promiscuous(fd, ifindex int) error {
 		return fmt.Errorf("set promiscuous mode: %w", err)
 	}
 	return nil
-}
-
-func (q *queue) close() error {
-	var errs []error
-	if q.ring != nil {
-		errs = append(errs, unix.Munmap(q.ring))
-		q.ring = nil
-	}
-	for _, fd := range []*int{&q.rxFd, &q.txFd} {
-		if *fd >= 0 {
-			errs = append(errs, unix.Close(*fd))
-			*fd = -1
-		}
-	}
-	return errors.Join(errs...)
 }

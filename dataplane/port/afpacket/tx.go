@@ -60,7 +60,7 @@ func (q *queue) TxBurst(ms []*mbuf.Mbuf) int {
 }
 
 func (q *queue) refuse(ms []*mbuf.Mbuf) {
-	q.stats.TxErrors += uint64(len(ms))
+	q.txErrors.Add(len(ms))
 	q.cache.FreeBurst(ms)
 }
 
@@ -88,7 +88,7 @@ func (q *queue) gather(ms []*mbuf.Mbuf) int {
 // send hands n messages to the kernel and returns how many it took. The call never sleeps, so the Go scheduler need not
 // know of it. An error behind the first message shows itself at the next call.
 func (q *queue) send(n int) (int, unix.Errno) {
-	r, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(q.txFd), uintptr(unsafe.Pointer(&q.tx.hdrs)), uintptr(n),
+	r, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(q.at.txFd), uintptr(unsafe.Pointer(&q.tx.hdrs)), uintptr(n),
 		unix.MSG_DONTWAIT, 0, 0)
 	if errno != 0 {
 		return 0, errno

@@ -8,21 +8,40 @@ package dpdk
 #cgo noescape lc_tx
 #cgo nocallback lc_tx
 
+#include <stdlib.h>
 #include "queue.h"
 */
 import "C"
 
 import (
+	"sync/atomic"
 	"unsafe"
 
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/port"
 )
 
-// queue is one receive and one transmit queue of a device.
+// A queue looks at every packet for an unfinished checksum until it has seen this many, and then at one in so many bursts.
+const (
+	inspectFirst = 1024
+	inspectEvery = 256
+)
+
+// queue is what one worker polls of a device.
 type queue struct {
-	c   *C.struct_lc_queue
-	dev *device
+	*port.Descriptor
+	index   int
+	dev     *device
+	at      *C.struct_lc_queue                // the worker's own, in C memory
+	next    atomic.Pointer[C.struct_lc_queue] // what the worker is to go over to, nil for nothing
+	inspect bool                              // packets may come with unfinished checksums, and the driver does not say so
+	seen    int                               // packets, then bursts, that were looked at
+
+	unfinished port.Count
+
+	// What follows belongs to the goroutine that opens, follows and closes the port.
+	current *C.struct_lc_queue // in use or handed over
+	before  port.Stats         // of what was in use earlier
 }
 
 // RxBurst implements port.Queue: one call into C.
@@ -30,12 +49,38 @@ func (q *queue) RxBurst(ms []*mbuf.Mbuf) int {
 	if len(ms) == 0 {
 		return 0
 	}
-	return rxBurst(q.c, uintptr(unsafe.Pointer(unsafe.SliceData(ms))), len(ms))
+	n := rxBurst(q.at, uintptr(unsafe.Pointer(unsafe.SliceData(ms))), len(ms))
+	switch {
+	case n == 0:
+		if next := q.next.Load(); next != nil && q.next.CompareAndSwap(next, nil) {
+			q.at = next
+		}
+	case q.inspect:
+		q.lookAt(ms[:n])
+	}
+	return n
+}
+
+// lookAt counts packets with unfinished checksums, among the first ones and then among a sample.
+func (q *queue) lookAt(ms []*mbuf.Mbuf) {
+	if q.seen >= inspectFirst {
+		if q.seen++; q.seen%inspectEvery != 0 {
+			return
+		}
+		ms = ms[:1]
+	} else {
+		q.seen += len(ms)
+	}
+	for _, m := range ms {
+		if port.UnfinishedChecksum(m.Data()) {
+			q.unfinished.Add(1)
+		}
+	}
 }
 
 // TxBurst implements port.Queue: one call into C. An empty burst lets the driver take back what the device has sent.
 func (q *queue) TxBurst(ms []*mbuf.Mbuf) int {
-	return txBurst(q.c, uintptr(unsafe.Pointer(unsafe.SliceData(ms))), len(ms))
+	return txBurst(q.at, uintptr(unsafe.Pointer(unsafe.SliceData(ms))), len(ms))
 }
 
 // The address of ms stands for a pointer: the directive keeps the array on the heap and alive while C works on it. It holds
@@ -51,24 +96,52 @@ func txBurst(q *C.struct_lc_queue, ms uintptr, n int) int {
 	return int(C.lc_tx(C.uintptr_t(uintptr(unsafe.Pointer(q))), C.uintptr_t(ms), C.uint16_t(n)))
 }
 
-// Stats implements port.Queue. What the device counts for all its queues together stands in queue 0.
+// Stats implements port.Queue. What the devices count for all their queues together stands in queue 0.
 func (q *queue) Stats() port.Stats {
-	s := port.Stats{
-		RxSuperPacket: uint64(q.c.super_packets),
-		RxTruncated:   uint64(q.c.truncated),
-		TxErrors:      uint64(q.c.tx_refused),
-	}
-	if q.c.queue == 0 {
-		q.dev.addStats(&s)
+	s := q.before
+	s.Add(q.counted())
+	s.RxCsumUnfinished = q.unfinished.Load()
+	if q.index == 0 && q.dev.at != nil {
+		q.dev.at.addStats(&s)
 	}
 	return s
 }
 
-// waitQueue is a queue whose driver receives through a socket, so that its worker can sleep.
-type waitQueue struct {
-	queue
-	fd int
+// counted is what the worker itself counted since it was given what it polls.
+func (q *queue) counted() port.Stats {
+	return port.Stats{
+		RxSuperPacket: load(&q.current.super_packets), RxTruncated: load(&q.current.truncated), TxErrors: load(&q.current.tx_refused),
+	}
 }
 
-// Fd implements port.Waiter.
-func (q *waitQueue) Fd() int { return q.fd }
+func load(counter *C.uint64_t) uint64 { return atomic.LoadUint64((*uint64)(unsafe.Pointer(counter))) }
+
+// newRings makes what a worker polls, of n rings.
+func newRings(n int) *C.struct_lc_queue {
+	size := unsafe.Sizeof(C.struct_lc_queue{}) + uintptr(n)*unsafe.Sizeof(C.struct_lc_ring{})
+	c := (*C.struct_lc_queue)(C.calloc(1, C.size_t(size)))
+	c.rings = C.uint16_t(n)
+	return c
+}
+
+// rings returns the rings of c.
+func rings(c *C.struct_lc_queue) []C.struct_lc_ring {
+	first := unsafe.Add(unsafe.Pointer(c), unsafe.Sizeof(C.struct_lc_queue{}))
+	return unsafe.Slice((*C.struct_lc_ring)(first), int(c.rings))
+}
+
+// hand gives the worker something else to poll, after which q.taken says when it has let go of what it polled until then. The
+// descriptor stands for socks.
+func (q *queue) hand(c *C.struct_lc_queue, socks []int) error {
+	if q.current == nil {
+		q.at = c
+	} else {
+		q.before.Add(q.counted())
+		q.next.Store(c)
+	}
+	q.current = c
+	return q.Watch(socks...)
+}
+
+// taken reports whether the worker polls what it was given last.
+func (q *queue) taken() bool { return q.next.Load() == nil }

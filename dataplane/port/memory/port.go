@@ -70,7 +70,8 @@ type Port struct {
 	name   string
 	opt    Options
 	queues []*queue
-	down   atomic.Bool
+	link   atomic.Uint32 // port.Link
+	mtu    atomic.Int64
 	closed bool
 }
 
@@ -98,6 +99,8 @@ func NewPair(nameA, nameB string, opt Options, cachesA, cachesB []*mbuf.Cache) (
 
 func newPort(name string, opt Options, rx, tx []*ring, caches []*mbuf.Cache) (*Port, error) {
 	p := &Port{name: name, opt: opt}
+	p.link.Store(uint32(port.LinkUp))
+	p.mtu.Store(int64(opt.MTU))
 	flags := uint64(0)
 	if opt.RxCksumGood {
 		flags = mbuf.RxIPCksumGood | mbuf.RxL4CksumGood
@@ -128,13 +131,18 @@ func (p *Port) Queues() int { return len(p.queues) }
 func (p *Port) Caps() port.Caps { return port.Caps{RxCksum: p.opt.RxCksumGood, RSS: p.opt.RSS} }
 
 // MTU implements port.Port.
-func (p *Port) MTU() int { return p.opt.MTU }
+func (p *Port) MTU() int { return int(p.mtu.Load()) }
 
-// LinkUp implements port.Port.
-func (p *Port) LinkUp() bool { return !p.down.Load() }
+// Follow implements port.Port.
+func (p *Port) Follow() port.State {
+	return port.State{Link: port.Link(p.link.Load()), MTU: p.MTU(), Attached: 1}
+}
 
-// SetLink sets what LinkUp reports; frames travel all the same. Any goroutine may call it.
-func (p *Port) SetLink(up bool) { p.down.Store(!up) }
+// SetLink sets what Follow reports; frames travel all the same. Any goroutine may call it.
+func (p *Port) SetLink(l port.Link) { p.link.Store(uint32(l)) }
+
+// SetMTU sets what MTU and Follow report; longer frames travel all the same. Any goroutine may call it.
+func (p *Port) SetMTU(mtu int) { p.mtu.Store(int64(mtu)) }
 
 // Close implements port.Port. The far side must have stopped sending, because a send may write this port's descriptors.
 func (p *Port) Close() error {

@@ -11,12 +11,12 @@ import (
 
 // queue is one queue pair of a Port.
 type queue struct {
-	rx, tx  *ring
-	cache   *mbuf.Cache
-	rxFlags uint64
-	event   int  // eventfd that rx.wake writes
-	waited  bool // the worker asked for the descriptor, so empty polls arm the bell
-	stats   port.Stats
+	rx, tx                    *ring
+	cache                     *mbuf.Cache
+	rxFlags                   uint64
+	event                     int  // eventfd that rx.wake writes
+	waited                    bool // the worker asked for the descriptor, so empty polls arm the bell
+	noMbuf, tooLong, txErrors port.Count
 }
 
 func newQueue(rx, tx *ring, cache *mbuf.Cache, rxFlags uint64) (*queue, error) {
@@ -54,10 +54,10 @@ func (q *queue) receive(ms []*mbuf.Mbuf) int {
 		m := q.cache.Alloc()
 		switch {
 		case m == nil:
-			q.stats.RxNoMbuf++
+			q.noMbuf.Add(1)
 		case !m.Append(frame):
 			q.cache.Free(m)
-			q.stats.RxSuperPacket++
+			q.tooLong.Add(1)
 		default:
 			m.OlFlags = q.rxFlags
 			ms[i] = m
@@ -79,7 +79,7 @@ func (q *queue) TxBurst(ms []*mbuf.Mbuf) int {
 		if n := flatten(slot, m); n >= 0 {
 			q.tx.commit(n)
 		} else {
-			q.stats.TxErrors++
+			q.txErrors.Add(1)
 		}
 		q.cache.Free(m)
 		sent++
@@ -103,7 +103,9 @@ func flatten(dst []byte, m *mbuf.Mbuf) int {
 }
 
 // Stats implements port.Queue.
-func (q *queue) Stats() port.Stats { return q.stats }
+func (q *queue) Stats() port.Stats {
+	return port.Stats{RxNoMbuf: q.noMbuf.Load(), RxSuperPacket: q.tooLong.Load(), TxErrors: q.txErrors.Load()}
+}
 
 // Fd implements port.Waiter. After it was called, a poll that finds nothing arms the descriptor.
 func (q *queue) Fd() int {

@@ -58,8 +58,10 @@ func (s *Source) Caps() port.Caps { return port.Caps{RxCksum: s.opt.RxCksumGood,
 // MTU implements port.Port.
 func (s *Source) MTU() int { return s.opt.MTU }
 
-// LinkUp implements port.Port.
-func (s *Source) LinkUp() bool { return true }
+// Follow implements port.Port.
+func (s *Source) Follow() port.State {
+	return port.State{Link: port.LinkUp, MTU: s.opt.MTU, Attached: 1}
+}
 
 // Close implements port.Port.
 func (s *Source) Close() error { return nil }
@@ -77,7 +79,7 @@ type sourceQueue struct {
 	rxFlags        uint64
 	seq            uint64
 	packets, bytes uint64
-	stats          port.Stats
+	noMbuf         port.Count
 }
 
 // RxBurst implements port.Queue.
@@ -85,7 +87,7 @@ func (q *sourceQueue) RxBurst(ms []*mbuf.Mbuf) int {
 	for i := range ms {
 		m := q.cache.Alloc()
 		if m == nil {
-			q.stats.RxNoMbuf++
+			q.noMbuf.Add(1)
 			return i
 		}
 		if !q.fill(q.index, q.seq, m) {
@@ -110,4 +112,4 @@ func (q *sourceQueue) TxBurst(ms []*mbuf.Mbuf) int {
 }
 
 // Stats implements port.Queue.
-func (q *sourceQueue) Stats() port.Stats { return q.stats }
+func (q *sourceQueue) Stats() port.Stats { return port.Stats{RxNoMbuf: q.noMbuf.Load()} }

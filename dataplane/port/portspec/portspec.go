@@ -5,9 +5,11 @@ package portspec
 import (
 	"errors"
 	"fmt"
-	"net"
 	"regexp"
+	"slices"
 	"strings"
+
+	"linecrypt/dataplane/port/netif"
 )
 
 // Kind is a kind of port a user can name.
@@ -47,15 +49,52 @@ func (s Spec) String() string { return string(s.Kind) + ":" + s.Device }
 
 // Interface returns the kernel interface below the port, or "" when there is none or it cannot be told from the name.
 func (s Spec) Interface() string {
-	if s.Kind == Packet {
-		return s.Device
-	}
-	for _, arg := range strings.Split(s.Device, ",")[1:] {
-		if name, found := strings.CutPrefix(arg, "iface="); found {
-			return name
-		}
+	if all := s.Interfaces(); len(all) > 0 {
+		return all[0]
 	}
 	return ""
+}
+
+// Interfaces returns the kernel interfaces that must be there for the port to attach to, without repetition. What a driver makes
+// by itself (net_tap) is not among them.
+func (s Spec) Interfaces() []string {
+	if s.Kind == Packet {
+		return []string{s.Device}
+	}
+	driver, args, _ := strings.Cut(s.Device, ",")
+	var names []string
+	for arg := range strings.SplitSeq(args, ",") {
+		key, name, _ := strings.Cut(arg, "=")
+		if attaches(driver, key) && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// attaches says whether a device argument names an interface that the driver attaches to.
+func attaches(driver, key string) bool {
+	switch key {
+	case "iface":
+		return !strings.HasPrefix(driver, "net_tap") && !strings.HasPrefix(driver, "net_virtio_user") && !strings.HasPrefix(driver, "net_vhost")
+	case "rx_iface", "rx_iface_in", "tx_iface":
+		return strings.HasPrefix(driver, "net_pcap")
+	case "remote":
+		return strings.HasPrefix(driver, "net_tap")
+	}
+	return false
+}
+
+// AFXDP says whether the port is one of AF_XDP, which takes an interface's frames away from the kernel; all others see copies.
+func (s Spec) AFXDP() bool { return s.Kind == DPDK && strings.HasPrefix(s.Device, "net_af_xdp") }
+
+// PCIAddress returns the address of a PCI device, or "".
+func (s Spec) PCIAddress() string {
+	if !s.PCI {
+		return ""
+	}
+	address, _, _ := strings.Cut(s.Device, ",")
+	return address
 }
 
 // Parse reads a port's name: a PCI address (`0000:03:00.0`, `03:00.0`) or an EAL device string (`net_af_xdp0,iface=eth1`)
@@ -162,12 +201,19 @@ func (s Spec) Check() error {
 	if s.Kind == DPDK && !HasDPDK {
 		return fmt.Errorf("port %s: %w", s, ErrNoDPDK)
 	}
-	name := s.Interface()
-	if name == "" {
+	names := s.Interfaces()
+	if len(names) == 0 {
 		return nil
 	}
-	if _, err := net.InterfaceByName(name); err != nil {
-		return fmt.Errorf("port %s: no interface %s in this network namespace: %w", s, name, err)
+	kernel, err := netif.Open()
+	if err != nil {
+		return fmt.Errorf("port %s: %w", s, err)
+	}
+	defer kernel.Close()
+	for _, name := range names {
+		if _, err := kernel.ByName(name); err != nil {
+			return fmt.Errorf("port %s: interface %s: %w", s, name, err)
+		}
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package portspec
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -64,26 +65,35 @@ func TestBadNameIsRefusedWithAReason(t *testing.T) {
 	}
 }
 
-func TestInterfaceBelowAPortIsKnown(t *testing.T) {
-	for text, want := range map[string]string{
-		"eth0":                              "eth0",
-		"net_af_xdp0,start_queue=0,iface=v": "v",
-		"net_null0":                         "",
-		"03:00.0":                           "",
+func TestInterfacesBelowAPortAreKnown(t *testing.T) {
+	for text, want := range map[string][]string{
+		"eth0":                                {"eth0"},
+		"net_af_xdp0,start_queue=0,iface=v":   {"v"},
+		"net_af_packet1,iface=v,blocksz=4096": {"v"},
+		"net_pcap0,iface=v":                   {"v"},
+		"net_pcap0,rx_iface=v,tx_iface=w":     {"v", "w"},
+		"net_pcap0,rx_iface=v,tx_iface=v":     {"v"},
+		"net_tap0,iface=made":                 nil,
+		"net_tap0,iface=made,remote=v":        {"v"},
+		"net_null0":                           nil,
+		"03:00.0":                             nil,
 	} {
 		spec, err := Parse(text)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := spec.Interface(); got != want {
+		if got := spec.Interfaces(); !slices.Equal(got, want) {
 			t.Errorf("%q: %q", text, got)
+		}
+		if first := spec.Interface(); len(want) == 0 && first != "" || len(want) > 0 && first != want[0] {
+			t.Errorf("%q: the first is %q", text, first)
 		}
 	}
 }
 
 func TestMissingInterfaceIsNamed(t *testing.T) {
 	spec := Spec{Kind: Packet, Device: "lc-missing"}
-	if err := spec.Check(); err == nil || !strings.Contains(err.Error(), "no interface lc-missing") {
+	if err := spec.Check(); err == nil || !strings.Contains(err.Error(), "interface lc-missing: no such interface") {
 		t.Errorf("check: %v", err)
 	}
 	if _, err := Open(spec, port.Config{}); err == nil || !strings.Contains(err.Error(), "lc-missing") {

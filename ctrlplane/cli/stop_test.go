@@ -1,0 +1,149 @@
+package cli
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"linecrypt/ctrlplane/instance"
+	"linecrypt/ctrlplane/shm"
+	"linecrypt/flowtable"
+)
+
+func TestStopEndsAGatewayAndWaitsForIt(t *testing.T) {
+	g := startGateway(t)
+	g.awaitReady()
+	status, out, errs := call(t, "stop")
+	if status != exitOK || out != "instance \"default\" is stopped\n" {
+		t.Errorf("status %d, output %q, error %q", status, out, errs)
+	}
+	if _, err := os.Stat(g.in.Dir()); !os.IsNotExist(err) {
+		t.Errorf("the instance's folder is still there: %v", err)
+	}
+	g.await("dataplane stopped")
+	g.await("ctrlplane stopped")
+	if err := g.cmd.Wait(); err != nil {
+		t.Errorf("run: %v", err)
+	}
+}
+
+func TestStopEndsProcessesWhoseSupervisorIsGone(t *testing.T) {
+	g := startGateway(t)
+	g.awaitReady()
+	data := g.pid(instance.DataPlane)
+	// Without the signal that a dying parent sends: as if they had been started by hand.
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	g.awaitGone(instance.DataPlane)
+	g.awaitGone(instance.ControlPlane)
+	byHand := exec.Command(self, "--inside", "a0", "--ready-fd", "1")
+	byHand.Args[0] = dataPlaneBinary
+	if err := byHand.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if now := g.pid(instance.DataPlane); now == data {
+		t.Fatalf("it is the old one: %d", now)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- byHand.Wait() }()
+	if status, _, errs := call(t, "stop"); status != exitOK {
+		t.Errorf("status %d, error %q", status, errs)
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("the data plane: %v", err)
+	}
+}
+
+func TestStopGivesUpOnAProcessThatDoesNotEnd(t *testing.T) {
+	g := newFakeGateway(t) // this process has its lock
+	var out, errs bytes.Buffer
+	// SIGTERM reaches this process, which does not end of it.
+	ignored := make(chan os.Signal, 1)
+	notify(t, ignored)
+	a := App{Stdout: &out, Stderr: &errs}
+	err := a.stop("gw", 100*time.Millisecond)
+	if err == nil || !strings.Contains(err.Error(), "has not ended within 100ms of SIGTERM") {
+		t.Errorf("%v", err)
+	}
+	if len(ignored) != 1 {
+		t.Error("it was not asked to end, or more than once")
+	}
+	if _, err := os.Stat(g.in.Dir()); err != nil {
+		t.Errorf("what it needs is gone: %v", err)
+	}
+}
+
+func TestStopRemovesWhatAKilledInstanceLeft(t *testing.T) {
+	base := t.TempDir()
+	t.Setenv(instance.EnvRunDir, base)
+	in, err := instance.Open("gw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	segment, err := in.SegmentPath()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(segment, []byte("keys"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	status, out, errs := call(t, "stop", "--name", "gw")
+	if status != exitOK || !strings.Contains(out, "did not run; what it had left when it was killed is removed") {
+		t.Errorf("status %d, output %q, error %q", status, out, errs)
+	}
+	for _, path := range []string{segment, in.Dir()} {
+		if _, err := os.Lstat(path); !os.IsNotExist(err) {
+			t.Errorf("%s is still there: %v", path, err)
+		}
+	}
+	if status, _, _ := call(t, "stop", "--name", "gw"); status != exitFailure {
+		t.Errorf("once more: status %d", status)
+	}
+}
+
+func TestRunLeavesNoKeysOfAKilledDataPlane(t *testing.T) {
+	g := startGateway(t)
+	g.awaitReady()
+	dir, err := g.in.SegmentDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	seg, err := shm.Create(dir, shm.Params{Name: "default", Cores: []int{-1}, Flows: flowtable.Layout{Capacity: 64, Chunks: 8}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := seg.Worker(0)
+	table, err := flowtable.New(w.FlowMemory, w.Layout, [2]uint64{1, 2}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := []byte("THIS IS A SECRET OF A CONNECTION")
+	i, _ := table.Insert(&flowtable.Key{InsidePort: 1}, 1, 0)
+	table.SetState(i, flowtable.Encrypted)
+	copy(table.Record(i).Rare.Seal.Master[:], secret)
+	seg.Close()
+	if err := syscall.Kill(g.pid(instance.DataPlane), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.cmd.Wait(); err == nil {
+		t.Error("run ends with status 0")
+	}
+	left, err := os.ReadFile(filepath.Join(dir, "linecrypt-default"))
+	if err != nil {
+		t.Fatalf("the next data plane finds nothing to reset: %v", err)
+	}
+	if bytes.Contains(left, secret) {
+		t.Error("a key is left")
+	}
+}

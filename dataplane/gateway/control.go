@@ -1,0 +1,50 @@
+package gateway
+
+import (
+	"slices"
+	"sync/atomic"
+
+	"linecrypt/ctrlplane/eno"
+	"linecrypt/ctrlplane/shm"
+	"linecrypt/dataplane/handshake"
+	"linecrypt/flowtable"
+)
+
+// control is what one worker knows of the control plane.
+type control struct {
+	seg   *shm.Segment
+	runs  *atomic.Bool
+	read  shm.RulesReader
+	seen  uint64
+	rules handshake.Rules
+	ok    bool // rules were published, and options may be sent by them
+}
+
+// newControl returns a view with the policy that holds until a control plane publishes one.
+func newControl(seg *shm.Segment, runs *atomic.Bool, fallback flowtable.Policy) *control {
+	return &control{seg: seg, runs: runs, read: seg.RulesReader(), rules: handshake.Rules{Policy: fallback}}
+}
+
+// Alive goes by the heartbeat. One that is late counts while the lock is held, which ends with the process and is looked at now
+// and then: on a loaded machine a process that is well may be late. Without rules, or randomness, no option may be sent (RFC 8547
+// section 10), as without a control plane.
+func (c *control) Alive(now int64) bool {
+	p := c.seg.ControlPlane()
+	return c.ok && (p.Alive(now, controlFresh) || c.runs.Load() && p.Alive(now, controlAlive))
+}
+
+// Rules returns what is in force, which outlives the control plane.
+func (c *control) Rules() *handshake.Rules {
+	published, ok := c.read.Look()
+	if v := c.read.Version(); ok && v != c.seen {
+		c.seen, c.ok = v, published.Usable
+		c.rules = handshake.Rules{
+			Policy: published.Policy, Offer: slices.Clone(published.Offer()),
+			Answer: eno.AnswerRules{
+				Prefer: slices.Clone(published.TEPs()), Aware: published.Aware, RequireAware: published.Mandatory,
+				Valid: handshake.Resumable,
+			},
+		}
+	}
+	return &c.rules
+}

@@ -1,0 +1,238 @@
+package handshake
+
+import (
+	"linecrypt/ctrlplane/shm"
+	"linecrypt/flowtable"
+)
+
+// activeSyn: SYN + ENO is out.
+func (t *step) activeSyn() {
+	c, s := t.c, t.s
+	switch {
+	case s.From == flowtable.Inside:
+		t.hostOpening()
+	case s.reset():
+		t.synReset()
+	case s.synAck() && s.Ack == c.HostISN+1:
+		t.synAck()
+	case s.synAck() || s.plainACK():
+		// The far end answers for a connection that the host has forgotten; the host's RST ends that (RFC 9293 section 3.5.1).
+		t.out.add(ActForward)
+	default:
+		// A SYN may be anybody's, who would so decide that a connection is plain. Where both ends open at once in truth, the far
+		// end's SYN-ACK tells, or the host's SYN that comes without ENO.
+		t.out.drop(shm.DropHandshake)
+	}
+}
+
+// hostOpening handles what the opening host sends while only its SYN is out.
+func (t *step) hostOpening() {
+	c, s := t.c, t.s
+	switch {
+	case s.reset():
+		t.passReset()
+		if s.Seq == c.HostISN || s.Seq == c.HostISN+1 {
+			t.out.add(ActForget)
+		}
+	case s.opens() && s.Seq == c.HostISN:
+		t.hostSYNAgain()
+	case s.opens():
+		t.challengeHost()
+	case s.synAck() && s.Seq == c.HostISN:
+		// The host has got a SYN of the far end's: both open at once, both say b = 0 (RFC 8547 sections 4.3, 4.6 rule 3).
+		t.leave(Simultaneous, false)
+	default:
+		t.strayFromHost()
+	}
+}
+
+// passReset passes a RST on. The text that one may carry (RFC 9293 section 3.5.3) is not for a stranger's eyes.
+func (t *step) passReset() {
+	if t.s.Payload > 0 {
+		t.out.drop(shm.DropHandshake)
+		return
+	}
+	t.out.add(ActForward)
+}
+
+// challengeHost answers a SYN with another number than that of the connection: a host that has forgotten the connection says so by
+// the RST with which it answers, and anybody else cannot.
+func (t *step) challengeHost() {
+	t.out.add(ActAckHost)
+	t.out.drop(shm.DropHandshake)
+}
+
+// strayFromHost passes what a host that opens a connection says of an older one, but for its data: that connection may have been
+// encrypted.
+func (t *step) strayFromHost() {
+	if t.s.Payload > 0 || t.s.Flags&ack == 0 {
+		t.out.drop(shm.DropHandshake)
+		return
+	}
+	t.out.add(ActForward)
+}
+
+// hostSYNAgain handles the host's retransmission of its SYN: the gateway's own has no other timer.
+func (t *step) hostSYNAgain() {
+	c := t.c
+	if int(c.Tries) >= t.m.p.ENOTries && c.mayDrop() {
+		c.Flags |= flowtable.SetupTried
+		t.plain(SynUnanswered, flowtable.PlainSyn)
+		t.out.add(ActForward)
+		return
+	}
+	if t.s.Malformed || c.ENO[roleA].Len() > t.s.Room {
+		t.leave(NoOptionRoom, false)
+		return
+	}
+	c.Tries = min(c.Tries+1, uint8(min(t.m.p.ENOTries, 255)))
+	t.out.add(ActLearn)
+	t.out.add(ActForwardENO)
+}
+
+// synReset handles a RST in answer to SYN + ENO. A path may have sent it because of the option: the SYN goes again without, and what
+// comes then is the answer.
+func (t *step) synReset() {
+	c, s := t.c, t.s
+	if s.Flags&ack == 0 || s.Ack != c.HostISN+1 {
+		t.passReset() // the host does not believe it either
+		return
+	}
+	if !c.mayDrop() {
+		t.passReset()
+		t.out.add(ActForget)
+		return
+	}
+	c.Flags |= flowtable.SetupTried | flowtable.SetupReset
+	t.plain(SynReset, flowtable.PlainSyn)
+	t.out.add(ActSendSYN)
+	t.out.drop(shm.DropSynReset)
+}
+
+// synAck judges the far end's answer to SYN + ENO, which proves the far end real.
+func (t *step) synAck() {
+	c, s := t.c, t.s
+	if cause := t.e.Rules.judgeSynAck(c.ENO[roleA].Bytes(), s); cause != CauseNone {
+		t.learn()
+		t.leave(cause, true)
+		return
+	}
+	t.out.add(ActBlock)
+	t.out.add(ActEstablish)
+	t.learn()
+	c.ENO[roleB].Set(s.ENO)
+	c.State, c.HasBlock = flowtable.ActiveAnswer, true
+	t.out.add(ActAccepts)
+	t.out.add(ActKeep)
+	t.ask(shm.ActiveAnswer)
+}
+
+// activeAnswer: the SYN-ACK is kept until the control plane has made Init1.
+func (t *step) activeAnswer() {
+	c, s := t.c, t.s
+	switch {
+	case s.From == flowtable.Inside && s.opens() && s.Seq == c.HostISN:
+		t.out.drop(shm.DropHeld)
+	case s.From == flowtable.Inside && s.opens():
+		t.challengeHost()
+	case s.From == flowtable.Inside && s.reset():
+		t.passReset()
+		if s.Seq == c.HostISN || s.Seq == c.HostISN+1 {
+			t.out.add(ActForget)
+		}
+	case s.From == flowtable.Inside:
+		t.strayFromHost()
+	case s.reset() && s.Seq == c.PeerISN+1:
+		// The host does not know yet that the far end has answered.
+		t.out.why(ActAbort, shm.AbortPeerReset)
+		t.out.add(ActResetHost)
+		t.out.drop(shm.DropHandshake)
+		t.out.add(ActForget)
+	case s.synAck() && s.Seq == c.PeerISN:
+		t.out.drop(shm.DropHeld)
+	default:
+		t.out.drop(shm.DropHandshake)
+	}
+}
+
+// activeExchange: Init1 is out; Init2 is collected, or at the control plane.
+func (t *step) activeExchange() {
+	c, s := t.c, t.s
+	switch {
+	case s.From == flowtable.Inside && s.reset():
+		t.hostReset()
+	case s.From == flowtable.Inside && s.opens() && s.Seq != c.HostISN:
+		t.challengeHost()
+	case s.From == flowtable.Inside:
+		t.out.drop(shm.DropHeld)
+	case s.reset():
+		t.peerReset()
+	case s.Flags&syn != 0:
+		t.out.drop(shm.DropHeld)
+		t.out.add(ActAckPeer)
+	case s.Malformed:
+		t.out.drop(shm.DropOptions)
+	default:
+		c.SendENO = c.SendENO && !s.plainACK()
+		t.out.add(ActTranslate)
+	}
+}
+
+// hostReset handles a RST of the host's while Init messages are under way.
+func (t *step) hostReset() {
+	if t.s.Seq != t.c.HostISN+1 && !(t.c.Active && t.s.Seq == t.c.HostISN) {
+		t.out.drop(shm.DropHandshake)
+		return
+	}
+	t.out.drop(shm.DropHandshake)
+	t.abort(shm.AbortHostReset)
+}
+
+// peerReset handles the far end's RST while Init messages are under way: an exact one ends the connection, for another in the window
+// the far end is asked to confirm it (RFC 5961 section 3.2).
+func (t *step) peerReset() {
+	c, s := t.c, t.s
+	if s.Seq != t.e.Expect[0] && s.Seq != t.e.Expect[1] {
+		t.out.drop(shm.DropHandshake)
+		if s.Seq-(c.PeerISN+1) < c.HostWin {
+			t.out.add(ActAckPeer)
+		}
+		return
+	}
+	why := shm.AbortPeerReset
+	if c.carriesENO() && s.Flags&ack == 0 && c.mayDrop() {
+		// It answers our ACK and has seen nothing of its data: a path that takes ENO off non-SYN segments looks so, and the far end
+		// passed the connection on in the clear, or reset it because of Init1.
+		why = shm.AbortAckReset
+		t.out.why(ActHates, why)
+	}
+	t.out.why(ActAbort, why)
+	t.out.add(ActResetHost)
+	t.out.drop(shm.DropHandshake)
+	t.out.add(ActForget)
+}
+
+// encrypted handles SYNs of a connection that is encrypted, and what comes before the host has shown that it knows of the
+// connection's establishment.
+func (t *step) encrypted() {
+	c, s := t.c, t.s
+	switch {
+	case s.Flags&syn == 0:
+		if s.From == flowtable.Inside && !s.Malformed && c.HasBlock {
+			t.out.add(ActFreeBlock)
+			c.HasBlock, c.End = false, 0
+		}
+		t.out.add(ActTranslate)
+	case s.From == flowtable.Outside:
+		// A SYN in an established connection is answered by an acknowledgement (RFC 9293 section 3.10.7.4); the sender's RST
+		// tells whether it was in earnest.
+		t.out.drop(shm.DropHandshake)
+		t.out.add(ActAckPeer)
+	case c.Active && c.HasBlock && s.opens() && s.Seq == c.HostISN:
+		t.out.drop(shm.DropHeld)
+		t.out.add(ActSynAck)
+	default:
+		t.out.drop(shm.DropHandshake)
+		t.out.add(ActAckHost)
+	}
+}

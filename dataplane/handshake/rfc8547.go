@@ -1,0 +1,114 @@
+package handshake
+
+import (
+	"linecrypt/ctrlplane/eno"
+	"linecrypt/flowtable"
+)
+
+// What RFC 8547 section 4.6 decides, and the sections it refers to, is decided here and nowhere else:
+//
+//	judgeHostSYN   may a host's SYN carry our option?              4.1, 4.7
+//	judgeSYN       the far end's SYN, as passive opener            4.6 rules 1 to 3, 4.1, 4.4, 4.5
+//	judgeHostReply may the host's SYN-ACK carry our option?        4.1
+//	judgeSynAck    the far end's SYN-ACK, as active opener         4.6 rules 1 to 3, 4.1, 4.4, 4.5
+//	judgeACK       the far end's first ACK, as passive opener      4.6 rule 1
+//	givesUp        a SYN that comes again                          4.6: removal between retransmissions of a SYN
+//	mayDrop        a SYN of ours that goes again                   the same
+//	carriesENO     segments of our own                             4.6: until a non-SYN segment has come
+
+// judgeHostSYN says whether our option goes on a host's SYN, CauseNone if so. A host that speaks ENO itself is no case for it.
+func (r *Rules) judgeHostSYN(s *Segment) Cause {
+	switch {
+	case s.Malformed:
+		return MalformedOptions
+	case s.Binding:
+		return BindingOptions
+	case len(r.Offer) > s.Room:
+		return NoOptionRoom
+	}
+	return CauseNone
+}
+
+// judgeSYN returns our answer to a far end's SYN, or why there is none. More than one ENO option counts as none (4.1).
+func (r *Rules) judgeSYN(s *Segment) (flowtable.Option, Cause) {
+	switch {
+	case s.Malformed:
+		return flowtable.Option{}, MalformedOptions
+	case s.Binding:
+		return flowtable.Option{}, BindingOptions
+	case s.ENOs == 0:
+		return flowtable.Option{}, NoENOInSYN
+	case s.ENOs > 1:
+		return flowtable.Option{}, SeveralENO
+	}
+	return r.answerTo(s.ENO)
+}
+
+// judgeHostReply says whether our option goes on a host's SYN-ACK.
+func judgeHostReply(own []byte, s *Segment) Cause {
+	switch {
+	case s.Malformed:
+		return MalformedOptions
+	case s.Binding || s.ENOs > 0:
+		return BindingOptions
+	case len(own) > s.Room:
+		return NoOptionRoom
+	}
+	return CauseNone
+}
+
+// judgeSynAck says whether the far end's SYN-ACK negotiates encryption with what we offered.
+func (r *Rules) judgeSynAck(own []byte, s *Segment) Cause {
+	switch {
+	case s.Malformed:
+		return MalformedOptions
+	case s.ENOs == 0:
+		return NoENOInSynAck
+	case s.ENOs > 1:
+		return SeveralENO
+	case s.Binding:
+		return BindingOptions
+	case s.Long:
+		return LongHeaders
+	}
+	n, err := eno.Negotiate(own, s.ENO, eno.Rules{Opener: eno.Active, RequireAware: r.Answer.RequireAware, Valid: r.Answer.Valid})
+	if err == nil && n.Role != eno.A {
+		return SameRole
+	}
+	return causeOf(err)
+}
+
+// ackMeans is what the far end's first ACK says of ENO.
+type ackMeans uint8
+
+const (
+	ackConfirms ackMeans = iota // ENO is on: both have sent and received an ACK with it, or will have
+	ackWithout                  // no ENO option: encryption is off
+	ackStripped                 // no ENO option, and yet the far end believes in encryption: its data is an Init message
+	ackUnclear                  // no ENO option, and not the first bytes of the stream: what they are, cannot be told
+)
+
+// judgeACK says what the far end's first ACK means. The content of a non-SYN ENO option is a TEP's, and those of RFC 8548 have none.
+func judgeACK(s *Segment, peerISN uint32) ackMeans {
+	switch {
+	case s.ENOs > 0:
+		return ackConfirms
+	case s.Payload > 0 && s.Seq != peerISN+1:
+		return ackUnclear
+	case s.Payload > 0 && s.Init:
+		return ackStripped
+	}
+	return ackWithout
+}
+
+// givesUp reports whether a SYN that the far end sends again has no ENO option any more, or none that counts.
+func givesUp(s *Segment) bool { return s.ENOs != 1 }
+
+// mayDrop reports whether a SYN of the host's may go without ENO after those with it were not answered, or were reset.
+func (c *Conn) mayDrop() bool { return c.Policy != flowtable.Require }
+
+// carriesENO reports whether segments of our own carry the non-SYN form of the option: an active opener's do until the far end's
+// first non-SYN segment; a passive one's never do, since what it sends follows the far end's ACK.
+func (c *Conn) carriesENO() bool {
+	return c.SendENO && (c.State == flowtable.ActiveInit || c.State == flowtable.ActiveKeys)
+}

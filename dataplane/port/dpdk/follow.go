@@ -1,0 +1,163 @@
+//go:build dpdk && cgo
+
+package dpdk
+
+/*
+#include "ethdev.h"
+*/
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"linecrypt/dataplane/port"
+	"linecrypt/dataplane/port/netif"
+)
+
+// retryEvery is how long Follow lets pass before it tries again to attach to a device that it could not attach to.
+const retryEvery = time.Second
+
+// settle is how long packets that were on their way when an interface went may take to arrive.
+const settle = 20 * time.Millisecond
+
+// Follow implements port.Port. Of a device on a kernel interface the kernel knows better than its driver. When the interface was
+// removed, the workers are given nothing to poll; once they have let go of the device it is closed, and opened again when there is
+// an interface of that name.
+func (d *device) Follow() port.State {
+	quiet := d.quiet()
+	if d.iface == "" {
+		s := port.State{Link: port.LinkDown, Attached: d.attached, MTU: d.MTU()}
+		if C.lc_dev_link(d.at.devices[0].id) != 0 {
+			s.Link = port.LinkUp
+		}
+		if d.readMTU() == nil {
+			s.MTU = d.MTU()
+		}
+		return s
+	}
+	i, err := d.find()
+	if err != nil && !errors.Is(err, netif.ErrNone) {
+		return port.State{Link: port.LinkDown, MTU: d.MTU(), Attached: d.attached, Fault: err}
+	}
+	fault := d.takeUp(i, quiet)
+	s := port.State{Link: port.LinkDown, MTU: d.MTU(), Attached: d.attached, Fault: fault}
+	switch {
+	case d.at == nil || i.Index != d.index:
+		s.Link = port.LinkGone
+	case i.Up():
+		s.Link = port.LinkUp
+	}
+	return s
+}
+
+// find returns the interface, by its number where it was only renamed.
+func (d *device) find() (netif.Interface, error) {
+	i, err := d.kernel.ByName(d.iface)
+	if errors.Is(err, netif.ErrNone) && d.index != 0 {
+		return d.kernel.ByIndex(d.index)
+	}
+	return i, err
+}
+
+// takeUp has the port go with what became of its interface; i is zero when there is none. Quiet says that the workers poll what
+// they were given last.
+func (d *device) takeUp(i netif.Interface, quiet bool) error {
+	lost := i.Index != d.index || d.xdp && i.XDP == 0 || d.xdp && d.kernel.RxQueues(i.Name) != d.rxQueues && i.Index != 0
+	switch {
+	case d.at != nil && !lost:
+		return d.adapt(i)
+	case d.at != nil && !d.handedNothing():
+		return d.handNothing()
+	case !quiet:
+		return nil
+	case d.at != nil:
+		return d.detach(i)
+	case i.Index == 0:
+		return nil
+	case i.Flags&unix.IFF_UP == 0:
+		return errDown(d.iface)
+	case time.Since(d.failed) < retryEvery:
+		return d.failure
+	}
+	if err := d.attach(i); err != nil {
+		d.failed, d.failure = time.Now(), fmt.Errorf("cannot be taken up: %w", err)
+		return d.failure
+	}
+	return nil
+}
+
+// adapt follows an interface that is still the same.
+func (d *device) adapt(i netif.Interface) error {
+	mtu, fault := d.carries(i)
+	if mtu != d.MTU() {
+		d.mtu.Store(int64(mtu))
+	}
+	if i.Master != 0 && fault == nil {
+		fault = d.kernel.Usable(i)
+	}
+	return fault
+}
+
+func (d *device) handedNothing() bool { return d.queues[0].current.rings == 0 }
+
+// handNothing gives the workers nothing to poll.
+func (d *device) handNothing() error {
+	var errs []error
+	for _, q := range d.queues {
+		errs = append(errs, d.give(q, newRings(0), nil))
+	}
+	return errors.Join(errs...)
+}
+
+// detach closes the device, which nobody polls any more.
+func (d *device) detach(i netif.Interface) error {
+	d.at.addStats(&d.queues[0].before)
+	// The driver complains of an interface that is gone; there is nothing to be done about it.
+	_ = d.withdraw(i.Index != d.index)
+	return nil
+}
+
+// withdraw closes the device; gone says that its interface is. Before that an AF_XDP device gets back what it would forget.
+func (d *device) withdraw(gone bool) error {
+	if d.xdp {
+		if !gone {
+			_ = d.kernel.DetachXDP(d.index)
+		}
+		// The kernel then takes nothing out of the rings any more, nor does it put anything in.
+		time.Sleep(settle)
+		d.at.reclaim(gone)
+	}
+	discardLog()
+	err := d.at.release()
+	d.at, d.index = nil, 0
+	return err
+}
+
+// carries returns the MTU of the port on an interface: what fits both the interface and the buffers. A fault says that the
+// interface could carry more. Without an interface it is 0.
+func (d *device) carries(i netif.Interface) (mtu int, fault error) {
+	room := d.room()
+	if i.MTU <= room {
+		return i.MTU, nil
+	}
+	return room, fmt.Errorf("interface %s has an MTU of %d, of which %d fit a buffer (ip link set %s mtu %d)",
+		d.iface, i.MTU, room, d.iface, room)
+}
+
+// room is the largest IP packet in bytes that fits a buffer.
+func (d *device) room() int {
+	const ethernet, xdpHeadroom = 14 + 2*4, 256
+	room := d.pools[0].dataRoom
+	for _, p := range d.pools {
+		room = min(room, p.dataRoom)
+	}
+	if d.xdp {
+		// The kernel keeps that much of a buffer to itself.
+		room -= xdpHeadroom
+	}
+	return room - ethernet
+}

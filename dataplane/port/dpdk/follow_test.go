@@ -1,0 +1,196 @@
+//go:build dpdk && cgo
+
+package dpdk
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"linecrypt/dataplane/mbuf"
+	"linecrypt/dataplane/port"
+)
+
+// followed polls and follows until the state is as wanted.
+func followed(t *testing.T, p port.Port, c *mbuf.Cache, want func(port.State) bool) (s port.State) {
+	t.Helper()
+	var ms [port.Burst]*mbuf.Mbuf
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		s = p.Follow()
+		for range 3 {
+			c.FreeBurst(ms[:p.Queue(0).RxBurst(ms[:])])
+		}
+		if want(s) {
+			return s
+		}
+	}
+	t.Fatalf("state %+v", s)
+	return s
+}
+
+func isUp(s port.State) bool   { return s.Link == port.LinkUp }
+func isGone(s port.State) bool { return s.Link == port.LinkGone }
+
+func TestInterfaceMadeAnewIsTakenUpAgainWithoutALeak(t *testing.T) {
+	for _, driver := range []string{"net_af_packet", "net_af_xdp"} {
+		t.Run(driver, func(t *testing.T) {
+			inNamespace(t)
+			veth(t, 1)
+			p, c := open(t, vdev(driver, ",iface=lc-p"))
+			fd := p.Queue(0).(port.Waiter).Fd()
+			c.Flush()
+			free := testPool.count()
+			for round := range 4 {
+				command(t, "ip link del lc-p")
+				followed(t, p, c, isGone)
+				if m := alloc(t, c, frame(60, 1)); p.Queue(0).TxBurst([]*mbuf.Mbuf{m}) != 1 {
+					t.Error("a packet for an interface that is gone is not taken")
+				}
+				veth(t, 1)
+				if s := followed(t, p, c, isUp); s.Attached != round+2 || s.Fault != nil {
+					t.Errorf("%+v", s)
+				}
+				carriesFrames(t, p, c, newHost(t, "lc-h"))
+			}
+			if got := p.Queue(0).(port.Waiter).Fd(); got != fd {
+				t.Errorf("descriptor %d was %d", got, fd)
+			}
+			c.Flush()
+			// What is on its way back from the kernel is not lost.
+			if after := testPool.count(); after < free-256 {
+				t.Errorf("%d buffers are free, before %d", after, free)
+			}
+		})
+	}
+}
+
+func TestMTUOfTheInterfaceBelowIsFollowed(t *testing.T) {
+	for _, driver := range []string{"net_af_packet", "net_af_xdp"} {
+		t.Run(driver, func(t *testing.T) {
+			inNamespace(t)
+			veth(t, 1)
+			p, c := open(t, vdev(driver, ",iface=lc-p"))
+			for _, mtu := range []int{1400, 1500} {
+				command(t, fmt.Sprintf("ip link set lc-p mtu %d", mtu))
+				if s := followed(t, p, c, func(s port.State) bool { return s.MTU == mtu }); s.Fault != nil || p.MTU() != mtu {
+					t.Errorf("%+v", s)
+				}
+			}
+			command(t, "ip link set lc-p down")
+			followed(t, p, c, func(s port.State) bool { return s.Link == port.LinkDown })
+			command(t, "ip link set lc-p up")
+			followed(t, p, c, isUp)
+			// The first frame may meet the error that going down left at a socket.
+			other := frame(60, 1)
+			other[12] = 0x08
+			p.Queue(0).TxBurst([]*mbuf.Mbuf{alloc(t, c, other)})
+			carriesFrames(t, p, c, newHost(t, "lc-h"))
+		})
+	}
+}
+
+func TestXDPProgramThatIsTakenAwayIsAttachedAgain(t *testing.T) {
+	inNamespace(t)
+	veth(t, 1)
+	p, c := open(t, vdev("net_af_xdp", ",iface=lc-p"))
+	command(t, "ip link set lc-p xdp off")
+	followed(t, p, c, func(s port.State) bool { return s.Attached == 2 && isUp(s) })
+	carriesFrames(t, p, c, newHost(t, "lc-h"))
+}
+
+func TestInterfaceThatMayNotBeClaimedIsLeftAlone(t *testing.T) {
+	inNamespace(t)
+	veth(t, 1)
+	held := errors.New("held by another")
+	var claim error
+	c := mbuf.NewCache(testPool)
+	cfg := port.Config{Queues: 1, Caches: []*mbuf.Cache{c}, Claim: func(string, int) error { return claim }}
+	p, err := Open(vdev("net_af_xdp", ",iface=lc-p"), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	claim = held
+	if _, err := Open(vdev("net_af_xdp", ",iface=lc-p"), cfg); !errors.Is(err, held) {
+		t.Errorf("a second port: %v", err)
+	}
+	carriesFrames(t, p, c, newHost(t, "lc-h"))
+	command(t, "ip link del lc-p")
+	followed(t, p, c, isGone)
+	veth(t, 1)
+	followed(t, p, c, func(s port.State) bool { return isGone(s) && errors.Is(s.Fault, held) })
+	claim = nil
+	p.(*device).failed = time.Time{}
+	followed(t, p, c, isUp)
+	if err := p.Close(); err != nil {
+		t.Error(err)
+	}
+	c.Flush()
+}
+
+func TestEveryReceiveQueueOfAnInterfaceIsServed(t *testing.T) {
+	inNamespace(t)
+	veth(t, 4)
+	command(t, "ethtool -L lc-h rx 4 tx 3")
+	command(t, "ethtool -L lc-p rx 3 tx 4")
+	p, c := open(t, vdev("net_af_xdp", ",iface=lc-p"))
+	h := newHost(t, "lc-h")
+	const flows = 64
+	for n := range flows {
+		// The kernel chooses the queue by the hash of the addresses.
+		f := frame(60, byte(n))
+		f[6], f[11] = 2, byte(n)
+		h.send(f)
+	}
+	seen := map[byte]bool{}
+	for range flows {
+		m := poll(p.Queue(0), c)
+		if m == nil {
+			break
+		}
+		seen[m.Data()[11]] = true
+		c.Free(m)
+	}
+	if len(seen) != flows {
+		t.Errorf("%d of %d flows arrived", len(seen), flows)
+	}
+	carriesFrames(t, p, c, h)
+	command(t, "ethtool -L lc-p rx 4 tx 4")
+	followed(t, p, c, func(s port.State) bool { return s.Attached == 2 && isUp(s) })
+	carriesFrames(t, p, c, h)
+}
+
+func TestDevicesServeTheQueuesThatTheUserNames(t *testing.T) {
+	const base = "net_af_xdp0,iface=x"
+	for _, c := range []struct {
+		device string
+		queues int
+		want   []string
+	}{
+		{base, 1, []string{base}},
+		{base, 3, []string{base + ",start_queue=0", "net_af_xdp0_q1,iface=x,start_queue=1", "net_af_xdp0_q2,iface=x,start_queue=2"}},
+		{base + ",start_queue=2", 3, []string{base + ",start_queue=2"}},
+		{base + ",start_queue=1", 3, []string{base + ",start_queue=1", "net_af_xdp0_q1,iface=x,start_queue=2"}},
+		{base + ",queue_count=2,start_queue=1", 8, []string{base + ",start_queue=1", "net_af_xdp0_q1,iface=x,start_queue=2"}},
+		{base + ",queue_count=1", 8, []string{base + ",queue_count=1"}},
+		{base + ",xdp_prog=/p.o", 8, []string{base + ",xdp_prog=/p.o"}},
+	} {
+		if got := xdpDevices(c.device, c.queues); !slices.Equal(got, c.want) {
+			t.Errorf("%s, %d queues: %q", c.device, c.queues, got)
+		}
+	}
+}
+
+func TestMoreReceiveQueuesThanArePolledAreRefusedWithTheCommandThatHelps(t *testing.T) {
+	inNamespace(t)
+	veth(t, MaxXDPQueues+1)
+	for _, end := range []string{"lc-p", "lc-h"} {
+		command(t, fmt.Sprintf("ethtool -L %s rx %d tx %d", end, MaxXDPQueues+1, MaxXDPQueues+1))
+	}
+	_, err := Open(vdev("net_af_xdp", ",iface=lc-p"), port.Config{Queues: 1, Caches: []*mbuf.Cache{mbuf.NewCache(testPool)}})
+	if err == nil || !strings.Contains(err.Error(), "ethtool -L lc-p rx 1") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,156 @@
+package stream
+
+import (
+	"linecrypt/ctrlplane/shm"
+	"linecrypt/dataplane/mbuf"
+	"linecrypt/flowtable"
+)
+
+// keptKind says what is held of a frame in flight beside its ledger entry.
+type keptKind uint8
+
+const (
+	keptNothing keptKind = iota
+	keptWhole            // the sealed bytes, in the buffer that is sent
+	keptPacked           // the sealed bytes, in a buffer with those of its neighbours
+	keptPart             // plaintext of a frame to be sealed again, as far as the host has sent it again
+	keptOwn              // what the gateway made and retransmits itself: it is never dropped, and is in no share
+)
+
+// kept is what is held of a frame in flight.
+type kept struct {
+	m    *mbuf.Mbuf
+	off  uint16 // of the frame in the buffer
+	n    uint16 // keptPacked: bytes of the frame; keptPart: bytes of the plaintext
+	kind keptKind
+}
+
+// packLimit is the largest frame in bytes that is packed: a small one would hold a whole buffer otherwise.
+const packLimit = 512
+
+// sealed reports whether the frame's sealed bytes are held.
+func (k *kept) sealed() bool { return k.m != nil && k.kind != keptPart }
+
+// mayHold reports whether the flow may hold another buffer. Where buffers have run short, those who hold most make room first.
+func (c *Core) mayHold(r *flowtable.Record) bool {
+	s := &c.shares
+	if s.budget-s.held < s.low || c.scarce {
+		c.relieve()
+		c.scarce = c.cache.Avail() < c.cfg.PoolLow
+		return !c.scarce && s.allows(r)
+	}
+	return s.allows(r)
+}
+
+// relieve drops what the greediest flows hold, until there is room for those who hold little.
+func (c *Core) relieve() {
+	for range 2 {
+		r := c.shares.greediest()
+		if r == nil {
+			return
+		}
+		if c.dropHeld(r, shm.KeptDropped) == 0 {
+			c.shares.spare(r)
+		}
+		if c.shares.free() >= 2*c.shares.low && c.cache.Avail() >= c.cfg.PoolLow {
+			return
+		}
+	}
+}
+
+// keepWhole holds a frame's bytes in the buffer that it is sent in, if the flow may.
+func (f *flow) keepWhole(id flowtable.EntryID, m *mbuf.Mbuf, off int) {
+	if !f.c.mayHold(f.r) {
+		f.count(shm.KeptRefused)
+		return
+	}
+	m.Retain()
+	f.c.kept[id] = kept{m: m, off: uint16(off), kind: keptWhole}
+	f.c.shares.take(f.r)
+}
+
+// pack copies the bytes of a small frame behind those of the frame before it, or to a buffer in which others will follow. Only frames
+// of one ledger chunk and one key generation lie together: they go in the order they came, and the last one takes the buffer along.
+func (c *Core) pack(r *flowtable.Record, id flowtable.EntryID, b []byte, begins bool) {
+	if id%flowtable.ChunkEntries > 0 && !begins {
+		if k := &c.kept[id-1]; k.kind == keptPacked {
+			at := int(k.off) + int(k.n)
+			if at+len(b) <= int(k.m.BufLen) {
+				copy(k.m.Buf()[at:], b)
+				c.kept[id] = kept{m: k.m, off: uint16(at), n: uint16(len(b)), kind: keptPacked}
+				return
+			}
+		}
+	}
+	var m *mbuf.Mbuf
+	if c.mayHold(r) {
+		m = c.cache.Alloc()
+	}
+	if m == nil {
+		c.n[shm.KeptRefused]++
+		return
+	}
+	copy(m.Buf(), b)
+	c.kept[id] = kept{m: m, n: uint16(len(b)), kind: keptPacked}
+	c.shares.take(r)
+}
+
+// unkeep gives back what is held of a frame.
+func (c *Core) unkeep(r *flowtable.Record, id flowtable.EntryID) {
+	k := &c.kept[id]
+	switch k.kind {
+	case keptNothing:
+		return
+	case keptPacked:
+		if next := id + 1; next%flowtable.ChunkEntries > 0 && c.kept[next].m == k.m {
+			*k = kept{} // the buffer is the next one's now
+			return
+		}
+		c.shares.give(r)
+	case keptWhole, keptPart:
+		c.shares.give(r)
+	}
+	c.cache.Free(k.m)
+	*k = kept{}
+}
+
+// pushFrame enters a frame into the ledger; nil where there is no room.
+func (c *Core) pushFrame(e *flowtable.Egress) (*flowtable.Entry, flowtable.EntryID) {
+	en, id := c.chunks.Push(&e.Queue)
+	if en != nil && e.Queue.Count > minFlight {
+		c.excess++
+	}
+	return en, id
+}
+
+// popFrame removes the oldest frame in flight.
+func (c *Core) popFrame(r *flowtable.Record) {
+	l := &r.Egress.Queue
+	_, id := c.chunks.Front(l)
+	c.unkeep(r, id)
+	if l.Count > minFlight {
+		c.excess--
+	}
+	c.chunks.Pop(l)
+}
+
+// dropHeld drops the bytes of a flow's frames in flight and, where that was not enough, its segments behind a gap. The ledger entries
+// stay: when the host sends the plaintext again, it is sealed again. It returns how many were dropped, and counts them under why.
+func (c *Core) dropHeld(r *flowtable.Record, why shm.Counter) uint64 {
+	n := uint64(0)
+	it := c.chunks.Iter(&r.Egress.Queue)
+	if r.Egress.PartAcked > 0 {
+		it.Next()
+	}
+	for en, id := it.Next(); en != nil && r.Local.Held > 0; en, id = it.Next() {
+		if k := &c.kept[id]; k.m != nil && k.kind != keptOwn && en.Flags&flowtable.EntryPending == 0 && c.sealable(r, en) {
+			c.unkeep(r, id) // in their order, all of a buffer
+			n++
+		}
+	}
+	if r.Local.Held >= minHeld || why == shm.KeptStalled {
+		n += c.dropGap(r)
+	}
+	c.n[why] += n
+	return n
+}

@@ -1,0 +1,311 @@
+package stream
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"math/rand/v2"
+
+	"linecrypt/flowtable"
+)
+
+// What every flow may always have, however scarce memory is: packet buffers held for what is in flight, and frames in flight.
+const (
+	minHeld   = 16
+	minFlight = 16
+)
+
+// classes is the number of powers of two by which holders are ranked: more than there can be buffers.
+const classes = 24
+
+// class ranks a number of buffers.
+func class(n uint32) uint8 { return uint8(min(bits.Len32(n), classes-1)) }
+
+// rung puts a node into one list of a ranking.
+type rung struct {
+	next, prev uint32
+	class      uint8
+}
+
+// ranking holds nodes in a list for each class. Node 0 is none. A node moves up at once and down only when its class is looked
+// at: what goes up and down often then costs nothing.
+type ranking struct {
+	used  uint32 // bit c: list c is not empty
+	heads [classes]uint32
+}
+
+func (k *ranking) add(links []rung, i uint32, c uint8) {
+	links[i] = rung{next: k.heads[c], class: c}
+	if next := k.heads[c]; next != 0 {
+		links[next].prev = i
+	}
+	k.heads[c] = i
+	k.used |= 1 << c
+}
+
+func (k *ranking) remove(links []rung, i uint32) {
+	l := links[i]
+	if l.prev != 0 {
+		links[l.prev].next = l.next
+	} else if k.heads[l.class] = l.next; l.next == 0 {
+		k.used &^= 1 << l.class
+	}
+	if l.next != 0 {
+		links[l.next].prev = l.prev
+	}
+	links[i] = rung{}
+}
+
+func (k *ranking) move(links []rung, i uint32, c uint8) {
+	k.remove(links, i)
+	k.add(links, i, c)
+}
+
+// top returns a node of the highest class, 0 where there is none.
+func (k *ranking) top() uint32 {
+	if k.used == 0 {
+		return 0
+	}
+	return k.heads[bits.Len32(k.used)-1]
+}
+
+// prefix is what far ends of one peer share: the first 24 bits of an IPv4 address, the first 64 of an IPv6 address.
+type prefix uint64
+
+func prefixOf(k *flowtable.Key) prefix {
+	hi, lo := binary.BigEndian.Uint64(k.Outside[:]), binary.BigEndian.Uint64(k.Outside[8:])
+	if hi == 0 && lo>>32 == 0xffff {
+		return prefix(lo &^ 0xff)
+	}
+	return prefix(hi)
+}
+
+// holder is a flow that holds, or has held, as much as the minimum.
+type holder struct {
+	r       *flowtable.Record
+	peer    uint32
+	counted uint32 // of what the flow holds: what its peer's sum has of it
+	next    uint32 // of the free list
+}
+
+// countEvery is how far a flow may be from what its peer's sum has of it.
+const countEvery = 16
+
+// farEnds are those of one prefix, as long as one of their flows is a holder.
+type farEnds struct {
+	at    prefix
+	held  uint32 // buffers its holders hold
+	flows uint32 // holders
+	next  uint32 // in its hash bucket, or of the free list
+	rank  ranking
+}
+
+// shares divides the packet buffers that may be held for what is in flight. A flow may always hold minHeld. Beyond that it may
+// hold as many as are free: what is left shrinks with each flow that takes its part, so that n greedy flows have one part in
+// n+1 each, one part stays free, and no flow is looked at on another's account (the dynamic thresholds of Choudhury and Hahne,
+// IEEE/ACM Transactions on Networking 6(2), 1998). Once half of the buffers are held, the flows of one peer together may hold twice
+// what is free. The flows above the minimum are ranked by peer, so that who holds most is found at once. A record's Local.Held and
+// Local.Holder belong to shares.
+type shares struct {
+	budget int // buffers that are to be held at most
+	low    int // while fewer are free, those who hold most make room
+	held   int
+
+	holders     []holder
+	holderLinks []rung
+	freeHolder  uint32
+	hand        uint32 // where a place was last looked for that can be taken from its flow
+	peers       []farEnds
+	peerLinks   []rung
+	freePeer    uint32
+	rank        ranking  // of peers
+	buckets     []uint32 // peers by hash of their prefix; the number is a power of two
+	seed        uint64
+}
+
+func (s *shares) init(budget int) {
+	s.budget, s.low = budget, min(2*minHeld, budget/8)
+	n := 2*budget/minHeld + 2 // twice as many as can hold the minimum
+	s.holders, s.holderLinks = make([]holder, n+1), make([]rung, n+1)
+	s.peers, s.peerLinks = make([]farEnds, n+1), make([]rung, n+1)
+	for i := uint32(n); i > 0; i-- {
+		s.holders[i].next, s.freeHolder = s.freeHolder, i
+		s.peers[i].next, s.freePeer = s.freePeer, i
+	}
+	s.buckets = make([]uint32, 1<<bits.Len(uint(n)))
+	s.seed = rand.Uint64() | 1
+}
+
+// free is the number of buffers that are left, 0 where more are held than should be.
+func (s *shares) free() int { return max(s.budget-s.held, 0) }
+
+// allows reports whether a flow may hold another buffer.
+func (s *shares) allows(r *flowtable.Record) bool {
+	n, free := int(r.Local.Held), s.free()
+	if n < minHeld {
+		return free > 0
+	}
+	if n >= free {
+		return false
+	}
+	h := r.Local.Holder
+	return 2*free > s.budget || int(s.peers[s.holders[h].peer].held) < 2*free
+}
+
+// take counts a buffer that a flow holds from now on.
+func (s *shares) take(r *flowtable.Record) {
+	r.Local.Held++
+	s.held++
+	if r.Local.Held%countEvery == 0 {
+		s.count(r)
+	}
+}
+
+// give counts a buffer that a flow holds no more.
+func (s *shares) give(r *flowtable.Record) {
+	r.Local.Held--
+	s.held--
+	if r.Local.Held%countEvery == 0 && r.Local.Holder != 0 {
+		s.count(r)
+	}
+}
+
+// count brings a flow's peer and the ranks up to date with what the flow holds.
+func (s *shares) count(r *flowtable.Record) {
+	h := r.Local.Holder
+	if h == 0 {
+		s.enlist(r)
+		return
+	}
+	hold := &s.holders[h]
+	p := &s.peers[hold.peer]
+	p.held += r.Local.Held - hold.counted
+	hold.counted = r.Local.Held
+	if c := class(r.Local.Held); c > s.holderLinks[h].class {
+		p.rank.move(s.holderLinks, h, c)
+	}
+	if c := class(p.held); c > s.peerLinks[hold.peer].class {
+		s.rank.move(s.peerLinks, hold.peer, c)
+	}
+}
+
+// enlist makes a flow a holder.
+func (s *shares) enlist(r *flowtable.Record) {
+	if s.freeHolder == 0 {
+		s.reclaim()
+	}
+	h := s.freeHolder
+	s.freeHolder = s.holders[h].next
+	pi := s.peerOf(prefixOf(&r.Key))
+	s.holders[h] = holder{r: r, peer: pi, counted: r.Local.Held}
+	r.Local.Holder = h
+	p := &s.peers[pi]
+	p.held += r.Local.Held
+	p.flows++
+	p.rank.add(s.holderLinks, h, class(r.Local.Held))
+	s.rank.move(s.peerLinks, pi, max(class(p.held), s.peerLinks[pi].class))
+}
+
+// reclaim takes a place from a flow that holds less than the minimum again. There is one: there are more places than flows that can
+// hold as much.
+func (s *shares) reclaim() {
+	for s.freeHolder == 0 {
+		if s.hand++; s.hand == uint32(len(s.holders)) {
+			s.hand = 1
+		}
+		if r := s.holders[s.hand].r; r.Local.Held < minHeld {
+			s.delist(r)
+		}
+	}
+}
+
+// delist ends that a flow is a holder, if it is one.
+func (s *shares) delist(r *flowtable.Record) {
+	h := r.Local.Holder
+	if h == 0 {
+		return
+	}
+	pi := s.holders[h].peer
+	p := &s.peers[pi]
+	p.rank.remove(s.holderLinks, h)
+	p.held -= s.holders[h].counted
+	p.flows--
+	s.holders[h] = holder{next: s.freeHolder}
+	s.freeHolder, r.Local.Holder = h, 0
+	if p.flows == 0 {
+		s.dropPeer(pi)
+	}
+}
+
+func (s *shares) bucket(at prefix) *uint32 {
+	hi, lo := bits.Mul64(uint64(at)^s.seed, 0x9e3779b97f4a7c15^s.seed<<1)
+	return &s.buckets[(hi^lo)&uint64(len(s.buckets)-1)]
+}
+
+// peerOf finds or makes the peer of a prefix. There are as many peers as holders.
+func (s *shares) peerOf(at prefix) uint32 {
+	b := s.bucket(at)
+	for i := *b; i != 0; i = s.peers[i].next {
+		if s.peers[i].at == at {
+			return i
+		}
+	}
+	i := s.freePeer
+	s.freePeer = s.peers[i].next
+	s.peers[i] = farEnds{at: at, next: *b}
+	*b = i
+	s.rank.add(s.peerLinks, i, 0)
+	return i
+}
+
+func (s *shares) dropPeer(i uint32) {
+	b := s.bucket(s.peers[i].at)
+	for *b != i {
+		b = &s.peers[*b].next
+	}
+	*b = s.peers[i].next
+	s.rank.remove(s.peerLinks, i)
+	s.peers[i] = farEnds{next: s.freePeer}
+	s.freePeer = i
+}
+
+// greediest returns the flow that holds most of the peer that holds most, to within a factor of two each; nil where no flow
+// holds as much as the minimum.
+func (s *shares) greediest() *flowtable.Record {
+	for {
+		pi := s.rank.top()
+		if pi == 0 {
+			return nil
+		}
+		p := &s.peers[pi]
+		if c := class(p.held); c < s.peerLinks[pi].class {
+			s.rank.move(s.peerLinks, pi, c)
+			continue
+		}
+		h := p.rank.top()
+		r := s.holders[h].r
+		if c := class(r.Local.Held); c < s.holderLinks[h].class {
+			p.rank.move(s.holderLinks, h, c)
+			continue
+		}
+		if r.Local.Held < minHeld {
+			s.delist(r)
+			continue
+		}
+		return r
+	}
+}
+
+// spare ranks a flow last until it takes more, and its peer where all of its flows are ranked so: nothing of what it holds can
+// be dropped.
+func (s *shares) spare(r *flowtable.Record) {
+	h := r.Local.Holder
+	if h == 0 {
+		return
+	}
+	pi := s.holders[h].peer
+	p := &s.peers[pi]
+	p.rank.move(s.holderLinks, h, 0)
+	if p.rank.used == 1 {
+		s.rank.move(s.peerLinks, pi, 0)
+	}
+}

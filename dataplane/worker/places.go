@@ -1,0 +1,153 @@
+package worker
+
+import (
+	"linecrypt/ctrlplane/shm"
+	"linecrypt/flowtable"
+)
+
+// Places in the flow table. Half-open records, established ones and those that are over have stocks of their own: openers that are
+// not proven real, inside or outside, never take a place of one another, nor one of a connection that is established.
+
+// admit makes a half-open record for the connection of a SYN from a side; 0 only where the table holds more than it was made for.
+func (w *Worker) admit(s flowtable.Side, k *flowtable.Key, hash uint32, now int64) flowtable.Index {
+	l := flowtable.HalfOpen(s, false)
+	w.makeRoom(l)
+	i, _ := w.table.Insert(k, hash, now)
+	w.changed = true
+	if i == 0 {
+		if old := w.table.Oldest(l); old != 0 {
+			w.forgetHalfOpen(old)
+			i, _ = w.table.Insert(k, hash, now)
+		}
+	}
+	if i != 0 {
+		w.table.Enlist(i, l)
+	}
+	return i
+}
+
+// answered moves a half-open record among those that were answered.
+func (w *Worker) answered(i flowtable.Index, r *flowtable.Record) {
+	opener := flowtable.Outside
+	if r.Flags&flowtable.FlagActive != 0 {
+		opener = flowtable.Inside
+	}
+	if l := flowtable.HalfOpen(opener, true); r.Local.Age.List != flowtable.NoList && r.Local.Age.List != l {
+		w.makeRoom(l)
+		w.table.Enlist(i, l)
+	}
+}
+
+// makeRoom gives up the oldest record of a list of half-open ones that is full. Each list has half of its stock, so that one that was
+// never answered cannot displace one that was.
+func (w *Worker) makeRoom(l flowtable.List) {
+	if w.table.Listed(l) >= max(w.params.HalfOpen/2, 1) {
+		w.forgetHalfOpen(w.table.Oldest(l))
+	}
+}
+
+// forgetHalfOpen forgets a half-open connection without a word: most of those that are given up have nobody at their other end. Where
+// there is one, its ACK with ENO is answered: see stray.
+func (w *Worker) forgetHalfOpen(i flowtable.Index) {
+	w.n[shm.HalfOpenEvicted]++
+	w.remove(i, w.table.Record(i))
+}
+
+// establish gives a connection whose opener is proven real a place among the established ones, and reports false where there is
+// none to be had.
+func (w *Worker) establish(i flowtable.Index, r *flowtable.Record, now int64) bool {
+	if r.Local.Age.List == flowtable.NoList {
+		return true
+	}
+	if w.table.Established() >= w.params.Flows && !w.makePlace(r, now) {
+		return false
+	}
+	w.table.Enlist(i, flowtable.NoList)
+	w.peers.add(&r.Key, 1)
+	w.trimTombs(0)
+	return true
+}
+
+// makePlace gives up an established connection for another: a plain one, which passes without a record too, of the peer that holds
+// most, the longest silent of those; else one that is half closed and silent. One that is encrypted and active never goes.
+func (w *Worker) makePlace(r *flowtable.Record, now int64) bool {
+	if i := w.table.OldestPlain(w.expendable); i != 0 {
+		w.n[shm.FlowsEvicted]++
+		w.remove(i, w.table.Record(i))
+		return true
+	}
+	return w.evictHalfClosed(now)
+}
+
+// expendable is how readily a plain connection is given up, 0 not at all. Under policy require one passes no more without its record.
+func (w *Worker) expendable(r *flowtable.Record) uint64 {
+	idle := max(w.now-r.LastSeen, 0)
+	if r.Verdict == flowtable.Require && idle < requiredIdle {
+		return 0
+	}
+	return uint64(w.peers.of(&r.Key))<<40 | min(uint64(idle)>>20, 1<<40-1) + 1
+}
+
+const (
+	requiredIdle   = int64(60e9) // silence after which a plain connection under policy require may be given up
+	halfClosedIdle = int64(60e9) // and a half-closed encrypted one
+	searchWork     = 64          // records looked at in one search
+)
+
+// evictHalfClosed resets the first encrypted connection it finds that one end has closed and that is silent.
+func (w *Worker) evictHalfClosed(now int64) bool {
+	for range searchWork {
+		if w.hand = w.table.Next(w.hand); w.hand == 0 {
+			return false
+		}
+		r := w.table.Record(w.hand)
+		closed := r.Egress.Flags&flowtable.EgressFIN != 0 || r.Ingress.Flags&flowtable.IngressWireFIN != 0
+		if r.State == flowtable.Encrypted && closed && now-r.LastSeen >= halfClosedIdle {
+			w.n[shm.FlowsEvicted]++
+			w.abort(w.hand, r, shm.AbortEvicted, now)
+			return true
+		}
+	}
+	return false
+}
+
+// shares counts what peers hold: by /24 of an IPv4 address outside, by /64 of an IPv6 one, folded to a few bits. Two peers that fall
+// together are taken for one.
+type shares struct {
+	counts [1 << shareBits]uint32
+}
+
+const shareBits = 12
+
+// prefix64 is the first 64 bits of an IPv6 address, or those of an IPv4 one in mapped form that end with its /24.
+func prefix64(a *[16]byte) (p uint64) {
+	from := 0
+	if mapped(a) {
+		from = 7
+	}
+	for _, b := range a[from : from+8] {
+		p = p<<8 | uint64(b)
+	}
+	return p
+}
+
+func mapped(a *[16]byte) bool {
+	for _, b := range a[:10] {
+		if b != 0 {
+			return false
+		}
+	}
+	return a[10] == 0xff && a[11] == 0xff
+}
+
+func (s *shares) place(k *flowtable.Key) *uint32 {
+	h := prefix64(&k.Outside) * 0x9e3779b97f4a7c15
+	h ^= h >> 32
+	return &s.counts[h*0xbf58476d1ce4e5b9>>(64-shareBits)]
+}
+
+// add adds n to what the peer of a connection holds.
+func (s *shares) add(k *flowtable.Key, n int32) { *s.place(k) += uint32(n) }
+
+// of returns what it holds.
+func (s *shares) of(k *flowtable.Key) uint32 { return *s.place(k) }

@@ -132,6 +132,25 @@ func TestInterfaceThatMayNotBeClaimedIsLeftAlone(t *testing.T) {
 	c.Flush()
 }
 
+func TestInterfaceThatADriverMakesIsClaimed(t *testing.T) {
+	inNamespace(t)
+	var claimed []string
+	cfg := port.Config{Queues: 1, Caches: []*mbuf.Cache{mbuf.NewCache(testPool)}, Claim: func(name string, _ int) error {
+		claimed = append(claimed, name)
+		return nil
+	}}
+	p, err := Open(vdev("net_tap", ",iface=lc-tap"), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Close(); err != nil {
+		t.Error(err)
+	}
+	if !slices.Equal(claimed, []string{"lc-tap"}) {
+		t.Errorf("claimed %q", claimed)
+	}
+}
+
 func TestEveryReceiveQueueOfAnInterfaceIsServed(t *testing.T) {
 	inNamespace(t)
 	veth(t, 4)

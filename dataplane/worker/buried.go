@@ -66,7 +66,7 @@ func (w *Worker) Bury(o *Orphan, reset bool, now int64) bool {
 		w.orphans.refs = append(w.orphans.refs, orphanRef{i, r.Gen})
 	}
 	if reset && o.Numbers {
-		r.Setup.Ask, r.Setup.Wait = now+probeFirst, probeFirst
+		r.Setup.Ask, r.Setup.Wait = now+orphanRound<<orphanRounds, probeFirst // behind the last round
 		w.schedule(i, r)
 	}
 	return w.n[shm.TombsLost] == lost

@@ -182,7 +182,7 @@ func orphanTemplate(k *flowtable.Key, to flowtable.Side, rare *flowtable.Rare) (
 func (w *Worker) buried(s flowtable.Side, p *packet.Packet, i flowtable.Index, r *flowtable.Record) {
 	const rst = packet.FlagRST
 	switch {
-	case p.Flags&rst != 0 && r.Host.Flags&flowtable.EndpointSYN == 0 && s == flowtable.Inside:
+	case p.Flags&rst != 0 && r.Host.Flags&flowtable.EndpointSYN == 0 && s == flowtable.Inside && p.PayloadLen == 0:
 		w.pass(s, p) // without numbers it may be the far end that needs it
 		w.remove(i, r)
 	case p.Flags&rst != 0:

@@ -210,6 +210,7 @@ const (
 	DropStrayENO
 	HalfOpenEvicted
 	TombsKept
+	TombProbes
 	TombsEvicted
 	TombsLost
 	HatesRemembered

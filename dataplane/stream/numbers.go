@@ -37,3 +37,14 @@ func Exact(r *flowtable.Record, from flowtable.Side) [2]uint32 {
 	first := r.Peer.ISN + 1
 	return [2]uint32{first + uint32(r.Ingress.WNext), first + uint32(r.Ingress.WAcked)}
 }
+
+// Next returns the numbers of a segment without payload to one side: the sequence number behind all that it was sent, that behind what
+// it has acknowledged of it, and what it is acknowledged itself. Before anything was sent they are those behind the SYNs.
+func Next(r *flowtable.Record, to flowtable.Side) (next, acked, ack uint32) {
+	e, in := &r.Egress, &r.Ingress
+	host, peer := r.Host.ISN+1, r.Peer.ISN+1
+	if to == flowtable.Inside {
+		return peer + uint32(in.PNext), peer + uint32(in.HostAck), host + uint32(e.PUna)
+	}
+	return host + uint32(e.WNext), host + uint32(e.WAck), peer + uint32(in.WAcked)
+}

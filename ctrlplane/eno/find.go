@@ -8,7 +8,7 @@ const MaxOption = 40
 
 // Sizes in bytes.
 const (
-	headerLen  = 2  // kind and length
+	headerLen = 2 // kind and length
 )
 
 const (

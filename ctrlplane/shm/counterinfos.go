@@ -142,6 +142,7 @@ var counterInfos = [NumCounters]Info{
 	TombsLost:               {"tombs_lost", "connections", "connections that are over and forgotten although an end may not know, because there were too many", KindOverload},
 	HatesRemembered:         {"eno_hated_remembered", "events", "far ends remembered because their paths hate ENO", KindEvent},
 	HatesForgotten:          {"eno_hated_forgotten", "events", "far ends that were remembered to hate ENO and take it", KindEvent},
+	HatesDoubted:            {"eno_hated_doubted", "events", "far ends not remembered to hate ENO because there are encrypted connections to them", KindEvent},
 	HatesEvicted:            {"eno_hated_evicted", "events", "far ends that hate ENO forgotten for others, because there were many", KindOverload},
 	HatesNow:                {"eno_hated_now", "destinations", "far ends that are remembered because their paths hate ENO", KindEvent},
 

@@ -215,6 +215,7 @@ const (
 	TombsLost
 	HatesRemembered
 	HatesForgotten
+	HatesDoubted
 	HatesEvicted
 	HatesNow
 

@@ -56,7 +56,7 @@ func (f *flow) shareEdge(edge uint64, frame int) uint64 {
 		room = min((limit-n+1)/2*each, uint64(left)) // each frame of the flow's makes the share smaller by one
 	}
 	if n < minFlight {
-		room = max(room, (minFlight-n)*uint64(frame))
+		room = max(room, (minFlight-n)*uint64(frame), 1<<f.r.Peer.WScale) // less would be told as nothing
 	}
 	if told := int64(int32(e.EdgeTold - f.hostISN() - uint32(e.PNext))); told > int64(room) {
 		room = uint64(told)

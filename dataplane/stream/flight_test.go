@@ -125,6 +125,18 @@ func TestEveryFlowHasItsMinimumInFlight(t *testing.T) {
 	c.check()
 }
 
+func TestMinimumIsToldWhateverTheWindowScale(t *testing.T) {
+	c := newCrowd(t, 4000, 1000, func(cfg *Config) { cfg.SharedFrames = 1 })
+	m := c.join(1)
+	m.rec.Peer.WScale, m.rec.Peer.MSS = 14, 500
+	m.rec.Egress.EdgeTold = m.rec.Host.ISN + 1 // nothing was promised
+	m.ack(0, 100)
+	m.ack(0, 101)
+	if m.rec.Egress.WinTold == 0 {
+		t.Error("the host was told that it may send nothing")
+	}
+}
+
 func TestPlaintextBeyondTheShareIsDroppedByNameBeforeItIsFramed(t *testing.T) {
 	c := newCrowd(t, 4000, 1000, func(cfg *Config) { cfg.SharedFrames = 100 })
 	m := c.join(1)

@@ -117,7 +117,11 @@ func (c *Core) unkeep(r *flowtable.Record, id flowtable.EntryID) {
 // pushFrame enters a frame into the ledger; nil where there is no room.
 func (c *Core) pushFrame(e *flowtable.Egress) (*flowtable.Entry, flowtable.EntryID) {
 	en, id := c.chunks.Push(&e.Queue)
-	if en != nil && e.Queue.Count > minFlight {
+	if en == nil {
+		return nil, 0
+	}
+	c.chunks.Mark(id, e.PNext)
+	if e.Queue.Count > minFlight {
 		c.excess++
 	}
 	return en, id

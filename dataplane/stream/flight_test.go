@@ -111,6 +111,22 @@ func TestOneFlowMayHaveHalfOfWhatIsSharedInFlight(t *testing.T) {
 	}
 }
 
+func TestFlowsOfOnePeerTogetherLeavePlacesInFlightToOthers(t *testing.T) {
+	c := newCrowd(t, 4000, 1000, func(cfg *Config) { cfg.SharedFrames = 6000; cfg.FlowBytes = 1 << 28 })
+	for range 10 {
+		c.join(1).fill(1440)
+	}
+	if n := c.core.flight.held; n > 6000*4/5 { // two thirds, and what hosts were told before
+		t.Errorf("one peer has %d frames in flight", n)
+	}
+	o := c.join(2)
+	o.fill(1440)
+	if n := o.rec.Egress.Queue.Count; n < 600 {
+		t.Errorf("a flow of another peer has %d frames in flight", n)
+	}
+	c.check()
+}
+
 func TestEveryFlowHasItsMinimumInFlight(t *testing.T) {
 	c := newCrowd(t, 4000, 1000, func(cfg *Config) { cfg.SharedFrames = 100 })
 	for i := range 100 {

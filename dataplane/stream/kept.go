@@ -115,15 +115,14 @@ func (c *Core) unkeep(r *flowtable.Record, id flowtable.EntryID) {
 }
 
 // pushFrame enters a frame into the ledger; nil where there is no room.
-func (c *Core) pushFrame(e *flowtable.Egress) (*flowtable.Entry, flowtable.EntryID) {
+func (c *Core) pushFrame(r *flowtable.Record) (*flowtable.Entry, flowtable.EntryID) {
+	e := &r.Egress
 	en, id := c.chunks.Push(&e.Queue)
 	if en == nil {
 		return nil, 0
 	}
 	c.chunks.Mark(id, e.PNext)
-	if e.Queue.Count > minFlight {
-		c.excess++
-	}
+	c.flight.took(r)
 	return en, id
 }
 
@@ -132,10 +131,8 @@ func (c *Core) popFrame(r *flowtable.Record) {
 	l := &r.Egress.Queue
 	_, id := c.chunks.Front(l)
 	c.unkeep(r, id)
-	if l.Count > minFlight {
-		c.excess--
-	}
 	c.chunks.Pop(l)
+	c.flight.gave(r)
 }
 
 // dropHeld drops the bytes of a flow's frames in flight and, where that was not enough, its segments behind a gap. The ledger entries

@@ -168,7 +168,7 @@ func (c *Core) QueueInit(idx flowtable.Index, r *flowtable.Record, msg []byte, n
 		c.cache.Free(m)
 		return false
 	}
-	en, id := c.pushFrame(e)
+	en, id := c.pushFrame(r)
 	if en == nil {
 		c.cache.Free(m)
 		return false
@@ -201,7 +201,7 @@ func (f *flow) ownFrame() bool {
 	if m == nil {
 		return false
 	}
-	en, id := f.c.pushFrame(e)
+	en, id := f.c.pushFrame(f.r)
 	if en == nil {
 		f.c.cache.Free(m)
 		return false

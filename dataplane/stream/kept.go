@@ -122,7 +122,7 @@ func (c *Core) pushFrame(r *flowtable.Record) (*flowtable.Entry, flowtable.Entry
 		return nil, 0
 	}
 	c.chunks.Mark(id, e.PNext)
-	c.flight.took(r)
+	c.flight.took(r, e.Queue.Count)
 	return en, id
 }
 
@@ -132,7 +132,7 @@ func (c *Core) popFrame(r *flowtable.Record) {
 	_, id := c.chunks.Front(l)
 	c.unkeep(r, id)
 	c.chunks.Pop(l)
-	c.flight.gave(r)
+	c.flight.gave(r, l.Count)
 }
 
 // dropHeld drops the bytes of a flow's frames in flight and, where that was not enough, its segments behind a gap. The ledger entries

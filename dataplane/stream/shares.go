@@ -176,27 +176,27 @@ func (s *shares) peerAllows(r *flowtable.Record) bool {
 // take counts a buffer that a flow holds from now on.
 func (s *shares) take(r *flowtable.Record) {
 	r.Local.Held++
-	s.took(r)
+	s.took(r, r.Local.Held)
 }
 
 // give counts a buffer that a flow holds no more.
 func (s *shares) give(r *flowtable.Record) {
 	r.Local.Held--
-	s.gave(r)
+	s.gave(r, r.Local.Held)
 }
 
-// took is told that a flow holds one more.
-func (s *shares) took(r *flowtable.Record) {
+// took is told that a flow holds one more, n.
+func (s *shares) took(r *flowtable.Record, n uint32) {
 	s.held++
-	if s.of(r)%countEvery == 0 {
+	if n%countEvery == 0 {
 		s.count(r)
 	}
 }
 
-// gave is told that a flow holds one less.
-func (s *shares) gave(r *flowtable.Record) {
+// gave is told that a flow holds one less, n.
+func (s *shares) gave(r *flowtable.Record, n uint32) {
 	s.held--
-	if s.of(r)%countEvery == 0 && *s.place(r) != 0 {
+	if n%countEvery == 0 {
 		s.count(r)
 	}
 }
@@ -205,7 +205,9 @@ func (s *shares) gave(r *flowtable.Record) {
 func (s *shares) count(r *flowtable.Record) {
 	h, n := *s.place(r), s.of(r)
 	if h == 0 {
-		s.enlist(r)
+		if n >= minHeld {
+			s.enlist(r)
+		}
 		return
 	}
 	hold := &s.holders[h]

@@ -40,7 +40,7 @@ type ChunkIndex uint32
 type Chunk struct {
 	Next    ChunkIndex
 	free    uint32 // of chunk 0: number of free chunks
-	_       [2]uint32
+	Start   uint64 // plaintext position at which the first entry begins, in the ledgers for which Mark tells it
 	Entries [ChunkEntries]Entry
 }
 
@@ -161,6 +161,14 @@ func (c Chunks) Pop(l *Ledger) {
 	}
 }
 
+// Mark notes at which plaintext position an entry begins that was pushed just now. If that is done for all entries of a ledger,
+// iterators can pass over whole chunks of it.
+func (c Chunks) Mark(id EntryID, p uint64) {
+	if id%ChunkEntries == 0 {
+		c.mem[id/ChunkEntries].Start = p
+	}
+}
+
 // Iter walks a ledger from its oldest entry on. The ledger must not change meanwhile.
 type Iter struct {
 	chunks Chunks
@@ -186,4 +194,29 @@ func (i *Iter) Next() (*Entry, EntryID) {
 	i.at++
 	i.left--
 	return i.chunks.At(id), id
+}
+
+// Chunk reports the wire positions [w, wEnd) of the entries of the chunk that the iterator is about to enter, and the plaintext position
+// pEnd behind them; ok is false where it is within a chunk, or about to enter the last one.
+func (i *Iter) Chunk() (w, wEnd, pEnd uint64, ok bool) {
+	if i.left <= ChunkEntries || i.at != 0 && i.at != ChunkEntries {
+		return 0, 0, 0, false
+	}
+	chunk := i.chunk
+	if i.at == ChunkEntries {
+		chunk = i.chunks.mem[chunk].Next
+	}
+	c := &i.chunks.mem[chunk]
+	next := &i.chunks.mem[c.Next]
+	first, after := &c.Entries[0], &next.Entries[0]
+	return first.WEnd - uint64(first.Len), after.WEnd - uint64(after.Len), next.Start, true
+}
+
+// SkipChunk passes over the chunk that Chunk reported.
+func (i *Iter) SkipChunk() {
+	if i.at == ChunkEntries {
+		i.chunk = i.chunks.mem[i.chunk].Next
+	}
+	i.chunk, i.at = i.chunks.mem[i.chunk].Next, 0
+	i.left -= ChunkEntries
 }

@@ -85,3 +85,69 @@ func TestChunkIsFourHundredNinetySixBytes(t *testing.T) {
 		t.Errorf("an entry takes %d bytes", n)
 	}
 }
+
+func TestIteratorPassesOverWholeChunks(t *testing.T) {
+	c := FormatChunks(make([]Chunk, 50))
+	rng := rand.New(rand.NewPCG(3, 4))
+	for range 300 {
+		var l Ledger
+		w, p := uint64(100), uint64(7)
+		for range rng.IntN(200) {
+			e, id := c.Push(&l)
+			c.Mark(id, p)
+			e.Len, e.Over = uint32(21+rng.IntN(1400)), 20
+			w += uint64(e.Len)
+			p += uint64(e.Plain())
+			e.WEnd = w
+		}
+		for range rng.IntN(int(l.Count) + 1) {
+			c.Pop(&l)
+		}
+		var at, plain uint64
+		if en, _ := c.Front(&l); en != nil {
+			at = en.WEnd - uint64(en.Len)
+			full := c.Iter(&l)
+			sum := uint64(0)
+			for e, _ := full.Next(); e != nil; e, _ = full.Next() {
+				sum += uint64(e.Plain())
+			}
+			plain = p - sum
+		}
+		it := c.Iter(&l)
+		seen := 0
+		for {
+			if from, to, pEnd, ok := it.Chunk(); ok && rng.IntN(2) == 0 {
+				if from != at {
+					t.Fatalf("a chunk begins at %d, want %d", from, at)
+				}
+				one := it
+				for range ChunkEntries {
+					e, _ := one.Next()
+					plain += uint64(e.Plain())
+				}
+				if plain != pEnd {
+					t.Fatalf("plaintext behind the chunk is %d, want %d", pEnd, plain)
+				}
+				at = to
+				seen += ChunkEntries
+				it.SkipChunk()
+				continue
+			}
+			e, _ := it.Next()
+			if e == nil {
+				break
+			}
+			if e.WEnd-uint64(e.Len) != at {
+				t.Fatalf("an entry begins at %d, want %d", e.WEnd-uint64(e.Len), at)
+			}
+			at, plain = e.WEnd, plain+uint64(e.Plain())
+			seen++
+		}
+		if seen != int(l.Count) || l.Count > 0 && at != w {
+			t.Fatalf("%d of %d entries seen", seen, l.Count)
+		}
+		for l.Count > 0 {
+			c.Pop(&l)
+		}
+	}
+}

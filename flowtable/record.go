@@ -150,7 +150,7 @@ type Local struct {
 	OpenKey    uint32 // of Ingress' current generation,
 	PrevKey    uint32 // of the one before while frames of it may come again,
 	Held       uint32 // packet buffers held for what is in flight, or waits to be
-	Holder     uint32 // place among those who hold more than the minimum, 0 none
+	Holder     uint32 // place among those who hold as many as the minimum, 0 none
 	OutOfOrder uint32 // first segment of the far end's behind a hole, 0 none
 	Reassembly uint32 // object with the frame in progress and the frames to deliver, 0 none
 	Gap        uint16 // list of segments behind a gap, 0 none
@@ -162,6 +162,7 @@ type Local struct {
 
 	HsBlock uint32   // block of connection set-up, 0 none
 	NextKey uint32   // key of the generation after Ingress' current one while the frame that begins it is being opened
+	Flyer   uint32   // place among those who have as many frames in flight as the minimum, 0 none
 	OldKeys uint32   // list of the generations of Egress before the current one of which frames are in flight, 0 none
 	Queued  uint32   // how many segments OutOfOrder begins
 	Stamp   uint32   // of the one queued last: how SACK blocks are ordered

@@ -68,7 +68,7 @@ var keys = []Key{
 		scalar("integer", "0, or 1024 to 4194304", func(c *Config) *int { return &c.Buffers.Count }, parseBuffers)},
 	{"retransmit.flow_bytes", "32MiB", "Sealed bytes of one connection that may be in flight, unacknowledged by the far end. The window that its host sees ends there, or earlier where memory is scarce.",
 		size(func(c *Config) *int { return &c.Retransmit.FlowBytes }, 64<<10, 256<<20)},
-	{"retransmit.give_up", "15m", "Time after which a far end that acknowledges nothing of what is in flight is given up: the connection is reset on both sides (RFC 9293 section 3.8.3). Buffers are given back after a minute of it.",
+	{"retransmit.give_up", "15m", "Time after which a far end that acknowledges nothing of what is in flight is given up: the connection is reset on both sides (RFC 9293 section 3.8.3). Its buffers are given back after a minute, and where places for frames in flight are scarce it is given up after 100 s.",
 		duration(func(c *Config) *time.Duration { return &c.Retransmit.GiveUp }, 100*time.Second, 24*time.Hour)},
 	{"reassembly.flow_bytes", "1MiB", "Bytes of one connection that are kept while they wait for missing ones.",
 		size(func(c *Config) *int { return &c.Reassembly.FlowBytes }, 128<<10, 256<<20)},

@@ -11,6 +11,10 @@ import (
 // linger is how long a finished connection answers retransmissions, in ns.
 const linger = int64(15e9)
 
+// maxFlowFrames bounds the frames of one connection in flight: an acknowledgement that names some of them looks through them all. They
+// carry 1 Gbit/s at 180 ms in full segments.
+const maxFlowFrames = 1 << 14
+
 // ledgerChunks is the number of ledger chunks of a worker: one for each connection and direction, and some on top. Half of them are for
 // those who have much in flight; as it is rare that all connections have something in flight, the other half is enough for the rest.
 func ledgerChunks(c *config.Config) uint32 { return uint32(2*c.Flows.Max + 8192) }
@@ -40,7 +44,7 @@ func streamConfig(c *config.Config, cache *mbuf.Cache) stream.Config {
 		HeldBuffers:  buffers / 8 * 5,
 		SharedFrames: int(ledgerChunks(c)) * flowtable.ChunkEntries / 2,
 		GiveUp:       int64(c.Retransmit.GiveUp),
-		FlowFrames:   uint32(max(c.Retransmit.FlowBytes/512, 64)),
+		FlowFrames:   uint32(min(max(c.Retransmit.FlowBytes/512, 64), maxFlowFrames)),
 		FlowBytes:    uint32(c.Retransmit.FlowBytes),
 		FlowPieces:   uint32(max(c.Reassembly.FlowBytes/segment, 64)),
 		RekeyFrames:  c.Rekey.Frames,

@@ -21,7 +21,7 @@ type Core struct {
 
 	kept         []kept // frames in flight, by ledger entry
 	shares       shares // of the buffers that they hold
-	excess       int    // frames in flight that flows have beyond their minimum
+	flight       shares // of the frames in flight
 	oldKeys      []oldKey
 	freeOldKey   uint32
 	scarce       bool // the pool was low when last looked at
@@ -63,6 +63,8 @@ func NewCore(cfg Config) (*Core, error) {
 	c := &Core{cfg: cfg, n: cfg.Counters, cache: cfg.Cache, chunks: cfg.Chunks}
 	c.kept = make([]kept, cfg.Chunks.MaxEntryID())
 	c.shares.init(cfg.HeldBuffers)
+	c.flight.flight = true
+	c.flight.init(cfg.SharedFrames)
 	c.oldKeys = make([]oldKey, min(cfg.Keys, 8*keySpare)+1)
 	for i := len(c.oldKeys) - 1; i > 0; i-- {
 		c.oldKeys[i].next, c.freeOldKey = c.freeOldKey, uint32(i)
@@ -201,6 +203,7 @@ func (c *Core) freeBuffers(r *flowtable.Record) {
 	}
 	c.dropGap(r)
 	c.shares.delist(r)
+	c.flight.delist(r)
 	c.freeReassembly(r)
 }
 

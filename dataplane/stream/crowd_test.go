@@ -191,7 +191,7 @@ func (c *crowd) tick(ns int64) {
 // check fails where what is counted is not what is held.
 func (c *crowd) check() {
 	c.t.Helper()
-	held, excess := 0, 0
+	held, frames := 0, 0
 	for _, m := range c.flows {
 		bufs := map[*mbuf.Mbuf]bool{}
 		it := c.core.chunks.Iter(&m.rec.Egress.Queue)
@@ -208,10 +208,10 @@ func (c *crowd) check() {
 			c.t.Fatalf("flow %d: %d buffers counted, %d held", m.idx, m.rec.Local.Held, n)
 		}
 		held += n
-		excess += max(int(m.rec.Egress.Queue.Count)-minFlight, 0)
+		frames += int(m.rec.Egress.Queue.Count)
 	}
-	if c.core.shares.held != held || c.core.excess != excess {
-		c.t.Fatalf("%d buffers and %d frames counted, not %d and %d", c.core.shares.held, c.core.excess, held, excess)
+	if c.core.shares.held != held || c.core.flight.held != frames {
+		c.t.Fatalf("%d buffers and %d frames counted, not %d and %d", c.core.shares.held, c.core.flight.held, held, frames)
 	}
 	if free := c.cache.Avail(); free+held != c.size {
 		c.t.Fatalf("%d buffers held, %d of %d free", held, free, c.size)

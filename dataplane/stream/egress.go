@@ -174,7 +174,7 @@ func (f *flow) sealSegment(seg *Segment, hdrEnd, head, n int) {
 		return
 	}
 	w := e.WNext
-	en, id := f.c.pushFrame(e)
+	en, id := f.c.pushFrame(f.r)
 	if en == nil {
 		f.refuse(seg, shm.DropEgressLimit)
 		return

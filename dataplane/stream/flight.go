@@ -13,11 +13,13 @@ const (
 	lookAgain  = 40e9
 )
 
-// share returns how many frames the flow may have in flight. What all flows have beyond their minimum comes from one stock, of which
-// each may have as much as it leaves: see shares.
+// share returns how many frames the flow may have in flight: the minimum, and as many as it leaves of the stock for all, see shares.
 func (f *flow) share() uint32 {
-	free := max(f.c.cfg.SharedFrames-f.c.excess, 0)
-	return min(minFlight+uint32(free), f.c.cfg.FlowFrames)
+	s, n := &f.c.flight, uint32(minFlight)
+	if s.peerAllows(f.r) {
+		n += uint32(s.free())
+	}
+	return min(n, f.c.cfg.FlowFrames)
 }
 
 // mayFly reports whether the flow may have another frame in flight, one that ends at a plaintext position: while it has less than its
@@ -33,7 +35,7 @@ func (f *flow) mayFly(end uint64) bool {
 	case n < f.share() && e.WNext-e.WUna < uint64(cfg.FlowBytes):
 		return true
 	}
-	return f.c.excess < cfg.SharedFrames/4*3 && later(e.EdgeTold, f.hostISN()+uint32(end))
+	return 4*f.c.flight.free() > cfg.SharedFrames && later(e.EdgeTold, f.hostISN()+uint32(end))
 }
 
 // shareEdge returns the plaintext position up to which the flow's share lets the host send, or edge, the far end's, where that is not
@@ -56,7 +58,7 @@ func (f *flow) shareEdge(edge uint64, frame int) uint64 {
 		room = min((limit-n+1)/2*each, uint64(left)) // each frame of the flow's makes the share smaller by one
 	}
 	if n < minFlight {
-		room = max(room, (minFlight-n)*uint64(frame))
+		room = max(room, (minFlight-n)*uint64(frame), 1<<f.r.Peer.WScale) // less would be told as nothing
 	}
 	if told := int64(int32(e.EdgeTold - f.hostISN() - uint32(e.PNext))); told > int64(room) {
 		room = uint64(told)
@@ -86,7 +88,7 @@ func (c *Core) stallDeadline(r *flowtable.Record) int64 {
 func (f *flow) stalled() {
 	r, c := f.r, f.c
 	silent := f.now - r.Rare.Progress
-	scarce := c.excess > c.cfg.SharedFrames/2 && r.Egress.Queue.Count > minFlight
+	scarce := 2*c.flight.free() < c.cfg.SharedFrames && r.Egress.Queue.Count > minFlight
 	if r.Egress.Queue.Count > 0 && (silent >= c.cfg.GiveUp || silent >= minGiveUp && scarce) {
 		c.Abort(f.idx, r, shm.AbortFarEndTimeout, f.now, f.out)
 		return

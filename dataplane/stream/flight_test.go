@@ -111,6 +111,22 @@ func TestOneFlowMayHaveHalfOfWhatIsSharedInFlight(t *testing.T) {
 	}
 }
 
+func TestFlowsOfOnePeerTogetherLeavePlacesInFlightToOthers(t *testing.T) {
+	c := newCrowd(t, 4000, 1000, func(cfg *Config) { cfg.SharedFrames = 6000; cfg.FlowBytes = 1 << 28 })
+	for range 10 {
+		c.join(1).fill(1440)
+	}
+	if n := c.core.flight.held; n > 6000*4/5 { // two thirds, and what hosts were told before
+		t.Errorf("one peer has %d frames in flight", n)
+	}
+	o := c.join(2)
+	o.fill(1440)
+	if n := o.rec.Egress.Queue.Count; n < 600 {
+		t.Errorf("a flow of another peer has %d frames in flight", n)
+	}
+	c.check()
+}
+
 func TestEveryFlowHasItsMinimumInFlight(t *testing.T) {
 	c := newCrowd(t, 4000, 1000, func(cfg *Config) { cfg.SharedFrames = 100 })
 	for i := range 100 {
@@ -123,6 +139,18 @@ func TestEveryFlowHasItsMinimumInFlight(t *testing.T) {
 		}
 	}
 	c.check()
+}
+
+func TestMinimumIsToldWhateverTheWindowScale(t *testing.T) {
+	c := newCrowd(t, 4000, 1000, func(cfg *Config) { cfg.SharedFrames = 1 })
+	m := c.join(1)
+	m.rec.Peer.WScale, m.rec.Peer.MSS = 14, 500
+	m.rec.Egress.EdgeTold = m.rec.Host.ISN + 1 // nothing was promised
+	m.ack(0, 100)
+	m.ack(0, 101)
+	if m.rec.Egress.WinTold == 0 {
+		t.Error("the host was told that it may send nothing")
+	}
 }
 
 func TestPlaintextBeyondTheShareIsDroppedByNameBeforeItIsFramed(t *testing.T) {
@@ -276,5 +304,56 @@ func TestGreediestFlowMakesRoomForThoseWhoHoldLittle(t *testing.T) {
 	c.flush()
 	if greedy.sends != before+1 || c.count(shm.ResealedFrames) != 1 {
 		t.Error("the frame did not come again")
+	}
+}
+
+// TestManyFramesAreLookedThroughByChunks compares what acknowledgements with SACK blocks and retransmissions find with a walk from one
+// frame to the next.
+func TestManyFramesAreLookedThroughByChunks(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 9))
+	c := newCrowd(t, 4000, 1000, nil)
+	m := c.join(1)
+	for range 60 {
+		m.send(1+rng.IntN(1400), rng.IntN(20))
+		if rng.IntN(4) == 0 {
+			m.ackFrames(rng.IntN(8))
+		}
+	}
+	e := &m.rec.Egress
+	f := flow{c: c.core, r: &m.rec, out: c.out, now: c.now}
+	if e.Queue.Count < 200 {
+		t.Fatalf("only %d frames in flight", e.Queue.Count)
+	}
+	span := int(e.WNext - e.WUna)
+	for range 2000 {
+		seg, em, want := Segment{}, Emit{}, Emit{}
+		var bs [4]bounds
+		for i := range 1 + rng.IntN(4) {
+			l := int(e.WUna) + 1 + rng.IntN(span)
+			r := l + rng.IntN(int(e.WNext)-l+1)
+			seg.SACK[i] = [2]uint32{1 + uint32(l), 1 + uint32(r)}
+			bs[i].left, bs[i].right = int64(l), int64(r)
+			seg.NSACK++
+		}
+		p, floor := e.PUna, e.PUna
+		w := e.WUna + uint64(rng.IntN(span))
+		it := c.core.chunks.Iter(&e.Queue)
+		for en, _ := it.Next(); en != nil; en, _ = it.Next() {
+			for i := range seg.NSACK {
+				bs[i].cover(int64(en.WEnd-uint64(en.Len)), int64(en.WEnd), p, p+plainLen(en))
+			}
+			p += plainLen(en)
+			if en.WEnd <= w {
+				floor = p
+			}
+		}
+		emitBounds(&want, bs[:seg.NSACK], 1)
+		f.wireSACK(&seg, &em)
+		if em != want {
+			t.Fatalf("blocks %v of %v, want %v", em.SACK[:em.NSACK], seg.SACK[:seg.NSACK], want.SACK[:want.NSACK])
+		}
+		if got := f.egressFloor(WPos(w)); got != PPos(floor) {
+			t.Fatalf("the last frame before %d ends at %d, want %d", w, got, floor)
+		}
 	}
 }

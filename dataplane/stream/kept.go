@@ -115,11 +115,14 @@ func (c *Core) unkeep(r *flowtable.Record, id flowtable.EntryID) {
 }
 
 // pushFrame enters a frame into the ledger; nil where there is no room.
-func (c *Core) pushFrame(e *flowtable.Egress) (*flowtable.Entry, flowtable.EntryID) {
+func (c *Core) pushFrame(r *flowtable.Record) (*flowtable.Entry, flowtable.EntryID) {
+	e := &r.Egress
 	en, id := c.chunks.Push(&e.Queue)
-	if en != nil && e.Queue.Count > minFlight {
-		c.excess++
+	if en == nil {
+		return nil, 0
 	}
+	c.chunks.Mark(id, e.PNext)
+	c.flight.took(r, e.Queue.Count)
 	return en, id
 }
 
@@ -128,10 +131,8 @@ func (c *Core) popFrame(r *flowtable.Record) {
 	l := &r.Egress.Queue
 	_, id := c.chunks.Front(l)
 	c.unkeep(r, id)
-	if l.Count > minFlight {
-		c.excess--
-	}
 	c.chunks.Pop(l)
+	c.flight.gave(r, l.Count)
 }
 
 // dropHeld drops the bytes of a flow's frames in flight and, where that was not enough, its segments behind a gap. The ledger entries

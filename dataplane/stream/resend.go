@@ -15,7 +15,16 @@ func (f *flow) resend(seg *Segment, p, end int64) {
 	f.blackHole(seg, p)
 	g := gather{limit: f.wirePayload()}
 	it := f.c.chunks.Iter(&e.Queue)
-	for en, id := it.Next(); en != nil && at < end; en, id = it.Next() {
+	for at < end {
+		if _, _, next, ok := it.Chunk(); ok && int64(next) < p {
+			it.SkipChunk()
+			at = int64(next)
+			continue
+		}
+		en, id := it.Next()
+		if en == nil {
+			break
+		}
 		next := at + int64(plainLen(en))
 		switch k := &f.c.kept[id]; {
 		case next <= p && (next > at || at < p) || en.Flags&flowtable.EntryPending != 0:
@@ -159,7 +168,7 @@ func (c *Core) QueueInit(idx flowtable.Index, r *flowtable.Record, msg []byte, n
 		c.cache.Free(m)
 		return false
 	}
-	en, id := c.pushFrame(e)
+	en, id := c.pushFrame(r)
 	if en == nil {
 		c.cache.Free(m)
 		return false
@@ -192,7 +201,7 @@ func (f *flow) ownFrame() bool {
 	if m == nil {
 		return false
 	}
-	en, id := f.c.pushFrame(e)
+	en, id := f.c.pushFrame(f.r)
 	if en == nil {
 		f.c.cache.Free(m)
 		return false

@@ -97,14 +97,34 @@ func (f *flow) wireSACK(seg *Segment, em *Emit) {
 	}
 	p := e.PUna
 	it := f.c.chunks.Iter(&e.Queue)
-	for en, _ := it.Next(); en != nil; en, _ = it.Next() {
-		end := p + plainLen(en)
+	for {
+		w, wEnd, end, ok := it.Chunk()
+		if ok = ok && !anyWithin(bs[:n], int64(w), int64(wEnd)); ok {
+			it.SkipChunk()
+		} else {
+			en, _ := it.Next()
+			if en == nil {
+				break
+			}
+			w, wEnd, end = en.WEnd-uint64(en.Len), en.WEnd+finLen(en), p+plainLen(en)
+		}
 		for i := range n {
-			bs[i].cover(int64(en.WEnd-uint64(en.Len)), int64(en.WEnd+finLen(en)), p, end)
+			bs[i].cover(int64(w), int64(wEnd), p, end)
 		}
 		p = end
 	}
 	emitBounds(em, bs[:n], f.hostISN())
+}
+
+// anyWithin reports whether a block begins or ends within a run of frames [start, end): they are covered one by one then, and all or
+// none of them otherwise.
+func anyWithin(bs []bounds, start, end int64) bool {
+	for i := range bs {
+		if b := &bs[i]; b.left > start && b.left < end || b.right > start && b.right < end {
+			return true
+		}
+	}
+	return false
 }
 
 // wireRepeated translates the far end's report that [l, r) came twice (RFC 2883), all of which it has acknowledged: the host sees by it

@@ -103,11 +103,12 @@ type farEnds struct {
 // hold as many as are free: what is left shrinks with each flow that takes its part, so that n greedy flows have one part in
 // n+1 each, one part stays free, and no flow is looked at on another's account (the dynamic thresholds of Choudhury and Hahne,
 // IEEE/ACM Transactions on Networking 6(2), 1998). Once half of the buffers are held, the flows of one peer together may hold twice
-// what is free. The flows above the minimum are ranked by peer, so that who holds most is found at once. A record's Local.Held and
-// Local.Holder belong to shares.
+// what is free. The flows above the minimum are ranked by peer, so that who holds most is found at once. Frames in flight are divided
+// in the same way, because each takes a place in the ledger.
 type shares struct {
-	budget int // buffers that are to be held at most
-	low    int // while fewer are free, those who hold most make room
+	flight bool // frames in flight are divided, as Egress.Queue counts them, and not buffers, as Local.Held does
+	budget int  // buffers that are to be held at most
+	low    int  // while fewer are free, those who hold most make room
 	held   int
 
 	holders     []holder
@@ -122,9 +123,12 @@ type shares struct {
 	seed        uint64
 }
 
+// maxHolders bounds the flows that are ranked.
+const maxHolders = 1 << 13
+
 func (s *shares) init(budget int) {
 	s.budget, s.low = budget, min(2*minHeld, budget/8)
-	n := 2*budget/minHeld + 2 // twice as many as can hold the minimum
+	n := min(2*budget/minHeld+2, maxHolders) // twice as many as can hold the minimum, or enough to know who holds much
 	s.holders, s.holderLinks = make([]holder, n+1), make([]rung, n+1)
 	s.peers, s.peerLinks = make([]farEnds, n+1), make([]rung, n+1)
 	for i := uint32(n); i > 0; i-- {
@@ -138,49 +142,79 @@ func (s *shares) init(budget int) {
 // free is the number of buffers that are left, 0 where more are held than should be.
 func (s *shares) free() int { return max(s.budget-s.held, 0) }
 
+// of returns how much a flow holds.
+func (s *shares) of(r *flowtable.Record) uint32 {
+	if s.flight {
+		return r.Egress.Queue.Count
+	}
+	return r.Local.Held
+}
+
+// place returns where a record has the flow's place among the holders, 0 for none.
+func (s *shares) place(r *flowtable.Record) *uint32 {
+	if s.flight {
+		return &r.Local.Flyer
+	}
+	return &r.Local.Holder
+}
+
 // allows reports whether a flow may hold another buffer.
 func (s *shares) allows(r *flowtable.Record) bool {
-	n, free := int(r.Local.Held), s.free()
+	n, free := int(s.of(r)), s.free()
 	if n < minHeld {
 		return free > 0
 	}
-	if n >= free {
-		return false
-	}
-	h := r.Local.Holder
-	return 2*free > s.budget || int(s.peers[s.holders[h].peer].held) < 2*free
+	return n < free && s.peerAllows(r)
+}
+
+// peerAllows reports whether the flow's peer leaves it room.
+func (s *shares) peerAllows(r *flowtable.Record) bool {
+	free := s.free()
+	return 2*free > s.budget || int(s.peers[s.holders[*s.place(r)].peer].held) < 2*free
 }
 
 // take counts a buffer that a flow holds from now on.
 func (s *shares) take(r *flowtable.Record) {
 	r.Local.Held++
-	s.held++
-	if r.Local.Held%countEvery == 0 {
-		s.count(r)
-	}
+	s.took(r, r.Local.Held)
 }
 
 // give counts a buffer that a flow holds no more.
 func (s *shares) give(r *flowtable.Record) {
 	r.Local.Held--
+	s.gave(r, r.Local.Held)
+}
+
+// took is told that a flow holds one more, n.
+func (s *shares) took(r *flowtable.Record, n uint32) {
+	s.held++
+	if n%countEvery == 0 {
+		s.count(r)
+	}
+}
+
+// gave is told that a flow holds one less, n.
+func (s *shares) gave(r *flowtable.Record, n uint32) {
 	s.held--
-	if r.Local.Held%countEvery == 0 && r.Local.Holder != 0 {
+	if n%countEvery == 0 {
 		s.count(r)
 	}
 }
 
 // count brings a flow's peer and the ranks up to date with what the flow holds.
 func (s *shares) count(r *flowtable.Record) {
-	h := r.Local.Holder
+	h, n := *s.place(r), s.of(r)
 	if h == 0 {
-		s.enlist(r)
+		if n >= minHeld {
+			s.enlist(r)
+		}
 		return
 	}
 	hold := &s.holders[h]
 	p := &s.peers[hold.peer]
-	p.held += r.Local.Held - hold.counted
-	hold.counted = r.Local.Held
-	if c := class(r.Local.Held); c > s.holderLinks[h].class {
+	p.held += n - hold.counted
+	hold.counted = n
+	if c := class(n); c > s.holderLinks[h].class {
 		p.rank.move(s.holderLinks, h, c)
 	}
 	if c := class(p.held); c > s.peerLinks[hold.peer].class {
@@ -188,39 +222,43 @@ func (s *shares) count(r *flowtable.Record) {
 	}
 }
 
-// enlist makes a flow a holder.
+// enlist makes a flow a holder, if there is a place.
 func (s *shares) enlist(r *flowtable.Record) {
-	if s.freeHolder == 0 {
-		s.reclaim()
+	if s.freeHolder == 0 && !s.reclaim() {
+		return
 	}
-	h := s.freeHolder
+	h, n := s.freeHolder, s.of(r)
 	s.freeHolder = s.holders[h].next
 	pi := s.peerOf(prefixOf(&r.Key))
-	s.holders[h] = holder{r: r, peer: pi, counted: r.Local.Held}
-	r.Local.Holder = h
+	s.holders[h] = holder{r: r, peer: pi, counted: n}
+	*s.place(r) = h
 	p := &s.peers[pi]
-	p.held += r.Local.Held
+	p.held += n
 	p.flows++
-	p.rank.add(s.holderLinks, h, class(r.Local.Held))
+	p.rank.add(s.holderLinks, h, class(n))
 	s.rank.move(s.peerLinks, pi, max(class(p.held), s.peerLinks[pi].class))
 }
 
-// reclaim takes a place from a flow that holds less than the minimum again. There is one: there are more places than flows that can
-// hold as much.
-func (s *shares) reclaim() {
-	for s.freeHolder == 0 {
-		if s.hand++; s.hand == uint32(len(s.holders)) {
+// reclaimTries is how many holders are looked at for a place.
+const reclaimTries = 256
+
+// reclaim takes a place from a flow that holds less than the minimum again.
+func (s *shares) reclaim() bool {
+	for range reclaimTries {
+		if s.hand++; s.hand >= uint32(len(s.holders)) {
 			s.hand = 1
 		}
-		if r := s.holders[s.hand].r; r.Local.Held < minHeld {
+		if r := s.holders[s.hand].r; s.of(r) < minHeld {
 			s.delist(r)
+			return true
 		}
 	}
+	return false
 }
 
 // delist ends that a flow is a holder, if it is one.
 func (s *shares) delist(r *flowtable.Record) {
-	h := r.Local.Holder
+	h := *s.place(r)
 	if h == 0 {
 		return
 	}
@@ -230,7 +268,7 @@ func (s *shares) delist(r *flowtable.Record) {
 	p.held -= s.holders[h].counted
 	p.flows--
 	s.holders[h] = holder{next: s.freeHolder}
-	s.freeHolder, r.Local.Holder = h, 0
+	s.freeHolder, *s.place(r) = h, 0
 	if p.flows == 0 {
 		s.dropPeer(pi)
 	}
@@ -283,11 +321,11 @@ func (s *shares) greediest() *flowtable.Record {
 		}
 		h := p.rank.top()
 		r := s.holders[h].r
-		if c := class(r.Local.Held); c < s.holderLinks[h].class {
+		if c := class(s.of(r)); c < s.holderLinks[h].class {
 			p.rank.move(s.holderLinks, h, c)
 			continue
 		}
-		if r.Local.Held < minHeld {
+		if s.of(r) < minHeld {
 			s.delist(r)
 			continue
 		}
@@ -298,7 +336,7 @@ func (s *shares) greediest() *flowtable.Record {
 // spare ranks a flow last until it takes more, and its peer where all of its flows are ranked so: nothing of what it holds can
 // be dropped.
 func (s *shares) spare(r *flowtable.Record) {
-	h := r.Local.Holder
+	h := *s.place(r)
 	if h == 0 {
 		return
 	}

@@ -148,7 +148,7 @@ type Config struct {
 
 	PoolLow      int    // nothing more is held, and who holds most gives it up, while fewer buffers than this are free
 	HeldBuffers  int    // buffers held for what is in flight to far ends, or waits to be, over all flows
-	SharedFrames int    // frames in flight to far ends that flows may have beyond their minimum, all together; a place in the ledger each
+	SharedFrames int    // frames in flight to far ends, over all flows, beyond which each has the minimum only; a place in the ledger each
 	FlowFrames   uint32 // frames in flight per flow
 	FlowBytes    uint32 // bytes of the wire in flight per flow
 	FlowPieces   uint32 // out-of-order segments kept per flow and direction

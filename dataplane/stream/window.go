@@ -93,10 +93,18 @@ func (f *flow) egressFloor(w WPos) PPos {
 	e := &f.r.Egress
 	p := e.PUna
 	it := f.c.chunks.Iter(&e.Queue)
-	for en, _ := it.Next(); en != nil && en.WEnd+finLen(en) <= uint64(w); en, _ = it.Next() {
+	for {
+		if _, end, next, ok := it.Chunk(); ok && end <= uint64(w) {
+			it.SkipChunk()
+			p = next
+			continue
+		}
+		en, _ := it.Next()
+		if en == nil || en.WEnd+finLen(en) > uint64(w) {
+			return PPos(p)
+		}
 		p += plainLen(en)
 	}
-	return PPos(p)
 }
 
 // plainLen is what a frame takes of the plaintext stream, FIN included.

@@ -241,6 +241,7 @@ const (
 	RivalSegments
 	ReassembliesRefused
 	LargeBuffersRefused
+	DeliveriesRefused
 	OutOfOrderRefused
 	ReassemblyReclaimed
 	ReassemblyExpired

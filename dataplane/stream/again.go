@@ -33,13 +33,18 @@ func (f *flow) oldWireData(seg *Segment, w int64) {
 
 // openOld queues a whole old frame to be opened again. The frame lies at at in the segment's payload.
 func (f *flow) openOld(seg *Segment, en *flowtable.Entry, at int, p PPos) {
-	if en.Len == uint32(en.Over) && en.Flags&flowtable.EntryFIN == 0 || !f.openRoom() {
+	if en.Len == uint32(en.Over) && en.Flags&flowtable.EntryFIN == 0 {
+		return // it has nothing to deliver
+	}
+	if !f.openRoom() {
+		f.count(shm.DropNoOutput)
 		return
 	}
 	n := int(en.Len)
 	from := seg.Off + at
 	m := f.copied(seg.M.Buf()[from : from+n])
 	if m == nil {
+		f.count(shm.DropIngressPool)
 		return
 	}
 	ref := openRef{m: m, off: BuildOffset, n: n, hdrEnd: -1, kind: openAgain, flags: PSH, w: WPos(en.WEnd - uint64(n)), p: p}
@@ -60,7 +65,6 @@ func (f *flow) queueOld(ref *openRef) {
 func (f *flow) redo(seg *Segment, w int64, en *flowtable.Entry, p PPos) {
 	ra := f.reassemblyOf()
 	if ra == nil {
-		f.count(shm.ReassembliesRefused)
 		return
 	}
 	f.collect(ra, seg, w, en, p)
@@ -86,7 +90,11 @@ func (f *flow) collect(ra *reassembly, seg *Segment, w int64, en *flowtable.Entr
 		a.vouch() // the same bytes once more: its sender waits for them to be acknowledged
 	}
 	if !a.active {
-		if w > int64(start) || !f.begin(a, start) {
+		if w > int64(start) {
+			return // its beginning is still to come
+		}
+		if !f.begin(a, start) {
+			f.count(shm.ReassembliesRefused)
 			return
 		}
 		a.p, a.need = p, int(en.Len)
@@ -103,7 +111,11 @@ func (f *flow) collect(ra *reassembly, seg *Segment, w int64, en *flowtable.Entr
 		}
 		b = b[n:]
 	}
-	if a.have < a.need || !f.openRoom() {
+	if a.have < a.need {
+		return
+	}
+	if !f.openRoom() {
+		f.count(shm.DropNoOutput)
 		return
 	}
 	ref := openRef{kind: openAgainAssembled, m: a.m, large: a.large, delivery: a.delivery, n: a.need, hdrEnd: -1, flags: PSH, w: a.start, p: a.p}

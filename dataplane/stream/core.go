@@ -3,6 +3,7 @@ package stream
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 
 	"linecrypt/cryptobatch"
 	"linecrypt/ctrlplane/shm"
@@ -36,6 +37,8 @@ type Core struct {
 	queued       share // of pieces, by ingress
 	deliveries   []delivery
 	freeDelivery uint32
+	delivering   share  // of deliveries
+	peerSeed     uint64 // nobody outside knows who shares with whom
 	large        largeBuffers
 	turn         [numResources]int // where reclaim looks next
 }
@@ -74,6 +77,7 @@ func NewCore(cfg Config) (*Core, error) {
 	}
 	c.reassemblies = make([]reassembly, cfg.Reassemblies+cfg.Setups+1)
 	c.keyed.share.total, c.setup.share.total, c.queued.total = cfg.Reassemblies, cfg.Setups, cfg.Pieces
+	c.delivering.total, c.peerSeed = cfg.Deliveries, rand.Uint64()|1
 	for i := len(c.reassemblies) - 1; i > 0; i-- {
 		s := c.stockOf(uint32(i))
 		c.reassemblies[i].next, s.free = s.free, uint32(i)

@@ -387,7 +387,7 @@ func TestHostsThatAcknowledgeNothingLeaveRoomForOthers(t *testing.T) {
 	if free := c.core.chunks.Free(); free < 100/8-1 {
 		t.Errorf("one host leaves %d of 100 ledger chunks", free)
 	}
-	for range 60 { // frames over two segments, for hosts behind which nobody acknowledges
+	for range 80 { // frames over two segments, for hosts behind which nobody acknowledges
 		c.send(c.join(2, true), c.frame(2000), 2000)
 	}
 	for i := range 4 {

@@ -164,7 +164,7 @@ var counterInfos = [NumCounters]Info{
 	ChallengesSpared:         {"challenges_spared", "packets", "such answers not given because the last one was half a second ago or less", KindEvent},
 	DropOwnNoBuffer:          {"drop_own_no_buffer", "packets", "segments of the gateway's own not made because no packet buffer was free", KindDrop},
 	EventsLost:               {"events_lost", "events", "events of the translator that its caller had no room for", KindEvent},
-	StoredSegments:           {"stored_segments", "events", "segments kept because bytes before them were missing", KindEvent},
+	OutOfOrderSegments:       {"out_of_order_segments", "events", "segments kept because bytes before them were missing", KindEvent},
 	RivalSegments:            {"rival_segments", "packets", "wire segments that contradict others, one of the two being forged; both wait for their tags", KindPackets},
 	ReassembliesRefused:      {"reassemblies_refused", "events", "times a connection got no place to put a frame together, all or its peer's share being in use", KindOverload},
 	LargeBuffersRefused:      {"large_buffers_refused", "events", "times a large frame got no buffer, all or its peer's share being in use", KindOverload},

@@ -237,7 +237,7 @@ const (
 	ChallengesSpared
 	DropOwnNoBuffer
 	EventsLost
-	StoredSegments
+	OutOfOrderSegments
 	RivalSegments
 	ReassembliesRefused
 	LargeBuffersRefused

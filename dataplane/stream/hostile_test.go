@@ -39,7 +39,7 @@ func TestCorruptedBytesAreNeverDelivered(t *testing.T) {
 func TestScarceMemoryOnlyCostsTime(t *testing.T) {
 	for seed := range uint64(seeds()) {
 		change := func(c *Config) {
-			c.PoolLow, c.FlowFrames, c.FlowPieces = 5900, 20, 10
+			c.PoolLow, c.FlowFrames, c.FlowOutOfOrder = 5900, 20, 10
 			c.Chunks = flowtable.FormatChunks(make([]flowtable.Chunk, 6))
 		}
 		p := newPair(t, seed, pattern(1, 60000), pattern(2, 60000), change)
@@ -110,7 +110,7 @@ func (b *bench) play(t *testing.T, script, frames []byte) {
 // freeNodes counts pieces and gaps that are not in use.
 func (c *Core) freeNodes() int {
 	n := 0
-	for i := c.freePiece; i != 0; i = c.pieces[i].next {
+	for i := c.freeOutOfOrder; i != 0; i = c.outOfOrder[i].next {
 		n++
 	}
 	for i := c.freeGap; i != 0; i = c.gaps[i].next {

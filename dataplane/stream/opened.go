@@ -22,10 +22,10 @@ func (c *Core) Opened(out *Output, now int64) {
 		switch ref.kind {
 		case openNext, openAssembled:
 			f.openedNext(ref, ok)
-		case openAgain:
-			f.openedAgain(ref, ok)
-		case openAgainAssembled:
-			f.openedAgainAssembled(ref, ok)
+		case openRedeliver:
+			f.openedRedeliver(ref, ok)
+		case openRedeliverAssembled:
+			f.openedRedeliverAssembled(ref, ok)
 		case openRival:
 			f.openedRival(ref, ok)
 		}

@@ -18,7 +18,7 @@ type reassembly struct {
 	r       *flowtable.Record // nil: not in use
 	idx     flowtable.Index
 	frame   assembly // the frame in progress
-	again   assembly // a frame that was delivered and comes again in pieces
+	again   assembly // a frame that was delivered and comes again in several segments
 	init    assembly // the far end's Init message until keys are in place
 	first   uint32   // frames that the gateway delivers, in order, and the host has not acknowledged
 	last    uint32

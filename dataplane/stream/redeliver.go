@@ -23,7 +23,7 @@ func (f *flow) oldWireData(seg *Segment, w int64) {
 			case start >= w && int64(en.WEnd) <= end:
 				f.openOld(seg, en, int(start-w), PPos(p))
 			case first:
-				f.redo(seg, w, en, PPos(p))
+				f.reassembleAgain(seg, w, en, PPos(p))
 			}
 			first = false
 		}
@@ -47,7 +47,7 @@ func (f *flow) openOld(seg *Segment, en *flowtable.Entry, at int, p PPos) {
 		f.count(shm.DropIngressPool)
 		return
 	}
-	ref := openRef{m: m, off: BuildOffset, n: n, hdrEnd: -1, kind: openAgain, flags: PSH, w: WPos(en.WEnd - uint64(n)), p: p}
+	ref := openRef{m: m, off: BuildOffset, n: n, hdrEnd: -1, kind: openRedeliver, flags: PSH, w: WPos(en.WEnd - uint64(n)), p: p}
 	f.queueOld(&ref)
 }
 
@@ -61,8 +61,8 @@ func (f *flow) queueOld(ref *openRef) {
 	f.queueOpen(ref, key, nr)
 }
 
-// redo collects the oldest delivered frame from pieces, where the far end cuts its stream otherwise than before.
-func (f *flow) redo(seg *Segment, w int64, en *flowtable.Entry, p PPos) {
+// reassembleAgain collects the oldest delivered frame from segments, where the far end cuts its stream otherwise than before.
+func (f *flow) reassembleAgain(seg *Segment, w int64, en *flowtable.Entry, p PPos) {
 	ra := f.reassemblyOf()
 	if ra == nil {
 		return
@@ -118,7 +118,7 @@ func (f *flow) collect(ra *reassembly, seg *Segment, w int64, en *flowtable.Entr
 		f.count(shm.DropNoOutput)
 		return
 	}
-	ref := openRef{kind: openAgainAssembled, m: a.m, large: a.large, delivery: a.delivery, n: a.need, hdrEnd: -1, flags: PSH, w: a.start, p: a.p}
+	ref := openRef{kind: openRedeliverAssembled, m: a.m, large: a.large, delivery: a.delivery, n: a.need, hdrEnd: -1, flags: PSH, w: a.start, p: a.p}
 	if a.large == 0 {
 		ref.off = BuildOffset
 	}
@@ -126,8 +126,8 @@ func (f *flow) collect(ra *reassembly, seg *Segment, w int64, en *flowtable.Entr
 	*a = assembly{}
 }
 
-// openedAgain delivers an old frame again.
-func (f *flow) openedAgain(ref *openRef, ok bool) {
+// openedRedeliver delivers an old frame again.
+func (f *flow) openedRedeliver(ref *openRef, ok bool) {
 	pt, good := f.c.parse(ref)
 	if !ok || !good {
 		f.count(shm.DropIngressAuth)
@@ -143,8 +143,8 @@ func (f *flow) openedAgain(ref *openRef, ok bool) {
 	f.deliver(ref, &pt, ref.p)
 }
 
-// openedAgainAssembled delivers an old frame that came in several segments: they may have been acknowledged as they came.
-func (f *flow) openedAgainAssembled(ref *openRef, ok bool) {
+// openedRedeliverAssembled delivers an old frame that came in several segments: they may have been acknowledged as they came.
+func (f *flow) openedRedeliverAssembled(ref *openRef, ok bool) {
 	in := &f.r.Ingress
 	pt, good := f.c.parse(ref)
 	if !ok || !good {

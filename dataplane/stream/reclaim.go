@@ -94,7 +94,7 @@ func (c *Core) candidate(what resource) uint32 {
 	case largeBuffer:
 		n = len(c.large.owner)
 	case queuePlaces:
-		n = len(c.pieces)
+		n = len(c.outOfOrder)
 	}
 	c.turn[what] = (c.turn[what] + 1) % n
 	i := c.turn[what]
@@ -107,7 +107,7 @@ func (c *Core) candidate(what resource) uint32 {
 	case largeBuffer:
 		return c.large.owner[i]
 	}
-	return c.pieces[i].owner
+	return c.outOfOrder[i].owner
 }
 
 // holds reports whether a flow has what reclaim looks for and can be made to give it up. What it has acknowledged and delivers, it

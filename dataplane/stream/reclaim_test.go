@@ -27,7 +27,7 @@ type assemblers struct {
 func newAssemblers(t *testing.T, change func(*Config)) *assemblers {
 	c := &assemblers{t: t, out: NewOutput(32), now: 1e9}
 	c.core, c.cache, _, c.batcher = testCore(t, 6000, func(cfg *Config) {
-		cfg.Keys, cfg.Pieces, cfg.Reassemblies, cfg.Setups, cfg.LargeBuffers = 2000, 256, 64, 64, 16
+		cfg.Keys, cfg.OutOfOrder, cfg.Reassemblies, cfg.Setups, cfg.LargeBuffers = 2000, 256, 64, 64, 16
 		cfg.Chunks = flowtable.FormatChunks(make([]flowtable.Chunk, 2000))
 		if change != nil {
 			change(cfg)
@@ -230,7 +230,7 @@ func TestUnfinishedFramesEndAfterTheirTime(t *testing.T) {
 }
 
 func TestSegmentsBehindHolesAreSharedAndEndAfterTheirTime(t *testing.T) {
-	c := newAssemblers(t, func(cfg *Config) { cfg.FlowPieces = 100 })
+	c := newAssemblers(t, func(cfg *Config) { cfg.FlowOutOfOrder = 100 })
 	junk := make([]byte, 100)
 	for range 4 { // of one network
 		idx := c.join(1, true)

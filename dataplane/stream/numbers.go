@@ -4,15 +4,14 @@ import (
 	"linecrypt/flowtable"
 )
 
-// Acknowledge sends one side of a started connection an acknowledgement of all that the gateway has received for it. The host gets
-// none before keys are in place.
-func (c *Core) Acknowledge(idx flowtable.Index, r *flowtable.Record, to flowtable.Side, now int64, out *Output) {
-	f := flow{c: c, idx: idx, r: r, now: now, out: out}
+// Numbers returns sequence and acknowledgement number of an empty segment of the gateway's own to one side of a connection: what is
+// sent next, and what was received and acknowledged.
+func Numbers(r *flowtable.Record, to flowtable.Side) (seq, ack uint32) {
+	host, peer := r.Host.ISN+1, r.Peer.ISN+1
 	if to == flowtable.Inside {
-		f.ackHost()
-	} else {
-		f.ackWire()
+		return peer + uint32(r.Ingress.PNext), host + uint32(r.Egress.PUna)
 	}
+	return host + uint32(r.Egress.WNext), peer + uint32(r.Ingress.WAcked)
 }
 
 // Quoted translates the sequence number of a segment to one side, as an ICMP error from there quotes it, into what the sender of

@@ -3,6 +3,7 @@ package worker
 import (
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/packet"
+	"linecrypt/dataplane/stream"
 	"linecrypt/flowtable"
 )
 
@@ -151,14 +152,12 @@ func (w *Worker) expireTomb(i flowtable.Index, r *flowtable.Record, now int64) b
 // acknowledges, and is answered by RST; one that has not resets.
 func (w *Worker) probe(r *flowtable.Record) {
 	if r.Rare.Unaware&flowtable.UnawareHost != 0 && template(&r.Rare.ToHost).Ver != 0 {
-		w.send(flowtable.Inside, template(&r.Rare.ToHost), &packet.Seg{
-			Seq: r.Peer.ISN + uint32(r.Ingress.PNext), Ack: r.Host.ISN + 1 + uint32(r.Egress.PUna), Flags: packet.FlagACK,
-		})
+		seq, ack := stream.Numbers(r, flowtable.Inside)
+		w.send(flowtable.Inside, template(&r.Rare.ToHost), &packet.Seg{Seq: seq - 1, Ack: ack, Flags: packet.FlagACK})
 	}
 	if r.Rare.Unaware&flowtable.UnawarePeer != 0 && template(&r.Rare.ToWire).Ver != 0 {
-		w.send(flowtable.Outside, template(&r.Rare.ToWire), &packet.Seg{
-			Seq: r.Host.ISN + uint32(r.Egress.WNext), Ack: r.Peer.ISN + 1 + uint32(r.Ingress.WAcked), Flags: packet.FlagACK,
-		})
+		seq, ack := stream.Numbers(r, flowtable.Outside)
+		w.send(flowtable.Outside, template(&r.Rare.ToWire), &packet.Seg{Seq: seq - 1, Ack: ack, Flags: packet.FlagACK})
 	}
 }
 
@@ -213,10 +212,7 @@ func (w *Worker) knowsByRST(s flowtable.Side, p *packet.Packet, r *flowtable.Rec
 	if e.Flags&flowtable.EndpointSYN == 0 {
 		return true // nothing is known of its numbers
 	}
-	at := e.ISN + 1 + uint32(r.Egress.PUna)
-	if s == flowtable.Outside {
-		at = e.ISN + 1 + uint32(r.Ingress.WAcked)
-	}
+	_, at := stream.Numbers(r, s)
 	return (p.Seq-at < resetWindow || at-p.Seq <= 1) && p.VerifyTCP()
 }
 

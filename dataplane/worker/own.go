@@ -4,6 +4,7 @@ import (
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/handshake"
 	"linecrypt/dataplane/packet"
+	"linecrypt/dataplane/stream"
 	"linecrypt/flowtable"
 )
 
@@ -80,10 +81,8 @@ func clamped(mss uint16) uint16 { return max(mss, overhead+1) - overhead }
 // ackHost sends the host an acknowledgement of all that the far end acknowledged: the last ACK of connection set-up, or one that is
 // at odds with what a host believes that has forgotten the connection.
 func (w *Worker) ackHost(r *flowtable.Record) {
-	seg := packet.Seg{
-		Seq: r.Peer.ISN + 1 + uint32(r.Ingress.PNext), Ack: r.Host.ISN + 1 + uint32(r.Egress.PUna),
-		Win: window(r.Peer.Win, r.Peer.WScale), Flags: packet.FlagACK,
-	}
+	seq, ack := stream.Numbers(r, flowtable.Inside)
+	seg := packet.Seg{Seq: seq, Ack: ack, Win: window(r.Peer.Win, r.Peer.WScale), Flags: packet.FlagACK}
 	if r.Flags&flowtable.FlagTimestamps != 0 {
 		seg.HasTS, seg.TSVal, seg.TSEcr = true, r.Peer.TSVal, r.Host.TSVal
 	}
@@ -103,10 +102,8 @@ func (w *Worker) toHost(r *flowtable.Record) packet.Template {
 
 // ackPeer sends the far end an acknowledgement of what it was told last.
 func (w *Worker) ackPeer(r *flowtable.Record) {
-	seg := packet.Seg{
-		Seq: r.Host.ISN + 1 + uint32(r.Egress.WNext), Ack: r.Peer.ISN + 1 + uint32(r.Ingress.WAcked),
-		Win: r.Ingress.WinTold, Flags: packet.FlagACK,
-	}
+	seq, ack := stream.Numbers(r, flowtable.Outside)
+	seg := packet.Seg{Seq: seq, Ack: ack, Win: r.Ingress.WinTold, Flags: packet.FlagACK}
 	if r.Flags&flowtable.FlagTimestamps != 0 {
 		seg.HasTS, seg.TSVal, seg.TSEcr = true, r.Host.TSVal, r.Peer.TSVal
 	}

@@ -5,6 +5,7 @@ import (
 
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/packet"
+	"linecrypt/dataplane/stream"
 	"linecrypt/flowtable"
 )
 
@@ -155,8 +156,8 @@ func least(v4 bool) uint32 {
 // tellHost tells a host that its segment p makes a longer frame than the path takes, once in a while, so that it sends
 // shorter ones. The segment itself goes on, its frame is cut. One that begins nowhere in the host's stream may be another's.
 func (w *Worker) tellHost(p *packet.Packet, r *flowtable.Record, now int64) {
-	v4, e := p.Ver == 4, &r.Egress
-	if p.Seq-(r.Host.ISN+1+uint32(e.PUna)) > uint32(e.PNext-e.PUna) {
+	v4, at := p.Ver == 4, stream.Exact(r, flowtable.Inside)
+	if p.Seq-at[1] > at[0]-at[1] {
 		return
 	}
 	if r.Local.PeerPath == 0 || p.IPLen()+overhead <= int(r.Local.PeerPath)+int(headers(v4)) || !p.DontFragment() {

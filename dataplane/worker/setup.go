@@ -7,6 +7,7 @@ import (
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/dataplane/handshake"
 	"linecrypt/dataplane/packet"
+	"linecrypt/dataplane/stream"
 	"linecrypt/flowtable"
 )
 
@@ -15,8 +16,7 @@ func (w *Worker) setup(s flowtable.Side, p *packet.Packet, i flowtable.Index, r 
 	e := handshake.Event{Kind: handshake.EventSegment}
 	readSegment(&e.Seg, s, p)
 	if r.Flags&flowtable.FlagStarted != 0 {
-		isn := r.Peer.ISN + 1
-		e.Expect = [2]uint32{isn + uint32(r.Ingress.WNext), isn + uint32(r.Ingress.WAcked)}
+		e.Expect = stream.Exact(r, flowtable.Outside)
 	}
 	w.step(i, r, p, &e, now)
 }

@@ -157,7 +157,7 @@ type Local struct {
 	HostPath   uint16 // what the paths to host and far end take of a segment, in the terms of an MSS: what the ports carry and what
 	PeerPath   uint16 // ICMP errors told; 0 while nothing bounds it
 	_          uint16
-	PathGen    uint32 // state of the worker's table of paths that these are of
+	PathGen    uint32 // state of the worker's table of paths that these are of, 0 while CutUntil is to be looked at
 	Timer      Timer  // link in the table's timer wheel
 
 	HsBlock uint32   // block of connection set-up, 0 none

@@ -69,6 +69,8 @@ func TestUsageErrorsSayWhatIsWrongAndExitWith2(t *testing.T) {
 		{[]string{"sessions", "--jsn"}, "linecrypt sessions: unknown flag --jsn; did you mean --json?\nRun 'linecrypt help sessions' for its flags.\n"},
 		{[]string{"config"}, "linecrypt config: want one of --example, --markdown and --check FILE\nRun 'linecrypt help config' for its flags.\n"},
 		{[]string{"setup", "hugepages", "--pages", "1", "--size", "2"}, "linecrypt setup hugepages: --pages and --size exclude each other\nRun 'linecrypt help setup hugepages' for its flags.\n"},
+		{[]string{"setup", "hugepages", "--size", "0"}, "linecrypt setup hugepages: 0 reserves nothing; `sysctl -w vm.nr_hugepages=0` gives reserved pages back\nRun 'linecrypt help setup hugepages' for its flags.\n"},
+		{[]string{"setup", "hugepages", "--pages", "0"}, "linecrypt setup hugepages: 0 reserves nothing; `sysctl -w vm.nr_hugepages=0` gives reserved pages back\nRun 'linecrypt help setup hugepages' for its flags.\n"},
 		{[]string{"setup", "hugepages", "--pages", "-1"}, "linecrypt setup hugepages: the amount is not a sensible one\nRun 'linecrypt help setup hugepages' for its flags.\n"},
 	}
 	for _, tt := range tests {

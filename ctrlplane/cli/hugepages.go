@@ -41,6 +41,8 @@ func defineHugepages(a *App, fs *flag.FlagSet) func() error {
 			return &usageError{"setup hugepages", errors.New("--pages and --size exclude each other")}
 		case *pages < 0 || *size < 0 || *pages > 1<<24 || *size > 1<<24:
 			return &usageError{"setup hugepages", errors.New("the amount is not a sensible one")}
+		case given(fs, "pages") && *pages == 0 || given(fs, "size") && *size == 0:
+			return &usageError{"setup hugepages", errors.New("0 reserves nothing; `sysctl -w vm.nr_hugepages=0` gives reserved pages back")}
 		case *pages == 0 && *size == 0:
 			*size = defaultHugeMB
 		}
@@ -60,4 +62,10 @@ func defineHugepages(a *App, fs *flag.FlagSet) func() error {
 			state.Total, state.PageBytes>>10, state.Free, strings.Join(state.Mounts, ", "))
 		return err
 	}
+}
+
+// given reports whether a flag stands on the command line.
+func given(fs *flag.FlagSet, name string) (found bool) {
+	fs.Visit(func(f *flag.Flag) { found = found || f.Name == name })
+	return found
 }

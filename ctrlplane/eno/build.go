@@ -59,7 +59,7 @@ func Append(dst []byte, g Global, subs ...Suboption) ([]byte, error) {
 		}
 		out = append(out, s...)
 	}
-	if n := len(out) - start; n > maxOptions {
+	if n := len(out) - start; n > MaxOption {
 		return dst, fmt.Errorf("%d bytes: %w", n, ErrOptionTooLong)
 	}
 	out[start+1] = byte(len(out) - start)

@@ -3,10 +3,12 @@ package eno
 // Kind is the TCP option kind of TCP-ENO (RFC 8547 section 4.1).
 const Kind = 69
 
+// MaxOption is the size in bytes of the longest TCP option: what a segment has room for in all (RFC 9293 section 3.1).
+const MaxOption = 40
+
 // Sizes in bytes.
 const (
-	headerLen  = 2  // kind and length
-	maxOptions = 40 // all TCP options of a segment
+	headerLen = 2 // kind and length
 )
 
 const (

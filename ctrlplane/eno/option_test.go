@@ -235,7 +235,7 @@ func FuzzParse(f *testing.F) {
 		}
 		canonical, err := Append(nil, Global{o.Role(), o.Aware(), o.Explicit}, o.Suboptions...)
 		if err != nil {
-			if len(raw) > maxOptions {
+			if len(raw) > MaxOption {
 				return
 			}
 			t.Fatalf("%x does not encode again: %v", raw, err)

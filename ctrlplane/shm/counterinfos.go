@@ -137,10 +137,12 @@ var counterInfos = [NumCounters]Info{
 	DropStrayENO:            {"drop_stray_eno", "packets", "ACKs with ENO of connections that are not known; answered by RST", KindDrop},
 	HalfOpenEvicted:         {"half_open_evicted", "connections", "half-open connections forgotten for younger ones", KindOverload},
 	TombsKept:               {"tombs_kept", "connections", "connections that are over and remembered because an end may not know", KindEvent},
+	TombProbes:              {"tomb_probes", "packets", "segments that ask an end whether it knows that a connection is over", KindPackets},
 	TombsEvicted:            {"tombs_evicted", "connections", "connections that are over, remembered by less than a record because there were many", KindOverload},
 	TombsLost:               {"tombs_lost", "connections", "connections that are over and forgotten although an end may not know, because there were too many", KindOverload},
 	HatesRemembered:         {"eno_hated_remembered", "events", "far ends remembered because their paths hate ENO", KindEvent},
 	HatesForgotten:          {"eno_hated_forgotten", "events", "far ends that were remembered to hate ENO and take it", KindEvent},
+	HatesDoubted:            {"eno_hated_doubted", "events", "far ends not remembered to hate ENO because there are encrypted connections to them", KindEvent},
 	HatesEvicted:            {"eno_hated_evicted", "events", "far ends that hate ENO forgotten for others, because there were many", KindOverload},
 	HatesNow:                {"eno_hated_now", "destinations", "far ends that are remembered because their paths hate ENO", KindEvent},
 

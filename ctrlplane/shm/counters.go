@@ -210,10 +210,12 @@ const (
 	DropStrayENO
 	HalfOpenEvicted
 	TombsKept
+	TombProbes
 	TombsEvicted
 	TombsLost
 	HatesRemembered
 	HatesForgotten
+	HatesDoubted
 	HatesEvicted
 	HatesNow
 

@@ -5,12 +5,13 @@ import (
 	"errors"
 	"fmt"
 
+	"linecrypt/ctrlplane/eno"
 	"linecrypt/flowtable"
 )
 
 // Bounds of the variable parts of messages in bytes.
 const (
-	MaxENO    = 40       // a whole TCP option
+	MaxENO    = eno.MaxOption
 	MaxSecret = 512      // what the control plane wants back with Init2
 	MaxInit   = 16 << 10 // an Init message
 )

@@ -26,7 +26,7 @@ func Buffers(c *config.Config) int {
 // streamConfig sizes a translator. What it keeps for flows is bounded by the number of flows and by the buffers there are: of a pool
 // that workers share, each has the part that the configuration gives a worker.
 func streamConfig(c *config.Config, cache *mbuf.Cache) stream.Config {
-	buffers := min(Buffers(c), cache.Pool().Size())
+	buffers := min(Buffers(c), cache.Share())
 	segment := cache.Pool().DataRoom()
 	return stream.Config{
 		Keys:           2*c.Flows.Max + 1024,

@@ -5,19 +5,27 @@ const CacheChunk = 256
 
 // Cache is one core's stock of free buffers in front of a Pool. It is not safe for concurrent use.
 type Cache struct {
-	pool Pool
-	n    int
-	free [2 * CacheChunk]*Mbuf
+	pool    Pool
+	sharers int // caches over the pool
+	n       int
+	free    [2 * CacheChunk]*Mbuf
 }
 
 // NewCache returns an empty cache over pool.
-func NewCache(pool Pool) *Cache { return &Cache{pool: pool} }
+func NewCache(pool Pool) *Cache { return NewShare(pool, 1) }
+
+// NewShare returns an empty cache over a pool that n cores share alike.
+func NewShare(pool Pool, n int) *Cache { return &Cache{pool: pool, sharers: max(n, 1)} }
 
 // Pool returns the pool behind the cache.
 func (c *Cache) Pool() Pool { return c.pool }
 
-// Avail is the number of buffers this core could still take, the cached ones included.
-func (c *Cache) Avail() int { return c.n + c.pool.Avail() }
+// Avail is the number of free buffers that are this core's, the cached ones included: of a pool that cores share, its share. Alloc
+// goes on beyond that while the pool has buffers, so a core that heeds its bounds goes by Avail.
+func (c *Cache) Avail() int { return c.n + c.pool.Avail()/c.sharers }
+
+// Share is the number of buffers of the pool that are this core's.
+func (c *Cache) Share() int { return c.pool.Size() / c.sharers }
 
 // Alloc returns an empty buffer with one reference, or nil when the pool is exhausted.
 func (c *Cache) Alloc() *Mbuf {

@@ -157,3 +157,23 @@ func BenchmarkAllocFree(b *testing.B) {
 		c.FreeBurst(ms[:])
 	}
 }
+
+func TestCoresThatShareAPoolHaveEachTheirPart(t *testing.T) {
+	a, err := NewArena(3000, 256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	one, other, alone := NewShare(a, 3), NewShare(a, 3), NewCache(a)
+	if one.Share() != 1000 || one.Avail() != 1000 || alone.Share() != 3000 || alone.Avail() != 3000 {
+		t.Errorf("shares %d and %d, of which %d and %d are free", one.Share(), alone.Share(), one.Avail(), alone.Avail())
+	}
+	ms := make([]*Mbuf, 600)
+	if n := one.AllocBurst(ms); n != len(ms) {
+		t.Fatalf("%d buffers", n)
+	}
+	if mine, others := one.Avail(), other.Avail(); mine < others || others > 800 || others < 700 {
+		t.Errorf("%d buffers are this core's, %d the other's", mine, others)
+	}
+	one.FreeBurst(ms)
+}

@@ -1,6 +1,9 @@
 package packet
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"linecrypt/ctrlplane/eno"
+)
 
 // TCP option kinds (IANA TCP Parameters).
 const (
@@ -15,7 +18,7 @@ const (
 	KindAO            = 29
 	KindMPTCP         = 30
 	KindTFO           = 34
-	KindENO           = 69
+	KindENO           = eno.Kind
 	KindExp1          = 253
 	KindExp2          = 254
 )
@@ -27,7 +30,7 @@ const (
 )
 
 // MaxOptions is the option space of a TCP header in bytes.
-const MaxOptions = 40
+const MaxOptions = eno.MaxOption
 
 // OptSet is a set of option kinds.
 type OptSet uint16

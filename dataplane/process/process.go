@@ -220,7 +220,7 @@ func (p *ports) makeBuffers(cfg *config.Config, workers int, log *slog.Logger) e
 			return err
 		}
 		for range workers {
-			p.caches = append(p.caches, mbuf.NewCache(pool))
+			p.caches = append(p.caches, mbuf.NewShare(pool, workers))
 		}
 		return nil
 	}

@@ -33,7 +33,7 @@ func (f *flow) blackHole(seg *Segment, p int64) {
 	for en, _ := it.Next(); en != nil && at <= p; en, _ = it.Next() {
 		n := int(en.Len) - int(en.Over)
 		if at == p && n > seg.Len && limit < int(bounded(f.r.Peer.MSS, f.r.Local.PeerPath)) {
-			f.r.Local.PeerPath, f.r.Rare.CutUntil = uint16(limit), f.now+signLife
+			f.r.Local.PeerPath, f.r.Local.PathGen, f.r.Rare.CutUntil = uint16(limit), 0, f.now+signLife
 			f.c.n[shm.BlackHoles]++
 			return
 		}

@@ -4,14 +4,15 @@ import (
 	"linecrypt/flowtable"
 )
 
-// Numbers returns sequence and acknowledgement number of an empty segment of the gateway's own to one side of a connection: what is
-// sent next, and what was received and acknowledged.
-func Numbers(r *flowtable.Record, to flowtable.Side) (seq, ack uint32) {
-	host, peer := r.Host.ISN+1, r.Peer.ISN+1
+// Acknowledge sends one side of a started connection an acknowledgement of all that the gateway has received for it. The host gets
+// none before keys are in place.
+func (c *Core) Acknowledge(idx flowtable.Index, r *flowtable.Record, to flowtable.Side, now int64, out *Output) {
+	f := flow{c: c, idx: idx, r: r, now: now, out: out}
 	if to == flowtable.Inside {
-		return peer + uint32(r.Ingress.PNext), host + uint32(r.Egress.PUna)
+		f.ackHost()
+	} else {
+		f.ackWire()
 	}
-	return host + uint32(r.Egress.WNext), peer + uint32(r.Ingress.WAcked)
 }
 
 // Quoted translates the sequence number of a segment to one side, as an ICMP error from there quotes it, into what the sender of
@@ -35,4 +36,15 @@ func Exact(r *flowtable.Record, from flowtable.Side) [2]uint32 {
 	}
 	first := r.Peer.ISN + 1
 	return [2]uint32{first + uint32(r.Ingress.WNext), first + uint32(r.Ingress.WAcked)}
+}
+
+// Next returns the numbers of a segment without payload to one side: the sequence number behind all that it was sent, that behind what
+// it has acknowledged of it, and what it is acknowledged itself. Before anything was sent they are those behind the SYNs.
+func Next(r *flowtable.Record, to flowtable.Side) (next, acked, ack uint32) {
+	e, in := &r.Egress, &r.Ingress
+	host, peer := r.Host.ISN+1, r.Peer.ISN+1
+	if to == flowtable.Inside {
+		return peer + uint32(in.PNext), peer + uint32(in.HostAck), host + uint32(e.PUna)
+	}
+	return host + uint32(e.WNext), host + uint32(e.WAck), peer + uint32(in.WAcked)
 }

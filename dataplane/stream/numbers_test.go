@@ -30,16 +30,17 @@ func TestNumbersQuotedByErrorsAreTheSendersAndInFlight(t *testing.T) {
 	}
 }
 
-func TestNumbersOfOwnSegmentsAreExact(t *testing.T) {
+func TestAcknowledgementsOnRequestAreExact(t *testing.T) {
 	r := exchanged(t)
-	for side, want := range map[flowtable.Side][2]uint32{
-		flowtable.Inside: {wireSeq + 100, hostSeq + 100}, flowtable.Outside: {hostSeq + initLen + 120, wireSeq + initLen + 120},
-	} {
-		if seq, ack := Numbers(&r.g.rec, side); seq != want[0] || ack != want[1] {
-			t.Errorf("to %v: %d %d, want %d", side, seq, ack, want)
+	for _, side := range []flowtable.Side{flowtable.Inside, flowtable.Outside} {
+		r.g.core.Acknowledge(testFlow, &r.g.rec, side, r.w.now, r.g.out)
+		r.flush()
+		if !r.answer(side) {
+			t.Errorf("%v got none", side)
 		}
-		if ends := Exact(&r.g.rec, side); ends != [2]uint32{want[1], want[1]} {
-			t.Errorf("from %v: exact are %d", side, ends)
+		ends := Exact(&r.g.rec, side)
+		if want := map[flowtable.Side]uint32{flowtable.Inside: hostSeq + 100, flowtable.Outside: wireSeq + initLen + 120}[side]; ends != [2]uint32{want, want} {
+			t.Errorf("%v: exact are %d", side, ends)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package worker
 import (
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/packet"
+	"linecrypt/dataplane/stream"
 	"linecrypt/flowtable"
 )
 
@@ -63,6 +64,10 @@ func (w *Worker) Bury(o *Orphan, reset bool, now int64) bool {
 	r.Egress.WAck, r.Egress.WNext, r.Ingress.WAcked = o.Peer.Acked, o.Peer.Sent, o.Peer.Sends
 	if reset && !o.Told {
 		w.orphans.refs = append(w.orphans.refs, orphanRef{i, r.Gen})
+	}
+	if reset && o.Numbers {
+		r.Setup.Ask, r.Setup.Wait = now+orphanRound<<orphanRounds, probeFirst // behind the last round
+		w.schedule(i, r)
 	}
 	return w.n[shm.TombsLost] == lost
 }
@@ -135,23 +140,20 @@ func (w *Worker) pollOrphans(now int64) int {
 // sent last, or what it acknowledged last where the rest was lost. Another number makes it say what it expects, and buried answers
 // that. The acknowledgement is for a host that waits for its SYN to be answered.
 func (w *Worker) resetOrphan(r *flowtable.Record) {
-	e, in := &r.Egress, &r.Ingress
-	if t, ok := orphanTemplate(&r.Key, inside, &r.Rare); ok {
-		w.resetEnd(inside, &t, r.Peer.ISN+1, in.PNext, in.HostAck, r.Host.ISN+1+uint32(e.PUna))
-	}
-	if t, ok := orphanTemplate(&r.Key, outside, &r.Rare); ok {
-		w.resetEnd(outside, &t, r.Host.ISN+1, e.WNext, e.WAck, r.Peer.ISN+1+uint32(in.WAcked))
-	}
-}
-
-func (w *Worker) resetEnd(to flowtable.Side, t *packet.Template, first uint32, sent, acked uint64, ack uint32) {
-	seg := packet.Seg{Seq: first + uint32(sent), Ack: ack, Flags: packet.FlagRST | packet.FlagACK}
-	w.n[shm.OrphanResets]++
-	w.send(to, t, &seg)
-	if acked != sent {
-		seg.Seq = first + uint32(acked)
+	for _, to := range [...]flowtable.Side{inside, outside} {
+		t, ok := orphanTemplate(&r.Key, to, &r.Rare)
+		if !ok {
+			continue
+		}
+		next, acked, ack := stream.Next(r, to)
+		seg := packet.Seg{Seq: next, Ack: ack, Flags: packet.FlagRST | packet.FlagACK}
 		w.n[shm.OrphanResets]++
-		w.send(to, t, &seg)
+		w.send(to, &t, &seg)
+		if acked != next {
+			seg.Seq = acked
+			w.n[shm.OrphanResets]++
+			w.send(to, &t, &seg)
+		}
 	}
 }
 
@@ -180,7 +182,7 @@ func orphanTemplate(k *flowtable.Key, to flowtable.Side, rare *flowtable.Rare) (
 func (w *Worker) buried(s flowtable.Side, p *packet.Packet, i flowtable.Index, r *flowtable.Record) {
 	const rst = packet.FlagRST
 	switch {
-	case p.Flags&rst != 0 && r.Host.Flags&flowtable.EndpointSYN == 0 && s == flowtable.Inside:
+	case p.Flags&rst != 0 && r.Host.Flags&flowtable.EndpointSYN == 0 && s == flowtable.Inside && p.PayloadLen == 0:
 		w.pass(s, p) // without numbers it may be the far end that needs it
 		w.remove(i, r)
 	case p.Flags&rst != 0:

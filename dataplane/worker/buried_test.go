@@ -2,6 +2,7 @@ package worker
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"unsafe"
 
@@ -55,7 +56,11 @@ func TestEndsOfWhatADeadDataPlaneLeftAreResetAtOnce(t *testing.T) {
 				g.expect("again", c.host, c.toWire)
 			}
 			g.later(100 * second)
-			g.expect("in the end", nil, nil)
+			for _, raw := range g.toHost {
+				if s := g.shot(inside, raw); !strings.HasPrefix(s, "A s") {
+					t.Errorf("in the end the host gets %q, which asks nothing", s)
+				}
+			}
 			g.counted(uint64(orphanRounds*(len(c.host)+len(c.toWire))), shm.OrphanResets)
 		})
 	}

@@ -151,13 +151,14 @@ func (w *Worker) expireTomb(i flowtable.Index, r *flowtable.Record, now int64) b
 // probe asks the ends that may not know, by an acknowledgement one byte in front of what is next: one that has the connection
 // acknowledges, and is answered by RST; one that has not resets.
 func (w *Worker) probe(r *flowtable.Record) {
-	if r.Rare.Unaware&flowtable.UnawareHost != 0 && template(&r.Rare.ToHost).Ver != 0 {
-		seq, ack := stream.Numbers(r, flowtable.Inside)
-		w.send(flowtable.Inside, template(&r.Rare.ToHost), &packet.Seg{Seq: seq - 1, Ack: ack, Flags: packet.FlagACK})
-	}
-	if r.Rare.Unaware&flowtable.UnawarePeer != 0 && template(&r.Rare.ToWire).Ver != 0 {
-		seq, ack := stream.Numbers(r, flowtable.Outside)
-		w.send(flowtable.Outside, template(&r.Rare.ToWire), &packet.Seg{Seq: seq - 1, Ack: ack, Flags: packet.FlagACK})
+	for _, to := range [...]flowtable.Side{inside, outside} {
+		t, ok := orphanTemplate(&r.Key, to, &r.Rare)
+		if !ok || r.Rare.Unaware&unawareOf(to) == 0 {
+			continue
+		}
+		next, _, ack := stream.Next(r, to)
+		w.n[shm.TombProbes]++
+		w.send(to, &t, &packet.Seg{Seq: next - 1, Ack: ack, Flags: packet.FlagACK})
 	}
 }
 
@@ -208,11 +209,10 @@ const resetWindow = 1 << 24
 
 // knowsByRST reports whether a RST shows that its sender has the connection no more: it is near where the connection was.
 func (w *Worker) knowsByRST(s flowtable.Side, p *packet.Packet, r *flowtable.Record) bool {
-	e := w.endpoint(s, r)
-	if e.Flags&flowtable.EndpointSYN == 0 {
+	if w.endpoint(s, r).Flags&flowtable.EndpointSYN == 0 {
 		return true // nothing is known of its numbers
 	}
-	_, at := stream.Numbers(r, s)
+	at := stream.Exact(r, s)[1]
 	return (p.Seq-at < resetWindow || at-p.Seq <= 1) && p.VerifyTCP()
 }
 

@@ -15,12 +15,9 @@ func (w *Worker) emit(e *stream.Emit) {
 	if e.Kind == stream.EmitNone {
 		return
 	}
-	w.lookAtPaths(e.R, w.now)
 	to, tpl := inside, &e.R.Rare.ToHost
-	mss, path := e.R.Host.MSS, e.R.Local.HostPath
 	if e.Dir == stream.ToWire {
 		to, tpl = outside, &e.R.Rare.ToWire
-		mss, path = e.R.Peer.MSS, e.R.Local.PeerPath
 	}
 	p := &w.scratch
 	ok := false
@@ -34,9 +31,11 @@ func (w *Worker) emit(e *stream.Emit) {
 		w.cache.Free(e.M)
 		return
 	}
-	if limit := room(mss, path, p); e.Len > limit {
-		w.sendPieces(to, p, limit)
-		return
+	if e.Len > 0 {
+		if limit := w.room(e.R, to, p); e.Len > limit {
+			w.sendPieces(to, p, limit)
+			return
+		}
 	}
 	p.Finish(w.tx[to].offload)
 	w.tx[to].push(e.M)

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"linecrypt/ctrlplane/shm"
+	"linecrypt/flowtable"
 )
 
 // hates remembers far ends whose paths drop or reset segments with ENO, so that only the first connection pays. It goes by the
@@ -24,6 +25,17 @@ const (
 	hateTime  = int64(600e9) // an entry's life
 	hateProbe = int64(30e9)  // how long others wait for the one that tries again
 )
+
+// hatesENO remembers the far end of a connection as one whose path hates ENO. Silence proves nothing while there are encrypted
+// connections between the same two hosts: their segments were lost, as a flood would have it, and not refused.
+func (w *Worker) hatesENO(r *flowtable.Record, why shm.Counter, now int64) {
+	silence := why == shm.PlainSynUnanswered || why == shm.AbortAckUnanswered
+	if silence && w.pairs.encrypted(&r.Key) {
+		w.n[shm.HatesDoubted]++
+		return
+	}
+	w.hates.remember(&r.Key.Outside, now, w.n)
+}
 
 // hateKey is the address, never 0.
 func hateKey(a *[16]byte) uint64 {

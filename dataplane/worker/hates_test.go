@@ -85,6 +85,21 @@ func TestPathsThatHateENOAreRemembered(t *testing.T) {
 	}
 }
 
+func TestSilenceIsNoProofWhereThereAreEncryptedConnections(t *testing.T) {
+	g := newShooter(t)
+	activeStages[5].reach(g)
+	for range 3 {
+		g.feed(g.in, g.raw(flowTemplate(1, true), hostSYN(), nil))
+	}
+	g.feed(g.out, g.raw(flowTemplate(1, false), with(peerSynAck(), synOptions, nil), nil))
+	g.counted(1, shm.PlainSynUnanswered)
+	g.counted(1, shm.HatesDoubted)
+	g.counted(0, shm.HatesRemembered)
+	if s := g.openNext(2); s != withOption {
+		t.Errorf("the next SYN goes as %q", s)
+	}
+}
+
 func TestAFarEndThatIsNotThereIsNotRemembered(t *testing.T) {
 	for name, show := range map[string]func(g *rig){
 		"nobody there": func(g *rig) {

@@ -4,14 +4,14 @@ import (
 	"unsafe"
 
 	"linecrypt/ctrlplane/shm"
+	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/dataplane/handshake"
 	"linecrypt/dataplane/packet"
 	"linecrypt/flowtable"
 )
 
-// overhead is what a frame adds to a segment's payload, and what the MSS is clamped by (RFC 8548 section 4.2: header 3,
-// flags 1, tag 16).
-const overhead = 20
+// overhead is what a frame adds to a segment's payload, and what the MSS is clamped by (RFC 8548 section 4.2).
+const overhead = tcpcrypt.Overhead
 
 // stranger handles a segment of a connection that the table does not know. A SYN begins one; anything else belongs to a
 // connection older than the gateway, which was never encrypted by it, or to one that was given up.

@@ -4,7 +4,6 @@ import (
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/handshake"
 	"linecrypt/dataplane/packet"
-	"linecrypt/dataplane/stream"
 	"linecrypt/flowtable"
 )
 
@@ -18,9 +17,9 @@ func (w *Worker) sendOwn(k handshake.ActionKind, i flowtable.Index, r *flowtable
 	case handshake.ActKept:
 		w.sendSynAck(r, false)
 	case handshake.ActAckPeer:
-		w.ackPeer(r)
+		w.ackPeer(i, r, now)
 	case handshake.ActAckHost:
-		w.ackHost(r)
+		w.ackHost(i, r, now)
 	case handshake.ActResetHost:
 		w.resetHost(r)
 	case handshake.ActResetPeer:
@@ -78,21 +77,20 @@ func (w *Worker) sendSynAck(r *flowtable.Record, encrypted bool) {
 // clamped is the MSS that leaves room for a frame's overhead.
 func clamped(mss uint16) uint16 { return max(mss, overhead+1) - overhead }
 
-// ackHost sends the host an acknowledgement of all that the far end acknowledged: the last ACK of connection set-up, or one that is
-// at odds with what a host believes that has forgotten the connection.
-func (w *Worker) ackHost(r *flowtable.Record) {
-	seq, ack := stream.Numbers(r, flowtable.Inside)
-	seg := packet.Seg{Seq: seq, Ack: ack, Win: window(r.Peer.Win, r.Peer.WScale), Flags: packet.FlagACK}
-	if r.Flags&flowtable.FlagTimestamps != 0 {
-		seg.HasTS, seg.TSVal, seg.TSEcr = true, r.Peer.TSVal, r.Host.TSVal
+// ackHost sends the host an acknowledgement of all that the far end acknowledged: the last ACK of connection set-up, or, before keys
+// are in place, one that is at odds with what a host believes that has forgotten the connection.
+func (w *Worker) ackHost(i flowtable.Index, r *flowtable.Record, now int64) {
+	if r.State == flowtable.Encrypted {
+		w.core.Acknowledge(i, r, flowtable.Inside, now, w.out)
+		return
 	}
 	t := w.toHost(r)
-	w.send(flowtable.Inside, &t, &seg)
+	w.send(flowtable.Inside, &t, &packet.Seg{Seq: r.Peer.ISN + 1, Ack: r.Host.ISN + 1, Flags: packet.FlagACK})
 }
 
 // toHost returns the template for segments to the host; before the far end has sent one it is that of the host's turned round.
 func (w *Worker) toHost(r *flowtable.Record) packet.Template {
-	if r.Rare.ToHost[:][0]|template(&r.Rare.ToHost).Ver != 0 {
+	if template(&r.Rare.ToHost).Ver != 0 {
 		return *template(&r.Rare.ToHost)
 	}
 	t := *template(&r.Rare.ToWire)
@@ -100,17 +98,15 @@ func (w *Worker) toHost(r *flowtable.Record) packet.Template {
 	return t
 }
 
-// ackPeer sends the far end an acknowledgement of what it was told last.
-func (w *Worker) ackPeer(r *flowtable.Record) {
-	seq, ack := stream.Numbers(r, flowtable.Outside)
-	seg := packet.Seg{Seq: seq, Ack: ack, Win: r.Ingress.WinTold, Flags: packet.FlagACK}
-	if r.Flags&flowtable.FlagTimestamps != 0 {
-		seg.HasTS, seg.TSVal, seg.TSEcr = true, r.Host.TSVal, r.Peer.TSVal
+// ackPeer sends the far end an acknowledgement of what it was told last; in front of the ACK that confirms ENO, one of its SYN.
+func (w *Worker) ackPeer(i flowtable.Index, r *flowtable.Record, now int64) {
+	if r.Flags&flowtable.FlagStarted != 0 {
+		w.core.Acknowledge(i, r, flowtable.Outside, now, w.out)
+		return
 	}
-	if r.Flags&flowtable.FlagSendENO != 0 || r.State == flowtable.PassiveAck {
-		seg.ENO = enoACK
-	}
-	w.send(flowtable.Outside, template(&r.Rare.ToWire), &seg)
+	w.send(flowtable.Outside, template(&r.Rare.ToWire), &packet.Seg{
+		Seq: r.Host.ISN + 1, Ack: r.Peer.ISN + 1, Flags: packet.FlagACK, ENO: enoACK,
+	})
 }
 
 // window is the header's field for a window in bytes.

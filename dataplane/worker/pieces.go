@@ -10,10 +10,15 @@ import (
 // layer, the segment is dropped.
 const leastPiece = 16
 
-// room is the largest payload of a segment with p's headers to an end of the connection that announced an MSS and to which the
-// path takes path (0: anything): options of TCP and of the network layer count against an MSS (RFC 6691). A frame is longer where
-// the far end announced no MSS that could be clamped, or the path takes less than the host believes.
-func room(mss, path uint16, p *packet.Packet) int {
+// room is the largest payload of a segment with p's headers to an end of the connection, by what it announced and what the path
+// takes: options of TCP and of the network layer count against an MSS (RFC 6691). A frame is longer where the far end announced no
+// MSS that could be clamped, or the path takes less than the host believes.
+func (w *Worker) room(r *flowtable.Record, to flowtable.Side, p *packet.Packet) int {
+	w.lookAtPaths(r, w.now)
+	mss, path := r.Peer.MSS, r.Local.PeerPath
+	if to == inside {
+		mss, path = r.Host.MSS, r.Local.HostPath
+	}
 	n := max(mss, minMSS)
 	if path != 0 {
 		n = min(n, path)

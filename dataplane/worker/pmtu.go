@@ -71,16 +71,18 @@ func (w *Worker) lookAtPorts() {
 
 // lookAtPaths brings what the record knows of the paths to its two ends up to date.
 func (w *Worker) lookAtPaths(r *flowtable.Record, now int64) {
-	if r.Local.PathGen == w.paths.gen && (r.Rare.CutUntil == 0 || now < r.Rare.CutUntil) {
-		return
+	if r.Local.PathGen != w.paths.gen {
+		w.findPaths(r, now)
 	}
+}
+
+func (w *Worker) findPaths(r *flowtable.Record, now int64) {
 	l, own := &r.Local, uint16(0)
 	if now < r.Rare.CutUntil {
-		own = l.PeerPath
+		own = l.PeerPath // and PathGen stays 0, so that the end of that time is noticed
 	} else {
-		r.Rare.CutUntil = 0
+		r.Rare.CutUntil, l.PathGen = 0, w.paths.gen
 	}
-	l.PathGen = w.paths.gen
 	l.HostPath = w.pathMSS(&pathKey{addr: r.Key.Inside, vlan: r.Key.VLAN, side: inside})
 	l.PeerPath = w.pathMSS(&pathKey{addr: r.Key.Outside, vlan: r.Key.VLAN, side: outside})
 	if own != 0 && (l.PeerPath == 0 || own < l.PeerPath) {
@@ -156,15 +158,13 @@ func least(v4 bool) uint32 {
 // tellHost tells a host that its segment p makes a longer frame than the path takes, once in a while, so that it sends
 // shorter ones. The segment itself goes on, its frame is cut. One that begins nowhere in the host's stream may be another's.
 func (w *Worker) tellHost(p *packet.Packet, r *flowtable.Record, now int64) {
-	v4, at := p.Ver == 4, stream.Exact(r, flowtable.Inside)
-	if p.Seq-at[1] > at[0]-at[1] {
+	v4, path := p.Ver == 4, r.Local.PeerPath
+	if path == 0 || p.IPLen()+overhead <= int(path)+int(headers(v4)) {
 		return
 	}
-	if r.Local.PeerPath == 0 || p.IPLen()+overhead <= int(r.Local.PeerPath)+int(headers(v4)) || !p.DontFragment() {
-		return
-	}
-	mtu := toldMTU(uint32(r.Local.PeerPath)+uint32(headers(v4)), v4)
-	if p.IPLen() <= int(mtu) || r.Rare.Told != 0 && now-r.Rare.Told < tellEvery {
+	at, mtu := stream.Exact(r, inside), toldMTU(uint32(path)+uint32(headers(v4)), v4)
+	if p.IPLen() <= int(mtu) || !p.DontFragment() || r.Rare.Told != 0 && now-r.Rare.Told < tellEvery ||
+		p.Seq-at[1] > at[0]-at[1] {
 		return
 	}
 	r.Rare.Told = now

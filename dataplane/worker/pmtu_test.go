@@ -306,3 +306,29 @@ func TestSegmentOutsideTheHostsStreamIsNotAnswered(t *testing.T) {
 	}
 	g.counted(0, shm.TooBigSent)
 }
+
+func TestSignOfABlackHoleIsForgottenInTime(t *testing.T) {
+	g := activeStages[5].at(t)
+	g.host(fromHost(1, 1, ack|psh), make([]byte, 1400)...)
+	g.toWire = nil
+	g.host(fromHost(1, 1, ack|psh), make([]byte, 1000)...) // sent again, shorter
+	if got := lengths(g.toWire); !slices.Equal(got, []int{1040, 460}) {
+		t.Fatalf("sent again in packets of %d", got)
+	}
+	long := func(p uint32) []int {
+		g.toWire = nil
+		g.host(fromHost(p, 1, ack|psh), make([]byte, 1400)...)
+		return lengths(g.toWire)
+	}
+	if got := long(1401); !slices.Equal(got, []int{1040, 460}) {
+		t.Errorf("new data in packets of %d", got)
+	}
+	g.w.learnPath(v4Path(203, 0, 113, 1), 900) // of another destination
+	if got := long(2801); !slices.Equal(got, []int{1040, 460}) {
+		t.Errorf("when another path is learnt of, in packets of %d", got)
+	}
+	g.now += 601 * second
+	if got := long(4201); !slices.Equal(got, []int{1460}) {
+		t.Errorf("after ten minutes in packets of %d", got)
+	}
+}

@@ -167,7 +167,7 @@ func (w *Worker) perform(i flowtable.Index, r *flowtable.Record, before *handsha
 		case handshake.ActForget:
 			w.remove(i, r)
 		case handshake.ActHates:
-			w.hates.remember(&r.Key.Outside, now, w.n)
+			w.hatesENO(r, a.Why, now)
 		case handshake.ActAccepts:
 			w.hates.accepts(&r.Key.Outside, w.n)
 		default:

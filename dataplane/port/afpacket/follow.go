@@ -51,8 +51,11 @@ func (p *Port) Follow() port.State {
 	if errors.Is(err, netif.ErrNone) {
 		i, err = p.kernel.ByIndex(p.index)
 	}
+	if errors.Is(err, netif.ErrNone) {
+		return port.State{Link: port.LinkGone, MTU: p.MTU(), Attached: p.attached}
+	}
 	if err != nil {
-		return port.State{Link: port.LinkGone, MTU: p.MTU(), Attached: p.attached, Fault: err}
+		return port.State{Link: port.LinkDown, MTU: p.MTU(), Attached: p.attached, Fault: err}
 	}
 	if !p.queues[0].current.bound() {
 		// The number may be that of the new interface too.

@@ -431,7 +431,7 @@ func TestInterfaceThatGoesAwayNeitherPanicsNorSpins(t *testing.T) {
 			w.cache.Free(ms[0])
 		}
 	}
-	if s := w.port.Follow(); s.Link != port.LinkGone || s.Fault == nil {
+	if s := w.port.Follow(); s.Link != port.LinkGone || s.Fault != nil {
 		t.Errorf("a removed interface: %+v", s)
 	}
 	fds := []unix.PollFd{{Fd: int32(w.port.Queue(0).(port.Waiter).Fd()), Events: unix.POLLIN}}

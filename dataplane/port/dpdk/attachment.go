@@ -34,6 +34,7 @@ type attachment struct {
 type ethdev struct {
 	id     C.uint16_t
 	driver string
+	index  int // of the kernel's interface that it comes with, 0 for none
 	caps   port.Caps
 	socks  []int // sockets of the driver, one a queue where there are any
 }
@@ -81,7 +82,7 @@ func (e *ethdev) start(pools []*pool) error {
 	if rc < 0 && c.queues > c.max_queues {
 		return fmt.Errorf("%d queues are asked for, the device has %d", c.queues, c.max_queues)
 	}
-	e.driver = C.GoString(c.driver)
+	e.driver, e.index = C.GoString(c.driver), int(c.if_index)
 	for i := 0; i < len(pools) && rc == 0; i++ {
 		before := driverSockets()
 		rc = C.lc_dev_queue(c, C.uint16_t(i), pools[i].mp)

@@ -186,7 +186,22 @@ func (d *device) attach(i netif.Interface) error {
 	if err != nil {
 		return err
 	}
+	if err := d.claimMade(a.devices[0].index); err != nil {
+		return errors.Join(err, a.release())
+	}
 	return d.use(a, i)
+}
+
+// claimMade claims the interface that a driver made by itself (net_tap), or has beside the kernel's driver (mlx5).
+func (d *device) claimMade(index int) error {
+	if d.claim == nil || index == 0 {
+		return nil
+	}
+	i, err := d.kernel.ByIndex(index)
+	if err != nil {
+		return nil // in another network namespace
+	}
+	return d.claim(i.Name, index)
 }
 
 // use hands the queues of an attachment to the workers.

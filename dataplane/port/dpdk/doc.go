@@ -9,5 +9,9 @@
 // reference; a buffer that TxBurst took belongs to the driver, which drops one reference when the device has sent it, maybe
 // only in a later call on the same queue. Buffers with further references may be sent; nobody writes to them meanwhile.
 //
+// A port's queues outlive its device. When the kernel interface below a virtual device is removed, the workers are handed nothing to
+// poll, an atomic pointer that they look at when a poll finds nothing; once they have let go of the device it is closed, and opened
+// again when there is an interface of that name.
+//
 // EAL is one for a process, so is Init.
 package dpdk

@@ -76,6 +76,7 @@ lc_dev_configure(struct lc_dev *d)
 	if (rc < 0)
 		return rc;
 	d->driver = info.driver_name;
+	d->if_index = info.if_index;
 	d->max_queues = RTE_MIN(info.max_rx_queues, info.max_tx_queues);
 	d->step = "configure";
 	if (d->queues > d->max_queues)

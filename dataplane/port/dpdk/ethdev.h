@@ -10,6 +10,7 @@ struct lc_dev {
 
 	uint16_t max_queues, rx_ring, tx_ring;
 	int rss, rx_cksum, tx_ip_cksum, tx_tcp_cksum;
+	unsigned int if_index; /* of the kernel's interface that it comes with, 0 for none */
 	const char *driver;
 	const char *step; /* what failed */
 };

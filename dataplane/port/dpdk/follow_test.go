@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/port"
 )
@@ -130,6 +132,25 @@ func TestInterfaceThatMayNotBeClaimedIsLeftAlone(t *testing.T) {
 	c.Flush()
 }
 
+func TestInterfaceThatADriverMakesIsClaimed(t *testing.T) {
+	inNamespace(t)
+	var claimed []string
+	cfg := port.Config{Queues: 1, Caches: []*mbuf.Cache{mbuf.NewCache(testPool)}, Claim: func(name string, _ int) error {
+		claimed = append(claimed, name)
+		return nil
+	}}
+	p, err := Open(vdev("net_tap", ",iface=lc-tap"), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Close(); err != nil {
+		t.Error(err)
+	}
+	if !slices.Equal(claimed, []string{"lc-tap"}) {
+		t.Errorf("claimed %q", claimed)
+	}
+}
+
 func TestEveryReceiveQueueOfAnInterfaceIsServed(t *testing.T) {
 	inNamespace(t)
 	veth(t, 4)
@@ -192,5 +213,40 @@ func TestMoreReceiveQueuesThanArePolledAreRefusedWithTheCommandThatHelps(t *test
 	_, err := Open(vdev("net_af_xdp", ",iface=lc-p"), port.Config{Queues: 1, Caches: []*mbuf.Cache{mbuf.NewCache(testPool)}})
 	if err == nil || !strings.Contains(err.Error(), "ethtool -L lc-p rx 1") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestUnfinishedChecksumsOfTheKernelAreNoticedAtTheFirstPackets(t *testing.T) {
+	for _, driver := range []string{"net_af_packet", "net_af_xdp"} {
+		t.Run(driver, func(t *testing.T) {
+			inNamespace(t)
+			veth(t, 1)
+			p, c := open(t, vdev(driver, ",iface=lc-p"))
+			command(t, "ip addr add 10.7.0.1/24 dev lc-h")
+			command(t, "ip neigh add 10.7.0.2 lladdr 02:00:00:00:00:02 dev lc-h")
+			for _, offload := range []string{"off", "on"} {
+				command(t, "ethtool -K lc-h tx "+offload)
+				for _, typ := range []int{unix.SOCK_STREAM, unix.SOCK_DGRAM} {
+					fd, err := unix.Socket(unix.AF_INET, typ|unix.SOCK_NONBLOCK, 0)
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer unix.Close(fd)
+					_ = unix.Connect(fd, &unix.SockaddrInet4{Port: 7, Addr: [4]byte{10, 7, 0, 2}})
+					_, _ = unix.Write(fd, []byte("data"))
+				}
+				var ms [port.Burst]*mbuf.Mbuf
+				want := uint64(0)
+				if offload == "on" {
+					want = 2
+				}
+				for end := time.Now().Add(200 * time.Millisecond); time.Now().Before(end); {
+					c.FreeBurst(ms[:p.Queue(0).RxBurst(ms[:])])
+				}
+				if n := p.Queue(0).Stats().RxCsumUnfinished; n < want || want == 0 && n > 0 {
+					t.Errorf("tx %s: %d packets noticed", offload, n)
+				}
+			}
+		})
 	}
 }

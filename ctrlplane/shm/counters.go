@@ -239,10 +239,11 @@ const (
 	ChallengesSpared
 	DropOwnNoBuffer
 	EventsLost
-	StoredSegments
+	OutOfOrderSegments
 	RivalSegments
 	ReassembliesRefused
 	LargeBuffersRefused
+	DeliveriesRefused
 	OutOfOrderRefused
 	ReassemblyReclaimed
 	ReassemblyExpired

@@ -216,7 +216,7 @@ func (f *flow) reportTwice(em *Emit, seq uint32, n int) {
 func (f *flow) ackWireTwice(seq uint32, n int) {
 	if em := f.ownWireAck(); em != nil {
 		f.reportTwice(em, seq, n)
-		f.storedSACK(em)
+		f.queuedSACK(em)
 	}
 }
 

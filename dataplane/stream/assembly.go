@@ -45,7 +45,7 @@ func (f *flow) begin(a *assembly, start WPos) bool {
 	if m == nil {
 		return false
 	}
-	i := f.c.allocDelivery()
+	i := f.c.allocDelivery(f.reassembly().peer)
 	if i == 0 {
 		f.c.cache.Free(m)
 		return false

@@ -3,6 +3,7 @@ package stream
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 
 	"linecrypt/cryptobatch"
 	"linecrypt/ctrlplane/shm"
@@ -19,35 +20,37 @@ type Core struct {
 	cache  *mbuf.Cache
 	chunks flowtable.Chunks
 
-	kept         []kept // frames in flight, by ledger entry
-	shares       shares // of the buffers that they hold
-	flight       shares // of the frames in flight
-	oldKeys      []oldKey
-	freeOldKey   uint32
-	scarce       bool // the pool was low when last looked at
-	calls        uint8
-	keys         keyring
-	pieces       []piece
-	freePiece    uint32
-	gaps         []gap
-	freeGap      uint16
-	reassemblies []reassembly // behind number 0: those of keyed, then those of setup
-	keyed, setup stock
-	queued       share // of pieces, by ingress
-	deliveries   []delivery
-	freeDelivery uint32
-	large        largeBuffers
-	turn         [numResources]int // where reclaim looks next
+	kept           []kept // frames in flight, by ledger entry
+	shares         shares // of the buffers that they hold
+	flight         shares // of the frames in flight
+	oldKeys        []oldKey
+	freeOldKey     uint32
+	scarce         bool // the pool was low when last looked at
+	calls          uint8
+	keys           keyring
+	outOfOrder     []outOfOrder
+	freeOutOfOrder uint32
+	gaps           []gap
+	freeGap        uint16
+	reassemblies   []reassembly // behind number 0: those of keyed, then those of setup
+	keyed, setup   stock
+	queued         share // of outOfOrder, by ingress
+	deliveries     []delivery
+	freeDelivery   uint32
+	delivering     share  // of deliveries
+	peerSeed       uint64 // nobody outside knows who shares with whom
+	large          largeBuffers
+	turn           [numResources]int // where reclaim looks next
 }
 
 // Defaults of Config fields that are zero.
 const (
-	defaultFlowFrames   = 1 << 14
-	defaultFlowBytes    = 16 << 20
-	defaultFlowPieces   = 4096
-	defaultAuthFailures = 3
-	defaultLinger       = 60e9
-	defaultGiveUp       = 900e9
+	defaultFlowFrames     = 1 << 14
+	defaultFlowBytes      = 16 << 20
+	defaultFlowOutOfOrder = 4096
+	defaultAuthFailures   = 3
+	defaultLinger         = 60e9
+	defaultGiveUp         = 900e9
 )
 
 // NewCore makes a Core; all memory it will ever use is allocated here. The error names the setting that is wrong.
@@ -55,9 +58,9 @@ func NewCore(cfg Config) (*Core, error) {
 	if cfg.Cache == nil || cfg.Engine == nil || cfg.Chunks.Len() < 2 {
 		return nil, fmt.Errorf("stream core: no buffer cache, no crypto engine or no ledger chunks")
 	}
-	if cfg.Keys < 2 || cfg.Pieces < 1 || cfg.Reassemblies < 1 || cfg.Gaps < 1 || cfg.Deliveries < 1 || cfg.LargeBuffers < 1 {
-		return nil, fmt.Errorf("stream core: %d keys, %d pieces, %d reassemblies, %d gaps, %d deliveries, %d large buffers: at least 2, 1, 1, 1, 1, 1",
-			cfg.Keys, cfg.Pieces, cfg.Reassemblies, cfg.Gaps, cfg.Deliveries, cfg.LargeBuffers)
+	if cfg.Keys < 2 || cfg.OutOfOrder < 1 || cfg.Reassemblies < 1 || cfg.Gaps < 1 || cfg.Deliveries < 1 || cfg.LargeBuffers < 1 {
+		return nil, fmt.Errorf("stream core: %d keys, %d out-of-order segments, %d reassemblies, %d gaps, %d deliveries, %d large buffers: at least 2, 1, 1, 1, 1, 1",
+			cfg.Keys, cfg.OutOfOrder, cfg.Reassemblies, cfg.Gaps, cfg.Deliveries, cfg.LargeBuffers)
 	}
 	setDefaults(&cfg)
 	c := &Core{cfg: cfg, n: cfg.Counters, cache: cfg.Cache, chunks: cfg.Chunks}
@@ -70,12 +73,13 @@ func NewCore(cfg Config) (*Core, error) {
 		c.oldKeys[i].next, c.freeOldKey = c.freeOldKey, uint32(i)
 	}
 	c.scarce = c.cache.Avail() < cfg.PoolLow
-	c.pieces = make([]piece, cfg.Pieces+1)
-	for i := len(c.pieces) - 1; i > 0; i-- {
-		c.freePieceNode(uint32(i))
+	c.outOfOrder = make([]outOfOrder, cfg.OutOfOrder+1)
+	for i := len(c.outOfOrder) - 1; i > 0; i-- {
+		c.freeOutOfOrderNode(uint32(i))
 	}
 	c.reassemblies = make([]reassembly, cfg.Reassemblies+cfg.Setups+1)
-	c.keyed.share.total, c.setup.share.total, c.queued.total = cfg.Reassemblies, cfg.Setups, cfg.Pieces
+	c.keyed.share.total, c.setup.share.total, c.queued.total = cfg.Reassemblies, cfg.Setups, cfg.OutOfOrder
+	c.delivering.total, c.peerSeed = cfg.Deliveries, rand.Uint64()|1
 	for i := len(c.reassemblies) - 1; i > 0; i-- {
 		s := c.stockOf(uint32(i))
 		c.reassemblies[i].next, s.free = s.free, uint32(i)
@@ -107,8 +111,8 @@ func setDefaults(cfg *Config) {
 	if cfg.FlowBytes == 0 {
 		cfg.FlowBytes = defaultFlowBytes
 	}
-	if cfg.FlowPieces == 0 {
-		cfg.FlowPieces = defaultFlowPieces
+	if cfg.FlowOutOfOrder == 0 {
+		cfg.FlowOutOfOrder = defaultFlowOutOfOrder
 	}
 	if cfg.Setups == 0 {
 		cfg.Setups = cfg.Reassemblies
@@ -178,7 +182,7 @@ func (c *Core) InstallKeys(idx flowtable.Index, r *flowtable.Record, keys *Keys,
 	return nil
 }
 
-// Release frees everything kept for the record and wipes its secrets. No operation of the flow may be pending.
+// Release frees everything that belongs to the record and wipes its secrets. No operation of the flow may be pending.
 func (c *Core) Release(_ flowtable.Index, r *flowtable.Record) {
 	c.freeBuffers(r)
 	c.dropOldKeys(r, math.MaxUint64)

@@ -41,7 +41,7 @@ func newCrowd(t *testing.T, buffers, chunks int, change func(*Config)) *crowd {
 	c.core, c.cache, _, c.batcher = testCore(t, buffers, func(cfg *Config) {
 		cfg.Keys, cfg.Chunks = 2000, flowtable.FormatChunks(make([]flowtable.Chunk, chunks))
 		cfg.PoolLow = buffers / 8
-		cfg.Pieces = buffers / 2
+		cfg.OutOfOrder = buffers / 2
 		cfg.Gaps = 500
 		if change != nil {
 			change(cfg)

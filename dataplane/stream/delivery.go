@@ -24,6 +24,8 @@ type delivery struct {
 	urgent uint16
 	fin    bool
 	urg    bool
+	peer   peer
+	used   bool
 	next   uint32
 }
 
@@ -36,16 +38,23 @@ func (d *delivery) end() PPos {
 }
 
 func (c *Core) freeDeliveryNode(i uint32) {
+	if d := &c.deliveries[i]; d.used {
+		c.delivering.sub(d.peer)
+	}
 	c.deliveries[i] = delivery{next: c.freeDelivery}
 	c.freeDelivery = i
 }
 
-func (c *Core) allocDelivery() uint32 {
+// allocDelivery returns a node for a frame of a peer's, 0 where there is none for it.
+func (c *Core) allocDelivery(p peer) uint32 {
 	i := c.freeDelivery
-	if i != 0 {
-		c.freeDelivery = c.deliveries[i].next
-		c.deliveries[i] = delivery{}
+	if i == 0 || !c.delivering.may(p) {
+		c.n[shm.DeliveriesRefused]++
+		return 0
 	}
+	c.freeDelivery = c.deliveries[i].next
+	c.deliveries[i] = delivery{peer: p, used: true}
+	c.delivering.add(p)
 	return i
 }
 
@@ -77,10 +86,11 @@ func (f *flow) deliveryUnsent() bool {
 // reserveDelivery makes sure that a frame has a node for its delivery.
 func (f *flow) reserveDelivery(ref *openRef) bool {
 	if ref.delivery == 0 {
-		if f.reassemblyOf() == nil {
+		ra := f.reassemblyOf()
+		if ra == nil {
 			return false
 		}
-		ref.delivery = f.c.allocDelivery()
+		ref.delivery = f.c.allocDelivery(ra.peer)
 	}
 	return ref.delivery != 0
 }
@@ -96,7 +106,9 @@ func (f *flow) enqueueDelivery(ref *openRef, pt *opened, p PPos) {
 	}
 	i := ref.delivery
 	d := &f.c.deliveries[i]
-	*d = delivery{m: ref.m, large: ref.large, off: pt.off, n: pt.n, p: p, urgent: pt.urgent, fin: pt.fin, urg: pt.urg}
+	*d = delivery{
+		m: ref.m, large: ref.large, off: pt.off, n: pt.n, p: p, urgent: pt.urgent, fin: pt.fin, urg: pt.urg, peer: d.peer, used: true,
+	}
 	ref.m, ref.large, ref.delivery = nil, 0, 0
 	if ra.last == 0 || f.c.deliveries[ra.last].end() <= p && !ra.unsent(f.c) {
 		ra.sent = max(ra.sent, p)

@@ -101,7 +101,7 @@ func TestGapIsAnsweredByWhatTheFarEndAcknowledged(t *testing.T) {
 	if p := r.one(ToHost); p.ack != hostSeq || len(p.data) != 0 {
 		t.Errorf("sent %v, want the acknowledgement of position 0", p)
 	}
-	r.count(shm.StoredSegments, 1)
+	r.count(shm.OutOfOrderSegments, 1)
 }
 
 func TestAcknowledgementsStopAtFrameBoundaries(t *testing.T) {

@@ -8,12 +8,12 @@ import (
 	"linecrypt/flowtable"
 )
 
-// gap is a flow's list of host segments behind plaintext that was lost inside, in the order of their positions. They are
+// gap is a flow's queue of host segments behind plaintext that was lost inside, in the order of their positions. They are
 // framed when the gap is filled.
 type gap struct {
-	first uint32 // piece
+	first uint32 // segment
 	count uint32
-	stamp uint32 // of the piece stored last
+	stamp uint32 // of the segment queued last
 	told  uint32 // stamp up to which the host knows of them by duplicate acknowledgements
 	next  uint16
 }
@@ -21,7 +21,7 @@ type gap struct {
 // maxGaps is how many flows can have a gap at a time: the record has 16 bits for it.
 const maxGaps = math.MaxUint16
 
-// toldAtOnce is how many duplicate acknowledgements tell the host of what was stored before it could be told: three are what
+// toldAtOnce is how many duplicate acknowledgements tell the host of what was queued before it could be told: three are what
 // a host without SACK retransmits on.
 const toldAtOnce = 3
 
@@ -47,13 +47,13 @@ func (c *Core) idleGap(r *flowtable.Record) {
 	}
 }
 
-// unlink takes the first piece out of a gap; the buffer is the caller's.
+// unlink takes the first segment out of a gap; the buffer is the caller's.
 func (c *Core) unlink(r *flowtable.Record, g *gap) {
 	c.shares.give(r)
 	i := g.first
-	g.first = c.pieces[i].next
+	g.first = c.outOfOrder[i].next
 	g.count--
-	c.freePieceNode(i)
+	c.freeOutOfOrderNode(i)
 }
 
 // dropGap frees what is behind a gap and returns the number of segments.
@@ -64,7 +64,7 @@ func (c *Core) dropGap(r *flowtable.Record) uint64 {
 	g := &c.gaps[r.Local.Gap]
 	n := uint64(g.count)
 	for g.first != 0 {
-		c.cache.Free(c.pieces[g.first].m)
+		c.cache.Free(c.outOfOrder[g.first].m)
 		c.unlink(r, g)
 	}
 	c.idleGap(r)
@@ -77,20 +77,20 @@ func (f *flow) behindGap(seg *Segment, p, end uint64) {
 	if f.c.mayHold(f.r) {
 		g = f.gapOf()
 	}
-	if g == nil || !f.mayStore(seg, g, end) {
+	if g == nil || !f.mayQueue(seg, g, end) {
 		f.c.idleGap(f.r)
 		f.refuse(seg, shm.DropEgressGap)
 		return
 	}
 	link, skip, left := f.c.place(&g.first, p, int(end-p))
 	if left == 0 {
-		// The host sends what is stored: it has not been told, or asks how far the gateway is.
+		// The host sends what is queued: it has not been told, or asks how far the gateway is.
 		f.drop(seg.M, shm.DropEgressGap)
 		f.ackGap(math.MaxUint32, true)
 	} else {
 		g.count++
 		g.stamp++
-		f.c.insert(link, storedSegment(seg, p, skip, left, g.stamp))
+		f.c.insert(link, outOfOrderSegment(seg, p, skip, left, g.stamp))
 		f.c.shares.take(f.r)
 		if f.r.Egress.Queue.Count == 0 && g.count == 1 {
 			f.progress()
@@ -102,29 +102,29 @@ func (f *flow) behindGap(seg *Segment, p, end uint64) {
 	}
 }
 
-// mayStore reports whether a segment can be framed at all once the gap is filled, and whether there is room for it.
-func (f *flow) mayStore(seg *Segment, g *gap, end uint64) bool {
+// mayQueue reports whether a segment can be framed at all once the gap is filled, and whether there is room for it.
+func (f *flow) mayQueue(seg *Segment, g *gap, end uint64) bool {
 	e, c := &f.r.Egress, f.c
 	const head = tcpcrypt.Overhead - tcpcrypt.TagLen + tcpcrypt.UrgentLen
 	return e.Flags&flowtable.EgressFIN == 0 && end-e.PUna <= math.MaxUint16<<f.r.Peer.WScale &&
-		c.freePiece != 0 && g.count < c.cfg.FlowPieces && e.Queue.Count+g.count < c.cfg.FlowFrames && seg.Len <= tcpcrypt.MaxData-tcpcrypt.UrgentLen &&
+		c.freeOutOfOrder != 0 && g.count < c.cfg.FlowOutOfOrder && e.Queue.Count+g.count < c.cfg.FlowFrames && seg.Len <= tcpcrypt.MaxData-tcpcrypt.UrgentLen &&
 		seg.M.DataOff() >= head && seg.Off+seg.Len+tcpcrypt.TagLen <= int(seg.M.BufLen)
 }
 
-// storedSegment is the piece that keeps left positions of a segment at p, behind the first skip ones.
-func storedSegment(seg *Segment, p uint64, skip, left int, stamp uint32) piece {
+// outOfOrderSegment queues left positions of a segment at p, behind the first skip ones.
+func outOfOrderSegment(seg *Segment, p uint64, skip, left int, stamp uint32) outOfOrder {
 	flags, urg := seg.Flags, seg.Urg-uint16(min(skip, int(seg.Urg)))
 	if skip+left <= seg.Len {
 		flags &^= FIN
 	}
-	return piece{
+	return outOfOrder{
 		m: seg.M, at: p + uint64(skip), off: seg.Off + skip, n: left, stamp: stamp,
 		host: hostSegment{hdrEnd: seg.Off, flags: flags, urg: urg, hasTS: seg.HasTS, tsVal: seg.TSVal, tsEcr: seg.TSEcr},
 	}
 }
 
-// segment makes the host's segment again of a piece, without the positions before next.
-func (p *piece) segment(isn uint32, next uint64) Segment {
+// segment makes the host's segment again, without the positions before next.
+func (p *outOfOrder) segment(isn uint32, next uint64) Segment {
 	cut := int(next - p.at)
 	seg := Segment{
 		M: p.m, Off: p.off + cut, Len: p.n - cut, Seq: isn + uint32(next), Flags: p.host.flags,
@@ -136,14 +136,14 @@ func (p *piece) segment(isn uint32, next uint64) Segment {
 	return seg
 }
 
-// fillGap frames the stored segments that nothing is missing in front of any more. What the far end's window or the flow's
+// fillGap frames the queued segments that nothing is missing in front of any more. What the far end's window or the flow's
 // limits do not allow yet waits for its acknowledgement; the host's own retransmission may be framed before.
 func (f *flow) fillGap() {
 	e := &f.r.Egress
 	e.Flags &^= flowtable.EgressStalled
 	for f.r.Local.Gap != 0 && e.Flags&(flowtable.EgressDead|flowtable.EgressFIN) == 0 {
 		g := &f.c.gaps[f.r.Local.Gap]
-		p := &f.c.pieces[g.first]
+		p := &f.c.outOfOrder[g.first]
 		next := e.PNext
 		if p.at > next {
 			return
@@ -171,7 +171,7 @@ func (f *flow) fillGap() {
 	}
 }
 
-// mayFrame reports whether a stored segment can be framed now. Where only the output is in the way, Timeout goes on.
+// mayFrame reports whether a queued segment can be framed now. Where only the output is in the way, Timeout goes on.
 func (f *flow) mayFrame(seg *Segment) bool {
 	e := &f.r.Egress
 	need := seg.Len + tcpcrypt.Overhead
@@ -215,7 +215,7 @@ func (f *flow) gapSACK(em *Emit, below uint32) uint32 {
 	g := &f.c.gaps[f.r.Local.Gap]
 	limit := f.maxSACK()
 	em.NSACK = min(em.NSACK, uint8(limit-1))
-	var ranges [4]storedRange
+	var ranges [4]queuedRange
 	n, more := f.c.recent(g.first, e.PNext, below, ranges[:limit-int(em.NSACK)])
 	em.addSACK(ranges[:n], f.hostISN())
 	if more {
@@ -235,14 +235,14 @@ func (f *flow) ackGap(below uint32, force bool) uint32 {
 	return f.gapSACK(em, below)
 }
 
-// tellGap tells the host of what was stored behind the gap and not told yet, if it is time.
+// tellGap tells the host of what was queued behind the gap and not told yet, if it is time.
 func (f *flow) tellGap() {
 	e := &f.r.Egress
 	if f.r.Local.Gap == 0 || e.Queue.Count > 1 {
 		return
 	}
 	g := &f.c.gaps[f.r.Local.Gap]
-	if f.c.pieces[g.first].at <= e.PNext {
+	if f.c.outOfOrder[g.first].at <= e.PNext {
 		return // there is no gap: the far end's window is waited for
 	}
 	below := uint32(math.MaxUint32)

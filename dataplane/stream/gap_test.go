@@ -45,7 +45,7 @@ func TestSegmentsBehindAGapAreFramedInOrderOnceItIsFilled(t *testing.T) {
 	if len(w) != 1 {
 		t.Fatalf("sent %v before the gap was filled", w)
 	}
-	r.count(shm.StoredSegments, 3)
+	r.count(shm.OutOfOrderSegments, 3)
 	r.count(shm.DropEgressGap, 1)
 	r.say(100, 0, text[100:200])
 	_, more := r.take()
@@ -227,8 +227,8 @@ func TestStorageBehindAGapIsBounded(t *testing.T) {
 		change func(*Config)
 		stored uint64
 	}{
-		{"per flow", func(c *Config) { c.FlowPieces = 3 }, 3},
-		{"per core", func(c *Config) { c.Pieces = 2 }, 2},
+		{"per flow", func(c *Config) { c.FlowOutOfOrder = 3 }, 3},
+		{"per core", func(c *Config) { c.OutOfOrder = 2 }, 2},
 		{"by frames", func(c *Config) { c.FlowFrames = 4 }, 4},
 		{"by buffers", func(c *Config) { c.PoolLow = 6001 }, 0},
 	} {
@@ -236,7 +236,7 @@ func TestStorageBehindAGapIsBounded(t *testing.T) {
 		for i := range 6 {
 			r.say(100+100*i, 0, pattern(1, 100))
 		}
-		if n := r.g.core.n[shm.StoredSegments]; n != c.stored || r.g.core.n[shm.DropEgressGap] != 6-c.stored {
+		if n := r.g.core.n[shm.OutOfOrderSegments]; n != c.stored || r.g.core.n[shm.DropEgressGap] != 6-c.stored {
 			t.Errorf("%s: %d segments stored, %d dropped", c.name, n, r.g.core.n[shm.DropEgressGap])
 		}
 	}
@@ -414,7 +414,7 @@ func TestGapsAllocateNothing(t *testing.T) {
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
-	if b.core.n[shm.StoredSegments] == 0 || b.rec.Local.Gap != 0 {
+	if b.core.n[shm.OutOfOrderSegments] == 0 || b.rec.Local.Gap != 0 {
 		t.Error("nothing was stored, or it still is")
 	}
 }
@@ -456,7 +456,7 @@ func TestHostWithSelectiveAcknowledgementsRecoversInsideWithoutTimeout(t *testin
 				if took > 500e6 {
 					t.Errorf("seed %d: took %d ms", seed, took/1e6)
 				}
-				if p.a.core.n[shm.StoredSegments] == 0 {
+				if p.a.core.n[shm.OutOfOrderSegments] == 0 {
 					t.Errorf("seed %d: nothing was stored", seed)
 				}
 			}

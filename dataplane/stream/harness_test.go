@@ -198,7 +198,7 @@ func testCore(tb testing.TB, bufs int, change func(*Config)) (*Core, *mbuf.Cache
 	cache := mbuf.NewCache(arena)
 	cfg := Config{
 		Cache: cache, Engine: engine, Chunks: flowtable.FormatChunks(make([]flowtable.Chunk, 400)),
-		Keys: 16, Pieces: 2000, Reassemblies: 4, Gaps: 4, Deliveries: 1000, LargeBuffers: 16, AuthFailures: 3, Linger: 20e9,
+		Keys: 16, OutOfOrder: 2000, Reassemblies: 4, Gaps: 4, Deliveries: 1000, LargeBuffers: 16, AuthFailures: 3, Linger: 20e9,
 	}
 	if change != nil {
 		change(&cfg)

@@ -77,7 +77,7 @@ func (f *flow) forwardHostAck(seg *Segment, news *ackNews) {
 		f.absorb(em)
 		return
 	}
-	f.storedSACK(em)
+	f.queuedSACK(em)
 	moveHeaders(seg.M, seg.Off, seg.Off, 0)
 	em.Seq, em.Ack, em.Win = f.hostISN()+uint32(e.WNext), ack, win
 	f.stampWire(em, seg)

@@ -39,7 +39,7 @@ func TestCorruptedBytesAreNeverDelivered(t *testing.T) {
 func TestScarceMemoryOnlyCostsTime(t *testing.T) {
 	for seed := range uint64(seeds()) {
 		change := func(c *Config) {
-			c.PoolLow, c.FlowFrames, c.FlowPieces = 5900, 20, 10
+			c.PoolLow, c.FlowFrames, c.FlowOutOfOrder = 5900, 20, 10
 			c.Chunks = flowtable.FormatChunks(make([]flowtable.Chunk, 6))
 		}
 		p := newPair(t, seed, pattern(1, 60000), pattern(2, 60000), change)
@@ -99,6 +99,9 @@ func (b *bench) play(t *testing.T, script, frames []byte) {
 	b.work()
 	b.core.Release(1, &b.rec)
 	b.core.begin(b.out)
+	if used := b.core.keyed.share.used + b.core.setup.share.used + b.core.queued.used + b.core.large.share.used; used != 0 {
+		t.Fatalf("%d places of reassembly are lost", used)
+	}
 	if n := 2000 - b.cache.Avail(); n != 0 || len(b.core.keys.free) != 16 || len(b.core.large.free) != 16 || b.core.chunks.Free() != 399 || b.core.freeNodes() != 2000+4 {
 		t.Fatalf("%d buffers are lost, %d keys, %d large buffers and %d chunks free", n, len(b.core.keys.free), len(b.core.large.free), b.core.chunks.Free())
 	}
@@ -107,7 +110,7 @@ func (b *bench) play(t *testing.T, script, frames []byte) {
 // freeNodes counts pieces and gaps that are not in use.
 func (c *Core) freeNodes() int {
 	n := 0
-	for i := c.freePiece; i != 0; i = c.pieces[i].next {
+	for i := c.freeOutOfOrder; i != 0; i = c.outOfOrder[i].next {
 		n++
 	}
 	for i := c.freeGap; i != 0; i = c.gaps[i].next {
@@ -129,23 +132,30 @@ func (b *bench) step(op, frames []byte) {
 	n := int(op[2]) * (1 + int(op[0]>>6))
 	m.SetBounds(mbuf.Headroom, hdrLen+n)
 	seg := Segment{
-		M: m, Off: mbuf.Headroom + hdrLen, Len: n, Flags: op[3], HasTS: op[0]&4 != 0, Win: uint16(op[5]) << 4, Urg: uint16(op[5]), TSVal: uint32(op[1]),
+		M: m, Off: mbuf.Headroom + hdrLen, Len: n, Flags: op[3], HasTS: op[0]&4 != 0, Win: uint16(op[5]) << 4, Urg: uint16(op[5]),
+	}
+	ts := uint32(op[1] & 3)
+	if op[1] > 250 {
+		ts = uint32(op[1]) << 29 // far behind or ahead
 	}
 	e, in := &b.rec.Egress, &b.rec.Ingress
 	d := uint32(int8(op[1])) * spread * uint32(op[0]>>3&1)
 	a := uint32(int8(op[4]))
 	payload := m.Buf()[seg.Off : seg.Off+n]
 	if op[0]&1 == 0 {
-		seg.Seq, seg.Ack = 1+uint32(e.PNext)+d, 1+uint32(in.HostAck)+a
+		seg.Seq, seg.Ack, seg.TSVal = 1+uint32(e.PNext)+d, 1+uint32(in.HostAck)+a, b.rec.Host.TSVal+ts
 		seg.NSACK = op[0] >> 4 & 3
 		for i := range seg.NSACK {
 			seg.SACK[i] = [2]uint32{seg.Ack + uint32(i)*9, seg.Ack + uint32(op[5])}
 		}
 		b.core.EgressSegment(1, &b.rec, &seg, b.now, b.out)
 	} else {
-		seg.Seq, seg.Ack = 1+uint32(in.WNext)+d, 1+uint32(e.WUna)+a
+		seg.Seq, seg.Ack, seg.TSVal = 1+uint32(in.WNext)+d, 1+uint32(e.WUna)+a, b.rec.Peer.TSVal+ts
 		if at := int(in.WNext) + int(int32(d)); at >= 0 && at < len(frames) {
 			copy(payload, frames[at:])
+		}
+		if op[0]&16 != 0 && n > 0 {
+			payload[int(op[5])%n] ^= 4 // forged, or damaged
 		}
 		b.core.IngressSegment(1, &b.rec, &seg, b.now, b.out)
 	}

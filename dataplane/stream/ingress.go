@@ -12,11 +12,11 @@ import (
 type openKind uint8
 
 const (
-	openNext           openKind = iota // the next frame of the stream, whole in one segment
-	openAssembled                      // the next frame of the stream, put together from segments: the gateway delivers it
-	openAgain                          // a frame that was delivered before, and that the host has not acknowledged
-	openAgainAssembled                 // the same, put together from segments: the gateway delivers it from now on
-	openRival                          // a frame that contradicts the frame in progress
+	openNext               openKind = iota // the next frame of the stream, whole in one segment
+	openAssembled                          // the next frame of the stream, put together from segments: the gateway delivers it
+	openRedeliver                          // a frame that was delivered before, and that the host has not acknowledged
+	openRedeliverAssembled                 // the same, put together from segments: the gateway delivers it from now on
+	openRival                              // a frame that contradicts the frame in progress
 )
 
 // openRef goes with an operation of Output.Opens. It owns the buffer that the frame lies in.
@@ -24,7 +24,7 @@ type openRef struct {
 	r        *flowtable.Record
 	m        *mbuf.Mbuf
 	w        WPos
-	p        PPos // openAgain, openAgainAssembled: where the plaintext belongs
+	p        PPos // openRedeliver, openRedeliverAssembled: where the plaintext belongs
 	off      int  // of the frame in the buffer
 	n        int
 	hdrEnd   int // where the received headers end; -1: the packet gets new ones
@@ -205,19 +205,19 @@ func (f *flow) feed(ch chunk) {
 			}
 			n := f.extend(a, ch.m.Buf()[ch.off:ch.off+ch.n])
 			if n == 0 {
-				f.keep(ch)
+				f.enqueueRest(ch)
 				return
 			}
 			ch.off, ch.n = ch.off+n, ch.n-n
 			continue
 		}
 		if in.Flags&flowtable.IngressInit != 0 && in.Flags&flowtable.IngressKeys == 0 {
-			f.keep(ch)
+			f.enqueueRest(ch)
 			return
 		}
 		if !f.openRoom() {
 			in.Flags |= flowtable.IngressStalled
-			f.keep(ch)
+			f.enqueueRest(ch)
 			return
 		}
 		if !f.frame(&ch) {
@@ -235,8 +235,8 @@ func (f *flow) openRoom() bool {
 	return len(f.out.Opens) < cap(f.out.Opens) && f.emitRoom(4)
 }
 
-// keep stores bytes that cannot be worked now.
-func (f *flow) keep(ch chunk) { f.enqueue(ch.m, f.contiguous(), ch.off, ch.n) }
+// enqueueRest queues bytes that cannot be worked now.
+func (f *flow) enqueueRest(ch chunk) { f.enqueue(ch.m, f.contiguous(), ch.off, ch.n) }
 
 // frame takes one frame, or the beginning of one, from the chunk; false where the chunk is used up or dropped.
 func (f *flow) frame(ch *chunk) bool {

@@ -241,12 +241,12 @@ func TestStoredSegmentsAreWorkedAsTheOutputHasRoom(t *testing.T) {
 }
 
 func TestStoredSegmentsAreBounded(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.FlowPieces = 2 }, nil)
+	r := newRig(t, func(c *Config) { c.FlowOutOfOrder = 2 }, nil)
 	r.farFrame(data(1000))
 	for i := range 3 {
 		r.far(initLen+100+100*i, initLen+150+100*i, 0)
 	}
-	r.count(shm.StoredSegments, 2)
+	r.count(shm.OutOfOrderSegments, 2)
 	r.count(shm.DropIngressLimit, 1)
 }
 

@@ -22,10 +22,10 @@ func (c *Core) Opened(out *Output, now int64) {
 		switch ref.kind {
 		case openNext, openAssembled:
 			f.openedNext(ref, ok)
-		case openAgain:
-			f.openedAgain(ref, ok)
-		case openAgainAssembled:
-			f.openedAgainAssembled(ref, ok)
+		case openRedeliver:
+			f.openedRedeliver(ref, ok)
+		case openRedeliverAssembled:
+			f.openedRedeliverAssembled(ref, ok)
 		case openRival:
 			f.openedRival(ref, ok)
 		}
@@ -85,7 +85,7 @@ func (f *flow) openedNext(ref *openRef, ok bool) {
 		f.rollback(ref, shm.DropIngressLimit)
 		return
 	}
-	en, _ := f.c.chunks.Push(&in.Queue)
+	en := f.pushOpened()
 	if en == nil {
 		f.rollback(ref, shm.DropIngressLimit)
 		return
@@ -108,6 +108,20 @@ func (f *flow) openedNext(ref *openRef, ok bool) {
 	default:
 		f.deliver(ref, &pt, p)
 	}
+}
+
+// pushOpened makes a ledger entry for an opened frame; nil where the flow's host leaves too many unacknowledged. Beyond its minimum a
+// flow may have as many as are free, but for an eighth of the ledger.
+func (f *flow) pushOpened() *flowtable.Entry {
+	c, q := f.c, &f.r.Ingress.Queue
+	if q.Count >= minFlight {
+		free := (c.chunks.Free() - c.chunks.Len()/8) * flowtable.ChunkEntries
+		if q.Count >= c.cfg.FlowFrames || int(q.Count-minFlight) >= free {
+			return nil
+		}
+	}
+	en, _ := c.chunks.Push(q)
+	return en
 }
 
 // enter records an authentic frame as delivered.

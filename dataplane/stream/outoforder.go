@@ -9,21 +9,22 @@ import (
 	"linecrypt/flowtable"
 )
 
-// piece is a stored run of a stream that cannot be worked yet: of wire bytes, or of the host's plaintext. A flow's pieces of
-// one direction are in order and do not overlap.
-type piece struct {
+// outOfOrder is a segment that cannot be worked yet, because something in front of it is missing: of the wire's bytes, or of the
+// host's plaintext (gap.go). A flow's segments of one direction are queued in order. They do not overlap, unless they contradict
+// each other.
+type outOfOrder struct {
 	m     *mbuf.Mbuf
 	at    uint64 // position in the stream: WPos on the ingress side, PPos on the egress side
 	off   int
 	n     int    // positions: the FIN of a host's segment is one of them
-	stamp uint32 // grows with each piece stored: which SACK block is the most recent
+	stamp uint32 // grows with each segment queued: which SACK block is the most recent
 	next  uint32
 	owner uint32 // ingress: the reassembly object of its flow
 	rival bool   // ingress: other bytes came for some of its positions; one of the two is forged
 	host  hostSegment
 }
 
-// hostSegment is what a piece of the host's plaintext keeps of its segment's headers.
+// hostSegment is what the queue has of the headers of a host's segment.
 type hostSegment struct {
 	hdrEnd       int
 	tsVal, tsEcr uint32
@@ -32,22 +33,22 @@ type hostSegment struct {
 	hasTS        bool
 }
 
-func (p *piece) end() uint64 { return p.at + uint64(p.n) }
+func (p *outOfOrder) end() uint64 { return p.at + uint64(p.n) }
 
-func (c *Core) freePieceNode(i uint32) {
-	if owner := c.pieces[i].owner; owner != 0 {
+func (c *Core) freeOutOfOrderNode(i uint32) {
+	if owner := c.outOfOrder[i].owner; owner != 0 {
 		c.queued.sub(c.reassemblies[owner].peer)
 	}
-	c.pieces[i] = piece{next: c.freePiece}
-	c.freePiece = i
+	c.outOfOrder[i] = outOfOrder{next: c.freeOutOfOrder}
+	c.freeOutOfOrder = i
 }
 
-// place finds the link in a list of pieces at which n positions from at on belong, cut where pieces that are stored already
+// place finds the link in a queue at which n positions from at on belong, cut where segments that are queued already
 // overlap them: skip positions in front are there, and left remain.
 func (c *Core) place(first *uint32, at uint64, n int) (link *uint32, skip, left int) {
 	link, left = first, n
 	for *link != 0 {
-		p := &c.pieces[*link]
+		p := &c.outOfOrder[*link]
 		if p.at > at {
 			return link, skip, int(min(uint64(left), p.at-at))
 		}
@@ -60,14 +61,14 @@ func (c *Core) place(first *uint32, at uint64, n int) (link *uint32, skip, left 
 	return link, skip, left
 }
 
-// insert puts a piece at a link. The caller has checked that there is a node.
-func (c *Core) insert(link *uint32, p piece) {
-	i := c.freePiece
-	c.freePiece = c.pieces[i].next
+// insert puts a segment at a link. The caller has checked that there is a node.
+func (c *Core) insert(link *uint32, p outOfOrder) {
+	i := c.freeOutOfOrder
+	c.freeOutOfOrder = c.outOfOrder[i].next
 	p.next = *link
-	c.pieces[i] = p
+	c.outOfOrder[i] = p
 	*link = i
-	c.n[shm.StoredSegments]++
+	c.n[shm.OutOfOrderSegments]++
 }
 
 // minOutOfOrder is how many segments a flow may queue while buffers or places are scarce, and maxRivals how many that contradict
@@ -77,34 +78,34 @@ const (
 	maxRivals     = 16
 )
 
-// bytes returns what a piece of the wire holds of [from, to), which lies in it.
-func (p *piece) bytes(from, to uint64) []byte {
+// bytes returns those of [from, to), which lies in the segment.
+func (p *outOfOrder) bytes(from, to uint64) []byte {
 	return p.m.Buf()[p.off+int(from-p.at) : p.off+int(to-p.at)]
 }
 
 // dropOutOfOrder frees all segments that wait for missing ones.
 func (f *flow) dropOutOfOrder() {
 	for f.r.Local.OutOfOrder != 0 {
-		f.dropPiece(&f.r.Local.OutOfOrder)
+		f.dropQueued(&f.r.Local.OutOfOrder)
 	}
 }
 
-// dropPiece frees the piece at a link.
-func (f *flow) dropPiece(link *uint32) {
-	f.c.cache.Free(f.c.pieces[*link].m)
+// dropQueued frees the segment at a link.
+func (f *flow) dropQueued(link *uint32) {
+	f.c.cache.Free(f.c.outOfOrder[*link].m)
 	f.unqueue(link)
 }
 
-// unqueue takes the piece at a link out of the queue; its buffer is the caller's.
+// unqueue takes the segment at a link out of the queue; its buffer is the caller's.
 func (f *flow) unqueue(link *uint32) {
 	i := *link
-	p := &f.c.pieces[i]
+	p := &f.c.outOfOrder[i]
 	*link = p.next
 	f.r.Local.Queued--
 	if ra := f.reassembly(); p.rival && ra != nil {
 		ra.rivals--
 	}
-	f.c.freePieceNode(i)
+	f.c.freeOutOfOrderNode(i)
 }
 
 // enqueue keeps wire bytes that follow a hole, or cannot be worked now.
@@ -137,27 +138,27 @@ func (f *flow) enqueue(m *mbuf.Mbuf, w WPos, off, n int) {
 	f.r.Local.Queued++
 	f.r.Local.Stamp++
 	f.c.queued.add(ra.peer)
-	f.c.insert(link, piece{
+	f.c.insert(link, outOfOrder{
 		m: m, at: uint64(w) + uint64(skip), off: off + skip, n: left, stamp: f.r.Local.Stamp, owner: f.r.Local.Reassembly, rival: rival,
 	})
 }
 
-// behind is the link behind all pieces that begin at or before a position.
+// behind is the link behind all segments that begin at or before a position.
 func (f *flow) behind(at uint64) *uint32 {
 	link := &f.r.Local.OutOfOrder
-	for *link != 0 && f.c.pieces[*link].at <= at {
-		link = &f.c.pieces[*link].next
+	for *link != 0 && f.c.outOfOrder[*link].at <= at {
+		link = &f.c.outOfOrder[*link].next
 	}
 	return link
 }
 
-// contradict reports whether pieces that are queued have other bytes than b, from position at on, for the same positions. They are
+// contradict reports whether queued segments have other bytes than b, from position at on, for the same positions. They are
 // marked.
 func (f *flow) contradict(at uint64, b []byte) bool {
 	found := false
 	end := at + uint64(len(b))
-	for i := f.r.Local.OutOfOrder; i != 0; i = f.c.pieces[i].next {
-		p := &f.c.pieces[i]
+	for i := f.r.Local.OutOfOrder; i != 0; i = f.c.outOfOrder[i].next {
+		p := &f.c.outOfOrder[i]
 		if p.at >= end {
 			break
 		}
@@ -178,7 +179,7 @@ func (f *flow) contradict(at uint64, b []byte) bool {
 // has its object.
 func (f *flow) mayEnqueue() bool {
 	c, n := f.c, f.r.Local.Queued
-	if n >= c.cfg.FlowPieces || f.reassemblyOf() == nil {
+	if n >= c.cfg.FlowOutOfOrder || f.reassemblyOf() == nil {
 		return false
 	}
 	low := c.cfg.PoolLow
@@ -188,7 +189,7 @@ func (f *flow) mayEnqueue() bool {
 		f.count(shm.OutOfOrderRefused)
 		return false
 	}
-	return (c.freePiece != 0 || f.reclaim(queuePlaces)) && (c.cache.Avail() >= low || f.reclaim(queuePlaces) && c.cache.Avail() >= low)
+	return (c.freeOutOfOrder != 0 || f.reclaim(queuePlaces)) && (c.cache.Avail() >= low || f.reclaim(queuePlaces) && c.cache.Avail() >= low)
 }
 
 // drain works queued segments that follow what was received without a hole.
@@ -200,11 +201,11 @@ func (f *flow) drain() {
 	}
 	for in.Flags&flowtable.IngressStalled == 0 && f.r.Egress.Flags&flowtable.EgressDead == 0 {
 		next := uint64(f.contiguous())
-		link := f.nextPiece(next)
+		link := f.nextQueued(next)
 		if link == nil || in.Flags&(flowtable.IngressInit|flowtable.IngressKeys) == flowtable.IngressInit {
 			break
 		}
-		p := &f.c.pieces[*link]
+		p := &f.c.outOfOrder[*link]
 		ch := chunk{m: p.m, off: p.off + int(next-p.at), n: p.n - int(next-p.at), hdrEnd: -1, flags: PSH}
 		f.unqueue(link)
 		f.feed(ch)
@@ -215,28 +216,28 @@ func (f *flow) drain() {
 	f.idleReassembly()
 }
 
-// nextPiece finds the piece to go on with at position next, and drops those that are used up; nil if there is none. Among pieces that
+// nextQueued finds the segment to go on with at position next, and drops those that are used up; nil if there is none. Among some that
 // contradict each other, it prefers one that begins there with a whole frame; those it has passed over stay until a frame in
 // their place is authentic.
-func (f *flow) nextPiece(next uint64) *uint32 {
+func (f *flow) nextQueued(next uint64) *uint32 {
 	in := &f.r.Ingress
 	var best *uint32
 	for link := &f.r.Local.OutOfOrder; *link != 0; {
-		p := &f.c.pieces[*link]
+		p := &f.c.outOfOrder[*link]
 		switch {
 		case p.at > next:
 			return best
 		case p.rival && p.end() > in.WOpen && (p.end() <= next || p.at < next):
 			if p.at < in.WOpen && in.WNext == in.WOpen && f.inProgress() == nil {
 				f.count(shm.DropIngressRival)
-				f.dropPiece(link) // what came before its end is authentic, and not what it says
+				f.dropQueued(link) // what came before its end is authentic, and not what it says
 				continue
 			}
 			if in.WNext != in.WOpen {
 				in.Flags |= flowtable.IngressStalled // until the frame before it is opened
 			}
 		case p.end() <= next:
-			f.dropPiece(link)
+			f.dropQueued(link)
 			continue
 		case !p.rival:
 			if best == nil {
@@ -250,8 +251,8 @@ func (f *flow) nextPiece(next uint64) *uint32 {
 	return best
 }
 
-// wholeFrame reports whether a piece begins with a whole frame, by its header.
-func (c *Core) wholeFrame(p *piece) bool {
+// wholeFrame reports whether a segment begins with a whole frame, by its header.
+func (c *Core) wholeFrame(p *outOfOrder) bool {
 	b := p.bytes(p.at, p.end())
 	h, err := tcpcrypt.ParseHeader(b)
 	return err == nil && h.FrameLen() <= len(b)

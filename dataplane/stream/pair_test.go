@@ -89,6 +89,9 @@ func (p *pair) release() {
 		if n := g.leaks(); n != 0 {
 			t.Errorf("%s: %d buffers are lost", g.name, n)
 		}
+		if used := g.core.keyed.share.used + g.core.setup.share.used + g.core.queued.used + g.core.large.share.used; used != 0 {
+			t.Errorf("%s: %d places of reassembly are lost", g.name, used)
+		}
 		if n := g.core.freeNodes(); n != 2000+4 {
 			t.Errorf("%s: %d pieces and gaps free, not 2004", g.name, n)
 		}

@@ -18,7 +18,7 @@ type reassembly struct {
 	r       *flowtable.Record // nil: not in use
 	idx     flowtable.Index
 	frame   assembly // the frame in progress
-	again   assembly // a frame that was delivered and comes again in pieces
+	again   assembly // a frame that was delivered and comes again in several segments
 	init    assembly // the far end's Init message until keys are in place
 	first   uint32   // frames that the gateway delivers, in order, and the host has not acknowledged
 	last    uint32
@@ -50,8 +50,9 @@ func (f *flow) reassemblyOf() *reassembly {
 	if f.r.Ingress.Flags&flowtable.IngressKeys == 0 {
 		stock, what = &f.c.setup, setupObjects
 	}
-	p := peerOf(f.r)
+	p := f.c.peerOf(f.r)
 	if !stock.share.may(p) || stock.free == 0 && !f.reclaim(what) {
+		f.count(shm.ReassembliesRefused)
 		return nil
 	}
 	i := stock.free
@@ -259,7 +260,11 @@ func (f *flow) overlap(a *assembly, w WPos, b []byte) bool {
 
 // try queues a frame to be opened that contradicts the frame in progress.
 func (f *flow) try(b []byte, rekey bool) {
-	if rekey || !f.openRoom() || f.r.Ingress.WNext != f.r.Ingress.WOpen {
+	if rekey || f.r.Ingress.WNext != f.r.Ingress.WOpen {
+		return // it comes again
+	}
+	if !f.openRoom() {
+		f.count(shm.DropNoOutput)
 		return
 	}
 	m := f.copied(b)

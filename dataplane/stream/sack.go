@@ -15,20 +15,20 @@ func (f *flow) maxSACK() int {
 	return 4
 }
 
-// storedRange is a run of stored pieces without a hole, and the most recent of their stamps.
-type storedRange struct {
+// queuedRange is a run of queued segments without a hole, and the most recent of their stamps.
+type queuedRange struct {
 	start, end uint64
 	stamp      uint32
 }
 
-// recent finds the ranges of a list of pieces that begin behind from and were last added to before the stamp below, the most
+// recent finds the ranges of a queue that begin behind from and were last added to before the stamp below, the most
 // recent first, as many as fit into ranges. It returns their number, and whether there are more.
-func (c *Core) recent(first uint32, from uint64, below uint32, ranges []storedRange) (n int, more bool) {
+func (c *Core) recent(first uint32, from uint64, below uint32, ranges []queuedRange) (n int, more bool) {
 	for i := first; i != 0; {
-		p := &c.pieces[i]
-		r := storedRange{p.at, p.end(), p.stamp}
-		for i = p.next; i != 0 && c.pieces[i].at <= r.end; i = p.next {
-			p = &c.pieces[i]
+		p := &c.outOfOrder[i]
+		r := queuedRange{p.at, p.end(), p.stamp}
+		for i = p.next; i != 0 && c.outOfOrder[i].at <= r.end; i = p.next {
+			p = &c.outOfOrder[i]
 			r.end, r.stamp = max(r.end, p.end()), max(r.stamp, p.stamp)
 		}
 		if r.start <= from || r.stamp >= below {
@@ -50,20 +50,20 @@ func (c *Core) recent(first uint32, from uint64, below uint32, ranges []storedRa
 }
 
 // addSACK adds ranges to an emit that has room for them.
-func (em *Emit) addSACK(ranges []storedRange, isn uint32) {
+func (em *Emit) addSACK(ranges []queuedRange, isn uint32) {
 	for i := range ranges {
 		em.SACK[em.NSACK] = [2]uint32{isn + uint32(ranges[i].start), isn + uint32(ranges[i].end)}
 		em.NSACK++
 	}
 }
 
-// storedSACK adds the ranges that are stored behind a hole to an acknowledgement for the wire, the most recent first.
-func (f *flow) storedSACK(em *Emit) {
+// queuedSACK adds the ranges that are stored behind a hole to an acknowledgement for the wire, the most recent first.
+func (f *flow) queuedSACK(em *Emit) {
 	limit := f.maxSACK() - int(em.NSACK)
 	if f.r.Local.OutOfOrder == 0 || f.r.Flags&flowtable.FlagSACK == 0 || limit <= 0 {
 		return
 	}
-	var ranges [4]storedRange
+	var ranges [4]queuedRange
 	n, _ := f.c.recent(f.r.Local.OutOfOrder, 0, math.MaxUint32, ranges[:limit])
 	em.addSACK(ranges[:n], f.peerISN())
 }

@@ -139,21 +139,21 @@ type Config struct {
 	Counters *shm.Block // nil: the Core has an array of its own
 
 	Keys         int // expanded keys: two a flow and some for rekeying
-	Pieces       int // out-of-order segments kept over all flows, both directions
+	OutOfOrder   int // out-of-order segments kept over all flows, both directions
 	Reassemblies int // connections with keys that can have frames that span segments, or segments behind a hole, at a time
 	Setups       int // connections without keys that can have a part of an Init message, 0: as many
 	Gaps         int // connections that can have segments of the host's behind a gap at a time
 	Deliveries   int // frames that the gateway delivers itself, over all flows
 	LargeBuffers int // 64 KiB buffers for frames that do not fit in a packet buffer
 
-	PoolLow      int    // nothing more is held, and who holds most gives it up, while fewer buffers than this are free
-	HeldBuffers  int    // buffers held for what is in flight to far ends, or waits to be, over all flows
-	SharedFrames int    // frames in flight to far ends, over all flows, beyond which each has the minimum only; a place in the ledger each
-	FlowFrames   uint32 // frames in flight per flow
-	FlowBytes    uint32 // bytes of the wire in flight per flow
-	FlowPieces   uint32 // out-of-order segments kept per flow and direction
-	GiveUp       int64  // ns a far end may acknowledge nothing of what is in flight before the connection is aborted
-	MaxPayload   int    // largest TCP payload of a wire segment that the gateway builds, 0: what Peer.MSS allows
+	PoolLow        int    // nothing more is held, and who holds most gives it up, while fewer buffers than this are free
+	HeldBuffers    int    // buffers held for what is in flight to far ends, or waits to be, over all flows
+	SharedFrames   int    // frames in flight to far ends, over all flows, beyond which each has the minimum only; a place in the ledger each
+	FlowFrames     uint32 // frames in flight per flow
+	FlowBytes      uint32 // bytes of the wire in flight per flow
+	FlowOutOfOrder uint32 // out-of-order segments kept per flow and direction
+	GiveUp         int64  // ns a far end may acknowledge nothing of what is in flight before the connection is aborted
+	MaxPayload     int    // largest TCP payload of a wire segment that the gateway builds, 0: what Peer.MSS allows
 
 	RekeyFrames  uint64 // frames after which a generation is replaced, 0 never
 	RekeyBytes   uint64 // wire bytes after which a generation is replaced, 0 never

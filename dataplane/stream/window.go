@@ -189,7 +189,7 @@ func (f *flow) hostNews() bool {
 // ackWire sends the far end an acknowledgement of the gateway's own.
 func (f *flow) ackWire() {
 	if e := f.ownWireAck(); e != nil {
-		f.storedSACK(e)
+		f.queuedSACK(e)
 	}
 }
 

@@ -143,8 +143,8 @@ func newRig(t testing.TB, flows, buffers int, offload bool, change ...func(*Conf
 		Inside: g.in, Outside: g.out, TxCksum: [2]bool{offload, offload}, Cache: cache, Table: table, Engine: engine,
 		Requests: shm.NewProducer(requests), Replies: shm.NewConsumer(replies), Control: g.ctl, Pairs: new(Pairs), Params: params,
 		Stream: stream.Config{
-			Keys: 2*flows + 64, Pieces: 64, Reassemblies: 16, Gaps: 16, Deliveries: 64, LargeBuffers: 2, FlowFrames: 8192, FlowBytes: 8 << 20,
-			FlowPieces: 64, AuthFailures: 3, Linger: 1e9,
+			Keys: 2*flows + 64, OutOfOrder: 64, Reassemblies: 16, Gaps: 16, Deliveries: 64, LargeBuffers: 2, FlowFrames: 8192, FlowBytes: 8 << 20,
+			FlowOutOfOrder: 64, AuthFailures: 3, Linger: 1e9,
 		},
 	}
 	for _, f := range change {

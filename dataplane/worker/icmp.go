@@ -5,6 +5,7 @@ import (
 
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/packet"
+	"linecrypt/dataplane/stream"
 	"linecrypt/flowtable"
 )
 
@@ -53,8 +54,8 @@ func (w *Worker) icmp(s flowtable.Side, p *packet.Packet) {
 // icmpToHost translates an error about a frame, or reports false for one that must not pass. Only one about a frame in flight
 // is believed (RFC 5927 section 4.1); the host hears of its oldest segment in flight, which it is sure to know.
 func (w *Worker) icmpToHost(p *packet.Packet, e *packet.ICMPError, r *flowtable.Record) bool {
-	eg := &r.Egress
-	if !e.HasSeq || e.Seq-(r.Host.ISN+1+uint32(eg.WUna)) >= uint32(eg.WNext-eg.WUna) {
+	seq, ok := stream.Quoted(r, flowtable.Outside, e.Seq)
+	if !e.HasSeq || !ok {
 		return false
 	}
 	mtu := e.MTU
@@ -65,15 +66,15 @@ func (w *Worker) icmpToHost(p *packet.Packet, e *packet.ICMPError, r *flowtable.
 		mtu = toldMTU(mtu, p.Ver == 4)
 		r.Rare.Told = w.now
 	}
-	p.RewriteICMPError(e, r.Host.ISN+1+uint32(eg.PUna), mtu)
+	p.RewriteICMPError(e, seq, mtu)
 	return true
 }
 
 // icmpToPeer translates an error about plaintext that was delivered. The MTU stays: that of the segments the far end sends is
 // larger by a frame's overhead, but they need not be one frame each.
 func (w *Worker) icmpToPeer(p *packet.Packet, e *packet.ICMPError, r *flowtable.Record) bool {
-	in := &r.Ingress
-	if !e.HasSeq || e.Seq-(r.Peer.ISN+1+uint32(in.HostAck)) >= uint32(in.PNext-in.HostAck) {
+	seq, ok := stream.Quoted(r, flowtable.Inside, e.Seq)
+	if !e.HasSeq || !ok {
 		return false
 	}
 	mtu := e.MTU
@@ -82,7 +83,7 @@ func (w *Worker) icmpToPeer(p *packet.Packet, e *packet.ICMPError, r *flowtable.
 		mtu = max(errorMTU(p, e), uint32(leastMTU(p.Ver == 4)))
 		w.learnPath(&pathKey{addr: r.Key.Inside, vlan: r.Key.VLAN, side: inside}, mtu)
 	}
-	p.RewriteICMPError(e, r.Peer.ISN+1+uint32(in.WAcked), mtu)
+	p.RewriteICMPError(e, seq, mtu)
 	return true
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/packet"
+	"linecrypt/dataplane/stream"
 	"linecrypt/flowtable"
 )
 
@@ -161,9 +162,9 @@ func (w *Worker) tellHost(p *packet.Packet, r *flowtable.Record, now int64) {
 	if path == 0 || p.IPLen()+overhead <= int(path)+int(headers(v4)) {
 		return
 	}
-	e, mtu := &r.Egress, toldMTU(uint32(path)+uint32(headers(v4)), v4)
+	at, mtu := stream.Exact(r, inside), toldMTU(uint32(path)+uint32(headers(v4)), v4)
 	if p.IPLen() <= int(mtu) || !p.DontFragment() || r.Rare.Told != 0 && now-r.Rare.Told < tellEvery ||
-		p.Seq-(r.Host.ISN+1+uint32(e.PUna)) > uint32(e.PNext-e.PUna) {
+		p.Seq-at[1] > at[0]-at[1] {
 		return
 	}
 	r.Rare.Told = now

@@ -23,7 +23,7 @@ func (f *flow) oldWireData(seg *Segment, w int64) {
 			case start >= w && int64(en.WEnd) <= end:
 				f.openOld(seg, en, int(start-w), PPos(p))
 			case first:
-				f.redo(seg, w, en, PPos(p))
+				f.reassembleAgain(seg, w, en, PPos(p))
 			}
 			first = false
 		}
@@ -33,16 +33,21 @@ func (f *flow) oldWireData(seg *Segment, w int64) {
 
 // openOld queues a whole old frame to be opened again. The frame lies at at in the segment's payload.
 func (f *flow) openOld(seg *Segment, en *flowtable.Entry, at int, p PPos) {
-	if en.Len == uint32(en.Over) && en.Flags&flowtable.EntryFIN == 0 || !f.openRoom() {
+	if en.Len == uint32(en.Over) && en.Flags&flowtable.EntryFIN == 0 {
+		return // it has nothing to deliver
+	}
+	if !f.openRoom() {
+		f.count(shm.DropNoOutput)
 		return
 	}
 	n := int(en.Len)
 	from := seg.Off + at
 	m := f.copied(seg.M.Buf()[from : from+n])
 	if m == nil {
+		f.count(shm.DropIngressPool)
 		return
 	}
-	ref := openRef{m: m, off: BuildOffset, n: n, hdrEnd: -1, kind: openAgain, flags: PSH, w: WPos(en.WEnd - uint64(n)), p: p}
+	ref := openRef{m: m, off: BuildOffset, n: n, hdrEnd: -1, kind: openRedeliver, flags: PSH, w: WPos(en.WEnd - uint64(n)), p: p}
 	f.queueOld(&ref)
 }
 
@@ -56,11 +61,10 @@ func (f *flow) queueOld(ref *openRef) {
 	f.queueOpen(ref, key, nr)
 }
 
-// redo collects the oldest delivered frame from pieces, where the far end cuts its stream otherwise than before.
-func (f *flow) redo(seg *Segment, w int64, en *flowtable.Entry, p PPos) {
+// reassembleAgain collects the oldest delivered frame from segments, where the far end cuts its stream otherwise than before.
+func (f *flow) reassembleAgain(seg *Segment, w int64, en *flowtable.Entry, p PPos) {
 	ra := f.reassemblyOf()
 	if ra == nil {
-		f.count(shm.ReassembliesRefused)
 		return
 	}
 	f.collect(ra, seg, w, en, p)
@@ -86,7 +90,11 @@ func (f *flow) collect(ra *reassembly, seg *Segment, w int64, en *flowtable.Entr
 		a.vouch() // the same bytes once more: its sender waits for them to be acknowledged
 	}
 	if !a.active {
-		if w > int64(start) || !f.begin(a, start) {
+		if w > int64(start) {
+			return // its beginning is still to come
+		}
+		if !f.begin(a, start) {
+			f.count(shm.ReassembliesRefused)
 			return
 		}
 		a.p, a.need = p, int(en.Len)
@@ -103,10 +111,14 @@ func (f *flow) collect(ra *reassembly, seg *Segment, w int64, en *flowtable.Entr
 		}
 		b = b[n:]
 	}
-	if a.have < a.need || !f.openRoom() {
+	if a.have < a.need {
 		return
 	}
-	ref := openRef{kind: openAgainAssembled, m: a.m, large: a.large, delivery: a.delivery, n: a.need, hdrEnd: -1, flags: PSH, w: a.start, p: a.p}
+	if !f.openRoom() {
+		f.count(shm.DropNoOutput)
+		return
+	}
+	ref := openRef{kind: openRedeliverAssembled, m: a.m, large: a.large, delivery: a.delivery, n: a.need, hdrEnd: -1, flags: PSH, w: a.start, p: a.p}
 	if a.large == 0 {
 		ref.off = BuildOffset
 	}
@@ -114,8 +126,8 @@ func (f *flow) collect(ra *reassembly, seg *Segment, w int64, en *flowtable.Entr
 	*a = assembly{}
 }
 
-// openedAgain delivers an old frame again.
-func (f *flow) openedAgain(ref *openRef, ok bool) {
+// openedRedeliver delivers an old frame again.
+func (f *flow) openedRedeliver(ref *openRef, ok bool) {
 	pt, good := f.c.parse(ref)
 	if !ok || !good {
 		f.count(shm.DropIngressAuth)
@@ -131,8 +143,8 @@ func (f *flow) openedAgain(ref *openRef, ok bool) {
 	f.deliver(ref, &pt, ref.p)
 }
 
-// openedAgainAssembled delivers an old frame that came in several segments: they may have been acknowledged as they came.
-func (f *flow) openedAgainAssembled(ref *openRef, ok bool) {
+// openedRedeliverAssembled delivers an old frame that came in several segments: they may have been acknowledged as they came.
+func (f *flow) openedRedeliverAssembled(ref *openRef, ok bool) {
 	in := &f.r.Ingress
 	pt, good := f.c.parse(ref)
 	if !ok || !good {

@@ -1,8 +1,6 @@
 package stream
 
 import (
-	"encoding/binary"
-
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/flowtable"
 )
@@ -15,13 +13,10 @@ import (
 type peer uint8
 
 // peerOf returns the flow's peer.
-func peerOf(r *flowtable.Record) peer {
-	a := &r.Key.Outside
-	n := binary.BigEndian.Uint64(a[:])
-	if n == 0 {
-		n = uint64(binary.BigEndian.Uint32(a[12:]) >> 8)
-	}
-	return peer(n * 0x9e3779b97f4a7c15 >> 56)
+func (c *Core) peerOf(r *flowtable.Record) peer {
+	n := uint64(prefixOf(&r.Key)) ^ c.peerSeed
+	n = (n ^ n>>32) * c.peerSeed
+	return peer((n ^ n>>29) * 0x9e3779b97f4a7c15 >> 56)
 }
 
 // share counts what of a stock its peers hold.
@@ -99,7 +94,7 @@ func (c *Core) candidate(what resource) uint32 {
 	case largeBuffer:
 		n = len(c.large.owner)
 	case queuePlaces:
-		n = len(c.pieces)
+		n = len(c.outOfOrder)
 	}
 	c.turn[what] = (c.turn[what] + 1) % n
 	i := c.turn[what]
@@ -112,7 +107,7 @@ func (c *Core) candidate(what resource) uint32 {
 	case largeBuffer:
 		return c.large.owner[i]
 	}
-	return c.pieces[i].owner
+	return c.outOfOrder[i].owner
 }
 
 // holds reports whether a flow has what reclaim looks for and can be made to give it up. What it has acknowledged and delivers, it

@@ -27,7 +27,7 @@ type assemblers struct {
 func newAssemblers(t *testing.T, change func(*Config)) *assemblers {
 	c := &assemblers{t: t, out: NewOutput(32), now: 1e9}
 	c.core, c.cache, _, c.batcher = testCore(t, 6000, func(cfg *Config) {
-		cfg.Keys, cfg.Pieces, cfg.Reassemblies, cfg.Setups, cfg.LargeBuffers = 2000, 256, 64, 64, 16
+		cfg.Keys, cfg.OutOfOrder, cfg.Reassemblies, cfg.Setups, cfg.LargeBuffers = 2000, 256, 64, 64, 16
 		cfg.Chunks = flowtable.FormatChunks(make([]flowtable.Chunk, 2000))
 		if change != nil {
 			change(cfg)
@@ -230,13 +230,12 @@ func TestUnfinishedFramesEndAfterTheirTime(t *testing.T) {
 }
 
 func TestSegmentsBehindHolesAreSharedAndEndAfterTheirTime(t *testing.T) {
-	c := newAssemblers(t, func(cfg *Config) { cfg.FlowPieces = 100 })
+	c := newAssemblers(t, func(cfg *Config) { cfg.FlowOutOfOrder = 100 })
 	junk := make([]byte, 100)
-	for i := range 4 { // of one network
+	for range 4 { // of one network
 		idx := c.join(1, true)
 		for n := range 100 {
 			c.wire(idx, 1000+200*n, junk)
-			_ = i
 		}
 	}
 	if used := c.core.queued.used; used > 3*256/4+4*minOutOfOrder {
@@ -371,4 +370,32 @@ func TestRekeyingWithoutAKeySlotStopsSealing(t *testing.T) {
 	}
 	r.count(shm.DropEgressRekey, 1)
 	r.count(shm.SealedFrames, 6)
+}
+
+func TestHostsThatAcknowledgeNothingLeaveRoomForOthers(t *testing.T) {
+	c := newAssemblers(t, func(cfg *Config) {
+		cfg.Chunks, cfg.Deliveries = flowtable.FormatChunks(make([]flowtable.Chunk, 100)), 64
+	})
+	small := sealer{t: t, master: tcpcrypt.MasterKey{1}, aead: tcpcrypt.AES128GCM, d: tcpcrypt.AB}
+	for range 2000 {
+		small.frame(data(5))
+	}
+	mute := c.join(1, true)
+	for at := 0; at < len(small.out); at += 1000 {
+		c.wire(mute, at, small.out[at:min(at+1000, len(small.out))])
+	}
+	if free := c.core.chunks.Free(); free < 100/8-1 {
+		t.Errorf("one host leaves %d of 100 ledger chunks", free)
+	}
+	for range 80 { // frames over two segments, for hosts behind which nobody acknowledges
+		c.send(c.join(2, true), c.frame(2000), 2000)
+	}
+	for i := range 4 {
+		if !c.send(c.join(byte(10+i), true), c.frame(2000), 2000) {
+			t.Errorf("network %d got no delivery", 10+i)
+		}
+	}
+	if c.count(shm.DropIngressLimit) == 0 {
+		t.Error("nothing was refused")
+	}
 }

@@ -49,12 +49,6 @@ type Key struct {
 	VLAN        uint32
 }
 
-// IPv4 reports whether the connection is one of IPv4.
-func (k *Key) IPv4() bool {
-	a := &k.Inside
-	return a[10] == 0xff && a[11] == 0xff && [10]byte(a[:10]) == [10]byte{}
-}
-
 // Record is the state of one connection. It holds no pointer. Its parts begin on cache lines: what a lookup needs, what every
 // segment touches of either half, what is rare, and what only the process that writes the table understands.
 //

@@ -29,7 +29,7 @@ type Limits struct {
 
 // Peer is who a request is charged to, Line the part of that peer it belongs to.
 type (
-	Peer [16]byte
+	Peer uint64
 	Line [32]byte
 )
 

@@ -37,7 +37,7 @@ func newRig(change func(*Limits)) *rig {
 	return r
 }
 
-func peerOf(n int) Peer { return Peer{byte(n >> 8), byte(n)} }
+func peerOf(n int) Peer { return Peer(n) }
 
 func lineOf(n int) Line { return Line{byte(n >> 8), byte(n)} }
 

@@ -58,7 +58,7 @@ func (w *waiting) wipe() { clear(w.msg) }
 func (s *Server) enqueue(at int, q *shm.Request, msg []byte, work responder.Work) {
 	s.keys.Push(fairqueue.Request[flowID, *waiting]{
 		ID:     flowID{at, q.Ref.Index, q.Ref.Gen},
-		Peer:   peerOf(&q.Tuple),
+		Peer:   fairqueue.Peer(q.Tuple.Peer()),
 		Line:   lineOf(&q.Tuple),
 		Class:  work.Class,
 		Urgent: work.Committed,
@@ -66,17 +66,6 @@ func (s *Server) enqueue(at int, q *shm.Request, msg []byte, work responder.Work
 		Bytes:  len(msg) + requestOverhead,
 		Value:  &waiting{lane: at, req: *q, msg: msg, since: time.Now()},
 	}, monotonic())
-}
-
-// peerOf returns whom a connection is charged to: the /24 or /64 of the far end.
-func peerOf(k *flowtable.Key) (p fairqueue.Peer) {
-	copy(p[:], k.Outside[:])
-	if v4 := [12]byte{10: 0xff, 11: 0xff}; [12]byte(k.Outside[:12]) == v4 {
-		p[15] = 0
-	} else {
-		clear(p[8:])
-	}
-	return p
 }
 
 // lineOf returns the pair of hosts: one that opens many connections to a peer delays its own.

@@ -200,28 +200,3 @@ func TestWorkerThatTakesNoRepliesCostsNoExchanges(t *testing.T) {
 		t.Errorf("%d are counted", n)
 	}
 }
-
-func TestPeerIsThePrefixOfTheFarEnd(t *testing.T) {
-	v4 := func(a, b, c, d byte) (k flowtable.Key) {
-		copy(k.Outside[10:], []byte{0xff, 0xff, a, b, c, d})
-		return k
-	}
-	v6 := func(net, host byte) (k flowtable.Key) {
-		k.Outside = [16]byte{0x20, 1, 7: net, 8: host, 15: host}
-		return k
-	}
-	for name, c := range map[string]struct {
-		a, b flowtable.Key
-		same bool
-	}{
-		"one /24":      {v4(192, 0, 2, 1), v4(192, 0, 2, 255), true},
-		"two /24":      {v4(192, 0, 2, 1), v4(192, 0, 3, 1), false},
-		"one /64":      {v6(1, 1), v6(1, 2), true},
-		"two /64":      {v6(1, 1), v6(2, 1), false},
-		"two families": {v4(0x20, 1, 0, 0), v6(0, 0), false},
-	} {
-		if got := peerOf(&c.a) == peerOf(&c.b); got != c.same {
-			t.Errorf("%s: one peer: %v", name, got)
-		}
-	}
-}

@@ -14,7 +14,7 @@ type peer uint8
 
 // peerOf returns the flow's peer.
 func (c *Core) peerOf(r *flowtable.Record) peer {
-	n := uint64(prefixOf(&r.Key)) ^ c.peerSeed
+	n := uint64(r.Key.Peer()) ^ c.peerSeed
 	n = (n ^ n>>32) * c.peerSeed
 	return peer((n ^ n>>29) * 0x9e3779b97f4a7c15 >> 56)
 }

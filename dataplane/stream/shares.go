@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"encoding/binary"
 	"math/bits"
 	"math/rand/v2"
 
@@ -68,17 +67,6 @@ func (k *ranking) top() uint32 {
 	return k.heads[bits.Len32(k.used)-1]
 }
 
-// prefix is what far ends of one peer share: the first 24 bits of an IPv4 address, the first 64 of an IPv6 address.
-type prefix uint64
-
-func prefixOf(k *flowtable.Key) prefix {
-	hi, lo := binary.BigEndian.Uint64(k.Outside[:]), binary.BigEndian.Uint64(k.Outside[8:])
-	if hi == 0 && lo>>32 == 0xffff {
-		return prefix(lo &^ 0xff)
-	}
-	return prefix(hi)
-}
-
 // holder is a flow that holds, or has held, as much as the minimum.
 type holder struct {
 	r       *flowtable.Record
@@ -92,7 +80,7 @@ const countEvery = 16
 
 // farEnds are those of one prefix, as long as one of their flows is a holder.
 type farEnds struct {
-	at    prefix
+	at    flowtable.Peer
 	held  uint32 // buffers its holders hold
 	flows uint32 // holders
 	next  uint32 // in its hash bucket, or of the free list
@@ -229,7 +217,7 @@ func (s *shares) enlist(r *flowtable.Record) {
 	}
 	h, n := s.freeHolder, s.of(r)
 	s.freeHolder = s.holders[h].next
-	pi := s.peerOf(prefixOf(&r.Key))
+	pi := s.peerOf(r.Key.Peer())
 	s.holders[h] = holder{r: r, peer: pi, counted: n}
 	*s.place(r) = h
 	p := &s.peers[pi]
@@ -274,13 +262,13 @@ func (s *shares) delist(r *flowtable.Record) {
 	}
 }
 
-func (s *shares) bucket(at prefix) *uint32 {
+func (s *shares) bucket(at flowtable.Peer) *uint32 {
 	hi, lo := bits.Mul64(uint64(at)^s.seed, 0x9e3779b97f4a7c15^s.seed<<1)
 	return &s.buckets[(hi^lo)&uint64(len(s.buckets)-1)]
 }
 
 // peerOf finds or makes the peer of a prefix. There are as many peers as holders.
-func (s *shares) peerOf(at prefix) uint32 {
+func (s *shares) peerOf(at flowtable.Peer) uint32 {
 	b := s.bucket(at)
 	for i := *b; i != 0; i = s.peers[i].next {
 		if s.peers[i].at == at {

@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"encoding/binary"
 	"math/rand/v2"
 	"testing"
 
@@ -37,12 +36,12 @@ func (m *shareModel) grow(i int) int {
 
 func (m *shareModel) check() {
 	m.t.Helper()
-	held, peers, flows, big := 0, map[prefix]uint32{}, map[prefix]uint32{}, 0
+	held, peers, flows, big := 0, map[flowtable.Peer]uint32{}, map[flowtable.Peer]uint32{}, 0
 	for _, r := range m.flows {
 		held += int(r.Local.Held)
 		if r.Local.Holder != 0 {
-			peers[prefixOf(&r.Key)] += r.Local.Held
-			flows[prefixOf(&r.Key)]++
+			peers[r.Key.Peer()] += r.Local.Held
+			flows[r.Key.Peer()]++
 			if m.s.holders[r.Local.Holder].r != r {
 				m.t.Fatal("a holder is another flow's")
 			}
@@ -70,12 +69,12 @@ func (m *shareModel) check() {
 	if r == nil {
 		return
 	}
-	at := prefixOf(&r.Key)
+	at := r.Key.Peer()
 	if 2*(peers[at]+2*countEvery*flows[at]) < most {
 		m.t.Fatalf("greediest is of a peer with %d, another has %d", peers[at], most)
 	}
 	for _, o := range m.flows {
-		if o.Local.Holder != 0 && prefixOf(&o.Key) == at && 2*(r.Local.Held+countEvery) < o.Local.Held {
+		if o.Local.Holder != 0 && o.Key.Peer() == at && 2*(r.Local.Held+countEvery) < o.Local.Held {
 			m.t.Fatalf("greediest has %d, another flow of the peer %d", r.Local.Held, o.Local.Held)
 		}
 	}
@@ -171,34 +170,6 @@ func TestFlowsOfOnePeerTogetherLeaveAThird(t *testing.T) {
 	m.flows = append(m.flows, other)
 	if got := m.grow(len(m.flows) - 1); got < budget/8 {
 		t.Errorf("a flow of another peer holds %d", got)
-	}
-}
-
-func TestPeersArePrefixesOf24And64Bits(t *testing.T) {
-	key := func(b ...byte) *flowtable.Key {
-		k := new(flowtable.Key)
-		copy(k.Outside[16-len(b):], b)
-		return k
-	}
-	v6 := func(hi, lo uint64) *flowtable.Key {
-		k := new(flowtable.Key)
-		binary.BigEndian.PutUint64(k.Outside[:], hi)
-		binary.BigEndian.PutUint64(k.Outside[8:], lo)
-		return k
-	}
-	for _, c := range []struct {
-		a, b *flowtable.Key
-		same bool
-	}{
-		{key(0xff, 0xff, 192, 0, 2, 1), key(0xff, 0xff, 192, 0, 2, 254), true},
-		{key(0xff, 0xff, 192, 0, 2, 1), key(0xff, 0xff, 192, 0, 3, 1), false},
-		{v6(0x20010db800000001, 1), v6(0x20010db800000001, 1<<63), true},
-		{v6(0x20010db800000001, 1), v6(0x20010db800000002, 1), false},
-		{v6(0, 1), key(0xff, 0xff, 192, 0, 2, 1), false},
-	} {
-		if got := prefixOf(c.a) == prefixOf(c.b); got != c.same {
-			t.Errorf("%x and %x are one peer: %v", c.a.Outside, c.b.Outside, got)
-		}
 	}
 }
 

@@ -39,8 +39,8 @@ func (w *Worker) hatesENO(r *flowtable.Record, why shm.Counter, now int64) {
 
 // hateKey is the address, never 0.
 func hateKey(a *[16]byte) uint64 {
-	if !mapped(a) {
-		return prefix64(a) | 1<<63
+	if !flowtable.IsIPv4(a) {
+		return uint64(flowtable.PeerOf(a)) | 1<<63
 	}
 	return uint64(a[12])<<24 | uint64(a[13])<<16 | uint64(a[14])<<8 | uint64(a[15]) | 1<<32
 }

@@ -20,17 +20,6 @@ type pathKey struct {
 	side flowtable.Side
 }
 
-// prefix is the network that the address counts to where shares are counted: a /24 of IPv4, a /64 of IPv6.
-func (k *pathKey) prefix() [16]byte {
-	p := k.addr
-	if p[10] == 0xff && p[11] == 0xff && [10]byte(p[:10]) == [10]byte{} {
-		p[15] = 0
-		return p
-	}
-	clear(p[8:])
-	return p
-}
-
 // knownPath is an entry of the table; mtu 0 marks a free one.
 type knownPath struct {
 	key     pathKey
@@ -128,9 +117,9 @@ func (t *paths) learn(table *flowtable.Table, k *pathKey, mtu uint16, now int64)
 func (s *pathSet) victim() *knownPath {
 	var counts [pathWays]int
 	for i := range s {
-		prefix := s[i].key.prefix()
+		prefix := flowtable.PeerOf(&s[i].key.addr)
 		for j := range s {
-			if s[j].key.prefix() == prefix {
+			if flowtable.PeerOf(&s[j].key.addr) == prefix {
 				counts[i]++
 			}
 		}

@@ -111,7 +111,7 @@ func (w *Worker) evictHalfClosed(now int64) bool {
 	return false
 }
 
-// shares counts what peers hold: by /24 of an IPv4 address outside, by /64 of an IPv6 one, folded to a few bits. Two peers that fall
+// shares counts what peers hold, folded to a few bits. Two peers that fall
 // together are taken for one.
 type shares struct {
 	counts [1 << shareBits]uint32
@@ -119,29 +119,8 @@ type shares struct {
 
 const shareBits = 12
 
-// prefix64 is the first 64 bits of an IPv6 address, or those of an IPv4 one in mapped form that end with its /24.
-func prefix64(a *[16]byte) (p uint64) {
-	from := 0
-	if mapped(a) {
-		from = 7
-	}
-	for _, b := range a[from : from+8] {
-		p = p<<8 | uint64(b)
-	}
-	return p
-}
-
-func mapped(a *[16]byte) bool {
-	for _, b := range a[:10] {
-		if b != 0 {
-			return false
-		}
-	}
-	return a[10] == 0xff && a[11] == 0xff
-}
-
 func (s *shares) place(k *flowtable.Key) *uint32 {
-	h := prefix64(&k.Outside) * 0x9e3779b97f4a7c15
+	h := uint64(k.Peer()) * 0x9e3779b97f4a7c15
 	h ^= h >> 32
 	return &s.counts[h*0xbf58476d1ce4e5b9>>(64-shareBits)]
 }

@@ -130,7 +130,7 @@ func (t *step) openActive() {
 	cause := r.judgeHostSYN(s)
 	switch {
 	case cause != CauseNone:
-	case !t.e.Alive || !c.ENO[roleA].Set(r.Offer):
+	case !t.e.Alive || len(r.Offer) == 0 || !c.ENO[roleA].Set(r.Offer):
 		cause = ControlAway
 	case t.e.Hates && c.mayDrop():
 		cause = PathHatesENO

@@ -54,6 +54,9 @@ type Gateway struct {
 	mtus    worker.PortMTUs
 }
 
+// farewellPause lies between two resets of the same connections when the data plane stops.
+const farewellPause = 50 * time.Millisecond
+
 // beat is the interval of the heartbeat and of looking after the workers.
 const beat = 50 * time.Millisecond
 
@@ -140,7 +143,7 @@ func (g *Gateway) Run(ctx context.Context, ready func()) error {
 				return
 			}
 			w.Run(g.clock)
-			w.Shutdown(g.clock())
+			w.Shutdown(g.clock(), func() { time.Sleep(farewellPause) })
 		})
 	}
 	g.seg.Beat(g.clock())

@@ -416,7 +416,7 @@ func TestCloseIsReportedOnce(t *testing.T) {
 			g.host(fromHost(1, 0, rst)) // the host's answer to the challenge
 			g.host(s)
 		}, shm.ReasonReset},
-		"worker stops": {func(g *rig) { g.w.Shutdown(g.now) }, shm.ReasonReset},
+		"worker stops": {func(g *rig) { g.w.Shutdown(g.now, func() {}) }, shm.ReasonReset},
 		"both FINs": {func(g *rig) {
 			g.host(fromHost(1, 1, ack|fin))
 			g.wire(fromPeer(81, 102, ack|fin), g.sealedFIN(80)...)
@@ -462,8 +462,19 @@ func TestStoppingResetsEveryoneWhoBelievesInEncryption(t *testing.T) {
 	} {
 		t.Run(c.at.name, func(t *testing.T) {
 			g := c.at.at(t)
-			g.w.Shutdown(g.now)
-			g.expect("shutdown", c.host, c.wire)
+			rounds := 0
+			g.w.Shutdown(g.now, func() {
+				if rounds == 0 {
+					g.expect("shutdown", c.host, c.wire)
+				} else if (len(g.toHost) > 0) != (c.host != nil) || (len(g.toWire) > 0) != (c.wire != nil) {
+					t.Errorf("round %d: %d RSTs to the host, %d to the wire", rounds, len(g.toHost), len(g.toWire))
+				}
+				g.toHost, g.toWire = nil, nil
+				rounds++
+			})
+			if rounds != farewells-1 {
+				t.Errorf("%d rounds", rounds+1)
+			}
 		})
 	}
 }

@@ -163,7 +163,7 @@ func newRig(t testing.TB, flows, buffers int, offload bool, change ...func(*Conf
 
 // checkLeaks ends the worker and shows that it has given everything back.
 func (g *rig) checkLeaks(t *testing.T, buffers int) {
-	g.w.Shutdown(g.now)
+	g.w.Shutdown(g.now, func() {})
 	if n := g.in.cache.Avail(); n != buffers {
 		t.Errorf("%d of %d buffers did not come back", buffers-n, buffers)
 	}

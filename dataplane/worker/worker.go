@@ -215,10 +215,13 @@ func (w *Worker) Poll(now int64) int {
 	return work
 }
 
+// farewells is how often Shutdown resets an end: a RST may be lost, and nobody answers what comes later.
+const farewells = 3
+
 // Shutdown resets every connection that is encrypted, or whose far end believes so, on both sides, because what comes after
-// the worker knows nothing of them and would pass their ciphertext. It sends what is left and forgets all connections. Run
-// must have returned.
-func (w *Worker) Shutdown(now int64) {
+// the worker knows nothing of them and would pass their ciphertext. It does so a few times, and calls pause in between. It sends what
+// is left and forgets all connections. Run must have returned.
+func (w *Worker) Shutdown(now int64, pause func()) {
 	w.now = now
 	w.table.Range(func(i flowtable.Index, r *flowtable.Record) bool {
 		switch {
@@ -233,7 +236,21 @@ func (w *Worker) Shutdown(now int64) {
 		}
 		w.finish(now)
 		w.flush()
+		return true
+	})
+	for range farewells - 1 {
+		pause()
+		w.table.Range(func(_ flowtable.Index, r *flowtable.Record) bool {
+			if r.State == flowtable.PassiveAck || r.State == flowtable.Closing && r.Rare.Unaware != 0 {
+				w.resetOrphan(r)
+				w.flush()
+			}
+			return true
+		})
+	}
+	w.table.Range(func(i flowtable.Index, r *flowtable.Record) bool {
 		w.remove(i, r)
 		return true
 	})
+	w.flush()
 }

@@ -15,6 +15,8 @@ func option(b ...byte) []byte { return append([]byte{eno.Kind, byte(2 + len(b))}
 func TestSection46(t *testing.T) {
 	aware := testRules(flowtable.Opportunistic)
 	aware.Answer.Aware, aware.Answer.RequireAware = true, true
+	optional := testRules(flowtable.Opportunistic)
+	optional.Answer.Aware = true
 	syn4 := func(e ...byte) Segment {
 		return Segment{From: flowtable.Outside, Flags: syn, Seq: peerISN, ENO: e, ENOs: 1}
 	}
@@ -32,21 +34,30 @@ func TestSection46(t *testing.T) {
 		{rule: "rule 1: a SYN without ENO", seg: Segment{From: flowtable.Outside, Flags: syn, Seq: peerISN}, want: NoENOInSYN},
 		{rule: "rule 1: an ill-formed option in a SYN, its length", seg: syn4(eno.Kind, 4, 0x23), want: BadENO},
 		{rule: "rule 1: an ill-formed option in a SYN, data beyond its end", seg: syn4(option(0x85, 0xa3, 1)...), want: BadENO},
+		{rule: "rule 1: an ill-formed option in a SYN, a length byte without TEP", seg: syn4(option(0x80, 0x23, 1)...), want: BadENO},
 		{rule: "4.1: several options count as none", seg: change(syn4(option(0x23)...), func(s *Segment) { s.ENOs = 2 }), want: SeveralENO},
 		{rule: "rule 2: no valid TEP in a SYN", seg: syn4(option(0x7f)...), want: NoCommonTEP},
 		{rule: "rule 2: a vacuous option", seg: syn4(option()...), want: NoCommonTEP},
+		{rule: "rule 2: a SYN that repeats its TEP", seg: syn4(option(0x23, 0x23)...), want: NoCommonTEP},
+		{rule: "rule 2: a SYN with data that is no session's", seg: syn4(option(append([]byte{0xa3}, make([]byte, 18)...)...)...), want: NoCommonTEP},
+		{rule: "4.2: reserved bits in a SYN are ignored", seg: syn4(option(0x1c, 0x23)...)},
 		{rule: "rule 3: both set b = 1", seg: syn4(option(0x01, 0x23)...), want: SameRole},
 		{rule: "rule 3: a = 0 where it is mandatory", rules: aware, seg: syn4(option(0x23)...), want: NotAware},
 		{rule: "rule 3: a = 1 where it is mandatory", rules: aware, seg: syn4(option(0x02, 0x23)...)},
+		{rule: "4.2: a = 0 where we set a = 1 but do not demand it", rules: optional, seg: syn4(option(0x23)...)},
 		{rule: "options that cannot be walked", seg: change(syn4(option(0x23)...), func(s *Segment) { s.Malformed = true }), want: MalformedOptions},
 		{rule: "options that bind the stream", seg: change(syn4(option(0x23)...), func(s *Segment) { s.Binding = true }), want: BindingOptions},
 
 		{rule: "a SYN-ACK with a valid TEP goes on", seg: reply(option(0x01, 0x23)...)},
 		{rule: "rule 1: a SYN-ACK without ENO", seg: change(reply(), func(s *Segment) { s.ENOs = 0 }), want: NoENOInSynAck},
 		{rule: "rule 1: an ill-formed option in a SYN-ACK", seg: reply(eno.Kind, 9, 1, 0x23), want: BadENO},
+		{rule: "rule 1: an ill-formed option in a SYN-ACK, data beyond its end", seg: reply(option(0x01, 0x80)...), want: BadENO},
 		{rule: "4.1: several options in a SYN-ACK", seg: change(reply(option(0x01, 0x23)...), func(s *Segment) { s.ENOs = 3 }), want: SeveralENO},
 		{rule: "rule 2: a SYN-ACK with a TEP that was not offered", seg: reply(option(0x01, 0x22)...), want: NoCommonTEP},
 		{rule: "rule 2: a vacuous SYN-ACK", seg: reply(option(0x01)...), want: NoCommonTEP},
+		{rule: "rule 2: a SYN-ACK that repeats its TEP", seg: reply(option(0x01, 0x23, 0x23)...), want: NoCommonTEP},
+		{rule: "rule 2: a SYN-ACK that resumes what was not offered", seg: reply(option(0x01, 0xa3, 1, 2, 3, 4, 5, 6, 7, 8, 9)...), want: NoCommonTEP},
+		{rule: "4.2: reserved bits in a SYN-ACK are ignored", seg: reply(option(0x1d, 0x23)...)},
 		{rule: "rule 3: both set b = 0", seg: reply(option(0x23)...), want: SameRole},
 		{rule: "rule 3: a SYN-ACK with a = 0", rules: aware, seg: reply(option(0x01, 0x23)...), want: NotAware},
 		{rule: "rule 3: a SYN-ACK with a = 1", rules: aware, seg: reply(option(0x03, 0x23)...)},

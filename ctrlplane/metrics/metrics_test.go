@@ -181,16 +181,16 @@ func TestFlowsAreServedByState(t *testing.T) {
 func TestControlPlaneServesItsDecisions(t *testing.T) {
 	set, r := newSet(t, newSegment(t))
 	var reply shm.Reply
-	r.Handle(&shm.Request{Kind: shm.PassiveOpen, ENOA: []byte{69, 2}}, &reply)
-	set.ObserveRequest(shm.PassiveOpen, time.Millisecond)
+	r.Handle(&shm.Request{Kind: shm.ActiveAnswer, ENOA: []byte{69, 3, 0x23}, ENOB: []byte{69, 3, 1}}, &reply)
+	set.ObserveRequest(shm.ActiveAnswer, time.Millisecond)
 	f := scrape(t, set)
 	if n := value(t, f, "linecrypt_ctrlplane_handshakes_without_keys_total", labels{"result": "pass", "reason": "eno-vacuous"}); n != 1 {
 		t.Errorf("%v fallbacks", n)
 	}
-	if n := value(t, f, "linecrypt_ctrlplane_requests_total", labels{"kind": "passive_open"}); n != 1 {
+	if n := value(t, f, "linecrypt_ctrlplane_requests_total", labels{"kind": "active_answer"}); n != 1 {
 		t.Errorf("%v requests", n)
 	}
-	if n := value(t, f, "linecrypt_ctrlplane_request_seconds", labels{"kind": "passive_open"}); n != 1 {
+	if n := value(t, f, "linecrypt_ctrlplane_request_seconds", labels{"kind": "active_answer"}); n != 1 {
 		t.Errorf("%v durations", n)
 	}
 	if n := len(f["linecrypt_ctrlplane_sessions_total"].GetMetric()); n != 2*4*3 {

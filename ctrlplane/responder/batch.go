@@ -1,17 +1,11 @@
 package responder
 
-import (
-	"io"
-
-	"linecrypt/ctrlplane/shm"
-)
+import "linecrypt/ctrlplane/shm"
 
 // batch is what the handlers of one batch share.
 type batch struct {
 	rules  *rules
 	rand   source
-	probed bool   // the source of randomness was tried
-	random bool   // and has worked
 	reason Reason // of the last request's Pass, Refuse or Abort
 }
 
@@ -19,14 +13,10 @@ func (b *batch) handle(q *shm.Request) shm.Reply {
 	b.reason = 0
 	var p shm.Reply
 	switch q.Kind {
-	case shm.ActiveOpen:
-		p = b.activeOpen()
 	case shm.ActiveAnswer:
 		p = b.activeAnswer(q)
 	case shm.ActiveKeys:
 		p = b.activeKeys(q)
-	case shm.PassiveOpen:
-		p = b.passiveOpen(q)
 	case shm.PassiveKeys:
 		p = b.passiveKeys(q)
 	case shm.Closed:
@@ -52,25 +42,4 @@ func (b *batch) fall(r Reason) shm.Reply {
 func (b *batch) abort(r Reason) shm.Reply {
 	b.reason = r
 	return shm.Reply{Kind: shm.Abort, Reason: r.code()}
-}
-
-// hasRandom reports whether the source of randomness works: ENO must not be sent without it.
-func (b *batch) hasRandom() bool {
-	if !b.probed {
-		var probe [8]byte
-		_, err := io.ReadFull(b.rand, probe[:])
-		b.probed, b.random = true, err == nil
-	}
-	return b.random
-}
-
-// mayStart returns why no negotiation may begin, 0 if it may.
-func (b *batch) mayStart() Reason {
-	if b.rules.disabled {
-		return PolicyDisabled
-	}
-	if !b.hasRandom() {
-		return NoRandomness
-	}
-	return 0
 }

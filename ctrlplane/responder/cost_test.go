@@ -39,11 +39,10 @@ func TestRequestsForKeysAreToldApartByWhatTheyCost(t *testing.T) {
 func TestRequestsWithoutAKeyAgreementCostNothing(t *testing.T) {
 	h := untilInit1(t, newResponder(t, nil), newResponder(t, nil))
 	for name, q := range map[string]shm.Request{
-		"question what to offer":  {Kind: shm.ActiveOpen},
-		"question what to answer": {Kind: shm.PassiveOpen, ENOA: h.enoA},
-		"end":                     {Kind: shm.Closed},
-		"nothing negotiated":      {Kind: shm.PassiveKeys, ENOA: h.enoA, ENOB: h.enoA, Init1: h.init1},
-		"malformed options":       {Kind: shm.ActiveAnswer, ENOA: []byte{69, 3}, ENOB: []byte{1}},
+		"nothing in common":  {Kind: shm.ActiveAnswer, ENOA: h.enoA, ENOB: enoOption(0x01, 0x30)},
+		"end":                {Kind: shm.Closed},
+		"nothing negotiated": {Kind: shm.PassiveKeys, ENOA: h.enoA, ENOB: h.enoA, Init1: h.init1},
+		"malformed options":  {Kind: shm.ActiveAnswer, ENOA: []byte{69, 3}, ENOB: []byte{1}},
 	} {
 		if w, ok := WorkFor(&q); ok {
 			t.Errorf("%s: %+v", name, w)

@@ -78,9 +78,7 @@ func TestKeysAreThoseOfTheKeySchedule(t *testing.T) {
 
 func TestEveryHandshakeStepCanBeDoneByAnotherControlPlane(t *testing.T) {
 	fresh := func() *Responder { return newResponder(t, nil) }
-	var h handshake
-	h.enoA = want(t, ask(t, fresh(), shm.Request{Kind: shm.ActiveOpen}), shm.Offer).ENO
-	h.enoB = want(t, ask(t, fresh(), shm.Request{Kind: shm.PassiveOpen, ENOA: h.enoA}), shm.Offer).ENO
+	h := negotiated(t, fresh(), fresh())
 	p := want(t, ask(t, fresh(), h.answerRequest()), shm.Init1)
 	h.secret, h.init1 = p.Secret, p.Init
 	kb := want(t, ask(t, fresh(), h.passiveRequest()), shm.Keys)
@@ -99,7 +97,7 @@ func TestNoTwoHandshakesShareAKey(t *testing.T) {
 
 func TestHandshakeUnderWayOutlivesAChangeOfPolicy(t *testing.T) {
 	a, b := newResponder(t, nil), newResponder(t, nil)
-	h := untilInit1(t, a, b)
+	h, begun := untilInit1(t, a, b), negotiated(t, a, b)
 	off := everything()
 	off.Policy = flowtable.Disabled
 	off.TEPs = []tcpcrypt.TEP{tcpcrypt.ECDHEP521}
@@ -111,15 +109,19 @@ func TestHandshakeUnderWayOutlivesAChangeOfPolicy(t *testing.T) {
 	kb := want(t, ask(t, b, h.passiveRequest()), shm.Keys)
 	h.init2 = kb.Init
 	checkMirrored(t, want(t, ask(t, a, h.activeRequest()), shm.Keys), kb)
-	want(t, ask(t, a, shm.Request{Kind: shm.ActiveOpen}), shm.Pass)
+	want(t, ask(t, a, begun.answerRequest()), shm.Pass)
 }
 
 func TestABatchIsAnsweredInOrderAndClosedIsNot(t *testing.T) {
 	r := newResponder(t, nil)
-	reqs := []shm.Request{{Kind: shm.ActiveOpen, Seq: 1}, {Kind: shm.Closed, Seq: 2}, {Kind: shm.PassiveOpen, Seq: 3, ENOA: enoOption(0x23)}, {Kind: 99, Seq: 4}}
+	h := untilInit1(t, r, r)
+	reqs := []shm.Request{h.answerRequest(), {Kind: shm.Closed}, h.passiveRequest(), {Kind: 99}}
+	for i := range reqs {
+		reqs[i].Seq = uint32(i + 1)
+	}
 	replies := make([]shm.Reply, len(reqs))
 	r.HandleBatch(reqs, replies)
-	kinds := []shm.ReplyKind{shm.Offer, 0, shm.Offer, shm.Abort}
+	kinds := []shm.ReplyKind{shm.Init1, 0, shm.Keys, shm.Abort}
 	for i, p := range replies {
 		if p.Kind != kinds[i] || p.Kind != 0 && p.Seq != reqs[i].Seq {
 			t.Errorf("request %d: %v, seq %d", i, p.Kind, p.Seq)
@@ -156,21 +158,20 @@ func benchmarkHandshake(b *testing.B, tep tcpcrypt.TEP) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	h := negotiated(b, r, r)
 	b.ReportAllocs()
 	for b.Loop() {
-		var offer, answer, init1, kb, ka shm.Reply
-		r.Handle(&shm.Request{Kind: shm.ActiveOpen}, &offer)
-		r.Handle(&shm.Request{Kind: shm.PassiveOpen, ENOA: offer.ENO}, &answer)
-		r.Handle(&shm.Request{Kind: shm.ActiveAnswer, ENOA: offer.ENO, ENOB: answer.ENO}, &init1)
-		r.Handle(&shm.Request{Kind: shm.PassiveKeys, ENOA: offer.ENO, ENOB: answer.ENO, Init1: init1.Init}, &kb)
-		r.Handle(&shm.Request{Kind: shm.ActiveKeys, ENOA: offer.ENO, ENOB: answer.ENO, Secret: init1.Secret, Init1: init1.Init, Init2: kb.Init}, &ka)
+		var init1, kb, ka shm.Reply
+		r.Handle(&shm.Request{Kind: shm.ActiveAnswer, ENOA: h.enoA, ENOB: h.enoB}, &init1)
+		r.Handle(&shm.Request{Kind: shm.PassiveKeys, ENOA: h.enoA, ENOB: h.enoB, Init1: init1.Init}, &kb)
+		r.Handle(&shm.Request{Kind: shm.ActiveKeys, ENOA: h.enoA, ENOB: h.enoB, Secret: init1.Secret, Init1: init1.Init, Init2: kb.Init}, &ka)
 		if ka.Kind != shm.Keys {
 			b.Fatal(ka.Kind, ka.Reason)
 		}
 	}
 }
 
-// BenchmarkHandshake measures all operations of both ends of one connection.
+// BenchmarkHandshake measures what the control planes of both ends of one connection do.
 func BenchmarkHandshake(b *testing.B) {
 	for _, tep := range tcpcrypt.TEPs() {
 		b.Run(tep.String(), func(b *testing.B) { benchmarkHandshake(b, tep) })

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
+	"slices"
 	"testing"
 
 	"linecrypt/ctrlplane/config"
@@ -88,11 +89,21 @@ func (h *handshake) activeRequest() shm.Request {
 	return shm.Request{Kind: shm.ActiveKeys, ENOA: h.enoA, ENOB: h.enoB, Secret: h.secret, Init1: h.init1, Init2: h.init2}
 }
 
+// negotiated is a handshake whose SYN and SYN-ACK have carried what the data planes of both gateways send by their rules.
+func negotiated(t testing.TB, a, b *Responder) handshake {
+	t.Helper()
+	ra, rb := a.Rules(), b.Rules()
+	answer, _, err := eno.Answer(nil, ra.Offer(), eno.AnswerRules{Prefer: rb.TEPs(), Aware: rb.Aware, RequireAware: rb.Mandatory, Valid: valid})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return handshake{enoA: slices.Clone(ra.Offer()), enoB: answer}
+}
+
 // untilInit1 runs a handshake up to a host A that has sent Init1.
 func untilInit1(t testing.TB, a, b *Responder) handshake {
 	t.Helper()
-	h := handshake{enoA: want(t, ask(t, a, shm.Request{Kind: shm.ActiveOpen}), shm.Offer).ENO}
-	h.enoB = want(t, ask(t, b, shm.Request{Kind: shm.PassiveOpen, ENOA: h.enoA}), shm.Offer).ENO
+	h := negotiated(t, a, b)
 	p := want(t, ask(t, a, h.answerRequest()), shm.Init1)
 	h.secret, h.init1, h.tepByte = p.Secret, p.Init, p.TEP
 	return h

@@ -1,35 +1,13 @@
 package responder
 
 import (
-	"slices"
-
 	"linecrypt/ctrlplane/eno"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
 )
 
-// activeOpen answers a host's SYN: all TEPs of the policy, b = 0 (RFC 8547 sections 4.2, 4.3).
-func (b *batch) activeOpen() shm.Reply {
-	if r := b.mayStart(); r != 0 {
-		return b.fall(r)
-	}
-	return shm.Reply{Kind: shm.Offer, ENO: slices.Clone(b.rules.offer)}
-}
-
-// passiveOpen answers the far end's SYN: b = 1 and the one TEP that the policy prefers among the valid ones (section 4.5).
-func (b *batch) passiveOpen(q *shm.Request) shm.Reply {
-	if r := b.mayStart(); r != 0 {
-		return b.fall(r)
-	}
-	option, _, err := eno.Answer(nil, q.ENOA, b.rules.answer)
-	if err != nil {
-		return b.fall(reasonOf(err))
-	}
-	return shm.Reply{Kind: shm.Offer, ENO: option}
-}
-
-// activeAnswer judges the far end's SYN-ACK by section 4.6 and begins the key exchange. Up to here encryption is not yet
-// enabled, so whatever fails is a fallback.
+// activeAnswer goes by RFC 8547 section 4.6 through what the data plane has negotiated, and begins the key exchange. Encryption
+// is not yet enabled here, so whatever fails is a fallback.
 func (b *batch) activeAnswer(q *shm.Request) shm.Reply {
 	if b.rules.disabled {
 		return b.fall(PolicyDisabled)

@@ -15,7 +15,7 @@ import (
 // ErrTerms is wrapped by the error about terms that nothing can be negotiated by.
 var ErrTerms = errors.New("bad terms")
 
-// Terms are what a Responder decides by.
+// Terms are what a Responder decides by, and what it has the data plane decide by.
 type Terms struct {
 	Policy flowtable.Policy
 	Aware  config.Awareness // off is a = 0, on is a = 1, mandatory also demands a = 1 of the far end (RFC 8547 section 4.2)
@@ -33,8 +33,9 @@ type rules struct {
 	policy    flowtable.Policy
 	disabled  bool
 	require   bool
-	offer     []byte // the active opener's option
-	answer    eno.AnswerRules
+	offer     []byte    // the active opener's option
+	teps      []eno.TEP // in order of preference
+	aware     bool
 	mandatory bool
 	aeads     []tcpcrypt.AEAD
 }
@@ -59,22 +60,21 @@ func (t Terms) compile() (*rules, error) {
 		policy:    t.Policy,
 		disabled:  t.Policy == flowtable.Disabled,
 		require:   t.Policy == flowtable.Require,
+		aware:     t.Aware != config.AwareOff,
 		mandatory: t.Aware == config.AwareMandatory,
 		aeads:     slices.Clone(t.AEADs),
 	}
-	aware := t.Aware != config.AwareOff
-	r.answer = eno.AnswerRules{Aware: aware, RequireAware: r.mandatory, Valid: valid}
 	for _, tep := range t.TEPs {
 		if !tep.Valid() {
 			return nil, fmt.Errorf("%v: %w: %w", tep, tcpcrypt.ErrTEP, ErrTerms)
 		}
-		r.answer.Prefer = append(r.answer.Prefer, eno.TEP(tep))
+		r.teps = append(r.teps, eno.TEP(tep))
 	}
 	// The far end decides by its own order, but a reader of a capture expects that of section 4.5: the best last.
-	offered := slices.Clone(r.answer.Prefer)
+	offered := slices.Clone(r.teps)
 	slices.Reverse(offered)
 	var err error
-	if r.offer, err = eno.AppendOffer(nil, eno.Offer{Global: eno.Global{Aware: aware}, TEPs: offered}); err != nil {
+	if r.offer, err = eno.AppendOffer(nil, eno.Offer{Global: eno.Global{Aware: r.aware}, TEPs: offered}); err != nil {
 		return nil, fmt.Errorf("%w: %w", err, ErrTerms)
 	}
 	if _, err := r.published(false); err != nil {
@@ -85,12 +85,12 @@ func (t Terms) compile() (*rules, error) {
 
 // published is the rules in the form in which the data plane decides by them.
 func (r *rules) published(usable bool) (shm.Rules, error) {
-	p := shm.Rules{Policy: r.policy, Usable: usable, Aware: r.answer.Aware, Mandatory: r.mandatory}
+	p := shm.Rules{Policy: r.policy, Usable: usable, Aware: r.aware, Mandatory: r.mandatory}
 	aeads := make([]uint16, len(r.aeads))
 	for i, a := range r.aeads {
 		aeads[i] = uint16(a)
 	}
-	if err := errors.Join(p.SetOffer(r.offer), p.SetTEPs(r.answer.Prefer), p.SetAEADs(aeads)); err != nil {
+	if err := errors.Join(p.SetOffer(r.offer), p.SetTEPs(r.teps), p.SetAEADs(aeads)); err != nil {
 		return shm.Rules{}, fmt.Errorf("%w: %w", err, ErrTerms)
 	}
 	return p, nil

@@ -9,8 +9,7 @@ import (
 )
 
 // Reason says why a connection is passed in the clear, refused or aborted. The values below firstOwn are those of
-// eno.Reason. It indexes counters;
-// replies carry the coarser shm.Reason.
+// eno.Reason. It indexes counters; replies carry the coarser shm.Reason.
 type Reason uint8
 
 const firstOwn = 32
@@ -18,7 +17,7 @@ const firstOwn = 32
 // The reasons beside those of RFC 8547 section 4.6.
 const (
 	PolicyDisabled   Reason = firstOwn + iota // the policy is to encrypt nothing
-	NoRandomness                              // no ENO without randomness (RFC 8547 section 10, RFC 8548 section 8)
+	NoRandomness                              // no key without randomness (RFC 8548 section 8)
 	BadRequest                                // the request is not one, or its own ENO option is not
 	BadSecret                                 // the blob that was echoed is not one of ours
 	SecretMismatch                            // the blob is of another handshake than the Init1 it came with

@@ -3,6 +3,7 @@ package responder
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"testing"
 
 	"linecrypt/ctrlplane/config"
@@ -35,46 +36,46 @@ func checkEnd(t *testing.T, r *Responder, q shm.Request, by shm.ReplyKind, reaso
 	}
 }
 
-func TestOfferHasAllTEPsOfThePolicyAndRoleA(t *testing.T) {
+func TestRulesOfferAllTEPsOfThePolicyInRoleAAndPreferThemInItsOrder(t *testing.T) {
 	for _, c := range []struct {
-		aware config.Awareness
-		want  []byte
+		aware    config.Awareness
+		own, far bool
+		want     []byte
 	}{
-		{config.AwareOff, enoOption(0x22, 0x21, 0x24, 0x23)},
-		{config.AwareOn, enoOption(0x02, 0x22, 0x21, 0x24, 0x23)},
-		{config.AwareMandatory, enoOption(0x02, 0x22, 0x21, 0x24, 0x23)},
+		{config.AwareOff, false, false, enoOption(0x22, 0x21, 0x24, 0x23)},
+		{config.AwareOn, true, false, enoOption(0x02, 0x22, 0x21, 0x24, 0x23)},
+		{config.AwareMandatory, true, true, enoOption(0x02, 0x22, 0x21, 0x24, 0x23)},
 	} {
-		r := newResponder(t, func(p *Terms) { p.Aware = c.aware })
-		if p := want(t, ask(t, r, shm.Request{Kind: shm.ActiveOpen}), shm.Offer); !bytes.Equal(p.ENO, c.want) {
-			t.Errorf("%s: offer %x, want %x", c.aware, p.ENO, c.want)
+		r := newResponder(t, func(p *Terms) { p.Aware = c.aware }).Rules()
+		if !bytes.Equal(r.Offer(), c.want) || r.Aware != c.own || r.Mandatory != c.far {
+			t.Errorf("%s: offer %x, want %x; a = %v, demanded %v", c.aware, r.Offer(), c.want, r.Aware, r.Mandatory)
+		}
+		if !slices.Equal(r.TEPs(), []eno.TEP{0x23, 0x24, 0x21, 0x22}) {
+			t.Errorf("%s: teps %x", c.aware, r.TEPs())
 		}
 	}
 }
 
-func TestAnswerHasRoleBAndOneTEPByOwnPreference(t *testing.T) {
-	r := newResponder(t, func(p *Terms) { p.TEPs = []tcpcrypt.TEP{0x24, 0x21}; p.Aware = config.AwareOn })
-	for offer, answer := range map[string]byte{"\x21\x24\x23": 0x24, "\x24\x21": 0x24, "\x23\x21": 0x21, "\x24\x24\x21": 0x21} {
-		p := want(t, ask(t, r, shm.Request{Kind: shm.PassiveOpen, ENOA: enoOption([]byte(offer)...)}), shm.Offer)
-		if !bytes.Equal(p.ENO, enoOption(0x03, answer)) {
-			t.Errorf("%x is answered by %x", offer, p.ENO)
+func TestRulesSayWhetherThereIsRandomness(t *testing.T) {
+	for n, usable := range map[int]bool{0: false, 7: false, 8: true} {
+		source := &brokenAfter{}
+		r, err := New(everything(), source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source.n = n
+		if got := r.Rules(); got.Usable != usable {
+			t.Errorf("%d bytes of randomness: usable is %v", n, got.Usable)
 		}
 	}
 }
 
-// negotiationCases are the far end's options that end in a fallback, by rule (RFC 8547 sections 4.4 to 4.6).
+// negotiationCases are the far end's options in a SYN-ACK that end in a fallback, by rule (RFC 8547 sections 4.4 to 4.6).
 var negotiationCases = []struct {
 	name   string
-	a, b   []byte // b is nil where the case is about a SYN only
+	a, b   []byte
 	reason eno.Reason
 }{
-	{"length byte beyond the end of a SYN's option", enoOption(0x9f, 0xa3, 1), nil, eno.DataBeyondEnd},
-	{"length byte without TEP in a SYN", enoOption(0x80, 0x23, 1), nil, eno.LengthWithoutTEP},
-	{"option with a wrong length byte in a SYN", []byte{eno.Kind, 9, 0x23}, nil, eno.BadLength},
-	{"vacuous SYN", enoOption(), nil, eno.Vacuous},
-	{"SYN of role B", enoOption(0x01, 0x23), nil, eno.SameRole},
-	{"SYN without a common TEP", enoOption(0x30), nil, eno.NoCommonTEP},
-	{"SYN that repeats its TEP", enoOption(0x23, 0x23), nil, eno.RepeatedTEP},
-	{"SYN with data too long for a nonce", enoOption(append([]byte{0xa3}, make([]byte, 18)...)...), nil, eno.InvalidData},
 	{"SYN-ACK of role A", enoOption(0x23), enoOption(0x23), eno.SameRole},
 	{"vacuous SYN-ACK", enoOption(0x23), enoOption(0x01), eno.Vacuous},
 	{"SYN-ACK with another TEP", enoOption(0x23), enoOption(0x01, 0x24), eno.NoCommonTEP},
@@ -89,11 +90,7 @@ func TestFailedNegotiationFallsBackOrIsRefusedByPolicy(t *testing.T) {
 		for _, c := range negotiationCases {
 			t.Run(string(mode)+"/"+c.name, func(t *testing.T) {
 				r := newResponder(t, func(p *Terms) { p.Policy = mode })
-				q := shm.Request{Kind: shm.PassiveOpen, ENOA: c.a}
-				if c.b != nil {
-					q = shm.Request{Kind: shm.ActiveAnswer, ENOA: c.a, ENOB: c.b}
-				}
-				checkEnd(t, r, q, by, Reason(c.reason))
+				checkEnd(t, r, shm.Request{Kind: shm.ActiveAnswer, ENOA: c.a, ENOB: c.b}, by, Reason(c.reason))
 			})
 		}
 	}
@@ -101,7 +98,6 @@ func TestFailedNegotiationFallsBackOrIsRefusedByPolicy(t *testing.T) {
 
 func TestReservedBitsOfTheGlobalSuboptionAreIgnored(t *testing.T) {
 	r := newResponder(t, nil)
-	want(t, ask(t, r, shm.Request{Kind: shm.PassiveOpen, ENOA: enoOption(0x1c, 0x23)}), shm.Offer)
 	want(t, ask(t, r, shm.Request{Kind: shm.ActiveAnswer, ENOA: enoOption(0x23), ENOB: enoOption(0x1d, 0x23)}), shm.Init1)
 }
 
@@ -115,26 +111,21 @@ func TestNegotiatedTEPIsTheLastValidOneOfHostB(t *testing.T) {
 
 func TestMandatoryAwareModeDemandsTheFarEndsBit(t *testing.T) {
 	r := newResponder(t, func(p *Terms) { p.Aware = config.AwareMandatory })
-	checkEnd(t, r, shm.Request{Kind: shm.PassiveOpen, ENOA: enoOption(0x23)}, shm.Pass, Reason(eno.NotAware))
 	checkEnd(t, r, shm.Request{Kind: shm.ActiveAnswer, ENOA: enoOption(0x02, 0x23), ENOB: enoOption(0x01, 0x23)}, shm.Pass, Reason(eno.NotAware))
-	want(t, ask(t, r, shm.Request{Kind: shm.PassiveOpen, ENOA: enoOption(0x02, 0x23)}), shm.Offer)
 	want(t, ask(t, r, shm.Request{Kind: shm.ActiveAnswer, ENOA: enoOption(0x02, 0x23), ENOB: enoOption(0x03, 0x23)}), shm.Init1)
 	relaxed := newResponder(t, func(p *Terms) { p.Aware = config.AwareOn })
-	want(t, ask(t, relaxed, shm.Request{Kind: shm.PassiveOpen, ENOA: enoOption(0x23)}), shm.Offer)
+	want(t, ask(t, relaxed, shm.Request{Kind: shm.ActiveAnswer, ENOA: enoOption(0x02, 0x23), ENOB: enoOption(0x01, 0x23)}), shm.Init1)
 }
 
 func TestDisabledPolicyPassesEverything(t *testing.T) {
 	r := newResponder(t, func(p *Terms) { p.Policy = flowtable.Disabled })
-	for _, q := range []shm.Request{
-		{Kind: shm.ActiveOpen},
-		{Kind: shm.PassiveOpen, ENOA: enoOption(0x23)},
-		{Kind: shm.ActiveAnswer, ENOA: enoOption(0x23), ENOB: enoOption(0x01, 0x23)},
-	} {
-		checkEnd(t, r, q, shm.Pass, PolicyDisabled)
+	checkEnd(t, r, shm.Request{Kind: shm.ActiveAnswer, ENOA: enoOption(0x23), ENOB: enoOption(0x01, 0x23)}, shm.Pass, PolicyDisabled)
+	if got := r.Rules(); got.Policy != flowtable.Disabled {
+		t.Errorf("the data plane is told %v", got.Policy)
 	}
 }
 
-func TestNoENOAndNoKeysWithoutRandomness(t *testing.T) {
+func TestNoKeysWithoutRandomness(t *testing.T) {
 	h := untilInit1(t, newResponder(t, nil), newResponder(t, nil))
 	for mode, by := range map[flowtable.Policy]shm.ReplyKind{flowtable.Opportunistic: shm.Pass, flowtable.Require: shm.Refuse} {
 		for _, n := range []int{0, 7, 31, 40, 63} {
@@ -144,12 +135,6 @@ func TestNoENOAndNoKeysWithoutRandomness(t *testing.T) {
 			r, err := New(p, broken)
 			if err != nil {
 				t.Fatal(err)
-			}
-			if n < 8 {
-				broken.n = n
-				checkEnd(t, r, shm.Request{Kind: shm.ActiveOpen}, by, NoRandomness)
-				broken.n = n
-				checkEnd(t, r, shm.Request{Kind: shm.PassiveOpen, ENOA: h.enoA}, by, NoRandomness)
 			}
 			broken.n = n
 			checkEnd(t, r, h.answerRequest(), by, NoRandomness)
@@ -301,6 +286,7 @@ func TestAlteredENOOptionMakesKeysThatDoNotMatch(t *testing.T) {
 
 func TestBadPolicyIsRefusedAndTheOldOneStays(t *testing.T) {
 	r := newResponder(t, nil)
+	before := r.Rules()
 	for name, change := range map[string]func(p *Terms){
 		"no teps":      func(p *Terms) { p.TEPs = nil },
 		"no aeads":     func(p *Terms) { p.AEADs = nil },
@@ -316,7 +302,11 @@ func TestBadPolicyIsRefusedAndTheOldOneStays(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	want(t, ask(t, r, shm.Request{Kind: shm.ActiveOpen}), shm.Offer)
+	if r.Rules() != before {
+		t.Error("the rules have changed")
+	}
+	h := negotiated(t, r, r)
+	want(t, ask(t, r, h.answerRequest()), shm.Init1)
 }
 
 func TestReasonsAreDistinctAndNamed(t *testing.T) {
@@ -338,7 +328,7 @@ func TestReasonsAreDistinctAndNamed(t *testing.T) {
 func FuzzRequests(f *testing.F) {
 	a, b := newResponder(f, nil), newResponder(f, nil)
 	h, _ := untilInit2(f, a, b)
-	for _, q := range []shm.Request{{Kind: shm.ActiveOpen}, {Kind: shm.PassiveOpen, ENOA: h.enoA}, h.answerRequest(), h.passiveRequest(), h.activeRequest()} {
+	for _, q := range []shm.Request{h.answerRequest(), h.passiveRequest(), h.activeRequest()} {
 		f.Add(byte(q.Kind), q.ENOA, q.ENOB, q.Secret, q.Init1, q.Init2)
 	}
 	f.Fuzz(func(t *testing.T, kind byte, enoA, enoB, secret, init1, init2 []byte) {

@@ -44,8 +44,7 @@ func (r *Responder) SetTerms(p Terms) error {
 
 // Rules returns the terms in force in the form in which the data plane decides by them. It tries the source of randomness.
 func (r *Responder) Rules() shm.Rules {
-	b := batch{rand: r.rand}
-	p, _ := r.rules.Load().published(b.hasRandom()) // compile has tried it
+	p, _ := r.rules.Load().published(r.rand.works()) // compile has tried it
 	return p
 }
 
@@ -53,8 +52,7 @@ func (r *Responder) Rules() shm.Rules {
 func (r *Responder) Stats() *Stats { return &r.stats }
 
 // HandleBatch answers reqs[i] by replies[i]; replies must be as long as reqs. A request that has no answer, Closed, leaves
-// Kind 0. One policy and one look at the source of randomness serve the whole batch. Slices of a reply are new memory.
-// After it is sent, a reply is for Wipe.
+// Kind 0. One policy serves the whole batch. Slices of a reply are new memory. After it is sent, a reply is for Wipe.
 func (r *Responder) HandleBatch(reqs []shm.Request, replies []shm.Reply) {
 	b := batch{rules: r.rules.Load(), rand: r.rand}
 	for i := range reqs {
@@ -79,6 +77,13 @@ func Wipe(reply *shm.Reply) {
 
 // source is a source of randomness whose errors can be told from others.
 type source struct{ io.Reader }
+
+// works reports whether the source gives anything: without randomness no ENO option may be sent (RFC 8547 section 10).
+func (s source) works() bool {
+	var probe [8]byte
+	_, err := io.ReadFull(s, probe[:])
+	return err == nil
+}
 
 func (s source) Read(p []byte) (int, error) {
 	n, err := s.Reader.Read(p)

@@ -19,11 +19,11 @@ func keysFor(t *testing.T, tep tcpcrypt.TEP) shm.Request {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var offer, answer, init1 shm.Reply
-	far.Handle(&shm.Request{Kind: shm.ActiveOpen}, &offer)
-	far.Handle(&shm.Request{Kind: shm.PassiveOpen, ENOA: offer.ENO}, &answer)
-	far.Handle(&shm.Request{Kind: shm.ActiveAnswer, ENOA: offer.ENO, ENOB: answer.ENO}, &init1)
-	return shm.Request{Kind: shm.PassiveKeys, ENOA: offer.ENO, ENOB: answer.ENO, Init1: init1.Init}
+	rules := far.Rules()
+	offer, answer := rules.Offer(), answerTo(t, rules.Offer(), &rules)
+	var init1 shm.Reply
+	far.Handle(&shm.Request{Kind: shm.ActiveAnswer, ENOA: offer, ENOB: answer}, &init1)
+	return shm.Request{Kind: shm.PassiveKeys, ENOA: offer, ENOB: answer, Init1: init1.Init}
 }
 
 // from makes a connection of a far end, 198.51.net.host, that waits for keys, and its request.

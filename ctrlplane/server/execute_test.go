@@ -118,11 +118,6 @@ func newInstance(t *testing.T) (string, *instance.Instance, *plane) {
 	return dir, in, newPlane(t, segDir, 1)
 }
 
-func (p *plane) mustOffer() {
-	p.t.Helper()
-	p.call(0, shm.Request{Kind: shm.ActiveOpen}, shm.Offer)
-}
-
 // controlClient speaks to the control socket.
 func controlClient(in *instance.Instance) *http.Client {
 	return &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -141,7 +136,7 @@ func TestProcessServesReloadsAndEndsCleanly(t *testing.T) {
 	write("policy: opportunistic\n")
 	p := start(t, dir, "--config", file, "--set", "metrics.listen=off", "--inside", "in0", "--outside", "out0")
 	p.awaitReady()
-	data.mustOffer()
+	data.mustBegin(0)
 
 	st, err := os.Stat(in.ControlSocket())
 	if err != nil || st.Mode().Perm() != 0o600 {
@@ -176,7 +171,7 @@ func TestProcessServesReloadsAndEndsCleanly(t *testing.T) {
 	if got := data.seg.Policy(); got != flowtable.Require {
 		t.Errorf("policy %v after a bad file", got)
 	}
-	data.mustOffer()
+	data.mustBegin(0)
 
 	p.end(syscall.SIGTERM)
 	if !strings.Contains(p.stderr.String(), "gw.yaml:1") {
@@ -191,12 +186,12 @@ func TestKilledProcessIsReplacedByAnother(t *testing.T) {
 	dir, _, data := newInstance(t)
 	p := start(t, dir, "--set", "metrics.listen=off")
 	p.awaitReady()
-	data.mustOffer()
+	data.mustBegin(0)
 	_ = p.cmd.Process.Kill()
 	p.wait()
 	p = start(t, dir, "--set", "metrics.listen=off")
 	p.awaitReady()
-	data.mustOffer()
+	data.mustBegin(0)
 	p.end(syscall.SIGINT)
 }
 
@@ -217,7 +212,7 @@ func TestAddressForMetricsThatIsTakenIsFatalOnlyWhereItWasAskedFor(t *testing.T)
 	}
 	p = start(t, dir)
 	p.awaitReady()
-	data.mustOffer()
+	data.mustBegin(0)
 	p.end(syscall.SIGTERM)
 	if !strings.Contains(p.stderr.String(), "without an address for metrics") {
 		t.Errorf("no warning: %s", &p.stderr)
@@ -403,7 +398,7 @@ func TestControlPlaneThatIsStartedAgainGoesOnWithoutAFileThatCanBeRead(t *testin
 		spoil()
 		p = start(t, dir, "--config", file)
 		p.awaitReady()
-		data.mustOffer()
+		data.mustBegin(0)
 		var r shm.Rules
 		if !data.seg.Rules(&r) || r.Policy != flowtable.Require || !slices.Equal(r.TEPs(), []eno.TEP{0x24}) {
 			t.Errorf("%s: rules %+v", name, r)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"linecrypt/ctrlplane/config"
+	"linecrypt/ctrlplane/eno"
 	"linecrypt/ctrlplane/responder"
 	"linecrypt/ctrlplane/sessiontable"
 	"linecrypt/ctrlplane/shm"
@@ -131,6 +132,38 @@ func (p *plane) call(worker int, q shm.Request, want shm.ReplyKind) shm.Reply {
 		p.t.Fatalf("%v is answered by %v (%v) for %+v, %d", q.Kind, r.Kind, r.Reason, r.Ref, r.Seq)
 	}
 	return r
+}
+
+// rules waits until the data plane has something to decide on ENO by.
+func (p *plane) rules() *shm.Rules {
+	p.t.Helper()
+	var r shm.Rules
+	eventually(p.t, "rules are published", func() bool { return p.seg.Rules(&r) })
+	return &r
+}
+
+// answerTo is the option by which a gateway answers another one's, each by its rules.
+func answerTo(t *testing.T, offer []byte, r *shm.Rules) []byte {
+	t.Helper()
+	option, _, err := eno.Answer(nil, offer, eno.AnswerRules{Prefer: r.TEPs(), Aware: r.Aware, RequireAware: r.Mandatory})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return option
+}
+
+// futile is a request that is answered at once, without a key: its options have no TEP in common.
+func futile(ref shm.FlowRef, seq uint32) shm.Request {
+	return shm.Request{Kind: shm.ActiveAnswer, Ref: ref, Seq: seq, ENOA: []byte{eno.Kind, 3, 0x23}, ENOB: []byte{eno.Kind, 3, 1}}
+}
+
+// mustBegin demands that the key exchange of a new connection begins.
+func (p *plane) mustBegin(worker int) {
+	p.t.Helper()
+	ref, key := p.flow(worker, 65535, flowtable.ActiveAnswer)
+	r := p.rules()
+	p.call(worker, shm.Request{Kind: shm.ActiveAnswer, Ref: ref, Tuple: key, ENOA: r.Offer(), ENOB: answerTo(p.t, r.Offer(), r)}, shm.Init1)
+	p.lanes[worker].flows.Remove(ref.Index)
 }
 
 // table opens the session table for reading.

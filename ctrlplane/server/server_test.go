@@ -24,14 +24,14 @@ import (
 )
 
 // passive runs a handshake as host B up to Init1 of the peer, and returns the request for keys.
-func passive(t *testing.T, p *plane, worker int, ref shm.FlowRef, k flowtable.Key) shm.Request {
+func passive(t *testing.T, p *plane, ref shm.FlowRef, k flowtable.Key) shm.Request {
 	t.Helper()
 	a := peer(t)
-	var offer, init1 shm.Reply
-	a.Handle(&shm.Request{Kind: shm.ActiveOpen}, &offer)
-	answer := p.call(worker, shm.Request{Kind: shm.PassiveOpen, Ref: ref, Seq: 1, Tuple: k, ENOA: offer.ENO}, shm.Offer)
-	a.Handle(&shm.Request{Kind: shm.ActiveAnswer, ENOA: offer.ENO, ENOB: answer.ENO}, &init1)
-	return shm.Request{Kind: shm.PassiveKeys, Ref: ref, Seq: 2, Tuple: k, ENOA: offer.ENO, ENOB: answer.ENO, Init1: init1.Init}
+	rules := a.Rules()
+	offer, answer := rules.Offer(), answerTo(t, rules.Offer(), p.rules())
+	var init1 shm.Reply
+	a.Handle(&shm.Request{Kind: shm.ActiveAnswer, ENOA: offer, ENOB: answer}, &init1)
+	return shm.Request{Kind: shm.PassiveKeys, Ref: ref, Seq: 1, Tuple: k, ENOA: offer, ENOB: answer, Init1: init1.Init}
 }
 
 func TestKeysAndSessionIDOfBothGatewaysAgreeOverTheRings(t *testing.T) {
@@ -40,15 +40,15 @@ func TestKeysAndSessionIDOfBothGatewaysAgreeOverTheRings(t *testing.T) {
 	run(t, options(pb.dir))
 	refA, keyA := pa.flow(0, 1000, flowtable.ActiveKeys)
 	refB, keyB := pb.flow(0, 2000, flowtable.PassiveKeys)
-	offer := pa.call(0, shm.Request{Kind: shm.ActiveOpen, Ref: refA, Seq: 1, Tuple: keyA}, shm.Offer)
-	answer := pb.call(0, shm.Request{Kind: shm.PassiveOpen, Ref: refB, Seq: 1, Tuple: keyB, ENOA: offer.ENO}, shm.Offer)
-	init1 := pa.call(0, shm.Request{Kind: shm.ActiveAnswer, Ref: refA, Seq: 2, Tuple: keyA, ENOA: offer.ENO, ENOB: answer.ENO}, shm.Init1)
-	kb := pb.call(0, shm.Request{Kind: shm.PassiveKeys, Ref: refB, Seq: 2, Tuple: keyB, ENOA: offer.ENO, ENOB: answer.ENO, Init1: init1.Init}, shm.Keys)
+	offer := pa.rules().Offer()
+	answer := answerTo(t, offer, pb.rules())
+	init1 := pa.call(0, shm.Request{Kind: shm.ActiveAnswer, Ref: refA, Seq: 1, Tuple: keyA, ENOA: offer, ENOB: answer}, shm.Init1)
+	kb := pb.call(0, shm.Request{Kind: shm.PassiveKeys, Ref: refB, Seq: 1, Tuple: keyB, ENOA: offer, ENOB: answer, Init1: init1.Init}, shm.Keys)
 	var e sessiontable.Entry
 	if !pb.table().Lookup(&keyB, &e) || e.SessionID != kb.Keys.SessionID || e.Active || e.Role != 2 || e.Gen != refB.Gen {
 		t.Errorf("host B's entry is %+v", e)
 	}
-	ka := pa.call(0, shm.Request{Kind: shm.ActiveKeys, Ref: refA, Seq: 3, Tuple: keyA, ENOA: offer.ENO, ENOB: answer.ENO, Secret: init1.Secret, Init1: init1.Init, Init2: kb.Init}, shm.Keys)
+	ka := pa.call(0, shm.Request{Kind: shm.ActiveKeys, Ref: refA, Seq: 2, Tuple: keyA, ENOA: offer, ENOB: answer, Secret: init1.Secret, Init1: init1.Init, Init2: kb.Init}, shm.Keys)
 	if ka.Keys.SessionID != kb.Keys.SessionID || ka.Keys.Out != kb.Keys.In || ka.Keys.In != kb.Keys.Out {
 		t.Error("keys or session IDs differ")
 	}
@@ -62,15 +62,15 @@ func TestAnotherControlPlaneGoesOnWithAHandshake(t *testing.T) {
 	ref, key := p.flow(0, 1, flowtable.ActiveKeys)
 	b := peer(t)
 	_, stop := run(t, options(p.dir))
-	offer := p.call(0, shm.Request{Kind: shm.ActiveOpen, Ref: ref, Tuple: key}, shm.Offer)
+	offer, far := p.rules().Offer(), b.Rules()
+	answer := answerTo(t, offer, &far)
 	stop()
-	var answer, kb shm.Reply
-	b.Handle(&shm.Request{Kind: shm.PassiveOpen, ENOA: offer.ENO}, &answer)
+	var kb shm.Reply
 	_, stop = run(t, options(p.dir))
-	init1 := p.call(0, shm.Request{Kind: shm.ActiveAnswer, Ref: ref, Tuple: key, ENOA: offer.ENO, ENOB: answer.ENO}, shm.Init1)
+	init1 := p.call(0, shm.Request{Kind: shm.ActiveAnswer, Ref: ref, Tuple: key, ENOA: offer, ENOB: answer}, shm.Init1)
 	stop()
-	b.Handle(&shm.Request{Kind: shm.PassiveKeys, ENOA: offer.ENO, ENOB: answer.ENO, Init1: init1.Init}, &kb)
-	q := shm.Request{Kind: shm.ActiveKeys, Ref: ref, Tuple: key, ENOA: offer.ENO, ENOB: answer.ENO, Secret: init1.Secret, Init1: init1.Init, Init2: kb.Init}
+	b.Handle(&shm.Request{Kind: shm.PassiveKeys, ENOA: offer, ENOB: answer, Init1: init1.Init}, &kb)
+	q := shm.Request{Kind: shm.ActiveKeys, Ref: ref, Tuple: key, ENOA: offer, ENOB: answer, Secret: init1.Secret, Init1: init1.Init, Init2: kb.Init}
 	p.send(0, q) // asked while nobody is there
 	run(t, options(p.dir))
 	if ka := p.receive(0); ka.Kind != shm.Keys || ka.Keys.SessionID != kb.Keys.SessionID {
@@ -82,13 +82,13 @@ func TestRequestForKeysThatIsAskedAgainDoesNotChangeTheSessionID(t *testing.T) {
 	p := newPlane(t, t.TempDir(), 1)
 	ref, key := p.flow(0, 1, flowtable.PassiveKeys)
 	run(t, options(p.dir))
-	q := passive(t, p, 0, ref, key)
+	q := passive(t, p, ref, key)
 	p.send(0, q)
 	p.send(0, q)
 	first := p.receive(0)
 	p.lanes[0].flows.SetState(ref.Index, flowtable.Encrypted)
 	p.send(0, q)
-	p.call(0, shm.Request{Kind: shm.ActiveOpen, Ref: ref, Seq: 9}, shm.Offer)
+	p.call(0, futile(ref, 9), shm.Pass)
 	var e sessiontable.Entry
 	if !p.table().Lookup(&key, &e) || e.SessionID != first.Keys.SessionID {
 		t.Error("the published session ID is not that of the keys that were sent first")
@@ -102,7 +102,7 @@ func TestKeysThatWereNeverSentAreMadeAgain(t *testing.T) {
 	p := newPlane(t, t.TempDir(), 1)
 	ref, key := p.flow(0, 1, flowtable.PassiveKeys)
 	_, stop := run(t, options(p.dir))
-	q := passive(t, p, 0, ref, key)
+	q := passive(t, p, ref, key)
 	stop()
 	w, err := options(p.dir).OpenSessions(p.seg)
 	if err != nil {
@@ -124,10 +124,10 @@ func TestKeysThatWereNeverSentAreMadeAgain(t *testing.T) {
 func TestFullReplyRingHoldsUpItsWorkerOnlyAndLosesNothing(t *testing.T) {
 	p := newPlane(t, t.TempDir(), 2)
 	s, _ := run(t, options(p.dir))
-	ref, key := p.flow(0, 1, flowtable.ActiveSyn)
+	ref, _ := p.flow(0, 1, flowtable.ActiveAnswer)
 	for s.events.kept.Load() == 0 {
 		for range 32 {
-			p.send(0, shm.Request{Kind: shm.ActiveOpen, Ref: ref, Tuple: key, Seq: 7})
+			p.send(0, futile(ref, 7))
 		}
 		eventually(t, "answers or kept ones", func() bool {
 			return p.lanes[0].w.Requests.Used() == 0 || s.events.kept.Load() > 0
@@ -135,9 +135,9 @@ func TestFullReplyRingHoldsUpItsWorkerOnlyAndLosesNothing(t *testing.T) {
 	}
 	const more = 100
 	for i := range uint32(more) {
-		p.send(0, shm.Request{Kind: shm.ActiveOpen, Ref: ref, Tuple: key, Seq: 1000 + i})
+		p.send(0, futile(ref, 1000+i))
 	}
-	p.call(1, shm.Request{Kind: shm.ActiveOpen, Ref: shm.FlowRef{Worker: 1}}, shm.Offer)
+	p.mustBegin(1)
 	if p.lanes[0].w.Requests.Used() == 0 {
 		t.Error("requests are taken although there is no room for replies")
 	}
@@ -158,13 +158,13 @@ func TestClosedConnectionLosesItsEntry(t *testing.T) {
 	p := newPlane(t, t.TempDir(), 1)
 	run(t, options(p.dir))
 	ref, key := p.flow(0, 1, flowtable.PassiveKeys)
-	p.call(0, passive(t, p, 0, ref, key), shm.Keys)
+	p.call(0, passive(t, p, ref, key), shm.Keys)
 	table := p.table()
 	var e sessiontable.Entry
 	old := ref
 	old.Gen--
 	p.send(0, shm.Request{Kind: shm.Closed, Reason: shm.ReasonFinished, Ref: old, Tuple: key})
-	p.call(0, shm.Request{Kind: shm.ActiveOpen}, shm.Offer)
+	p.call(0, futile(shm.FlowRef{}, 1), shm.Pass)
 	if !table.Lookup(&key, &e) {
 		t.Fatal("the end of an earlier connection removes the entry of this one")
 	}
@@ -178,7 +178,7 @@ func TestEntriesOfConnectionsThatEndedMeanwhileGoAtTheStart(t *testing.T) {
 	refs, keys := make([]shm.FlowRef, 4), make([]flowtable.Key, 4)
 	for i := range refs {
 		refs[i], keys[i] = p.flow(0, uint16(i+1), flowtable.PassiveKeys)
-		p.call(0, passive(t, p, 0, refs[i], keys[i]), shm.Keys)
+		p.call(0, passive(t, p, refs[i], keys[i]), shm.Keys)
 		p.lanes[0].flows.SetState(refs[i].Index, flowtable.Encrypted)
 	}
 	stop()
@@ -205,10 +205,10 @@ func TestNewSegmentOfARestartedDataPlaneIsServed(t *testing.T) {
 	dir := t.TempDir()
 	p := newPlane(t, dir, 1)
 	s, _ := run(t, options(dir))
-	p.call(0, shm.Request{Kind: shm.ActiveOpen}, shm.Offer)
+	p.call(0, futile(shm.FlowRef{}, 1), shm.Pass)
 	p.end()
 	q := newPlane(t, dir, 2)
-	q.call(1, shm.Request{Kind: shm.ActiveOpen, Ref: shm.FlowRef{Worker: 1}}, shm.Offer)
+	q.mustBegin(1)
 	if s.Status().Workers != 2 || s.events.attached.Load() != 2 {
 		t.Errorf("%+v after %d attachments", s.Status(), s.events.attached.Load())
 	}
@@ -227,7 +227,7 @@ func TestSegmentThatAnotherDataPlaneTakesOverIsServedOn(t *testing.T) {
 	p.seg = seg
 	w := seg.Worker(0)
 	p.lanes[0] = testLane{w, nil, shm.NewProducer(w.Requests), shm.NewConsumer(w.Replies)}
-	p.call(0, shm.Request{Kind: shm.ActiveOpen}, shm.Offer)
+	p.call(0, futile(shm.FlowRef{}, 1), shm.Pass)
 	if n := s.events.attached.Load(); n != 1 {
 		t.Errorf("%d attachments", n)
 	}
@@ -247,7 +247,7 @@ func TestHeartbeatAndPolicyArePublishedAndEndWithTheProcess(t *testing.T) {
 	if err := s.SetTerms(o.Terms); err != nil || p.seg.Policy() != flowtable.Disabled {
 		t.Errorf("policy %v, %v", p.seg.Policy(), err)
 	}
-	if r := p.call(0, shm.Request{Kind: shm.ActiveOpen}, shm.Pass); r.Reason != shm.ReasonPolicy {
+	if r := p.call(0, futile(shm.FlowRef{}, 1), shm.Pass); r.Reason != shm.ReasonPolicy {
 		t.Errorf("passed for %v", r.Reason)
 	}
 	if err := s.SetTerms(responder.Terms{}); err == nil || p.seg.Policy() != flowtable.Disabled {
@@ -267,7 +267,7 @@ func TestGarbageInARequestRingIsCountedAndSurvived(t *testing.T) {
 		copy(room, bytes.Repeat([]byte{byte(n)}, n))
 		p.lanes[0].requests.Commit(n)
 	}
-	p.call(0, shm.Request{Kind: shm.ActiveOpen}, shm.Offer)
+	p.call(0, futile(shm.FlowRef{}, 1), shm.Pass)
 	if n := s.Stats().Requests(0); n != 29 {
 		t.Errorf("%d malformed requests are counted", n)
 	}
@@ -297,7 +297,7 @@ func TestControlPlaneWaitsForTheDataPlane(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- late.Run(ctx) }()
 	time.Sleep(50 * time.Millisecond)
-	newPlane(t, dir, 1).call(0, shm.Request{Kind: shm.ActiveOpen}, shm.Offer)
+	newPlane(t, dir, 1).call(0, futile(shm.FlowRef{}, 1), shm.Pass)
 	cancel()
 	if err := <-done; err != nil {
 		t.Errorf("with a late data plane: %v", err)
@@ -308,7 +308,7 @@ func TestControlSocketTellsStatusSessionsAndMetrics(t *testing.T) {
 	p := newPlane(t, t.TempDir(), 1)
 	s, _ := run(t, options(p.dir))
 	ref, key := p.flow(0, 4321, flowtable.PassiveKeys)
-	keys := p.call(0, passive(t, p, 0, ref, key), shm.Keys)
+	keys := p.call(0, passive(t, p, ref, key), shm.Keys)
 	get := func(path string) string {
 		w := httptest.NewRecorder()
 		s.ControlHandler().ServeHTTP(w, httptest.NewRequest("GET", path, nil))

@@ -18,31 +18,29 @@ var (
 
 func requests() []Request {
 	base := Request{Ref: testRef, Seq: 9, Tuple: testTuple}
-	all := make([]Request, 6)
+	all := make([]Request, 4)
 	for i := range all {
 		all[i] = base
-		all[i].Kind = ActiveOpen + RequestKind(i)
+		all[i].Kind = ActiveAnswer + RequestKind(i)
 	}
-	all[1].ENOA, all[1].ENOB = fill(2, 1), fill(MaxENO, 2)
-	all[2].ENOA, all[2].ENOB, all[2].Secret, all[2].Init1, all[2].Init2 = fill(6, 1), fill(7, 2), fill(MaxSecret, 3), fill(74, 4), fill(MaxInit, 5)
-	all[3].ENOA = fill(9, 6)
-	all[4].ENOA, all[4].ENOB, all[4].Init1 = fill(6, 1), fill(7, 2), fill(MaxInit, 4)
-	all[5].Reason = ReasonAuthentication
+	all[0].ENOA, all[0].ENOB = fill(2, 1), fill(MaxENO, 2)
+	all[1].ENOA, all[1].ENOB, all[1].Secret, all[1].Init1, all[1].Init2 = fill(6, 1), fill(7, 2), fill(MaxSecret, 3), fill(74, 4), fill(MaxInit, 5)
+	all[2].ENOA, all[2].ENOB, all[2].Init1 = fill(6, 1), fill(7, 2), fill(MaxInit, 4)
+	all[3].Reason = ReasonAuthentication
 	return all
 }
 
 func replies() []Reply {
-	all := make([]Reply, 7)
-	for i := range 6 {
-		all[i] = Reply{Kind: Offer + ReplyKind(i), Ref: testRef, Seq: 10}
+	all := make([]Reply, 6)
+	for i := range 5 {
+		all[i] = Reply{Kind: Pass + ReplyKind(i), Ref: testRef, Seq: 10}
 	}
-	all[0].ENO = fill(9, 1)
-	all[1].Reason, all[2].Reason, all[5].Reason = ReasonPolicy, ReasonRequired, ReasonBadKey
-	all[3].Init, all[3].Secret, all[3].TEP = fill(74, 2), fill(300, 3), 0x23
-	all[4].Role, all[4].TEP, all[4].AEAD = 1, 0x23, 0x10
-	all[4].Keys = KeyBlock{Master: [32]byte(fill(32, 4)), Out: [44]byte(fill(44, 5)), In: [44]byte(fill(44, 6)), SessionID: [33]byte(fill(33, 7))}
-	all[6] = all[4]
-	all[6].Role, all[6].Init = 2, fill(MaxInit, 8)
+	all[0].Reason, all[1].Reason, all[4].Reason = ReasonPolicy, ReasonNoTEP, ReasonBadKey
+	all[2].Init, all[2].Secret, all[2].TEP = fill(74, 2), fill(300, 3), 0x23
+	all[3].Role, all[3].TEP, all[3].AEAD = 1, 0x23, 0x10
+	all[3].Keys = KeyBlock{Master: [32]byte(fill(32, 4)), Out: [44]byte(fill(44, 5)), In: [44]byte(fill(44, 6)), SessionID: [33]byte(fill(33, 7))}
+	all[5] = all[3]
+	all[5].Role, all[5].Init = 2, fill(MaxInit, 8)
 	return all
 }
 
@@ -110,9 +108,10 @@ func TestTruncatedOrExtendedMessagesAreRefused(t *testing.T) {
 
 func TestFieldsOfOtherKindsAreRefused(t *testing.T) {
 	bad := []Request{
-		{}, {Kind: endRequests}, {Kind: ActiveOpen, Reason: NumReasons},
-		{Kind: ActiveOpen, ENOA: fill(4, 1)}, {Kind: PassiveOpen}, {Kind: PassiveOpen, ENOA: fill(MaxENO+1, 1)},
-		{Kind: Closed, Init1: fill(20, 1)}, {Kind: PassiveOpen, ENOA: fill(4, 1), ENOB: fill(4, 1)},
+		{}, {Kind: endRequests}, {Kind: Closed, Reason: NumReasons},
+		{Kind: Closed, ENOA: fill(4, 1)}, {Kind: ActiveAnswer}, {Kind: ActiveAnswer, ENOA: fill(4, 1)},
+		{Kind: ActiveAnswer, ENOA: fill(MaxENO+1, 1), ENOB: fill(4, 1)}, {Kind: ActiveAnswer, ENOA: fill(4, 1), ENOB: fill(1, 1)},
+		{Kind: ActiveAnswer, ENOA: fill(4, 1), ENOB: fill(4, 1), Init1: fill(20, 1)}, {Kind: Closed, Init1: fill(20, 1)},
 		{Kind: PassiveKeys, ENOA: fill(4, 1), ENOB: fill(4, 1), Init1: fill(MaxInit+1, 1)},
 	}
 	for i, m := range bad {
@@ -122,7 +121,8 @@ func TestFieldsOfOtherKindsAreRefused(t *testing.T) {
 	}
 	badReplies := []Reply{
 		{}, {Kind: endReplies}, {Kind: Pass, Reason: NumReasons}, {Kind: Keys}, {Kind: Keys, Role: 3},
-		{Kind: Offer}, {Kind: Pass, ENO: fill(4, 1)}, {Kind: Init1, Secret: fill(4, 1)}, {Kind: Keys, Role: 1, Init: fill(3, 1)},
+		{Kind: Pass, Secret: fill(4, 1)}, {Kind: Abort, Init: fill(9, 1)}, {Kind: Init1, Init: fill(9, 1)},
+		{Kind: Init1, Secret: fill(4, 1)}, {Kind: Keys, Role: 1, Init: fill(3, 1)}, {Kind: Keys, Role: 1, Secret: fill(4, 1)},
 	}
 	for i, m := range badReplies {
 		if _, err := m.Encode(make([]byte, MaxMessage)); !errors.Is(err, ErrMessage) {

@@ -3,6 +3,7 @@ package shm
 import (
 	"encoding/binary"
 	"fmt"
+
 	"linecrypt/flowtable"
 )
 
@@ -11,16 +12,15 @@ type ReplyKind uint8
 
 // The replies.
 const (
-	Offer  ReplyKind = 1 + iota // to ActiveOpen and PassiveOpen: send this ENO option
-	Pass                        // leave the connection in the clear
-	Refuse                      // do not let the connection come about
+	Pass   ReplyKind = 1 + iota // to ActiveAnswer: leave the connection in the clear
+	Refuse                      // to ActiveAnswer: do not let the connection come about
 	Init1                       // to ActiveAnswer: send Init1, keep Secret for ActiveKeys
 	Keys                        // to ActiveKeys and PassiveKeys: keys are agreed
 	Abort                       // to all: the handshake failed, reset the connection
 	endReplies
 )
 
-var replyNames = [endReplies]string{"", "offer", "pass", "refuse", "init1", "keys", "abort"}
+var replyNames = [endReplies]string{"", "pass", "refuse", "init1", "keys", "abort"}
 
 // String returns the kind in snake case.
 func (k ReplyKind) String() string {
@@ -46,7 +46,6 @@ type Reply struct {
 	Role   flowtable.Role // of the gateway; Keys only
 	TEP    uint8          // negotiated TEP byte; Init1 and Keys
 	AEAD   uint16         // Keys only
-	ENO    []byte         // whole option as on the wire, 2 to MaxENO bytes; Offer only
 	Secret []byte         // opaque to the data plane, up to MaxSecret bytes; Init1 only
 	Init   []byte         // Init1, or in Keys of a passive connection Init2; up to MaxInit bytes
 	Keys   KeyBlock
@@ -61,8 +60,8 @@ type KeyBlock struct {
 }
 
 const (
-	replyBlobs = 3
-	replyFixed = 24 + replyBlobs*4 + 4
+	replyBlobs = 2
+	replyFixed = 24 + replyBlobs*4
 	keyBlock   = (MasterKeySize + 2*TrafficKeySize + SessionIDSize + 7) &^ 7
 )
 
@@ -73,7 +72,6 @@ func (m *Reply) blobs() [replyBlobs]blob {
 	}
 	init := only(m.Kind == Init1 || m.Kind == Keys, "init", &m.Init, minimum, MaxInit)
 	return [replyBlobs]blob{
-		only(m.Kind == Offer, "eno", &m.ENO, 2, MaxENO),
 		only(m.Kind == Init1, "secret", &m.Secret, 1, MaxSecret),
 		init,
 	}
@@ -88,7 +86,7 @@ func (m *Reply) fixed() int {
 }
 
 // Size returns the bytes Encode writes.
-func (m *Reply) Size() int { return m.fixed() + len(m.ENO) + len(m.Secret) + len(m.Init) }
+func (m *Reply) Size() int { return m.fixed() + len(m.Secret) + len(m.Init) }
 
 // check refuses kinds and codes that do not exist, and codes in kinds that have none.
 func (m *Reply) check() error {
@@ -151,8 +149,8 @@ func (m *Reply) Decode(b []byte) error {
 
 func (m *Reply) getBlobs(lens, body []byte) error {
 	blobs := m.blobs()
-	if m.Kind == Keys && binary.LittleEndian.Uint32(lens[8:]) != 0 {
-		blobs[2].min = 8
+	if m.Kind == Keys && binary.LittleEndian.Uint32(lens[4:]) != 0 {
+		blobs[1].min = 8
 	}
 	if err := getBlobs(lens, body, blobs[:]); err != nil {
 		return fmt.Errorf("decode %v: %w", m.Kind, err)

@@ -12,16 +12,14 @@ type RequestKind uint8
 
 // The requests. The control plane keeps nothing between them: each carries all it needs.
 const (
-	ActiveOpen   RequestKind = 1 + iota // a host's SYN is held: what shall it offer?
-	ActiveAnswer                        // SYN-ACK with ENO came: ENOA is what we sent, ENOB what came
+	ActiveAnswer RequestKind = 1 + iota // SYN-ACK with ENO came: ENOA is what we sent, ENOB what came
 	ActiveKeys                          // Init2 came: ENOA, ENOB, Secret, Init1, Init2
-	PassiveOpen                         // a SYN with ENO is held: ENOA is what came
 	PassiveKeys                         // Init1 came: ENOA is what came, ENOB what we sent, Init1
 	Closed                              // the connection is over, for Reason; no reply
 	endRequests
 )
 
-var requestNames = [endRequests]string{"", "active_open", "active_answer", "active_keys", "passive_open", "passive_keys", "closed"}
+var requestNames = [endRequests]string{"", "active_answer", "active_keys", "passive_keys", "closed"}
 
 // String returns the kind in snake case.
 func (k RequestKind) String() string {
@@ -39,8 +37,8 @@ type Request struct {
 	Ref    FlowRef
 	Seq    uint32 // echoed in the reply
 	Tuple  flowtable.Key
-	ENOA   []byte // host A's option, 2 to MaxENO bytes
-	ENOB   []byte // host B's option
+	ENOA   []byte // host A's option, 2 to MaxENO bytes; all but Closed
+	ENOB   []byte // host B's option, likewise
 	Secret []byte // what the control plane gave with Init1, up to MaxSecret bytes
 	Init1  []byte // up to MaxInit bytes
 	Init2  []byte
@@ -63,9 +61,10 @@ func only(there bool, name string, b *[]byte, minimum, maximum int) blob {
 func (m *Request) blobs() [requestBlobs]blob {
 	k := m.Kind
 	keys := k == ActiveKeys || k == PassiveKeys
+	options := keys || k == ActiveAnswer
 	return [requestBlobs]blob{
-		only(keys || k == ActiveAnswer || k == PassiveOpen, "eno of a", &m.ENOA, 2, MaxENO),
-		only(keys || k == ActiveAnswer, "eno of b", &m.ENOB, 2, MaxENO),
+		only(options, "eno of a", &m.ENOA, 2, MaxENO),
+		only(options, "eno of b", &m.ENOB, 2, MaxENO),
 		only(k == ActiveKeys, "secret", &m.Secret, 1, MaxSecret),
 		only(keys, "init1", &m.Init1, 8, MaxInit),
 		only(k == ActiveKeys, "init2", &m.Init2, 8, MaxInit),

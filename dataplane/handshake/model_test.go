@@ -301,7 +301,7 @@ func events(m *model, rules *Rules, segs []Segment) []Event {
 		}
 		return starts
 	}
-	for _, k := range []shm.ReplyKind{shm.Init1, shm.Keys, shm.Pass, shm.Refuse, shm.Abort, shm.Offer} {
+	for _, k := range []shm.ReplyKind{shm.Init1, shm.Keys, shm.Pass, shm.Refuse, shm.Abort} {
 		all = append(all, Event{Kind: EventReply, Reply: k, Rules: rules, Alive: true})
 	}
 	all = append(all, Event{Kind: EventInit, Rules: rules, Alive: true})

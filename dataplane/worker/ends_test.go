@@ -254,7 +254,7 @@ func TestStaleAndSenselessRepliesChangeNothing(t *testing.T) {
 		"another worker":     {shm.FlowRef{Worker: 1, Index: good.Index, Gen: good.Gen}, r.Rare.Request, keys, shm.RepliesStale},
 		"no such record":     {shm.FlowRef{Index: 1 << 30, Gen: 1}, r.Rare.Request, keys, shm.RepliesStale},
 		"older question":     {good, r.Rare.Request - 1, keys, shm.RepliesStale},
-		"answer to another":  {good, r.Rare.Request, shm.Reply{Kind: shm.Offer, ENO: enoOfB}, shm.RepliesBad},
+		"answer to another":  {good, r.Rare.Request, shm.Reply{Kind: shm.Init1, Secret: []byte{1}, Init: initMessage(tcpcrypt.KindInit1)}, shm.RepliesBad},
 	} {
 		before := g.w.n[c.n]
 		c.reply.Ref, c.reply.Seq = c.ref, c.seq

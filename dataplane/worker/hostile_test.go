@@ -103,7 +103,7 @@ func (c *chaos) answer(q *shm.Request, rep *shm.Reply) {
 	case 2:
 		*rep = shm.Reply{Kind: shm.Abort, Reason: shm.ReasonBadKey}
 	case 3:
-		*rep = shm.Reply{Kind: shm.Offer, ENO: enoOfB}
+		*rep = shm.Reply{Kind: shm.Init1, TEP: 0x23, Secret: []byte{1}, Init: initMessage(tcpcrypt.KindInit1)}
 	case 4:
 		*rep = shm.Reply{Kind: shm.Keys, Role: 1, TEP: 0x23, AEAD: uint16(c.Uint32())}
 	}

@@ -21,7 +21,6 @@ var counterInfos = [NumCounters]Info{
 	FlowsCreated:        {"flows_created", "flows", "flows entered into the table", KindEvent},
 	FlowsRemoved:        {"flows_removed", "flows", "flows removed from the table", KindEvent},
 	FlowsEvicted:        {"flows_evicted", "flows", "plain flows removed because the table was full", KindOverload},
-	FlowsRecovered:      {"flows_recovered", "flows", "flows taken over from a data plane that ended", KindEvent},
 	HandshakesActive:    {"handshakes_active", "handshakes", "handshakes begun for connections that a host opens", KindEvent},
 	HandshakesPassive:   {"handshakes_passive", "handshakes", "handshakes begun for connections that a far end opens", KindEvent},
 	HandshakesDone:      {"handshakes_done", "handshakes", "handshakes that ended with keys", KindEvent},

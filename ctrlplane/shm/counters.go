@@ -91,7 +91,6 @@ const (
 	FlowsCreated
 	FlowsRemoved
 	FlowsEvicted
-	FlowsRecovered
 	HandshakesActive
 	HandshakesPassive
 	HandshakesDone

@@ -36,7 +36,6 @@ type Reason uint8
 const (
 	ReasonNone           Reason = iota
 	ReasonPolicy                // policy leaves this connection in the clear
-	ReasonRequired              // policy requires encryption and there can be none
 	ReasonNoENO                 // the far end did not answer with ENO
 	ReasonBadENO                // the far end's ENO option is malformed
 	ReasonNoTEP                 // no TEP in common
@@ -58,7 +57,7 @@ const (
 )
 
 var reasonNames = [NumReasons]string{
-	"none", "policy", "required", "no_eno", "bad_eno", "no_tep", "roles", "bad_init", "no_aead", "bad_key", "bad_secret",
+	"none", "policy", "no_eno", "bad_eno", "no_tep", "roles", "bad_init", "no_aead", "bad_key", "bad_secret",
 	"internal", "finished", "reset", "timeout", "authentication", "truncated", "evicted", "protocol", "overload",
 }
 

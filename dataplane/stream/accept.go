@@ -86,7 +86,8 @@ func (f *flow) acceptWire(seg *Segment, w int64) bool {
 	case w < int64(in.WAcked) && n == 0:
 		return f.disbelieve(seg, flowtable.Outside, shm.DropIngressOld)
 	}
-	f.learnStamp(seg, peer, w <= next && w+int64(n) >= next)
+	// What comes again of whole frames tells its timestamp once it is opened again: see learnAgain.
+	f.learnStamp(seg, peer, w == next || w < next && w+int64(n) > int64(in.WNext))
 	f.learn(seg, peer)
 	return true
 }

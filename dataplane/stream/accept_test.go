@@ -179,6 +179,61 @@ func TestTimestampOfDataBehindAHoleWaitsUntilTheHoleIsFilled(t *testing.T) {
 	}
 }
 
+func TestFrameDeliveredAgainHasTheTimestampOfItsRetransmission(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		behind bool  // another frame follows, which is not sent again
+		cuts   []int // where the segments of the retransmission end
+	}{
+		{"whole", false, []int{120}},
+		{"in two segments", false, []int{40, 120}},
+		{"whole, with another frame behind it", true, []int{120}},
+		{"in two segments, with another frame behind it", true, []int{40, 120}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := exchanged(t)
+			a, b := r.farFrame(data(100))
+			end := b
+			if c.behind {
+				_, end = r.farFrame(data(100))
+			}
+			send := func(at int, ts uint32, data []byte) {
+				r.wire(&pkt{seq: wireSeq + uint32(at), ack: hostSeq + initLen + 120, win: 65535, flags: ACK, ts: ts, ecr: 1000, data: data})
+			}
+			send(a, 6000, r.seal.out[a:b])
+			if c.behind {
+				send(b, 6001, r.seal.out[b:end])
+			}
+			r.take()
+			// It is lost inside. What is forged in its place tells no time.
+			send(a, 1<<30, pattern(9, b-a))
+			ts, from := uint32(6200), 0
+			for _, to := range c.cuts {
+				ts++
+				send(a+from, ts, r.seal.out[a+from:a+to])
+				from = to
+			}
+			if h, _ := r.take(); len(h) != 1 || h[0].ts != ts {
+				t.Errorf("delivered again %v, want timestamp %d", h, ts)
+			}
+		})
+	}
+}
+
+func TestPartOfAFrameThatComesAgainIsAcknowledgedWithItsTimestamp(t *testing.T) {
+	r := exchanged(t)
+	a, _ := r.farFrame(data(100))
+	part := func(ts uint32) *pkt {
+		return &pkt{seq: wireSeq + uint32(a), ack: hostSeq + initLen + 120, win: 65535, flags: ACK, ts: ts, ecr: 1000, data: r.seal.out[a : a+40]}
+	}
+	r.wire(part(6000))
+	r.take()
+	r.wire(part(6200))
+	if p := r.one(ToWire); p.ack != wireSeq+uint32(a)+40 || p.ecr != 6200 {
+		t.Errorf("acknowledged %v, echo %d", p, p.ecr)
+	}
+}
+
 func TestSegmentWithoutTimestampsEchoesNoOthers(t *testing.T) {
 	b := newBench(t, 0)
 	b.rec.Host.TSVal, b.rec.Peer.TSVal = 11, 22

@@ -31,7 +31,7 @@ type openRef struct {
 	flow     flowtable.Index
 	large    uint32
 	delivery uint32 // node reserved for the frame that the gateway delivers
-	tsVal    uint32 // as the segment had them, where its headers are used
+	tsVal    uint32 // as the segment had them, where its headers are used or the frame is an old one
 	tsEcr    uint32
 	hasTS    bool
 	kind     openKind

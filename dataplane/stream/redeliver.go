@@ -47,7 +47,8 @@ func (f *flow) openOld(seg *Segment, en *flowtable.Entry, at int, p PPos) {
 		f.count(shm.DropIngressPool)
 		return
 	}
-	ref := openRef{m: m, off: BuildOffset, n: n, hdrEnd: -1, kind: openRedeliver, flags: PSH, w: WPos(en.WEnd - uint64(n)), p: p}
+	ref := openRef{m: m, off: BuildOffset, n: n, hdrEnd: -1, kind: openRedeliver, flags: PSH, w: WPos(en.WEnd - uint64(n)), p: p,
+		hasTS: seg.HasTS, tsVal: seg.TSVal}
 	f.queueOld(&ref)
 }
 
@@ -118,12 +119,22 @@ func (f *flow) collect(ra *reassembly, seg *Segment, w int64, en *flowtable.Entr
 		f.count(shm.DropNoOutput)
 		return
 	}
-	ref := openRef{kind: openRedeliverAssembled, m: a.m, large: a.large, delivery: a.delivery, n: a.need, hdrEnd: -1, flags: PSH, w: a.start, p: a.p}
+	ref := openRef{kind: openRedeliverAssembled, m: a.m, large: a.large, delivery: a.delivery, n: a.need, hdrEnd: -1, flags: PSH, w: a.start, p: a.p,
+		hasTS: seg.HasTS, tsVal: seg.TSVal}
 	if a.large == 0 {
 		ref.off = BuildOffset
 	}
 	f.queueOld(&ref)
 	*a = assembly{}
+}
+
+// learnAgain takes the timestamp that an old frame came with this time. The host's echo must show that it answers the
+// retransmission: by that of the first try, the far end would measure the time until it retransmitted as a round trip, and wait
+// longer each time (RFC 7323 section 4.3). It waits until the frame is authentic, since there is more to hit than one position.
+func (f *flow) learnAgain(ref *openRef) {
+	if peer := &f.r.Peer; ref.hasTS && later(ref.tsVal, peer.TSVal) {
+		peer.TSVal = ref.tsVal
+	}
 }
 
 // openedRedeliver delivers an old frame again.
@@ -134,6 +145,7 @@ func (f *flow) openedRedeliver(ref *openRef, ok bool) {
 		f.c.freeRef(ref)
 		return
 	}
+	f.learnAgain(ref)
 	if uint64(ref.p)+uint64(pt.n) < f.r.Ingress.HostAck {
 		f.c.freeRef(ref)
 		return
@@ -156,6 +168,7 @@ func (f *flow) openedRedeliverAssembled(ref *openRef, ok bool) {
 		}
 		return
 	}
+	f.learnAgain(ref)
 	wEnd := uint64(ref.w) + uint64(ref.n)
 	it := f.c.chunks.Iter(&in.Queue)
 	for en, _ := it.Next(); en != nil; en, _ = it.Next() {

@@ -175,7 +175,7 @@ func (f *flow) mayChallenge(to flowtable.Side) bool {
 func (f *flow) hostRepeats(seg *Segment, p int64, n int) {
 	f.drop(seg.M, shm.DropEgressOld)
 	if em := f.ownHostAck(); em != nil {
-		f.reportTwice(em, uint32(p)+f.hostISN(), n)
+		f.reportTwice(em, seg, uint32(p)+f.hostISN(), n)
 	}
 	if f.wireNews() {
 		f.ackWire()
@@ -186,7 +186,10 @@ func (f *flow) hostRepeats(seg *Segment, p int64, n int) {
 // wireRepeats answers a segment of the far end's that the gateway has acknowledged in full.
 func (f *flow) wireRepeats(seg *Segment, w int64, n int) {
 	f.drop(seg.M, shm.DropIngressOld)
-	f.ackWireTwice(uint32(w)+f.peerISN(), n)
+	if em := f.ownWireAck(); em != nil {
+		f.reportTwice(em, seg, uint32(w)+f.peerISN(), n)
+		f.queuedSACK(em)
+	}
 	f.checkClosed()
 }
 
@@ -206,18 +209,13 @@ func (f *flow) wireKeepAlive(seg *Segment) {
 	}
 }
 
-// reportTwice makes an acknowledgement's first SACK block say that n positions from seq on came twice (RFC 2883 section 4).
-func (f *flow) reportTwice(em *Emit, seq uint32, n int) {
+// reportTwice makes an acknowledgement's first SACK block say that the n positions at from came twice (RFC 2883 section 4). It echoes
+// the timestamp of the segment that it answers: if the first acknowledgement was lost, its sender would otherwise take the time until
+// it retransmitted for a round trip. Nothing is learnt from that timestamp, as it may be forged.
+func (f *flow) reportTwice(em *Emit, seg *Segment, from uint32, n int) {
+	em.TSEcr = seg.TSVal
 	if f.r.Flags&flowtable.FlagSACK != 0 {
-		em.SACK[0], em.NSACK = [2]uint32{seq, seq + uint32(n)}, 1
-	}
-}
-
-// ackWireTwice is ackWire that also reports what came twice.
-func (f *flow) ackWireTwice(seq uint32, n int) {
-	if em := f.ownWireAck(); em != nil {
-		f.reportTwice(em, seq, n)
-		f.queuedSACK(em)
+		em.SACK[0], em.NSACK = [2]uint32{from, from + uint32(n)}, 1
 	}
 }
 

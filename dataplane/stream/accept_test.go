@@ -266,11 +266,14 @@ func TestKeepAlivesPassWithoutBeingLearntFrom(t *testing.T) {
 func TestRepeatedDataIsReportedToItsSender(t *testing.T) {
 	r := exchanged(t)
 	r.host(&pkt{seq: hostSeq + 20, ack: wireSeq + 100, win: 65535, flags: ACK, ts: 1001, ecr: 5000, data: pattern(1, 80)})
-	if p := r.one(ToHost); len(p.sack) != 1 || p.sack[0] != [2]uint32{hostSeq + 20, hostSeq + 100} {
-		t.Errorf("to the host: %v", p)
+	if p := r.one(ToHost); len(p.sack) != 1 || p.sack[0] != [2]uint32{hostSeq + 20, hostSeq + 100} || p.ecr != 1001 {
+		t.Errorf("to the host: %v, echo %d", p, p.ecr)
 	}
 	r.wire(&pkt{seq: wireSeq + initLen, ack: hostSeq + initLen + 120, win: 65535, flags: ACK, ts: 5001, ecr: 1000, data: r.seal.out[initLen:]})
-	if p := r.one(ToWire); len(p.sack) != 1 || p.sack[0] != [2]uint32{wireSeq + initLen, wireSeq + initLen + 120} {
-		t.Errorf("to the wire: %v", p)
+	if p := r.one(ToWire); len(p.sack) != 1 || p.sack[0] != [2]uint32{wireSeq + initLen, wireSeq + initLen + 120} || p.ecr != 5001 {
+		t.Errorf("to the wire: %v, echo %d", p, p.ecr)
+	}
+	if host, peer := r.g.rec.Host.TSVal, r.g.rec.Peer.TSVal; host != 1000 || peer != 5000 {
+		t.Errorf("learnt the timestamps %d and %d", host, peer)
 	}
 }

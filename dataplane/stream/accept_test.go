@@ -277,3 +277,28 @@ func TestRepeatedDataIsReportedToItsSender(t *testing.T) {
 		t.Errorf("learnt the timestamps %d and %d", host, peer)
 	}
 }
+
+func TestAnswerToARetransmissionEchoesItsTimestampWhereTheFirstOneWasLostInside(t *testing.T) {
+	for _, lost := range []bool{true, false} {
+		r := exchanged(t)
+		a, b := r.farFrame(data(100))
+		frame := &pkt{seq: wireSeq + uint32(a), ack: hostSeq + initLen + 120, win: 65535, flags: ACK, ts: 6000, ecr: 1000, data: r.seal.out[a:b]}
+		answer := &pkt{seq: hostSeq + 100, ack: wireSeq + 200, win: 65535, flags: ACK, ts: 1001, ecr: 6000}
+		r.wire(frame)
+		again := *frame
+		again.ts = 6200
+		r.wire(&again)
+		r.take()
+		want := uint32(6200)
+		if !lost {
+			r.host(answer) // late
+			want = 6000
+		}
+		report := *answer
+		report.ts, report.sack = 1002, [][2]uint32{{wireSeq + 100, wireSeq + 200}}
+		r.host(&report)
+		if _, w := r.take(); len(w) == 0 || w[0].ack != wireSeq+uint32(b) || w[0].ecr != want {
+			t.Errorf("first answer lost %v: %v, want echo %d", lost, w, want)
+		}
+	}
+}

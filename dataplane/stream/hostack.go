@@ -70,7 +70,7 @@ func (f *flow) forwardHostAck(seg *Segment, news *ackNews) {
 	if em == nil {
 		return
 	}
-	f.hostSACK(seg, em)
+	repeats := f.hostSACK(seg, em)
 	// What the host is missing of a frame that the gateway delivers is nothing to the far end.
 	inside := !news.dup || in.WAcked > in.WAckH+1 || seg.repeats(f.peerISN()+uint32(in.HostAck))
 	if ack == oldAck && win == oldWin && em.NSACK == 0 && inside {
@@ -81,6 +81,10 @@ func (f *flow) forwardHostAck(seg *Segment, news *ackNews) {
 	moveHeaders(seg.M, seg.Off, seg.Off, 0)
 	em.Seq, em.Ack, em.Win = f.hostISN()+uint32(e.WNext), ack, win
 	f.stampWire(em, seg)
+	if repeats && news.advanced {
+		// The host answers the retransmission, as its first answer was lost inside: what it echoes is older, see reportTwice.
+		em.TSEcr, em.NewTS = f.r.Peer.TSVal, seg.HasTS
+	}
 	em.Flags = seg.Flags &^ (URG | SYN)
 }
 

@@ -144,25 +144,26 @@ func (f *flow) acknowledgedPlain(w int64) int64 {
 	return int64(e.PUna) - max(n, 0)
 }
 
-// hostSACK translates the host's SACK blocks to the wire.
-func (f *flow) hostSACK(seg *Segment, em *Emit) {
+// hostSACK translates the host's SACK blocks to the wire. It is true where they say that something came twice which the far end sent
+// twice.
+func (f *flow) hostSACK(seg *Segment, em *Emit) (repeats bool) {
 	in := &f.r.Ingress
 	if seg.NSACK == 0 || f.r.Flags&flowtable.FlagSACK == 0 {
-		return
+		return false
 	}
 	var bs [4]bounds
 	n := 0
 	for i := range min(int(seg.NSACK), len(bs), f.maxSACK()) {
 		l, r := unwrap(seg.SACK[i][0], f.peerISN(), in.HostAck), unwrap(seg.SACK[i][1], f.peerISN(), in.HostAck)
 		if i == 0 && r <= int64(in.HostAck) {
-			f.hostRepeated(em, l, r)
+			repeats = f.hostRepeated(em, l, r)
 			continue
 		}
 		bs[n].left, bs[n].right = l, r
 		n++
 	}
 	if n == 0 || in.Queue.Count == 0 {
-		return
+		return repeats
 	}
 	p := in.PAckH
 	it := f.c.chunks.Iter(&in.Queue)
@@ -176,17 +177,19 @@ func (f *flow) hostSACK(seg *Segment, em *Emit) {
 		p = end
 	}
 	emitBounds(em, bs[:n], f.peerISN())
+	return repeats
 }
 
 // hostRepeated translates the host's report that [l, r) came twice, if it did because the far end retransmitted. What the gateway
-// itself delivered twice is nothing to the far end.
-func (f *flow) hostRepeated(em *Emit, l, r int64) {
+// itself delivered twice is nothing to the far end. It is true where the far end did.
+func (f *flow) hostRepeated(em *Emit, l, r int64) (known bool) {
 	for _, run := range f.r.Rare.Again {
 		if run.PLen > 0 && uint32(l)-run.P < run.PLen && uint32(r)-run.P <= run.PLen {
 			em.SACK[0], em.NSACK = [2]uint32{f.peerISN() + run.W, f.peerISN() + run.W + run.WLen}, 1
-			return
+			return true
 		}
 	}
+	return false
 }
 
 // noteAgain remembers a frame that is delivered again because the far end sent it again.

@@ -72,10 +72,18 @@ func (t *step) strayFromHost() {
 	t.out.add(ActForward)
 }
 
+// knownTries is how many SYNs go with ENO at least where the path is known to take it: those of a host's first seven seconds.
+const knownTries = 4
+
 // hostSYNAgain handles the host's retransmission of its SYN: the gateway's own has no other timer.
 func (t *step) hostSYNAgain() {
 	c := t.c
-	if int(c.Tries) >= t.m.p.ENOTries && c.mayDrop() {
+	tries := t.m.p.ENOTries
+	if t.e.Takes {
+		// A flood makes SYNs go unanswered: it must not make connections plain.
+		tries = max(tries, knownTries)
+	}
+	if int(c.Tries) >= tries && c.mayDrop() {
 		c.Flags |= flowtable.SetupTried
 		t.plain(SynUnanswered, flowtable.PlainSyn)
 		t.out.add(ActForward)
@@ -85,7 +93,7 @@ func (t *step) hostSYNAgain() {
 		t.leave(NoOptionRoom, false)
 		return
 	}
-	c.Tries = min(c.Tries+1, uint8(min(t.m.p.ENOTries, 255)))
+	c.Tries = min(c.Tries+1, uint8(min(tries, 255)))
 	t.out.add(ActLearn)
 	t.out.add(ActForwardENO)
 }

@@ -88,8 +88,12 @@ func TestPathsThatHateENOAreRemembered(t *testing.T) {
 func TestSilenceIsNoProofWhereThereAreEncryptedConnections(t *testing.T) {
 	g := newShooter(t)
 	activeStages[5].reach(g)
-	for range 3 {
+	g.toWire = nil
+	for n := range 5 {
 		g.feed(g.in, g.raw(flowTemplate(1, true), hostSYN(), nil))
+		if eno := g.shot(outside, g.toWire[n]) == withOption; eno != (n < 4) {
+			t.Errorf("SYN %d goes with ENO: %v", n, eno)
+		}
 	}
 	g.feed(g.out, g.raw(flowTemplate(1, false), with(peerSynAck(), synOptions, nil), nil))
 	g.counted(1, shm.PlainSynUnanswered)

@@ -13,7 +13,7 @@ import (
 
 // setup tells set-up of a segment, whose checksum is right.
 func (w *Worker) setup(s flowtable.Side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) {
-	e := handshake.Event{Kind: handshake.EventSegment}
+	e := handshake.Event{Kind: handshake.EventSegment, Takes: w.pairs.encrypted(&r.Key)}
 	readSegment(&e.Seg, s, p)
 	if r.Flags&flowtable.FlagStarted != 0 {
 		e.Expect = stream.Exact(r, flowtable.Outside)

@@ -145,9 +145,10 @@ func (r *Record) ClearStreams() {
 // process never trusts it, and Repair clears it.
 type Local struct {
 	SealKey    uint32 // expanded keys, 0 none: of Egress,
-	OpenKey    uint32 // of Ingress' current generation, and
-	NextKey    uint32 // of the one after it while the frame that begins it is being opened
+	OpenKey    uint32 // of Ingress' current generation
 	Held       uint32 // packet buffers held for what is in flight, or waits to be
+	Holder     uint16 // place among those who hold as many as the minimum, 0 none
+	Flyer      uint16 // place among those who have as many frames in flight as the minimum, 0 none
 	HsBlock    uint32 // block of connection set-up, 0 none
 	OutOfOrder uint32 // first segment of the far end's behind a hole, 0 none
 	Reassembly uint32 // object with the frame in progress and the frames to deliver, 0 none
@@ -158,9 +159,8 @@ type Local struct {
 	PathGen    uint32 // state of the worker's table of paths that these are of, 0 while CutUntil is to be looked at
 	Timer      Timer  // link in the table's timer wheel
 
-	Holder  uint32   // place among those who hold as many as the minimum, 0 none
-	PrevKey uint32   // key of the generation before Ingress' current one while frames of it may come again
-	Flyer   uint32   // place among those who have as many frames in flight as the minimum, 0 none
+	PrevKey uint32   // expanded keys, 0 none: of the generation before Ingress' current one while frames of it may come again,
+	NextKey uint32   // of the one after it while the frame that begins it is being opened
 	Queued  uint32   // how many segments OutOfOrder begins
 	Stamp   uint32   // of the one queued last: how SACK blocks are ordered
 	PrevNR  [12]byte // nonce randomizers of PrevKey and NextKey

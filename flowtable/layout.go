@@ -10,8 +10,9 @@ const (
 	lineSize = 64
 
 	// RecordStride is the distance between records in bytes: a record begins on a cache line, and its first line holds
-	// all that a lookup and a stale reference need.
-	RecordStride = (RecordSize + lineSize - 1) &^ (lineSize - 1)
+	// all that a lookup and a stale reference need. The number of lines is odd, so that the same line of different records
+	// uses all sets of a cache.
+	RecordStride = (RecordSize+lineSize-1)&^(lineSize-1) | lineSize
 
 	// MaxCapacity is the largest number of flows of one table.
 	MaxCapacity = 1 << 26

@@ -85,9 +85,11 @@ type Identity struct {
 	LastSeen int64  // ns of the monotonic clock of the last packet; once there are keys, of the last acceptable one
 }
 
-// Rare is what changes seldom, or is looked at when a connection begins, ends, rekeys or retransmits. Its first line has the timers.
+// Rare is what changes seldom, or is looked at when a connection begins, ends, rekeys or retransmits. Its first line has the timers,
+// and the other little that segments touch.
 type Rare struct {
-	Created  int64  // ns of the monotonic clock when the record was handed out
+	SealGen  uint32 // number of the current generation of what is sealed, from 0 on,
+	OpenGen  uint32 // and of what is opened
 	Linger   int64  // ns of the monotonic clock when a finished flow is released, 0 while it is not finished
 	OwnTimer int64  // ns of the monotonic clock when the gateway's own frame at the front of Egress.Queue is sent again, 0 none
 	Sealed   uint64 // frames sealed
@@ -101,6 +103,8 @@ type Rare struct {
 
 	WFin uint64 // wire position of the far end's FIN, if IngressWireFIN
 	RTO  int64  // ns, of the frames the gateway retransmits itself
+
+	Created int64 // ns of the monotonic clock when the record was handed out
 
 	Challenged [NumSides]int64 // ns of the monotonic clock when a side was last answered what was not believed, 0 never
 	FailedAt   int64           // ns of the monotonic clock when the first of Ingress.Failures came
@@ -141,23 +145,22 @@ func (r *Record) ClearStreams() {
 // process never trusts it, and Repair clears it.
 type Local struct {
 	SealKey    uint32 // expanded keys, 0 none: of Egress,
-	OpenKey    uint32 // of Ingress' current generation,
-	PrevKey    uint32 // of the one before while frames of it may come again,
+	OpenKey    uint32 // of Ingress' current generation
 	Held       uint32 // packet buffers held for what is in flight, or waits to be
-	Holder     uint32 // place among those who hold as many as the minimum, 0 none
+	Holder     uint16 // place among those who hold as many as the minimum, 0 none
+	Flyer      uint16 // place among those who have as many frames in flight as the minimum, 0 none
+	HsBlock    uint32 // block of connection set-up, 0 none
 	OutOfOrder uint32 // first segment of the far end's behind a hole, 0 none
 	Reassembly uint32 // object with the frame in progress and the frames to deliver, 0 none
 	Gap        uint16 // list of segments behind a gap, 0 none
 	HostPath   uint16 // what the paths to host and far end take of a segment, in the terms of an MSS: what the ports carry and what
 	PeerPath   uint16 // ICMP errors told; 0 while nothing bounds it
-	_          uint16
+	OldKeys    uint16 // list of the generations of Egress before the current one of which frames are in flight, 0 none
 	PathGen    uint32 // state of the worker's table of paths that these are of, 0 while CutUntil is to be looked at
 	Timer      Timer  // link in the table's timer wheel
 
-	HsBlock uint32   // block of connection set-up, 0 none
-	NextKey uint32   // key of the generation after Ingress' current one while the frame that begins it is being opened
-	Flyer   uint32   // place among those who have as many frames in flight as the minimum, 0 none
-	OldKeys uint32   // list of the generations of Egress before the current one of which frames are in flight, 0 none
+	PrevKey uint32   // expanded keys, 0 none: of the generation before Ingress' current one while frames of it may come again,
+	NextKey uint32   // of the one after it while the frame that begins it is being opened
 	Queued  uint32   // how many segments OutOfOrder begins
 	Stamp   uint32   // of the one queued last: how SACK blocks are ordered
 	PrevNR  [12]byte // nonce randomizers of PrevKey and NextKey
@@ -219,10 +222,8 @@ type Timer struct {
 // key, which is expanded in the data plane's private memory and kept here to expand it again. The nonce randomizer that goes
 // with it lies in Egress and Ingress.
 type Secrets struct {
-	Master     [32]byte
-	Raw        [32]byte
-	Generation uint32
-	_          uint32
+	Master [32]byte
+	Raw    [32]byte
 }
 
 // RecordSize is the size of a record in bytes.

@@ -141,7 +141,8 @@ const burst = 64
 
 // LookupBurst stores into out[n] the record of keys[n], whose hash is hashes[n], 0 where there is none. The three slices
 // have the same length; only the first len(out) keys are looked at. All buckets are touched before the first is searched,
-// and all records before the first is compared, so that misses of the cache overlap. The records are in the cache after it.
+// and all records before the first is compared, so that misses of the cache overlap. What a segment touches of its record is in the cache
+// after it.
 func (t *Table) LookupBurst(keys []Key, hashes []uint32, out []Index) {
 	for len(out) > 0 {
 		n := min(len(out), burst)
@@ -163,9 +164,11 @@ func (t *Table) lookupSome(keys []Key, hashes []uint32, out []Index) {
 			touched += uint64(r.Hash)
 		}
 	}
-	t.sink = touched
 	for n := range out {
 		if r := t.Record(out[n]); r != nil && r.Hash == hashes[n] && r.Key == keys[n] {
+			if r.State == Encrypted {
+				touched += r.touch()
+			}
 			continue
 		}
 		if out[n] == 0 && t.buckets[t.homeOf(hashes[n])].next() == 0 {
@@ -173,6 +176,13 @@ func (t *Table) lookupSome(keys []Key, hashes []uint32, out []Index) {
 		}
 		out[n] = t.Lookup(&keys[n], hashes[n])
 	}
+	t.sink = touched
+}
+
+// touch reads a word of each line that every segment of an encrypted connection touches.
+func (r *Record) touch() uint64 {
+	e, in := &r.Egress, &r.Ingress
+	return e.PNext + uint64(r.Host.Win) + in.WNext + uint64(r.Peer.Win) + r.Rare.Sealed + uint64(r.Local.SealKey)
 }
 
 // Insert returns the record of a key and whether it is new. A new record is in state Plain, its generation has grown, Key,

@@ -66,7 +66,7 @@ func TestLayoutOfRecordsAndBuckets(t *testing.T) {
 		"rare":     {unsafe.Offsetof(r.Rare), 5 * lineSize},
 		"timers":   {unsafe.Offsetof(r.Rare.WFin), lineSize},
 		"local":    {unsafe.Offsetof(r.Local) % lineSize, 0},
-		"indices":  {unsafe.Offsetof(r.Local.HsBlock), lineSize},
+		"indices":  {unsafe.Offsetof(r.Local.PrevKey), lineSize},
 	} {
 		if at[0] != at[1] {
 			t.Errorf("%s: %d bytes, not %d", part, at[0], at[1])

@@ -24,7 +24,7 @@ type Core struct {
 	shares         shares // of the buffers that they hold
 	flight         shares // of the frames in flight
 	oldKeys        []oldKey
-	freeOldKey     uint32
+	freeOldKey     uint16
 	scarce         bool // the pool was low when last looked at
 	calls          uint8
 	keys           keyring
@@ -70,7 +70,7 @@ func NewCore(cfg Config) (*Core, error) {
 	c.flight.init(cfg.SharedFrames)
 	c.oldKeys = make([]oldKey, min(cfg.Keys, 8*keySpare)+1)
 	for i := len(c.oldKeys) - 1; i > 0; i-- {
-		c.oldKeys[i].next, c.freeOldKey = c.freeOldKey, uint32(i)
+		c.oldKeys[i].next, c.freeOldKey = c.freeOldKey, uint16(i)
 	}
 	c.scarce = c.cache.Avail() < cfg.PoolLow
 	c.outOfOrder = make([]outOfOrder, cfg.OutOfOrder+1)
@@ -192,6 +192,7 @@ func (c *Core) Release(_ flowtable.Index, r *flowtable.Record) {
 		*k = 0
 	}
 	r.Rare.Seal, r.Rare.Open = flowtable.Secrets{}, flowtable.Secrets{}
+	r.Rare.SealGen, r.Rare.OpenGen = 0, 0
 	e.NR, r.Ingress.NR = [12]byte{}, [12]byte{}
 	r.Local.PrevNR, r.Local.NextNR = [12]byte{}, [12]byte{}
 	e.Flags |= flowtable.EgressDead | flowtable.EgressFreed

@@ -187,7 +187,7 @@ func (f *flow) sealSegment(seg *Segment, hdrEnd, head, n int) {
 		buf[start+4], buf[start+5] = byte(urgent>>8), byte(urgent)
 		em.Urg = uint16(min(n, 65535))
 	}
-	if n > packLimit {
+	if n > packLimit || !f.c.packs(f.r) {
 		f.keepWhole(id, m, start)
 	}
 	en.Urg = urgent
@@ -316,7 +316,7 @@ func (c *Core) Sealed(out *Output, now int64) {
 			if en := c.chunks.At(ref.entry); en.WEnd == ref.wEnd && ref.r.Egress.WUna < ref.wEnd {
 				copy(en.Tag[:], op.Dst[len(op.Dst)-tcpcrypt.TagLen:])
 				en.Flags &^= flowtable.EntryPending
-				if en.Len <= packLimit && en.Flags&flowtable.EntryOwn == 0 {
+				if en.Len <= packLimit && en.Flags&flowtable.EntryOwn == 0 && c.kept[ref.entry].kind == keptNothing {
 					c.pack(ref.r, ref.entry, em.M.Buf()[em.Off:em.Off+em.Len], en.Flags&flowtable.EntryRekey != 0)
 				}
 			}

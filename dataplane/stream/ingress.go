@@ -314,7 +314,8 @@ func (f *flow) queueNext(ref *openRef) bool {
 		return false
 	}
 	key, nr := f.r.Local.OpenKey, &in.NR
-	if f.r.Local.NextKey != 0 {
+	// Only while the frame that begins it is pending there is a next generation.
+	if (ref.rekey || in.WNext != in.WOpen) && f.r.Local.NextKey != 0 {
 		key, nr = f.r.Local.NextKey, &f.r.Local.NextNR
 	}
 	ref.w = WPos(in.WNext)

@@ -383,12 +383,12 @@ func TestFailedRekeyingFrameLeavesTheGeneration(t *testing.T) {
 	a, b := r.farFrame(re)
 	r.farSpoiled(a, b, 20)
 	r.silence()
-	if rec := &r.g.rec; rec.Local.NextKey != 0 || rec.Rare.Open.Generation != 0 {
+	if rec := &r.g.rec; rec.Local.NextKey != 0 || rec.Rare.OpenGen != 0 {
 		t.Fatal("the generation changed")
 	}
 	r.far(a, b, 0)
 	h, w := r.take()
-	if len(h) != 1 || len(w) != 1 || r.g.rec.Rare.Open.Generation != 1 {
+	if len(h) != 1 || len(w) != 1 || r.g.rec.Rare.OpenGen != 1 {
 		t.Errorf("delivered %v, answered %v", h, w)
 	}
 }

@@ -25,8 +25,14 @@ type kept struct {
 	kind keptKind
 }
 
-// packLimit is the largest frame in bytes that is packed: a small one would hold a whole buffer otherwise.
+// packLimit is the largest frame in bytes that is packed where buffers are scarce: a small one would hold a whole buffer otherwise.
 const packLimit = 512
+
+// packs reports whether frames of up to packLimit bytes are packed, which costs a copy: while less than half of the buffers are held,
+// the first ones of a flow are not.
+func (c *Core) packs(r *flowtable.Record) bool {
+	return r.Local.Held >= minHeld || 2*c.shares.held >= c.shares.budget || c.scarce
+}
 
 // sealed reports whether the frame's sealed bytes are held.
 func (k *kept) sealed() bool { return k.m != nil && k.kind != keptPart }

@@ -7,7 +7,7 @@ import "linecrypt/flowtable"
 type oldKey struct {
 	from, to uint64 // wire positions
 	key      uint32 // expanded
-	next     uint32 // older one of the flow, or of the free list
+	next     uint16 // older one of the flow, or of the free list
 	nr       [12]byte
 }
 

@@ -21,7 +21,7 @@ func (c *Core) Rekey(idx flowtable.Index, r *flowtable.Record, now int64, out *O
 func (f *flow) mayRekey() bool {
 	e, in := &f.r.Egress, &f.r.Ingress
 	return e.Flags&(flowtable.EgressKeys|flowtable.EgressFIN|flowtable.EgressDead|flowtable.EgressRekey) == flowtable.EgressKeys &&
-		in.Flags&flowtable.IngressFINp == 0 && f.r.Rare.Seal.Generation <= f.r.Rare.Open.Generation
+		in.Flags&flowtable.IngressFINp == 0 && f.r.Rare.SealGen <= f.r.Rare.OpenGen
 }
 
 // rekeyIfDue begins a new generation, from the frame about to be made on, where the current one has sealed enough or the far end is
@@ -42,7 +42,7 @@ func (f *flow) rekeyIfDue() bool {
 // lags reports whether the far end is a generation ahead (RFC 8548 section 3.8). While the next frame is to begin one, which the window
 // may not allow yet, there is no other: the far end follows from one to the next by the frames that begin them.
 func (f *flow) lags() bool {
-	return f.r.Rare.Open.Generation > f.r.Rare.Seal.Generation && f.r.Egress.Flags&(flowtable.EgressRekey|flowtable.EgressFIN) == 0
+	return f.r.Rare.OpenGen > f.r.Rare.SealGen && f.r.Egress.Flags&(flowtable.EgressRekey|flowtable.EgressFIN) == 0
 }
 
 // usedUp reports whether the current generation has sealed a multiple of what is set for one.
@@ -70,7 +70,7 @@ func (f *flow) advanceEgress() bool {
 	}
 	f.age(nr)
 	f.r.Local.SealKey = key
-	f.r.Rare.Seal.Generation++
+	f.r.Rare.SealGen++
 	e.GenFrames, e.GenBytes = 0, 0
 	e.Flags |= flowtable.EgressRekey
 	f.count(shm.Rekeys)
@@ -142,7 +142,7 @@ func (f *flow) commitNext(w WPos) {
 	next := mk.Next()
 	t := next.Traffic(tcpcrypt.AEAD(f.r.AEAD), f.ingressDirection())
 	f.r.Rare.Open.Master, f.r.Rare.Open.Raw, in.NR = next, t.Key, t.NR
-	f.r.Rare.Open.Generation++
+	f.r.Rare.OpenGen++
 	f.r.Local.NextKey, f.r.Local.NextNR = 0, [12]byte{}
 	mk.Wipe()
 	next.Wipe()

@@ -82,8 +82,8 @@ func TestNoGenerationIsPassedOverWhileTheWindowIsClosed(t *testing.T) {
 		r.wire(&pkt{seq: wireSeq + uint32(a), ack: hostSeq + initLen, win: 10, flags: ACK, data: bytes.Clone(r.seal.out[a:b])})
 		r.hostAcks(10 * (i + 1))
 	}
-	if _, w := r.take(); r.g.rec.Rare.Seal.Generation != 1 {
-		t.Fatalf("generation %d begins with the next frame; sent %v", r.g.rec.Rare.Seal.Generation, w)
+	if _, w := r.take(); r.g.rec.Rare.SealGen != 1 {
+		t.Fatalf("generation %d begins with the next frame; sent %v", r.g.rec.Rare.SealGen, w)
 	}
 	r.wire(&pkt{seq: wireSeq + uint32(len(r.seal.out)), ack: hostSeq + initLen, win: 65535, flags: ACK})
 	r.pass()
@@ -118,7 +118,7 @@ func TestUsedUpKeyIsNotUsedOnWhenNoKeySlotIsFree(t *testing.T) {
 	r.g.core.keys.free = free
 	r.say(40, 0, pattern(1, 10))
 	r.count(shm.SealedFrames, 6) // with what had come behind the refused one
-	if r.g.rec.Rare.Seal.Generation != 1 {
+	if r.g.rec.Rare.SealGen != 1 {
 		t.Error("no generation began")
 	}
 }

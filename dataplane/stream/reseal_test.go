@@ -275,8 +275,8 @@ func TestFramesOfTheLastGenerationAreSealedAgainUnderItsKey(t *testing.T) {
 			want = append(want, p.data...)
 		}
 	}
-	if r.g.rec.Rare.Seal.Generation != 1 || r.g.rec.Local.OldKeys == 0 {
-		t.Fatalf("generation %d, old key %d", r.g.rec.Rare.Seal.Generation, r.g.rec.Local.OldKeys)
+	if r.g.rec.Rare.SealGen != 1 || r.g.rec.Local.OldKeys == 0 {
+		t.Fatalf("generation %d, old key %d", r.g.rec.Rare.SealGen, r.g.rec.Local.OldKeys)
 	}
 	if n := r.forget(); n != 5 {
 		t.Fatalf("%d frames dropped", n)

@@ -194,7 +194,7 @@ func (r *rig) aborted(reason shm.Counter) (toHost, toWire *pkt) {
 func (r *rig) open(at int, b []byte) []tcpcrypt.Frame {
 	r.t.Helper()
 	master := tcpcrypt.MasterKey{1, 2, 3}
-	for range r.g.rec.Rare.Seal.Generation {
+	for range r.g.rec.Rare.SealGen {
 		master = master.Next()
 	}
 	key := master.Traffic(r.seal.aead, tcpcrypt.BA)

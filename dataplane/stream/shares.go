@@ -111,7 +111,7 @@ type shares struct {
 	seed        uint64
 }
 
-// maxHolders bounds the flows that are ranked.
+// maxHolders bounds the flows that are ranked. A place has 16 bits.
 const maxHolders = 1 << 13
 
 func (s *shares) init(budget int) {
@@ -139,7 +139,7 @@ func (s *shares) of(r *flowtable.Record) uint32 {
 }
 
 // place returns where a record has the flow's place among the holders, 0 for none.
-func (s *shares) place(r *flowtable.Record) *uint32 {
+func (s *shares) place(r *flowtable.Record) *uint16 {
 	if s.flight {
 		return &r.Local.Flyer
 	}
@@ -191,7 +191,7 @@ func (s *shares) gave(r *flowtable.Record, n uint32) {
 
 // count brings a flow's peer and the ranks up to date with what the flow holds.
 func (s *shares) count(r *flowtable.Record) {
-	h, n := *s.place(r), s.of(r)
+	h, n := uint32(*s.place(r)), s.of(r)
 	if h == 0 {
 		if n >= minHeld {
 			s.enlist(r)
@@ -219,7 +219,7 @@ func (s *shares) enlist(r *flowtable.Record) {
 	s.freeHolder = s.holders[h].next
 	pi := s.peerOf(r.Key.Peer())
 	s.holders[h] = holder{r: r, peer: pi, counted: n}
-	*s.place(r) = h
+	*s.place(r) = uint16(h)
 	p := &s.peers[pi]
 	p.held += n
 	p.flows++
@@ -246,7 +246,7 @@ func (s *shares) reclaim() bool {
 
 // delist ends that a flow is a holder, if it is one.
 func (s *shares) delist(r *flowtable.Record) {
-	h := *s.place(r)
+	h := uint32(*s.place(r))
 	if h == 0 {
 		return
 	}
@@ -324,7 +324,7 @@ func (s *shares) greediest() *flowtable.Record {
 // spare ranks a flow last until it takes more, and its peer where all of its flows are ranked so: nothing of what it holds can
 // be dropped.
 func (s *shares) spare(r *flowtable.Record) {
-	h := *s.place(r)
+	h := uint32(*s.place(r))
 	if h == 0 {
 		return
 	}

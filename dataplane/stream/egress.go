@@ -169,7 +169,7 @@ func (f *flow) sealSegment(seg *Segment, hdrEnd, head, n int) {
 	if head > tcpcrypt.HeaderLen+tcpcrypt.FlagsLen {
 		flags, eflags, urgent = flags|tcpcrypt.FlagURG, eflags|flowtable.EntryURG, seg.Urg-1
 	}
-	if !f.rekeyIfDue() {
+	if f.rekeyDue() && !f.rekeyIfDue() {
 		f.refuse(seg, shm.DropEgressRekey)
 		return
 	}

@@ -24,6 +24,12 @@ func (f *flow) mayRekey() bool {
 		in.Flags&flowtable.IngressFINp == 0 && f.r.Rare.SealGen <= f.r.Rare.OpenGen
 }
 
+// rekeyDue reports whether rekeyIfDue has something to do.
+func (f *flow) rekeyDue() bool {
+	e, cfg := &f.r.Egress, &f.c.cfg
+	return f.r.Rare.OpenGen > f.r.Rare.SealGen || uint64(e.GenFrames) >= cfg.RekeyFrames || e.GenBytes >= cfg.RekeyBytes
+}
+
 // rekeyIfDue begins a new generation, from the frame about to be made on, where the current one has sealed enough or the far end is
 // ahead. Where it has sealed twice that, the far end is not waited for any more: with data to send, a host may be several generations
 // ahead; and if no key slot is free then, it reports false, and nothing more is sealed under this key.

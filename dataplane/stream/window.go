@@ -145,7 +145,7 @@ const scarceWindow = 32 << 10
 
 // crowded reports whether there is.
 func (c *Core) crowded() bool {
-	return c.queued.used >= c.queued.total-c.queued.total/4 || c.cache.Avail() < c.cfg.PoolLow
+	return c.queued.used >= c.queued.total-c.queued.total/4 || c.scarce
 }
 
 // wireEdge translates the host's window to the wire. It leaves room for one frame's overhead: a frame is smaller than the

@@ -122,7 +122,7 @@ func (w *Worker) translate(s flowtable.Side, p *packet.Packet, i flowtable.Index
 		capture(&w.fresh, p)
 	}
 	w.lookAtPaths(r, now)
-	if s == inside {
+	if s == inside && r.Local.PeerPath != 0 {
 		w.tellHost(p, r, now)
 	}
 	p.NoteHeaders()

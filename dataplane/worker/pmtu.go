@@ -155,11 +155,11 @@ func least(v4 bool) uint32 {
 	return minMTU6
 }
 
-// tellHost tells a host that its segment p makes a longer frame than the path takes, once in a while, so that it sends
-// shorter ones. The segment itself goes on, its frame is cut. One that begins nowhere in the host's stream may be another's.
+// tellHost tells a host that its segment p makes a longer frame than the path takes, if that is known, once in a while, so that it
+// sends shorter ones. The segment itself goes on, its frame is cut. One that begins nowhere in the host's stream may be another's.
 func (w *Worker) tellHost(p *packet.Packet, r *flowtable.Record, now int64) {
 	v4, path := p.Ver == 4, r.Local.PeerPath
-	if path == 0 || p.IPLen()+overhead <= int(path)+int(headers(v4)) {
+	if p.IPLen()+overhead <= int(path)+int(headers(v4)) {
 		return
 	}
 	at, mtu := stream.Exact(r, inside), toldMTU(uint32(path)+uint32(headers(v4)), v4)

@@ -9,20 +9,22 @@ import (
 // /64 of the far end) once three quarters are in use, and of all together. Where all is in use, somebody gives something up: of
 // some that have made no progress for a while, who belongs to the peer that holds most.
 
-// peer names a /24 or /64 outside, folded to a few bits: those that fall together share.
-type peer uint8
+// peer names a /24 or /64 outside, folded to peerBits: those that fall together share.
+type peer uint16
+
+const peerBits = 12
 
 // peerOf returns the flow's peer.
 func (c *Core) peerOf(r *flowtable.Record) peer {
 	n := uint64(r.Key.Peer()) ^ c.peerSeed
 	n = (n ^ n>>32) * c.peerSeed
-	return peer((n ^ n>>29) * 0x9e3779b97f4a7c15 >> 56)
+	return peer((n ^ n>>29) * 0x9e3779b97f4a7c15 >> (64 - peerBits))
 }
 
 // share counts what of a stock its peers hold.
 type share struct {
 	total, used int
-	held        [256]uint32
+	held        [1 << peerBits]uint32
 }
 
 // may reports whether the peer may have one more.

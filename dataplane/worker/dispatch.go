@@ -43,7 +43,7 @@ func (w *Worker) segment(s flowtable.Side, p *packet.Packet, k *flowtable.Key, h
 	switch r.State {
 	case flowtable.Plain:
 		if r.Flags&flowtable.FlagWatch == 0 || s == flowtable.Inside || p.PayloadLen == 0 {
-			w.plain(s, p, k, hash, i, now)
+			w.plain(s, p, k, hash, i, r, now)
 			return
 		}
 	case flowtable.Encrypted:
@@ -71,8 +71,7 @@ func opens(p *packet.Packet) bool {
 const plainLinger = int64(10e9)
 
 // plain passes a segment of a connection that is not encrypted, and forgets the connection soon after its end.
-func (w *Worker) plain(s flowtable.Side, p *packet.Packet, k *flowtable.Key, hash uint32, i flowtable.Index, now int64) {
-	r := w.table.Record(i)
+func (w *Worker) plain(s flowtable.Side, p *packet.Packet, k *flowtable.Key, hash uint32, i flowtable.Index, r *flowtable.Record, now int64) {
 	// A SYN may be forged: while the connection lives its receiver answers it, and the sender's RST tells.
 	if opens(p) && w.otherISN(s, p, r) && r.Rare.Linger != 0 {
 		w.remove(i, r)

@@ -104,12 +104,15 @@ func (w *Worker) work(s flowtable.Side, n, segments int, now int64) {
 
 // pass sends a packet on untouched, if the other port carries it.
 func (w *Worker) pass(s flowtable.Side, p *packet.Packet) {
-	if !w.fitsPort(s, p) {
+	if p.M.PktLen > uint32(w.portMTU[s.Other()])+leastL2 && !w.fitsPort(s, p) {
 		return
 	}
 	complete(p)
 	w.passBuffer(s, p.M)
 }
+
+// leastL2 is the size of the shortest link-layer header: what is no longer with it than a port's MTU fits for certain.
+const leastL2 = 14
 
 // passBuffer is pass for a packet whose checksum is complete.
 func (w *Worker) passBuffer(s flowtable.Side, m *mbuf.Mbuf) {

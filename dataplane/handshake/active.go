@@ -188,12 +188,10 @@ func (t *step) activeExchange() {
 
 // hostReset handles a RST of the host's while Init messages are under way.
 func (t *step) hostReset() {
-	if t.s.Seq != t.c.HostISN+1 && !(t.c.Active && t.s.Seq == t.c.HostISN) {
-		t.out.drop(shm.DropHandshake)
-		return
-	}
 	t.out.drop(shm.DropHandshake)
-	t.abort(shm.AbortHostReset)
+	if t.s.Seq == t.c.HostISN+1 || t.c.Active && t.s.Seq == t.c.HostISN {
+		t.abort(shm.AbortHostReset)
+	}
 }
 
 // peerReset handles the far end's RST while Init messages are under way: an exact one ends the connection, for another in the window

@@ -17,19 +17,18 @@ const challengeInterval = 500e6
 // section 5.5 knows.
 const timestampLife = 24 * 24 * 3600 * 1e9
 
-// acceptHost judges a segment of the host's that is no RST. It is false where the segment was taken care of: dropped, or
-// answered as what has been received before.
-func (f *flow) acceptHost(seg *Segment) bool {
+// acceptHost judges a segment of the host's that is no RST, at plaintext position p, and that acknowledges the far end's up to ack. It
+// is false where the segment was taken care of: dropped, or answered as what has been received before.
+func (f *flow) acceptHost(seg *Segment, p, ack int64) bool {
 	e, in := &f.r.Egress, &f.r.Ingress
 	host := &f.r.Host
-	p, n := unwrap(seg.Seq, f.hostISN(), e.PNext), seg.positions()
-	ack := unwrap(seg.Ack, f.peerISN(), in.HostAck)
 	if seg.Flags&(SYN|ACK) == ACK && p == int64(e.PNext) && ack >= int64(in.HostAck) && ack <= int64(in.PNext) &&
 		f.r.Local.Reassembly == 0 && later(seg.TSVal, host.TSVal) {
 		f.learn(seg, host) // as nearly every segment is
 		host.TSVal = seg.TSVal
 		return true
 	}
+	n := seg.positions()
 	switch {
 	case seg.Flags&SYN != 0:
 		return f.disbelieve(seg, flowtable.Inside, shm.DropEgressSYN)
@@ -55,18 +54,18 @@ func (f *flow) acceptHost(seg *Segment) bool {
 	return true
 }
 
-// acceptWire is acceptHost for a segment of the far end's at wire position w.
-func (f *flow) acceptWire(seg *Segment, w int64) bool {
+// acceptWire is acceptHost for a segment of the far end's at wire position w that acknowledges the wire up to ack.
+func (f *flow) acceptWire(seg *Segment, w, ack int64) bool {
 	e, in := &f.r.Egress, &f.r.Ingress
 	peer := &f.r.Peer
-	n, next := seg.positions(), int64(f.contiguous())
-	ack := unwrap(seg.Ack, f.hostISN(), e.WAck)
+	next := int64(f.contiguous())
 	if seg.Flags&(SYN|ACK) == ACK && w == next && ack >= int64(e.WAck) && ack <= int64(e.WNext) &&
 		w <= int64(in.WEdge) && later(seg.TSVal, peer.TSVal) {
 		f.learn(seg, peer)
 		peer.TSVal = seg.TSVal
 		return true
 	}
+	n := seg.positions()
 	switch {
 	case seg.Flags&SYN != 0:
 		return f.disbelieve(seg, flowtable.Outside, shm.DropIngressSYN)

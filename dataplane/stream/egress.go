@@ -43,15 +43,17 @@ func (c *Core) EgressSegment(idx flowtable.Index, r *flowtable.Record, seg *Segm
 		f.drop(seg.M, shm.DropNoKeys)
 		return
 	}
-	if !f.acceptHost(seg) {
+	p := unwrap(seg.Seq, f.hostISN(), e.PNext)
+	ack := unwrap(seg.Ack, f.peerISN(), r.Ingress.HostAck)
+	if !f.acceptHost(seg, p, ack) {
 		return
 	}
-	var ack ackNews
-	f.hostAck(seg, &ack)
+	var news ackNews
+	f.hostAck(seg, ack, &news)
 	if seg.Len == 0 && seg.Flags&FIN == 0 {
-		f.forwardHostAck(seg, &ack)
+		f.forwardHostAck(seg, &news)
 	} else {
-		f.hostData(seg)
+		f.hostData(seg, p)
 	}
 	if r.Local.Reassembly != 0 {
 		f.deliverMore()
@@ -61,10 +63,9 @@ func (c *Core) EgressSegment(idx flowtable.Index, r *flowtable.Record, seg *Segm
 	}
 }
 
-// hostData takes a segment with payload or FIN.
-func (f *flow) hostData(seg *Segment) {
+// hostData takes a segment with payload or FIN at plaintext position p.
+func (f *flow) hostData(seg *Segment, p int64) {
 	e := &f.r.Egress
-	p := unwrap(seg.Seq, f.hostISN(), e.PNext)
 	end := p + int64(seg.Len)
 	if seg.Flags&FIN != 0 {
 		end++

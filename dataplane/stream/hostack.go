@@ -12,10 +12,9 @@ type ackNews struct {
 	dup      bool // neither: a duplicate
 }
 
-// hostAck takes acknowledgement and window of a host's segment.
-func (f *flow) hostAck(seg *Segment, news *ackNews) {
+// hostAck takes acknowledgement and window of a host's segment that acknowledges plaintext up to a.
+func (f *flow) hostAck(seg *Segment, a int64, news *ackNews) {
 	in := &f.r.Ingress
-	a := unwrap(seg.Ack, f.peerISN(), in.HostAck)
 	if a < int64(in.HostAck) {
 		return
 	}

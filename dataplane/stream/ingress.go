@@ -54,11 +54,12 @@ func (c *Core) IngressSegment(idx flowtable.Index, r *flowtable.Record, seg *Seg
 		f.wireReset(seg, w)
 		return
 	}
-	if !f.acceptWire(seg, w) {
+	ack := unwrap(seg.Ack, f.hostISN(), e.WAck)
+	if !f.acceptWire(seg, w, ack) {
 		return
 	}
 	var news ackNews
-	f.ackFromWire(seg, w, &news)
+	f.ackFromWire(seg, w, ack, &news)
 	if seg.Len == 0 && seg.Flags&FIN == 0 {
 		f.forwardWireAck(seg, &news)
 	} else {

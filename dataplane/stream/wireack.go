@@ -6,10 +6,9 @@ import (
 	"linecrypt/flowtable"
 )
 
-// ackFromWire takes acknowledgement and window of an acceptable wire segment at position w.
-func (f *flow) ackFromWire(seg *Segment, w int64, news *ackNews) {
+// ackFromWire takes acknowledgement and window of an acceptable wire segment at position w that acknowledges the wire up to a.
+func (f *flow) ackFromWire(seg *Segment, w, a int64, news *ackNews) {
 	e := &f.r.Egress
-	a := unwrap(seg.Ack, f.hostISN(), e.WAck)
 	if a < int64(e.WAck) {
 		return
 	}

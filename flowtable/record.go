@@ -155,7 +155,7 @@ type Local struct {
 	Gap        uint16 // list of segments behind a gap, 0 none
 	HostPath   uint16 // what the paths to host and far end take of a segment, in the terms of an MSS: what the ports carry and what
 	PeerPath   uint16 // ICMP errors told; 0 while nothing bounds it
-	OldKeys    uint16 // list of the generations of Egress before the current one of which frames are in flight, 0 none
+	Common     bool   // the connection is in its common state, as package stream of the data plane defines it
 	PathGen    uint32 // state of the worker's table of paths that these are of, 0 while CutUntil is to be looked at
 	Timer      Timer  // link in the table's timer wheel
 
@@ -165,6 +165,7 @@ type Local struct {
 	Stamp   uint32   // of the one queued last: how SACK blocks are ordered
 	PrevNR  [12]byte // nonce randomizers of PrevKey and NextKey
 	NextNR  [12]byte
+	OldKeys uint16 // list of the generations of Egress before the current one of which frames are in flight, 0 none
 
 	Age AgeLink // link in one of the table's lists
 }

@@ -28,6 +28,8 @@ type Core struct {
 	scarce         bool // the pool was low when last looked at
 	calls          uint8
 	keys           keyring
+	genFrames      uint64 // what a generation seals before it is to be replaced, as in cfg: the largest number for never
+	genBytes       uint64
 	outOfOrder     []outOfOrder
 	freeOutOfOrder uint32
 	gaps           []gap
@@ -64,6 +66,7 @@ func NewCore(cfg Config) (*Core, error) {
 	}
 	setDefaults(&cfg)
 	c := &Core{cfg: cfg, n: cfg.Counters, cache: cfg.Cache, chunks: cfg.Chunks}
+	c.genFrames, c.genBytes = unlessZero(cfg.RekeyFrames), unlessZero(cfg.RekeyBytes)
 	c.kept = make([]kept, cfg.Chunks.MaxEntryID())
 	c.shares.init(cfg.HeldBuffers)
 	c.flight.flight = true
@@ -99,6 +102,14 @@ func NewCore(cfg Config) (*Core, error) {
 		return nil, fmt.Errorf("stream core: %w", err)
 	}
 	return c, nil
+}
+
+// unlessZero returns a limit, of which 0 is none.
+func unlessZero(limit uint64) uint64 {
+	if limit == 0 {
+		return math.MaxUint64
+	}
+	return limit
 }
 
 func setDefaults(cfg *Config) {
@@ -149,6 +160,7 @@ func (c *Core) Counters() *shm.Block { return c.n }
 // announced them: the translator itself subtracts a frame's overhead from r.Peer.MSS.
 func (c *Core) Start(_ flowtable.Index, r *flowtable.Record, _ int64) {
 	r.ClearStreams()
+	r.Local.Common = false
 	e, in := &r.Egress, &r.Ingress
 	e.WEdge, e.AckTold, e.EdgeTold = uint64(r.Peer.Win), r.Host.ISN+1, r.Host.ISN+1+r.Peer.Win
 	in.PEdge, in.WEdge, in.AckTold = uint64(r.Host.Win), uint64(r.Host.Win), r.Peer.ISN+1
@@ -179,6 +191,7 @@ func (c *Core) InstallKeys(idx flowtable.Index, r *flowtable.Record, keys *Keys,
 		f.ackWire()
 	}
 	f.settle()
+	c.judge(r)
 	return nil
 }
 
@@ -196,6 +209,7 @@ func (c *Core) Release(_ flowtable.Index, r *flowtable.Record) {
 	e.NR, r.Ingress.NR = [12]byte{}, [12]byte{}
 	r.Local.PrevNR, r.Local.NextNR = [12]byte{}, [12]byte{}
 	e.Flags |= flowtable.EgressDead | flowtable.EgressFreed
+	r.Local.Common = false
 }
 
 // freeBuffers frees the queues of a flow.

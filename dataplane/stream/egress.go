@@ -29,7 +29,12 @@ type sealRef struct {
 func (c *Core) EgressSegment(idx flowtable.Index, r *flowtable.Record, seg *Segment, now int64, out *Output) {
 	c.begin(out)
 	f := flow{c: c, idx: idx, r: r, now: now, out: out}
-	e := &r.Egress
+	f.egress(seg)
+	c.judge(r)
+}
+
+func (f *flow) egress(seg *Segment) {
+	r, e := f.r, &f.r.Egress
 	if e.Flags&flowtable.EgressDead != 0 {
 		f.straggler(seg, ToHost)
 		return
@@ -309,6 +314,7 @@ func (c *Core) Sealed(out *Output, now int64) {
 		if ref.again != 0 {
 			f := flow{c: c, idx: ref.flow, r: ref.r, now: now, out: out}
 			f.resealed(ref, &out.reseals[ref.again-1], op.Status == cryptobatch.StatusOK)
+			c.judge(ref.r)
 			continue
 		}
 		em := &out.Emits[ref.emit]

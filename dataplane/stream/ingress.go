@@ -37,13 +37,19 @@ type openRef struct {
 	kind     openKind
 	flags    uint8
 	rekey    bool
+	common   bool // openNext: of a segment that FastIngress took
 }
 
 // IngressSegment takes a segment from the wire.
 func (c *Core) IngressSegment(idx flowtable.Index, r *flowtable.Record, seg *Segment, now int64, out *Output) {
 	c.begin(out)
 	f := flow{c: c, idx: idx, r: r, now: now, out: out}
-	e, in := &r.Egress, &r.Ingress
+	f.ingress(seg)
+	c.judge(r)
+}
+
+func (f *flow) ingress(seg *Segment) {
+	r, e, in, out := f.r, &f.r.Egress, &f.r.Ingress, f.out
 	if e.Flags&flowtable.EgressDead != 0 {
 		f.straggler(seg, ToWire)
 		return

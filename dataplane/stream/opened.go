@@ -14,6 +14,9 @@ func (c *Core) Opened(out *Output, now int64) {
 		ref := &out.openRefs[i]
 		f := flow{c: c, idx: ref.flow, r: ref.r, now: now, out: out}
 		ok := out.Opens[i].Status == cryptobatch.StatusOK
+		if ref.common && ok && f.openedCommon(ref) {
+			continue
+		}
 		if ref.r.Egress.Flags&flowtable.EgressDead != 0 {
 			f.count(shm.DropClosed)
 			c.freeRef(ref)
@@ -30,6 +33,7 @@ func (c *Core) Opened(out *Output, now int64) {
 			f.openedRival(ref, ok)
 		}
 		f.settle()
+		c.judge(ref.r)
 	}
 	clear(out.Opens)
 	clear(out.openRefs)

@@ -14,6 +14,7 @@ func (c *Core) Rekey(idx flowtable.Index, r *flowtable.Record, now int64, out *O
 		return false
 	}
 	f.rekeyFrame()
+	c.judge(r)
 	return true
 }
 
@@ -26,8 +27,8 @@ func (f *flow) mayRekey() bool {
 
 // rekeyDue reports whether rekeyIfDue has something to do.
 func (f *flow) rekeyDue() bool {
-	e, cfg := &f.r.Egress, &f.c.cfg
-	return f.r.Rare.OpenGen > f.r.Rare.SealGen || uint64(e.GenFrames) >= cfg.RekeyFrames || e.GenBytes >= cfg.RekeyBytes
+	e := &f.r.Egress
+	return f.r.Rare.OpenGen > f.r.Rare.SealGen || uint64(e.GenFrames) >= f.c.genFrames || e.GenBytes >= f.c.genBytes
 }
 
 // rekeyIfDue begins a new generation, from the frame about to be made on, where the current one has sealed enough or the far end is

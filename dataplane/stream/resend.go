@@ -133,6 +133,7 @@ func (f *flow) armOwn() {
 		}
 		return
 	}
+	f.r.Local.Common = false // the fast path may have come to this frame
 	f.r.Rare.Tries, f.r.Rare.RTO = 0, ownRTO
 	f.r.Rare.OwnTimer = f.now + f.r.Rare.RTO
 }

@@ -141,4 +141,5 @@ func (c *Core) Abort(idx flowtable.Index, r *flowtable.Record, reason shm.Counte
 	}
 	f.die()
 	f.event(EventAbort, reason, nil)
+	c.judge(r)
 }

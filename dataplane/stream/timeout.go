@@ -9,6 +9,12 @@ import (
 func (c *Core) Timeout(idx flowtable.Index, r *flowtable.Record, now int64, out *Output) {
 	c.begin(out)
 	f := flow{c: c, idx: idx, r: r, now: now, out: out}
+	f.timeout()
+	c.judge(r)
+}
+
+func (f *flow) timeout() {
+	c, r, now, out := f.c, f.r, f.now, f.out
 	e, in := &r.Egress, &r.Ingress
 	if e.Flags&(flowtable.EgressDead|flowtable.EgressFreed) == flowtable.EgressDead && !out.Pending() {
 		c.freeBuffers(r)

@@ -69,6 +69,9 @@ const (
 	// EmitBuild: M is a fresh buffer with the payload at Off, at least BuildOffset bytes from its start; the caller puts
 	// headers from the record's template in front of it.
 	EmitBuild
+	// EmitCommon is EmitForward for a packet whose only TCP option, if any, is the timestamps that the connection agreed on, in their
+	// usual place.
+	EmitCommon
 )
 
 // BuildOffset is the offset in the buffer at which the payload of an EmitBuild lies: room for Ethernet, two VLAN tags,

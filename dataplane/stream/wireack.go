@@ -48,7 +48,7 @@ func (f *flow) advanceWire() {
 	if popped {
 		e.PartAcked = 0
 		f.progress()
-		if f.r.Local.OldKeys != 0 {
+		if !f.r.Local.Common && f.r.Local.OldKeys != 0 {
 			f.c.dropOldKeys(f.r, e.WUna)
 		}
 		f.armOwn()

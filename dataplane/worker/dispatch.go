@@ -47,6 +47,9 @@ func (w *Worker) segment(s flowtable.Side, p *packet.Packet, k *flowtable.Key, h
 			return
 		}
 	case flowtable.Encrypted:
+		if w.fast(s, p, i, r, now) {
+			return
+		}
 		if p.Flags&packet.FlagSYN == 0 && r.Local.HsBlock == 0 {
 			w.translate(s, p, i, r, now)
 			return

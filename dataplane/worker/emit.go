@@ -12,8 +12,13 @@ var enoACK = []byte{packet.KindENO, 2}
 
 // emit sends a segment of the translator's: one that was received with new fields, or one of its own.
 func (w *Worker) emit(e *stream.Emit) {
-	if e.Kind == stream.EmitNone {
+	switch e.Kind {
+	case stream.EmitNone:
 		return
+	case stream.EmitCommon:
+		if w.emitCommon(e) {
+			return
+		}
 	}
 	to, tpl := inside, &e.R.Rare.ToHost
 	if e.Dir == stream.ToWire {
@@ -21,10 +26,10 @@ func (w *Worker) emit(e *stream.Emit) {
 	}
 	p := &w.scratch
 	ok := false
-	if e.Kind == stream.EmitForward {
-		ok = w.forward(p, e)
-	} else {
+	if e.Kind == stream.EmitBuild {
 		ok = w.build(p, e, tpl)
+	} else {
+		ok = w.forward(p, e)
 	}
 	if !ok {
 		w.n[shm.DropInternal]++

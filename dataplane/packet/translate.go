@@ -42,7 +42,7 @@ func CommonOf(m *mbuf.Mbuf) (Common, bool) {
 		return Common{}, false
 	}
 	h.IPv4 = m.Data()[h.L3]>>4 == 4
-	return h, true
+	return h, h.IPv4 || h.L4 >= h.L3+40
 }
 
 // Translate makes the headers in front of the payload of m, whose bounds say how long it is now, those of the translated segment:

@@ -49,6 +49,17 @@ type Key struct {
 	VLAN        uint32
 }
 
+// Equal reports whether two keys are the same, by words.
+func (k *Key) Equal(o *Key) bool {
+	a, b := (*[keySize / 8]uint64)(unsafe.Pointer(k)), (*[keySize / 8]uint64)(unsafe.Pointer(o))
+	return a[0]^b[0]|a[1]^b[1]|a[2]^b[2]|a[3]^b[3]|a[4]^b[4] == 0
+}
+
+const keySize = int(unsafe.Sizeof(Key{}))
+
+// A key is five words without padding.
+var _ = [1]struct{}{}[keySize-40]
+
 // Record is the state of one connection. It holds no pointer. Its parts begin on cache lines: what a lookup needs, what every
 // segment touches of either half, what is rare, and what only the process that writes the table understands.
 //

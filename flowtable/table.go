@@ -165,7 +165,7 @@ func (t *Table) lookupSome(keys []Key, hashes []uint32, out []Index) {
 		}
 	}
 	for n := range out {
-		if r := t.Record(out[n]); r != nil && r.Hash == hashes[n] && r.Key == keys[n] {
+		if r := t.Record(out[n]); r != nil && r.Hash == hashes[n] && r.Key.Equal(&keys[n]) {
 			if r.State == Encrypted {
 				touched += r.touch()
 			}

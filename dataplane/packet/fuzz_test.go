@@ -36,6 +36,10 @@ func FuzzParse(f *testing.F) {
 		if p.Parse(m); int(p.Payload)+int(p.PayloadLen) > len(b) || p.L3 > p.L4 && p.L4 != 0 {
 			t.Fatalf("offsets out of bounds: %+v", p)
 		}
+		long := Packet{M: m}
+		if long.Class = long.parseEther(m.Data()); p != long {
+			t.Fatalf("read as\n%+v\nand without the short way as\n%+v", p, long)
+		}
 		p.ParseICMPError(&e)
 		if p.Class != NonIP && p.Class != Malformed {
 			var a [16]byte

@@ -24,10 +24,45 @@ const (
 // (see VerifyTCP and VerifyIPv4).
 func (p *Packet) Parse(m *mbuf.Mbuf) Class {
 	p.M = m
+	b := m.Data()
+	if p.parseCommon(b) {
+		p.Class = TCP
+		return TCP
+	}
 	p.Ver, p.Proto, p.L3, p.L4, p.VLAN = 0, 0, 0, 0, 0
 	p.Payload, p.PayloadLen = 0, 0
-	p.Class = p.parseEther(m.Data())
+	p.Class = p.parseEther(b)
 	return p.Class
+}
+
+// parseCommon reads a whole TCP segment in an untagged IPv4 packet without options, and reports false, having read nothing, where b is
+// not one.
+func (p *Packet) parseCommon(b []byte) bool {
+	const l3, l4 = ethLen, ethLen + 20
+	if len(b) < l4+tcpMinLen || binary.BigEndian.Uint16(b[12:]) != etherIPv4 || b[l3] != 4<<4|5 || b[l3+9] != protoTCP ||
+		binary.BigEndian.Uint16(b[l3+6:])&0x3fff != 0 {
+		return false
+	}
+	end, n := l3+int(binary.BigEndian.Uint16(b[l3+2:])), int(b[l4+12]>>4)*4
+	if end > len(b) || n < tcpMinLen || l4+n > end {
+		return false
+	}
+	h := b[l4 : l4+n]
+	_ = h[19]
+	p.Ver, p.Proto, p.VLAN = 4, protoTCP, 0
+	p.L3, p.L4, p.Payload, p.PayloadLen = l3, l4, uint16(l4+n), uint16(end-l4-n)
+	p.setTCP(h)
+	p.Opt.parse(h[tcpMinLen:], l4+tcpMinLen)
+	return true
+}
+
+// setTCP reads the fixed part of a TCP header.
+func (p *Packet) setTCP(h []byte) {
+	ports := binary.BigEndian.Uint32(h)
+	p.SrcPort, p.DstPort = uint16(ports>>16), uint16(ports)
+	p.Seq, p.Ack = binary.BigEndian.Uint32(h[4:]), binary.BigEndian.Uint32(h[8:])
+	p.Flags = h[13]
+	p.Win, p.Urg = binary.BigEndian.Uint16(h[14:]), binary.BigEndian.Uint16(h[18:])
 }
 
 func (p *Packet) parseEther(b []byte) Class {
@@ -187,11 +222,7 @@ func (p *Packet) parseTCP(b []byte, off int) Class {
 		return Malformed
 	}
 	p.L4, p.Payload, p.PayloadLen = uint16(off), uint16(off+n), uint16(len(h)-n)
-	ports := binary.BigEndian.Uint32(h)
-	p.SrcPort, p.DstPort = uint16(ports>>16), uint16(ports)
-	p.Seq, p.Ack = binary.BigEndian.Uint32(h[4:]), binary.BigEndian.Uint32(h[8:])
-	p.Flags = h[13]
-	p.Win, p.Urg = binary.BigEndian.Uint16(h[14:]), binary.BigEndian.Uint16(h[18:])
+	p.setTCP(h[:tcpMinLen])
 	p.Opt.parse(h[tcpMinLen:n], off+tcpMinLen)
 	return TCP
 }

@@ -56,14 +56,19 @@ func (w *Worker) parse(s flowtable.Side, n int) int {
 	return segments
 }
 
-// lookup finds the records of the burst's TCP segments.
+// lookup finds the records of the burst's TCP segments, once for segments of one connection in a row.
 func (w *Worker) lookup(s flowtable.Side, segments int) {
+	runs := 0
 	for j := range segments {
-		k := &w.keys[j]
+		k := &w.keys[runs]
 		flowKey(k, &w.pkts[w.tcp[j]], s)
-		w.hashes[j] = w.table.Hash(k)
+		if runs == 0 || !k.Equal(&w.keys[runs-1]) {
+			w.hashes[runs] = w.table.Hash(k)
+			runs++
+		}
+		w.run[j] = uint8(runs - 1)
 	}
-	w.table.LookupBurst(w.keys[:segments], w.hashes[:segments], w.found[:segments])
+	w.table.LookupBurst(w.keys[:runs], w.hashes[:runs], w.found[:runs])
 	w.changed = false
 }
 
@@ -87,7 +92,7 @@ func (w *Worker) work(s flowtable.Side, n, segments int, now int64) {
 	for i := range n {
 		p := &w.pkts[i]
 		if next < segments && int(w.tcp[next]) == i {
-			j := next
+			j := w.run[next]
 			next++
 			if w.changed {
 				w.found[j] = w.table.Lookup(&w.keys[j], w.hashes[j])

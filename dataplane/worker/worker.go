@@ -97,10 +97,11 @@ type Worker struct {
 	tx      [2]txQueue
 	ms      [port.Burst]*mbuf.Mbuf
 	pkts    [port.Burst]packet.Packet
-	keys    [port.Burst]flowtable.Key
+	tcp     [port.Burst]uint8         // positions in pkts of the TCP segments among them
+	run     [port.Burst]uint8         // by TCP segment: the run of segments of one connection that it belongs to
+	keys    [port.Burst]flowtable.Key // by run
 	hashes  [port.Burst]uint32
 	found   [port.Burst]flowtable.Index
-	tcp     [port.Burst]uint8 // positions in pkts of the TCP segments among them
 	seg     stream.Segment
 	scratch packet.Packet
 	own     packet.Seg

@@ -40,6 +40,14 @@ func workers() string {
 	return "2"
 }
 
+// fastPath is the setting of a gateway for which a test says nothing: on, or what LINECRYPT_TEST_FASTPATH says.
+func fastPath() string {
+	if s := os.Getenv("LINECRYPT_TEST_FASTPATH"); s != "" {
+		return s
+	}
+	return "on"
+}
+
 // Gateway is a whole gateway within the process.
 type Gateway struct {
 	Config *config.Config
@@ -74,7 +82,7 @@ func newGateway(t testing.TB, name string, own Settings, pool mbuf.Pool) *Gatewa
 	t.Helper()
 	g := &Gateway{Config: config.Default(), dir: t.TempDir()}
 	g.Config.Name = name
-	for _, settings := range []Settings{small, {"workers.count": workers()}, own} {
+	for _, settings := range []Settings{small, {"workers.count": workers(), "fastpath": fastPath()}, own} {
 		for key, value := range settings {
 			if err := g.Config.Set("test", key, value); err != nil {
 				t.Fatal(err)

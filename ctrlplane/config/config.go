@@ -10,11 +10,12 @@ import (
 
 // Config is the configuration of one instance. The table of keys in keys.go documents each field.
 type Config struct {
-	Name    string
-	Inside  string // PORT towards the hosts, empty when none was given
-	Outside string // PORT towards the network, empty when none was given
-	Policy  flowtable.Policy
-	Engine  string
+	Name     string
+	Inside   string // PORT towards the hosts, empty when none was given
+	Outside  string // PORT towards the network, empty when none was given
+	Policy   flowtable.Policy
+	Engine   string
+	FastPath bool // nearly all segments take a short way through the translator
 
 	Workers    Workers
 	Flows      Flows

@@ -124,13 +124,14 @@ metrics: {listen: off}
 session_table: {group: users}
 dpdk: {eal: [--no-huge, "-m 64"], memory_mb: 64}
 log: {level: debug}
+fastpath: off
 `
 	c, err := Parse("f.yaml", []byte(data))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := &Config{
-		Name: "gw-1", Inside: "0000:01:00.0", Outside: "net_af_xdp0,iface=eth1", Policy: flowtable.Require, Engine: "generic",
+		Name: "gw-1", Inside: "0000:01:00.0", Outside: "net_af_xdp0,iface=eth1", Policy: flowtable.Require, Engine: "generic", FastPath: false,
 		Workers:    Workers{2, []int{3, 2}, Adaptive, 100 * time.Microsecond},
 		Flows:      Flows{1000},
 		Buffers:    Buffers{16 << 20, 2048},

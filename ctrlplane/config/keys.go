@@ -50,6 +50,8 @@ var keys = []Key{
 		choice(func(c *Config) *flowtable.Policy { return &c.Policy }, policyOption(flowtable.Opportunistic), policyOption(flowtable.Require), policyOption(flowtable.Disabled))},
 	{"engine", "auto", "Implementation of the AEADs; auto takes the fastest one that the CPU can run. The environment variable LINECRYPT_ENGINE overrides it.",
 		text("auto, generic or another engine of this build", func(c *Config) *string { return &c.Engine }, word)},
+	{"fastpath", "on", "Short way for the segments that nearly all are; off sends every segment through the full translator, for comparison.",
+		choice(func(c *Config) *bool { return &c.FastPath }, option[bool]{"on", true}, option[bool]{"off", false})},
 
 	{"workers.count", "1", "Number of workers, each a thread on a core of its own. It follows from workers.cores when that is given.",
 		integer(func(c *Config) *int { return &c.Workers.Count }, 1, MaxWorkers)},

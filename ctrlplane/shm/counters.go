@@ -82,6 +82,7 @@ const (
 	TxOutsideBytes
 	PassedPackets
 	PassedBytes
+	FastSegments
 	Polls
 	IdlePolls
 	IdleSleeps

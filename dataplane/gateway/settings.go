@@ -66,6 +66,7 @@ func params(c *config.Config) worker.Params {
 	p.Retransmit = int64(c.Handshake.Retransmit)
 	p.Timeout = int64(c.Handshake.Timeout)
 	p.ENOTries = c.Handshake.ENOTries
+	p.FastPath = c.FastPath
 	p.Adaptive = c.Workers.Poll == config.Adaptive
 	p.IdleSleep = int64(c.Workers.IdleSleep)
 	p.Flows, p.HalfOpen, p.Tombs = c.Flows.Max, c.Handshake.HalfOpen, tombs(c)

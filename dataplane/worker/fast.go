@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/packet"
 	"linecrypt/dataplane/stream"
 	"linecrypt/flowtable"
@@ -10,7 +11,7 @@ import (
 // beside the translator (templates, paths, their MTU) must have nothing to do for this segment.
 func (w *Worker) fast(s flowtable.Side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) bool {
 	ts := r.Flags&flowtable.FlagTimestamps != 0
-	if !r.Local.Common || r.Local.HsBlock != 0 || r.Local.PathGen != w.paths.gen || now>>freshTick != r.LastSeen>>freshTick ||
+	if !r.Local.Common || !w.params.FastPath || r.Local.HsBlock != 0 || r.Local.PathGen != w.paths.gen || now>>freshTick != r.LastSeen>>freshTick ||
 		p.Flags&^packet.FlagPSH != packet.FlagACK || !p.CommonOptions(ts) || !p.VerifyTCP() || !p.VerifyIPv4() {
 		return false
 	}
@@ -32,6 +33,7 @@ func (w *Worker) fast(s flowtable.Side, p *packet.Packet, i flowtable.Index, r *
 		p.M.TxOffload = note
 		return false
 	}
+	w.n[shm.FastSegments]++
 	w.scheduleCommon(i, r, now)
 	return true
 }

@@ -41,6 +41,7 @@ type Params struct {
 	IdleSleep  int64 // longest sleep of an adaptive worker
 	Adaptive   bool  // sleep while idle
 	SharedCore bool  // other workers poll on the same core
+	FastPath   bool  // nearly all segments take the fast path, not the full translator
 }
 
 // DefaultParams are settings that suit a gateway between ordinary hosts.
@@ -48,7 +49,7 @@ func DefaultParams() Params {
 	const s = int64(1e9)
 	return Params{
 		HalfOpen: 16384, Blocks: 4096, Retransmit: s, Timeout: 30 * s, AskTimeout: s / 2, ENOTries: 2,
-		PlainIdle: 300 * s, FlowIdle: 5 * 24 * 3600 * s, IdleSleep: 50_000,
+		PlainIdle: 300 * s, FlowIdle: 5 * 24 * 3600 * s, IdleSleep: 50_000, FastPath: true,
 	}
 }
 

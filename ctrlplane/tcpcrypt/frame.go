@@ -102,6 +102,13 @@ func Nonce(nr [NonceLen]byte, offset uint64) [NonceLen]byte {
 	return nr
 }
 
+// PutNonce is Nonce into a place that the caller has.
+func PutNonce(nonce, nr *[NonceLen]byte, offset uint64) {
+	const at = NonceLen - 8
+	binary.LittleEndian.PutUint32(nonce[:], binary.LittleEndian.Uint32(nr[:]))
+	binary.BigEndian.PutUint64(nonce[at:], binary.BigEndian.Uint64(nr[at:])^offset)
+}
+
 // Plaintext is an opened plaintext value (RFC 8548 section 4.2.1).
 type Plaintext struct {
 	FIN    bool   // FINp: the sender's last frame

@@ -118,6 +118,12 @@ func (p *Packet) VerifyIPv4() bool {
 	return Sum(h[:int(h[0]&15)*4], 0) == 0xffff
 }
 
+// Verify reports whether both checksums of a segment are right, as VerifyTCP and VerifyIPv4 do.
+func (p *Packet) Verify() bool {
+	const good = mbuf.RxL4CksumGood | mbuf.RxIPCksumGood
+	return p.M.OlFlags&good == good || p.VerifyTCP() && p.VerifyIPv4()
+}
+
 // rxCksumFlags is what a port says about a received packet; it is no longer true of a rewritten one.
 const rxCksumFlags = mbuf.RxL4CksumGood | mbuf.RxL4CksumBad | mbuf.RxIPCksumGood | mbuf.RxIPCksumBad
 

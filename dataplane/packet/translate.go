@@ -33,22 +33,23 @@ type Common struct {
 	IPv4            bool
 }
 
-// CommonOf reads where the headers lie of a segment for which CommonOptions held and NoteHeaders was called, and reports false where that
+// Read reads where the headers lie of a segment for which CommonOptions held and NoteHeaders was called, and reports false where that
 // does not agree with the bounds of the mbuf.
-func CommonOf(m *mbuf.Mbuf) (Common, bool) {
+func (h *Common) Read(m *mbuf.Mbuf) bool {
 	o := m.TxOffload
-	h := Common{L3: int(uint16(o)), L4: int(uint16(o >> noteL4)), Payload: int(uint16(o >> notePayload))}
-	if h.L3 < ethLen || h.L4 < h.L3+20 || h.Payload < h.L4+tcpMinLen || h.Payload > h.L4+tcpMinLen+MaxOptions || h.Payload > int(m.DataLen) {
-		return Common{}, false
+	l3, l4, payload := int(uint16(o)), int(uint16(o>>noteL4)), int(uint16(o>>notePayload))
+	if l3 < ethLen || l4 < l3+20 || payload < l4+tcpMinLen || payload > l4+tcpMinLen+MaxOptions || payload > int(m.DataLen) {
+		return false
 	}
-	h.IPv4 = m.Data()[h.L3]>>4 == 4
-	return h, h.IPv4 || h.L4 >= h.L3+40
+	h.L3, h.L4, h.Payload = l3, l4, payload
+	h.IPv4 = m.Data()[l3]>>4 == 4
+	return h.IPv4 || l4 >= l3+40
 }
 
 // Translate makes the headers in front of the payload of m, whose bounds say how long it is now, those of the translated segment:
 // lengths, TCP header, timestamps and checksum, this in software or, where offload is true, by the port as Finish does. Urgent pointer and
 // reserved bits become 0.
-func (h Common) Translate(m *mbuf.Mbuf, t *Translation, offload bool) {
+func (h *Common) Translate(m *mbuf.Mbuf, t *Translation, offload bool) {
 	b := m.Data()
 	l4 := b[h.L4:]
 	n := len(l4)

@@ -74,7 +74,8 @@ func TestTranslateWritesWhatResumeAndFinishDo(t *testing.T) {
 		full.Finish(offload)
 
 		b.SetBounds(b.DataOff(), int(p.Payload)+n)
-		h, ok := CommonOf(b)
+		var h Common
+		ok := h.Read(b)
 		if !ok || h.Payload != int(p.Payload) {
 			t.Fatalf("%d: headers %+v, ok %v", i, h, ok)
 		}
@@ -123,7 +124,8 @@ func TestHeadersThatWereNotNotedAreNotTaken(t *testing.T) {
 		14 | 34<<noteL4 | 154<<notePayload, 14 | 34<<noteL4 | 54<<notePayload, // a version other than 4 needs 40 bytes
 	} {
 		m.TxOffload = o
-		if h, ok := CommonOf(m); ok {
+		var h Common
+		if h.Read(m) {
 			t.Errorf("lengths %#x were taken as %+v", o, h)
 		}
 	}

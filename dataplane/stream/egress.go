@@ -28,7 +28,8 @@ type sealRef struct {
 // EgressSegment takes a segment from the host.
 func (c *Core) EgressSegment(idx flowtable.Index, r *flowtable.Record, seg *Segment, now int64, out *Output) {
 	c.begin(out)
-	f := flow{c: c, idx: idx, r: r, now: now, out: out}
+	var f flow
+	f.view(c, idx, r, now, out)
 	f.egress(seg)
 	c.judge(r)
 }
@@ -231,7 +232,7 @@ func (f *flow) enqueueSeal(en *flowtable.Entry, id flowtable.EntryID, m *mbuf.Mb
 	en.WEnd, en.Len, en.Over, en.Flags = e.WNext+uint64(n), uint32(n), uint8(over), eflags|flowtable.EntryPending
 	o := f.out
 	o.seal(f.c.keyOf(f.r.Local.SealKey), &e.NR, e.WNext, buf[start:start+n:start+n])
-	o.sealRefs = append(o.sealRefs, sealRef{r: f.r, wEnd: en.WEnd, flow: f.idx, entry: id, emit: int32(len(o.Emits) - 1)})
+	o.sealRef(f, en.WEnd, id)
 	e.WNext = en.WEnd + finLen(en)
 	e.PNext += plainLen(en)
 	e.GenFrames++
@@ -255,7 +256,16 @@ func (o *Output) seal(key *cryptobatch.Key, nr *[12]byte, w uint64, b []byte) {
 	n := len(o.Seals)
 	o.Seals = o.Seals[:n+1]
 	op, end := &o.Seals[n], len(b)-tcpcrypt.TagLen
-	op.Key, op.Nonce, op.AAD, op.Src, op.Dst = key, tcpcrypt.Nonce(*nr, w), b[:hdr:hdr], b[hdr:end:end], b[hdr:]
+	tcpcrypt.PutNonce(&op.Nonce, nr, w)
+	op.Key, op.AAD, op.Src, op.Dst = key, b[:hdr:hdr], b[hdr:end:end], b[hdr:]
+}
+
+// sealRef appends what goes with the operation of a new frame, whose emit is the last one.
+func (o *Output) sealRef(f *flow, wEnd uint64, id flowtable.EntryID) {
+	n := len(o.sealRefs)
+	o.sealRefs = o.sealRefs[:n+1]
+	ref := &o.sealRefs[n]
+	ref.r, ref.wEnd, ref.flow, ref.entry, ref.emit, ref.again = f.r, wEnd, f.idx, id, int32(len(o.Emits)-1), 0
 }
 
 // splitUrgent frames a segment that a full frame's urgent field would make too long as two frames.

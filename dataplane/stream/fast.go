@@ -26,3 +26,28 @@ func (c *Core) judge(r *flowtable.Record) {
 
 // frameHead is what a frame without urgent data has in front of its data.
 const frameHead = tcpcrypt.HeaderLen + tcpcrypt.FlagsLen
+
+// toWireCommon is toWire for a connection in its common state: what the host has acknowledged is all that is acknowledged.
+func (f *flow) toWireCommon() (ack uint32, win uint16) {
+	in := &f.r.Ingress
+	w := max(in.WAcked, in.WAckH)
+	edge := in.WAckH
+	if in.PEdge > in.PAckH {
+		edge += in.PEdge - in.PAckH + tcpcrypt.Overhead
+	}
+	if edge > in.WEdge && f.c.crowded() {
+		edge = max(in.WEdge, min(edge, w+scarceWindow))
+	}
+	if edge >= in.WEdge {
+		in.WEdge = edge
+		in.Flags &^= flowtable.IngressShrunk
+	} else if in.Flags&flowtable.IngressShrunk == 0 {
+		edge = in.WEdge
+	}
+	if edge > w {
+		win = uint16(min((edge-w)>>f.r.Host.WScale, 65535))
+	}
+	ack = f.peerISN() + uint32(w)
+	in.WAcked, in.AckTold, in.WinTold = w, ack, win
+	return ack, win
+}

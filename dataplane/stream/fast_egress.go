@@ -18,7 +18,8 @@ func (c *Core) FastEgress(idx flowtable.Index, r *flowtable.Record, seg *Segment
 		uint64(fresh) > in.PNext-in.HostAck || seg.HasTS && !later(seg.TSVal, host.TSVal) {
 		return false
 	}
-	f := flow{c: c, idx: idx, r: r, now: now, out: out}
+	var f flow
+	f.view(c, idx, r, now, out)
 	if seg.Len > 0 && !f.fastFits(seg) {
 		return false
 	}
@@ -75,10 +76,7 @@ func (f *flow) fastSeal(seg *Segment) {
 	}
 	en.WEnd, en.Len, en.Over, en.Flags = w+uint64(n), uint32(n), tcpcrypt.Overhead, flowtable.EntryPending
 	out.seal(c.keyOf(r.Local.SealKey), &e.NR, w, frame)
-	refs := len(out.sealRefs)
-	out.sealRefs = out.sealRefs[:refs+1]
-	ref := &out.sealRefs[refs]
-	ref.r, ref.wEnd, ref.flow, ref.entry, ref.emit, ref.again = r, en.WEnd, f.idx, id, int32(len(out.Emits)-1), 0
+	out.sealRef(f, en.WEnd, id)
 	e.WNext = en.WEnd
 	e.PNext += uint64(seg.Len)
 	e.GenFrames++
@@ -90,7 +88,7 @@ func (f *flow) fastSeal(seg *Segment) {
 		f.progress()
 	}
 	em.Seq = f.hostISN() + uint32(w)
-	em.Ack, em.Win = f.toWire()
+	em.Ack, em.Win = f.toWireCommon()
 	em.TSVal, em.TSEcr, em.NewTS = seg.TSVal, seg.TSEcr, false
 	em.Flags = seg.Flags
 }

@@ -15,7 +15,8 @@ func (c *Core) FastIngress(idx flowtable.Index, r *flowtable.Record, seg *Segmen
 		uint64(fresh) > e.WNext-e.WAck || seg.HasTS && !later(seg.TSVal, peer.TSVal) {
 		return false
 	}
-	f := flow{c: c, idx: idx, r: r, now: now, out: out}
+	var f flow
+	f.view(c, idx, r, now, out)
 	if seg.Len > 0 && !f.fastFrame(seg) {
 		return false
 	}
@@ -47,9 +48,13 @@ func (f *flow) fastFrame(seg *Segment) bool {
 // fastOpen queues the frame that a segment is to be opened, as wireData does.
 func (f *flow) fastOpen(seg *Segment) {
 	in := &f.r.Ingress
-	ref := openRef{m: seg.M, w: WPos(in.WNext), off: seg.Off, n: seg.Len, hdrEnd: seg.Off, kind: openNext, flags: seg.Flags,
-		tsVal: seg.TSVal, tsEcr: seg.TSEcr, hasTS: seg.HasTS, common: true}
-	f.queueOpen(&ref, f.r.Local.OpenKey, &in.NR)
+	o, n := f.out, len(f.out.openRefs)
+	o.open(f.c.keyOf(f.r.Local.OpenKey), &in.NR, in.WNext, seg.M.Buf()[seg.Off:seg.Off+seg.Len])
+	o.openRefs = o.openRefs[:n+1]
+	ref := &o.openRefs[n] // empty but for what is set here
+	ref.r, ref.flow, ref.m, ref.w = f.r, f.idx, seg.M, WPos(in.WNext)
+	ref.off, ref.n, ref.hdrEnd, ref.kind, ref.flags = seg.Off, seg.Len, seg.Off, openNext, seg.Flags
+	ref.tsVal, ref.tsEcr, ref.hasTS, ref.common = seg.TSVal, seg.TSEcr, seg.HasTS, true
 	in.WNext += uint64(seg.Len)
 	if f.wireNews() {
 		f.ackWire()

@@ -15,6 +15,12 @@ type flow struct {
 	idx flowtable.Index
 }
 
+// view makes f one call's view. The fields are stored one by one: a composite literal would be made elsewhere and copied, which stalls on
+// what was stored just before.
+func (f *flow) view(c *Core, idx flowtable.Index, r *flowtable.Record, now int64, out *Output) {
+	f.c, f.r, f.out, f.now, f.idx = c, r, out, now, idx
+}
+
 // unwrap extends a 32-bit sequence number to the stream position nearest to near; first is the number of position 0. What
 // is before position 0 comes out negative.
 func unwrap(seq, first uint32, near uint64) int64 {

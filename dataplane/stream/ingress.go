@@ -43,7 +43,8 @@ type openRef struct {
 // IngressSegment takes a segment from the wire.
 func (c *Core) IngressSegment(idx flowtable.Index, r *flowtable.Record, seg *Segment, now int64, out *Output) {
 	c.begin(out)
-	f := flow{c: c, idx: idx, r: r, now: now, out: out}
+	var f flow
+	f.view(c, idx, r, now, out)
 	f.ingress(seg)
 	c.judge(r)
 }
@@ -334,14 +335,18 @@ func (f *flow) queueNext(ref *openRef) bool {
 // queueOpen appends the operation that opens a frame in place. openRoom has been checked.
 func (f *flow) queueOpen(ref *openRef, key uint32, nr *[12]byte) {
 	ref.r, ref.flow = f.r, f.idx
-	b := f.c.frameBytes(ref)
+	f.out.open(f.c.keyOf(key), nr, uint64(ref.w), f.c.frameBytes(ref))
+	f.out.openRefs = append(f.out.openRefs, *ref)
+}
+
+// open appends the operation that opens the frame b in place, which lies at wire position w.
+func (o *Output) open(key *cryptobatch.Key, nr *[12]byte, w uint64, b []byte) {
 	const hdr = tcpcrypt.HeaderLen
-	o := f.out
-	o.Opens = append(o.Opens, cryptobatch.Op{
-		Key: f.c.keyOf(key), Nonce: tcpcrypt.Nonce(*nr, uint64(ref.w)),
-		AAD: b[:hdr:hdr], Src: b[hdr:], Dst: b[hdr : len(b)-tcpcrypt.TagLen : len(b)-tcpcrypt.TagLen],
-	})
-	o.openRefs = append(o.openRefs, *ref)
+	n, end := len(o.Opens), len(b)-tcpcrypt.TagLen
+	o.Opens = o.Opens[:n+1]
+	op := &o.Opens[n]
+	tcpcrypt.PutNonce(&op.Nonce, nr, w)
+	op.Key, op.AAD, op.Src, op.Dst = key, b[:hdr:hdr], b[hdr:], b[hdr:end:end]
 }
 
 // frameBytes returns the frame of an operation where it lies.

@@ -12,7 +12,8 @@ func (c *Core) Opened(out *Output, now int64) {
 	n := len(out.Opens)
 	for i := range n {
 		ref := &out.openRefs[i]
-		f := flow{c: c, idx: ref.flow, r: ref.r, now: now, out: out}
+		var f flow
+		f.view(c, ref.flow, ref.r, now, out)
 		ok := out.Opens[i].Status == cryptobatch.StatusOK
 		if ref.common && ok && f.openedCommon(ref) {
 			continue

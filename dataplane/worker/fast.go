@@ -12,7 +12,7 @@ import (
 func (w *Worker) fast(s flowtable.Side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) bool {
 	ts := r.Flags&flowtable.FlagTimestamps != 0
 	if !r.Local.Common || !w.params.FastPath || r.Local.HsBlock != 0 || r.Local.PathGen != w.paths.gen || now>>freshTick != r.LastSeen>>freshTick ||
-		p.Flags&^packet.FlagPSH != packet.FlagACK || !p.CommonOptions(ts) || !p.VerifyTCP() || !p.VerifyIPv4() {
+		p.Flags&^packet.FlagPSH != packet.FlagACK || !p.CommonOptions(ts) || !p.Verify() {
 		return false
 	}
 	seg := &w.seg
@@ -61,8 +61,8 @@ func (w *Worker) emitCommon(e *stream.Emit) bool {
 	if e.Dir == stream.ToWire {
 		to, end, path = outside, &e.R.Peer, e.R.Local.PeerPath
 	}
-	h, ok := packet.CommonOf(e.M)
-	if !ok || e.M.DataOff()+h.Payload != e.Off || e.R.Local.PathGen != w.paths.gen {
+	h, t := &w.common, &w.translation
+	if !h.Read(e.M) || e.M.DataOff()+h.Payload != e.Off || e.R.Local.PathGen != w.paths.gen {
 		return false
 	}
 	if e.Len > 0 {
@@ -74,9 +74,8 @@ func (w *Worker) emitCommon(e *stream.Emit) bool {
 			return false
 		}
 	}
-	h.Translate(e.M, &packet.Translation{
-		Seq: e.Seq, Ack: e.Ack, Win: e.Win, Flags: e.Flags, NewTS: e.NewTS, TSVal: e.TSVal, TSEcr: e.TSEcr,
-	}, w.tx[to].offload)
+	t.Seq, t.Ack, t.Win, t.Flags, t.NewTS, t.TSVal, t.TSEcr = e.Seq, e.Ack, e.Win, e.Flags, e.NewTS, e.TSVal, e.TSEcr
+	h.Translate(e.M, t, w.tx[to].offload)
 	w.tx[to].push(e.M)
 	return true
 }

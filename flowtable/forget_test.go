@@ -19,7 +19,7 @@ func TestForgottenKeysAreNowhereInTheTableAndAddressesStay(t *testing.T) {
 		r := table.Record(i)
 		table.SetState(i, Encrypted)
 		for _, at := range [][]byte{
-			r.Rare.Seal.Master[:], r.Rare.Seal.Raw[:], r.Rare.Open.Master[:], r.Rare.Open.Raw[:],
+			r.Rare.Seal.Master[:], r.Rare.Open.Master[:],
 			r.Egress.NR[:], r.Ingress.NR[:], r.Local.PrevNR[:], r.Local.NextNR[:],
 		} {
 			copy(at, secret)

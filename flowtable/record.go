@@ -61,7 +61,8 @@ const keySize = int(unsafe.Sizeof(Key{}))
 var _ = [1]struct{}{}[keySize-40]
 
 // Record is the state of one connection. It holds no pointer. Its parts begin on cache lines: what a lookup needs, what every
-// segment touches of either half, what is rare, and what only the process that writes the table understands.
+// segment touches of either half, what is rare, and what only the process that writes the table understands. A segment in order of a
+// connection in its common state touches the first five lines, and the first of Local.
 //
 // Order of stores, so that a process killed between any two of them leaves what Repair can mend: a new record gets its identity,
 // then its state; a frame's ledger entry is whole (end, length, overhead, flags) before WNext and PNext pass over it, and EntryPending
@@ -96,21 +97,19 @@ type Identity struct {
 	LastSeen int64  // ns of the monotonic clock of the last packet; once there are keys, of the last acceptable one
 }
 
-// Rare is what changes seldom, or is looked at when a connection begins, ends, rekeys or retransmits. Its first line has the timers,
-// and the other little that segments touch.
+// Rare is what changes seldom, or is looked at when a connection begins, ends, rekeys or retransmits. Its first line has the timers.
 type Rare struct {
 	SealGen  uint32 // number of the current generation of what is sealed, from 0 on,
 	OpenGen  uint32 // and of what is opened
 	Linger   int64  // ns of the monotonic clock when a finished flow is released, 0 while it is not finished
 	OwnTimer int64  // ns of the monotonic clock when the gateway's own frame at the front of Egress.Queue is sent again, 0 none
-	Sealed   uint64 // frames sealed
-	Opened   uint64 // frames opened
 	Tries    uint8  // times the own frame at the front of Egress.Queue was sent again
 	Unaware  uint8  // of a connection that is over: bits UnawareXxx, the ends that may not know it
 	Abort    uint16 // the counter (package shm) that the connection was aborted under, 0 while it was not
 	Request  uint32 // number of the latest question to the control plane
-	Progress int64  // ns of the monotonic clock when the far end last acknowledged something, or when there began to be something
-	Look     int64  // ns of the monotonic clock when a far end that acknowledges nothing is looked at, if something is in flight
+	SealInit uint32 // bytes of the Init message in front of the first frame that was sealed,
+	OpenInit uint32 // and opened
+	Look     int64  // ns of the monotonic clock before which a far end that acknowledges nothing is not looked at again
 
 	WFin uint64 // wire position of the far end's FIN, if IngressWireFIN
 	RTO  int64  // ns, of the frames the gateway retransmits itself
@@ -153,30 +152,32 @@ func (r *Record) ClearStreams() {
 }
 
 // Local is what only the process that writes the table understands: indices of its private slabs, links of its lists. Another
-// process never trusts it, and Repair clears it.
+// process never trusts it, and Repair clears it. Its first line is what every segment touches.
 type Local struct {
-	SealKey    uint32 // expanded keys, 0 none: of Egress,
-	OpenKey    uint32 // of Ingress' current generation
-	Held       uint32 // packet buffers held for what is in flight, or waits to be
-	Holder     uint16 // place among those who hold as many as the minimum, 0 none
-	Flyer      uint16 // place among those who have as many frames in flight as the minimum, 0 none
-	HsBlock    uint32 // block of connection set-up, 0 none
-	OutOfOrder uint32 // first segment of the far end's behind a hole, 0 none
-	Reassembly uint32 // object with the frame in progress and the frames to deliver, 0 none
-	Gap        uint16 // list of segments behind a gap, 0 none
-	HostPath   uint16 // what the paths to host and far end take of a segment, in the terms of an MSS: what the ports carry and what
-	PeerPath   uint16 // ICMP errors told; 0 while nothing bounds it
-	Common     bool   // the connection is in its common state, as package stream of the data plane defines it
-	PathGen    uint32 // state of the worker's table of paths that these are of, 0 while CutUntil is to be looked at
-	Timer      Timer  // link in the table's timer wheel
+	SealKey  uint32 // expanded keys, 0 none: of Egress,
+	OpenKey  uint32 // of Ingress' current generation
+	Held     uint32 // packet buffers held for what is in flight, or waits to be
+	Holder   uint16 // place among those who hold as many as the minimum, 0 none
+	Flyer    uint16 // place among those who have as many frames in flight as the minimum, 0 none
+	Progress int64  // ns of the monotonic clock when the far end last acknowledged something, or when there began to be something
+	HostPath uint16 // what the paths to host and far end take of a segment, in the terms of an MSS: what the ports carry and what
+	PeerPath uint16 // ICMP errors told; 0 while nothing bounds it
+	PathGen  uint32 // state of the worker's table of paths that these are of, 0 while CutUntil is to be looked at
+	Common   bool   // the connection is in its common state, as package stream of the data plane defines it
+	_        [7]byte
+	Timer    Timer // link in the table's timer wheel
 
-	PrevKey uint32   // expanded keys, 0 none: of the generation before Ingress' current one while frames of it may come again,
-	NextKey uint32   // of the one after it while the frame that begins it is being opened
-	Queued  uint32   // how many segments OutOfOrder begins
-	Stamp   uint32   // of the one queued last: how SACK blocks are ordered
-	PrevNR  [12]byte // nonce randomizers of PrevKey and NextKey
-	NextNR  [12]byte
-	OldKeys uint16 // list of the generations of Egress before the current one of which frames are in flight, 0 none
+	HsBlock    uint32   // block of connection set-up, 0 none
+	OutOfOrder uint32   // first segment of the far end's behind a hole, 0 none
+	Reassembly uint32   // object with the frame in progress and the frames to deliver, 0 none
+	Gap        uint16   // list of segments behind a gap, 0 none
+	OldKeys    uint16   // list of the generations of Egress before the current one of which frames are in flight, 0 none
+	PrevKey    uint32   // expanded keys, 0 none: of the generation before Ingress' current one while frames of it may come again,
+	NextKey    uint32   // of the one after it while the frame that begins it is being opened
+	Queued     uint32   // how many segments OutOfOrder begins
+	Stamp      uint32   // of the one queued last: how SACK blocks are ordered
+	PrevNR     [12]byte // nonce randomizers of PrevKey and NextKey
+	NextNR     [12]byte
 
 	Age AgeLink // link in one of the table's lists
 }
@@ -230,12 +231,11 @@ type Timer struct {
 	At         uint32 // low bits of the tick at which that list is looked at: no later than the deadline
 }
 
-// Secrets are the session secrets of one direction: the master key its next generation comes from, and the current one's AEAD
-// key, which is expanded in the data plane's private memory and kept here to expand it again. The nonce randomizer that goes
-// with it lies in Egress and Ingress.
+// Secrets are the session secrets of one direction: the master key of the current generation. From it come the generation's AEAD key,
+// which is expanded in the data plane's private memory, and can be expanded again, the nonce randomizer, which lies in Egress and
+// Ingress, and the next generation (RFC 8548 section 3.8).
 type Secrets struct {
 	Master [32]byte
-	Raw    [32]byte
 }
 
 // RecordSize is the size of a record in bytes.

@@ -182,7 +182,7 @@ func (t *Table) lookupSome(keys []Key, hashes []uint32, out []Index) {
 // touch reads a word of each line that every segment of an encrypted connection touches.
 func (r *Record) touch() uint64 {
 	e, in := &r.Egress, &r.Ingress
-	return e.PNext + uint64(r.Host.Win) + in.WNext + uint64(r.Peer.Win) + r.Rare.Sealed + uint64(r.Local.SealKey)
+	return e.PNext + uint64(r.Host.Win) + in.WNext + uint64(r.Peer.Win) + uint64(r.Local.SealKey)
 }
 
 // Insert returns the record of a key and whether it is new. A new record is in state Plain, its generation has grown, Key,

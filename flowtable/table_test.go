@@ -64,9 +64,9 @@ func TestLayoutOfRecordsAndBuckets(t *testing.T) {
 		"egress":   {unsafe.Offsetof(r.Egress), lineSize},
 		"ingress":  {unsafe.Offsetof(r.Ingress), 3 * lineSize},
 		"rare":     {unsafe.Offsetof(r.Rare), 5 * lineSize},
-		"timers":   {unsafe.Offsetof(r.Rare.WFin), lineSize},
+		"timers":   {unsafe.Offsetof(r.Rare.Created), lineSize},
 		"local":    {unsafe.Offsetof(r.Local) % lineSize, 0},
-		"indices":  {unsafe.Offsetof(r.Local.PrevKey), lineSize},
+		"indices":  {unsafe.Offsetof(r.Local.HsBlock), lineSize},
 	} {
 		if at[0] != at[1] {
 			t.Errorf("%s: %d bytes, not %d", part, at[0], at[1])

@@ -106,7 +106,8 @@ func TestSessionsListsBothWorkersOldestFirst(t *testing.T) {
 	old.Role, old.TEP, old.AEAD, old.Rare.Created = 2, 0x21|0x80, 2, now-3e9
 	_, young := g.add(0, v4Key(1, 2, 40000, 80), flowtable.Encrypted)
 	young.Flags, young.Role, young.TEP, young.AEAD, young.Rare.Created = flowtable.FlagActive, 1, 0x23, 1, now-1e9
-	young.Rare.Sealed, young.Egress.PNext, young.Rare.Opened, young.Ingress.PNext = 1, 2, 3, 4
+	young.Rare.SealInit, young.Egress.WNext, young.Egress.PNext = 90, 90+20+2, 2
+	young.Rare.OpenInit, young.Ingress.WOpen, young.Ingress.PNext = 80, 80+3*20+4, 4
 	_, out, errs := call(t, "sessions", "--json", "--name", "gw")
 	list, ok := decode(t, out).([]any)
 	if !ok || len(list) != 2 {

@@ -61,6 +61,13 @@ type Traffic struct {
 	Bytes  uint64 `json:"bytes"`
 }
 
+// traffic is what has passed of a direction whose frames take wire bytes and carry the plaintext up to a position: the packet path does
+// not count frames, each is longer than its data by its overhead. One with urgent data is longer by 2 more, so that ten of these
+// count as eleven.
+func traffic(wire, plain, bytes uint64) Traffic {
+	return Traffic{Frames: (max(wire, plain) - plain) / tcpcrypt.Overhead, Bytes: bytes}
+}
+
 // connection is what is copied of a flow record: all but the keys.
 type connection struct {
 	ref            shm.FlowRef
@@ -108,7 +115,8 @@ func appendConnections(list []connection, worker uint16, table *flowtable.Table)
 		c := connection{
 			ref: shm.FlowRef{Worker: worker, Index: i, Gen: gen}, key: r.Key, active: r.Flags&flowtable.FlagActive != 0,
 			role: r.Role, tep: r.TEP, aead: r.AEAD, created: r.Rare.Created,
-			sealed: Traffic{r.Rare.Sealed, r.Egress.Bytes()}, opened: Traffic{r.Rare.Opened, r.Ingress.Bytes()},
+			sealed: traffic(r.Egress.WNext-uint64(r.Rare.SealInit), r.Egress.PNext, r.Egress.Bytes()),
+			opened: traffic(r.Ingress.WOpen-uint64(r.Rare.OpenInit), r.Ingress.PNext, r.Ingress.Bytes()),
 		}
 		if r.State == flowtable.Encrypted && r.Gen == gen {
 			list = append(list, c)

@@ -237,7 +237,6 @@ func (f *flow) enqueueSeal(en *flowtable.Entry, id flowtable.EntryID, m *mbuf.Mb
 	e.PNext += plainLen(en)
 	e.GenFrames++
 	e.GenBytes += uint64(n)
-	f.r.Rare.Sealed++
 	f.c.n[shm.SealedFrames]++
 	f.c.n[shm.SealedBytes] += uint64(n - over)
 	if eflags&flowtable.EntryFIN != 0 {

@@ -81,7 +81,6 @@ func (f *flow) fastSeal(seg *Segment) {
 	e.PNext += uint64(seg.Len)
 	e.GenFrames++
 	e.GenBytes += uint64(n)
-	r.Rare.Sealed++
 	c.n[shm.SealedFrames]++
 	c.n[shm.SealedBytes] += uint64(seg.Len)
 	if e.Queue.Count == 1 {

@@ -78,7 +78,6 @@ func (f *flow) openedCommon(ref *openRef) bool {
 	p := in.PNext
 	in.WOpen = en.WEnd
 	in.PNext += uint64(n)
-	r.Rare.Opened++
 	c.n[shm.OpenedFrames]++
 	c.n[shm.OpenedBytes] += uint64(n)
 	m, off := ref.m, ref.off+frameHead

@@ -68,16 +68,21 @@ func (f *flow) shareEdge(edge uint64, frame int) uint64 {
 
 // progress notes that the far end lives, or that something begins to be in flight.
 func (f *flow) progress() {
-	f.r.Rare.Progress, f.r.Rare.Look = f.now, f.now+stallLimit
+	f.r.Local.Progress = f.now
 }
+
+// LooksAt returns when a far end that acknowledges nothing of what is in flight is looked at, or earlier: a flow in its common state waits
+// for nothing else.
+func LooksAt(r *flowtable.Record) int64 { return r.Local.Progress + stallLimit }
 
 // stallDeadline returns when a far end that acknowledges nothing is to be looked at, 0 for never.
 func (c *Core) stallDeadline(r *flowtable.Record) int64 {
+	look := max(LooksAt(r), r.Rare.Look)
 	switch n := r.Egress.Queue.Count; {
 	case r.Local.Held > 0 || n > minFlight:
-		return r.Rare.Look
+		return look
 	case n > 0:
-		return max(r.Rare.Look, r.Rare.Progress+c.cfg.GiveUp)
+		return max(look, r.Local.Progress+c.cfg.GiveUp)
 	}
 	return 0
 }
@@ -87,7 +92,7 @@ func (c *Core) stallDeadline(r *flowtable.Record) int64 {
 // has more of them than the minimum.
 func (f *flow) stalled() {
 	r, c := f.r, f.c
-	silent := f.now - r.Rare.Progress
+	silent := f.now - r.Local.Progress
 	scarce := 2*c.flight.free() < c.cfg.SharedFrames && r.Egress.Queue.Count > minFlight
 	if r.Egress.Queue.Count > 0 && (silent >= c.cfg.GiveUp || silent >= minGiveUp && scarce) {
 		c.Abort(f.idx, r, shm.AbortFarEndTimeout, f.now, f.out)
@@ -95,6 +100,6 @@ func (f *flow) stalled() {
 	}
 	c.dropHeld(r, shm.KeptStalled)
 	if r.Rare.Look = f.now + lookAgain; silent < c.cfg.GiveUp {
-		r.Rare.Look = min(r.Rare.Look, r.Rare.Progress+c.cfg.GiveUp)
+		r.Rare.Look = min(r.Rare.Look, r.Local.Progress+c.cfg.GiveUp)
 	}
 }

@@ -68,7 +68,7 @@ func (k *keyring) install(s *flowtable.Secrets, nr *[12]byte, aead tcpcrypt.AEAD
 	if err != nil {
 		return 0, err
 	}
-	s.Master, s.Raw, *nr = master, t.Key, t.NR
+	s.Master, *nr = master, t.NR
 	return i, nil
 }
 

@@ -149,7 +149,6 @@ func (f *flow) enter(en *flowtable.Entry, ref *openRef, pt *opened, byGateway bo
 	in.WOpen = en.WEnd
 	in.PNext += plainLen(en)
 	in.Failures = 0
-	f.r.Rare.Opened++
 	f.c.n[shm.OpenedFrames]++
 	f.c.n[shm.OpenedBytes] += uint64(pt.n)
 }

@@ -210,6 +210,7 @@ func (f *flow) finishInit(ra *reassembly) {
 	ra.frame = assembly{}
 	n := uint64(ra.init.need)
 	in.WNext, in.WOpen, in.WAckH = n, n, n
+	f.r.Rare.OpenInit = uint32(n)
 	in.Flags |= flowtable.IngressInit
 	f.event(EventInit, shm.CounterNone, f.c.assemblyBytes(&ra.init)[:n:n])
 }

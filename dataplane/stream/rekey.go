@@ -148,7 +148,7 @@ func (f *flow) commitNext(w WPos) {
 	mk := tcpcrypt.MasterKey(f.r.Rare.Open.Master)
 	next := mk.Next()
 	t := next.Traffic(tcpcrypt.AEAD(f.r.AEAD), f.ingressDirection())
-	f.r.Rare.Open.Master, f.r.Rare.Open.Raw, in.NR = next, t.Key, t.NR
+	f.r.Rare.Open.Master, in.NR = next, t.NR
 	f.r.Rare.OpenGen++
 	f.r.Local.NextKey, f.r.Local.NextNR = 0, [12]byte{}
 	mk.Wipe()

@@ -141,7 +141,7 @@ func (f *flow) resealed(ref *sealRef, re *reseal, ok bool) {
 	k := kept{m: re.m, off: uint16(re.off), kind: keptWhole}
 	g.add(f, &seg, en, k)
 	g.flush(f, &seg)
-	if f.c.kept[ref.entry].m == nil && (f.pinned(en) || f.now < f.r.Rare.Progress+stallLimit && f.c.mayHold(f.r)) {
+	if f.c.kept[ref.entry].m == nil && (f.pinned(en) || f.now < f.r.Local.Progress+stallLimit && f.c.mayHold(f.r)) {
 		f.c.kept[ref.entry] = k
 		f.c.shares.take(f.r)
 		return

@@ -178,7 +178,7 @@ func (c *Core) QueueInit(idx flowtable.Index, r *flowtable.Record, msg []byte, n
 	m.SetBounds(BuildOffset, len(msg))
 	c.kept[id] = kept{m: m, off: BuildOffset, kind: keptOwn}
 	en.WEnd, en.Len, en.Flags = uint64(len(msg)), uint32(len(msg)), flowtable.EntryOwn
-	e.WNext = en.WEnd
+	e.WNext, r.Rare.SealInit = en.WEnd, en.Len
 	f.progress()
 	f.armOwn()
 	g := gather{limit: f.wirePayload()}

@@ -11,7 +11,7 @@ import (
 // beside the translator (templates, paths, their MTU) must have nothing to do for this segment.
 func (w *Worker) fast(s flowtable.Side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) bool {
 	ts := r.Flags&flowtable.FlagTimestamps != 0
-	if !r.Local.Common || !w.params.FastPath || r.Local.HsBlock != 0 || r.Local.PathGen != w.paths.gen || now>>freshTick != r.LastSeen>>freshTick ||
+	if !r.Local.Common || !w.params.FastPath || r.Local.PathGen != w.paths.gen || now>>freshTick != r.LastSeen>>freshTick ||
 		p.Flags&^packet.FlagPSH != packet.FlagACK || !p.CommonOptions(ts) || !p.Verify() {
 		return false
 	}
@@ -48,7 +48,7 @@ func (w *Worker) exceeds(p *packet.Packet, r *flowtable.Record) bool {
 // own silence: in most cases its timer fires early enough for these.
 func (w *Worker) scheduleCommon(i flowtable.Index, r *flowtable.Record, now int64) {
 	t := &r.Local.Timer
-	if t.Slot != 0 && t.Deadline <= now+w.params.FlowIdle && (r.Egress.Queue.Count == 0 || t.Deadline <= r.Rare.Look) {
+	if t.Slot != 0 && t.Deadline <= now+w.params.FlowIdle && (r.Egress.Queue.Count == 0 || t.Deadline <= stream.LooksAt(r)) {
 		return
 	}
 	w.schedule(i, r)

@@ -164,8 +164,8 @@ type Local struct {
 	PeerPath uint16 // ICMP errors told; 0 while nothing bounds it
 	PathGen  uint32 // state of the worker's table of paths that these are of, 0 while CutUntil is to be looked at
 	Common   bool   // the connection is in its common state, as package stream of the data plane defines it
-	_        [7]byte
-	Timer    Timer // link in the table's timer wheel
+	Stamp    uint32 // of the segment queued last behind a hole: how SACK blocks are ordered
+	Timer    Timer  // link in the table's timer wheel
 
 	HsBlock    uint32   // block of connection set-up, 0 none
 	OutOfOrder uint32   // first segment of the far end's behind a hole, 0 none
@@ -175,11 +175,9 @@ type Local struct {
 	PrevKey    uint32   // expanded keys, 0 none: of the generation before Ingress' current one while frames of it may come again,
 	NextKey    uint32   // of the one after it while the frame that begins it is being opened
 	Queued     uint32   // how many segments OutOfOrder begins
-	Stamp      uint32   // of the one queued last: how SACK blocks are ordered
 	PrevNR     [12]byte // nonce randomizers of PrevKey and NextKey
 	NextNR     [12]byte
-
-	Age AgeLink // link in one of the table's lists
+	Age        AgeLink // link in one of the table's lists
 }
 
 // Bits of Identity.Flags.

@@ -61,6 +61,11 @@ func tombs(c *config.Config) int { return c.Flows.Max/4 + 64 }
 // those that are over.
 func capacity(c *config.Config) int { return c.Flows.Max + 2*c.Handshake.HalfOpen + tombs(c) }
 
+// Sizes returns what one worker is made of, for a benchmark that drives a worker by itself.
+func Sizes(c *config.Config, cache *mbuf.Cache) (flowtable.Layout, stream.Config, worker.Params) {
+	return flowtable.Layout{Capacity: uint32(capacity(c)), Chunks: ledgerChunks(c)}, streamConfig(c, cache), params(c)
+}
+
 func params(c *config.Config) worker.Params {
 	p := worker.DefaultParams()
 	p.Retransmit = int64(c.Handshake.Retransmit)

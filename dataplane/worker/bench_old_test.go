@@ -15,6 +15,10 @@ import (
 	"linecrypt/flowtable"
 )
 
+// The benchmarks here are those of earlier versions, kept as they were so that figures can be compared with figures of then. They
+// leave reception out, reuse buffers while they are warm and read records to make packets: package bench/packetpath measures
+// without that.
+
 // path is a worker with encrypted flows and prepared packets for all of them.
 type path struct {
 	*rig

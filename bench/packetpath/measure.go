@@ -1,0 +1,156 @@
+package packetpath
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"linecrypt/ctrlplane/shm"
+	"linecrypt/dataplane/tsc"
+	"linecrypt/flowtable"
+)
+
+// proofBatches is how many small batches are looked at packet by packet before the clock runs.
+const proofBatches = 8
+
+// warmth is how many batches run before those that count: stocks have then come to the size that they keep.
+const warmth = 3
+
+// Measure runs a load until at least so many packets have been handled, acknowledgements included, and says what that took. The caller
+// may have pinned its thread. The error wraps ErrWrong where what came out is not what should.
+func (w *World) Measure(l Load, packets int) (Result, error) {
+	l = l.withDefaults()
+	if err := l.check(); err != nil {
+		return Result{}, err
+	}
+	if (l.Case == Pass) != w.opt.Plain {
+		return Result{}, fmt.Errorf("case %s needs other flows", l.Case)
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	// The data plane collects no garbage while it runs (a test of its own shows that it makes none).
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	w.begin(l)
+	r, err := w.measure(l, packets)
+	return r, errors.Join(err, w.end(l, err))
+}
+
+func (w *World) measure(l Load, packets int) (Result, error) {
+	for range proofBatches {
+		if err := w.run(nil, l, txRing/2, true); err != nil {
+			return Result{}, err
+		}
+	}
+	for n := 0; n < warmth*l.Batch+2*l.Lag; n += l.Batch {
+		if err := w.run(nil, l, uint64(l.Batch), false); err != nil {
+			return Result{}, err
+		}
+	}
+	var t totals
+	for t.packets < uint64(packets) {
+		if err := w.run(&t, l, uint64(l.Batch), false); err != nil {
+			return Result{}, err
+		}
+	}
+	return t.result(w, l), nil
+}
+
+// begin makes a load's first segments follow what the last load sent.
+func (w *World) begin(l Load) {
+	for s := range w.ways {
+		y := &w.ways[s]
+		n := int64(0)
+		if y.flows > 0 {
+			n = y.sent / y.flows
+		}
+		side := flowtable.Side(s)
+		shift := 0
+		if side == flowtable.Outside {
+			shift = w.opt.Flows / 2 // what goes the other way belongs to other flows
+		}
+		next := way{
+			order: newOrder(w.opt.Flows, l.DataPerAck, l.Apart, shift), p: y.at(flowtable.Inside, n), w: y.at(flowtable.Outside, n),
+			size: uint64(l.Size), frame: uint64(l.Size + frameOverhead),
+		}
+		if l.Case == Both || (l.Case == Open) == (side == flowtable.Outside) {
+			next.until = 1 << 62
+		}
+		if w.opt.Plain {
+			next.frame = next.size
+		}
+		*y = next
+	}
+}
+
+// end lets every flow send as much as the others and waits for all acknowledgements, unless the load has failed.
+func (w *World) end(l Load, failed error) error {
+	if failed != nil {
+		return nil
+	}
+	inside, outside := &w.ways[flowtable.Inside], &w.ways[flowtable.Outside]
+	inside.levelOut()
+	outside.levelOut()
+	for !inside.idle() || !outside.idle() {
+		for _, y := range []*way{inside, outside} {
+			if !y.sends() {
+				y.drain()
+			}
+		}
+		if err := w.run(nil, l, uint64(l.Batch), false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// run writes a batch, polls it with the clock running, and looks at what came out. What it took is added to t, if that is not nil.
+func (w *World) run(t *totals, l Load, n uint64, all bool) error {
+	var b batch
+	if err := w.fill(&b, l, n); err != nil {
+		return err
+	}
+	before := *w.n
+	var mem runtime.MemStats
+	if t != nil {
+		runtime.ReadMemStats(&mem)
+	}
+	allocs := mem.Mallocs
+	w.start()
+	from := tsc.Now()
+	for range b.bursts {
+		w.worker.Poll(w.now())
+	}
+	ticks := tsc.Now() - from
+	w.stop()
+	if t != nil {
+		runtime.ReadMemStats(&mem)
+		t.add(w, &b, &before, ticks, mem.Mallocs-allocs)
+	}
+	for w.worker.Poll(w.now()) > 0 { // timers that became due at the very end
+	}
+	if err := w.count(&b, &before); err != nil {
+		return err
+	}
+	return w.look(&b, all)
+}
+
+// totals are sums over batches.
+type totals struct {
+	packets, segments, polls, ticks, allocs uint64
+	stages                                  [shm.NumStages]uint64
+}
+
+func (t *totals) add(w *World, b *batch, before *shm.Block, ticks, allocs uint64) {
+	t.packets += b.total()
+	for s := range w.ways {
+		t.segments += uint64(w.ways[s].sent - b.from[s].sent)
+	}
+	t.polls += uint64(b.bursts)
+	t.ticks += ticks
+	t.allocs += allocs
+	for s := range t.stages {
+		c := shm.Stage(s).Cycles()
+		t.stages[s] += w.n[c] - before[c]
+	}
+}

@@ -1,0 +1,66 @@
+package packetpath
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"linecrypt/cryptobatch"
+	"linecrypt/flowtable"
+)
+
+// ErrMemory means that the machine has too little free memory for so many flows.
+var ErrMemory = errors.New("too little memory")
+
+// keptBytes is what the translator holds at most of its own for each place in the ledger, in bytes, and spareMemory what is left to
+// everything else.
+const (
+	keptBytes   = 16
+	spareMemory = 512 << 20
+)
+
+// segmentDir is a folder in memory where there is one.
+func segmentDir() string {
+	const shared = "/dev/shm"
+	if st, err := os.Stat(shared); err == nil && st.IsDir() && unix.Access(shared, unix.W_OK) == nil {
+		return shared
+	}
+	return os.TempDir()
+}
+
+// enoughMemory refuses a world that does not fit, before it takes the memory from others.
+func enoughMemory(dir string, l flowtable.Layout, keys int) error {
+	segment := uint64(flowtable.Size(l))
+	need := segment + uint64(keys)*cryptobatch.KeySize + uint64(l.Chunks)*flowtable.ChunkEntries*keptBytes + spareMemory
+	if free := availableMemory(); free < need {
+		return fmt.Errorf("%w: %d MiB are needed, %d MiB are available", ErrMemory, need>>20, free>>20)
+	}
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
+	}
+	if free := st.Bavail * uint64(st.Bsize); free < segment {
+		return fmt.Errorf("%w: a segment of %d MiB does not fit in %s, which has %d MiB free", ErrMemory, segment>>20, dir, free>>20)
+	}
+	return nil
+}
+
+// availableMemory is what the kernel says can be had, in bytes; where it does not say, all there is.
+func availableMemory() uint64 {
+	if f, err := os.Open("/proc/meminfo"); err == nil {
+		defer f.Close()
+		for lines := bufio.NewScanner(f); lines.Scan(); {
+			var kib uint64
+			if rest, ok := strings.CutPrefix(lines.Text(), "MemAvailable:"); ok {
+				if _, err := fmt.Sscan(rest, &kib); err == nil {
+					return kib << 10
+				}
+			}
+		}
+	}
+	return 1 << 62
+}

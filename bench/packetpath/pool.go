@@ -1,0 +1,63 @@
+package packetpath
+
+import (
+	"linecrypt/dataplane/mbuf"
+)
+
+// pool hands out the buffer that has been free the longest, so that none comes back to use while it is warm. One goroutine
+// uses it.
+type pool struct {
+	arena *mbuf.Arena
+	ring  []*mbuf.Mbuf
+	head  int // next to be handed out
+	n     int
+}
+
+func newPool(buffers int) (*pool, error) {
+	arena, err := mbuf.NewArena(buffers, mbuf.DefaultDataRoom)
+	if err != nil {
+		return nil, err
+	}
+	p := &pool{arena: arena, ring: make([]*mbuf.Mbuf, buffers), n: buffers}
+	arena.AllocBulk(p.ring)
+	return p, nil
+}
+
+// AllocBulk implements mbuf.Pool.
+func (p *pool) AllocBulk(ms []*mbuf.Mbuf) bool {
+	if len(ms) > p.n {
+		return false
+	}
+	for i := range ms {
+		ms[i] = p.ring[p.head]
+		if p.head++; p.head == len(p.ring) {
+			p.head = 0
+		}
+	}
+	p.n -= len(ms)
+	return true
+}
+
+// FreeBulk implements mbuf.Pool.
+func (p *pool) FreeBulk(ms []*mbuf.Mbuf) {
+	at := p.head + p.n
+	for _, m := range ms {
+		if at >= len(p.ring) {
+			at -= len(p.ring)
+		}
+		p.ring[at] = m
+		at++
+	}
+	p.n += len(ms)
+}
+
+// Size implements mbuf.Pool.
+func (p *pool) Size() int { return len(p.ring) }
+
+// Avail implements mbuf.Pool.
+func (p *pool) Avail() int { return p.n }
+
+// DataRoom implements mbuf.Pool.
+func (p *pool) DataRoom() int { return p.arena.DataRoom() }
+
+func (p *pool) close() error { return p.arena.Close() }

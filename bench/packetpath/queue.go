@@ -1,0 +1,109 @@
+package packetpath
+
+import (
+	"linecrypt/dataplane/mbuf"
+	"linecrypt/dataplane/port"
+)
+
+// txRing is the number of sent buffers that a queue keeps, as a NIC's ring does until it has sent them.
+const txRing = 1024
+
+// rxGood is what a port says of a packet whose checksums it has verified.
+const rxGood = mbuf.RxL4CksumGood | mbuf.RxIPCksumGood
+
+// descriptor is a received packet as a NIC describes it.
+type descriptor struct {
+	m *mbuf.Mbuf
+	n uint16 // bytes
+}
+
+// queue is a port queue in memory. The harness fills it while the clock stands; each poll takes one burst of what is in it.
+type queue struct {
+	cache *mbuf.Cache // the worker's, as a driver shares it
+
+	rx   []descriptor
+	ends []int // of the bursts, as places in rx
+	next int
+	turn int // burst of the next poll
+
+	tx      [txRing]*mbuf.Mbuf
+	txNext  int
+	packets uint64 // sent, ever
+	refused uint64 // polls that did not take all of their burst
+}
+
+// RxBurst implements port.Queue.
+func (q *queue) RxBurst(ms []*mbuf.Mbuf) int {
+	if q.turn == len(q.ends) {
+		return 0
+	}
+	from, to := q.next, q.ends[q.turn]
+	q.turn++
+	if to-from > len(ms) {
+		q.refused++
+		to = from + len(ms)
+	}
+	for i, d := range q.rx[from:to] {
+		d.m.SetBounds(mbuf.Headroom, int(d.n))
+		d.m.NbSegs, d.m.OlFlags = 1, rxGood
+		ms[i] = d.m
+	}
+	q.next = to
+	return to - from
+}
+
+// TxBurst implements port.Queue.
+func (q *queue) TxBurst(ms []*mbuf.Mbuf) int {
+	for _, m := range ms {
+		if old := q.tx[q.txNext]; old != nil {
+			q.cache.Free(old)
+		}
+		q.tx[q.txNext] = m
+		q.txNext = (q.txNext + 1) % txRing
+	}
+	q.packets += uint64(len(ms))
+	return len(ms)
+}
+
+// Stats implements port.Queue.
+func (q *queue) Stats() port.Stats { return port.Stats{} }
+
+// begin empties the receive side, all of which was polled, for the next batch.
+func (q *queue) begin() { q.rx, q.ends, q.next, q.turn = q.rx[:0], q.ends[:0], 0, 0 }
+
+// put adds a packet of n bytes to the burst being made.
+func (q *queue) put(m *mbuf.Mbuf, n int) { q.rx = append(q.rx, descriptor{m, uint16(n)}) }
+
+// endBurst ends the burst being made, which may be empty.
+func (q *queue) endBurst() { q.ends = append(q.ends, len(q.rx)) }
+
+// made is the number of packets in the burst being made.
+func (q *queue) made() int {
+	if len(q.ends) == 0 {
+		return len(q.rx)
+	}
+	return len(q.rx) - q.ends[len(q.ends)-1]
+}
+
+// latest calls f for the n packets sent last, the oldest of them first.
+func (q *queue) latest(n int, f func(m *mbuf.Mbuf) error) error {
+	n = min(n, txRing)
+	for i := range n {
+		if m := q.tx[(q.txNext-n+i+txRing)%txRing]; m != nil {
+			if err := f(m); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// drop frees what was sent.
+func (q *queue) drop() {
+	for i, m := range q.tx {
+		if m != nil {
+			q.cache.Free(m)
+			q.tx[i] = nil
+		}
+	}
+}

@@ -1,0 +1,150 @@
+// Command report measures the packet path of one worker (package packetpath) in all cases, with numbers of flows and sizes as asked
+// for, and prints medians. `make bench-packet` runs it.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"linecrypt/bench/packetpath"
+)
+
+type options struct {
+	flows, sizes  []int
+	cases         []packetpath.Case
+	runs, packets int
+	load          packetpath.Load
+	core          int
+	json          bool
+}
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "report:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	o := options{flows: []int{1, 1000, 100_000, 1_000_000}, sizes: []int{64, 1380}, cases: packetpath.Cases()}
+	flag.Func("flows", "`LIST` of numbers of flows (default 1,1000,100000,1000000)", numbers(&o.flows))
+	flag.Func("size", "`LIST` of payloads in bytes (default 64,1380)", numbers(&o.sizes))
+	flag.Func("case", "`LIST` of seal, open, both, pass (default all)", func(s string) error {
+		o.cases = nil
+		for c := range strings.SplitSeq(s, ",") {
+			if !slices.Contains(packetpath.Cases(), packetpath.Case(c)) {
+				return errors.New("want a list of seal, open, both, pass")
+			}
+			o.cases = append(o.cases, packetpath.Case(c))
+		}
+		return nil
+	})
+	flag.IntVar(&o.runs, "runs", 5, "measure `N` times each, in turns")
+	flag.IntVar(&o.packets, "packets", 500_000, "handle at least `N` packets each time")
+	flag.IntVar(&o.load.DataPerAck, "data-per-ack", 2, "`N` data segments to one acknowledgement")
+	flag.IntVar(&o.load.Apart, "apart", 64, "`N` flows take turns in one another")
+	flag.IntVar(&o.load.Lag, "lag", 1024, "`N` data segments between a flow's turn and its acknowledgement")
+	flag.IntVar(&o.load.Batch, "batch", 8192, "`N` packets are written before the clock runs")
+	flag.IntVar(&o.core, "core", -1, "run on core `N` (default: where this process may)")
+	flag.BoolVar(&o.json, "json", false, "print one array of objects")
+	flag.Parse()
+	if flag.NArg() > 0 || o.runs < 1 || o.packets < 1 {
+		return errors.New("--runs and --packets are at least 1, and there is nothing behind the flags")
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	results, err := o.measure(ctx)
+	if o.json {
+		return errors.Join(err, json.NewEncoder(os.Stdout).Encode(results))
+	}
+	return errors.Join(err, packetpath.WriteText(os.Stdout, results))
+}
+
+func numbers(to *[]int) func(string) error {
+	return func(list string) error {
+		*to = nil
+		for text := range strings.SplitSeq(list, ",") {
+			n, err := strconv.Atoi(text)
+			if err != nil || n < 1 {
+				return errors.New("want a list of numbers from 1 on")
+			}
+			*to = append(*to, n)
+		}
+		return nil
+	}
+}
+
+// measure returns medians of what was measured until ctx was done.
+func (o *options) measure(ctx context.Context) ([]packetpath.Result, error) {
+	if o.core >= 0 {
+		unpin, err := packetpath.Pin(o.core)
+		if err != nil {
+			return nil, err
+		}
+		defer unpin()
+	}
+	var results []packetpath.Result
+	for _, flows := range o.flows {
+		for _, plain := range []bool{false, true} {
+			some, err := o.world(ctx, flows, plain)
+			if errors.Is(err, packetpath.ErrMemory) {
+				fmt.Fprintln(os.Stderr, "left out:", err)
+				err = nil
+			}
+			results = append(results, some...)
+			if err != nil {
+				return results, err
+			}
+		}
+	}
+	return results, nil
+}
+
+// world measures those cases that run with plain flows, or with others.
+func (o *options) world(ctx context.Context, flows int, plain bool) (results []packetpath.Result, err error) {
+	var loads []packetpath.Load
+	for _, c := range o.cases {
+		for _, size := range o.sizes {
+			if (c == packetpath.Pass) == plain {
+				l := o.load
+				l.Case, l.Size = c, size
+				loads = append(loads, l)
+			}
+		}
+	}
+	if len(loads) == 0 {
+		return nil, nil
+	}
+	fmt.Fprintf(os.Stderr, "%d flows, encrypted: %v\n", flows, !plain)
+	w, err := packetpath.New(packetpath.Options{Flows: flows, Plain: plain})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	runs := make([][]packetpath.Result, len(loads))
+	for range o.runs {
+		for i, l := range loads {
+			if ctx.Err() != nil {
+				return nil, fmt.Errorf("stopped: %w", ctx.Err())
+			}
+			r, err := w.Measure(l, o.packets)
+			if err != nil {
+				return nil, err
+			}
+			runs[i] = append(runs[i], r)
+		}
+	}
+	for _, r := range runs {
+		results = append(results, packetpath.Median(r))
+	}
+	return results, nil
+}

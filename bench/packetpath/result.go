@@ -1,0 +1,95 @@
+package packetpath
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"linecrypt/ctrlplane/shm"
+	"linecrypt/dataplane/tsc"
+)
+
+// Result is what a load took. Times are of one core; a packet is a data segment or an acknowledgement.
+type Result struct {
+	Case       Case    `json:"case"`
+	Flows      int     `json:"flows"`
+	Size       int     `json:"size"`         // bytes of plaintext in a data segment
+	DataPerAck int     `json:"data_per_ack"` // data segments to one acknowledgement
+	Packets    uint64  `json:"packets"`      // handled
+	Segments   uint64  `json:"segments"`     // those of them that carry data
+	Mpps       float64 `json:"mpps"`         // million packets handled a second
+	NsPacket   float64 `json:"ns_per_packet"`
+	NsSegment  float64 `json:"ns_per_segment"` // with its share of an acknowledgement
+	Cycles     float64 `json:"cycles_per_packet"`
+	Allocs     uint64  `json:"allocs"`
+	// Stages are TSC cycles a packet by stage; what no stage counts is "other".
+	Stages map[string]float64 `json:"stage_cycles_per_packet"`
+	// NsAEAD is the AEAD's part of NsSegment.
+	NsAEAD float64 `json:"ns_aead_per_segment"`
+	TSCGHz float64 `json:"tsc_ghz"`
+}
+
+// other is the stage of what lies between the stages: timers, the clock, and the loop that polls.
+const other = "other"
+
+// StageNames are the keys of Result.Stages in the order of the way of a packet.
+func StageNames() []string {
+	var names []string
+	for s := range shm.NumStages {
+		names = append(names, s.String())
+	}
+	return append(names, other)
+}
+
+// tscRate is the counter's rate per ns.
+var tscRate = sync.OnceValue(func() float64 { return tsc.PerSecond(50*time.Millisecond) / 1e9 })
+
+func (t *totals) result(w *World, l Load) Result {
+	rate, packets, segments := tscRate(), float64(t.packets), float64(t.segments)
+	ns := float64(t.ticks) / rate
+	r := Result{
+		Case: l.Case, Flows: w.opt.Flows, Size: l.Size, DataPerAck: l.DataPerAck, Packets: t.packets, Segments: t.segments, Allocs: t.allocs,
+		Mpps: packets / ns * 1e3, NsPacket: ns / packets, NsSegment: ns / segments, Cycles: float64(t.ticks) / packets,
+		NsAEAD: float64(t.stages[shm.StageCrypto]) / rate / segments, Stages: map[string]float64{}, TSCGHz: rate,
+	}
+	left := float64(t.ticks)
+	for s, ticks := range t.stages {
+		r.Stages[shm.Stage(s).String()] = float64(ticks) / packets
+		left -= float64(ticks)
+	}
+	r.Stages[other] = left / packets
+	return r
+}
+
+// Median returns the result in the middle by Mpps, of at least one; of an even number the lower one. Allocations are all of them.
+func Median(runs []Result) Result {
+	sorted := slices.SortedFunc(slices.Values(runs), func(a, b Result) int { return cmp.Compare(a.Mpps, b.Mpps) })
+	r := sorted[(len(sorted)-1)/2]
+	r.Allocs = 0
+	for _, s := range sorted {
+		r.Allocs += s.Allocs
+	}
+	return r
+}
+
+// WriteText writes a table with a line for each result, times by stage in TSC cycles a packet.
+func WriteText(w io.Writer, results []Result) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(t, "case\tflows\tbytes\tdata:ack\tMpps\tns/packet\tns/segment\tAEAD ns\tcycles/packet\t")
+	for _, s := range StageNames() {
+		fmt.Fprint(t, s, "\t")
+	}
+	fmt.Fprintln(t, "allocs\t")
+	for _, r := range results {
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d:1\t%.2f\t%.1f\t%.1f\t%.1f\t%.0f\t", r.Case, r.Flows, r.Size, r.DataPerAck, r.Mpps, r.NsPacket, r.NsSegment, r.NsAEAD, r.Cycles)
+		for _, s := range StageNames() {
+			fmt.Fprintf(t, "%.0f\t", r.Stages[s])
+		}
+		fmt.Fprintf(t, "%d\t\n", r.Allocs)
+	}
+	return t.Flush()
+}

@@ -107,6 +107,13 @@ func (m *Mbuf) Data() []byte {
 	return unsafe.Slice((*byte)(unsafe.Add(m.BufAddr, m.DataOff())), int(m.DataLen))
 }
 
+// Touch reads a byte of each line that the usual headers of the packet lie in, and of the second line of m: what is stored to a line
+// that is not in the cache holds up all stores behind it.
+func (m *Mbuf) Touch() byte {
+	p := unsafe.Add(m.BufAddr, m.DataOff())
+	return *(*byte)(p) + *(*byte)(unsafe.Add(p, 63)) + byte(m.TxOffload)
+}
+
 // Buf returns the whole buffer, headroom and tailroom included. Offsets into it stay valid when the packet start moves.
 func (m *Mbuf) Buf() []byte { return unsafe.Slice((*byte)(m.BufAddr), int(m.BufLen)) }
 

@@ -343,9 +343,6 @@ func (c *Core) Sealed(out *Output, now int64) {
 		em.M, em.Kind = nil, EmitNone
 		c.Abort(ref.flow, ref.r, shm.AbortSeal, now, out)
 	}
-	clear(out.Seals)
-	clear(out.sealRefs)
-	clear(out.reseals)
 	out.Seals, out.sealRefs, out.reseals = out.Seals[:0], out.sealRefs[:0], out.reseals[:0]
 	if !out.Pending() {
 		c.keys.sweep()

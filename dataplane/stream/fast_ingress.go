@@ -51,9 +51,10 @@ func (f *flow) fastOpen(seg *Segment) {
 	o, n := f.out, len(f.out.openRefs)
 	o.open(f.c.keyOf(f.r.Local.OpenKey), &in.NR, in.WNext, seg.M.Buf()[seg.Off:seg.Off+seg.Len])
 	o.openRefs = o.openRefs[:n+1]
-	ref := &o.openRefs[n] // empty but for what is set here
-	ref.r, ref.flow, ref.m, ref.w = f.r, f.idx, seg.M, WPos(in.WNext)
+	ref := &o.openRefs[n]
+	ref.r, ref.flow, ref.m, ref.w, ref.p = f.r, f.idx, seg.M, WPos(in.WNext), 0
 	ref.off, ref.n, ref.hdrEnd, ref.kind, ref.flags = seg.Off, seg.Len, seg.Off, openNext, seg.Flags
+	ref.large, ref.delivery, ref.rekey = 0, 0, false
 	ref.tsVal, ref.tsEcr, ref.hasTS, ref.common = seg.TSVal, seg.TSEcr, seg.HasTS, true
 	in.WNext += uint64(seg.Len)
 	if f.wireNews() {

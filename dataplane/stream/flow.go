@@ -58,7 +58,8 @@ func (f *flow) emit(kind EmitKind, dir Direction, m *mbuf.Mbuf, off, n int) *Emi
 	o.Emits = o.Emits[:len(o.Emits)+1]
 	e := &o.Emits[len(o.Emits)-1]
 	e.R, e.Flow, e.M, e.Kind, e.Dir, e.Off, e.Len = f.r, f.idx, m, kind, dir, off, n
-	e.Flags, e.NSACK, e.Urg = ACK, 0, 0
+	e.Seq, e.Ack, e.TSVal, e.TSEcr = 0, 0, 0, 0
+	e.Win, e.Urg, e.Flags, e.NSACK, e.NewTS = 0, 0, ACK, 0, false
 	e.HasTS = f.r.Flags&flowtable.FlagTimestamps != 0
 	return e
 }

@@ -36,8 +36,6 @@ func (c *Core) Opened(out *Output, now int64) {
 		f.settle()
 		c.judge(ref.r)
 	}
-	clear(out.Opens)
-	clear(out.openRefs)
 	out.Opens, out.openRefs = out.Opens[:0], out.openRefs[:0]
 	if !out.Pending() {
 		c.keys.sweep()

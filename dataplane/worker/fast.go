@@ -21,8 +21,7 @@ func (w *Worker) fast(s flowtable.Side, p *packet.Packet, i flowtable.Index, r *
 	seg.Seq, seg.Ack, seg.Win, seg.Urg, seg.Flags = p.Seq, p.Ack, p.Win, 0, p.Flags
 	seg.HasTS, seg.TSVal, seg.TSEcr = ts, p.Opt.TSVal, p.Opt.TSEcr
 	seg.NSACK = 0
-	note := p.M.TxOffload
-	p.NoteHeaders()
+	p.NoteHeaders() // without a look at what is there: that line of the buffer is cold
 	taken := false
 	if s == inside {
 		taken = r.Host.Flags&endpointFresh != 0 && !w.exceeds(p, r) && w.core.FastEgress(i, r, seg, now, w.out)
@@ -30,7 +29,6 @@ func (w *Worker) fast(s flowtable.Side, p *packet.Packet, i flowtable.Index, r *
 		taken = r.Peer.Flags&endpointFresh != 0 && w.core.FastIngress(i, r, seg, now, w.out)
 	}
 	if !taken {
-		p.M.TxOffload = note
 		return false
 	}
 	w.n[shm.FastSegments]++

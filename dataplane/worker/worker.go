@@ -122,6 +122,7 @@ type Worker struct {
 	hops        uint8                      // those that the packet being worked has not been with
 	ipID        uint16
 	said        int64 // ns when the sender of a packet that cannot pass was told last
+	sink        byte  // what touch read, so that the loads stay
 	changed     bool  // a record was inserted or removed since the last lookup
 	now         int64 // of the poll in progress
 

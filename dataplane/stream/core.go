@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"linecrypt/cryptobatch"
 	"linecrypt/ctrlplane/shm"
@@ -20,7 +23,8 @@ type Core struct {
 	cache  *mbuf.Cache
 	chunks flowtable.Chunks
 
-	kept           []kept // frames in flight, by ledger entry
+	kept           []kept // frames in flight, by ledger entry, in keptMem
+	keptMem        []byte
 	shares         shares // of the buffers that they hold
 	flight         shares // of the frames in flight
 	oldKeys        []oldKey
@@ -67,7 +71,11 @@ func NewCore(cfg Config) (*Core, error) {
 	setDefaults(&cfg)
 	c := &Core{cfg: cfg, n: cfg.Counters, cache: cfg.Cache, chunks: cfg.Chunks}
 	c.genFrames, c.genBytes = unlessZero(cfg.RekeyFrames), unlessZero(cfg.RekeyBytes)
-	c.kept = make([]kept, cfg.Chunks.MaxEntryID())
+	var err error
+	if c.keptMem, err = mapped(cfg.Chunks.MaxEntryID() * int(unsafe.Sizeof(kept{}))); err != nil {
+		return nil, fmt.Errorf("stream core: frames in flight: %w", err)
+	}
+	c.kept = sliceOf[kept](c.keptMem, cfg.Chunks.MaxEntryID())
 	c.shares.init(cfg.HeldBuffers)
 	c.flight.flight = true
 	c.flight.init(cfg.SharedFrames)
@@ -96,9 +104,11 @@ func NewCore(cfg Config) (*Core, error) {
 		c.freeDeliveryNode(uint32(i))
 	}
 	if err := c.keys.init(cfg.Engine, cfg.Keys); err != nil {
+		c.Close()
 		return nil, fmt.Errorf("stream core: %w", err)
 	}
 	if err := c.large.init(cfg.LargeBuffers); err != nil {
+		c.Close()
 		return nil, fmt.Errorf("stream core: %w", err)
 	}
 	return c, nil
@@ -149,6 +159,10 @@ func setDefaults(cfg *Config) {
 func (c *Core) Close() {
 	c.keys.close()
 	c.large.close()
+	if c.keptMem != nil {
+		_ = unix.Munmap(c.keptMem)
+		c.kept, c.keptMem = nil, nil
+	}
 }
 
 // Counters returns the Core's counters.

@@ -17,7 +17,7 @@ const (
 	keptOwn              // what the gateway made and retransmits itself: it is never dropped, and is in no share
 )
 
-// kept is what is held of a frame in flight.
+// kept is what is held of a frame in flight, 16 bytes. It lies outside of the Go heap, as packet buffers do.
 type kept struct {
 	m    *mbuf.Mbuf
 	off  uint16 // of the frame in the buffer

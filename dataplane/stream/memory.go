@@ -9,18 +9,28 @@ import (
 	"linecrypt/ctrlplane/tcpcrypt"
 )
 
-// secretMemory maps n bytes that stay out of core dumps and, where the limits allow it, out of swap.
-func secretMemory(n int) ([]byte, error) {
+// mapped returns n bytes outside of the Go heap, which the garbage collector does not look at, in huge pages where the kernel has them,
+// and out of core dumps.
+func mapped(n int) ([]byte, error) {
 	mem, err := unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	if err != nil {
 		return nil, fmt.Errorf("map %d bytes: %w", n, err)
 	}
 	_ = unix.Madvise(mem, unix.MADV_DONTDUMP)
-	_ = unix.Mlock(mem)
+	_ = unix.Madvise(mem, unix.MADV_HUGEPAGE)
 	return mem, nil
 }
 
-// sliceOf views mapped memory as n values of a type without pointers.
+// secretMemory is mapped memory that stays, where the limits allow it, out of swap.
+func secretMemory(n int) ([]byte, error) {
+	mem, err := mapped(n)
+	if err == nil {
+		_ = unix.Mlock(mem)
+	}
+	return mem, err
+}
+
+// sliceOf views mapped memory as n values of a type without pointers to the Go heap.
 func sliceOf[T any](mem []byte, n int) []T {
 	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(mem))), n)
 }
@@ -38,11 +48,10 @@ type largeBuffers struct {
 }
 
 func (l *largeBuffers) init(n int) error {
-	mem, err := unix.Mmap(-1, 0, n*largeSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	mem, err := mapped(n * largeSize)
 	if err != nil {
-		return fmt.Errorf("map %d large buffers: %w", n, err)
+		return fmt.Errorf("%d large buffers: %w", n, err)
 	}
-	_ = unix.Madvise(mem, unix.MADV_DONTDUMP)
 	l.mem, l.free = mem, make([]uint32, 0, n)
 	l.owner, l.peer, l.share.total = make([]uint32, n+1), make([]peer, n+1), n
 	for i := n; i > 0; i-- {

@@ -59,9 +59,9 @@ func (w *Worker) parse(s flowtable.Side, n int) int {
 
 // touch reads a word of each line that the headers of the burst's packets lie in, so that misses of the cache overlap.
 func (w *Worker) touch(n int) {
-	var sum byte
+	sum := uint64(0)
 	for _, m := range w.ms[:n] {
-		sum += m.Touch()
+		sum += uint64(m.Touch())
 	}
 	w.sink = sum
 }

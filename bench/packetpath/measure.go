@@ -32,7 +32,9 @@ func (w *World) Measure(l Load, packets int) (Result, error) {
 	// The data plane collects no garbage while it runs (a test of its own shows that it makes none).
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	w.begin(l)
+	share := Share()
 	r, err := w.measure(l, packets)
+	r.Core = share()
 	return r, errors.Join(err, w.end(l, err))
 }
 

@@ -3,7 +3,7 @@
 // same mix of packets, and what counts are medians and the ratios between them. `make bench-peers` runs it.
 //
 // The peers' source is net_pcap, which copies each burst out of memory into buffers that were just free, so that they find it in the
-// first-level cache; that copy is counted as theirs. Linecrypt's packets were written several thousand packets earlier, and are
+// first-level cache; that copy is counted as theirs. Linecrypt's packets were written some four thousand packets earlier, and are
 // handed over; linecrypt-warm is the same with a few hundred instead, which is nearest to what the peers have. ipsec-secgw seals the
 // acknowledgements too, because to it they are packets like others; Linecrypt translates them.
 package main

@@ -53,7 +53,7 @@ func run() error {
 	flag.IntVar(&o.load.DataPerAck, "data-per-ack", 2, "`N` data segments to one acknowledgement")
 	flag.IntVar(&o.load.Apart, "apart", 64, "`N` flows take turns in one another")
 	flag.IntVar(&o.load.Lag, "lag", 1024, "`N` data segments between a flow's turn and its acknowledgement")
-	flag.IntVar(&o.load.Batch, "batch", 8192, "`N` packets are written before the clock runs")
+	flag.IntVar(&o.load.Batch, "batch", 4096, "`N` packets are written before the clock runs")
 	flag.IntVar(&o.core, "core", -1, "run on core `N` (default: where this process may)")
 	flag.BoolVar(&o.json, "json", false, "print one array of objects")
 	flag.Parse()

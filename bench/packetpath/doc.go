@@ -25,6 +25,8 @@
 // Lag more data segments have gone. So with two segments to one acknowledgement a flow's record is cold at its first segment
 // and at the acknowledgement, if there are many flows.
 //
+// A batch in which the thread lost its core for a moment, to another process, does not count.
+//
 // What comes out is counted after each batch, and what still lies in the rings for sending is looked at: headers, positions,
 // timestamps, the tag of each frame and each byte of plaintext. Before the clock first runs that is done with every packet of
 // a few batches.

@@ -17,11 +17,11 @@ func Share() func() float64 {
 
 // threadTime is the time that the calling thread has had, 0 where the kernel does not say.
 func threadTime() time.Duration {
-	var u unix.Rusage
-	if unix.Getrusage(unix.RUSAGE_THREAD, &u) != nil {
+	var ts unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts) != nil {
 		return 0
 	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	return time.Duration(ts.Nano())
 }
 
 // Pin keeps the calling goroutine on a core until undo is called.

@@ -45,6 +45,18 @@ type figure struct {
 	core float64 // how much of the time it had the core, 0 to 1
 }
 
+// figureOf makes one of packets in a second by the clock, of which a share was the program's: what it would have done in a whole second.
+// On a core of its own the share is 1.
+func figureOf(rate, share float64) (figure, error) {
+	if share < leastShare {
+		return figure{}, fmt.Errorf("it had its core for %.0f%% of the time", 100*share)
+	}
+	return figure{rate / 1e6 / share, share}, nil
+}
+
+// leastShare is what a figure can be made of.
+const leastShare = 0.1
+
 // job is one thing that is measured in its turn.
 type job struct {
 	what

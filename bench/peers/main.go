@@ -6,6 +6,9 @@
 // first-level cache; that copy is counted as theirs. Linecrypt's packets were written some four thousand packets earlier, and are
 // handed over; linecrypt-warm is the same with a few hundred instead, which is nearest to what the peers have. ipsec-secgw seals the
 // acknowledgements too, because to it they are packets like others; Linecrypt translates them.
+//
+// Figures are for a second in which the program has its core. How much of the time it had stands beside: where that is less than
+// nearly all, others were at work there, and caches tell of them.
 package main
 
 import (

@@ -142,6 +142,23 @@ func TestProgramThatFailsIsReportedWithItsLastLines(t *testing.T) {
 	}
 }
 
+func TestTimeOfAProcessIsRead(t *testing.T) {
+	for stat, want := range map[string]time.Duration{
+		"7 (a b) c) S 1 7 7 0 -1 4194304 94 0 0 0 150 25 0 0 20 0": 1750 * time.Millisecond,
+		"7 (x) S 1 7": 0, "7 (x) S 1 7 7 0 -1 4194304 94 0 0 0 x 25 0": 0, "": 0,
+	} {
+		if got := parseTime(stat); got != want {
+			t.Errorf("%q: %v, want %v", stat, got, want)
+		}
+	}
+	if f, err := figureOf(3e6, 0.5); err != nil || f != (figure{6, 0.5}) {
+		t.Errorf("%+v, %v", f, err)
+	}
+	if _, err := figureOf(3e6, 0); err == nil {
+		t.Error("a figure is made of no time")
+	}
+}
+
 func TestProgramThatHangsIsBoundedInTime(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -24,7 +25,8 @@ const (
 const peerMB = 512
 
 // period runs a program that goes on until it is told to end for the time given and what it needs to start, and returns what it
-// printed, and how much of that time it had a core. A program that ends by itself, or does not end when told to, is an error, with the last lines it printed.
+// printed, and how much of the time behind its start it had a core. A program that ends by itself, or does not end when told to, is
+// an error, with the last lines it printed.
 func period(ctx context.Context, d time.Duration, program string, args ...string) (out string, core float64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, startTime+d+stopTime)
 	defer cancel()
@@ -36,19 +38,23 @@ func period(ctx context.Context, d time.Duration, program string, args ...string
 	if err := cmd.Start(); err != nil {
 		return "", 0, err
 	}
-	started := time.Now()
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	timer := time.NewTimer(startTime + d)
-	defer timer.Stop()
-	select {
-	case err := <-ended:
-		if err == nil {
-			err = errors.New("ended by itself")
+	var started time.Time
+	var startUsed time.Duration
+	for _, wait := range []time.Duration{startTime, d} {
+		started, startUsed = time.Now(), processTime(cmd.Process.Pid)
+		select {
+		case err := <-ended:
+			if err == nil {
+				err = errors.New("ended by itself")
+			}
+			return "", 0, said(program, err, text.String())
+		case <-time.After(wait):
 		}
-		return "", 0, said(program, err, text.String())
-	case <-timer.C:
 	}
+	used := processTime(cmd.Process.Pid) - startUsed
+	core = min(used.Seconds()/time.Since(started).Seconds(), 1)
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 		cancel()
 	}
@@ -56,8 +62,33 @@ func period(ctx context.Context, d time.Duration, program string, args ...string
 	if err := <-ended; ctx.Err() != nil {
 		return "", 0, said(program, fmt.Errorf("did not end when told to: %w", errors.Join(ctx.Err(), err)), text.String())
 	}
-	used := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
-	return text.String(), min(used.Seconds()/time.Since(started).Seconds(), 1), nil
+	return text.String(), core, nil
+}
+
+// processTime is the time that a process's threads have had together, 0 where the kernel does not say.
+func processTime(pid int) time.Duration {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	return parseTime(string(text))
+}
+
+// parseTime finds the time in user and in system mode in a process's line of state.
+func parseTime(stat string) time.Duration {
+	// The name in brackets may have spaces in it.
+	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
+	const user, system = 11, 12
+	if len(fields) <= system {
+		return 0
+	}
+	u, err := strconv.ParseInt(fields[user], 10, 64)
+	s, err2 := strconv.ParseInt(fields[system], 10, 64)
+	if errors.Join(err, err2) != nil {
+		return 0
+	}
+	const tick = 10 * time.Millisecond // of this file, on every machine that Go runs on
+	return time.Duration(u+s) * tick
 }
 
 // said is an error of a program with the last lines that it printed.

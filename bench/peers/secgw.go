@@ -56,7 +56,7 @@ func secgw(ctx context.Context, binary string, core int, dir, capture string, d 
 	if err != nil {
 		return figure{}, said(binary, err, out)
 	}
-	return figure{rate / 1e6, share}, nil
+	return figureOf(rate, share)
 }
 
 var (

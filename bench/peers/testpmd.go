@@ -33,7 +33,7 @@ func testpmd(ctx context.Context, core, beside int, capture string, d time.Durat
 	if err != nil {
 		return figure{}, said(testpmdProgram, err, out)
 	}
-	return figure{rate / 1e6, share}, nil
+	return figureOf(rate, share)
 }
 
 var testpmdRate = regexp.MustCompile(`(?m)^\s*Tx-pps:\s*(\d+)`)

@@ -5,12 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"runtime"
 	"time"
 
-	"linecrypt/bench/crypto"
 	"linecrypt/bench/packetpath"
-	"linecrypt/cryptobatch"
 )
 
 // Names of what is measured.
@@ -130,7 +127,7 @@ func (o *options) jobs(dir string) (jobs []*job, left []missing, worlds []*packe
 			}
 		}
 	}
-	return append(jobs, aeadJobs(o.sizes)...), left, worlds, nil
+	return append(jobs, o.aeadJobs()...), left, worlds, nil
 }
 
 // peerJobs makes those of the peers that are there.
@@ -162,32 +159,3 @@ func (o *options) peerJobs(dir string) (jobs []*job, left []missing, err error) 
 	}
 	return jobs, left, nil
 }
-
-// aeadKeys is how many keys the AEAD is measured with by itself: as many as flows it is compared at.
-const aeadKeys = 1000
-
-// aeadJobs makes those of the AEAD by itself.
-func aeadJobs(sizes []int) (jobs []*job) {
-	for _, size := range sizes {
-		for _, c := range []packetpath.Case{packetpath.Seal, packetpath.Open} {
-			jobs = append(jobs, &job{what: what{aeadName, c, aeadKeys, size}, measure: func(ctx context.Context) (figure, error) {
-				runtime.LockOSThread()
-				defer runtime.UnlockOSThread()
-				share := packetpath.Share()
-				results, err := crypto.Run(ctx, crypto.Options{
-					Algorithms: []string{"AES_128_GCM"}, Ops: []string{string(c)}, Sizes: []int{size}, Engines: cryptobatch.Names()[:1], Keys: aeadKeys, Runs: 1,
-				}, discard{})
-				if err != nil {
-					return figure{}, err
-				}
-				return figure{results[0].Mops, share()}, nil
-			}})
-		}
-	}
-	return jobs
-}
-
-// discard takes progress that nobody wants.
-type discard struct{}
-
-func (discard) Write(b []byte) (int, error) { return len(b), nil }

@@ -142,6 +142,23 @@ func TestProgramThatFailsIsReportedWithItsLastLines(t *testing.T) {
 	}
 }
 
+func TestAEADIsMeasuredByItself(t *testing.T) {
+	core, _, err := cores()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []packetpath.Case{packetpath.Seal, packetpath.Open} {
+		a, err := newAEAD(100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer a.wipe()
+		if f, err := a.measure(c, core); err != nil || f.rate <= 0 {
+			t.Errorf("%s: %+v, %v", c, f, err)
+		}
+	}
+}
+
 func TestTimeOfAProcessIsRead(t *testing.T) {
 	for stat, want := range map[string]time.Duration{
 		"7 (a b) c) S 1 7 7 0 -1 4194304 94 0 0 0 150 25 0 0 20 0": 1750 * time.Millisecond,

@@ -162,7 +162,7 @@ func (t *totals) counts(ticks uint64, used time.Duration) bool {
 }
 
 // patience is how many batches may be lost for each one that counts.
-const patience = 16
+const patience = 4
 
 func (t *totals) add(w *World, b *batch, before *shm.Block, ticks uint64) {
 	t.packets += b.total()

@@ -134,17 +134,24 @@ func (o *options) world(ctx context.Context, flows int, plain bool) (results []p
 	for range o.runs {
 		for i, l := range loads {
 			if ctx.Err() != nil {
-				return nil, fmt.Errorf("stopped: %w", ctx.Err())
+				return medians(runs), fmt.Errorf("stopped: %w", ctx.Err())
 			}
 			r, err := w.Measure(l, o.packets)
 			if err != nil {
-				return nil, err
+				return medians(runs), err
 			}
 			runs[i] = append(runs[i], r)
 		}
 	}
+	return medians(runs), nil
+}
+
+// medians are those of what was measured at all.
+func medians(runs [][]packetpath.Result) (results []packetpath.Result) {
 	for _, r := range runs {
-		results = append(results, packetpath.Median(r))
+		if len(r) > 0 {
+			results = append(results, packetpath.Median(r))
+		}
 	}
-	return results, nil
+	return results
 }

@@ -54,8 +54,8 @@ func run() error {
 	flag.Func("flows", "`LIST` of numbers of flows besides one (default 1000,100000,1000000)", numbers(&o.many, packetpath.MaxFlows))
 	flag.BoolVar(&o.json, "json", false, "print one object")
 	flag.Parse()
-	if flag.NArg() > 0 || o.runs < 1 || o.seconds < 2 || o.packets < 1 {
-		return errors.New("--runs and --packets are at least 1, --seconds at least 2, and there is nothing behind the flags")
+	if flag.NArg() > 0 || o.runs < 1 || o.seconds < 3 || o.packets < 1 {
+		return errors.New("--runs and --packets are at least 1, --seconds at least 3, and there is nothing behind the flags")
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()

@@ -19,6 +19,7 @@ type Options struct {
 	Flows  int    // connections, 1 to MaxFlows
 	Plain  bool   // they are not encrypted: for Pass alone
 	Engine string // of the AEADs; "": the fastest
+	Full   bool   // every segment goes through the full translator, none takes the fast path
 }
 
 // MaxFlows is the largest number of flows of a World.
@@ -84,6 +85,7 @@ func (w *World) make() error {
 	}
 	w.cache = mbuf.NewCache(w.pool)
 	layout, sizes, params := gateway.Sizes(cfg, w.cache)
+	params.FastPath = !w.opt.Full
 	dir := segmentDir()
 	if err := enoughMemory(dir, layout, sizes.Keys); err != nil {
 		return err
@@ -126,9 +128,12 @@ func (w *World) now() int64 { return w.clock() - w.behind }
 func (w *World) stop()  { w.stopped = w.clock() }
 func (w *World) start() { w.behind += w.clock() - w.stopped }
 
-// Close unmaps the segment and the buffers. Keys that the worker has expanded stay with the process.
+// Close gives all memory back.
 func (w *World) Close() error {
 	var errs []error
+	if w.worker != nil {
+		w.worker.Close()
+	}
 	if w.seg != nil {
 		errs = append(errs, w.seg.Close())
 	}

@@ -27,6 +27,9 @@ type turnWire interface {
 // turnPackets is how many packets the ends offer in one turn.
 const turnPackets = 512
 
+// openPackets is how many connections are begun in one turn: each is three packets to the outside port, of three turns.
+const openPackets = queueSlots / 4
+
 // turns drives worker and ends in one thread, in turns. The clock is in cycles of the time-stamp counter.
 type turns struct {
 	sc    *scenario.Scenario
@@ -76,6 +79,7 @@ func (t *turns) prepare() {
 	t.ends.Collect()
 	t.inst.control.pump(now)
 	t.ends.Watch()
+	t.fair.look()
 }
 
 // poll has the worker poll once, and moves the clock by what it took.
@@ -84,7 +88,7 @@ func (t *turns) poll() int {
 	t0 := tsc.Now()
 	work := t.w.Poll(t.clock())
 	took := tsc.Now() - t0
-	if float64(took) > t.hz*longPoll && t.fair.preempted(float64(took) > t.hz*stolenPoll) {
+	if float64(took) > max(t.hz*longPoll, 4*t.mean) && t.fair.preempted(float64(took) > t.hz*stolenPoll) {
 		t.interrupted++
 		after := cyclesOf(t.block)
 		for i := range after {
@@ -127,10 +131,12 @@ func (t *turns) run() {
 
 func (t *turns) open(ctx context.Context, tell func(int)) error {
 	o := opens{total: t.sc.Traffic.Flows}
+	t.ends.Quiet(true)
+	defer t.ends.Quiet(false)
 	for ctx.Err() == nil {
 		t.prepare()
-		_, left := t.ends.Open(turnPackets)
-		t.ends.Flush()
+		_, left := t.ends.Open(openPackets)
+		t.ends.Offer(openPackets, float64(t.now), 0)
 		t.drain()
 		if left == 0 {
 			return nil
@@ -290,7 +296,7 @@ func (s *sample) since(before *sample) {
 // Polls that take longer than this, in seconds, are looked at: a switch of threads meanwhile, or a time that no poll takes, tells that
 // the machine ran something else.
 const (
-	longPoll   = 50e-6
+	longPoll   = 100e-6
 	stolenPoll = 5e-3
 )
 
@@ -314,16 +320,17 @@ func cyclesOf(b *shm.Block) (v stageCycles) {
 }
 
 // switches counts how often the thread lost its core to another one.
-type switches struct{ seen int64 }
+type switches struct {
+	seen int64
+	use  unix.Rusage // here, so that asking allocates nothing
+}
 
 func (s *switches) look() (changed bool) {
-	var u unix.Rusage
-	if unix.Getrusage(unix.RUSAGE_THREAD, &u) != nil {
+	if unix.Getrusage(unix.RUSAGE_THREAD, &s.use) != nil {
 		return false
 	}
-	n := u.Nivcsw
-	changed = n != s.seen
-	s.seen = n
+	changed = s.use.Nivcsw != s.seen
+	s.seen = s.use.Nivcsw
 	return changed
 }
 

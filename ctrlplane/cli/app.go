@@ -103,7 +103,7 @@ func (a *App) dispatch(args []string) error {
 	fs := flag.NewFlagSet(c.name, flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	body := c.define(a, fs)
-	if err := fs.Parse(rest); errors.Is(err, flag.ErrHelp) {
+	if err := parse(fs, rest, c.takes > 0); errors.Is(err, flag.ErrHelp) {
 		return a.help(strings.Fields(c.name))
 	} else if err != nil {
 		return &usageError{c.name, suggestFlag(fs, err)}
@@ -115,6 +115,21 @@ func (a *App) dispatch(args []string) error {
 		return &usageError{c.name, errors.New("an argument is missing")}
 	}
 	return body()
+}
+
+// parse parses flags, and with mixed also those behind arguments; fs.Args returns the arguments.
+func parse(fs *flag.FlagSet, args []string, mixed bool) error {
+	var others []string
+	for {
+		if err := fs.Parse(args); err != nil || !mixed {
+			return err
+		}
+		if fs.NArg() == 0 {
+			return fs.Parse(append([]string{"--"}, others...))
+		}
+		others = append(others, fs.Arg(0))
+		args = fs.Args()[1:]
+	}
 }
 
 // match returns the command that args begin with and what follows it.

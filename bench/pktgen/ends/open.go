@@ -44,6 +44,9 @@ func (o *opener) init(n int) {
 // openLimit is how many handshakes are in progress at most.
 const openLimit = 1024
 
+// openStep is how many are begun at once where connections are opened anew.
+const openStep = 128
+
 // openPatience is after how many ns a step of a handshake is repeated.
 const openPatience = int64(1e9)
 
@@ -66,7 +69,7 @@ func (e *Ends) Open(n int) (began, left int) {
 // reopen opens what was closed.
 func (e *Ends) reopen() {
 	if e.opener.waiting.size > 0 {
-		e.Open(openLimit)
+		e.Open(openStep)
 	}
 }
 

@@ -64,7 +64,7 @@ func Load(name string) (*Scenario, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("scenario: %w", err)
 	}
-	return nil, fmt.Errorf("%q is neither a file nor a bundled scenario%s: `linecrypt bench list` lists those", name, meant(name))
+	return nil, fmt.Errorf("%q is neither a file nor a bundled scenario%s (`linecrypt bench list` lists them)", name, meant(name))
 }
 
 func meant(name string) string {

@@ -65,3 +65,18 @@ func (o *opens) look(e *ends.Ends, left int, tell func(int)) error {
 	}
 	return errors.Join(append([]error{fmt.Errorf("%w: %d of %d are open", errStalled, o.total-left, o.total)}, e.Faults()...)...)
 }
+
+// stall notices that nothing has happened for too long.
+type stall struct {
+	last  uint64
+	since time.Time
+}
+
+// look is told a count that grows while something happens, and reports whether it has not for stallTime.
+func (s *stall) look(count uint64) bool {
+	if count != s.last || s.since.IsZero() {
+		s.last, s.since = count, time.Now()
+		return false
+	}
+	return time.Since(s.since) > stallTime
+}

@@ -24,6 +24,9 @@ func (r *Result) judge(sc *scenario.Scenario, faults []error) {
 	if l.Loss >= 0 && r.Loss > l.Loss {
 		fail("limits.loss: %.4g %% of the data never arrived, more than %.4g", r.Loss, l.Loss)
 	}
+	if sc.Measure == scenario.LossFree && !r.Incomplete && (r.Mpps == 0 || r.PacketLoss > sc.Search.Loss) {
+		fail("search.loss: no rate was found at which no more than %.4g %% of the packets are lost", sc.Search.Loss)
+	}
 	if r.Mpps < l.Mpps {
 		fail("limits.mpps: %.3f are fewer than %.3f", r.Mpps, l.Mpps)
 	}

@@ -74,8 +74,10 @@ func (r *run) all() (*Result, error) {
 	if about.core >= 0 {
 		res.Cores = 1
 	}
-	total := r.sc.Traffic.Flows
-	err := r.d.open(r.ctx, func(done int) { r.live.say("opening connections %s %d of %d", bar(done, total), done, total) })
+	var err error
+	if total := r.sc.Traffic.Flows; r.sc.Measure != scenario.Handshakes {
+		err = r.d.open(r.ctx, func(done int) { r.live.say("opening connections %s %d of %d", bar(done, total), done, total) })
+	}
 	if err != nil && r.ctx.Err() == nil {
 		return nil, err
 	}
@@ -131,6 +133,9 @@ func (r *run) trial(rate float64, d time.Duration, what string) sample {
 	if d <= 0 {
 		return sample{}
 	}
+	if !r.live.on {
+		return r.d.trial(r.ctx, rate, d, nil)
+	}
 	return r.d.trial(r.ctx, rate, d, func(s *sample, left time.Duration) {
 		var now Result
 		now.fill(r.sc, s)
@@ -182,13 +187,28 @@ func (r *run) largest(res *Result) float64 {
 	return rate
 }
 
+// confirmations is how often a rate that a search has found is lowered where it does not go for longer, each time by confirmStep.
+const (
+	confirmations = 10
+	confirmStep   = 0.97
+)
+
+// lossFree looks for the largest rate without loss, and confirms it for the scenario's time: where it does not go for as long, a lower
+// one does (RFC 2544 section 24).
 func (r *run) lossFree(res *Result) {
 	rate := r.largest(res)
-	if r.ctx.Err() != nil || rate == 0 {
-		return
+	for range confirmations {
+		if r.ctx.Err() != nil || rate == 0 {
+			return
+		}
+		s := r.trial(rate, r.sc.Time.Duration, "confirming")
+		res.fill(r.sc, &s)
+		r.d.settle(r.ctx)
+		if !s.unsent && 100*s.lossShare() <= r.sc.Search.Loss {
+			return
+		}
+		rate *= confirmStep
 	}
-	s := r.trial(rate, r.sc.Time.Duration, "confirming")
-	res.fill(r.sc, &s)
 }
 
 func (r *run) latency(res *Result) {

@@ -205,7 +205,8 @@ func (t *turns) trial(ctx context.Context, rate float64, d time.Duration, tell f
 		}
 		return s
 	}
-	for ctx.Err() == nil && elapsed() < d.Seconds() {
+	var idle stall
+	for ctx.Err() == nil && elapsed() < d.Seconds() && !idle.look(t.busy) {
 		t.prepare()
 		t.closeSome()
 		if rate > 0 {
@@ -216,8 +217,11 @@ func (t *turns) trial(ctx context.Context, rate float64, d time.Duration, tell f
 		}
 		if tell != nil && time.Since(told) >= liveEvery {
 			told = time.Now()
+			mallocs, gcs := goRuntime()
 			s := finish()
 			tell(&s, time.Duration((d.Seconds()-elapsed())*1e9))
+			after, gcsAfter := goRuntime() // telling is not measured
+			before.allocs, before.gcs = before.allocs+after-mallocs, before.gcs+gcsAfter-gcs
 		}
 	}
 	t.prepare()
@@ -297,7 +301,7 @@ func (s *sample) since(before *sample) {
 // the machine ran something else.
 const (
 	longPoll   = 100e-6
-	stolenPoll = 5e-3
+	stolenPoll = 1e-3
 )
 
 // timed are the counters of cycles that an interrupted poll spoils.

@@ -64,7 +64,9 @@ func (e *Ends) frameCame(n uint32, pos uint64, at int64, fin bool) (keeps bool) 
 	}
 	key, nr := e.keys.of(f, n, up)
 	body := b[tcpcrypt.HeaderLen:]
-	e.opens = append(e.opens, cryptobatch.Op{Key: key, Src: body, Dst: body, AAD: b[:tcpcrypt.HeaderLen], Nonce: tcpcrypt.Nonce(*nr, pos)})
+	// The gateway may keep the frame to send it again, on a wire that hands buffers over: it is not to be written to.
+	dst := e.plains[len(e.opens)][:]
+	e.opens = append(e.opens, cryptobatch.Op{Key: key, Src: body, Dst: dst, AAD: b[:tcpcrypt.HeaderLen], Nonce: tcpcrypt.Nonce(*nr, pos)})
 	e.opening = append(e.opening, opening{m: p.M, n: n, k: k, at: at, fin: fin})
 	if len(e.opens) == cap(e.opens) {
 		e.openAll()

@@ -93,6 +93,7 @@ type Ends struct {
 	seals   []cryptobatch.Op
 	opens   []cryptobatch.Op
 	opening []opening
+	plains  [][mbuf.DefaultDataRoom]byte // what opens write to
 	ms      [burst]*mbuf.Mbuf
 	at      [burst]int64
 	pkt     packet.Packet
@@ -138,7 +139,8 @@ func New(cfg Config) (*Ends, error) {
 		plainMix: newMix(sc.Traffic.Sizes, 0), frameMix: newMix(sc.Traffic.Sizes, tcpcrypt.Overhead),
 		rnd: rand.NewPCG(cfg.Seed, 0x6c696e6563727970), start: time.Now().UnixNano(),
 		seals: make([]cryptobatch.Op, 0, burst), opens: make([]cryptobatch.Op, 0, burst), opening: make([]opening, 0, burst),
-		calm: true,
+		plains: make([][mbuf.DefaultDataRoom]byte, burst),
+		calm:   true,
 	}
 	e.rand = rand.New(e.rnd)
 	for s := range e.out {

@@ -17,6 +17,9 @@ func (r *Result) WriteText(out io.Writer) error {
 	line := func(name, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
 	line("scenario", "%s%s", r.Scenario, map[bool]string{true: " (stopped before its end)"}[r.Incomplete])
 	line("conditions", "%s", r.conditions())
+	if r.Note != "" {
+		line("", "%s", r.Note)
+	}
 	line("packets", "%.3f million a second, %.0f %% of them acknowledgements", r.Mpps, 100*r.AckShare)
 	line("data segments", "%.3f million a second of %.0f bytes", r.SegmentsMps, r.Size)
 	line("goodput, wire", "%.2f Gbit/s, %.2f Gbit/s", r.GoodputGbps, r.WireGbps)

@@ -18,7 +18,8 @@ type Result struct {
 	Ports     string  `json:"ports"` // memory, rings or device
 	Checksums string  `json:"checksums"`
 	Engine    string  `json:"engine"`
-	Cores     int     `json:"cores"` // of the gateway; 0 for one elsewhere
+	Note      string  `json:"note,omitempty"` // what else is to be known of the conditions
+	Cores     int     `json:"cores"`          // of the gateway; 0 for one elsewhere
 	Flows     int     `json:"flows"`
 	Size      float64 `json:"size"` // bytes of payload of a data segment, on average
 	Seconds   float64 `json:"seconds"`
@@ -112,8 +113,10 @@ func (r *Result) drops(s *sample) {
 		}
 		return true
 	})
-	if s.missed > 0 {
-		r.Drops["port_rx_missed"] = s.missed
+	for name, n := range map[string]uint64{"port_rx_missed": s.missed + s.ports.RxMissed, "port_rx_no_buffer": s.ports.RxNoMbuf, "port_tx_errors": s.ports.TxErrors} {
+		if n > 0 {
+			r.Drops[name] = n
+		}
 	}
 }
 

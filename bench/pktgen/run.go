@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"linecrypt/bench/pktgen/scenario"
-	"linecrypt/cryptobatch"
 	"linecrypt/ctrlplane/shm"
 )
 
@@ -33,29 +31,6 @@ func Run(ctx context.Context, sc *scenario.Scenario, l *live) (*Result, error) {
 	return res, err
 }
 
-// prepare makes the driver of a scenario, where the machine can run it.
-func prepare(sc *scenario.Scenario) (driver, error) {
-	engine, err := cryptobatch.New(cryptobatch.Select("", os.Getenv(cryptobatch.EnvEngine)))
-	if err != nil {
-		return nil, err
-	}
-	cores, err := allowedCores()
-	if err != nil {
-		return nil, err
-	}
-	if sc.Ports.Kind == scenario.PortsDevice {
-		return nil, errors.New("not there")
-	}
-	cfg, err := gatewayConfig(sc)
-	if err != nil {
-		return nil, err
-	}
-	if err := needOf(sc, cfg).check(sc); err != nil {
-		return nil, err
-	}
-	return overMemory(sc, cfg, engine, cores[len(cores)-1])
-}
-
 // run is a scenario that is being run.
 type run struct {
 	ctx  context.Context
@@ -69,7 +44,7 @@ func (r *run) all() (*Result, error) {
 	about := r.d.about()
 	res := &Result{
 		Scenario: r.sc.Name, Measure: string(r.sc.Measure), Mode: about.mode, Ports: about.ports, Checksums: about.checksum, Engine: about.engine,
-		Flows: r.sc.Traffic.Flows, Size: round(averageSize(r.sc), 1), Drops: map[string]uint64{},
+		Flows: r.sc.Traffic.Flows, Size: round(averageSize(r.sc), 1), Drops: map[string]uint64{}, Note: about.note,
 	}
 	if about.core >= 0 {
 		res.Cores = 1

@@ -267,14 +267,16 @@ func (t *turns) take() sample {
 }
 
 func (t *turns) close() error {
-	t.ends.Close()
-	return t.undo()
+	if t.ends != nil {
+		t.ends.Close()
+	}
+	return undoAll(t.done)
 }
 
-// undo gives back what was made, the last first.
-func (t *turns) undo() error {
+// undoAll gives back what was made, the last first.
+func undoAll(done []func() error) error {
 	var errs []error
-	for _, f := range slices.Backward(t.done) {
+	for _, f := range slices.Backward(done) {
 		errs = append(errs, f())
 	}
 	return errors.Join(errs...)
@@ -295,6 +297,7 @@ func (s *sample) since(before *sample) {
 	s.interrupted -= before.interrupted
 	s.ports.RxMissed -= before.ports.RxMissed
 	s.ports.RxNoMbuf -= before.ports.RxNoMbuf
+	s.ports.TxErrors -= before.ports.TxErrors
 }
 
 // Polls that take longer than this, in seconds, are looked at: a switch of threads meanwhile, or a time that no poll takes, tells that

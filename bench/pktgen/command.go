@@ -17,6 +17,9 @@ import (
 // ErrFailed is wrapped by the error about limits that are not kept, or a comparison that came out worse.
 var ErrFailed = errors.New("the scenario fails")
 
+// ErrStopped is the error of a run that was stopped: what it printed is what it had.
+var ErrStopped = errors.New("stopped before its end")
+
 // Command defines the flags of `linecrypt bench run` and returns what runs it once they are parsed, with the scenario's name as the only
 // argument: results go to out, progress to progress. SIGINT and SIGTERM end the run, which then prints what it has.
 func Command(flags *flag.FlagSet) func(args []string, out, progress io.Writer) error {
@@ -36,23 +39,61 @@ func Command(flags *flag.FlagSet) func(args []string, out, progress io.Writer) e
 		if err != nil {
 			return err
 		}
-		_, _ = compare, tolerance
+		var baseline *Result
+		if *compare != "" {
+			if baseline, err = ReadResult(*compare); err != nil {
+				return err
+			}
+			if baseline.Scenario != sc.Name || baseline.Measure != string(sc.Measure) {
+				return fmt.Errorf("baseline %s is of %s (%s): %w", *compare, baseline.Scenario, baseline.Measure, errOther)
+			}
+		}
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 		defer stop()
 		res, err := Run(ctx, sc, newLive(progress))
 		if err != nil {
 			return err
 		}
-		if *asJSON {
-			err = res.WriteJSON(out)
-		} else {
-			err = res.WriteText(out)
+		var versus *Comparison
+		if baseline != nil {
+			if versus, err = Compare(baseline, res, *tolerance/100); err != nil {
+				return err
+			}
+			res.Verdict = versus.Verdict()
 		}
-		if err == nil && len(res.Failures) > 0 {
-			err = fmt.Errorf("%w: %s", ErrFailed, res.Failures[0])
+		if err := write(res, versus, *asJSON, out, progress); err != nil {
+			return err
 		}
-		return err
+		return outcome(res, versus)
 	}
+}
+
+// write prints the result, and the comparison where there is one: beside an object for programs it goes to progress.
+func write(res *Result, versus *Comparison, asJSON bool, out, progress io.Writer) error {
+	to := out
+	var err error
+	if asJSON {
+		err, to = res.WriteJSON(out), progress
+	} else {
+		err = res.WriteText(out)
+	}
+	if err == nil && versus != nil {
+		err = versus.WriteText(to)
+	}
+	return err
+}
+
+// outcome is the error about a run that does not pass.
+func outcome(res *Result, versus *Comparison) error {
+	switch {
+	case len(res.Failures) > 0:
+		return fmt.Errorf("%w: %s", ErrFailed, res.Failures[0])
+	case res.Incomplete:
+		return ErrStopped
+	case versus != nil && versus.Worse():
+		return fmt.Errorf("%w: it is worse than the baseline", ErrFailed)
+	}
+	return nil
 }
 
 // load reads the scenario and applies what the command line sets.

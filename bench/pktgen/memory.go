@@ -3,6 +3,7 @@ package pktgen
 import (
 	"bufio"
 	"fmt"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -39,15 +40,27 @@ func needOf(sc *scenario.Scenario, cfg *config.Config) need {
 
 // check refuses a run for which the machine has no memory.
 func (n need) check(sc *scenario.Scenario) error {
-	if free, ok := availableMemory(); ok && n.total() > free {
+	dir := segmentFolder()
+	free, room := math.MaxInt, math.MaxInt
+	if m, ok := availableMemory(); ok {
+		free = m
+	}
+	var fs unix.Statfs_t
+	if unix.Statfs(dir, &fs) == nil {
+		room = int(fs.Bavail) * int(fs.Bsize)
+	}
+	return n.fits(sc, free, dir, room)
+}
+
+// fits refuses a run that takes more than is free of memory, or more than there is room in the folder of its segment.
+func (n need) fits(sc *scenario.Scenario, free int, dir string, room int) error {
+	if n.total() > free {
 		return sc.Err("traffic.flows", fmt.Errorf("%d connections take %s of memory (%s in the flow table, %s beside it, %s in the generator), and %s are available: take fewer, or a machine with more",
 			sc.Traffic.Flows, mib(n.total()), mib(n.segment), mib(n.private), mib(n.ends), mib(free)))
 	}
-	var fs unix.Statfs_t
-	dir := segmentFolder()
-	if err := unix.Statfs(dir, &fs); err == nil && n.segment > int(fs.Bavail)*int(fs.Bsize) {
-		return sc.Err("traffic.flows", fmt.Errorf("the flow table of %d connections takes %s in %s, which has %s: take fewer, or enlarge it (mount -o remount,size=... %s)",
-			sc.Traffic.Flows, mib(n.segment), dir, mib(int(fs.Bavail)*int(fs.Bsize)), dir))
+	if n.segment > room {
+		return sc.Err("traffic.flows", fmt.Errorf("the flow table of %d connections takes %s in %s, which has room for %s: take fewer, or enlarge it (mount -o remount,size=%dM %s)",
+			sc.Traffic.Flows, mib(n.segment), dir, mib(room), n.segment>>20+64, dir))
 	}
 	return nil
 }

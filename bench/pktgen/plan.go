@@ -25,6 +25,7 @@ type plan struct {
 	kind   scenario.PortKind // not auto
 	shared *tcpcrypt.MasterKey
 	set    setting
+	tap    func(ends.Wire) ends.Wire // between the gateway and the ends, for tests of the checks; nil for none
 }
 
 // prepare makes the driver of a scenario. It refuses one that this machine cannot run, with what to change, before anything is started.
@@ -33,19 +34,17 @@ func prepare(sc *scenario.Scenario) (driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	var d driver
+	return p.driver()
+}
+
+func (p *plan) driver() (driver, error) {
 	switch {
 	case p.kind == scenario.PortsDevice:
-		d, err = p.overDevices()
+		return p.overDevices()
 	case p.set.mode == string(scenario.ModeBeside):
-		d, err = p.beside()
-	default:
-		d, err = p.turns()
+		return p.beside()
 	}
-	if err != nil {
-		return nil, err
-	}
-	return d, nil
+	return p.turns()
 }
 
 func newPlan(sc *scenario.Scenario) (*plan, error) {
@@ -263,6 +262,11 @@ func (p *plan) memoryPairs(r *realTime) (pairs [2]pair, caches [2]*mbuf.Cache, e
 }
 
 func (p *plan) newEnds(ports [2]ends.Port) (*ends.Ends, error) {
+	for s := range ports {
+		if p.tap != nil {
+			ports[s].Wire = p.tap(ports[s].Wire)
+		}
+	}
 	return ends.New(ends.Config{Scenario: p.sc, Engine: p.engine, Shared: p.shared, Seed: seed, Ports: ports})
 }
 

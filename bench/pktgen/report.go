@@ -45,6 +45,9 @@ func (r *Result) WriteText(out io.Writer) error {
 		line(name, "%d", r.Drops[name])
 	}
 	verdict := "passed"
+	if r.Incomplete {
+		verdict = "not judged"
+	}
 	if len(r.Failures) > 0 {
 		verdict = "FAILED: " + strings.Join(r.Failures, "\n\t")
 	}

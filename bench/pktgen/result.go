@@ -53,7 +53,8 @@ type Result struct {
 	Allocs          float64            `json:"allocs"`            // a packet, of the whole process
 	GCCycles        uint64             `json:"gc_cycles"`         // of the whole process
 
-	Failures []string `json:"failures"` // limits that are not kept, and what was wrong
+	Verdict  string   `json:"verdict,omitempty"` // better, same or worse than the baseline
+	Failures []string `json:"failures"`          // limits that are not kept, and what was wrong
 }
 
 // Latency is the time from a packet's arrival at the gateway to its departure, in µs.

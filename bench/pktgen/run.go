@@ -17,6 +17,11 @@ func Run(ctx context.Context, sc *scenario.Scenario, l *live) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	return drive(ctx, sc, d, l)
+}
+
+// drive runs a scenario by a driver, which it closes.
+func drive(ctx context.Context, sc *scenario.Scenario, d driver, l *live) (*Result, error) {
 	undo, err := pin(d.about().genCore)
 	if err != nil {
 		return nil, errors.Join(err, d.close())
@@ -62,7 +67,7 @@ func (r *run) all() (*Result, error) {
 	e := r.d.load()
 	res.Incomplete = r.ctx.Err() != nil
 	res.Wrong = e.Wrong
-	if e.Sent > 0 {
+	if e.Sent > 0 && e.Wrong == 0 { // else the run says nothing of what is lost
 		res.Loss = round(100*float64(e.Sent-min(e.Arrived, e.Sent))/float64(e.Sent), 6)
 	}
 	if res.Incomplete {
@@ -97,7 +102,7 @@ func (r *run) measure(res *Result) {
 		r.latency(res)
 	}
 	e.Calm(true)
-	if r.ctx.Err() == nil {
+	if r.ctx.Err() == nil && e.Wrong == 0 {
 		r.live.say("waiting for what is on its way")
 		r.d.settle(r.ctx)
 	}

@@ -10,6 +10,9 @@ type device interface {
 	try(ctx context.Context, rate float64) (ok bool)
 }
 
+// leastRate is the share of what a search begins with below which it gives up.
+const leastRate = 1e-4
+
 // search looks for the largest rate without loss between 0 and most, by halving the range until it is narrower than a share of the
 // rate (RFC 2544 section 26.1). It tells before each trial how many it has done of about how many. Where ctx ends it, the result is
 // the largest rate that was found to go.
@@ -29,7 +32,7 @@ func search(ctx context.Context, d device, most, resolution float64, tell func(d
 		default:
 			high = rate
 		}
-		if low >= most || high-low <= resolution*high {
+		if low >= most || high-low <= resolution*high || high < most*leastRate {
 			break
 		}
 	}

@@ -36,6 +36,17 @@ func (t Table[C]) isSection(name string) bool {
 	return false
 }
 
+// sections lists the sections, with repetitions.
+func (t Table[C]) sections() []string {
+	var all []string
+	for i := range t {
+		if s, _, ok := strings.Cut(t[i].Name, "."); ok {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
 // Unknown is the reason for refusing a key, with the known one that it resembles most, if any.
 func (t Table[C]) Unknown(name string) error {
 	last := name[strings.LastIndexByte(name, '.')+1:]
@@ -48,6 +59,9 @@ func (t Table[C]) Unknown(name string) error {
 		}
 	}
 	if best == "" {
+		if section := spelling.Nearest(name, t.sections()); section != "" {
+			return fmt.Errorf("unknown key; did you mean %s", section)
+		}
 		return errors.New("unknown key")
 	}
 	if section, key, ok := strings.Cut(best, "."); ok {

@@ -172,12 +172,29 @@ func (d *realTime) take() sample {
 	return s
 }
 
+// leaveTime bounds how long it takes to reset the connections of a gateway elsewhere.
+const leaveTime = 5 * time.Second
+
+// leave resets what a gateway elsewhere would otherwise keep.
+func (d *realTime) leave() {
+	for end := time.Now().Add(leaveTime); d.ends.GiveUp(besidePackets) > 0 && time.Now().Before(end); {
+		for until := d.clock() + int64(time.Millisecond); d.clock() < until; {
+			d.ends.Tell(d.clock())
+			d.ends.Flush()
+			d.ends.Collect()
+		}
+	}
+}
+
 func (d *realTime) close() error {
 	if d.stop != nil {
 		d.stop()
 		d.running.Wait()
 	}
 	if d.ends != nil {
+		if d.inst == nil {
+			d.leave()
+		}
 		d.ends.Close()
 	}
 	return errors.Join(d.failed, undoAll(d.done))

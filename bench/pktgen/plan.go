@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"linecrypt/bench/pktgen/ends"
 	"linecrypt/bench/pktgen/scenario"
@@ -267,14 +268,18 @@ func (p *plan) newEnds(ports [2]ends.Port) (*ends.Ends, error) {
 			ports[s].Wire = p.tap(ports[s].Wire)
 		}
 	}
-	return ends.New(ends.Config{Scenario: p.sc, Engine: p.engine, Shared: p.shared, Seed: seed, Ports: ports})
+	from := uint64(seed)
+	if p.kind == scenario.PortsDevice {
+		from = uint64(time.Now().UnixNano()) // the gateway may know the connections of an earlier run yet
+	}
+	return ends.New(ends.Config{Scenario: p.sc, Engine: p.engine, Shared: p.shared, Seed: from, Ports: ports})
 }
 
 func (p *plan) newInstance(in, out port.Port, cache *mbuf.Cache, core int) (*instance, error) {
 	return newInstance(p.sc, p.cfg, in, out, cache, core, p.engine, p.shared)
 }
 
-// seed makes runs of a scenario alike.
+// seed makes runs of a scenario in one process alike.
 const seed = 8548
 
 // queueSlots is how many packets a receive queue of the gateway holds, as those of NICs do.

@@ -32,9 +32,29 @@ func (e *Ends) opened(n uint32) {
 	if e.sc.Measure != scenario.Handshakes || e.calm {
 		return
 	}
-	// A storm wants no more of the connection: its host resets it, which the gateway passes on.
-	e.control(n, up, &packet.Seg{Seq: e.seqNext(n, up), Ack: e.flows[n].isn[down] + 1, Flags: packet.FlagRST | packet.FlagACK}, nil)
+	e.giveUp(n) // a storm wants no more of it
+}
+
+// giveUp has the host reset a connection, which the gateway passes on.
+func (e *Ends) giveUp(n uint32) {
+	f := &e.flows[n]
+	ack := f.isn[down] + 1 + uint32(e.place(f, n, down, false, f.halves[down].got))
+	e.control(n, up, &packet.Seg{Seq: e.seqNext(n, up), Ack: ack, Flags: packet.FlagRST | packet.FlagACK}, nil)
 	e.retire(n)
+}
+
+// GiveUp has the hosts of up to n open connections reset them, and returns how many it found.
+func (e *Ends) GiveUp(n int) (found int) {
+	for i := range e.flows {
+		if found == n {
+			break
+		}
+		if e.flows[i].state >= established {
+			e.giveUp(uint32(i))
+			found++
+		}
+	}
+	return found
 }
 
 // retire ends a connection's life and has it opened anew.

@@ -54,10 +54,10 @@ func (e *Ends) disturb(s flowtable.Side) {
 			e.lates++
 			continue
 		}
-		o.ms[to], o.at[to], o.sum[to] = m, o.at[i], o.sum[i]
+		o.ms[to], o.at[to] = m, o.at[i]
 		to++
 	}
-	o.ms, o.at, o.sum = o.ms[:to], o.at[:to], o.sum[:to]
+	o.ms, o.at = o.ms[:to], o.at[:to]
 	e.release(s, to)
 }
 

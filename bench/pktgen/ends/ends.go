@@ -44,7 +44,7 @@ type Config struct {
 	Ports    [flowtable.NumSides]Port // by the gateway's sides: hosts are at Inside
 	Engine   cryptobatch.Engine
 	Shared   *tcpcrypt.MasterKey // of all connections; nil where each agrees on its own
-	Seed     uint64
+	Seed     uint64              // of what is random; with it the ports that far ends have at first
 }
 
 // Counts are what happened since the Ends were made. Packets and bytes are of whole frames, link layer included.
@@ -120,7 +120,6 @@ const burst = 64
 type outgoing struct {
 	ms     []*mbuf.Mbuf
 	at     []int64
-	sum    []bool // the TCP checksum is to be filled in
 	sealed int    // those before it are complete
 }
 
@@ -144,7 +143,7 @@ func New(cfg Config) (*Ends, error) {
 	}
 	e.rand = rand.New(e.rnd)
 	for s := range e.out {
-		e.out[s] = outgoing{ms: make([]*mbuf.Mbuf, 0, 2*maxOffer), at: make([]int64, 0, 2*maxOffer), sum: make([]bool, 0, 2*maxOffer)}
+		e.out[s] = outgoing{ms: make([]*mbuf.Mbuf, 0, 2*maxOffer), at: make([]int64, 0, 2*maxOffer)}
 		e.acks[s].init(len(e.flows))
 		e.resends[s].init(len(e.flows))
 	}
@@ -153,8 +152,10 @@ func New(cfg Config) (*Ends, error) {
 	if err := e.keys.init(e); err != nil {
 		return nil, fmt.Errorf("keys of the far ends: %w", err)
 	}
+	life := e.rand.Uint32N(lives)
 	for n := range e.flows {
 		f := &e.flows[n]
+		f.life = life
 		f.plain = n*sc.Traffic.Plain/100 != (n+1)*sc.Traffic.Plain/100
 	}
 	return e, nil

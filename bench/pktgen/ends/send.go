@@ -165,13 +165,7 @@ func (e *Ends) alloc(d direction) *mbuf.Mbuf { return e.ports[d].Cache.Alloc() }
 // put appends a packet to what is sent at a side.
 func (e *Ends) put(s flowtable.Side, m *mbuf.Mbuf, at int64) {
 	o := &e.out[s]
-	o.ms, o.at, o.sum = append(o.ms, m), append(o.at, at), append(o.sum, true)
-}
-
-// putWhole is put for a packet that is complete.
-func (e *Ends) putWhole(s flowtable.Side, m *mbuf.Mbuf, at int64) {
-	o := &e.out[s]
-	o.ms, o.at, o.sum = append(o.ms, m), append(o.at, at), append(o.sum, false)
+	o.ms, o.at = append(o.ms, m), append(o.at, at)
 }
 
 // Flush completes and sends what is made, and reports whether all of it went.
@@ -181,24 +175,15 @@ func (e *Ends) Flush() bool {
 	for s := range e.out {
 		e.disturb(flowtable.Side(s))
 		o := &e.out[s]
-		for i := o.sealed; i < len(o.ms); i++ {
-			if o.sum[i] {
-				e.finishTCP(o.ms[i], e.ports[s].Checksum)
-			}
-		}
-		n := 0
-		for _, m := range o.ms {
+		for _, m := range o.ms[o.sealed:] {
+			e.finishTCP(m, e.ports[s].Checksum)
+			e.Offered[s]++
 			e.OfferedBytes[s] += uint64(m.PktLen)
 		}
-		n = e.ports[s].Wire.Send(o.ms, o.at)
-		for _, m := range o.ms[n:] {
-			e.OfferedBytes[s] -= uint64(m.PktLen)
-		}
-		e.Offered[s] += uint64(n)
+		n := e.ports[s].Wire.Send(o.ms, o.at)
 		left := copy(o.ms, o.ms[n:])
 		copy(o.at, o.at[n:])
-		copy(o.sum, o.sum[n:])
-		o.ms, o.at, o.sum = o.ms[:left], o.at[:left], o.sum[:left]
+		o.ms, o.at = o.ms[:left], o.at[:left]
 		o.sealed = left
 		all = all && left == 0
 	}

@@ -114,15 +114,21 @@ func load(args, sets []string) (*scenario.Scenario, error) {
 	return sc, sc.Check()
 }
 
-// List lists the bundled scenarios.
-func List(out io.Writer) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	for _, name := range scenario.Names() {
-		sc, err := scenario.Load(name)
-		if err != nil {
-			return err
+// List defines the flags of `linecrypt bench list` and returns what runs it: it lists the bundled scenarios, or the keys of a file.
+func List(flags *flag.FlagSet) func(out, progress io.Writer) error {
+	keys := flags.Bool("keys", false, "list the keys of a scenario, with their defaults and what they mean")
+	return func(out, _ io.Writer) error {
+		if *keys {
+			return scenario.WriteKeys(out)
 		}
-		fmt.Fprintf(w, "%s\t%s\n", name, sc.Summary)
+		w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+		for _, name := range scenario.Names() {
+			sc, err := scenario.Load(name)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(w, "%s\t%s\n", name, sc.Summary)
+		}
+		return w.Flush()
 	}
-	return w.Flush()
 }

@@ -30,8 +30,8 @@ type Runner func(flags *flag.FlagSet) func(args []string, out, progress io.Write
 
 // Scenarios are the scenarios of the packet generator.
 type Scenarios struct {
-	Run  Runner                    // `bench run`
-	List func(out io.Writer) error // `bench list`
+	Run  Runner // `bench run`
+	List Bench  // `bench list`
 }
 
 var benchRunCommand = command{
@@ -54,13 +54,15 @@ var benchRunCommand = command{
 
 var benchListCommand = command{
 	name:    "bench list",
+	args:    "[--keys]",
 	summary: "list the scenarios that come with the program",
-	details: "Lists the scenarios that bench run knows by name, with what each shows.",
-	define: func(a *App, _ *flag.FlagSet) func() error {
+	details: "Lists the scenarios that bench run knows by name, with what each shows, or the keys that a file of one's own may set.",
+	define: func(a *App, fs *flag.FlagSet) func() error {
 		if a.Scenarios.List == nil {
 			return func() error { return errNoBench }
 		}
-		return func() error { return a.Scenarios.List(a.Stdout) }
+		list := a.Scenarios.List(fs)
+		return func() error { return list(a.Stdout, a.Stderr) }
 	},
 }
 

@@ -52,6 +52,9 @@ func TestBenchCommandsThatMakeNoSense(t *testing.T) {
 	none := func(*flag.FlagSet) func([]string, io.Writer, io.Writer) error {
 		return func([]string, io.Writer, io.Writer) error { return nil }
 	}
+	list := func(*flag.FlagSet) func(io.Writer, io.Writer) error {
+		return func(io.Writer, io.Writer) error { return nil }
+	}
 	for _, tt := range []struct {
 		args []string
 		want string
@@ -64,7 +67,7 @@ func TestBenchCommandsThatMakeNoSense(t *testing.T) {
 		{[]string{"bench", "list", "a"}, `unexpected argument "a"`},
 	} {
 		var out, errs bytes.Buffer
-		app := App{Stdout: &out, Stderr: &errs, Scenarios: Scenarios{Run: none, List: func(io.Writer) error { return nil }}}
+		app := App{Stdout: &out, Stderr: &errs, Scenarios: Scenarios{Run: none, List: list}}
 		if status := app.Main(tt.args); status != exitUsage || !strings.Contains(errs.String(), tt.want) {
 			t.Errorf("%v: status %d: %s", tt.args, status, errs.String())
 		}

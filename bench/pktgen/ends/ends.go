@@ -120,7 +120,7 @@ const burst = 64
 type outgoing struct {
 	ms     []*mbuf.Mbuf
 	at     []int64
-	sealed int    // those before it are complete
+	sealed int // those before it are complete
 }
 
 // turn is whose turn it is to send data of a direction.

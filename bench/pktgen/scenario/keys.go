@@ -3,6 +3,7 @@ package scenario
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -175,6 +176,17 @@ var table = func() keyfile.Table[Scenario] {
 	}
 	return t
 }()
+
+// WriteKeys writes the reference of all keys: name and default, the values that it takes, and what it means.
+func WriteKeys(out io.Writer) error {
+	var b strings.Builder
+	for i := range keys {
+		k := &keys[i]
+		fmt.Fprintf(&b, "%s: %s\n    %s: %s\n    %s\n", k.name, k.standard, k.kind.Name, k.kind.Allowed, k.help)
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
+}
 
 func parseSize(s string) (Size, error) {
 	bytes, weight, several := strings.Cut(s, ":")

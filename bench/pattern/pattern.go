@@ -74,6 +74,27 @@ func Fill(b []byte, stream uint32, offset int64) {
 	}
 }
 
+// Differs compares b with the bytes of a stream from offset on, and returns where the first wrong one is in b, or -1.
+func Differs(b []byte, stream uint32, offset int64) int {
+	at := 0
+	for ; at < len(b) && uint64(offset)%wordLen != 0; at, offset = at+1, offset+1 {
+		if b[at] != byteAt(stream, offset) {
+			return at
+		}
+	}
+	for index := uint64(offset) / wordLen; at+wordLen <= len(b); at, index, offset = at+wordLen, index+1, offset+wordLen {
+		if binary.LittleEndian.Uint64(b[at:]) != word(stream, index) {
+			break
+		}
+	}
+	for ; at < len(b); at, offset = at+1, offset+1 {
+		if b[at] != byteAt(stream, offset) {
+			return at
+		}
+	}
+	return -1
+}
+
 // Reader reads the first Left bytes of a stream from Offset on.
 type Reader struct {
 	Stream uint32

@@ -85,3 +85,20 @@ func BenchmarkFind(b *testing.B) {
 		}
 	}
 }
+
+func TestDiffersFindsEveryWrongByte(t *testing.T) {
+	b := make([]byte, 40)
+	for offset := range int64(17) {
+		Fill(b, 7, offset)
+		if at := Differs(b, 7, offset); at != -1 {
+			t.Fatalf("offset %d: byte %d of right ones is wrong", offset, at)
+		}
+		for i := range b {
+			b[i] ^= 0x10
+			if at := Differs(b, 7, offset); at != i {
+				t.Fatalf("offset %d: byte %d was changed, %d is found", offset, i, at)
+			}
+			b[i] ^= 0x10
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"linecrypt/bench/crypto"
+	"linecrypt/bench/pktgen"
 	"linecrypt/ctrlplane/cli"
 	"linecrypt/dataplane/hugepages"
 )
@@ -28,6 +29,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			Setup: func(n int) (cli.Pages, error) { return pages(hugepages.Setup(n)) },
 		},
 		BenchCrypto: crypto.Command,
+		Scenarios:   cli.Scenarios{Run: pktgen.Command, List: pktgen.List},
 	}
 }
 

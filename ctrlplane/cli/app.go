@@ -28,6 +28,8 @@ type App struct {
 	Hugepages Hugepages
 	// BenchCrypto serves `bench crypto`.
 	BenchCrypto Bench
+	// Scenarios serves `bench run` and `bench list`.
+	Scenarios Scenarios
 }
 
 // command is a subcommand. Its name may be two words.
@@ -36,13 +38,14 @@ type command struct {
 	args    string // as in the usage line
 	summary string
 	details string
+	takes   int // arguments behind the flags
 	// define adds the command's flags to fs and returns what to do once they are parsed.
 	define func(a *App, fs *flag.FlagSet) func() error
 }
 
 func commands() []command {
 	return []command{
-		runCommand, reloadCommand, stopCommand, sessionsCommand, statusCommand, configCommand, hugepagesCommand, benchCryptoCommand,
+		runCommand, reloadCommand, stopCommand, sessionsCommand, statusCommand, configCommand, hugepagesCommand, benchCryptoCommand, benchRunCommand, benchListCommand,
 		versionCommand,
 	}
 }
@@ -100,15 +103,33 @@ func (a *App) dispatch(args []string) error {
 	fs := flag.NewFlagSet(c.name, flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	body := c.define(a, fs)
-	if err := fs.Parse(rest); errors.Is(err, flag.ErrHelp) {
+	if err := parse(fs, rest, c.takes > 0); errors.Is(err, flag.ErrHelp) {
 		return a.help(strings.Fields(c.name))
 	} else if err != nil {
 		return &usageError{c.name, suggestFlag(fs, err)}
 	}
-	if fs.NArg() > 0 {
-		return &usageError{c.name, fmt.Errorf("unexpected argument %q", fs.Arg(0))}
+	if fs.NArg() > c.takes {
+		return &usageError{c.name, fmt.Errorf("unexpected argument %q", fs.Arg(c.takes))}
+	}
+	if fs.NArg() < c.takes {
+		return &usageError{c.name, errors.New("an argument is missing")}
 	}
 	return body()
+}
+
+// parse parses flags, and with mixed also those behind arguments; fs.Args returns the arguments.
+func parse(fs *flag.FlagSet, args []string, mixed bool) error {
+	var others []string
+	for {
+		if err := fs.Parse(args); err != nil || !mixed {
+			return err
+		}
+		if fs.NArg() == 0 {
+			return fs.Parse(append([]string{"--"}, others...))
+		}
+		others = append(others, fs.Arg(0))
+		args = fs.Args()[1:]
+	}
 }
 
 // match returns the command that args begin with and what follows it.
@@ -125,12 +146,20 @@ func match(args []string) (*command, []string) {
 // unknownCommand says what is wrong with a command line that begins with no command, and which one may be meant.
 func unknownCommand(args []string) error {
 	known := []string{"help"}
+	var seconds []string // second words of commands that begin with the first one given
 	for _, c := range commands() {
 		first, second, two := strings.Cut(c.name, " ")
 		if two && first == args[0] {
-			return fmt.Errorf("%s: want %q", strings.Join(args[:min(2, len(args))], " "), first+" "+second)
+			seconds = append(seconds, second)
 		}
 		known = append(known, first)
+	}
+	if len(seconds) > 0 {
+		meant := ""
+		if len(args) > 1 {
+			meant = didYouMean(spelling.Nearest(args[1], seconds))
+		}
+		return fmt.Errorf("%s: want %q%s", strings.Join(args[:min(2, len(args))], " "), args[0]+" "+strings.Join(seconds, "|"), meant)
 	}
 	return fmt.Errorf("unknown command %q%s", args[0], didYouMean(spelling.Nearest(args[0], known)))
 }

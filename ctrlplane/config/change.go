@@ -101,7 +101,7 @@ func (c *Config) Unsaid(file string, changes []Change) []error {
 
 // written returns the key's value as a line of a file has it.
 func (k *Key) written(c *Config) string {
-	if k.list {
+	if k.List {
 		return "[" + k.Value(c) + "]"
 	}
 	return k.Value(c)

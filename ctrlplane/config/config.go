@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"time"
 
+	"linecrypt/ctrlplane/config/keyfile"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/flowtable"
 )
@@ -129,7 +130,7 @@ type Log struct {
 func Default() *Config {
 	c := &Config{set: map[string]Position{}}
 	for _, k := range keys {
-		if err := k.set(c, textValue(k.Default, k.list)); err != nil {
+		if err := k.Set(c, keyfile.TextValue(k.Default, k.List)); err != nil {
 			panic("config: default of " + k.Name + ": " + err.Error())
 		}
 	}
@@ -141,10 +142,10 @@ func Default() *Config {
 func (c *Config) Set(origin, name, text string) error {
 	k := lookup(name)
 	if k == nil {
-		return &Error{Position: Position{File: origin}, Key: name, Reason: unknownKey(name)}
+		return &Error{Position: Position{File: origin}, Key: name, Reason: table.Unknown(name)}
 	}
 	c.set[name] = Position{File: origin}
-	if err := k.set(c, textValue(text, k.list)); err != nil {
+	if err := k.Set(c, keyfile.TextValue(text, k.List)); err != nil {
 		return c.Err(name, err)
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"linecrypt/ctrlplane/config/keyfile"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/flowtable"
 )
@@ -89,7 +90,7 @@ func TestOversizeFileIsRefused(t *testing.T) {
 
 func TestErrorsAreBounded(t *testing.T) {
 	_, err := Parse("f.yaml", []byte(strings.Repeat("? [a]\n", 1000)))
-	if n := strings.Count(err.Error(), "\n"); n != maxErrors || !strings.HasSuffix(err.Error(), "f.yaml: and 968 more errors") {
+	if n := strings.Count(err.Error(), "\n"); n != keyfile.MaxErrors || !strings.HasSuffix(err.Error(), "f.yaml: and 968 more errors") {
 		t.Fatalf("%d lines, ending %q", n+1, err.Error()[len(err.Error())-40:])
 	}
 }
@@ -159,7 +160,7 @@ func TestPositionIsRememberedForLaterErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p := c.Pos("inside"); p != (Position{"f.yaml", 3}) {
+	if p := c.Pos("inside"); p != (Position{File: "f.yaml", Line: 3}) {
 		t.Errorf("inside: %v", p)
 	}
 	if p := c.Pos("workers.poll"); p.String() != "f.yaml:5" {

@@ -43,7 +43,7 @@ func (f *Flags) addSet(s string) error {
 		return errors.New("want KEY=VALUE")
 	}
 	if lookup(key) == nil {
-		return fmt.Errorf("%s: %w", key, unknownKey(key))
+		return fmt.Errorf("%s: %w", key, table.Unknown(key))
 	}
 	f.overrides = append(f.overrides, override{key, text})
 	return nil

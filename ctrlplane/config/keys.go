@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"linecrypt/ctrlplane/config/keyfile"
 	"linecrypt/ctrlplane/instance"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/flowtable"
@@ -23,13 +24,13 @@ type Key struct {
 }
 
 // Type names the type of the key's value.
-func (k *Key) Type() string { return k.kind.name }
+func (k *Key) Type() string { return k.kind.Name }
 
 // Allowed says which values the key takes.
-func (k *Key) Allowed() string { return k.allowed }
+func (k *Key) Allowed() string { return k.kind.Allowed }
 
 // Value returns the key's value in a configuration, as `--set` takes it.
-func (k *Key) Value(c *Config) string { return k.show(c) }
+func (k *Key) Value(c *Config) string { return k.Show(c) }
 
 // Keys returns the table of keys in the order of the reference. Each call returns a fresh slice.
 func Keys() []Key { return append([]Key(nil), keys...) }
@@ -111,6 +112,15 @@ var keys = []Key{
 		choice(func(c *Config) *slog.Level { return &c.Log.Level }, option[slog.Level]{"debug", slog.LevelDebug}, option[slog.Level]{"info", slog.LevelInfo}, option[slog.Level]{"warn", slog.LevelWarn}, option[slog.Level]{"error", slog.LevelError})},
 }
 
+// table is the table of keys as the reader of files takes it.
+var table = func() keyfile.Table[Config] {
+	t := make(keyfile.Table[Config], len(keys))
+	for i := range keys {
+		t[i] = keyfile.Key[Config]{Name: keys[i].Name, Kind: keys[i].kind}
+	}
+	return t
+}()
+
 func lookup(name string) *Key {
 	for i := range keys {
 		if keys[i].Name == name {
@@ -155,7 +165,7 @@ func parseArgument(s string) (string, error) {
 
 func listenAddress(field func(*Config) *string) kind {
 	k := scalar("text", "address:port or off", field, parseListen)
-	k.show = func(c *Config) string {
+	k.Show = func(c *Config) string {
 		if *field(c) == "" {
 			return "off"
 		}

@@ -1,23 +1,15 @@
 package config
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"regexp"
-	"strconv"
-	"strings"
 
-	"go.yaml.in/yaml/v3"
+	"linecrypt/ctrlplane/config/keyfile"
 )
 
 // MaxFile is the largest configuration file in bytes.
-const MaxFile = 256 << 10
-
-// maxErrors bounds how many errors one file may produce before the rest is summed up.
-const maxErrors = 32
+const MaxFile = keyfile.MaxFile
 
 // Load reads a configuration file. The error joins one *Error for each thing that is wrong.
 func Load(path string) (*Config, error) {
@@ -35,177 +27,13 @@ func Load(path string) (*Config, error) {
 
 // Parse reads a configuration from YAML; file is its name in errors. An empty document is the default configuration.
 func Parse(file string, data []byte) (*Config, error) {
-	p := parser{c: Default(), file: file}
-	if len(data) > MaxFile {
-		p.fail(0, "", fmt.Errorf("the file is larger than %d bytes", MaxFile))
-		return nil, p.err()
-	}
-	root, err := p.document(data)
-	if err != nil {
+	c := Default()
+	var err error
+	if c.set, err = table.Parse(file, data, c); err != nil {
 		return nil, err
 	}
-	if root != nil {
-		p.section("", root)
-	}
-	if p.count == 0 {
-		p.errs = append(p.errs, p.c.Validate())
-	}
-	if err := p.err(); err != nil {
+	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	return p.c, nil
-}
-
-type parser struct {
-	c     *Config
-	file  string
-	errs  []error
-	count int
-}
-
-func (p *parser) fail(line int, key string, reason error) {
-	if p.count++; p.count <= maxErrors {
-		p.errs = append(p.errs, &Error{Position: Position{File: p.file, Line: line}, Key: key, Reason: reason})
-	}
-}
-
-func (p *parser) err() error {
-	if p.count > maxErrors {
-		p.errs = append(p.errs, fmt.Errorf("%s: and %d more errors", p.file, p.count-maxErrors))
-	}
-	return errors.Join(p.errs...)
-}
-
-// document returns the root of the only document in data, nil when there is nothing in it.
-func (p *parser) document(data []byte) (*yaml.Node, error) {
-	dec := yaml.NewDecoder(bytes.NewReader(data))
-	var doc, more yaml.Node
-	if err := dec.Decode(&doc); err != nil {
-		if errors.Is(err, io.EOF) {
-			return nil, nil
-		}
-		return nil, p.syntax(err)
-	}
-	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
-		if err != nil {
-			return nil, p.syntax(err)
-		}
-		p.fail(more.Line, "", errors.New("a second document begins here; only one is read"))
-		return nil, p.err()
-	}
-	if len(doc.Content) == 0 || isNull(doc.Content[0]) {
-		return nil, nil
-	}
-	return doc.Content[0], nil
-}
-
-var yamlLine = regexp.MustCompile(`^line ([0-9]+): `)
-
-// syntax turns an error of the YAML package, which names a line in its text, into one that begins with file and line.
-func (p *parser) syntax(err error) error {
-	reason := strings.TrimPrefix(err.Error(), "yaml: ")
-	line := 0
-	if m := yamlLine.FindStringSubmatch(reason); m != nil {
-		line, _ = strconv.Atoi(m[1])
-		reason = strings.TrimPrefix(reason, m[0])
-	}
-	p.fail(line, "", errors.New("not YAML: "+reason))
-	return p.err()
-}
-
-// section reads the mapping that holds the keys below prefix ("" or "workers.").
-func (p *parser) section(prefix string, n *yaml.Node) {
-	name := strings.TrimSuffix(prefix, ".")
-	if !p.usable(name, n) {
-		return
-	}
-	if n.Kind != yaml.MappingNode {
-		p.fail(n.Line, name, errors.New("want keys and values"))
-		return
-	}
-	seen := map[string]int{}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		key, val := n.Content[i], n.Content[i+1]
-		if key.Kind != yaml.ScalarNode || len(key.Value) > maxText {
-			p.fail(key.Line, name, errors.New("a key is not a name"))
-			continue
-		}
-		full := prefix + key.Value
-		if line, ok := seen[full]; ok {
-			p.fail(key.Line, full, fmt.Errorf("is given twice, first in line %d", line))
-			continue
-		}
-		seen[full] = key.Line
-		p.entry(prefix, full, key, val)
-	}
-}
-
-func (p *parser) entry(prefix, full string, key, val *yaml.Node) {
-	if prefix == "" && isSection(key.Value) {
-		if !isNull(val) {
-			p.section(key.Value+".", val)
-		}
-		return
-	}
-	k := lookup(full)
-	if k == nil || strings.Contains(key.Value, ".") {
-		p.fail(key.Line, full, unknownKey(full))
-		return
-	}
-	if v, ok := p.value(full, val); ok {
-		p.c.set[full] = Position{File: p.file, Line: key.Line}
-		if err := k.set(p.c, v); err != nil {
-			p.fail(key.Line, full, err)
-		}
-	}
-}
-
-// value turns a scalar or a list of scalars into a value.
-func (p *parser) value(key string, n *yaml.Node) (value, bool) {
-	if !p.usable(key, n) {
-		return value{}, false
-	}
-	switch n.Kind {
-	case yaml.ScalarNode:
-		if isNull(n) {
-			p.fail(n.Line, key, errors.New("has no value"))
-			return value{}, false
-		}
-		return value{items: []string{n.Value}, quoted: n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0}, true
-	case yaml.SequenceNode:
-		v := value{list: true}
-		for _, item := range n.Content {
-			if !p.usable(key, item) {
-				return value{}, false
-			}
-			if item.Kind != yaml.ScalarNode || isNull(item) {
-				p.fail(item.Line, key, errors.New("an item of the list is not a plain value"))
-				return value{}, false
-			}
-			v.items = append(v.items, item.Value)
-		}
-		return v, true
-	}
-	p.fail(n.Line, key, errors.New("want a value, not further keys"))
-	return value{}, false
-}
-
-// usable refuses aliases and anchors: no configuration needs them, and they let a small file stand for a huge one.
-func (p *parser) usable(key string, n *yaml.Node) bool {
-	if n.Kind == yaml.AliasNode || n.Anchor != "" {
-		p.fail(n.Line, key, errors.New("anchors and aliases are not supported"))
-		return false
-	}
-	return true
-}
-
-func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
-
-func isSection(name string) bool {
-	for i := range keys {
-		if s, _, ok := strings.Cut(keys[i].Name, "."); ok && s == name {
-			return true
-		}
-	}
-	return false
+	return c, nil
 }

@@ -15,7 +15,7 @@ func Markdown() string {
 		if k.Default != "" {
 			def = "`" + k.Default + "`"
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", k.Name, k.Type(), def, k.allowed, k.Help)
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", k.Name, k.Type(), def, k.Allowed(), k.Help)
 	}
 	return b.String()
 }
@@ -38,7 +38,7 @@ func Example() string {
 		} else {
 			b.WriteString("\n")
 		}
-		for _, line := range wrap(k.Help+" ["+k.Type()+": "+k.allowed+"]", 100) {
+		for _, line := range wrap(k.Help+" ["+k.Type()+": "+k.Allowed()+"]", 100) {
 			fmt.Fprintf(&b, "%s# %s\n", indent, line)
 		}
 		fmt.Fprintf(&b, "%s%s: %s\n", indent, name, exampleValue(k))

@@ -1,0 +1,93 @@
+package pktgen
+
+import (
+	"bufio"
+	"fmt"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"linecrypt/bench/pktgen/ends"
+	"linecrypt/bench/pktgen/scenario"
+	"linecrypt/ctrlplane/config"
+	"linecrypt/dataplane/gateway"
+	"linecrypt/dataplane/mbuf"
+)
+
+// generatorBuffers is how many packet buffers the ends need beside the gateway's: what is on its way in a turn, and caches.
+const generatorBuffers = 8192
+
+// need is what a run takes of memory, in bytes.
+type need struct {
+	segment int // in the folder of shared memory
+	private int // of the gateway, beside that
+	ends    int
+}
+
+func (n need) total() int { return n.segment + n.private + n.ends }
+
+// needOf computes it. What the Go runtime and the tables of fixed size take comes on top, some ten MiB.
+func needOf(sc *scenario.Scenario, cfg *config.Config) need {
+	n := need{ends: sc.Traffic.Flows*ends.MemoryPerFlow(sc.Agreed()) + generatorBuffers*mbuf.BufferSize(mbuf.DefaultDataRoom)}
+	if cfg != nil {
+		n.segment, n.private = gateway.Memory(cfg)
+	}
+	return n
+}
+
+// check refuses a run for which the machine has no memory.
+func (n need) check(sc *scenario.Scenario) error {
+	dir := segmentFolder()
+	free, room := math.MaxInt, math.MaxInt
+	if m, ok := availableMemory(); ok {
+		free = m
+	}
+	var fs unix.Statfs_t
+	if unix.Statfs(dir, &fs) == nil {
+		room = int(fs.Bavail) * int(fs.Bsize)
+	}
+	return n.fits(sc, free, dir, room)
+}
+
+// fits refuses a run that takes more than is free of memory, or more than there is room in the folder of its segment.
+func (n need) fits(sc *scenario.Scenario, free int, dir string, room int) error {
+	if n.total() > free {
+		return sc.Err("traffic.flows", fmt.Errorf("%d connections take %s of memory (%s in the flow table, %s beside it, %s in the generator), and %s are available: take fewer, or a machine with more",
+			sc.Traffic.Flows, mib(n.total()), mib(n.segment), mib(n.private), mib(n.ends), mib(free)))
+	}
+	if n.segment > room {
+		return sc.Err("traffic.flows", fmt.Errorf("the flow table of %d connections takes %s in %s, which has room for %s: take fewer, or enlarge it (mount -o remount,size=%dM %s)",
+			sc.Traffic.Flows, mib(n.segment), dir, mib(room), n.segment>>20+64, dir))
+	}
+	return nil
+}
+
+func mib(n int) string { return fmt.Sprintf("%d MiB", (n+1<<20-1)>>20) }
+
+// segmentFolder is where the segment lies: shared memory where there is some.
+func segmentFolder() string {
+	const shm = "/dev/shm"
+	if st, err := os.Stat(shm); err == nil && st.IsDir() && unix.Access(shm, unix.W_OK) == nil {
+		return shm
+	}
+	return os.TempDir()
+}
+
+// availableMemory returns what the kernel says can be had, in bytes.
+func availableMemory() (int, bool) {
+	f, err := os.Open("/proc/meminfo")
+	if err != nil {
+		return 0, false
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if rest, ok := strings.CutPrefix(lines.Text(), "MemAvailable:"); ok {
+			kb, err := strconv.Atoi(strings.TrimSpace(strings.TrimSuffix(rest, "kB")))
+			return kb << 10, err == nil
+		}
+	}
+	return 0, false
+}

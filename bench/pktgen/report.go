@@ -1,0 +1,90 @@
+package pktgen
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"linecrypt/ctrlplane/shm"
+)
+
+// WriteText writes the result as a table.
+func (r *Result) WriteText(out io.Writer) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	line := func(name, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
+	line("scenario", "%s%s", r.Scenario, map[bool]string{true: " (stopped before its end)"}[r.Incomplete])
+	line("conditions", "%s", r.conditions())
+	if r.Note != "" {
+		line("", "%s", r.Note)
+	}
+	line("packets", "%.3f million a second, %.0f %% of them acknowledgements", r.Mpps, 100*r.AckShare)
+	line("data segments", "%.3f million a second of %.0f bytes", r.SegmentsMps, r.Size)
+	line("goodput, wire", "%.2f Gbit/s, %.2f Gbit/s", r.GoodputGbps, r.WireGbps)
+	line("loss", "%.4g %% of data, %.4g %% of packets%s", r.Loss, r.PacketLoss, r.repeated())
+	if r.HandshakesPerSecond > 0 {
+		line("connections", "%.0f a second set up, %d closed in order, control plane %.0f us each", r.HandshakesPerSecond, r.Closed, r.ControlMicros)
+	}
+	if len(r.Loads) > 0 {
+		for _, l := range r.Loads {
+			line(fmt.Sprintf("latency at %d %%", l.Percent), "p50 %.2f us, p99 %.2f us, p99.9 %.2f us at %.3f million packets a second, %.4g %% lost", l.P50, l.P99, l.P999, l.Mpps, l.Loss)
+		}
+	} else if r.Latency != nil {
+		line("latency", "p50 %.2f us, p99 %.2f us, p99.9 %.2f us", r.Latency.P50, r.Latency.P99, r.Latency.P999)
+	}
+	if len(r.CyclesPerPacket) > 0 {
+		line("cycles a packet", "%s", r.stages())
+	}
+	line("Go", "%.3g allocations a packet, %d garbage collections", r.Allocs, r.GCCycles)
+	if r.Interrupted > 0 {
+		line("left out", "%d polls during which the machine ran something else", r.Interrupted)
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Drops)) {
+		line(name, "%d", r.Drops[name])
+	}
+	verdict := "passed"
+	if r.Incomplete {
+		verdict = "not judged"
+	}
+	if len(r.Failures) > 0 {
+		verdict = "FAILED: " + strings.Join(r.Failures, "\n\t")
+	}
+	line("limits", "%s", verdict)
+	return w.Flush()
+}
+
+func (r *Result) conditions() string {
+	c := fmt.Sprintf("%d connections, ports %s, mode %s, checksums by %s, engine %s", r.Flows, r.Ports, r.Mode, r.Checksums, r.Engine)
+	if r.Cores > 0 {
+		c += fmt.Sprintf(", %d core", r.Cores)
+	}
+	return fmt.Sprintf("%s, %.2f s", c, r.Seconds)
+}
+
+// repeated tells what was disturbed and repeated.
+func (r *Result) repeated() string {
+	var parts []string
+	for _, p := range []struct {
+		n    uint64
+		what string
+	}{{r.Resent, "repeated"}, {r.LostOnWay, "lost on purpose"}, {r.Damaged, "damaged"}, {r.Forged, "forged SYNs"}} {
+		if p.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "; " + strings.Join(parts, ", ")
+}
+
+// stages lists the cycles by stage in the order of a packet's way.
+func (r *Result) stages() string {
+	var parts []string
+	for st := range shm.NumStages {
+		parts = append(parts, fmt.Sprintf("%s %.0f", st, r.CyclesPerPacket[st.String()]))
+	}
+	return fmt.Sprintf("%.0f (%s, other %.0f)", r.CyclesPerPacket["all"], strings.Join(parts, ", "), r.CyclesPerPacket["other"])
+}

@@ -1,0 +1,207 @@
+package pktgen
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"linecrypt/bench/pktgen/scenario"
+	"linecrypt/ctrlplane/shm"
+)
+
+// Run runs a scenario and returns what it has measured; progress is told on live. What cannot run is refused with what to change,
+// before anything is started. Where ctx ends it, the result is what there is, and says so.
+func Run(ctx context.Context, sc *scenario.Scenario, l *live) (*Result, error) {
+	d, err := prepare(sc)
+	if err != nil {
+		return nil, err
+	}
+	return drive(ctx, sc, d, l)
+}
+
+// drive runs a scenario by a driver, which it closes.
+func drive(ctx context.Context, sc *scenario.Scenario, d driver, l *live) (*Result, error) {
+	undo, err := pin(d.about().genCore)
+	if err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	r := &run{ctx: ctx, sc: sc, d: d, live: l}
+	res, err := r.all()
+	l.clear()
+	undo()
+	if closed := d.close(); err == nil {
+		err = closed
+	}
+	return res, err
+}
+
+// run is a scenario that is being run.
+type run struct {
+	ctx  context.Context
+	sc   *scenario.Scenario
+	d    driver
+	live *live
+}
+
+// all opens the connections, measures, and judges.
+func (r *run) all() (*Result, error) {
+	about := r.d.about()
+	res := &Result{
+		Scenario: r.sc.Name, Measure: string(r.sc.Measure), Mode: about.mode, Ports: about.ports, Checksums: about.checksum, Engine: about.engine,
+		Flows: r.sc.Traffic.Flows, Size: round(averageSize(r.sc), 1), Drops: map[string]uint64{}, Note: about.note,
+	}
+	if about.core >= 0 {
+		res.Cores = 1
+	}
+	var err error
+	if total := r.sc.Traffic.Flows; r.sc.Measure != scenario.Handshakes {
+		err = r.d.open(r.ctx, func(done int) { r.live.say("opening connections %s %d of %d", bar(done, total), done, total) })
+	}
+	if err != nil && r.ctx.Err() == nil {
+		return nil, err
+	}
+	if err == nil {
+		r.measure(res)
+	}
+	e := r.d.load()
+	res.Incomplete = r.ctx.Err() != nil
+	res.Wrong = e.Wrong
+	if e.Sent > 0 && e.Wrong == 0 { // else the run says nothing of what is lost
+		res.Loss = round(100*float64(e.Sent-min(e.Arrived, e.Sent))/float64(e.Sent), 6)
+	}
+	if res.Incomplete {
+		res.Loss = 0 // what was on its way is not lost
+	}
+	res.judge(r.sc, e.Faults())
+	return res, nil
+}
+
+func averageSize(sc *scenario.Scenario) float64 {
+	bytes, weight := 0, 0
+	for _, s := range sc.Traffic.Sizes {
+		bytes += s.Bytes * s.Weight
+		weight += s.Weight
+	}
+	return float64(bytes) / float64(weight)
+}
+
+// measure does what the scenario is about.
+func (r *run) measure(res *Result) {
+	e := r.d.load()
+	e.Calm(false)
+	e.Quiet(r.sc.Measure == scenario.Handshakes)
+	r.trial(0, r.sc.Time.Warmup, "warming up")
+	switch r.sc.Measure {
+	case scenario.Throughput, scenario.Handshakes:
+		s := r.trial(0, r.sc.Time.Duration, "measuring")
+		res.fill(r.sc, &s)
+	case scenario.LossFree:
+		r.lossFree(res)
+	case scenario.Latency:
+		r.latency(res)
+	}
+	e.Calm(true)
+	if r.ctx.Err() == nil && e.Wrong == 0 {
+		r.live.say("waiting for what is on its way")
+		r.d.settle(r.ctx)
+	}
+}
+
+// trial runs one trial, with a live line.
+func (r *run) trial(rate float64, d time.Duration, what string) sample {
+	if d <= 0 {
+		return sample{}
+	}
+	if !r.live.on {
+		return r.d.trial(r.ctx, rate, d, nil)
+	}
+	return r.d.trial(r.ctx, rate, d, func(s *sample, left time.Duration) {
+		var now Result
+		now.fill(r.sc, s)
+		r.live.say("%s: %.3f Mpps, %.2f Gbit/s, %d dropped, %d wrong, %.1f s left", what, now.Mpps, now.GoodputGbps, dropped(s), r.d.load().Wrong, left.Seconds())
+	})
+}
+
+func dropped(s *sample) uint64 {
+	n := s.missed
+	shm.NewTable().Range(func(c shm.Counter, info shm.Info) bool {
+		if info.Kind == shm.KindDrop {
+			n += s.block[c]
+		}
+		return true
+	})
+	return n
+}
+
+// trials is the device that a search asks.
+type trials struct {
+	r    *run
+	last sample // of the last trial that went
+}
+
+func (t *trials) try(ctx context.Context, rate float64) bool {
+	s := t.r.d.trial(ctx, rate, t.r.sc.Search.Trial, nil)
+	t.r.d.settle(ctx)
+	if s.unsent || 100*s.lossShare() > t.r.sc.Search.Loss {
+		return false
+	}
+	t.last = s
+	return true
+}
+
+// mostRate is what a search begins with: a little more than goes when as much is offered as goes.
+func (r *run) mostRate() float64 {
+	s := r.trial(0, max(r.sc.Search.Trial, 10*time.Millisecond), "looking how much goes")
+	return 1.1 * float64(s.packets()) / s.seconds
+}
+
+func (r *run) largest(res *Result) float64 {
+	t := &trials{r: r}
+	rate := search(r.ctx, t, r.mostRate(), r.sc.Search.Resolution/100, func(done, about int, rate float64) {
+		r.live.say("searching %s trial %d of about %d: %.3f Mpps", bar(done, about), done+1, about, rate/1e6)
+	})
+	if t.last.seconds > 0 {
+		res.fill(r.sc, &t.last)
+	}
+	return rate
+}
+
+// confirmations is how often a rate that a search has found is lowered where it does not go for longer, each time by confirmStep.
+const (
+	confirmations = 10
+	confirmStep   = 0.97
+)
+
+// lossFree looks for the largest rate without loss, and confirms it for the scenario's time: where it does not go for as long, a lower
+// one does (RFC 2544 section 24).
+func (r *run) lossFree(res *Result) {
+	rate := r.largest(res)
+	for range confirmations {
+		if r.ctx.Err() != nil || rate == 0 {
+			return
+		}
+		s := r.trial(rate, r.sc.Time.Duration, "confirming")
+		res.fill(r.sc, &s)
+		r.d.settle(r.ctx)
+		if !s.unsent && 100*s.lossShare() <= r.sc.Search.Loss {
+			return
+		}
+		rate *= confirmStep
+	}
+}
+
+func (r *run) latency(res *Result) {
+	rate := r.largest(res)
+	for _, percent := range r.sc.Search.Loads {
+		if r.ctx.Err() != nil || rate == 0 {
+			return
+		}
+		s := r.trial(rate*float64(percent)/100, r.sc.Time.Duration, fmt.Sprintf("at %d %%", percent))
+		res.fill(r.sc, &s)
+		if res.Latency == nil {
+			continue
+		}
+		res.Loads = append(res.Loads, Load{Percent: percent, Mpps: res.Mpps, Loss: res.PacketLoss, Latency: *res.Latency})
+	}
+}

@@ -1,0 +1,285 @@
+package pktgen
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"linecrypt/bench/pktgen/ends"
+	"linecrypt/bench/pktgen/scenario"
+	"linecrypt/ctrlplane/config/keyfile"
+	"linecrypt/dataplane/mbuf"
+	"linecrypt/dataplane/port/portspec"
+)
+
+// short makes a scenario one of some milliseconds over memory.
+func short(t *testing.T, name string, more ...string) *scenario.Scenario {
+	t.Helper()
+	sets := append([]string{
+		"ports.kind=memory", "time.warmup=1ms", "time.duration=5ms", "search.trial=2ms", "search.resolution=20", "limits.allocs=-1", "limits.gc_cycles=-1",
+	}, more...)
+	sc, err := load([]string{name}, sets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sc
+}
+
+func mustRun(t *testing.T, sc *scenario.Scenario) *Result {
+	t.Helper()
+	res, err := Run(context.Background(), sc, &live{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res
+}
+
+func TestEveryBundledScenarioRuns(t *testing.T) {
+	for _, name := range scenario.Names() {
+		t.Run(name, func(t *testing.T) {
+			more := []string{}
+			if strings.HasPrefix(name, "flows-") || name == "churn" {
+				more = append(more, "traffic.flows=200")
+			}
+			if name == "handshake-storm" {
+				more = append(more, "traffic.flows=20", "time.duration=2ms")
+			}
+			sc := short(t, name, more...)
+			res := mustRun(t, sc)
+			if res.Wrong > 0 || res.Loss > 0 || res.Mpps <= 0 || res.Incomplete {
+				t.Errorf("%+v", res)
+			}
+			switch {
+			case sc.Measure == scenario.Handshakes:
+				if res.Opened == 0 || res.HandshakesPerSecond == 0 {
+					t.Errorf("no handshake: %+v", res)
+				}
+			case res.SegmentsMps <= 0 || res.GoodputGbps <= 0:
+				t.Errorf("no data: %+v", res)
+			}
+			d := &sc.Disturb
+			if d.Loss > 0 && res.LostOnWay == 0 || d.Corrupt > 0 && (res.Damaged == 0 || res.Drops["drop_ingress_auth"] == 0) ||
+				d.SynFlood+d.SynENOFlood > 0 && res.Forged == 0 {
+				t.Errorf("nothing was disturbed: %+v", res)
+			}
+			if sc.Measure == scenario.Latency && len(res.Loads) != 3 {
+				t.Errorf("%d loads", len(res.Loads))
+			}
+		})
+	}
+}
+
+func TestHostsMayOpenToo(t *testing.T) {
+	for _, keys := range []string{"agreed", "shared"} {
+		for _, aead := range []string{"AES_128_GCM", "AES_256_GCM", "CHACHA20_POLY1305"} {
+			res := mustRun(t, short(t, "both", "traffic.opener=host", "traffic.flows=20", "traffic.plain=20", "traffic.keys="+keys, "traffic.aead="+aead))
+			if len(res.Failures) > 0 || res.SegmentsMps <= 0 {
+				t.Errorf("keys %s, %s: %v", keys, aead, res.Failures)
+			}
+		}
+	}
+}
+
+func TestConnectionsAreClosedInOrderAndOpenedAnew(t *testing.T) {
+	for _, opener := range []string{"far", "host"} {
+		res := mustRun(t, short(t, "churn", "traffic.flows=50", "traffic.plain=20", "disturb.churn=20000", "time.duration=20ms", "traffic.opener="+opener))
+		if len(res.Failures) > 0 || res.Closed == 0 || res.Opened == 0 {
+			t.Errorf("opened by %s: %d closed, %d opened, %v", opener, res.Closed, res.Opened, res.Failures)
+		}
+	}
+}
+
+// tap changes a byte of every hundredth large packet that comes out of the gateway.
+type tap struct {
+	ends.Wire
+	seen int
+}
+
+func (w *tap) Receive(ms []*mbuf.Mbuf, at []int64) int {
+	n := w.Wire.Receive(ms, at)
+	for _, m := range ms[:n] {
+		if m.DataLen < 200 {
+			continue
+		}
+		if w.seen++; w.seen%100 == 0 {
+			m.Data()[150] ^= 1
+		}
+	}
+	return n
+}
+
+func TestAWrongByteOutOfTheGatewayMakesTheRunFail(t *testing.T) {
+	for _, tt := range []struct{ scenario, want string }{{"seal-512", "tag: auth-failed"}, {"open-512", "is wrong"}, {"mixed", "wrong"}} {
+		sc := short(t, tt.scenario, "traffic.flows=20")
+		p, err := newPlan(sc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.tap = func(w ends.Wire) ends.Wire { return &tap{Wire: w} }
+		d, err := p.driver()
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := drive(context.Background(), sc, d, &live{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res.Wrong == 0 || !strings.Contains(strings.Join(res.Failures, "\n"), tt.want) || outcome(res, nil) == nil {
+			t.Errorf("%s passes: %v", tt.scenario, res.Failures)
+		}
+	}
+}
+
+func TestAnInterruptedRunPrintsWhatItHas(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		more []string
+		data bool
+	}{
+		{"seal-512", []string{"time.duration=10m", "traffic.flows=20"}, true},
+		{"flows-1m", []string{"traffic.flows=300000"}, false}, // while connections are opened
+	} {
+		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+		begun := time.Now()
+		res, err := Run(ctx, short(t, tt.name, tt.more...), &live{})
+		cancel()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(begun); took > 20*time.Second {
+			t.Errorf("%s ends after %v", tt.name, took)
+		}
+		if !res.Incomplete || tt.data && res.Mpps <= 0 || !errors.Is(outcome(res, nil), ErrStopped) {
+			t.Errorf("%s: %+v", tt.name, res)
+		}
+		var out bytes.Buffer
+		if err := res.WriteText(&out); err != nil || !strings.Contains(out.String(), "stopped before its end") {
+			t.Errorf("%v: %s", err, out.String())
+		}
+	}
+}
+
+func TestARunLeavesNothingBehind(t *testing.T) {
+	before, _ := filepath.Glob(filepath.Join(segmentFolder(), "linecrypt-bench-*"))
+	mustRun(t, short(t, "both", "traffic.flows=20"))
+	after, _ := filepath.Glob(filepath.Join(segmentFolder(), "linecrypt-bench-*"))
+	if len(after) > len(before) {
+		t.Errorf("%v", after)
+	}
+}
+
+func TestWhatCannotRunIsRefusedWithWhatToChange(t *testing.T) {
+	type refusal struct {
+		name string
+		sets []string
+		want string
+	}
+	tests := []refusal{
+		{"no such port", []string{"ports.kind=device", "ports.inside=packet:nosuch0", "ports.outside=packet:nosuch1"}, "command line: ports.inside: "},
+		{"no port at all", []string{"ports.kind=device", "ports.inside=a b", "ports.outside=c"}, "command line: ports.inside: "},
+	}
+	if !portspec.HasDPDK {
+		tests = append(tests, refusal{"no DPDK", []string{"ports.kind=rings"}, "command line: ports.kind: rings: this binary was built without DPDK"})
+	}
+	if cores, err := allowedCores(); err == nil && len(cores) == 1 {
+		tests = append(tests, refusal{"one core", []string{"cores.mode=beside"}, "command line: cores.mode: beside takes two cores"})
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			sc, err := load([]string{"seal-64"}, tt.sets)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = prepare(sc)
+			var e *keyfile.Error
+			if !errors.As(err, &e) || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestMoreConnectionsThanMemoryAreRefused(t *testing.T) {
+	sc := short(t, "flows-1m")
+	cfg, err := gatewayConfig(sc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := needOf(sc, cfg)
+	if n.total() < 1<<30 || n.total() > 16<<30 {
+		t.Errorf("a million connections take %s", mib(n.total()))
+	}
+	if err := n.fits(sc, n.total(), "/dev/shm", n.segment); err != nil {
+		t.Errorf("what fits is refused: %v", err)
+	}
+	for _, tt := range []struct {
+		free, room int
+		want       string
+	}{{n.total() - 1, n.segment, "are available: take fewer"}, {n.total(), n.segment - 1, "mount -o remount,size="}} {
+		if err := n.fits(sc, tt.free, "/dev/shm", tt.room); err == nil || !strings.Contains(err.Error(), "traffic.flows: ") || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("got %v, want %q", err, tt.want)
+		}
+	}
+}
+
+func TestWorkerAndGeneratorBesideEachOther(t *testing.T) {
+	cores, err := allowedCores()
+	if err != nil || len(cores) < 2 {
+		t.Skip("it takes two cores")
+	}
+	res := mustRun(t, short(t, "both", "cores.mode=beside", "traffic.flows=20", "time.duration=50ms"))
+	if res.Wrong > 0 || res.Loss > 0 || res.Mode != "beside" {
+		t.Errorf("%+v", res)
+	}
+}
+
+func runCommand(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	fs := flag.NewFlagSet("bench run", flag.ContinueOnError)
+	run := Command(fs)
+	if err := fs.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	var out, progress bytes.Buffer
+	err := run(fs.Args(), &out, &progress)
+	return out.String() + progress.String(), err
+}
+
+func TestTheObjectOfJSONHasTheFieldsThatAreDocumented(t *testing.T) {
+	out, _ := runCommand(t, "--json", "--set", "ports.kind=memory", "--set", "time.duration=5ms", "--set", "time.warmup=1ms", "seal-64")
+	var got map[string]any
+	if err := json.Unmarshal([]byte(out), &got); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, key := range []string{
+		"scenario", "cores", "flows", "size", "mpps", "segments_mps", "goodput_gbps", "wire_gbps", "loss", "drops", "latency_us", "cycles_per_packet", "allocs", "gc_cycles",
+	} {
+		if _, ok := got[key]; !ok {
+			t.Errorf("no %s in %s", key, out)
+		}
+	}
+}
+
+func TestAComparisonWithABetterRunFails(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "base.json")
+	base := Result{Scenario: "seal-64", Measure: "throughput", Mode: "turns", Mpps: 1e6}
+	var b bytes.Buffer
+	if err := errors.Join(base.WriteJSON(&b), os.WriteFile(path, b.Bytes(), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"--set", "ports.kind=memory", "--set", "time.duration=5ms", "--set", "time.warmup=1ms", "--set", "limits.allocs=-1", "--compare", path}
+	out, err := runCommand(t, append(args, "seal-64")...)
+	if !errors.Is(err, ErrFailed) || !strings.Contains(out, "worse") {
+		t.Errorf("%v: %s", err, out)
+	}
+	if _, err := runCommand(t, append(args, "open-64")...); !errors.Is(err, errOther) {
+		t.Errorf("another scenario's result is compared: %v", err)
+	}
+}

@@ -1,0 +1,63 @@
+package pktgen
+
+import (
+	"runtime/metrics"
+
+	"linecrypt/bench/pktgen/ends"
+	"linecrypt/ctrlplane/shm"
+	"linecrypt/dataplane/port"
+)
+
+// sample is what a trial has shown.
+type sample struct {
+	seconds     float64 // by the driver's clock
+	busy        uint64  // cycles of polls that found work
+	ends        ends.Counts
+	latency     latencies
+	block       shm.Block // the worker's counters
+	hasBlock    bool
+	missed      uint64 // packets that found no room in a receive queue of the gateway
+	unsent      bool   // the generator could not keep the rate up
+	control     uint64 // cycles of the control plane
+	answered    uint64 // and its answers
+	ports       port.Stats
+	allocs      uint64
+	gcs         uint64
+	interrupted uint64 // polls that are left out
+}
+
+// latencies are quantiles in µs.
+type latencies struct {
+	p50, p99, p999 float64
+	count          uint64
+}
+
+// packets is how many packets the gateway handled: those that it received.
+func (s *sample) packets() uint64 {
+	if s.hasBlock {
+		return s.block[shm.RxInsidePackets] + s.block[shm.RxOutsidePackets]
+	}
+	return s.ends.Offered[inside] + s.ends.Offered[outside]
+}
+
+// lossShare is the share of packets that were lost on the way, of those that were offered.
+func (s *sample) lossShare() float64 {
+	offered := s.ends.Offered[inside] + s.ends.Offered[outside]
+	if offered == 0 {
+		return 0
+	}
+	lost := s.missed + s.block[shm.DropTxFull] + s.ports.RxMissed + s.ports.RxNoMbuf
+	return float64(lost) / float64(offered)
+}
+
+func quantiles(h *ends.Histogram, perMicro float64) latencies {
+	q := func(x float64) float64 { return float64(h.Quantile(x)) / perMicro }
+	return latencies{p50: q(0.5), p99: q(0.99), p999: q(0.999), count: h.Count()}
+}
+
+// goRuntime reads what the Go runtime counts: allocations and garbage collections of the process.
+func goRuntime() (allocs, gcs uint64) {
+	s := []metrics.Sample{{Name: "/gc/heap/allocs:objects"}, {Name: "/gc/cycles/total:gc-cycles"}}
+	metrics.Read(s)
+	return s[0].Value.Uint64(), s[1].Value.Uint64()
+}

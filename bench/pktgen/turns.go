@@ -1,0 +1,345 @@
+package pktgen
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"linecrypt/bench/pktgen/ends"
+	"linecrypt/bench/pktgen/scenario"
+	"linecrypt/ctrlplane/shm"
+	"linecrypt/dataplane/gateway"
+	"linecrypt/dataplane/tsc"
+	"linecrypt/dataplane/worker"
+)
+
+// turnWire is a wire whose user moves its clock: package wire has two kinds of them.
+type turnWire interface {
+	ends.Wire
+	Release(now int64) (left int)
+	Stamp(now int64)
+	Missed() uint64
+}
+
+// turnPackets is how many packets the ends offer in one turn.
+const turnPackets = 512
+
+// openPackets is how many connections are begun in one turn: each is three packets to the outside port, of three turns.
+const openPackets = queueSlots / 4
+
+// turns drives worker and ends in one thread, in turns. The clock is in cycles of the time-stamp counter.
+type turns struct {
+	sc    *scenario.Scenario
+	ends  *ends.Ends
+	inst  *instance
+	w     *worker.Worker
+	block *shm.Block // its counters
+	wires [2]turnWire
+	set   setting
+	clock func() int64
+	hz    float64
+	done  []func() error // what close does beside
+
+	now  int64   // of the wires' clock, in cycles
+	next float64 // when the next packet leaves, at a rate
+	mean float64 // cycles of a poll with work, the last ones counting most
+	fair switches
+
+	busy        uint64
+	interrupted uint64
+	taken       stageCycles // by interrupted polls
+	beaten      int64
+	churn       float64 // connections to close, with the fraction that is left
+	churned     int64   // by the wires' clock
+}
+
+func (t *turns) load() *ends.Ends { return t.ends }
+func (t *turns) about() setting   { return t.set }
+
+// start is called when ends and instance are there.
+func (t *turns) start() {
+	t.w = t.inst.data.Worker(0)
+	t.block = t.inst.counters()
+	t.clock = gateway.Monotonic()
+	t.hz = tsc.PerSecond(50 * time.Millisecond)
+	t.fair.look()
+}
+
+// prepare is what the ends and the control plane do before a turn of the worker.
+func (t *turns) prepare() {
+	now := t.clock()
+	if now-t.beaten >= beatEvery {
+		t.beaten = now
+		t.inst.data.Beat()
+	}
+	t.ends.Tell(now)
+	t.ends.Collect()
+	t.inst.control.pump(now)
+	t.ends.Watch()
+	t.fair.look()
+}
+
+// poll has the worker poll once, and moves the clock by what it took.
+func (t *turns) poll() int {
+	before := cyclesOf(t.block)
+	t0 := tsc.Now()
+	work := t.w.Poll(t.clock())
+	took := tsc.Now() - t0
+	if float64(took) > max(t.hz*longPoll, 4*t.mean) && t.fair.preempted(float64(took) > t.hz*stolenPoll) {
+		t.interrupted++
+		after := cyclesOf(t.block)
+		for i := range after {
+			t.taken[i] += after[i] - before[i]
+		}
+		took = uint64(t.mean)
+	} else if work > 0 {
+		t.mean += (float64(took) - t.mean) / 64
+	}
+	t.now += int64(took)
+	if work > 0 {
+		t.busy += took
+	}
+	for _, w := range t.wires {
+		w.Stamp(t.now)
+	}
+	return work
+}
+
+// drain has the worker poll until it finds nothing more to do.
+func (t *turns) drain() {
+	for {
+		left := t.wires[inside].Release(t.now) + t.wires[outside].Release(t.now)
+		if t.poll() == 0 && left == 0 {
+			return
+		}
+	}
+}
+
+// run has the worker poll until everything that is to come has come.
+func (t *turns) run() {
+	for {
+		left := t.wires[inside].Release(t.now) + t.wires[outside].Release(t.now)
+		t.poll()
+		if left == 0 {
+			return
+		}
+	}
+}
+
+func (t *turns) open(ctx context.Context, tell func(int)) error {
+	o := opens{total: t.sc.Traffic.Flows}
+	t.ends.Quiet(true)
+	defer t.ends.Quiet(false)
+	for ctx.Err() == nil {
+		t.prepare()
+		_, left := t.ends.Open(openPackets)
+		t.ends.Offer(openPackets, float64(t.now), 0)
+		t.drain()
+		if left == 0 {
+			return nil
+		}
+		if err := o.look(t.ends, left, tell); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+func (t *turns) settle(ctx context.Context) bool {
+	t.ends.Quiet(true)
+	defer t.ends.Quiet(false)
+	for end := time.Now().Add(settleTime(t.sc)); ctx.Err() == nil && time.Now().Before(end); {
+		made := 1
+		for range settleRounds {
+			t.prepare()
+			made = t.ends.Offer(turnPackets, float64(t.now), 0)
+			t.drain()
+			if made == 0 {
+				break
+			}
+		}
+		t.prepare()
+		t.ends.Flush()
+		t.drain()
+		if made == 0 && t.ends.InFlight() == 0 {
+			return true
+		}
+		t.ends.AcknowledgeAll()
+	}
+	return false
+}
+
+// settleRounds is how many turns there are between two looks at all connections.
+const settleRounds = 64
+
+// settleTime is how long it may take until all is acknowledged.
+func settleTime(sc *scenario.Scenario) time.Duration { return 10*time.Second + 20*sc.Traffic.Patience }
+
+func (t *turns) trial(ctx context.Context, rate float64, d time.Duration, tell func(*sample, time.Duration)) sample {
+	before := t.take()
+	t.ends.Latency.Reset()
+	start, busy := t.now, t.busy
+	elapsed := func() float64 {
+		if rate > 0 {
+			return float64(t.now-start) / t.hz
+		}
+		return float64(t.busy-busy) / t.hz
+	}
+	step := 0.0
+	if rate > 0 {
+		step = t.hz / rate
+		t.next = float64(t.now)
+	}
+	t.churned = t.now
+	told, unsent := time.Now(), false
+	finish := func() sample {
+		s := t.take()
+		s.since(&before)
+		s.seconds, s.unsent = elapsed(), unsent
+		s.latency = quantiles(&t.ends.Latency, t.hz/1e6)
+		if rate == 0 {
+			s.latency = latencies{}
+		}
+		return s
+	}
+	var idle stall
+	for ctx.Err() == nil && elapsed() < d.Seconds() && !idle.look(t.busy) {
+		t.prepare()
+		t.closeSome()
+		if rate > 0 {
+			unsent = t.turnAt(step) || unsent
+		} else {
+			t.ends.Offer(turnPackets, float64(t.now), 0)
+			t.drain()
+		}
+		if tell != nil && time.Since(told) >= liveEvery {
+			told = time.Now()
+			mallocs, gcs := goRuntime()
+			s := finish()
+			tell(&s, time.Duration((d.Seconds()-elapsed())*1e9))
+			after, gcsAfter := goRuntime() // telling is not measured
+			before.allocs, before.gcs = before.allocs+after-mallocs, before.gcs+gcsAfter-gcs
+		}
+	}
+	t.prepare()
+	return finish()
+}
+
+// turnAt is a turn at a rate. It reports whether the ends could not keep it up.
+func (t *turns) turnAt(step float64) (unsent bool) {
+	made := t.ends.Offer(turnPackets, t.next, step)
+	t.next += float64(made) * step
+	t.run()
+	if made == turnPackets {
+		return false
+	}
+	t.next = max(t.next, float64(t.now))
+	return true
+}
+
+// closeSome closes as many connections as the time that has passed wants.
+func (t *turns) closeSome() {
+	if t.sc.Disturb.Churn == 0 {
+		return
+	}
+	t.churn += float64(t.now-t.churned) / t.hz * float64(t.sc.Disturb.Churn)
+	t.churned = t.now
+	n := int(t.churn)
+	t.churn -= float64(n)
+	t.ends.CloseSome(n)
+}
+
+// take reads all counters.
+func (t *turns) take() sample {
+	s := sample{
+		busy: t.busy, ends: t.ends.Counts, block: *t.block, hasBlock: true,
+		missed: t.wires[inside].Missed() + t.wires[outside].Missed(), interrupted: t.interrupted,
+		control: t.inst.control.cycles, answered: t.inst.control.answered,
+	}
+	for i, c := range timed {
+		s.block[c] -= t.taken[i]
+	}
+	s.allocs, s.gcs = goRuntime()
+	return s
+}
+
+func (t *turns) close() error {
+	if t.ends != nil {
+		t.ends.Close()
+	}
+	return undoAll(t.done)
+}
+
+// undoAll gives back what was made, the last first.
+func undoAll(done []func() error) error {
+	var errs []error
+	for _, f := range slices.Backward(done) {
+		errs = append(errs, f())
+	}
+	return errors.Join(errs...)
+}
+
+// since takes what was counted before off.
+func (s *sample) since(before *sample) {
+	s.busy -= before.busy
+	s.ends = s.ends.Since(&before.ends)
+	for i := range s.block {
+		s.block[i] -= before.block[i]
+	}
+	s.missed -= before.missed
+	s.control -= before.control
+	s.answered -= before.answered
+	s.allocs -= before.allocs
+	s.gcs -= before.gcs
+	s.interrupted -= before.interrupted
+	s.ports.RxMissed -= before.ports.RxMissed
+	s.ports.RxNoMbuf -= before.ports.RxNoMbuf
+	s.ports.TxErrors -= before.ports.TxErrors
+}
+
+// Polls that take longer than this, in seconds, are looked at: a switch of threads meanwhile, or a time that no poll takes, tells that
+// the machine ran something else.
+const (
+	longPoll   = 100e-6
+	stolenPoll = 1e-3
+)
+
+// timed are the counters of cycles that an interrupted poll spoils.
+var timed = func() (all [shm.NumStages + 1]shm.Counter) {
+	for st := range shm.NumStages {
+		all[st] = st.Cycles()
+	}
+	all[shm.NumStages] = shm.BusyCycles
+	return all
+}()
+
+// stageCycles are the values of those counters.
+type stageCycles [shm.NumStages + 1]uint64
+
+func cyclesOf(b *shm.Block) (v stageCycles) {
+	for i, c := range timed {
+		v[i] = b[c]
+	}
+	return v
+}
+
+// switches counts how often the thread lost its core to another one.
+type switches struct {
+	seen int64
+	use  unix.Rusage // here, so that asking allocates nothing
+}
+
+func (s *switches) look() (changed bool) {
+	if unix.Getrusage(unix.RUSAGE_THREAD, &s.use) != nil {
+		return false
+	}
+	changed = s.use.Nivcsw != s.seen
+	s.seen = s.use.Nivcsw
+	return changed
+}
+
+// preempted reports whether the thread lost its core since the last call, or something says for certain that it did.
+func (s *switches) preempted(certain bool) bool { return s.look() || certain }

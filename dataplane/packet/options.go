@@ -94,7 +94,7 @@ func (o *Options) parse(b []byte, base int) {
 		return
 	}
 	// Nearly every segment of an established connection carries this and nothing else.
-	if len(b) == 12 && binary.BigEndian.Uint32(b) == 0x0101080a {
+	if len(b) == 12 && binary.BigEndian.Uint32(b) == commonTS {
 		o.Present = OptTimestamps
 		o.TSOff = uint16(base + 2)
 		o.TSVal, o.TSEcr = binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint32(b[8:])

@@ -27,9 +27,10 @@ type need struct {
 	ends    int
 }
 
-func (n need) total() int { return n.segment + n.private + n.ends }
+// total includes what the Go runtime, page tables and the tables of fixed size take.
+func (n need) total() int { return (n.segment+n.private+n.ends)/16*17 + 64<<20 }
 
-// needOf computes it. What the Go runtime and the tables of fixed size take comes on top, some ten MiB.
+// needOf computes it.
 func needOf(sc *scenario.Scenario, cfg *config.Config) need {
 	n := need{ends: sc.Traffic.Flows*ends.MemoryPerFlow(sc.Agreed()) + generatorBuffers*mbuf.BufferSize(mbuf.DefaultDataRoom)}
 	if cfg != nil {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"linecrypt/bench/pktgen/scenario"
 	"linecrypt/ctrlplane/config"
 	"linecrypt/ctrlplane/shm"
 )
@@ -70,9 +71,27 @@ func TestReadmeNamesCommandsThatExist(t *testing.T) {
 }
 
 func TestReadmeNamesKeysThatExist(t *testing.T) {
-	c := config.Default()
+	c, sc := config.Default(), scenario.Default()
 	for _, m := range regexp.MustCompile(`--set ([a-z_.]+)=([^\s\x60]+)`).FindAllStringSubmatch(read(t, "README.md"), -1) {
-		if err := c.Set("README.md", m[1], m[2]); err != nil {
+		if err := c.Set("README.md", m[1], m[2]); err != nil && sc.Set("README.md", m[1], m[2]) != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestReadmeShowsAScenarioThatCanBeRead(t *testing.T) {
+	text := regexp.MustCompile("(?m)^    summary: .*\n(?:    .*\n)+").FindString(read(t, "README.md"))
+	if text == "" {
+		t.Fatal("no scenario is shown")
+	}
+	if _, err := scenario.Parse("README.md", []byte(regexp.MustCompile("(?m)^    ").ReplaceAllString(text, ""))); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestReadmeNamesScenariosThatExist(t *testing.T) {
+	for _, m := range regexp.MustCompile(`bench run ([a-z0-9-]+)`).FindAllStringSubmatch(read(t, "README.md"), -1) {
+		if _, err := scenario.Load(m[1]); err != nil {
 			t.Error(err)
 		}
 	}

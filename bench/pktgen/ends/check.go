@@ -115,13 +115,11 @@ func (e *Ends) checkBytes(b []byte, n uint32, d direction, k uint64) {
 func (e *Ends) came(n uint32, d direction, k uint64, at int64) {
 	f := &e.flows[n]
 	h := &f.halves[d]
-	if h.due < 255 {
-		h.due++
-	}
+	was, had := e.debt(h), h.got
 	switch {
 	case k < h.got:
 		e.Again++
-		e.owe(n, d, 1)
+		e.oweNow(n, d)
 		return
 	case k == h.got:
 		h.got++
@@ -131,29 +129,30 @@ func (e *Ends) came(n uint32, d direction, k uint64, at int64) {
 		h.beyond >>= 1
 	case k-h.got > 64:
 		e.Disordered++
-		e.owe(n, d, 1)
+		e.oweNow(n, d)
 		return // further ahead than is kept: it will come again
 	default:
 		bit := uint64(1) << (k - h.got - 1)
 		if h.beyond&bit != 0 {
 			e.Again++
-			e.owe(n, d, 1)
+			e.oweNow(n, d)
 			return
 		}
 		h.beyond |= bit
 		e.Disordered++
-		e.owe(n, d, 1)
 	}
+	e.debts[d.reverse()] += e.debt(h) - was
 	e.Arrived++
 	e.ArrivedBytes += uint64(e.size(n, k))
 	if h.probeAt != 0 && h.probe == k {
 		e.Latency.Add(at - h.probeAt)
 		h.probeAt = 0
 	}
-	if h.beyond != 0 {
-		e.owe(n, d, 1)
-		return
+	switch {
+	case h.beyond != 0, h.got > had+1: // RFC 5681 section 4.2: a gap, or a part of it, and its end
+		e.oweNow(n, d)
+	case h.got-h.told >= uint64(e.sc.Traffic.AckEvery):
+		e.owe(n, d)
 	}
-	e.owe(n, d, uint8(e.sc.Traffic.AckEvery))
 	e.step(n)
 }

@@ -60,6 +60,9 @@ func (e *Ends) GiveUp(n int) (found int) {
 // retire ends a connection's life and has it opened anew.
 func (e *Ends) retire(n uint32) {
 	f := &e.flows[n]
+	for d := up; d < either; d++ {
+		e.tell(n, d, f.halves[d].got)
+	}
 	f.state = closed
 	f.life++
 	e.opener.waiting.push(n)
@@ -106,6 +109,7 @@ func (e *Ends) fin(n uint32, d direction, at int64) bool {
 	}
 	pos := e.place(f, n, d, true, h.sent)
 	seq := f.isn[d] + 1 + uint32(pos)
+	e.tell(n, d.reverse(), f.halves[d.reverse()].got)
 	if d == down && !f.plain {
 		e.seal(e.segment(m, n, d, flagsData|packet.FlagFIN, seq, tcpcrypt.Overhead), n, tcpcrypt.FlagFIN, pos)
 	} else {
@@ -126,7 +130,6 @@ func (e *Ends) finCame(n uint32, d direction, pos uint64) {
 	case h.got == h.sent:
 		h.finGot = true
 	}
-	h.due = max(h.due, 1)
-	e.owe(n, d, 1)
+	e.oweNow(n, d)
 	e.step(n)
 }

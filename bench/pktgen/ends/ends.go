@@ -101,6 +101,7 @@ type Ends struct {
 	tpl     packet.Template
 
 	acks, resends [flowtable.NumSides]queue // of connections, by the side that has something to send
+	debts         [flowtable.NumSides]int   // acknowledgements that are owed
 	turn          [either]turn
 	alternate     bool
 	quiet         bool // no new data

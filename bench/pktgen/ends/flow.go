@@ -51,11 +51,12 @@ type half struct {
 	recover uint64 // segments that were sent when the last loss was noticed
 	moved   int64  // ns of the last progress
 	got     uint64 // segments received without a gap
+	told    uint64 // of these, those that are acknowledged
 	beyond  uint64 // bit i: segment got+1+i was received
 	probe   uint64 // segment whose latency is measured, with its time of sending, 0 for none
 	probeAt int64
 	dups    uint8
-	due     uint8 // segments received that are not acknowledged
+	due     uint8 // 1 where an acknowledgement is due for another reason than how many segments there are
 	ackDue  bool  // it is in the queue of those that acknowledge
 	sendDue bool  // it is in the queue of those that repeat
 	finSent bool

@@ -47,8 +47,8 @@ func (e *Ends) segment(m *mbuf.Mbuf, n uint32, d direction, flags uint8, seq uin
 	f := &e.flows[n]
 	other := d.reverse()
 	in := &f.halves[other]
-	ack := f.isn[other] + 1 + uint32(e.place(f, n, other, false, in.got))
-	if in.finGot {
+	ack := f.isn[other] + 1 + uint32(e.place(f, n, other, false, in.told))
+	if in.finGot && in.told == in.got {
 		ack += finLen(f, other, false)
 	}
 	at := payloadAt
@@ -70,7 +70,7 @@ func (e *Ends) segment(m *mbuf.Mbuf, n uint32, d direction, flags uint8, seq uin
 		e.putBlocks(b, blocks)
 	}
 	finishIP(b)
-	in.due = 0
+	in.due = 0 // whatever asked for an acknowledgement has one
 	return b[at:]
 }
 
@@ -116,6 +116,7 @@ func (f *flow) stream(n uint32, d direction) uint32 { return (2*n + uint32(d)) ^
 // data makes segment k of the data of a direction, and an operation that seals it where it is the far end's.
 func (e *Ends) data(m *mbuf.Mbuf, n uint32, d direction, k uint64) {
 	f := &e.flows[n]
+	e.tell(n, d.reverse(), f.halves[d.reverse()].got)
 	size := e.size(n, k)
 	seq := f.isn[d] + 1 + uint32(e.place(f, n, d, true, k))
 	if d == up || f.plain {

@@ -72,7 +72,7 @@ func (e *Ends) watch(n uint32) {
 		}
 		waits := e.now - h.moved
 		if waits >= int64(e.sc.Traffic.Patience)/2 {
-			e.owe(n, d, 1)
+			e.oweRest(n, d)
 		}
 		if waits >= int64(e.sc.Traffic.Patience) && h.una < e.end(f, n, d) {
 			h.recover = h.sent

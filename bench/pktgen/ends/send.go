@@ -41,8 +41,19 @@ func (e *Ends) Offer(n int, t0, step float64) int {
 	return made
 }
 
-// due is how many connections have something to acknowledge or to repeat at a side.
-func (e *Ends) due(s flowtable.Side) int { return e.acks[s].size + e.resends[s].size }
+// due is how many acknowledgements and repetitions a side has to send.
+func (e *Ends) due(s flowtable.Side) int { return max(e.acks[s].size, e.debts[s]) + e.resends[s].size }
+
+// tell notes that the receiver of direction d acknowledges all segments before upTo.
+func (e *Ends) tell(n uint32, d direction, upTo uint64) {
+	h := &e.flows[n].halves[d]
+	was := e.debt(h)
+	h.told = upTo
+	e.debts[d.reverse()] += e.debt(h) - was
+}
+
+// debt is how many acknowledgements a receiver owes.
+func (e *Ends) debt(h *half) int { return int(h.got-h.told) / e.sc.Traffic.AckEvery }
 
 // reply sends an acknowledgement or a repetition, of the side that has more of them.
 func (e *Ends) reply(at int64) bool {
@@ -60,7 +71,7 @@ func (e *Ends) reply(at int64) bool {
 		f := &e.flows[n]
 		in := &f.halves[s.Other()]
 		in.ackDue = false
-		if in.due == 0 || f.state == closed {
+		if in.due == 0 && in.got-in.told < uint64(e.sc.Traffic.AckEvery) || f.state == closed {
 			continue // its data has acknowledged meanwhile
 		}
 		return e.acknowledge(n, direction(s), at)
@@ -74,7 +85,16 @@ func (e *Ends) acknowledge(n uint32, d direction, at int64) bool {
 	if m == nil {
 		return false
 	}
+	in := &e.flows[n].halves[d.reverse()]
+	upTo, every := in.got, uint64(e.sc.Traffic.AckEvery)
+	if in.due == 0 && in.beyond == 0 {
+		upTo = min(in.told+every, in.got)
+	}
+	e.tell(n, d.reverse(), upTo)
 	e.segment(m, n, d, packet.FlagACK, e.seqNext(n, d), 0)
+	if in.got-in.told >= every {
+		e.owe(n, d.reverse()) // the next one has its turn behind the others'
+	}
 	e.Acks++
 	e.put(sideOf(d), m, at)
 	return true
@@ -194,15 +214,30 @@ func (e *Ends) Flush() bool {
 func (e *Ends) AcknowledgeAll() {
 	for n := range e.flows {
 		for d := up; d < either; d++ {
-			e.owe(uint32(n), d, 1)
+			e.oweRest(uint32(n), d)
 		}
 	}
 }
 
-// owe has the receiver of direction d acknowledge, where at least so many segments are due.
-func (e *Ends) owe(n uint32, d direction, least uint8) {
+// oweRest has the receiver of direction d acknowledge what it has got, however little.
+func (e *Ends) oweRest(n uint32, d direction) {
 	h := &e.flows[n].halves[d]
-	if h.due >= least && !h.ackDue {
+	if h.got > h.told || h.due > 0 {
+		h.due = 1
+		e.owe(n, d)
+	}
+}
+
+// oweNow has the receiver of direction d acknowledge at once, whatever it has got.
+func (e *Ends) oweNow(n uint32, d direction) {
+	e.flows[n].halves[d].due = 1
+	e.owe(n, d)
+}
+
+// owe gives the receiver of direction d a turn to acknowledge.
+func (e *Ends) owe(n uint32, d direction) {
+	h := &e.flows[n].halves[d]
+	if !h.ackDue {
 		h.ackDue = true
 		e.acks[d.reverse()].push(n)
 	}

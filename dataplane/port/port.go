@@ -4,6 +4,7 @@
 package port
 
 import (
+	"errors"
 	"time"
 
 	"linecrypt/dataplane/mbuf"
@@ -56,6 +57,9 @@ type Caps struct {
 	TxTCPCksum  bool
 	RSS         bool // spreads flows over queues symmetrically: both directions of a connection reach the same queue
 }
+
+// ErrFewQueues is wrapped by the error of opening a port with more queues than its device has.
+var ErrFewQueues = errors.New("too few queues")
 
 // Port is an open device.
 type Port interface {

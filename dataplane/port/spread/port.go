@@ -8,12 +8,13 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/port"
 )
 
 // Kind is what Port.Kind appends to the kind of the device.
-const Kind = "+spread"
+const Kind = shm.SharedQueue
 
 // Sizes of a worker's rings, in packets: what comes in within a millisecond or two in which the worker has no time, and what is to be
 // sent while another worker has the turn.

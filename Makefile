@@ -60,6 +60,11 @@ BENCH_FLAGS ?= -benchtime 500000x -count 5
 bench-packet-old: ## the packet path as it was measured before bench-packet: for figures of earlier versions (two minutes)
 	CGO_ENABLED=0 go test -run '^$$' -bench . -benchmem $(BENCH_FLAGS) ./dataplane/worker
 
+.PHONY: bench-peers
+bench-peers: ## the packet path against dpdk-testpmd, and ipsec-secgw where IPSEC_SECGW=BINARY names one (ten minutes, PEERS_FLAGS='-runs 1')
+	@bench/scripts/deps bench
+	CGO_ENABLED=0 go run ./bench/peers $(PEERS_FLAGS)
+
 CRYPTO_RESULT ?= bench/crypto/results/zen5.json
 CRYPTO_REPORT = CGO_ENABLED=0 go run ./bench/crypto/report -file $(CRYPTO_RESULT) -readme README.md
 

@@ -27,7 +27,7 @@ type Load struct {
 	DataPerAck int // data segments in a flow's turn, which one acknowledgement is for; 0: 2
 	Apart      int // flows that take turns in one another, at most; 0: 64
 	Lag        int // data segments between a flow's turn and its acknowledgement, more than a burst; 0: 1,024
-	Batch      int // packets that are written before the clock runs; 0: 8,192
+	Batch      int // packets that are written before the clock runs; 0: 4,096, as two rings of 2,048 descriptors that are full
 }
 
 // Bounds of a Load. The flow's window and the pool of buffers hold what is in flight.
@@ -43,7 +43,7 @@ func (l Load) withDefaults() Load {
 	for _, d := range []struct {
 		field *int
 		value int
-	}{{&l.DataPerAck, 2}, {&l.Apart, 64}, {&l.Lag, 1024}, {&l.Batch, 8192}} {
+	}{{&l.DataPerAck, 2}, {&l.Apart, 64}, {&l.Lag, 1024}, {&l.Batch, 4096}} {
 		if *d.field == 0 {
 			*d.field = d.value
 		}

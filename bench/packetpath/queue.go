@@ -97,13 +97,3 @@ func (q *queue) latest(n int, f func(m *mbuf.Mbuf) error) error {
 	}
 	return nil
 }
-
-// drop frees what was sent.
-func (q *queue) drop() {
-	for i, m := range q.tx {
-		if m != nil {
-			q.cache.Free(m)
-			q.tx[i] = nil
-		}
-	}
-}

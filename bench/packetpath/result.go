@@ -31,6 +31,8 @@ type Result struct {
 	// NsAEAD is the AEAD's part of NsSegment.
 	NsAEAD float64 `json:"ns_aead_per_segment"`
 	TSCGHz float64 `json:"tsc_ghz"`
+	// Core is how much of the time the thread had a core, 0 to 1: where it is less than nearly all, others were at work there.
+	Core float64 `json:"core_share"`
 }
 
 // other is the stage of what lies between the stages: timers, the clock, and the loop that polls.
@@ -65,13 +67,15 @@ func (t *totals) result(w *World, l Load) Result {
 	return r
 }
 
-// Median returns the result in the middle by Mpps, of at least one; of an even number the lower one. Allocations are all of them.
+// Median returns the result in the middle by Mpps, of at least one; of an even number the lower one. Allocations are all of them,
+// and the core's share the least.
 func Median(runs []Result) Result {
 	sorted := slices.SortedFunc(slices.Values(runs), func(a, b Result) int { return cmp.Compare(a.Mpps, b.Mpps) })
 	r := sorted[(len(sorted)-1)/2]
 	r.Allocs = 0
 	for _, s := range sorted {
 		r.Allocs += s.Allocs
+		r.Core = min(r.Core, s.Core)
 	}
 	return r
 }
@@ -83,13 +87,13 @@ func WriteText(w io.Writer, results []Result) error {
 	for _, s := range StageNames() {
 		fmt.Fprint(t, s, "\t")
 	}
-	fmt.Fprintln(t, "allocs\t")
+	fmt.Fprintln(t, "allocs\tcore\t")
 	for _, r := range results {
 		fmt.Fprintf(t, "%s\t%d\t%d\t%d:1\t%.2f\t%.1f\t%.1f\t%.1f\t%.0f\t", r.Case, r.Flows, r.Size, r.DataPerAck, r.Mpps, r.NsPacket, r.NsSegment, r.NsAEAD, r.Cycles)
 		for _, s := range StageNames() {
 			fmt.Fprintf(t, "%.0f\t", r.Stages[s])
 		}
-		fmt.Fprintf(t, "%d\t\n", r.Allocs)
+		fmt.Fprintf(t, "%d\t%.0f%%\t\n", r.Allocs, 100*r.Core)
 	}
 	return t.Flush()
 }

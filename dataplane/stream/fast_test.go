@@ -150,7 +150,7 @@ func (tw *twins) segment(b *bench, m *mix) Segment {
 	n := m.n
 	at := int(in.WNext)
 	if m.wire && n > 0 && m.whole && at+3 < len(tw.frames) {
-		if h, err := tcpcrypt.ParseHeader(tw.frames[at:]); err == nil {
+		if h, err := tcpcrypt.ParseHeader(tw.frames[at:]); err == nil && h.FrameLen() <= 1400 {
 			n = h.FrameLen()
 		}
 	}

@@ -53,7 +53,7 @@ func run() error {
 	flag.IntVar(&o.load.DataPerAck, "data-per-ack", 2, "`N` data segments to one acknowledgement")
 	flag.IntVar(&o.load.Apart, "apart", 64, "`N` flows take turns in one another")
 	flag.IntVar(&o.load.Lag, "lag", 1024, "`N` data segments between a flow's turn and its acknowledgement")
-	flag.IntVar(&o.load.Batch, "batch", 8192, "`N` packets are written before the clock runs")
+	flag.IntVar(&o.load.Batch, "batch", 4096, "`N` packets are written before the clock runs")
 	flag.IntVar(&o.core, "core", -1, "run on core `N` (default: where this process may)")
 	flag.BoolVar(&o.json, "json", false, "print one array of objects")
 	flag.Parse()
@@ -134,17 +134,24 @@ func (o *options) world(ctx context.Context, flows int, plain bool) (results []p
 	for range o.runs {
 		for i, l := range loads {
 			if ctx.Err() != nil {
-				return nil, fmt.Errorf("stopped: %w", ctx.Err())
+				return medians(runs), fmt.Errorf("stopped: %w", ctx.Err())
 			}
 			r, err := w.Measure(l, o.packets)
 			if err != nil {
-				return nil, err
+				return medians(runs), err
 			}
 			runs[i] = append(runs[i], r)
 		}
 	}
+	return medians(runs), nil
+}
+
+// medians are those of what was measured at all.
+func medians(runs [][]packetpath.Result) (results []packetpath.Result) {
 	for _, r := range runs {
-		results = append(results, packetpath.Median(r))
+		if len(r) > 0 {
+			results = append(results, packetpath.Median(r))
+		}
 	}
-	return results, nil
+	return results
 }

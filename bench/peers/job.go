@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"linecrypt/bench/packetpath"
+)
+
+// Names of what is measured.
+const (
+	linecrypt   = "linecrypt"
+	warm        = "linecrypt-warm"
+	testpmdName = "dpdk-testpmd"
+	secgwName   = "ipsec-secgw"
+	aeadName    = "cryptobatch"
+)
+
+// warmBatch is how many packets are written before the clock runs where they are to be in the caches still: a few bursts, which is
+// nearest to the peers' source, which copies each burst into buffers just before it is forwarded.
+const warmBatch = 256
+
+// what says what a figure is of. Cryptobatch's has the number of keys in Flows.
+type what struct {
+	Name  string          `json:"name"`
+	Case  packetpath.Case `json:"case,omitempty"`
+	Flows int             `json:"flows"`
+	Size  int             `json:"size"` // bytes of data in a data segment
+}
+
+// String is the description in a few words.
+func (w what) String() string {
+	return fmt.Sprintf("%s %s, %d flows, %d bytes", w.Name, w.Case, w.Flows, w.Size)
+}
+
+// figure is one measurement.
+type figure struct {
+	rate float64 // million packets a second, of cryptobatch million operations
+	core float64 // how much of the time it had the core, 0 to 1
+}
+
+// figureOf makes one of packets in a second by the clock, of which a share was the program's: what it would have done in a whole second.
+// On a core of its own the share is 1.
+func figureOf(rate, share float64) (figure, error) {
+	if share < leastShare {
+		return figure{}, fmt.Errorf("it had its core for %.0f%% of the time", 100*share)
+	}
+	return figure{rate / 1e6 / share, share}, nil
+}
+
+// leastShare is what a figure can be made of.
+const leastShare = 0.1
+
+// job is one thing that is measured in its turn.
+type job struct {
+	what
+	measure func(ctx context.Context) (figure, error)
+	rates   []float64 // million a second
+	core    float64   // the least of the figures'
+	failed  error     // why there will be no more
+}
+
+// run measures once, unless it failed before.
+func (j *job) run(ctx context.Context) {
+	if j.failed != nil {
+		return
+	}
+	f, err := j.measure(ctx)
+	if err != nil {
+		j.failed = err
+		return
+	}
+	if len(j.rates) == 0 {
+		j.core = f.core
+	}
+	j.rates, j.core = append(j.rates, f.rate), min(j.core, f.core)
+}
+
+// missing is a peer that is not measured at all, or numbers of flows that do not fit.
+type missing struct {
+	Name string `json:"name"`
+	Why  string `json:"why"`
+}
+
+// jobs makes everything that is measured, in the order of turns. The caller closes the worlds.
+func (o *options) jobs(dir string) (jobs []*job, left []missing, worlds []*packetpath.World, err error) {
+	peers, left, err := o.peerJobs(dir)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	jobs = peers
+	add := func(w *packetpath.World, name string, l packetpath.Load, flows int) {
+		jobs = append(jobs, &job{what: what{name, l.Case, flows, l.Size}, measure: func(context.Context) (figure, error) {
+			unpin, err := packetpath.Pin(o.core)
+			if err != nil {
+				return figure{}, err
+			}
+			defer unpin()
+			r, err := w.Measure(l, o.packets)
+			return figure{r.Mpps, r.Core}, err
+		}})
+	}
+	for i, flows := range o.flows() {
+		o.say("%d flows are set up", flows)
+		w, err := packetpath.New(packetpath.Options{Flows: flows})
+		if errors.Is(err, packetpath.ErrMemory) {
+			left = append(left, missing{fmt.Sprintf("%s with %d flows", linecrypt, flows), err.Error()})
+			continue
+		}
+		if err != nil {
+			return nil, nil, worlds, err
+		}
+		worlds = append(worlds, w)
+		for _, size := range o.sizes {
+			for _, c := range []packetpath.Case{packetpath.Seal, packetpath.Open, packetpath.Both} {
+				l := packetpath.Load{Case: c, Size: size, DataPerAck: dataPerAck}
+				if i == 0 {
+					add(w, linecrypt, l, flows)
+					l.Batch = warmBatch
+					add(w, warm, l, flows)
+				} else if c != packetpath.Both {
+					add(w, linecrypt, l, flows)
+				}
+			}
+		}
+	}
+	return append(jobs, o.aeadJobs()...), left, worlds, nil
+}
+
+// peerJobs makes those of the peers that are there.
+func (o *options) peerJobs(dir string) (jobs []*job, left []missing, err error) {
+	d := time.Duration(o.seconds) * time.Second
+	testpmdErr := findTestpmd()
+	if testpmdErr != nil {
+		left = append(left, missing{testpmdName, testpmdErr.Error()})
+	}
+	binary, secgwErr := findSecgw()
+	if secgwErr != nil {
+		left = append(left, missing{secgwName, secgwErr.Error()})
+	}
+	for _, size := range o.sizes {
+		capture := filepath.Join(dir, fmt.Sprintf("%d.pcap", size))
+		if err := writeCapture(capture, mix(size)); err != nil {
+			return nil, nil, err
+		}
+		if testpmdErr == nil {
+			jobs = append(jobs, &job{what: what{testpmdName, "forward", 1, size}, measure: func(ctx context.Context) (figure, error) {
+				return testpmd(ctx, o.core, o.beside, capture, d)
+			}})
+		}
+		if secgwErr == nil {
+			jobs = append(jobs, &job{what: what{secgwName, packetpath.Seal, 1, size}, measure: func(ctx context.Context) (figure, error) {
+				return secgw(ctx, binary, o.core, dir, capture, d)
+			}})
+		}
+	}
+	return jobs, left, nil
+}

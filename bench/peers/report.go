@@ -1,0 +1,128 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"text/tabwriter"
+
+	"linecrypt/bench/packetpath"
+)
+
+// row is a median.
+type row struct {
+	what
+	Mpps     float64   `json:"mpps"` // million packets handled a second; of cryptobatch million operations
+	NsPacket float64   `json:"ns_per_packet"`
+	Rates    []float64 `json:"runs"`       // in the order of turns
+	Core     float64   `json:"core_share"` // how much of the time it had the core at least, 0 to 1
+	Failed   string    `json:"failed,omitempty"`
+}
+
+// ratio is a figure over another one of the same run.
+type ratio struct {
+	Name  string  `json:"name"`
+	Case  string  `json:"case"`
+	Size  int     `json:"size"`
+	Value float64 `json:"value"`
+}
+
+// report is all that a run has found.
+type report struct {
+	Machine string    `json:"machine"`
+	Runs    int       `json:"runs"`
+	Mix     string    `json:"mix"`
+	Rows    []row     `json:"rows"`
+	Ratios  []ratio   `json:"ratios"`
+	Missing []missing `json:"missing"`
+}
+
+func newReport(machine string, runs int, jobs []*job, left []missing) report {
+	r := report{Machine: machine, Runs: runs, Mix: fmt.Sprintf("%d data segments to one acknowledgement", dataPerAck), Missing: left}
+	for _, j := range jobs {
+		line := row{what: j.what, Rates: j.rates, Core: j.core}
+		if len(j.rates) > 0 {
+			line.Mpps = median(j.rates)
+			line.NsPacket = 1e3 / line.Mpps
+		}
+		if j.failed != nil {
+			line.Failed = j.failed.Error()
+		}
+		r.Rows = append(r.Rows, line)
+	}
+	r.Ratios = ratios(r.Rows)
+	return r
+}
+
+// ratios makes those that can be made of the rows.
+func ratios(rows []row) (all []ratio) {
+	find := func(w what) float64 {
+		i := slices.IndexFunc(rows, func(r row) bool { return r.what == w })
+		if i < 0 {
+			return 0
+		}
+		return rows[i].Mpps
+	}
+	add := func(name string, w what, a, b float64) {
+		if a > 0 && b > 0 {
+			all = append(all, ratio{name, string(w.Case), w.Size, a / b})
+		}
+	}
+	for _, r := range rows {
+		w := r.what
+		switch {
+		case w.Name == linecrypt && w.Flows == 1, w.Name == warm:
+			add(w.Name+" / "+secgwName, w, r.Mpps, find(what{secgwName, packetpath.Seal, 1, w.Size}))
+			add(w.Name+" / "+testpmdName, w, r.Mpps, find(what{testpmdName, "forward", 1, w.Size}))
+		case w.Name == linecrypt:
+			add(fmt.Sprintf("%d flows / 1 flow", w.Flows), w, r.Mpps, find(what{linecrypt, w.Case, 1, w.Size}))
+			if w.Flows == aeadKeys {
+				segments := r.Mpps * dataPerAck / (dataPerAck + 1)
+				add(fmt.Sprintf("segments of %d flows / operations of %s", w.Flows, aeadName), w, segments, find(what{aeadName, w.Case, aeadKeys, w.Size}))
+			}
+		}
+	}
+	return all
+}
+
+func (r report) writeJSON(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(r)
+}
+
+func (r report) writeText(w io.Writer) error {
+	fmt.Fprintf(w, "%s\n%s, one core, medians of %d runs in turns\n\n", r.Machine, r.Mix, r.Runs)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "what\tcase\tflows\tbytes\tMpps\tns/packet\tlowest\thighest\tcore")
+	for _, row := range r.Rows {
+		if len(row.Rates) == 0 {
+			fmt.Fprintf(t, "%s\t%s\t%d\t%d\tfailed\n", row.Name, row.Case, row.Flows, row.Size)
+			continue
+		}
+		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%.2f\t%.1f\t%.2f\t%.2f\t%.0f%%\n", row.Name, row.Case, row.Flows, row.Size, row.Mpps, row.NsPacket, slices.Min(row.Rates), slices.Max(row.Rates), 100*row.Core)
+	}
+	fmt.Fprintln(t, "\nratio\tcase\tbytes\t\t")
+	for _, x := range r.Ratios {
+		fmt.Fprintf(t, "%s\t%s\t%d\t%.2f\n", x.Name, x.Case, x.Size, x.Value)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, m := range r.Missing {
+		fmt.Fprintf(w, "\nleft out: %s: %s\n", m.Name, m.Why)
+	}
+	for _, row := range r.Rows {
+		if row.Failed != "" {
+			fmt.Fprintf(w, "\nfailed behind %d runs: %v: %s\n", len(row.Rates), row.what, row.Failed)
+		}
+	}
+	return nil
+}
+
+func median(x []float64) float64 {
+	x = slices.Sorted(slices.Values(x))
+	n := len(x)
+	return (x[(n-1)/2] + x[n/2]) / 2
+}

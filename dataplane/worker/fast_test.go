@@ -1,0 +1,186 @@
+package worker
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"testing"
+
+	"linecrypt/ctrlplane/shm"
+	"linecrypt/ctrlplane/tcpcrypt"
+	"linecrypt/dataplane/mbuf"
+	"linecrypt/dataplane/packet"
+	"linecrypt/dataplane/port"
+	"linecrypt/flowtable"
+)
+
+// twins are two workers with the same connections: one with the fast path, one without.
+type twins struct {
+	rigs   [2]*rig
+	frames [][]byte // what each far end sends, by flow
+	rng    *rand.Rand
+}
+
+const twinFlows = 5
+
+func newTwins(t *testing.T, seed uint64) *twins {
+	tw := &twins{rng: rand.New(rand.NewPCG(seed, 9))}
+	offload := tw.rng.IntN(2) == 0
+	for i := range tw.rigs {
+		g := newRig(t, 64, 4096, offload, func(c *Config) {
+			c.Params.FastPath = i == 0
+			c.Stream.RekeyFrames = 300
+		})
+		for n := range twinFlows {
+			g.openPassive(n)
+		}
+		g.keep = true
+		tw.rigs[i] = g
+	}
+	key := tw.rigs[0].master.Traffic(tcpcrypt.AES128GCM, tcpcrypt.AB)
+	for range twinFlows {
+		stream := make([]byte, 80)
+		for range 200 {
+			var err error
+			data := bytes.Repeat([]byte{7}, tw.rng.IntN(1400))
+			if stream, err = tcpcrypt.Seal(stream, &key, uint64(len(stream)), tcpcrypt.Frame{Plaintext: tcpcrypt.Plaintext{Data: data}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		tw.frames = append(tw.frames, stream)
+	}
+	return tw
+}
+
+// segment makes one that nearly always is of the common kind, as bytes.
+func (tw *twins) segment(s flowtable.Side, n int, sent *[twinFlows][2]uint64) []byte {
+	rng, g := tw.rng, tw.rigs[0]
+	r := g.record(n)
+	odd := func(of int) bool { return rng.IntN(of) == 0 }
+	seg := packet.Seg{Flags: packet.FlagACK, Win: 60000}
+	var payload []byte
+	if s == inside {
+		at := &sent[n][0]
+		if *at == 0 {
+			*at = r.Egress.PNext
+		}
+		if rng.IntN(3) > 0 {
+			payload = bytes.Repeat([]byte{byte(n)}, 1+rng.IntN(1400))
+		}
+		seg.Seq, seg.Ack = hostISN+1+uint32(*at), peerISN+1+uint32(r.Ingress.PNext)
+		*at += uint64(len(payload))
+	} else {
+		at := &sent[n][1]
+		if *at == 0 {
+			*at = r.Ingress.WNext
+		}
+		if rest := tw.frames[n][min(*at, uint64(len(tw.frames[n]))):]; rng.IntN(3) > 0 && len(rest) > 0 {
+			h, err := tcpcrypt.ParseHeader(rest)
+			if err != nil {
+				g.t.Fatal(err)
+			}
+			payload = bytes.Clone(rest[:h.FrameLen()])
+		}
+		seg.Seq, seg.Ack = peerISN+1+uint32(*at), hostISN+1+uint32(r.Egress.WNext)
+		*at += uint64(len(payload))
+	}
+	switch {
+	case odd(3):
+		seg.Flags |= packet.FlagPSH
+	case odd(60):
+		seg.Flags |= uint8(1 << rng.IntN(8))
+	case odd(60):
+		seg.Seq += uint32(rng.IntN(100)) - 50
+	case odd(60):
+		seg.Ack += uint32(rng.IntN(100)) - 50
+	case odd(60) && len(payload) > 0:
+		payload[len(payload)/2] ^= 1
+	case odd(60):
+		seg.NSACK, seg.SACK[0] = 1, [2]uint32{seg.Ack + 10, seg.Ack + 90}
+	}
+	return g.raw(flowTemplate(n, s == inside), seg, payload)
+}
+
+// burst lets both workers take the same packets, and compares what leaves them and what they keep.
+func (tw *twins) burst(t *testing.T) {
+	var packets [2][][]byte
+	var sent [twinFlows][2]uint64
+	n := 0
+	for range 1 + tw.rng.IntN(port.Burst-1) {
+		if tw.rng.IntN(3) == 0 {
+			n = tw.rng.IntN(twinFlows)
+		}
+		s := flowtable.Side(tw.rng.IntN(2))
+		if r := tw.rigs[0].record(n); r == nil || r.State != flowtable.Encrypted {
+			continue
+		}
+		packets[s] = append(packets[s], tw.segment(s, n, &sent))
+	}
+	for _, g := range tw.rigs {
+		for s, q := range []*testQueue{g.in, g.out} {
+			feedAll(q, packets[s])
+		}
+		g.now += 5e6
+		g.turn()
+	}
+	tw.compare(t)
+}
+
+func feedAll(q *testQueue, packets [][]byte) {
+	next := 0
+	q.limit = len(packets)
+	q.fill = func(m *mbuf.Mbuf) bool {
+		next++
+		return m.Append(packets[next-1])
+	}
+}
+
+func (tw *twins) compare(t *testing.T) {
+	t.Helper()
+	a, b := tw.rigs[0], tw.rigs[1]
+	for _, side := range [][2][][]byte{{a.toHost, b.toHost}, {a.toWire, b.toWire}} {
+		if len(side[0]) != len(side[1]) {
+			t.Fatalf("%d packets with the fast path, %d without", len(side[0]), len(side[1]))
+		}
+		for i := range side[0] {
+			if !bytes.Equal(side[0][i], side[1][i]) {
+				t.Fatalf("packet %d is\n%x with the fast path\n%x without", i, side[0][i], side[1][i])
+			}
+		}
+	}
+	for _, g := range tw.rigs {
+		g.toHost, g.toWire = nil, nil
+	}
+	for n := range twinFlows {
+		x, y := a.record(n), b.record(n)
+		if (x == nil) != (y == nil) || x != nil && *x != *y {
+			t.Fatalf("flow %d is\n%+v\nwith the fast path, and\n%+v\nwithout", n, x, y)
+		}
+	}
+	for i := range a.w.n {
+		c := shm.Counter(i)
+		if _, stage := c.Stage(); stage || c == shm.FastSegments || c == shm.BusyCycles || c == shm.IdleCycles {
+			continue
+		}
+		if a.w.n[i] != b.w.n[i] {
+			t.Fatalf("%v is %d with the fast path, %d without", c, a.w.n[i], b.w.n[i])
+		}
+	}
+}
+
+func TestWorkersWithAndWithoutTheFastPathDoTheSame(t *testing.T) {
+	taken, all := uint64(0), uint64(0)
+	for seed := range uint64(12) {
+		tw := newTwins(t, seed)
+		for range 60 {
+			tw.burst(t)
+		}
+		taken += tw.rigs[0].w.n[shm.FastSegments]
+		all += tw.rigs[0].w.n[shm.RxInsidePackets] + tw.rigs[0].w.n[shm.RxOutsidePackets]
+		if n := tw.rigs[1].w.n[shm.FastSegments]; n != 0 {
+			t.Fatalf("%d segments took the fast path that is off", n)
+		}
+	}
+	if taken < all/4 {
+		t.Errorf("%d of %d packets took the fast path", taken, all)
+	}
+}

@@ -52,7 +52,7 @@ type Key struct {
 // Equal reports whether two keys are the same, by words.
 func (k *Key) Equal(o *Key) bool {
 	a, b := (*[keySize / 8]uint64)(unsafe.Pointer(k)), (*[keySize / 8]uint64)(unsafe.Pointer(o))
-	return a[0]^b[0]|a[1]^b[1]|a[2]^b[2]|a[3]^b[3]|a[4]^b[4] == 0
+	return (a[0]^b[0])|(a[1]^b[1])|(a[2]^b[2])|(a[3]^b[3])|(a[4]^b[4]) == 0
 }
 
 const keySize = int(unsafe.Sizeof(Key{}))

@@ -542,3 +542,30 @@ func BenchmarkInsertRemove(b *testing.B) {
 		n++
 	}
 }
+
+func TestKeysAreEqualOnlyIfEveryByteIs(t *testing.T) {
+	rng := rand.New(rand.NewPCG(4, 4))
+	bytesOf := func(k *Key) []byte { return unsafe.Slice((*byte)(unsafe.Pointer(k)), unsafe.Sizeof(*k)) }
+	for range 200 {
+		var a Key
+		for i := range bytesOf(&a) {
+			bytesOf(&a)[i] = byte(rng.Uint32())
+		}
+		b := a
+		if !a.Equal(&b) {
+			t.Fatalf("%v is not equal to itself", a)
+		}
+		for i := range bytesOf(&b) {
+			b = a
+			bytesOf(&b)[i] ^= 1 << rng.IntN(8)
+			if a.Equal(&b) {
+				t.Fatalf("a key whose byte %d differs is equal", i)
+			}
+			// Two differences that may cancel each other out.
+			bytesOf(&b)[(i+8)%40] ^= bytesOf(&b)[i] ^ bytesOf(&a)[i]
+			if a.Equal(&b) {
+				t.Fatalf("a key whose bytes %d and %d differ is equal", i, (i+8)%40)
+			}
+		}
+	}
+}

@@ -177,8 +177,11 @@ func (c *crew) sum(to *shm.Block) {
 	}
 }
 
-// stop ends the workers' threads.
+// stop ends the workers' threads and gives back what the workers hold.
 func (c *crew) stop() {
 	c.gen.Store(-1)
 	c.running.Wait()
+	for _, m := range c.members {
+		m.worker.Close()
+	}
 }

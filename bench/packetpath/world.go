@@ -22,6 +22,7 @@ type Options struct {
 	Flows  int    // connections, 1 to MaxFlows
 	Plain  bool   // they are not encrypted: for Pass alone
 	Engine string // of the AEADs; "": the fastest
+	Full   bool   // every segment goes through the full translator, none takes the fast path
 	// Cores are those of several workers, which take turns at the two queues (package spread); the first is that of the caller's
 	// thread. Empty: one worker, to which the queues belong.
 	Cores []int
@@ -97,6 +98,7 @@ func (w *World) make() error {
 	}
 	w.cache = caches[0]
 	layout, sizes, params := gateway.Sizes(cfg, w.cache)
+	params.FastPath = !w.opt.Full
 	dir := segmentDir()
 	if err := enoughMemory(dir, layout, sizes.Keys, workers); err != nil {
 		return err
@@ -182,12 +184,15 @@ func (w *World) now() int64 { return w.clock() - w.behind }
 func (w *World) stop()  { w.stopped = w.clock() }
 func (w *World) start() { w.behind += w.clock() - w.stopped }
 
-// Close unmaps the segment and the buffers. Keys that the worker has expanded stay with the process.
+// Close gives all memory back.
 func (w *World) Close() error {
 	var errs []error
 	if w.crew != nil {
 		w.crew.stop()
 		w.crew = nil
+	}
+	if w.worker != nil {
+		w.worker.Close()
 	}
 	if w.seg != nil {
 		errs = append(errs, w.seg.Close())

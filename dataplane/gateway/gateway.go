@@ -192,8 +192,11 @@ func (g *Gateway) noteMTUs() {
 	g.mtus.Set(flowtable.Outside, g.opt.Outside.MTU())
 }
 
-// Close unmaps and removes the segment. Run has returned.
+// Close erases the expanded keys, and unmaps and removes the segment. Run has returned.
 func (g *Gateway) Close() error {
+	for _, w := range g.workers {
+		w.Close()
+	}
 	return errors.Join(g.seg.Unlink(), g.seg.Close())
 }
 

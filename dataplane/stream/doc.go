@@ -29,6 +29,12 @@
 //	deliver     (opened.go)      what is authentic goes to the host; what was acknowledged before it was whole, with
 //	                             retransmission by the gateway (delivery.go)
 //
+// Nearly every segment needs none of the questions between accept and frame, or accept and open: it is in order, and its connection in
+// its common state (fast.go says which that is, and notes it in the record). It takes the fast path, with the same end:
+//
+//	accept, acknowledge, share, frame  (fast_egress.go)   a host's, with the stations' own functions where they have something to do
+//	accept, acknowledge, open          (fast_ingress.go)  a far end's; openedCommon delivers its frame
+//
 // timeout.go does what time brings about, numbers.go gives the caller the numbers of a connection.
 //
 // Words:

@@ -5,8 +5,9 @@
 //
 //	rx       (poll.go)       a burst from a port's queue; the worker owns the buffers
 //	parse    (poll.go)       headers into the worker's packet structures; nothing is changed
-//	lookup   (poll.go)       keys, hashes and records of the whole burst, so that cache misses overlap
+//	lookup   (poll.go)       keys, hashes and records of the whole burst, so that cache misses overlap; a run of one flow once
 //	stream   (dispatch.go)   the flow's state decides: pass, set-up, the translator, or what is over (closing.go, buried.go)
+//	         (fast.go)       nearly every segment of an encrypted flow takes the translator's fast path, and its headers a short way
 //	         (open.go)       a segment of a connection that the table does not know: a SYN begins one
 //	         (setup.go)      connection set-up: package handshake decides, what it says is carried out here
 //	         (icmp.go)       errors about segments of a flow, translated; what they tell of paths (paths.go, pmtu.go)

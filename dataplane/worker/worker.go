@@ -220,6 +220,10 @@ func (w *Worker) Poll(now int64) int {
 	return work
 }
 
+// Close erases the expanded keys and gives the memory outside of the Go heap back. The worker is not used any more; what lies in its
+// table and its queues stays.
+func (w *Worker) Close() { w.core.Close() }
+
 // farewells is how often Shutdown resets an end: a RST may be lost, and nobody answers what comes later.
 const farewells = 3
 

@@ -24,6 +24,7 @@ type options struct {
 	runs, packets int
 	load          packetpath.Load
 	core          int
+	full          bool
 	json          bool
 }
 
@@ -55,6 +56,7 @@ func run() error {
 	flag.IntVar(&o.load.Lag, "lag", 1024, "`N` data segments between a flow's turn and its acknowledgement")
 	flag.IntVar(&o.load.Batch, "batch", 4096, "`N` packets are written before the clock runs")
 	flag.IntVar(&o.core, "core", -1, "run on core `N` (default: where this process may)")
+	flag.BoolVar(&o.full, "full", false, "measure the full translator without the fast path too, in turns")
 	flag.BoolVar(&o.json, "json", false, "print one array of objects")
 	flag.Parse()
 	if flag.NArg() > 0 || o.runs < 1 || o.packets < 1 {
@@ -125,25 +127,40 @@ func (o *options) world(ctx context.Context, flows int, plain bool) (results []p
 		return nil, nil
 	}
 	fmt.Fprintf(os.Stderr, "%d flows, encrypted: %v\n", flows, !plain)
-	w, err := packetpath.New(packetpath.Options{Flows: flows, Plain: plain})
-	if err != nil {
-		return nil, err
+	var worlds []*packetpath.World
+	for _, full := range []bool{false, true}[:o.paths(plain)] {
+		w, failed := packetpath.New(packetpath.Options{Flows: flows, Plain: plain, Full: full})
+		if failed != nil {
+			return nil, failed
+		}
+		defer func() { err = errors.Join(err, w.Close()) }()
+		worlds = append(worlds, w)
 	}
-	defer func() { err = errors.Join(err, w.Close()) }()
-	runs := make([][]packetpath.Result, len(loads))
+	runs := make([][]packetpath.Result, len(loads)*len(worlds))
 	for range o.runs {
 		for i, l := range loads {
-			if ctx.Err() != nil {
-				return medians(runs), fmt.Errorf("stopped: %w", ctx.Err())
+			for j, w := range worlds {
+				if ctx.Err() != nil {
+					return medians(runs), fmt.Errorf("stopped: %w", ctx.Err())
+				}
+				r, err := w.Measure(l, o.packets)
+				if err != nil {
+					return medians(runs), err
+				}
+				at := i*len(worlds) + j
+				runs[at] = append(runs[at], r)
 			}
-			r, err := w.Measure(l, o.packets)
-			if err != nil {
-				return medians(runs), err
-			}
-			runs[i] = append(runs[i], r)
 		}
 	}
 	return medians(runs), nil
+}
+
+// paths is how many ways through the translator are measured: flows that are not encrypted take none.
+func (o *options) paths(plain bool) int {
+	if o.full && !plain {
+		return 2
+	}
+	return 1
 }
 
 // medians are those of what was measured at all.

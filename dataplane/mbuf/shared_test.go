@@ -111,23 +111,23 @@ func TestThreadsOfASharedPoolWriteLinesFarApart(t *testing.T) {
 	}
 }
 
-func BenchmarkCacheOverSharedPool(b *testing.B) {
-	a, err := NewArena(1<<14, DefaultDataRoom)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer a.Close()
+// What one core allocates and another frees, for a pool of one thread and for one that they share.
+func BenchmarkBufferGoesHome(b *testing.B) {
 	for _, kind := range []struct {
 		name string
-		pool Pool
-	}{{"shared", NewShared(a)}} {
+		pool func(a *Arena) Pool
+	}{{"arena", func(a *Arena) Pool { return a }}, {"shared", func(a *Arena) Pool { return NewShared(a) }}} {
 		b.Run(kind.name, func(b *testing.B) {
-			from, to := NewShare(kind.pool, 2), NewShare(kind.pool, 2)
-			for b.Loop() {
-				to.Free(from.Alloc()) // what one core takes and another frees
+			a, err := NewArena(1<<14, DefaultDataRoom)
+			if err != nil {
+				b.Fatal(err)
 			}
-			from.Flush()
-			to.Flush()
+			defer a.Close()
+			pool := kind.pool(a)
+			from, to := NewShare(pool, 2), NewShare(pool, 2)
+			for b.Loop() {
+				to.Free(from.Alloc())
+			}
 		})
 	}
 }

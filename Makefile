@@ -53,6 +53,10 @@ soak: ## floods, and far ends that stall and vanish, beside honest connections (
 bench-packet: ## what a packet costs, reception included, with up to a million flows (six minutes; PACKET_FLAGS='-flows 1 -size 64' chooses)
 	CGO_ENABLED=0 go run ./bench/packetpath/report $(PACKET_FLAGS)
 
+.PHONY: bench-scaling
+bench-scaling: ## what a second core brings, with queues of its own and with a spreader (two minutes; SCALING_FLAGS='-cores 2,3' chooses)
+	CGO_ENABLED=0 go run ./bench/packetpath/scaling $(SCALING_FLAGS)
+
 # 500,000 packets, five times.
 BENCH_FLAGS ?= -benchtime 500000x -count 5
 

@@ -119,8 +119,6 @@ func (d *demo) choosePorts(ports string, userNamespace bool) error {
 			why = "the programs were built without DPDK"
 		case userNamespace:
 			why = "DPDK's AF_XDP needs root"
-		case d.workers > 1:
-			why = "the interfaces of the demo have one receive queue, which cannot feed several workers over AF_XDP"
 		}
 		if why != "" {
 			kind = topology.Packet

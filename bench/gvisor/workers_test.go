@@ -41,3 +41,19 @@ func shareOut(t *testing.T, n *hosts.Network) {
 func TestConnectionsAreSharedOutAmongWorkers(t *testing.T) {
 	shareOut(t, hosts.New(t, hosts.Options{Both: hosts.Settings{"workers.count": "3"}}))
 }
+
+// The ports have one queue each, at which the workers take turns. Their number is such that a hash which is not the same at both ports, or not for
+// both directions, would bring most segments to workers that do not know their connections.
+func TestConnectionsAreSharedOutAmongWorkersOfOneQueue(t *testing.T) {
+	for _, poll := range []string{"adaptive", "busy"} {
+		t.Run(poll, func(t *testing.T) {
+			n := hosts.New(t, hosts.Options{OneQueue: true, Both: hosts.Settings{"workers.count": "2", "workers.poll": poll}})
+			shareOut(t, n)
+			for _, g := range []*hosts.Gateway{n.A, n.B} {
+				if lost := g.Count(t, "handover_packets"); lost > 0 {
+					t.Errorf("gateway %s: %d segments reached a worker that did not have their connection", g.Config.Name, lost)
+				}
+			}
+		})
+	}
+}

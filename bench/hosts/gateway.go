@@ -20,6 +20,7 @@ import (
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/port"
 	"linecrypt/dataplane/port/memory"
+	"linecrypt/dataplane/port/spread"
 	"linecrypt/flowtable"
 )
 
@@ -54,8 +55,9 @@ type Gateway struct {
 
 	dir      string
 	data     *gateway.Gateway
-	inside   *memory.Port
-	outside  *memory.Port        // nil where the test gave another
+	inside   port.Port
+	outside  port.Port           // nil where the test gave another
+	hash     *spread.Hash        // of ports with one queue; nil where they have one for each worker
 	caches   []*mbuf.Cache       // one a worker
 	arenas   []*mbuf.Arena       // those that the gateway made itself
 	sessions *sessiontable.Table // open for reading, as applications have it
@@ -77,8 +79,9 @@ type controlPlane struct {
 	done chan struct{}
 }
 
-// newGateway prepares a gateway: its settings and its buffers, which come from pool where that is given.
-func newGateway(t testing.TB, name string, own Settings, pool mbuf.Pool) *Gateway {
+// newGateway prepares a gateway: its settings and its buffers, which come from pool where that is given. With one queue its ports have
+// spreaders.
+func newGateway(t testing.TB, name string, own Settings, pool mbuf.Pool, oneQueue bool) *Gateway {
 	t.Helper()
 	g := &Gateway{Config: config.Default(), dir: t.TempDir()}
 	g.Config.Name = name
@@ -89,18 +92,58 @@ func newGateway(t testing.TB, name string, own Settings, pool mbuf.Pool) *Gatewa
 			}
 		}
 	}
-	for range g.Config.Workers.Count {
+	arena := func(workers int) *mbuf.Arena {
+		a, err := mbuf.NewArena(workers*gateway.Buffers(g.Config), mbuf.DefaultDataRoom)
+		if err != nil {
+			t.Fatalf("gateway %s: %v", name, err)
+		}
+		g.arenas = append(g.arenas, a)
+		return a
+	}
+	n, sharers := g.Config.Workers.Count, 1
+	if oneQueue {
+		var err error
+		if g.hash, err = spread.NewHash(); err != nil {
+			t.Fatal(err)
+		}
+		if sharers = n; pool == nil {
+			pool = mbuf.NewShared(arena(n))
+		}
+	}
+	for range n {
 		p := pool
 		if p == nil {
-			arena, err := mbuf.NewArena(gateway.Buffers(g.Config), mbuf.DefaultDataRoom)
-			if err != nil {
-				t.Fatalf("gateway %s: %v", name, err)
-			}
-			g.arenas, p = append(g.arenas, arena), arena
+			p = arena(1)
 		}
-		g.caches = append(g.caches, mbuf.NewCache(p))
+		g.caches = append(g.caches, mbuf.NewShare(p, sharers))
 	}
 	return g
+}
+
+// spread gives a port with one queue, over a cache of its own, a queue for each worker of the gateway. The network is one of Options.OneQueue.
+func (g *Gateway) spread(open func(caches []*mbuf.Cache) (port.Port, error)) (port.Port, error) {
+	cache := mbuf.NewShare(g.caches[0].Pool(), len(g.caches))
+	dev, err := open([]*mbuf.Cache{cache})
+	if err != nil {
+		return nil, err
+	}
+	return spread.New(dev, cache, g.caches, g.hash, spread.Options{})
+}
+
+// open opens a port in memory.
+func (g *Gateway) open(side string) (p port.Port, end *memory.End, err error) {
+	opt := memory.Options{MTU: MTU, RSS: true}
+	open := func(caches []*mbuf.Cache) (port.Port, error) {
+		var one *memory.Port
+		one, end, err = memory.NewEnd(g.Config.Name+"-"+side, opt, caches)
+		return one, err
+	}
+	if g.hash != nil {
+		p, err = g.spread(open)
+	} else {
+		p, err = open(g.caches)
+	}
+	return p, end, err
 }
 
 // start builds the gateway and starts both its planes. Its inside port is one in memory with nothing connected to it yet, as is its
@@ -118,15 +161,16 @@ func (g *Gateway) start(t testing.TB, outside port.Port) {
 
 func (g *Gateway) build(outside port.Port) error {
 	var err error
-	opt := memory.Options{MTU: MTU, RSS: true}
-	if g.inside, g.insideEnd, err = memory.NewEnd(g.Config.Name+"-inside", opt, g.caches); err != nil {
+	if g.inside, g.insideEnd, err = g.open("inside"); err != nil {
 		return err
 	}
 	if outside == nil {
-		if g.outside, g.outsideEnd, err = memory.NewEnd(g.Config.Name+"-outside", opt, g.caches); err != nil {
+		if g.outside, g.outsideEnd, err = g.open("outside"); err != nil {
 			return err
 		}
 		outside = g.outside
+	} else if g.hash != nil {
+		g.outside = outside // a spreader of this gateway's own, which closes the test's port
 	}
 	if g.engine, err = cryptobatch.New(g.Config.Engine); err != nil {
 		return err

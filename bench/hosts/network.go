@@ -19,6 +19,9 @@ type Options struct {
 	// Join, where it is set, opens the two gateways' outside ports, which are joined, over caches of Pool; there is no Wire then.
 	Join func(a, b []*mbuf.Cache) (portA, portB port.Port, err error)
 	Pool mbuf.Pool
+	// OneQueue gives each port of the gateways one queue and a spreader. Join then opens ports with a queue for the one cache it is given, over
+	// which the spreaders are put, which close them; any thread may use Pool.
+	OneQueue bool
 	// Near, Wire and Far are impairments from the start; Link.Impair changes them later.
 	Near, Wire, Far Impairment
 }
@@ -35,15 +38,15 @@ func New(t testing.TB, o Options) *Network {
 	t.Helper()
 	n := &Network{Client: newHost(t, "client", 1), Server: newHost(t, "server", 2)}
 	if !o.NoA {
-		n.A = newGateway(t, "a", merge(o.Both, o.A), o.Pool)
+		n.A = newGateway(t, "a", merge(o.Both, o.A), o.Pool, o.OneQueue)
 	}
 	if !o.NoB {
-		n.B = newGateway(t, "b", merge(o.Both, o.B), o.Pool)
+		n.B = newGateway(t, "b", merge(o.Both, o.B), o.Pool, o.OneQueue)
 	}
 	var portA, portB port.Port
 	if o.Join != nil {
 		var err error
-		if portA, portB, err = o.Join(n.A.caches, n.B.caches); err != nil {
+		if portA, portB, err = n.join(&o); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -71,6 +74,21 @@ func New(t testing.TB, o Options) *Network {
 		n.close(t)
 	})
 	return n
+}
+
+// join opens the outside ports that the options say.
+func (n *Network) join(o *Options) (portA, portB port.Port, err error) {
+	if !o.OneQueue {
+		return o.Join(n.A.caches, n.B.caches)
+	}
+	portA, err = n.A.spread(func(a []*mbuf.Cache) (devA port.Port, err error) {
+		portB, err = n.B.spread(func(b []*mbuf.Cache) (devB port.Port, err error) {
+			devA, devB, err = o.Join(a, b)
+			return devB, err
+		})
+		return devA, err
+	})
+	return portA, portB, err
 }
 
 func merge(all ...Settings) Settings {

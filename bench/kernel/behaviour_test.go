@@ -16,12 +16,12 @@ import (
 )
 
 // TestConnectionsThroughBothGateways runs what applications do with connections over every kind of port, with one worker and,
-// where the port spreads connections, with two. All of it must be encrypted on the wire, and every byte must arrive.
+// with two: ports that the kernel spreads connections over, and ports with one queue, at which the workers take turns. All of it must be encrypted on the wire, and every byte must arrive.
 func TestConnectionsThroughBothGateways(t *testing.T) {
 	for _, c := range []struct {
 		kind    topology.PortKind
 		workers int
-	}{{topology.AFXDP, 1}, {topology.AFPacket, 1}, {topology.Packet, 1}, {topology.Packet, 2}} {
+	}{{topology.AFXDP, 1}, {topology.AFPacket, 1}, {topology.Packet, 1}, {topology.Packet, 2}, {topology.AFXDP, 2}} {
 		name := string(c.kind)
 		if c.workers > 1 {
 			name = fmt.Sprintf("%s with %d workers", c.kind, c.workers)

@@ -23,7 +23,7 @@ func (w *World) count(b *batch, before *shm.Block) error {
 			return fmt.Errorf("%w: %d packets were not taken from the %v port", ErrWrong, len(q.rx)-q.next, side)
 		}
 		if got, want := q.packets-b.sent[s], b.packets[side.Other()]; got != want {
-			return fmt.Errorf("%w: %d left by the %v port, not %d", ErrWrong, got, side, want)
+			return fmt.Errorf("%w: %d left by the %v port, not %d%s", ErrWrong, got, side, want, w.flaws(before))
 		}
 	}
 	want := map[shm.Counter]uint64{shm.SealedFrames: w.frames(b, flowtable.Inside), shm.OpenedFrames: w.frames(b, flowtable.Outside)}
@@ -41,6 +41,16 @@ func (w *World) count(b *batch, before *shm.Block) error {
 		}
 	}
 	return nil
+}
+
+// flaws names the counters that grew without a cause.
+func (w *World) flaws(before *shm.Block) (text string) {
+	for c := shm.RxInsidePackets; c < shm.NumCounters; c++ {
+		if w.n[c] != before[c] && flaw(c) {
+			text += fmt.Sprintf("; %v grew by %d", c, w.n[c]-before[c])
+		}
+	}
+	return text
 }
 
 func (w *World) frames(b *batch, s flowtable.Side) uint64 {

@@ -120,13 +120,14 @@ func (w *World) run(t *totals, l Load, n uint64, all bool) error {
 	}
 	allocs := mem.Mallocs
 	w.start()
-	used, from := threadTime(), tsc.Now()
-	for range b.bursts {
-		w.worker.Poll(w.now())
-	}
-	ticks := tsc.Now() - from
-	used = threadTime() - used
+	ticks, used, err := w.handle(&b)
 	w.stop()
+	if w.crew != nil {
+		w.crew.sum(&w.total)
+	}
+	if err != nil {
+		return err
+	}
 	if t != nil {
 		runtime.ReadMemStats(&mem)
 		if t.counts(ticks, used) {
@@ -134,12 +135,24 @@ func (w *World) run(t *totals, l Load, n uint64, all bool) error {
 		}
 		t.allocs += mem.Mallocs - allocs
 	}
-	for w.worker.Poll(w.now()) > 0 { // timers that became due at the very end
+	for w.poll() > 0 { // timers that became due at the very end
 	}
 	if err := w.count(&b, &before); err != nil {
 		return err
 	}
 	return w.look(&b, all)
+}
+
+// handle polls a batch, and returns the ticks that took and how long the thread had a core meanwhile; of several, the one that had its core least.
+func (w *World) handle(b *batch) (ticks uint64, used time.Duration, err error) {
+	if w.crew != nil {
+		return w.crew.run(b.total())
+	}
+	used, from := threadTime(), tsc.Now()
+	for range b.bursts {
+		w.worker.Poll(w.now())
+	}
+	return tsc.Now() - from, threadTime() - used, nil
 }
 
 // totals are sums over batches.

@@ -33,9 +33,9 @@ func segmentDir() string {
 }
 
 // enoughMemory refuses a world that does not fit, before it takes the memory from others.
-func enoughMemory(dir string, l flowtable.Layout, keys int) error {
-	segment := uint64(flowtable.Size(l))
-	need := segment + uint64(keys)*cryptobatch.KeySize + uint64(l.Chunks)*flowtable.ChunkEntries*keptBytes + spareMemory
+func enoughMemory(dir string, l flowtable.Layout, keys, workers int) error {
+	segment := uint64(workers) * uint64(flowtable.Size(l))
+	need := segment + uint64(workers)*(uint64(keys)*cryptobatch.KeySize+uint64(l.Chunks)*flowtable.ChunkEntries*keptBytes) + spareMemory
 	if free := availableMemory(); free < need {
 		return fmt.Errorf("%w: %d MiB are needed, %d MiB are available", ErrMemory, need>>20, free>>20)
 	}

@@ -1,12 +1,15 @@
 package packetpath
 
 import (
+	"sync"
+
 	"linecrypt/dataplane/mbuf"
 )
 
-// pool hands out the buffer that has been free the longest, so that none comes back to use while it is warm. One goroutine
-// uses it.
+// pool hands out the buffer that has been free the longest, so that none comes back to use while it is warm. It takes a lock, once in
+// mbuf.CacheChunk buffers, and so serves several workers.
 type pool struct {
+	mu    sync.Mutex
 	arena *mbuf.Arena
 	ring  []*mbuf.Mbuf
 	head  int // next to be handed out
@@ -25,6 +28,8 @@ func newPool(buffers int) (*pool, error) {
 
 // AllocBulk implements mbuf.Pool.
 func (p *pool) AllocBulk(ms []*mbuf.Mbuf) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if len(ms) > p.n {
 		return false
 	}
@@ -40,6 +45,8 @@ func (p *pool) AllocBulk(ms []*mbuf.Mbuf) bool {
 
 // FreeBulk implements mbuf.Pool.
 func (p *pool) FreeBulk(ms []*mbuf.Mbuf) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	at := p.head + p.n
 	for _, m := range ms {
 		if at >= len(p.ring) {
@@ -55,7 +62,14 @@ func (p *pool) FreeBulk(ms []*mbuf.Mbuf) {
 func (p *pool) Size() int { return len(p.ring) }
 
 // Avail implements mbuf.Pool.
-func (p *pool) Avail() int { return p.n }
+func (p *pool) Avail() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.n
+}
+
+// AnyThread implements mbuf.AnyThread.
+func (p *pool) AnyThread() {}
 
 // DataRoom implements mbuf.Pool.
 func (p *pool) DataRoom() int { return p.arena.DataRoom() }

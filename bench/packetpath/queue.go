@@ -1,6 +1,8 @@
 package packetpath
 
 import (
+	"sync/atomic"
+
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/port"
 )
@@ -24,7 +26,9 @@ type queue struct {
 	rx   []descriptor
 	ends []int // of the bursts, as places in rx
 	next int
-	turn int // burst of the next poll
+	turn int          // burst of the next poll
+	peer *queue       // of several workers: the other port's
+	came atomic.Int64 // bursts taken, for the peer
 
 	tx      [txRing]*mbuf.Mbuf
 	txNext  int
@@ -34,6 +38,27 @@ type queue struct {
 
 // RxBurst implements port.Queue.
 func (q *queue) RxBurst(ms []*mbuf.Mbuf) int {
+	if q.peer != nil {
+		return q.share(ms)
+	}
+	return q.take(ms)
+}
+
+// share takes as many bursts as fit, but not far more than were taken at the other port: each of several workers asks for all.
+func (q *queue) share(ms []*mbuf.Mbuf) (n int) {
+	until := int(q.peer.came.Load()) + window
+	if until >= len(q.peer.ends)+window {
+		until = len(q.ends) // it has nothing more
+	}
+	for q.turn < until && q.turn < len(q.ends) && q.ends[q.turn]-q.next <= len(ms)-n {
+		n += q.take(ms[n:])
+	}
+	q.came.Store(int64(q.turn))
+	return n
+}
+
+// take takes a burst.
+func (q *queue) take(ms []*mbuf.Mbuf) int {
 	if q.turn == len(q.ends) {
 		return 0
 	}
@@ -69,7 +94,10 @@ func (q *queue) TxBurst(ms []*mbuf.Mbuf) int {
 func (q *queue) Stats() port.Stats { return port.Stats{} }
 
 // begin empties the receive side, all of which was polled, for the next batch.
-func (q *queue) begin() { q.rx, q.ends, q.next, q.turn = q.rx[:0], q.ends[:0], 0, 0 }
+func (q *queue) begin() {
+	q.rx, q.ends, q.next, q.turn = q.rx[:0], q.ends[:0], 0, 0
+	q.came.Store(0)
+}
 
 // put adds a packet of n bytes to the burst being made.
 func (q *queue) put(m *mbuf.Mbuf, n int) { q.rx = append(q.rx, descriptor{m, uint16(n)}) }

@@ -104,7 +104,7 @@ func (w *World) feed(flows []int, s *step) error {
 	}
 	q.endBurst()
 	for range q.ends {
-		w.worker.Poll(w.now())
+		w.poll()
 	}
 	return w.settle()
 }
@@ -112,11 +112,15 @@ func (w *World) feed(flows []int, s *step) error {
 // settle polls until nothing is left to do.
 func (w *World) settle() error {
 	for {
-		n, err := w.ctl.serve()
-		if err != nil {
-			return err
+		answered := 0
+		for _, c := range w.ctls {
+			n, err := c.serve()
+			if err != nil {
+				return err
+			}
+			answered += n
 		}
-		if w.worker.Poll(w.now())+n == 0 {
+		if w.poll()+answered == 0 {
 			return nil
 		}
 	}

@@ -4,12 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"linecrypt/cryptobatch"
 	"linecrypt/ctrlplane/config"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/gateway"
+	"linecrypt/dataplane/handover"
 	"linecrypt/dataplane/mbuf"
+	"linecrypt/dataplane/port"
 	"linecrypt/dataplane/worker"
 	"linecrypt/flowtable"
 )
@@ -20,6 +23,9 @@ type Options struct {
 	Plain  bool   // they are not encrypted: for Pass alone
 	Engine string // of the AEADs; "": the fastest
 	Full   bool   // every segment goes through the full translator, none takes the fast path
+	// Cores are those of several workers, which take turns at the two queues (package spread); the first is that of the caller's
+	// thread. Empty: one worker, to which the queues belong.
+	Cores []int
 }
 
 // MaxFlows is the largest number of flows of a World.
@@ -35,10 +41,12 @@ type World struct {
 	pool   *pool
 	cache  *mbuf.Cache // the worker's
 	queues [flowtable.NumSides]*queue
-	worker *worker.Worker
-	n      *shm.Block // the worker's counters
+	worker *worker.Worker // the first
+	n      *shm.Block     // the worker's counters, or the sum of them
+	crew   *crew          // nil for one worker to which the queues belong
+	total  shm.Block      // of a crew
 	mtus   worker.PortMTUs
-	ctl    *control
+	ctls   []*control
 
 	crypt  *crypter
 	ways   [flowtable.NumSides]way // by the side that data comes from
@@ -80,17 +88,22 @@ func (w *World) make() error {
 	if err != nil {
 		return err
 	}
-	if w.pool, err = newPool(gateway.Buffers(cfg)); err != nil {
+	workers := max(len(w.opt.Cores), 1)
+	if w.pool, err = newPool(workers * gateway.Buffers(cfg)); err != nil {
 		return err
 	}
-	w.cache = mbuf.NewCache(w.pool)
+	var caches []*mbuf.Cache
+	for range workers {
+		caches = append(caches, mbuf.NewShare(w.pool, workers))
+	}
+	w.cache = caches[0]
 	layout, sizes, params := gateway.Sizes(cfg, w.cache)
 	params.FastPath = !w.opt.Full
 	dir := segmentDir()
-	if err := enoughMemory(dir, layout, sizes.Keys); err != nil {
+	if err := enoughMemory(dir, layout, sizes.Keys, workers); err != nil {
 		return err
 	}
-	w.seg, err = shm.Create(dir, shm.Params{Name: cfg.Name, Engine: engine.Name(), Cores: []int{-1}, Flows: layout})
+	w.seg, err = shm.Create(dir, shm.Params{Name: cfg.Name, Engine: engine.Name(), Cores: slices.Repeat([]int{-1}, workers), Flows: layout})
 	if err != nil {
 		return err
 	}
@@ -98,27 +111,70 @@ func (w *World) make() error {
 	if err := w.seg.Unlink(); err != nil {
 		return err
 	}
-	part := w.seg.Worker(0)
-	w.n = part.Counters
-	table, err := flowtable.New(part.FlowMemory, part.Layout, [2]uint64{1, 2}, w.now())
-	if err != nil {
-		return err
-	}
-	w.ctl = &control{encrypt: !w.opt.Plain, asked: shm.NewConsumer(part.Requests), answer: shm.NewProducer(part.Replies)}
 	for s := range w.queues {
 		w.queues[s] = &queue{cache: w.cache}
 		w.mtus.Set(flowtable.Side(s), mtu)
 	}
-	w.worker, err = worker.New(worker.Config{
-		Inside: w.queues[flowtable.Inside], Outside: w.queues[flowtable.Outside], TxCksum: [2]bool{true, true}, Cache: w.cache, Table: table,
-		Requests: shm.NewProducer(part.Requests), Replies: shm.NewConsumer(part.Replies), Engine: engine, Control: w.ctl, Counters: part.Counters,
-		Pairs: new(worker.Pairs), MTU: &w.mtus, Stream: sizes, Params: params,
-	})
-	if err != nil {
+	common := worker.Config{
+		TxCksum: [2]bool{true, true}, Engine: engine, Pairs: new(worker.Pairs), Circle: handover.NewCircle(workers), MTU: &w.mtus, Stream: sizes, Params: params,
+	}
+	if len(w.opt.Cores) == 0 {
+		m, err := w.hire(0, common, w.cache, [2]port.Queue{w.queues[0], w.queues[1]})
+		if err != nil {
+			return err
+		}
+		w.worker, w.n, w.ctls = m.worker, m.n, []*control{m.ctl}
+	} else if err := w.makeCrew(common, caches); err != nil {
 		return err
 	}
 	w.crypt = newCrypter(engine, w.opt.Flows)
 	return nil
+}
+
+// makeCrew makes several workers.
+func (w *World) makeCrew(common worker.Config, caches []*mbuf.Cache) (err error) {
+	for _, q := range w.queues {
+		q.cache = mbuf.NewShare(w.pool, len(caches))
+	}
+	if w.crew, err = newCrew(w, caches); err != nil {
+		return err
+	}
+	for i, cache := range caches {
+		m, err := w.hire(i, common, cache, [2]port.Queue{w.crew.ports[0].Queue(i), w.crew.ports[1].Queue(i)})
+		if err != nil {
+			return err
+		}
+		w.crew.members, w.ctls = append(w.crew.members, m), append(w.ctls, m.ctl)
+	}
+	w.n = &w.total
+	w.crew.start(w.opt.Cores)
+	return nil
+}
+
+// hire makes worker i.
+func (w *World) hire(i int, cfg worker.Config, cache *mbuf.Cache, queues [2]port.Queue) (*member, error) {
+	part := w.seg.Worker(i)
+	table, err := flowtable.New(part.FlowMemory, part.Layout, [2]uint64{1, 2}, w.now())
+	if err != nil {
+		return nil, err
+	}
+	m := &member{n: part.Counters, ctl: &control{encrypt: !w.opt.Plain, asked: shm.NewConsumer(part.Requests), answer: shm.NewProducer(part.Replies)}}
+	cfg.ID, cfg.Inside, cfg.Outside, cfg.Cache, cfg.Table = uint16(i), queues[0], queues[1], cache, table
+	cfg.Requests, cfg.Replies, cfg.Control, cfg.Counters = shm.NewProducer(part.Requests), shm.NewConsumer(part.Replies), m.ctl, part.Counters
+	if m.worker, err = worker.New(cfg); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// poll polls each worker once.
+func (w *World) poll() int {
+	if w.crew == nil {
+		return w.worker.Poll(w.now())
+	}
+	n := w.crew.poll(w.now())
+	w.crew.sum(&w.total)
+	return n
 }
 
 // now is the worker's clock.
@@ -131,6 +187,10 @@ func (w *World) start() { w.behind += w.clock() - w.stopped }
 // Close gives all memory back.
 func (w *World) Close() error {
 	var errs []error
+	if w.crew != nil {
+		w.crew.stop()
+		w.crew = nil
+	}
 	if w.worker != nil {
 		w.worker.Close()
 	}

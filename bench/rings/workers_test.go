@@ -21,27 +21,41 @@ import (
 
 const poolSize = 24576
 
-func TestTwoWorkersOverRingsOfDPDK(t *testing.T) {
+// pool is DPDK's, one for the process as EAL is.
+var pool = sync.OnceValues(func() (mbuf.Pool, error) {
 	if _, err := dpdk.Init(dpdk.Options{Name: fmt.Sprintf("rings-%d", os.Getpid()), MemMB: dpdk.MemMB(poolSize, mbuf.DefaultDataRoom) + 64}); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	pool, err := dpdk.NewPool("rings", poolSize, mbuf.DefaultDataRoom)
+	return dpdk.NewPool("rings", poolSize, mbuf.DefaultDataRoom)
+})
+
+func TestTwoWorkersOverRingsOfDPDK(t *testing.T) { twoWorkers(t, "wire", false) }
+
+// Each gateway's outside port is a device with one ring each way, at which two workers take turns; its inside port is one in memory of which
+// the same is true.
+func TestTwoWorkersOverOneRingOfDPDK(t *testing.T) { twoWorkers(t, "one", true) }
+
+func twoWorkers(t *testing.T, name string, oneQueue bool) {
+	pool, err := pool()
 	if err != nil {
 		t.Fatal(err)
 	}
 	var pair *rings.Pair
 	t.Cleanup(func() { // behind the network's own
 		if pair != nil {
+			if oneQueue { // the gateways' spreaders have closed the ports
+				pair.A, pair.B = nil, nil
+			}
 			if err := pair.Close(); err != nil {
 				t.Error(err)
 			}
 		}
 	})
 	n := hosts.New(t, hosts.Options{
-		Both: hosts.Settings{"workers.count": "2"}, Pool: pool,
+		Both: hosts.Settings{"workers.count": "2"}, Pool: pool, OneQueue: oneQueue,
 		Join: func(a, b []*mbuf.Cache) (port.Port, port.Port, error) {
 			var err error
-			pair, err = rings.Open("wire", port.Config{Queues: len(a), Caches: a}, port.Config{Queues: len(b), Caches: b})
+			pair, err = rings.Open(name, port.Config{Queues: len(a), Caches: a}, port.Config{Queues: len(b), Caches: b})
 			if err != nil {
 				return nil, nil, err
 			}

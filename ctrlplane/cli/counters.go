@@ -51,7 +51,7 @@ func (r *counterReader) total(name string) uint64 {
 func (r *counterReader) port(s flowtable.Side, name string) PortStatus {
 	side := s.String()
 	return PortStatus{
-		Side: side, Name: name, Kind: r.seg.PortKind(s), Link: r.link(s), MTU: r.seg.MTU(s), Queues: r.seg.Workers(),
+		Side: side, Name: name, Kind: r.seg.PortKind(s), Link: r.link(s), MTU: r.seg.MTU(s), Queues: r.queues(s),
 		RxPackets: r.total("rx_" + side + "_packets"), RxBytes: r.total("rx_" + side + "_bytes"),
 		TxPackets: r.total("tx_" + side + "_packets"), TxBytes: r.total("tx_" + side + "_bytes"),
 	}
@@ -83,6 +83,14 @@ func (r *counterReader) core(i int) CoreStatus {
 		c.Busy = float64(busy) / float64(busy+idle)
 	}
 	return c
+}
+
+// queues returns how many queues of a port are polled.
+func (r *counterReader) queues(s flowtable.Side) int {
+	if strings.HasSuffix(r.seg.PortKind(s), shm.SharedQueue) {
+		return 1
+	}
+	return r.seg.Workers()
 }
 
 // kind returns the counters of some kinds in the order of the table. The counters of stages are not among them.

@@ -67,6 +67,7 @@ var counterInfos = [NumCounters]Info{
 	HandoverPackets:     {"handover_packets", "packets", "packets handed to the next worker because another one may have their flow", KindPackets},
 	OrphanResets:        {"orphan_resets", "packets", "RSTs to the ends of connections that a data plane left behind", KindPackets},
 	DropTooLong:         {"drop_too_long", "packets", "packets longer than what the port they would leave by carries", KindDrop},
+	DropSpreadFull:      {"drop_spread_full", "packets", "packets lost because their worker was too slow, at a port whose one queue all workers share", KindDrop},
 	DropHandover:        {"drop_handover", "packets", "packets that the next worker had no room for, or no buffer", KindDrop},
 
 	PlainNoENOInSyn:         {"plain_no_eno_in_syn", "connections", "connections left plain because the far end's SYN has no ENO option", KindPlain},

@@ -138,6 +138,7 @@ const (
 	OrphanResets
 	DropTooLong
 	DropHandover
+	DropSpreadFull
 
 	// Ways into plaintext, and refusals for the same causes in the same order: package handshake's Cause.
 	PlainNoENOInSyn

@@ -39,6 +39,9 @@ type Params struct {
 	ReplyRing   int
 }
 
+// SharedQueue ends the kind of a port whose one queue all workers share, which share out in software what it receives.
+const SharedQueue = "+spread"
+
 // DefaultRing is the size of a ring's buffer in bytes.
 const DefaultRing = 1 << 20
 

@@ -128,7 +128,7 @@ func (w *portWatch) count() {
 		c := w.g.seg.Worker(i).Counters
 		for at, n := range map[shm.Counter]uint64{
 			shm.DropSuperPacket: both.RxSuperPacket, shm.DropRxNoBuffer: both.RxNoMbuf, shm.DropRxMissed: both.RxMissed,
-			shm.DropRxTruncated: both.RxTruncated, shm.DropTxError: both.TxErrors, shm.UnfinishedChecksums: both.RxCsumUnfinished,
+			shm.DropRxTruncated: both.RxTruncated, shm.DropTxError: both.TxErrors, shm.DropSpreadFull: both.RxSpreadFull, shm.UnfinishedChecksums: both.RxCsumUnfinished,
 		} {
 			atomic.StoreUint64(&c[at], n)
 		}

@@ -4,6 +4,7 @@
 package port
 
 import (
+	"errors"
 	"time"
 
 	"linecrypt/dataplane/mbuf"
@@ -32,6 +33,23 @@ type Waiter interface {
 	Fd() int
 }
 
+// MultiWaiter is implemented by queues that have several descriptors to wait for, instead of Waiter.
+type MultiWaiter interface {
+	// Fds returns the descriptors, nil where the queue cannot be waited for. They are the same as long as the port is open.
+	Fds() []int
+}
+
+// Fds returns the descriptors by which a queue can be waited for, nil when there are none.
+func Fds(q Queue) []int {
+	switch w := q.(type) {
+	case MultiWaiter:
+		return w.Fds()
+	case Waiter:
+		return []int{w.Fd()}
+	}
+	return nil
+}
+
 // Caps says what a port does in hardware.
 type Caps struct {
 	RxCksum     bool // verifies IPv4 and TCP checksums and says so in OlFlags
@@ -40,11 +58,14 @@ type Caps struct {
 	RSS         bool // spreads flows over queues symmetrically: both directions of a connection reach the same queue
 }
 
+// ErrFewQueues is wrapped by the error of opening a port with more queues than its device has.
+var ErrFewQueues = errors.New("too few queues")
+
 // Port is an open device.
 type Port interface {
 	// Name is the name the user gave it.
 	Name() string
-	// Kind is `dpdk`, `packet` or `memory`.
+	// Kind is `dpdk`, `packet` or `memory`, with `+spread` behind it where workers share out what one queue receives.
 	Kind() string
 	// Queue returns queue i, 0 <= i < Queues().
 	Queue(i int) Queue

@@ -10,6 +10,7 @@ type Stats struct {
 	RxTruncated      uint64 // packets shorter than the link-layer header or cut off by the capture
 	RxCsumComplete   uint64 // packets whose checksum a local sender had left unfinished and the port completed
 	RxCsumUnfinished uint64 // packets whose checksum a local sender left unfinished and the port cannot complete, of those it looked at
+	RxSpreadFull     uint64 // packets for whose worker there was no room in the ring that leads to it from the port's one queue
 	TxErrors         uint64 // packets the kernel or the device refused
 }
 
@@ -21,6 +22,7 @@ func (s *Stats) Add(o Stats) {
 	s.RxTruncated += o.RxTruncated
 	s.RxCsumComplete += o.RxCsumComplete
 	s.RxCsumUnfinished += o.RxCsumUnfinished
+	s.RxSpreadFull += o.RxSpreadFull
 	s.TxErrors += o.TxErrors
 }
 

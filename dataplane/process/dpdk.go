@@ -14,7 +14,8 @@ import (
 )
 
 // Buffers that drivers keep for themselves, beside those that the configuration counts: receive and completion rings of two
-// ports, and what they cache for each thread.
+// ports, and what they cache for each thread. Where workers share one queue of each port, those of the other queues are for the rings
+// between workers (2 * (spread.DefaultRx + spread.DefaultTx) a worker).
 const (
 	driverPerQueue  = 2 * 6144
 	driverPerThread = 1024

@@ -178,41 +178,22 @@ func (p *ports) open(cfg *config.Config, in *instance.Instance, workers int, log
 		return err
 	}
 	pc := port.Config{Queues: workers, Caches: p.caches, OpenTimeout: openTimeout, Claim: p.claims.claim}
-	if p.inside, err = portspec.Open(p.specs[0], pc); err != nil {
-		return cfg.Err("inside", err)
+	pair, err := portspec.OpenPair(p.specs, pc)
+	if failed := (*portspec.SideError)(nil); errors.As(err, &failed) {
+		return cfg.Err(sideKeys[failed.Side], failed.Err)
+	} else if err != nil {
+		return err
 	}
-	if p.outside, err = portspec.Open(p.specs[1], pc); err != nil {
-		return cfg.Err("outside", err)
-	}
-	if err := checkSpread(p.inside, p.outside, workers); err != nil {
-		key := "workers.count"
-		if cfg.IsSet("workers.cores") {
-			key = "workers.cores"
-		}
-		return cfg.Err(key, err)
+	p.inside, p.outside = pair.Ports[0], pair.Ports[1]
+	if pair.Spread != "" {
+		log.Info("the workers take turns at the one queue of each port and share out in software what it receives", "workers", workers, "reason", pair.Spread)
 	}
 	p.claims.warn(p.specs, log)
 	return nil
 }
 
-// checkSpread refuses several workers where the two directions of a connection would not reach the same one.
-func checkSpread(inside, outside port.Port, workers int) error {
-	if workers == 1 {
-		return nil
-	}
-	for _, p := range []port.Port{inside, outside} {
-		if !p.Caps().RSS {
-			return fmt.Errorf("%d workers, but port %s does not spread connections over queues: it takes 1", workers, p.Name())
-		}
-	}
-	if inside.Kind() != outside.Kind() {
-		return fmt.Errorf("%d workers, but ports of kind %s and %s spread connections differently: they take 1",
-			workers, inside.Kind(), outside.Kind())
-	}
-	return nil
-}
-
-// makeBuffers makes one pool a worker, or a single one of DPDK's where one of the ports is a DPDK device.
+// makeBuffers makes one pool a worker, or a single one of DPDK's where one of the ports is a DPDK device. Without one, both ports are
+// packet ports, which the kernel spreads connections over, so that workers free no buffers of one another.
 func (p *ports) makeBuffers(cfg *config.Config, workers int, log *slog.Logger) error {
 	if p.specs[0].Kind == portspec.DPDK || p.specs[1].Kind == portspec.DPDK {
 		pool, err := dpdkPool(cfg, p.specs, workers, p.claims.net.RxQueues, log)

@@ -30,12 +30,14 @@ const (
 func (d *idler) init(p Params, sleeps *uint64, queues ...port.Queue) {
 	d.adaptive, d.shared, d.max, d.sleeps = p.Adaptive, p.SharedCore, time.Duration(p.IdleSleep), sleeps
 	for _, q := range queues {
-		f, ok := q.(port.Waiter)
-		if !ok {
+		fds := port.Fds(q)
+		if fds == nil {
 			d.fds = nil
 			return
 		}
-		d.fds = append(d.fds, unix.PollFd{Fd: int32(f.Fd()), Events: unix.POLLIN})
+		for _, fd := range fds {
+			d.fds = append(d.fds, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 
+	"linecrypt/dataplane/port"
 	"linecrypt/dataplane/port/netif"
 )
 
@@ -25,7 +26,7 @@ const MaxXDPQueues = 16
 // or a program that chooses them, are taken at their word.
 func (d *device) prepareXDP(i netif.Interface) ([]string, error) {
 	if len(d.pools) > 1 {
-		return nil, fmt.Errorf("net_af_xdp does not spread connections over workers: it takes 1, not %d", len(d.pools))
+		return nil, fmt.Errorf("net_af_xdp has one queue, not %d: %w", len(d.pools), port.ErrFewQueues)
 	}
 	if err := d.checkUMEM(); err != nil {
 		return nil, err

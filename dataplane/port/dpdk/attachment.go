@@ -80,7 +80,7 @@ func (e *ethdev) start(pools []*pool) error {
 	c.port, c.queues = e.id, C.uint16_t(len(pools))
 	rc := C.lc_dev_configure(c)
 	if rc < 0 && c.queues > c.max_queues {
-		return fmt.Errorf("%d queues are asked for, the device has %d", c.queues, c.max_queues)
+		return fmt.Errorf("%w: %d are asked for, the device has %d", port.ErrFewQueues, c.queues, c.max_queues)
 	}
 	e.driver, e.index = C.GoString(c.driver), int(c.if_index)
 	for i := 0; i < len(pools) && rc == 0; i++ {

@@ -181,7 +181,7 @@ func TestOpenRefusesMoreQueuesThanTheDeviceHas(t *testing.T) {
 	path := writePcap(t, frame(60, 1))
 	device := vdev("net_pcap", ",rx_pcap="+path)
 	_, err := Open(device, port.Config{Queues: 2, Caches: caches})
-	if err == nil || !strings.Contains(err.Error(), "2 queues are asked for, the device has 1") {
+	if err == nil || !strings.Contains(err.Error(), "2 are asked for, the device has 1") {
 		t.Errorf("got %v", err)
 	}
 }

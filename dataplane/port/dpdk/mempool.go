@@ -120,3 +120,6 @@ func (p *pool) Avail() int {
 
 // count is Avail with every thread's cache, exact when nobody uses the pool, and slow.
 func (p *pool) count() int { return int(C.rte_mempool_avail_count(p.mp)) }
+
+// AnyThread implements mbuf.AnyThread.
+func (p *pool) AnyThread() {}

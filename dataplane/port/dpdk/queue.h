@@ -19,13 +19,12 @@ struct lc_ring {
 };
 
 /*
- * What one thread polls: rings of one device, or of several devices on one interface. It sends on the first. Without any it
+ * What one thread polls at a time: rings of one device, or of several devices on one interface. It sends on the first. Without any it
  * receives nothing and drops what it is to send.
  */
 struct lc_queue {
 	uint16_t rings;
 	uint16_t turn;  /* the ring that is polled first */
-	uint8_t joined; /* the polling thread was made known to DPDK */
 	/* Written by the polling thread alone, read by others. */
 	uint64_t super_packets;
 	uint64_t truncated;
@@ -39,11 +38,14 @@ lc_count(uint64_t *counter)
 	__atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
 }
 
+/* This thread was made known to DPDK, or cannot be. It belongs to the thread, because workers may take turns at a queue. */
+static __thread uint8_t lc_joined;
+
 /* A thread known to DPDK has its own cache of free buffers, which drivers take from and give to one at a time. */
 static inline void
-lc_join(struct lc_queue *q)
+lc_join(void)
 {
-	q->joined = 1;
+	lc_joined = 1;
 	if (rte_lcore_id() == LCORE_ID_ANY)
 		(void)rte_thread_register();
 }
@@ -96,8 +98,8 @@ lc_rx(uintptr_t handle, uintptr_t bufs, uint16_t want)
 	struct rte_mbuf **pkts = (struct rte_mbuf **)bufs;
 	uint16_t i, n = 0;
 
-	if (unlikely(!q->joined))
-		lc_join(q);
+	if (unlikely(!lc_joined))
+		lc_join();
 	if (likely(q->rings == 1))
 		return lc_rx_ring(q, &q->ring[0], pkts, want);
 	/* Each is the first in its turn, so that a full one does not keep the others waiting. */
@@ -135,8 +137,8 @@ lc_tx(uintptr_t handle, uintptr_t bufs, uint16_t n)
 	struct rte_mbuf **pkts = (struct rte_mbuf **)bufs;
 	uint16_t i;
 
-	if (unlikely(!q->joined))
-		lc_join(q);
+	if (unlikely(!lc_joined))
+		lc_join();
 	if (unlikely(q->rings == 0)) {
 		for (i = 0; i < n; i++) {
 			rte_pktmbuf_free(pkts[i]);

@@ -12,5 +12,7 @@
 //	beside  (beside.go)   the worker runs as in production on a core of its own, the generator on another, in real time; with
 //	                      ports of kind device there is no worker in the process
 //
+// Cycles by stage are the worker's own counters, which nest: what is sealed or sent in the middle of a burst counts for stream too.
+//
 // In turns a poll during which the machine ran something else in this thread's place is left out of the clock, and counted.
 package pktgen

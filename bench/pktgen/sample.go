@@ -50,6 +50,24 @@ func (s *sample) lossShare() float64 {
 	return float64(lost) / float64(offered)
 }
 
+// since takes what was counted before off.
+func (s *sample) since(before *sample) {
+	s.busy -= before.busy
+	s.ends = s.ends.Since(&before.ends)
+	for i := range s.block {
+		s.block[i] -= before.block[i]
+	}
+	s.missed -= before.missed
+	s.control -= before.control
+	s.answered -= before.answered
+	s.allocs -= before.allocs
+	s.gcs -= before.gcs
+	s.interrupted -= before.interrupted
+	s.ports.RxMissed -= before.ports.RxMissed
+	s.ports.RxNoMbuf -= before.ports.RxNoMbuf
+	s.ports.TxErrors -= before.ports.TxErrors
+}
+
 func quantiles(h *ends.Histogram, perMicro float64) latencies {
 	q := func(x float64) float64 { return float64(h.Quantile(x)) / perMicro }
 	return latencies{p50: q(0.5), p99: q(0.99), p999: q(0.999), count: h.Count()}

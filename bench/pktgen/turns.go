@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"linecrypt/bench/pktgen/ends"
 	"linecrypt/bench/pktgen/scenario"
 	"linecrypt/ctrlplane/shm"
@@ -281,65 +279,3 @@ func undoAll(done []func() error) error {
 	}
 	return errors.Join(errs...)
 }
-
-// since takes what was counted before off.
-func (s *sample) since(before *sample) {
-	s.busy -= before.busy
-	s.ends = s.ends.Since(&before.ends)
-	for i := range s.block {
-		s.block[i] -= before.block[i]
-	}
-	s.missed -= before.missed
-	s.control -= before.control
-	s.answered -= before.answered
-	s.allocs -= before.allocs
-	s.gcs -= before.gcs
-	s.interrupted -= before.interrupted
-	s.ports.RxMissed -= before.ports.RxMissed
-	s.ports.RxNoMbuf -= before.ports.RxNoMbuf
-	s.ports.TxErrors -= before.ports.TxErrors
-}
-
-// Polls that take longer than this, in seconds, are looked at: a switch of threads meanwhile, or a time that no poll takes, tells that
-// the machine ran something else.
-const (
-	longPoll   = 100e-6
-	stolenPoll = 1e-3
-)
-
-// timed are the counters of cycles that an interrupted poll spoils.
-var timed = func() (all [shm.NumStages + 1]shm.Counter) {
-	for st := range shm.NumStages {
-		all[st] = st.Cycles()
-	}
-	all[shm.NumStages] = shm.BusyCycles
-	return all
-}()
-
-// stageCycles are the values of those counters.
-type stageCycles [shm.NumStages + 1]uint64
-
-func cyclesOf(b *shm.Block) (v stageCycles) {
-	for i, c := range timed {
-		v[i] = b[c]
-	}
-	return v
-}
-
-// switches counts how often the thread lost its core to another one.
-type switches struct {
-	seen int64
-	use  unix.Rusage // here, so that asking allocates nothing
-}
-
-func (s *switches) look() (changed bool) {
-	if unix.Getrusage(unix.RUSAGE_THREAD, &s.use) != nil {
-		return false
-	}
-	changed = s.use.Nivcsw != s.seen
-	s.seen = s.use.Nivcsw
-	return changed
-}
-
-// preempted reports whether the thread lost its core since the last call, or something says for certain that it did.
-func (s *switches) preempted(certain bool) bool { return s.look() || certain }

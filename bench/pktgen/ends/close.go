@@ -14,7 +14,7 @@ type closer struct {
 // CloseSome begins to close n connections, in turn.
 func (e *Ends) CloseSome(n int) {
 	c := &e.closer
-	for tried := 0; n > 0 && tried < 2*n+len(e.flows); tried++ {
+	for tried := 0; n > 0 && tried < len(e.flows); tried++ {
 		i := c.hand
 		if c.hand++; int(c.hand) == len(e.flows) {
 			c.hand = 0

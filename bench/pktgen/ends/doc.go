@@ -5,11 +5,11 @@
 // The stations, in the order of a packet's life:
 //
 //	number  (number.go)    which connection has which addresses
-//	open    (open.go)      connections are opened by real handshakes; far ends hold real keys (keys.go)
+//	open    (open.go)      connections are opened by real handshakes (exchange.go; again.go repeats them); far ends hold real keys (keys.go)
 //	send    (send.go)      whose turn it is, and what it sends: data, acknowledgements, what is repeated (resend.go), forged SYNs (flood.go)
-//	make    (make.go)      the bytes of a segment
+//	make    (make.go)      the bytes of a segment, with SACK blocks where something is missing (sack.go)
 //	disturb (disturb.go)   loss, reordering and damage, where the scenario wants them
-//	receive (receive.go)   what came out of the gateway, by connection
+//	receive (receive.go)   what came out of the gateway, by connection; latency.go counts how long that took
 //	check   (check.go)     tags in batches, and bytes
 //	close   (close.go)     connections that are closed in order, to be opened anew
 //

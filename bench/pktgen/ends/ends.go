@@ -3,7 +3,6 @@ package ends
 import (
 	"fmt"
 	"math/rand/v2"
-	"time"
 
 	"linecrypt/bench/pktgen/scenario"
 	"linecrypt/cryptobatch"
@@ -85,9 +84,8 @@ type Ends struct {
 	rnd      *rand.PCG
 	rand     *rand.Rand
 
-	now   int64 // ns, of the call in progress
-	tick  uint32
-	start int64
+	now  int64  // ns, of the call in progress
+	tick uint32 // ms, for timestamps
 
 	out     [flowtable.NumSides]outgoing
 	seals   []cryptobatch.Op
@@ -137,7 +135,7 @@ func New(cfg Config) (*Ends, error) {
 		sc: sc, ports: cfg.Ports, engine: cfg.Engine, batch: cfg.Engine.NewBatcher(burst), shared: cfg.Shared,
 		flows:    make([]flow, sc.Traffic.Flows),
 		plainMix: newMix(sc.Traffic.Sizes, 0), frameMix: newMix(sc.Traffic.Sizes, tcpcrypt.Overhead),
-		rnd: rand.NewPCG(cfg.Seed, 0x6c696e6563727970), start: time.Now().UnixNano(),
+		rnd:   rand.NewPCG(cfg.Seed, 0x6c696e6563727970),
 		seals: make([]cryptobatch.Op, 0, burst), opens: make([]cryptobatch.Op, 0, burst), opening: make([]opening, 0, burst),
 		plains: make([][mbuf.DefaultDataRoom]byte, burst),
 		calm:   true,
@@ -187,7 +185,7 @@ func (e *Ends) Close() {
 // Tell sets the time, in ns of a monotonic clock, for what follows.
 func (e *Ends) Tell(now int64) {
 	e.now = now
-	e.tick = uint32((now - e.start) / 1e6)
+	e.tick = uint32(now / 1e6)
 }
 
 // Quiet says whether the ends send no new data.

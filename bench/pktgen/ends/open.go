@@ -2,28 +2,17 @@ package ends
 
 import (
 	"bytes"
-	"crypto/rand"
 	"encoding/binary"
-	"fmt"
 
 	"linecrypt/ctrlplane/eno"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/dataplane/packet"
-	"linecrypt/flowtable"
 )
 
 // Connections are opened by the far end: SYN with ENO, the host's SYN-ACK, ACK with ENO and Init1, Init2; or, where the scenario says
 // so, by the host, in mirror image. Either way the gateway's own code does its part, with a control plane that answers it. A far end
 // agrees on keys as RFC 8548 says (section 3.3), except where all connections share a master key: there its Init messages are always
 // the same, the control plane of package pktgen answers with that master key, and the gateway installs it as any other.
-
-// exchange is what a far end keeps while a connection is set up.
-type exchange struct {
-	key        *tcpcrypt.PrivateKey // nil where the master key is shared
-	own, their []byte               // Init messages
-	ownENO     []byte
-	theirENO   []byte
-}
 
 // opener opens connections.
 type opener struct {
@@ -300,121 +289,4 @@ func (e *Ends) confirmed(n uint32) {
 	h.una = uint64(f.base[down])
 	h.edge = h.una + uint64(p.Win)<<shift
 	f.farOpen = true
-}
-
-// exchange makes the far end's part of a key exchange: a key, and with KindInit1 the message.
-func (e *Ends) exchange(kind tcpcrypt.InitKind) (*exchange, error) {
-	if e.shared != nil && e.opener.same != nil {
-		return &exchange{own: e.opener.same.own}, nil
-	}
-	key, err := tcpcrypt.GenerateKey(tcpcrypt.ECDHECurve25519, rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	x := &exchange{key: key}
-	var nonce [tcpcrypt.InitNonceLen]byte
-	if _, err := rand.Read(nonce[:]); err != nil {
-		return nil, err
-	}
-	if kind == tcpcrypt.KindInit1 {
-		x.own, err = tcpcrypt.Init1{Ciphers: []tcpcrypt.AEAD{e.sc.Traffic.AEAD}, Nonce: nonce, Public: key.Public()}.Append(nil, key.TEP())
-	} else if e.shared != nil {
-		x.own, err = tcpcrypt.Init2{Cipher: e.sc.Traffic.AEAD, Nonce: nonce, Public: key.Public()}.Append(nil, key.TEP())
-	}
-	if e.shared != nil {
-		e.opener.same = x
-	}
-	return x, err
-}
-
-// agree derives the connection's keys.
-func (e *Ends) agree(n uint32, x *exchange) error {
-	f := &e.flows[n]
-	if e.shared != nil {
-		if f.byHost {
-			same, err := e.exchange(tcpcrypt.KindInit2)
-			if err != nil {
-				return err
-			}
-			x.own = same.own
-		}
-		return nil
-	}
-	var s tcpcrypt.Session
-	var err error
-	if f.byHost {
-		var y *exchange
-		if y, err = e.exchange(tcpcrypt.KindInit2); err != nil {
-			return err
-		}
-		var nonce [tcpcrypt.InitNonceLen]byte
-		if _, err = rand.Read(nonce[:]); err != nil {
-			return err
-		}
-		transcript := eno.AppendTranscript(nil, eno.B, x.ownENO, x.theirENO)
-		x.own, s, err = tcpcrypt.AcceptInit1(y.key, byte(y.key.TEP()), transcript, x.their, []tcpcrypt.AEAD{e.sc.Traffic.AEAD}, nonce)
-	} else {
-		transcript := eno.AppendTranscript(nil, eno.A, x.ownENO, x.theirENO)
-		s, err = tcpcrypt.AcceptInit2(x.key, byte(x.key.TEP()), transcript, x.own, x.their)
-	}
-	if err != nil {
-		return fmt.Errorf("agree on keys: %w", err)
-	}
-	defer s.Wipe()
-	return e.keys.install(e, f, n, &s.Master, s.AEAD)
-}
-
-// watchOpening repeats a step of a handshake that waits for too long.
-func (e *Ends) watchOpening(n uint32) {
-	f := &e.flows[n]
-	if f.state == closed || e.now-f.began < openPatience {
-		return
-	}
-	f.began = e.now
-	e.resendDue(n, down)
-	if f.byHost {
-		e.resendDue(n, up)
-	}
-}
-
-// again repeats what the sender of direction d said last in a handshake.
-func (e *Ends) again(n uint32, d direction, _ int64) bool {
-	f := &e.flows[n]
-	x := e.opener.pending[n]
-	switch {
-	case f.state == closed:
-		return false
-	case d == up && f.byHost && !f.hostOpen, d == down && !f.byHost && f.state < initSent && !f.farOpen:
-		e.syn(n)
-	case d == down && f.farOpen:
-		e.control(n, down, &packet.Seg{Seq: e.seqNext(n, down), Ack: f.isn[up] + 1 + uint32(f.base[up]), Flags: packet.FlagACK}, nil)
-	case d == down && x != nil && x.own != nil:
-		e.sendInit(n, x)
-	default:
-		return false
-	}
-	e.Resent++
-	return true
-}
-
-// initAgain answers an Init message that comes again behind the handshake: the far end's acknowledgement was lost.
-func (e *Ends) initAgain(n uint32) {
-	e.Again++
-	e.acknowledge(n, down, 0)
-}
-
-// reset handles a RST at a side.
-func (e *Ends) reset(n uint32, s flowtable.Side) {
-	f := &e.flows[n]
-	e.Reset++
-	switch {
-	case f.state == closed:
-		return
-	case f.state >= established:
-		e.wrong("connection %d: the gateway resets it on the %s", n, s)
-	default:
-		e.opener.open--
-		delete(e.opener.pending, n)
-	}
-	e.retire(n)
 }

@@ -286,6 +286,8 @@ func (s *Segment) mapFile(protection int) error {
 	if err := unix.Madvise(mem, unix.MADV_DONTDUMP); err != nil {
 		return fmt.Errorf("keep it out of core dumps: %w", err)
 	}
+	// Records of many flows lie far apart. The kernel gives huge pages where /sys/kernel/mm/transparent_hugepage/shmem_enabled is advise.
+	_ = unix.Madvise(mem, unix.MADV_HUGEPAGE)
 	if s.part != partTool {
 		s.locked = unix.Mlock(mem) == nil
 	}

@@ -114,6 +114,15 @@ func (m *Mbuf) Touch() byte {
 	return *(*byte)(p) + *(*byte)(unsafe.Add(p, 63)) + byte(m.TxOffload)
 }
 
+// TouchRest reads a byte of each further line of the packet.
+func (m *Mbuf) TouchRest() byte {
+	p, sum := unsafe.Add(m.BufAddr, m.DataOff()), byte(0)
+	for at := 128; at < int(m.DataLen); at += 64 {
+		sum += *(*byte)(unsafe.Add(p, at))
+	}
+	return sum
+}
+
 // Buf returns the whole buffer, headroom and tailroom included. Offsets into it stay valid when the packet start moves.
 func (m *Mbuf) Buf() []byte { return unsafe.Slice((*byte)(m.BufAddr), int(m.BufLen)) }
 

@@ -87,6 +87,10 @@ func (s *soak) sharesBed(b *bed, how trouble, r *report) error {
 	return bar("throughput of another connection", during/before, throughputShare, nil)
 }
 
+// firstBytes is how long a download may take to begin. Hundreds of them on two cores lose packets for want of CPU, and the retransmission
+// timeout of one that loses some in a row doubles to more than ten seconds; what is measured comes after that.
+const firstBytes = time.Minute
+
 // download opens the connections, each of which reads a little, and then no more or, where it shall vanish, on and on.
 func (s *soak) download(b *bed, how trouble) ([]*net.TCPConn, error) {
 	var mu sync.Mutex
@@ -98,11 +102,11 @@ func (s *soak) download(b *bed, how trouble) ([]*net.TCPConn, error) {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), firstBytes)
 			defer cancel()
 			c, err := b.top.Client.Dial(ctx, net.JoinHostPort(topology.Server4, fmt.Sprint(bulkPort)))
 			if err == nil {
-				_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
+				_ = c.SetReadDeadline(time.Now().Add(firstBytes))
 				_, err = io.ReadFull(c, make([]byte, 64<<10))
 			}
 			if err == nil && how == vanish {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"linecrypt/bench/cores"
 	"linecrypt/cryptobatch"
 	"linecrypt/dataplane/tsc"
 )
@@ -92,7 +93,7 @@ func (s *subject) measure(r *runner, j job) (float64, error) {
 	if err := s.expand(j.alg.id); err != nil {
 		return 0, err
 	}
-	unpin, err := pin(r.core)
+	unpin, err := cores.Pin(r.core)
 	if err != nil {
 		return 0, err
 	}

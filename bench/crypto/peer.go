@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"linecrypt/bench/cores"
 )
 
 // Names of the peers.
@@ -71,7 +73,7 @@ func runProgram(ctx context.Context, pinTo int, program string, args ...string) 
 	}
 	var pinned error
 	if pinTo >= 0 {
-		pinned = pinProcess(cmd.Process.Pid, pinTo)
+		pinned = cores.PinProcess(cmd.Process.Pid, pinTo)
 	}
 	err := errors.Join(cmd.Wait(), pinned)
 	return out.String(), err

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"linecrypt/bench/cores"
 	"linecrypt/cryptobatch"
 	"linecrypt/dataplane/tsc"
 )
@@ -53,7 +54,7 @@ func Run(ctx context.Context, o Options, progress io.Writer) ([]Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.core, r.beside, err = cores(); err != nil {
+	if r.core, r.beside, err = cores.Choose(); err != nil {
 		return nil, err
 	}
 	all, err := contenders(r, o, progress)

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"linecrypt/bench/cores"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/port"
@@ -82,11 +83,11 @@ func newCrew(w *World, caches []*mbuf.Cache) (*crew, error) {
 }
 
 // start starts the workers but the first on their cores.
-func (c *crew) start(cores []int) {
-	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), len(cores)+2))
+func (c *crew) start(on []int) {
+	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), len(on)+2))
 	for i, m := range c.members[1:] {
 		c.running.Go(func() {
-			undo, err := Pin(cores[i+1])
+			undo, err := cores.Pin(on[i+1])
 			if err != nil {
 				m.failed = err
 			} else {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"linecrypt/bench/cores"
 	"linecrypt/bench/packetpath"
 	"linecrypt/cryptobatch"
 	"linecrypt/ctrlplane/tcpcrypt"
@@ -64,7 +65,7 @@ func (a *aead) turn() {
 
 // measure seals the burst, or opens it, again and again.
 func (a *aead) measure(c packetpath.Case, core int) (figure, error) {
-	unpin, err := packetpath.Pin(core)
+	unpin, err := cores.Pin(core)
 	if err != nil {
 		return figure{}, err
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"linecrypt/bench/cores"
 	"linecrypt/bench/packetpath"
 )
 
@@ -94,7 +95,7 @@ func (o *options) jobs(dir string) (jobs []*job, left []missing, worlds []*packe
 	jobs = peers
 	add := func(w *packetpath.World, name string, l packetpath.Load, flows int) {
 		jobs = append(jobs, &job{what: what{name, l.Case, flows, l.Size}, measure: func(context.Context) (figure, error) {
-			unpin, err := packetpath.Pin(o.core)
+			unpin, err := cores.Pin(o.core)
 			if err != nil {
 				return figure{}, err
 			}

@@ -24,8 +24,7 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"linecrypt/bench/cores"
 	"linecrypt/bench/crypto"
 	"linecrypt/bench/packetpath"
 	"linecrypt/bench/topology"
@@ -96,7 +95,7 @@ func (o *options) say(format string, args ...any) {
 
 // measure lets everything have its turn, as often as asked for. What is interrupted is reported as far as it came.
 func (o *options) measure(ctx context.Context) (r report, err error) {
-	if o.core, o.beside, err = cores(); err != nil {
+	if o.core, o.beside, err = cores.Choose(); err != nil {
 		return r, err
 	}
 	dir, err := os.MkdirTemp("", "linecrypt-peers-")
@@ -139,27 +138,4 @@ func (o *options) measure(ctx context.Context) (r report, err error) {
 		o.say("%d of %d runs in %.0f s", run+1, o.runs, time.Since(start).Seconds())
 	}
 	return newReport(crypto.ThisMachine(ctx).String(), o.runs, jobs, left), nil
-}
-
-// cores returns the core to measure on, the last that this process may use, and another one for what must run beside, the same where
-// there is no other.
-func cores() (measured, beside int, err error) {
-	var set unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &set); err != nil {
-		return 0, 0, fmt.Errorf("allowed cores: %w", err)
-	}
-	measured, beside = -1, -1
-	for i := range len(set) * 64 {
-		if !set.IsSet(i) {
-			continue
-		}
-		if beside < 0 {
-			beside = i
-		}
-		measured = i
-	}
-	if measured < 0 {
-		return 0, 0, errors.New("allowed cores: none")
-	}
-	return measured, beside, nil
 }

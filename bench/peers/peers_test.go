@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"linecrypt/bench/cores"
 	"linecrypt/bench/packetpath"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/packet"
@@ -143,7 +144,7 @@ func TestProgramThatFailsIsReportedWithItsLastLines(t *testing.T) {
 }
 
 func TestAEADIsMeasuredByItself(t *testing.T) {
-	core, _, err := cores()
+	core, _, err := cores.Choose()
 	if err != nil {
 		t.Fatal(err)
 	}

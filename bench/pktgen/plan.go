@@ -5,6 +5,7 @@ import (
 	"os"
 	"time"
 
+	"linecrypt/bench/cores"
 	"linecrypt/bench/pktgen/ends"
 	"linecrypt/bench/pktgen/scenario"
 	"linecrypt/cryptobatch"
@@ -72,20 +73,20 @@ func newPlan(sc *scenario.Scenario) (*plan, error) {
 
 // takeCores chooses mode and cores.
 func (p *plan) takeCores() error {
-	cores, err := allowedCores()
+	allowed, err := cores.Allowed()
 	if err != nil {
 		return err
 	}
-	last := cores[len(cores)-1]
+	last := allowed[len(allowed)-1]
 	p.set.core, p.set.genCore = last, last
 	switch {
 	case p.kind == scenario.PortsDevice:
 		p.set.mode, p.set.core = "device", -1
 	case p.sc.Cores.Mode == scenario.ModeBeside:
-		if len(cores) < 2 {
-			return p.sc.Err("cores.mode", fmt.Errorf("beside takes two cores, and this process may use %d: say turns, or allow it more (taskset)", len(cores)))
+		if len(allowed) < 2 {
+			return p.sc.Err("cores.mode", fmt.Errorf("beside takes two cores, and this process may use %d: say turns, or allow it more (taskset)", len(allowed)))
 		}
-		p.set.mode, p.set.genCore = string(scenario.ModeBeside), cores[len(cores)-2]
+		p.set.mode, p.set.genCore = string(scenario.ModeBeside), allowed[len(allowed)-2]
 	default:
 		p.set.mode = string(scenario.ModeTurns)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"linecrypt/bench/cores"
 	"linecrypt/bench/pktgen/scenario"
 	"linecrypt/ctrlplane/shm"
 )
@@ -22,7 +23,7 @@ func Run(ctx context.Context, sc *scenario.Scenario, l *live) (*Result, error) {
 
 // drive runs a scenario by a driver, which it closes.
 func drive(ctx context.Context, sc *scenario.Scenario, d driver, l *live) (*Result, error) {
-	undo, err := pin(d.about().genCore)
+	undo, err := cores.Pin(d.about().genCore)
 	if err != nil {
 		return nil, errors.Join(err, d.close())
 	}

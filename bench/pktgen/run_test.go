@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"linecrypt/bench/cores"
 	"linecrypt/bench/pktgen/ends"
 	"linecrypt/bench/pktgen/scenario"
 	"linecrypt/ctrlplane/config/keyfile"
@@ -188,7 +189,7 @@ func TestWhatCannotRunIsRefusedWithWhatToChange(t *testing.T) {
 	if !portspec.HasDPDK {
 		tests = append(tests, refusal{"no DPDK", []string{"ports.kind=rings"}, "command line: ports.kind: rings: this binary was built without DPDK"})
 	}
-	if cores, err := allowedCores(); err == nil && len(cores) == 1 {
+	if allowed, err := cores.Allowed(); err == nil && len(allowed) == 1 {
 		tests = append(tests, refusal{"one core", []string{"cores.mode=beside"}, "command line: cores.mode: beside takes two cores"})
 	}
 	for _, tt := range tests {
@@ -230,8 +231,8 @@ func TestMoreConnectionsThanMemoryAreRefused(t *testing.T) {
 }
 
 func TestWorkerAndGeneratorBesideEachOther(t *testing.T) {
-	cores, err := allowedCores()
-	if err != nil || len(cores) < 2 {
+	allowed, err := cores.Allowed()
+	if err != nil || len(allowed) < 2 {
 		t.Skip("it takes two cores")
 	}
 	res := mustRun(t, short(t, "both", "cores.mode=beside", "traffic.flows=20", "time.duration=50ms"))

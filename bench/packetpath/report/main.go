@@ -15,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 
+	"linecrypt/bench/cores"
 	"linecrypt/bench/packetpath"
 )
 
@@ -88,7 +89,7 @@ func numbers(to *[]int) func(string) error {
 // measure returns medians of what was measured until ctx was done.
 func (o *options) measure(ctx context.Context) ([]packetpath.Result, error) {
 	if o.core >= 0 {
-		unpin, err := packetpath.Pin(o.core)
+		unpin, err := cores.Pin(o.core)
 		if err != nil {
 			return nil, err
 		}

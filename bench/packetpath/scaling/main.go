@@ -19,6 +19,7 @@ import (
 	"syscall"
 	"text/tabwriter"
 
+	"linecrypt/bench/cores"
 	"linecrypt/bench/packetpath"
 )
 
@@ -114,7 +115,7 @@ func (w *way) measure(l packetpath.Load, packets int) error {
 	var running sync.WaitGroup
 	for i, world := range w.worlds {
 		running.Go(func() {
-			undo, err := packetpath.Pin(w.cores[i])
+			undo, err := cores.Pin(w.cores[i])
 			if err != nil {
 				errs[i] = err
 				return

@@ -80,7 +80,7 @@ func New(o Options) (*Gateway, error) {
 		Name: o.Config.Name, Inside: o.Inside.Name(), Outside: o.Outside.Name(),
 		Kinds: [2]string{flowtable.Inside: o.Inside.Kind(), flowtable.Outside: o.Outside.Kind()}, Poll: string(o.Config.Workers.Poll),
 		Engine: o.Engine.Name(), Cores: o.Cores,
-		Flows: flowtable.Layout{Capacity: uint32(capacity(o.Config)), Chunks: ledgerChunks(o.Config)},
+		Flows: layout(o.Config),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("data plane: %w", err)
@@ -181,8 +181,7 @@ func (g *Gateway) look(ctx context.Context, failed <-chan error) error {
 			return err
 		case <-tick.C:
 		}
-		g.seg.Beat(g.clock())
-		g.control.Store(g.seg.ControlPlaneRuns())
+		g.Beat()
 	}
 }
 

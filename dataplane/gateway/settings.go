@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"linecrypt/cryptobatch"
 	"linecrypt/ctrlplane/config"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/stream"
@@ -27,13 +28,21 @@ func Buffers(c *config.Config) int {
 	return c.Buffers.Memory / mbuf.BufferSize(mbuf.DefaultDataRoom)
 }
 
+// keys is how many expanded keys a worker has place for: two a connection, and some for those that change keys.
+func keys(c *config.Config) int { return 2*c.Flows.Max + 1024 }
+
+// layout is what a worker's table is made with.
+func layout(c *config.Config) flowtable.Layout {
+	return flowtable.Layout{Capacity: uint32(capacity(c)), Chunks: ledgerChunks(c)}
+}
+
 // streamConfig sizes a translator. What it keeps for flows is bounded by the number of flows and by the buffers there are: of a pool
 // that workers share, each has the part that the configuration gives a worker.
 func streamConfig(c *config.Config, cache *mbuf.Cache) stream.Config {
 	buffers := min(Buffers(c), cache.Share())
 	segment := cache.Pool().DataRoom()
 	return stream.Config{
-		Keys:           2*c.Flows.Max + 1024,
+		Keys:           keys(c),
 		OutOfOrder:     buffers / 2,
 		Reassemblies:   min(c.Flows.Max, buffers/2),
 		Setups:         min(c.Flows.Max, buffers/4),
@@ -63,7 +72,18 @@ func capacity(c *config.Config) int { return c.Flows.Max + 2*c.Handshake.HalfOpe
 
 // Sizes returns what one worker is made of, for a benchmark that drives a worker by itself.
 func Sizes(c *config.Config, cache *mbuf.Cache) (flowtable.Layout, stream.Config, worker.Params) {
-	return flowtable.Layout{Capacity: uint32(capacity(c)), Chunks: ledgerChunks(c)}, streamConfig(c, cache), params(c)
+	return layout(c), streamConfig(c, cache), params(c)
+}
+
+// largeBuffer is what a buffer for the largest frame takes, in bytes.
+const largeBuffer = 64 << 10
+
+// Memory returns what one worker takes of memory, in bytes: its part of the shared segment, and what it has beside that, which is keys
+// and packet buffers for the most part.
+func Memory(c *config.Config) (segment, private int) {
+	segment = flowtable.Size(layout(c))
+	private = keys(c)*cryptobatch.KeySize + Buffers(c)*mbuf.BufferSize(mbuf.DefaultDataRoom) + c.Reassembly.LargeBuffers*largeBuffer
+	return segment, private
 }
 
 func params(c *config.Config) worker.Params {

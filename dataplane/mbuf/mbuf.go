@@ -110,8 +110,11 @@ func (m *Mbuf) Data() []byte {
 // Touch reads a byte of each line that the usual headers of the packet lie in, and of the second line of m: what is stored to a line
 // that is not in the cache holds up all stores behind it.
 func (m *Mbuf) Touch() byte {
-	p := unsafe.Add(m.BufAddr, m.DataOff())
-	return *(*byte)(p) + *(*byte)(unsafe.Add(p, 63)) + byte(m.TxOffload)
+	p, end := unsafe.Add(m.BufAddr, m.DataOff()), 0
+	if m.DataLen > 63 {
+		end = 63
+	}
+	return *(*byte)(p) + *(*byte)(unsafe.Add(p, end)) + byte(m.TxOffload)
 }
 
 // TouchRest reads a byte of each further line of the packet.

@@ -8,15 +8,18 @@ import (
 // The fast path takes the segment that nearly every segment is: in order, acceptable at a glance, of a connection in its common state,
 // with a whole frame in it or none at all. FastEgress and FastIngress look whether a segment is one before they change anything, and
 // leave every other to EgressSegment and IngressSegment, which take these too, to the same end: the same packets, records and counters.
-// What both do to a record is said once, in what they share; the fast path leaves out the questions whose answers the common state
-// knows.
+// The fast path leaves out the questions whose answers the common state knows. Most of what both do to a record is said once, in what
+// they share; fastSeal, fastOpen, openedCommon and toWireCommon say again, and shorter, what sealSegment, wireData, openedNext and toWire
+// do: who changes one changes both, and the twin tests tell.
+//
+// Both want room in the output (Output.Room).
 
 // commonIngress are the flags of Ingress that a connection in its common state has.
 const commonIngress = flowtable.IngressInit | flowtable.IngressKeys
 
 // judge notes whether a connection is in its common state: its keys are in place, nothing is missing, held back, begun or ended in
 // either direction, no frame is the gateway's own, and no key generation is under way. Everything that could end that state is followed
-// by a judgement, but for the fast path, which does not end it.
+// by a judgement, but for the fast path: it can end it only by coming to a frame of the gateway's own, and armOwn notes that.
 func (c *Core) judge(r *flowtable.Record) {
 	e, in, l := &r.Egress, &r.Ingress, &r.Local
 	l.Common = e.Flags&^flowtable.EgressBA == flowtable.EgressKeys && in.Flags&^flowtable.IngressShrunk == commonIngress &&

@@ -49,13 +49,14 @@ func (f *flow) fastEmit(n int) {
 	}
 }
 
-// fastFits reports whether a segment's payload becomes a frame at once: buffer, window, share, ledger and key allow it.
+// fastFits reports whether a segment's payload becomes a frame at once: buffer, window, share, ledger, key and output allow it.
 func (f *flow) fastFits(seg *Segment) bool {
 	e, m, c := &f.r.Egress, seg.M, f.c
 	n := seg.Len + tcpcrypt.Overhead
 	return m.DataOff() >= frameHead && seg.Off+seg.Len+tcpcrypt.TagLen <= int(m.BufLen) && seg.Len <= tcpcrypt.MaxData-tcpcrypt.UrgentLen &&
 		int64(n) <= int64(e.WEdge-e.WNext) && uint64(e.GenFrames) < c.genFrames && e.GenBytes < c.genBytes &&
 		(e.Queue.Tail != flowtable.ChunkEntries && e.Queue.Last != 0 || c.chunks.Free() > 0) &&
+		len(f.out.Seals) < cap(f.out.Seals) && len(f.out.Emits) < cap(f.out.Emits) &&
 		f.mayFly(e.PNext+uint64(seg.Len))
 }
 

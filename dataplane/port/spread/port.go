@@ -46,6 +46,7 @@ type Port struct {
 	q     port.Queue
 	cache *mbuf.Cache // of q
 	first int         // whose packets are sent first
+	sink  uint64      // what touch read, so that the loads stay
 	ms    [maxBurst]*mbuf.Mbuf
 	out   [port.Burst]*mbuf.Mbuf
 }

@@ -60,7 +60,7 @@ func (p *Port) receive(own *queue, ms []*mbuf.Mbuf) int {
 	if got == 0 {
 		return 0
 	}
-	touch(p.ms[:got])
+	p.sink = touch(p.ms[:got])
 	n := 0
 	for _, m := range p.ms[:got] {
 		q := p.queues[p.hash.Worker(m.Data(), len(p.queues))]

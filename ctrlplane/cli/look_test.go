@@ -113,7 +113,7 @@ func TestSessionsListsBothWorkersOldestFirst(t *testing.T) {
 	if !ok || len(list) != 2 {
 		t.Fatalf("output %s, error %s", out, errs)
 	}
-	want := []string{"aead", "age_s", "client", "opened", "role", "sealed", "server", "session_id", "tep"}
+	want := []string{"aead", "age_s", "auth", "client", "opened", "own_aware", "peer_aware", "resumed", "role", "rule", "sealed", "server", "session_id", "tep"}
 	for _, s := range list {
 		if got := fields(t, s); !slices.Equal(got, want) {
 			t.Errorf("fields %v, want %v", got, want)
@@ -150,18 +150,29 @@ func (o *oneID) Lookup(key *flowtable.Key, e *sessiontable.Entry) bool {
 func TestSessionIDOfAnEarlierConnectionIsNotShown(t *testing.T) {
 	c := connection{ref: shm.FlowRef{Worker: 1, Index: 2, Gen: 3}, key: v6Key()}
 	ids := oneID{Tuple: v6Key(), Worker: 1, Index: 2, Gen: 3, SessionID: [33]byte{0x23, 32: 0xff}}
-	if got := c.session(c.sessionID(&ids), 0).SessionID; len(got) != 66 || !strings.HasPrefix(got, "2300") || !strings.HasSuffix(got, "ff") {
+	if got := c.session(&ids, 0).SessionID; len(got) != 66 || !strings.HasPrefix(got, "2300") || !strings.HasSuffix(got, "ff") {
 		t.Errorf("session ID %q", got)
 	}
 	ids.Gen = 2
-	if got := c.session(c.sessionID(&ids), 0).SessionID; got != "" {
+	if got := c.session(&ids, 0).SessionID; got != "" {
 		t.Errorf("session ID %q of generation 2 for generation 3", got)
+	}
+}
+
+func TestWhatIsPublishedOfAConnectionIsShown(t *testing.T) {
+	c := connection{ref: shm.FlowRef{Worker: 1, Index: 2, Gen: 3}, key: v6Key()}
+	ids := oneID{Tuple: v6Key(), Worker: 1, Index: 2, Gen: 3, Resumed: true, PeerAware: true, Auth: sessiontable.AuthMismatch, Rule: 7}
+	if got := c.session(&ids, 0); !got.Resumed || got.OwnAware || !got.PeerAware || got.Auth != "mismatch" || got.Rule != 7 {
+		t.Errorf("%+v", got)
 	}
 }
 
 func TestSessionsTextIsOneLineEach(t *testing.T) {
 	var b bytes.Buffer
-	s := Session{"192.0.2.1:1", "192.0.2.2:80", "A", "0x23", "AES_128_GCM", "23ab", Traffic{1, 2}, Traffic{3, 4567890}, 61.4}
+	s := Session{
+		Client: "192.0.2.1:1", Server: "192.0.2.2:80", Role: "A", TEP: "0x23", AEAD: "AES_128_GCM", SessionID: "23ab",
+		Sealed: Traffic{1, 2}, Opened: Traffic{3, 4567890}, AgeS: 61.4,
+	}
 	if err := printSessions(&b, []Session{s}); err != nil {
 		t.Fatal(err)
 	}

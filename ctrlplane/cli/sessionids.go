@@ -19,14 +19,13 @@ type noIDs struct{}
 
 func (noIDs) Lookup(*flowtable.Key, *sessiontable.Entry) bool { return false }
 
-// sessionID returns the connection's session ID, nil if the table has none. An entry of an earlier connection between the
-// same ports does not count.
-func (c *connection) sessionID(ids idTable) []byte {
-	var e sessiontable.Entry
+// published returns what is published of the connection, false if the table has nothing. An entry of an earlier connection between
+// the same ports does not count.
+func (c *connection) published(ids idTable) (e sessiontable.Entry, ok bool) {
 	if !ids.Lookup(&c.key, &e) || e.Worker != c.ref.Worker || e.Index != c.ref.Index || e.Gen != c.ref.Gen {
-		return nil
+		return sessiontable.Entry{}, false
 	}
-	return e.SessionID[:]
+	return e, true
 }
 
 // openSessionIDs maps the session table of an instance, and returns how to give it up.

@@ -50,6 +50,11 @@ type Session struct {
 	TEP       string  `json:"tep"`  // without the v bit, 0x23
 	AEAD      string  `json:"aead"`
 	SessionID string  `json:"session_id"` // hexadecimal, TEP byte first; empty while it is not published
+	Resumed   bool    `json:"resumed"`
+	OwnAware  bool    `json:"own_aware"` // application-aware bits
+	PeerAware bool    `json:"peer_aware"`
+	Auth      string  `json:"auth"` // none, waiting, authenticated or mismatch
+	Rule      uint32  `json:"rule"` // number of the policy rule that decided
 	Sealed    Traffic `json:"sealed"`
 	Opened    Traffic `json:"opened"`
 	AgeS      float64 `json:"age_s"`
@@ -99,7 +104,7 @@ func readSessions(in *instance.Instance, s *shm.Segment) ([]Session, error) {
 	now := monotonic()
 	list := make([]Session, 0, len(found))
 	for i := range found {
-		list = append(list, found[i].session(found[i].sessionID(ids), now))
+		list = append(list, found[i].session(ids, now))
 	}
 	return list, nil
 }
@@ -126,8 +131,13 @@ func appendConnections(list []connection, worker uint16, table *flowtable.Table)
 	return list
 }
 
-// session is the connection in the form in which it is printed. Now is in ns of the monotonic clock.
-func (c *connection) session(id []byte, now int64) Session {
+// session is the connection, with what ids has of it, in the form in which it is printed. Now is in ns of the monotonic clock.
+func (c *connection) session(ids idTable, now int64) Session {
+	e, ok := c.published(ids)
+	id := e.SessionID[:]
+	if !ok {
+		id = nil
+	}
 	client, server := endpoint(c.key.Inside, c.key.InsidePort), endpoint(c.key.Outside, c.key.OutsidePort)
 	if !c.active {
 		client, server = server, client
@@ -136,6 +146,7 @@ func (c *connection) session(id []byte, now int64) Session {
 	return Session{
 		Client: client, Server: server, Role: c.role.String(),
 		TEP: fmt.Sprintf("0x%02x", c.tep&0x7f), AEAD: tcpcrypt.AEAD(c.aead).String(), SessionID: hex.EncodeToString(id),
+		Resumed: e.Resumed, OwnAware: e.OwnAware, PeerAware: e.PeerAware, Auth: e.Auth.String(), Rule: e.Rule,
 		Sealed: c.sealed, Opened: c.opened, AgeS: math.Round(age*1000) / 1000,
 	}
 }

@@ -37,7 +37,9 @@ func passive(t *testing.T, p *plane, ref shm.FlowRef, k flowtable.Key) shm.Reque
 func TestKeysAndSessionIDOfBothGatewaysAgreeOverTheRings(t *testing.T) {
 	pa, pb := newPlane(t, t.TempDir(), 1), newPlane(t, t.TempDir(), 1)
 	run(t, options(pa.dir))
-	run(t, options(pb.dir))
+	aware := options(pb.dir)
+	aware.Terms.Aware = config.AwareOn
+	run(t, aware)
 	refA, keyA := pa.flow(0, 1000, flowtable.ActiveKeys)
 	refB, keyB := pb.flow(0, 2000, flowtable.PassiveKeys)
 	offer := pa.rules().Offer()
@@ -45,15 +47,18 @@ func TestKeysAndSessionIDOfBothGatewaysAgreeOverTheRings(t *testing.T) {
 	init1 := pa.call(0, shm.Request{Kind: shm.ActiveAnswer, Ref: refA, Seq: 1, Tuple: keyA, ENOA: offer, ENOB: answer}, shm.Init1)
 	kb := pb.call(0, shm.Request{Kind: shm.PassiveKeys, Ref: refB, Seq: 1, Tuple: keyB, ENOA: offer, ENOB: answer, Init1: init1.Init}, shm.Keys)
 	var e sessiontable.Entry
-	if !pb.table().Lookup(&keyB, &e) || e.SessionID != kb.Keys.SessionID || e.Active || e.Role != 2 || e.Gen != refB.Gen {
+	if !pb.table().Lookup(&keyB, &e) || e.SessionID != kb.Keys.SessionID || e.Active || e.Role != 2 || e.Gen != refB.Gen || !e.OwnAware || e.PeerAware {
 		t.Errorf("host B's entry is %+v", e)
 	}
 	ka := pa.call(0, shm.Request{Kind: shm.ActiveKeys, Ref: refA, Seq: 2, Tuple: keyA, ENOA: offer, ENOB: answer, Secret: init1.Secret, Init1: init1.Init, Init2: kb.Init}, shm.Keys)
 	if ka.Keys.SessionID != kb.Keys.SessionID || ka.Keys.Out != kb.Keys.In || ka.Keys.In != kb.Keys.Out {
 		t.Error("keys or session IDs differ")
 	}
-	if !pa.table().Lookup(&keyA, &e) || e.SessionID != ka.Keys.SessionID || !e.Active || e.Role != 1 {
+	if !pa.table().Lookup(&keyA, &e) || e.SessionID != ka.Keys.SessionID || !e.Active || e.Role != 1 || e.OwnAware || !e.PeerAware {
 		t.Errorf("host A's entry is %+v", e)
+	}
+	if !bytes.Equal(e.ENOA.Bytes(), offer) || !bytes.Equal(e.ENOB.Bytes(), answer) {
+		t.Errorf("published options % x and % x", e.ENOA.Bytes(), e.ENOB.Bytes())
 	}
 }
 

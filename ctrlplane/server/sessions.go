@@ -3,6 +3,7 @@ package server
 import (
 	"time"
 
+	"linecrypt/ctrlplane/eno"
 	"linecrypt/ctrlplane/sessiontable"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/flowtable"
@@ -13,9 +14,18 @@ func (s *Server) publish(at int, q *shm.Request, p *shm.Reply) {
 	if s.sessions == nil {
 		return
 	}
+	own, peer := aware(q.ENOA), aware(q.ENOB)
+	if p.Role == eno.B {
+		own, peer = peer, own
+	}
 	err := s.sessions.Insert(&sessiontable.Entry{
 		Tuple:     q.Tuple,
 		Active:    q.Kind == shm.ActiveKeys,
+		Resumed:   p.Resumed,
+		OwnAware:  own,
+		PeerAware: peer,
+		ENOA:      sessiontable.MakeENO(q.ENOA),
+		ENOB:      sessiontable.MakeENO(q.ENOB),
 		Role:      p.Role,
 		TEP:       p.TEP,
 		AEAD:      p.AEAD,
@@ -28,6 +38,12 @@ func (s *Server) publish(at int, q *shm.Request, p *shm.Reply) {
 	if err != nil {
 		s.events.unpublished.Add(1)
 	}
+}
+
+// aware returns the application-aware bit of an ENO option.
+func aware(option []byte) bool {
+	o, err := eno.Parse(option)
+	return err == nil && o.Aware()
 }
 
 // answered reports whether a request for keys was answered before. The data plane asks again when an answer takes long, and

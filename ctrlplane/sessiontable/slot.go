@@ -15,17 +15,24 @@ const SessionIDSize = 33
 type Entry struct {
 	Tuple     flowtable.Key  // whoever opened it: the host's end is inside
 	Active    bool           // the host opened the connection
+	Resumed   bool           // its keys come from an earlier session (RFC 8548 section 3.5)
+	OwnAware  bool           // the application-aware bit that the gateway sent for the host (RFC 8547 section 4.2)
+	PeerAware bool           // the application-aware bit of the far end
 	Role      flowtable.Role // of the gateway
 	TEP       uint8          // negotiated TEP byte
 	AEAD      uint16
 	SessionID [SessionIDSize]byte
-	Start     int64 // unix time in ns when it became encrypted
+	Auth      Auth
+	Rule      uint32 // number of the policy rule that decided
+	ENOA      ENO    // host A's SYN-form option, as it was negotiated by
+	ENOB      ENO    // host B's
+	Start     int64  // unix time in ns when it became encrypted
 	Worker    uint16
 	Index     flowtable.Index // record of the flow in that worker's table
 	Gen       uint32
 }
 
-// slot is 128 bytes: a sequence number, odd while the entry is written, and the entry in words, so that readers and writer
+// slot is 192 bytes: a sequence number, odd while the entry is written, and the entry in words, so that readers and writer
 // of one process race in no byte.
 type slot struct {
 	seq   atomic.Uint32
@@ -34,7 +41,7 @@ type slot struct {
 }
 
 const (
-	slotWords = 15
+	slotWords = 23
 	entrySize = slotWords * 8
 )
 
@@ -45,6 +52,21 @@ const (
 	slotDeleted = 2 // was broken and mended: a search goes on
 )
 
+// Bits of the second byte.
+const (
+	flagActive = 1 << iota
+	flagResumed
+	flagOwnAware
+	flagPeerAware
+)
+
+func bit(set bool, flag byte) byte {
+	if set {
+		return flag
+	}
+	return 0
+}
+
 const readTries = 64
 
 // image is an entry as it lies in a slot.
@@ -54,9 +76,7 @@ func encode(e *Entry) image {
 	var b [entrySize]byte
 	le := binary.LittleEndian
 	b[0] = slotUsed
-	if e.Active {
-		b[1] = 1
-	}
+	b[1] = bit(e.Active, flagActive) | bit(e.Resumed, flagResumed) | bit(e.OwnAware, flagOwnAware) | bit(e.PeerAware, flagPeerAware)
 	b[2], b[3] = byte(e.Role), e.TEP
 	le.PutUint16(b[4:], e.AEAD)
 	le.PutUint16(b[6:], e.Worker)
@@ -69,6 +89,10 @@ func encode(e *Entry) image {
 	le.PutUint32(b[56:], uint32(e.Index))
 	le.PutUint32(b[60:], e.Gen)
 	copy(b[64:], e.SessionID[:])
+	b[97] = byte(e.Auth)
+	le.PutUint32(b[100:], e.Rule)
+	copy(b[104:], e.ENOA[:])
+	copy(b[144:], e.ENOB[:])
 	var w image
 	for i := range w {
 		w[i] = le.Uint64(b[8*i:])
@@ -82,7 +106,8 @@ func (w *image) decode(e *Entry) {
 	for i := range w {
 		le.PutUint64(b[8*i:], w[i])
 	}
-	e.Active = b[1]&1 == 1
+	e.Active, e.Resumed = b[1]&flagActive != 0, b[1]&flagResumed != 0
+	e.OwnAware, e.PeerAware = b[1]&flagOwnAware != 0, b[1]&flagPeerAware != 0
 	e.Role, e.TEP = flowtable.Role(b[2]), b[3]
 	e.AEAD, e.Worker = le.Uint16(b[4:]), le.Uint16(b[6:])
 	copy(e.Tuple.Inside[:], b[8:])
@@ -92,6 +117,9 @@ func (w *image) decode(e *Entry) {
 	e.Start = int64(le.Uint64(b[48:]))
 	e.Index, e.Gen = flowtable.Index(le.Uint32(b[56:])), le.Uint32(b[60:])
 	copy(e.SessionID[:], b[64:])
+	e.Auth, e.Rule = Auth(b[97]), le.Uint32(b[100:])
+	copy(e.ENOA[:], b[104:])
+	copy(e.ENOB[:], b[144:])
 }
 
 func (w *image) kind() byte { return byte(w[0]) }

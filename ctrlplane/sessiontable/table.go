@@ -122,6 +122,19 @@ func (t *Table) Insert(e *Entry) error {
 	return nil
 }
 
+// SetAuth changes what the entry of a connection says of the far end, if it is of that flow, and reports whether it was there.
+func (t *Table) SetAuth(key *flowtable.Key, worker uint16, index flowtable.Index, gen uint32, a Auth) bool {
+	if !t.file.writer {
+		return false
+	}
+	var e Entry
+	if !t.Lookup(key, &e) || e.Worker != worker || e.Index != index || e.Gen != gen {
+		return false
+	}
+	e.Auth = a
+	return t.Insert(&e) == nil
+}
+
 // Delete removes the entry of a connection if it is of that flow, and reports whether it was there. A newer connection of
 // the same tuple is left alone.
 func (t *Table) Delete(key *flowtable.Key, worker uint16, index flowtable.Index, gen uint32) bool {

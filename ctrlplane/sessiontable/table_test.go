@@ -15,6 +15,8 @@ func entry(n int) Entry {
 	e := Entry{
 		Tuple:  flowtable.Key{Inside: [16]byte{10: 0xff, 11: 0xff, 12: 10, 15: byte(n)}, InsidePort: uint16(n), OutsidePort: uint16(n >> 16)},
 		Active: n%2 == 0, Role: flowtable.Role(1 + n%2), TEP: 0x23, AEAD: 0x10, Start: int64(n) * 1e9, Worker: 2, Index: flowtable.Index(n), Gen: uint32(n) + 7,
+		Resumed: n%3 == 0, OwnAware: n%5 < 2, PeerAware: n%7 < 3, Auth: Auth(n % int(numAuths)), Rule: uint32(n) << 8,
+		ENOA: MakeENO([]byte{69, 4, byte(n), 0x21}), ENOB: ENO{0: 69, 1: 40, 39: byte(n)},
 	}
 	for i := range e.SessionID {
 		e.SessionID[i] = byte(n + i)
@@ -164,6 +166,36 @@ func TestInsertReplacesTheEntryOfTheSameTuple(t *testing.T) {
 	var got Entry
 	if !w.Lookup(&e.Tuple, &got) || got != e {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestAuthenticationIsChangedOfThatFlowAlone(t *testing.T) {
+	w := writer(t, filepath.Join(t.TempDir(), "t"), 10)
+	insert(t, w, 1)
+	e := entry(1)
+	if w.SetAuth(&e.Tuple, e.Worker, e.Index, e.Gen+1, AuthMismatch) || !has(w, 1) {
+		t.Error("an earlier connection's word changed the entry")
+	}
+	var got Entry
+	if !w.SetAuth(&e.Tuple, e.Worker, e.Index, e.Gen, AuthMismatch) || !w.Lookup(&e.Tuple, &got) {
+		t.Fatal("entry not found")
+	}
+	if e.Auth = AuthMismatch; got != e {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestOptionsThatAreNoneLeaveNone(t *testing.T) {
+	for _, raw := range [][]byte{nil, {69}, {69, 3, 1, 2}, {69, 1}, make([]byte, 41)} {
+		if o := MakeENO(raw); len(o.Bytes()) != 0 {
+			t.Errorf("% x gives % x", raw, o.Bytes())
+		}
+	}
+	if o := (ENO{69, 200}); len(o.Bytes()) != 0 {
+		t.Errorf("% x", o.Bytes())
+	}
+	if o := MakeENO([]byte{69, 3, 0x21}); string(o.Bytes()) != "E\x03!" {
+		t.Errorf("% x", o.Bytes())
 	}
 }
 

@@ -40,7 +40,7 @@ func replies() []Reply {
 	all[3].Role, all[3].TEP, all[3].AEAD = 1, 0x23, 0x10
 	all[3].Keys = KeyBlock{Master: [32]byte(fill(32, 4)), Out: [44]byte(fill(44, 5)), In: [44]byte(fill(44, 6)), SessionID: [33]byte(fill(33, 7))}
 	all[5] = all[3]
-	all[5].Role, all[5].Init = 2, fill(MaxInit, 8)
+	all[5].Role, all[5].Init, all[5].Resumed, all[5].Hold = 2, fill(MaxInit, 8), true, true
 	return all
 }
 
@@ -123,11 +123,24 @@ func TestFieldsOfOtherKindsAreRefused(t *testing.T) {
 		{}, {Kind: endReplies}, {Kind: Pass, Reason: NumReasons}, {Kind: Keys}, {Kind: Keys, Role: 3},
 		{Kind: Pass, Secret: fill(4, 1)}, {Kind: Abort, Init: fill(9, 1)}, {Kind: Init1, Init: fill(9, 1)},
 		{Kind: Init1, Secret: fill(4, 1)}, {Kind: Keys, Role: 1, Init: fill(3, 1)}, {Kind: Keys, Role: 1, Secret: fill(4, 1)},
+		{Kind: Pass, Resumed: true}, {Kind: Abort, Hold: true},
 	}
 	for i, m := range badReplies {
 		if _, err := m.Encode(make([]byte, MaxMessage)); !errors.Is(err, ErrMessage) {
 			t.Errorf("reply %d: %v", i, err)
 		}
+	}
+}
+
+func TestReservedFlagsOfRepliesAreRefused(t *testing.T) {
+	m := Reply{Kind: Keys, Role: 1, Resumed: true}
+	b := make([]byte, m.Size())
+	if _, err := m.Encode(b); err != nil {
+		t.Fatal(err)
+	}
+	b[20] |= replyFlags
+	if err := m.Decode(b); !errors.Is(err, ErrMessage) {
+		t.Errorf("decoded: %v", err)
 	}
 }
 

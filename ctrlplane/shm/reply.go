@@ -46,8 +46,13 @@ type Reply struct {
 	Role   flowtable.Role // of the gateway; Keys only
 	TEP    uint8          // negotiated TEP byte; Init1 and Keys
 	AEAD   uint16         // Keys only
-	Secret []byte         // opaque to the data plane, up to MaxSecret bytes; Init1 only
-	Init   []byte         // Init1, or in Keys of a passive connection Init2; up to MaxInit bytes
+	// Resumed says that the keys come from an earlier session (RFC 8548 section 3.5); Keys only.
+	Resumed bool
+	// Hold says that the host must not go on before a later word of the control plane, because policy wants the far end
+	// authenticated first; Keys only.
+	Hold   bool
+	Secret []byte // opaque to the data plane, up to MaxSecret bytes; Init1 only
+	Init   []byte // Init1, or in Keys of a passive connection Init2; up to MaxInit bytes
 	Keys   KeyBlock
 }
 
@@ -58,6 +63,13 @@ type KeyBlock struct {
 	In        [TrafficKeySize]byte
 	SessionID [SessionIDSize]byte // TEP byte first
 }
+
+// Bits of the byte behind AEAD.
+const (
+	replyResumed = 1 << iota
+	replyHold
+	replyFlags // all above are reserved
+)
 
 const (
 	replyBlobs = 2
@@ -96,6 +108,9 @@ func (m *Reply) check() error {
 	if m.Kind == Keys && !m.Role.Valid() {
 		return fmt.Errorf("role %v: %w", m.Role, ErrMessage)
 	}
+	if m.Kind != Keys && (m.Resumed || m.Hold) {
+		return fmt.Errorf("%v with the flags of keys: %w", m.Kind, ErrMessage)
+	}
 	return nil
 }
 
@@ -114,6 +129,12 @@ func (m *Reply) Encode(b []byte) (int, error) {
 	putRef(b, m.Ref, m.Seq)
 	b[16], b[17] = byte(m.Role), m.TEP
 	binary.LittleEndian.PutUint16(b[18:], m.AEAD)
+	if m.Resumed {
+		b[20] |= replyResumed
+	}
+	if m.Hold {
+		b[20] |= replyHold
+	}
 	if m.Kind == Keys {
 		m.Keys.put(b[replyFixed:fixed])
 	}
@@ -134,6 +155,10 @@ func (m *Reply) Decode(b []byte) error {
 	m.Kind, m.Reason = ReplyKind(b[0]), Reason(b[1])
 	m.Ref, m.Seq = getRef(b)
 	m.Role, m.TEP, m.AEAD = flowtable.Role(b[16]), b[17], binary.LittleEndian.Uint16(b[18:])
+	m.Resumed, m.Hold = b[20]&replyResumed != 0, b[20]&replyHold != 0
+	if b[20] >= replyFlags {
+		return fmt.Errorf("decode reply with flags %#x: %w", b[20], ErrMessage)
+	}
 	if err := m.check(); err != nil {
 		return fmt.Errorf("decode reply: %w", err)
 	}

@@ -104,6 +104,7 @@ func (s *Server) detach() {
 	defer s.mu.Unlock()
 	s.seg.Beat(0)
 	s.keys.Clear()
+	s.orders.clear()
 	s.report.flush(s.seg)
 	if s.seg.Current() && !s.seg.DataPlaneRuns() {
 		s.forgetKeys()

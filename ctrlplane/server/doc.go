@@ -11,5 +11,8 @@
 // turn, for a slice of time), answer and deliver (session ID published or removed, then the reply), wipe. The files round.go and
 // exchange.go follow it.
 //
+// Order takes the other way: an order about a connection, which answers nothing, waits for the next round and goes by the ring of
+// replies.
+//
 // Who owns the memory: the segment is the data plane's; the server unmaps it when the data plane has made another one.
 package server

@@ -27,6 +27,9 @@ func (s *Server) round() bool {
 		if len(s.lanes[i].kept) == 0 {
 			worked = s.gather(i) || worked
 		}
+		if len(s.lanes[i].kept) == 0 { // keys come before an order about them
+			worked = s.orders.flush(i, &s.lanes[i]) || worked
+		}
 	}
 	return s.exchange(monotonic()) || worked
 }

@@ -62,6 +62,8 @@ type Server struct {
 	seg        *shm.Segment
 	sessions   *sessiontable.Table // nil for none
 
+	orders orders // to the workers
+
 	lanes   []lane
 	keys    *fairqueue.Queue[flowID, *waiting]
 	message []byte // being taken off a ring

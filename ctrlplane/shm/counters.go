@@ -105,6 +105,9 @@ const (
 	RepliesReceived
 	RepliesStale
 	RepliesBad
+	OrdersReceived
+	OrdersStale
+	OrdersRefused
 	RingResets
 	ICMPTranslated
 	DropTxFull
@@ -205,6 +208,7 @@ const (
 	AbortEvicted
 	AbortStopped
 	AbortSilent
+	AbortOrdered
 	DropNoBlock
 	DropSynReset
 	DropHalfOpen

@@ -139,7 +139,7 @@ func layoutHash() uint64 {
 	} {
 		describe(h, t)
 	}
-	fmt.Fprint(h, flowtable.NumStates, flowtable.RecordStride, tableBytes, requestFixed, replyFixed, replyFlags, keyBlock, endRequests, endReplies, NumReasons)
+	fmt.Fprint(h, flowtable.NumStates, flowtable.RecordStride, tableBytes, requestFixed, replyFixed, replyFlags, keyBlock, endRequests, endReplies, OrderSize, endOrders, NumReasons)
 	for s := range flowtable.NumStates {
 		fmt.Fprint(h, s)
 	}

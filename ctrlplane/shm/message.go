@@ -53,12 +53,16 @@ const (
 	ReasonEvicted               // the table was full
 	ReasonProtocol              // frames or segments that the protocol forbids
 	ReasonOverload              // a bound on memory or work was reached
+	ReasonOrdered               // somebody ordered the gateway to end it
+	ReasonKeyLimit              // a key was used as often as it may be, and no other could take its place
+	ReasonKeepAlive             // the far end did not answer verified keep-alives
 	NumReasons
 )
 
 var reasonNames = [NumReasons]string{
 	"none", "policy", "no_eno", "bad_eno", "no_tep", "roles", "bad_init", "no_aead", "bad_key", "bad_secret",
 	"internal", "finished", "reset", "timeout", "authentication", "truncated", "evicted", "protocol", "overload",
+	"ordered", "key_limit", "keep_alive",
 }
 
 // String returns the reason in snake case, "invalid" for one that does not exist.

@@ -163,7 +163,10 @@ func TestEveryCodeHasAName(t *testing.T) {
 	for k := ReplyKind(1); k < endReplies; k++ {
 		check(k.String())
 	}
-	for _, s := range []string{NumReasons.String(), endRequests.String(), endReplies.String(), flowtable.Policy(99).String(), NumStages.String(), endKinds.String()} {
+	for k := OrderKind(firstOrder); k < endOrders; k++ {
+		check(k.String())
+	}
+	for _, s := range []string{endOrders.String(), NumReasons.String(), endRequests.String(), endReplies.String(), flowtable.Policy(99).String(), NumStages.String(), endKinds.String()} {
 		if s != "invalid" {
 			t.Errorf("a code that does not exist is %q", s)
 		}

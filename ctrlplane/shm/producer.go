@@ -94,3 +94,13 @@ func (p *Producer) SendReply(m *Reply) bool {
 	n, err := m.Encode(b)
 	return err == nil && p.Commit(n)
 }
+
+// SendOrder publishes an order. It reports false when the ring has no room now or the order cannot be encoded.
+func (p *Producer) SendOrder(m *Order) bool {
+	b := p.Reserve(OrderSize)
+	if b == nil {
+		return false
+	}
+	n, err := m.Encode(b)
+	return err == nil && p.Commit(n)
+}

@@ -32,6 +32,8 @@ func closeReason(why shm.Counter) shm.Reason {
 		return shm.ReasonOverload
 	case shm.AbortInitWithoutENO:
 		return shm.ReasonBadInit
+	case shm.AbortOrdered:
+		return shm.ReasonOrdered
 	}
 	return shm.ReasonInternal
 }

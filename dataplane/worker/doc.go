@@ -13,6 +13,7 @@
 //	         (icmp.go)       errors about segments of a flow, translated; what they tell of paths (paths.go, pmtu.go)
 //	         (handover.go)   what the port gave to another worker, in the same place of the loop
 //	         (replies.go)    what the control plane answered
+//	         (orders.go)     and what it orders
 //	         (timers.go)     what time brought about
 //	crypto   (finish.go)     all frames of the burst sealed and opened at once
 //	rewrite  (emit.go)       headers of what the translator emitted, checksums; too long ones are cut (pieces.go)

@@ -27,6 +27,11 @@ func (w *Worker) pollReplies(now int64) int {
 		if !w.out.Room() {
 			w.finish(now)
 		}
+		if shm.IsOrder(msg) {
+			w.takeOrder(msg, now)
+			w.cfg.Replies.Release()
+			continue
+		}
 		w.n[shm.RepliesReceived]++
 		if w.rep.Decode(msg) == nil {
 			w.reply(&w.rep, now)

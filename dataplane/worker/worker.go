@@ -135,6 +135,7 @@ type Worker struct {
 	hand    flowtable.Index // where the search for a half-closed connection goes on
 	req     shm.Request
 	rep     shm.Reply
+	order   shm.Order
 	idle    idler
 	stop    atomic.Bool
 }

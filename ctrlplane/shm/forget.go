@@ -47,6 +47,7 @@ func (s *Segment) ForgetKeys() error {
 // forgetKeys erases the keys of the records, and all messages in the rings, which may hold keys too. Memory in which there is no flow
 // table is erased as a whole.
 func (s *Segment) forgetKeys() {
+	s.forgetSecrets()
 	for i := range s.Workers() {
 		w := s.Worker(i)
 		if w == nil {
@@ -59,6 +60,23 @@ func (s *Segment) forgetKeys() {
 		} else {
 			clear(w.FlowMemory)
 		}
+	}
+}
+
+// forgetSecrets erases what is kept to resume with. Memory in which that cannot be found is erased as a whole.
+func (s *Segment) forgetSecrets() {
+	table, err := s.Resumption()
+	if err != nil {
+		clear(s.mem[s.regions.secrets:s.regions.workers])
+		return
+	}
+	table.Erase()
+}
+
+// ForgetSecrets erases what is kept to resume with. Only the data plane does so, when it stops.
+func (s *Segment) ForgetSecrets() {
+	if s.part == partData {
+		s.forgetSecrets()
 	}
 }
 

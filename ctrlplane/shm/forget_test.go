@@ -5,7 +5,10 @@ import (
 	"errors"
 	"os"
 	"testing"
+	"time"
 
+	"linecrypt/ctrlplane/resumption"
+	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/flowtable"
 )
 
@@ -133,5 +136,43 @@ func TestFlowMemoryWithoutATableIsErased(t *testing.T) {
 	}
 	if bytes.Contains(content(t, dir), testSecret) {
 		t.Error("a key is left")
+	}
+}
+
+func TestForgottenKeysIncludeTheSecretsToResumeWith(t *testing.T) {
+	dir := t.TempDir()
+	p := testParams(t)
+	p.Resumption = 64
+	s := mustCreate(t, dir, p)
+	table, err := s.Resumption()
+	if err != nil || table.Capacity() != 64 {
+		t.Fatalf("table of %d: %v", table.Capacity(), err)
+	}
+	secret := tcpcrypt.Secret{1, 2, 3}
+	next := secret.Next()
+	cache := resumption.NewCache(table, time.Hour)
+	keep := func() {
+		cache.Keep(resumption.Session{
+			Secret: &secret, TEP: tcpcrypt.ECDHECurve25519, AEAD: tcpcrypt.AES128GCM, Flow: resumption.Flow{Index: 1}, Tuple: &flowtable.Key{},
+		}, 1)
+		if !bytes.Contains(content(t, dir), next[:]) {
+			t.Fatal("the secret is not in the segment")
+		}
+	}
+	keep()
+	s.ForgetSecrets()
+	if bytes.Contains(content(t, dir), next[:]) {
+		t.Error("a data plane that stops leaves a secret")
+	}
+	cache = resumption.NewCache(table, time.Hour)
+	keep()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := ForgetKeys(dir, p.Name); err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(content(t, dir), next[:]) {
+		t.Error("a secret outlives its data plane")
 	}
 }

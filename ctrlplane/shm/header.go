@@ -23,6 +23,7 @@ type segmentHeader struct {
 	kinds   [flowtable.NumSides][kindRoom]byte
 	poll    [kindRoom]byte
 	cores   [MaxWorkers]int32
+	_       [56]byte // to the end of a line
 
 	data    processLine
 	control processLine

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"unsafe"
 
+	"linecrypt/ctrlplane/resumption"
 	"linecrypt/flowtable"
 )
 
@@ -37,6 +38,7 @@ type Params struct {
 	Flows       flowtable.Layout
 	RequestRing int // bytes of each worker's rings, powers of two from 128 KiB; 0 for DefaultRing
 	ReplyRing   int
+	Resumption  int // session secrets that are kept to resume with; 0: none
 }
 
 // SharedQueue ends the kind of a port whose one queue all workers share, which share out in software what it receives.
@@ -69,7 +71,7 @@ func checkName(name string) error {
 }
 
 func (p *Params) shape() shape {
-	s := shape{Workers: uint32(len(p.Cores)), Capacity: p.Flows.Capacity, Chunks: p.Flows.Chunks, RequestRing: uint32(p.RequestRing), ReplyRing: uint32(p.ReplyRing)}
+	s := shape{Workers: uint32(len(p.Cores)), Capacity: p.Flows.Capacity, Chunks: p.Flows.Chunks, RequestRing: uint32(p.RequestRing), ReplyRing: uint32(p.ReplyRing), Resumption: uint32(p.Resumption)}
 	if s.RequestRing == 0 {
 		s.RequestRing = DefaultRing
 	}
@@ -86,12 +88,15 @@ type shape struct {
 	Chunks      uint32
 	RequestRing uint32
 	ReplyRing   uint32
+	Resumption  uint32
 }
 
-// regions are the places in a segment in bytes: the header, the counter table, the control plane's counters, then each worker's part.
+// regions are the places in a segment in bytes: the header, the counter table, the control plane's counters, the session
+// secrets to resume with, then each worker's part.
 type regions struct {
 	table    int
 	control  int
+	secrets  int
 	workers  int
 	perOne   int
 	requests int // within a worker's part, behind its counters
@@ -117,10 +122,14 @@ func (s shape) regions() (regions, error) {
 	if s.Workers == 0 || s.Workers > MaxWorkers {
 		return regions{}, fmt.Errorf("%d workers: %w", s.Workers, ErrParams)
 	}
+	if s.Resumption > resumption.MaxCapacity {
+		return regions{}, fmt.Errorf("%d session secrets, not 0 to %d: %w", s.Resumption, resumption.MaxCapacity, ErrParams)
+	}
 	var r regions
 	r.table = alignPage(int(unsafe.Sizeof(segmentHeader{})))
 	r.control = alignPage(r.table + tableBytes)
-	r.workers = alignPage(r.control + int(unsafe.Sizeof(Block{})))
+	r.secrets = alignPage(r.control + int(unsafe.Sizeof(Block{})))
+	r.workers = alignPage(r.secrets + resumption.Size(int(s.Resumption)))
 	r.requests = alignPage(int(unsafe.Sizeof(Block{})))
 	r.replies = alignPage(r.requests + requests)
 	r.flows = alignPage(r.replies + replies)

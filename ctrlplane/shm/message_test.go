@@ -18,7 +18,7 @@ var (
 
 func requests() []Request {
 	base := Request{Ref: testRef, Seq: 9, Tuple: testTuple}
-	all := make([]Request, 4)
+	all := make([]Request, 6)
 	for i := range all {
 		all[i] = base
 		all[i].Kind = ActiveAnswer + RequestKind(i)
@@ -26,7 +26,11 @@ func requests() []Request {
 	all[0].ENOA, all[0].ENOB = fill(2, 1), fill(MaxENO, 2)
 	all[1].ENOA, all[1].ENOB, all[1].Secret, all[1].Init1, all[1].Init2 = fill(6, 1), fill(7, 2), fill(MaxSecret, 3), fill(74, 4), fill(MaxInit, 5)
 	all[2].ENOA, all[2].ENOB, all[2].Init1 = fill(6, 1), fill(7, 2), fill(MaxInit, 4)
-	all[3].Reason = ReasonAuthentication
+	all[2].Again = true
+	all[3].ENOA, all[3].ENOB, all[3].Resume = fill(20, 1), fill(21, 2), 1<<32|7
+	all[4] = all[3]
+	all[4].Kind, all[4].Resume, all[4].Again = PassiveResume, 1<<63, true
+	all[5].Reason = ReasonAuthentication
 	return all
 }
 
@@ -41,6 +45,7 @@ func replies() []Reply {
 	all[3].Keys = KeyBlock{Master: [32]byte(fill(32, 4)), Out: [44]byte(fill(44, 5)), In: [44]byte(fill(44, 6)), SessionID: [33]byte(fill(33, 7))}
 	all[5] = all[3]
 	all[5].Role, all[5].Init, all[5].Resumed, all[5].Hold = 2, fill(MaxInit, 8), true, true
+	all[5].SendsBA = true
 	return all
 }
 
@@ -113,6 +118,7 @@ func TestFieldsOfOtherKindsAreRefused(t *testing.T) {
 		{Kind: ActiveAnswer, ENOA: fill(MaxENO+1, 1), ENOB: fill(4, 1)}, {Kind: ActiveAnswer, ENOA: fill(4, 1), ENOB: fill(1, 1)},
 		{Kind: ActiveAnswer, ENOA: fill(4, 1), ENOB: fill(4, 1), Init1: fill(20, 1)}, {Kind: Closed, Init1: fill(20, 1)},
 		{Kind: PassiveKeys, ENOA: fill(4, 1), ENOB: fill(4, 1), Init1: fill(MaxInit+1, 1)},
+		{Kind: PassiveResume, ENOA: fill(4, 1), ENOB: fill(4, 1)}, {Kind: PassiveKeys, ENOA: fill(4, 1), ENOB: fill(4, 1), Init1: fill(20, 1), Resume: 1},
 	}
 	for i, m := range bad {
 		if _, err := m.Encode(make([]byte, MaxMessage)); !errors.Is(err, ErrMessage) {
@@ -123,7 +129,7 @@ func TestFieldsOfOtherKindsAreRefused(t *testing.T) {
 		{}, {Kind: endReplies}, {Kind: Pass, Reason: NumReasons}, {Kind: Keys}, {Kind: Keys, Role: 3},
 		{Kind: Pass, Secret: fill(4, 1)}, {Kind: Abort, Init: fill(9, 1)}, {Kind: Init1, Init: fill(9, 1)},
 		{Kind: Init1, Secret: fill(4, 1)}, {Kind: Keys, Role: 1, Init: fill(3, 1)}, {Kind: Keys, Role: 1, Secret: fill(4, 1)},
-		{Kind: Pass, Resumed: true}, {Kind: Abort, Hold: true},
+		{Kind: Pass, Resumed: true}, {Kind: Abort, Hold: true}, {Kind: Init1, SendsBA: true},
 	}
 	for i, m := range badReplies {
 		if _, err := m.Encode(make([]byte, MaxMessage)); !errors.Is(err, ErrMessage) {

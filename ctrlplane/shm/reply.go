@@ -15,7 +15,7 @@ const (
 	Pass   ReplyKind = 1 + iota // to ActiveAnswer: leave the connection in the clear
 	Refuse                      // to ActiveAnswer: do not let the connection come about
 	Init1                       // to ActiveAnswer: send Init1, keep Secret for ActiveKeys
-	Keys                        // to ActiveKeys and PassiveKeys: keys are agreed
+	Keys                        // to ActiveKeys, PassiveKeys, ActiveResume and PassiveResume: there are keys
 	Abort                       // to all: the handshake failed, reset the connection
 	endReplies
 )
@@ -48,6 +48,9 @@ type Reply struct {
 	AEAD   uint16         // Keys only
 	// Resumed says that the keys come from an earlier session (RFC 8548 section 3.5); Keys only.
 	Resumed bool
+	// SendsBA says of resumed keys that this end seals with k_ba: it was host B of the session that they come from, whatever its role
+	// is in this connection.
+	SendsBA bool
 	// Hold says that the host must not go on before a later word of the control plane, because policy wants the far end
 	// authenticated first; Keys only.
 	Hold   bool
@@ -68,6 +71,7 @@ type KeyBlock struct {
 const (
 	replyResumed = 1 << iota
 	replyHold
+	replySendsBA
 	replyFlags // all above are reserved
 )
 
@@ -108,7 +112,7 @@ func (m *Reply) check() error {
 	if m.Kind == Keys && !m.Role.Valid() {
 		return fmt.Errorf("role %v: %w", m.Role, ErrMessage)
 	}
-	if m.Kind != Keys && (m.Resumed || m.Hold) {
+	if m.Kind != Keys && (m.Resumed || m.Hold || m.SendsBA) {
 		return fmt.Errorf("%v with the flags of keys: %w", m.Kind, ErrMessage)
 	}
 	return nil
@@ -135,6 +139,9 @@ func (m *Reply) Encode(b []byte) (int, error) {
 	if m.Hold {
 		b[20] |= replyHold
 	}
+	if m.SendsBA {
+		b[20] |= replySendsBA
+	}
 	if m.Kind == Keys {
 		m.Keys.put(b[replyFixed:fixed])
 	}
@@ -156,6 +163,7 @@ func (m *Reply) Decode(b []byte) error {
 	m.Ref, m.Seq = getRef(b)
 	m.Role, m.TEP, m.AEAD = flowtable.Role(b[16]), b[17], binary.LittleEndian.Uint16(b[18:])
 	m.Resumed, m.Hold = b[20]&replyResumed != 0, b[20]&replyHold != 0
+	m.SendsBA = b[20]&replySendsBA != 0
 	if b[20] >= replyFlags {
 		return fmt.Errorf("decode reply with flags %#x: %w", b[20], ErrMessage)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"linecrypt/ctrlplane/resumption"
 	"linecrypt/flowtable"
 )
 
@@ -12,14 +13,16 @@ type RequestKind uint8
 
 // The requests. The control plane keeps nothing between them: each carries all it needs.
 const (
-	ActiveAnswer RequestKind = 1 + iota // SYN-ACK with ENO came: ENOA is what we sent, ENOB what came
-	ActiveKeys                          // Init2 came: ENOA, ENOB, Secret, Init1, Init2
-	PassiveKeys                         // Init1 came: ENOA is what came, ENOB what we sent, Init1
-	Closed                              // the connection is over, for Reason; no reply
+	ActiveAnswer  RequestKind = 1 + iota // SYN-ACK with ENO came: ENOA is what we sent, ENOB what came
+	ActiveKeys                           // Init2 came: ENOA, ENOB, Secret, Init1, Init2
+	PassiveKeys                          // Init1 came: ENOA is what came, ENOB what we sent, Init1
+	ActiveResume                         // the SYN-ACK agrees to resume: ENOA, ENOB, Resume
+	PassiveResume                        // the ACK confirms that the connection resumes: ENOA, ENOB, Resume
+	Closed                               // the connection is over, for Reason; no reply
 	endRequests
 )
 
-var requestNames = [endRequests]string{"", "active_answer", "active_keys", "passive_keys", "closed"}
+var requestNames = [endRequests]string{"", "active_answer", "active_keys", "passive_keys", "active_resume", "passive_resume", "closed"}
 
 // String returns the kind in snake case.
 func (k RequestKind) String() string {
@@ -29,13 +32,25 @@ func (k RequestKind) String() string {
 	return "invalid"
 }
 
+// resumes reports whether the request is about a secret of an earlier session.
+func (k RequestKind) resumes() bool { return k == ActiveResume || k == PassiveResume }
+
+// The places behind the lengths of the blobs.
+const (
+	requestFlags  = requestFixed - 12
+	requestResume = requestFixed - 8
+	requestAgain  = 1
+)
+
 // Request is a message from the data plane to the control plane. Slices that Decode sets point into the bytes decoded.
 // ENO options are whole, as on the wire: kind, length, contents.
 type Request struct {
 	Kind   RequestKind
 	Reason Reason // Closed only
 	Ref    FlowRef
-	Seq    uint32 // echoed in the reply
+	Seq    uint32            // echoed in the reply
+	Again  bool              // the same was asked before: what an answer leaves behind was left by the first one
+	Resume resumption.Handle // the secret that the connection has claimed; ActiveResume and PassiveResume only
 	Tuple  flowtable.Key
 	ENOA   []byte // host A's option, 2 to MaxENO bytes; all but Closed
 	ENOB   []byte // host B's option, likewise
@@ -47,7 +62,7 @@ type Request struct {
 const (
 	keyBytes     = 40
 	requestBlobs = 5
-	requestFixed = 16 + keyBytes + requestBlobs*4 + 4
+	requestFixed = 16 + keyBytes + requestBlobs*4 + 4 + 8
 )
 
 // only returns the bounds of a blob that is there in some kinds alone.
@@ -61,7 +76,7 @@ func only(there bool, name string, b *[]byte, minimum, maximum int) blob {
 func (m *Request) blobs() [requestBlobs]blob {
 	k := m.Kind
 	keys := k == ActiveKeys || k == PassiveKeys
-	options := keys || k == ActiveAnswer
+	options := keys || k == ActiveAnswer || k.resumes()
 	return [requestBlobs]blob{
 		only(options, "eno of a", &m.ENOA, 2, MaxENO),
 		only(options, "eno of b", &m.ENOB, 2, MaxENO),
@@ -82,6 +97,9 @@ func (m *Request) Encode(b []byte) (int, error) {
 	if m.Kind == 0 || m.Kind >= endRequests || m.Reason >= NumReasons {
 		return 0, fmt.Errorf("encode request of kind %d, reason %d: %w", m.Kind, m.Reason, ErrMessage)
 	}
+	if m.Kind.resumes() != (m.Resume != 0) {
+		return 0, fmt.Errorf("encode %v with secret %#x: %w", m.Kind, uint64(m.Resume), ErrMessage)
+	}
 	n := m.Size()
 	if len(b) < n {
 		return 0, fmt.Errorf("encode %v: %d bytes into %d: %w", m.Kind, n, len(b), ErrRoom)
@@ -90,8 +108,12 @@ func (m *Request) Encode(b []byte) (int, error) {
 	b[0], b[1] = byte(m.Kind), byte(m.Reason)
 	putRef(b, m.Ref, m.Seq)
 	putKey(b[16:], &m.Tuple)
+	if m.Again {
+		b[requestFlags] = requestAgain
+	}
+	binary.LittleEndian.PutUint64(b[requestResume:], uint64(m.Resume))
 	blobs := m.blobs()
-	if err := putBlobs(b[16+keyBytes:requestFixed], b[requestFixed:n], blobs[:]); err != nil {
+	if err := putBlobs(b[16+keyBytes:requestFlags], b[requestFixed:n], blobs[:]); err != nil {
 		return 0, fmt.Errorf("encode %v: %w", m.Kind, err)
 	}
 	return n, nil
@@ -109,8 +131,14 @@ func (m *Request) Decode(b []byte) error {
 	}
 	m.Ref, m.Seq = getRef(b)
 	getKey(b[16:], &m.Tuple)
-	if binary.LittleEndian.Uint32(b[requestFixed-4:]) != 0 {
+	flags := binary.LittleEndian.Uint32(b[requestFlags:])
+	m.Again = flags&requestAgain != 0
+	m.Resume = resumption.Handle(binary.LittleEndian.Uint64(b[requestResume:]))
+	if flags > requestAgain {
 		return fmt.Errorf("decode %v: reserved bytes in use: %w", m.Kind, ErrMessage)
+	}
+	if m.Kind.resumes() != (m.Resume != 0) {
+		return fmt.Errorf("decode %v with secret %#x: %w", m.Kind, uint64(m.Resume), ErrMessage)
 	}
 	blobs := m.blobs()
 	if err := getBlobs(b[16+keyBytes:], b[requestFixed:], blobs[:]); err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"linecrypt/ctrlplane/resumption"
 	"linecrypt/flowtable"
 )
 
@@ -267,6 +268,9 @@ func (s *Segment) validate() error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, ErrSegment)
 	}
+	if _, err := s.Resumption(); err != nil {
+		return fmt.Errorf("%w: %w", err, ErrSegment)
+	}
 	for i := range s.Workers() {
 		if _, _, err := s.rings(i); err != nil {
 			return fmt.Errorf("worker %d: %w: %w", i, err, ErrSegment)
@@ -301,6 +305,9 @@ func (s *Segment) format(p *Params) error {
 	_, _ = rand.Read(h.nonce[:])
 	s.describe(p)
 	s.table.put(s.mem[s.regions.table:])
+	if err := resumption.Format(s.mem[s.regions.secrets:s.regions.workers], int(s.shape.Resumption)); err != nil {
+		return err
+	}
 	for i := range s.Workers() {
 		base := s.mem[s.regions.workers+i*s.regions.perOne:]
 		if _, err := FormatRing(base[s.regions.requests:], int(s.shape.RequestRing)); err != nil {
@@ -378,6 +385,11 @@ func (s *Segment) Worker(i int) *Worker {
 		FlowMemory: base[s.regions.flows:][:size:size],
 		Layout:     s.shape.layout(),
 	}
+}
+
+// Resumption returns a view of the session secrets that are kept to resume with, nil where none are.
+func (s *Segment) Resumption() (*resumption.Table, error) {
+	return resumption.Attach(s.mem[s.regions.secrets:s.regions.workers], int(s.shape.Resumption))
 }
 
 func (s *Segment) rings(i int) (requests, replies Ring, err error) {

@@ -7,8 +7,9 @@
 //
 // What counts: everything between two calls of Worker.Poll, reception and the clock included. The two ports are queues in the
 // process. Their RxBurst hands over buffers that were written before, and does to each what the receive function of a
-// poll-mode driver does: it writes length, offset and checksum flags into the buffer's header. Their TxBurst keeps buffers as
-// long as a ring of 1,024 descriptors would, and frees those whose places it needs.
+// poll-mode driver does: it writes length, offset and checksum flags into the buffer's header, which it asks for ahead of time as
+// drivers do. Their TxBurst keeps buffers as long as a ring of 1,024 descriptors would, and frees those whose places it needs, a burst
+// at once.
 //
 // What does not count, and must not help: packets are written in batches while the clock stands, and then polled 32 at a time in
 // the order in which they were written. A batch has 4,096 packets, as two rings of 2,048 descriptors hold that are full because

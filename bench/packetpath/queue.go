@@ -31,6 +31,7 @@ type queue struct {
 	came atomic.Int64 // bursts taken, for the peer
 
 	tx      [txRing]*mbuf.Mbuf
+	old     [txRing]*mbuf.Mbuf // to be freed
 	txNext  int
 	packets uint64 // sent, ever
 	refused uint64 // polls that did not take all of their burst
@@ -69,9 +70,12 @@ func (q *queue) take(ms []*mbuf.Mbuf) int {
 		to = from + len(ms)
 	}
 	for i, d := range q.rx[from:to] {
+		ms[i] = d.m
+	}
+	mbuf.PrefetchStructs(ms[:to-from])
+	for _, d := range q.rx[from:to] {
 		d.m.SetBounds(mbuf.Headroom, int(d.n))
 		d.m.NbSegs, d.m.OlFlags = 1, rxGood
-		ms[i] = d.m
 	}
 	q.next = to
 	return to - from
@@ -79,12 +83,18 @@ func (q *queue) take(ms []*mbuf.Mbuf) int {
 
 // TxBurst implements port.Queue.
 func (q *queue) TxBurst(ms []*mbuf.Mbuf) int {
-	for _, m := range ms {
-		if old := q.tx[q.txNext]; old != nil {
-			q.cache.Free(old)
+	for sent := ms; len(sent) > 0; {
+		place := q.tx[q.txNext:min(q.txNext+len(sent), txRing)]
+		n := 0
+		for _, m := range place {
+			if m != nil {
+				q.old[n] = m
+				n++
+			}
 		}
-		q.tx[q.txNext] = m
-		q.txNext = (q.txNext + 1) % txRing
+		q.cache.FreeBurst(q.old[:n])
+		sent = sent[copy(place, sent):]
+		q.txNext = (q.txNext + len(place)) % txRing
 	}
 	q.packets += uint64(len(ms))
 	return len(ms)

@@ -48,12 +48,18 @@ func (c *Cache) AllocBurst(ms []*Mbuf) int {
 	return len(ms)
 }
 
-// Free drops one reference of m and takes the buffer back when it was the last.
+// Free drops one reference of m and takes the buffer back when it was the last. A buffer in one piece, as NbSegs says, has no Next: that
+// line of it is not looked at.
 func (c *Cache) Free(m *Mbuf) {
 	for m != nil {
-		next := (*Mbuf)(m.Next)
+		var next *Mbuf
+		if m.NbSegs != 1 {
+			next = (*Mbuf)(m.Next)
+		}
 		if m.release() {
-			m.Next, m.NbSegs = nil, 1
+			if m.NbSegs != 1 {
+				m.Next, m.NbSegs = nil, 1
+			}
 			if c.n == len(c.free) {
 				c.n -= CacheChunk
 				c.pool.FreeBulk(c.free[c.n:])
@@ -67,6 +73,7 @@ func (c *Cache) Free(m *Mbuf) {
 
 // FreeBurst frees every buffer of ms.
 func (c *Cache) FreeBurst(ms []*Mbuf) {
+	PrefetchStructs(ms)
 	for _, m := range ms {
 		c.Free(m)
 	}

@@ -75,8 +75,14 @@ func (m *Mbuf) SetDataOff(off int) { m.offRef = m.offRef&0xffff0000 | uint32(uin
 // RefCnt returns the number of references.
 func (m *Mbuf) RefCnt() int { return int(atomic.LoadUint32(&m.offRef) >> 16) }
 
-// Retain adds a reference.
-func (m *Mbuf) Retain() { atomic.AddUint32(&m.offRef, 1<<16) }
+// Retain adds a reference. Whoever holds the only one needs no atomic addition, which would wait for all stores before it.
+func (m *Mbuf) Retain() {
+	if atomic.LoadUint32(&m.offRef)>>16 == 1 {
+		m.offRef += 1 << 16
+		return
+	}
+	atomic.AddUint32(&m.offRef, 1<<16)
+}
 
 // release drops a reference and reports whether it was the last; the count is then left at one, as a pool expects it.
 func (m *Mbuf) release() bool {
@@ -105,25 +111,6 @@ func (m *Mbuf) Reset() {
 // Data returns the packet's bytes in this buffer. The slice aliases the buffer.
 func (m *Mbuf) Data() []byte {
 	return unsafe.Slice((*byte)(unsafe.Add(m.BufAddr, m.DataOff())), int(m.DataLen))
-}
-
-// Touch reads a byte of each line that the usual headers of the packet lie in, and of the second line of m: what is stored to a line
-// that is not in the cache holds up all stores behind it.
-func (m *Mbuf) Touch() byte {
-	p, end := unsafe.Add(m.BufAddr, m.DataOff()), 0
-	if m.DataLen > 63 {
-		end = 63
-	}
-	return *(*byte)(p) + *(*byte)(unsafe.Add(p, end)) + byte(m.TxOffload)
-}
-
-// TouchRest reads a byte of each further line of the packet.
-func (m *Mbuf) TouchRest() byte {
-	p, sum := unsafe.Add(m.BufAddr, m.DataOff()), byte(0)
-	for at := 128; at < int(m.DataLen); at += 64 {
-		sum += *(*byte)(unsafe.Add(p, at))
-	}
-	return sum
 }
 
 // Buf returns the whole buffer, headroom and tailroom included. Offsets into it stay valid when the packet start moves.

@@ -177,3 +177,45 @@ func TestCoresThatShareAPoolHaveEachTheirPart(t *testing.T) {
 	}
 	one.FreeBurst(ms)
 }
+
+func TestFreeLeavesTheSecondLineOfABufferInOnePieceAlone(t *testing.T) {
+	c := newCache(t, 2)
+	a, b := c.Alloc(), c.Alloc()
+	a.Next = unsafe.Pointer(b) // it says to be in one piece: nobody reads this
+	c.Free(a)
+	if c.Avail() != 1 {
+		t.Errorf("%d buffers free", c.Avail())
+	}
+	if a = c.Alloc(); a == nil || a.Next != nil {
+		t.Error("the buffer is not empty when it is used again")
+	}
+}
+
+func TestPrefetchChangesNothingAndReachesAnywhere(t *testing.T) {
+	c := newCache(t, 3)
+	ms := make([]*Mbuf, 3)
+	c.AllocBurst(ms)
+	ms[1].SetBounds(0, Headroom+DefaultDataRoom)
+	ms[2].SetBounds(Headroom+DefaultDataRoom, 0)
+	before := [3]Mbuf{*ms[0], *ms[1], *ms[2]}
+	PrefetchStructs(nil)
+	PrefetchHeads(nil)
+	PrefetchStructs(ms)
+	PrefetchHeads(ms)
+	for _, m := range ms {
+		for _, r := range [][2]int{{0, 0}, {5, 5}, {7, 3}, {0, 1}, {63, 65}, {-20, 0}, {100, 1 << 20}} {
+			m.Prefetch(r[0], r[1])
+		}
+	}
+	if after := [3]Mbuf{*ms[0], *ms[1], *ms[2]}; after != before {
+		t.Error("a buffer has changed")
+	}
+}
+
+func TestLinesOfBuffersDoNotShareSetsOfACache(t *testing.T) {
+	for _, room := range []int{1, 64, DefaultDataRoom, 9216} {
+		if n := BufferSize(room); n < StructSize+Headroom+room || n%lineSize != 0 || n/lineSize%2 == 0 {
+			t.Errorf("%d bytes for %d behind the headroom", n, room)
+		}
+	}
+}

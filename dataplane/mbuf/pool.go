@@ -30,8 +30,11 @@ type Arena struct {
 	dataRoom int
 }
 
-// BufferSize is what a buffer with dataRoom bytes behind the headroom takes of memory, in bytes.
-func BufferSize(dataRoom int) int { return (StructSize + Headroom + dataRoom + 63) &^ 63 }
+// BufferSize is what a buffer with dataRoom bytes behind the headroom takes of memory, in bytes: an odd number of cache lines, so that the
+// same line of different buffers uses all sets of a cache.
+func BufferSize(dataRoom int) int {
+	return (StructSize+Headroom+dataRoom+lineSize-1)&^(lineSize-1) | lineSize
+}
 
 // NewArena maps memory for n buffers of Headroom+dataRoom bytes each. The memory is excluded from core dumps, because
 // plaintext passes through it.

@@ -38,8 +38,11 @@ func (w *Worker) pollPort(s flowtable.Side, now int64) int {
 // parse reads the headers of the burst and returns the number of TCP segments in it.
 func (w *Worker) parse(s flowtable.Side, n int) int {
 	bytes, segments := uint64(0), 0
-	w.touch(n)
+	mbuf.PrefetchHeads(w.ms[:min(n, headsAhead)])
 	for i, m := range w.ms[:n] {
+		if next := i + headsAhead; next < n {
+			mbuf.PrefetchHeads(w.ms[next : next+1])
+		}
 		bytes += uint64(m.PktLen)
 		p := &w.pkts[i]
 		if p.Parse(m) == packet.TCP {
@@ -57,14 +60,12 @@ func (w *Worker) parse(s flowtable.Side, n int) int {
 	return segments
 }
 
-// touch reads a word of each line that the headers of the burst's packets lie in, so that misses of the cache overlap.
-func (w *Worker) touch(n int) {
-	sum := uint64(0)
-	for _, m := range w.ms[:n] {
-		sum += uint64(m.Touch())
-	}
-	w.sink = sum
-}
+// For how many packets parse and work have lines on their way from memory. A core waits for some twenty lines at a time, and forgets what it
+// is asked for beyond that.
+const (
+	headsAhead  = 8
+	framesAhead = 6
+)
 
 // lookup finds the records of the burst's TCP segments, once for segments of one connection in a row.
 func (w *Worker) lookup(s flowtable.Side, segments int) {
@@ -79,20 +80,22 @@ func (w *Worker) lookup(s flowtable.Side, segments int) {
 		w.run[j] = uint8(runs - 1)
 	}
 	w.table.LookupBurst(w.keys[:runs], w.hashes[:runs], w.found[:runs])
-	w.touchPayload(segments)
 	w.changed = false
 }
 
-// touchPayload is touch for the rest of those packets whose payload will be sealed or opened: the AEAD takes twice as long for text that
-// is not in the cache, because it waits for one line after the other.
-func (w *Worker) touchPayload(segments int) {
-	sum := uint64(0)
-	for j := range segments {
-		if r := w.table.Record(w.found[w.run[j]]); r != nil && r.State == flowtable.Encrypted {
-			sum += uint64(w.pkts[w.tcp[j]].M.TouchRest())
-		}
+// prefetchFrame asks for what of a TCP segment will be sealed or opened, as far as cryptobatch does not ask for it by itself, and for the
+// line that the headers grow into.
+func (w *Worker) prefetchFrame(s flowtable.Side, j int) {
+	const head, short = 2 * 64, 3 * 64 // bytes that parse has asked for, and of a text for which cryptobatch asks at once
+	p := &w.pkts[w.tcp[j]]
+	if r := w.table.Record(w.found[w.run[j]]); p.PayloadLen == 0 || r == nil || r.State != flowtable.Encrypted {
+		return
 	}
-	w.sink = sum
+	off := p.M.DataOff()
+	if s == inside {
+		p.M.Prefetch(off-overhead, off)
+	}
+	p.M.Prefetch(off+head, off+min(int(p.M.DataLen)+overhead, head+short))
 }
 
 // flowKey writes the key of the connection that a TCP segment received on side s belongs to.
@@ -112,10 +115,16 @@ func flowKey(k *flowtable.Key, p *packet.Packet, s flowtable.Side) {
 // work gives every packet of the burst to what its flow's state wants, in the order of arrival.
 func (w *Worker) work(s flowtable.Side, n, segments int, now int64) {
 	next := 0
+	for j := range min(segments, framesAhead) {
+		w.prefetchFrame(s, j)
+	}
 	for i := range n {
 		p := &w.pkts[i]
 		if next < segments && int(w.tcp[next]) == i {
 			j := w.run[next]
+			if ahead := next + framesAhead; ahead < segments {
+				w.prefetchFrame(s, ahead)
+			}
 			next++
 			if w.changed {
 				w.found[j] = w.table.Lookup(&w.keys[j], w.hashes[j])

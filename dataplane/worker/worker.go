@@ -121,10 +121,9 @@ type Worker struct {
 	others      uint8                      // workers besides this one
 	hops        uint8                      // those that the packet being worked has not been with
 	ipID        uint16
-	said        int64  // ns when the sender of a packet that cannot pass was told last
-	sink        uint64 // what touch read, so that the loads stay
-	changed     bool   // a record was inserted or removed since the last lookup
-	now         int64  // of the poll in progress
+	said        int64 // ns when the sender of a packet that cannot pass was told last
+	changed     bool  // a record was inserted or removed since the last lookup
+	now         int64 // of the poll in progress
 
 	machine *handshake.Machine
 	blocks  blocks

@@ -1,0 +1,34 @@
+package mbuf
+
+import "unsafe"
+
+//go:generate sh -c "cd _gen && go run . -out ../prefetch_amd64.s -stubs ../prefetch_stubs_amd64.go -pkg mbuf"
+
+// What this file holds asks for lines of the cache without waiting for them, so that they come all at once and while something else is
+// done: a store to a line that is not there holds up all stores behind it. A core waits for some twenty lines at a time and forgets what
+// it is asked for beyond that.
+
+const lineSize = 64
+
+// PrefetchStructs asks for the first line of each Mbuf, where its bounds and its references are.
+func PrefetchStructs(ms []*Mbuf) {
+	if len(ms) > 0 {
+		prefetchFirst(bytesOf(ms), len(ms))
+	}
+}
+
+// PrefetchHeads asks for the second line of each Mbuf and for the first two of its packet, which hold the usual headers.
+func PrefetchHeads(ms []*Mbuf) {
+	if len(ms) > 0 {
+		prefetchHeads(bytesOf(ms), len(ms))
+	}
+}
+
+// Prefetch asks for the lines of Buf from offset from up to offset to, which may lie behind its end.
+func (m *Mbuf) Prefetch(from, to int) {
+	if from &^= lineSize - 1; from < to {
+		prefetchLines((*byte)(unsafe.Add(m.BufAddr, from)), (to-from+lineSize-1)/lineSize)
+	}
+}
+
+func bytesOf(ms []*Mbuf) **byte { return (**byte)(unsafe.Pointer(unsafe.SliceData(ms))) }

@@ -1,0 +1,9 @@
+//go:build !amd64
+
+package mbuf
+
+// Elsewhere nothing is asked for ahead of time: what is read comes when it is read.
+
+func prefetchFirst(**byte, int) {}
+func prefetchHeads(**byte, int) {}
+func prefetchLines(*byte, int)  {}

@@ -19,7 +19,7 @@ import (
 type realTime struct {
 	sc    *scenario.Scenario
 	ends  *ends.Ends
-	inst  *instance // nil for a gateway elsewhere
+	sub   subject // nil for a gateway elsewhere
 	ports []port.Port
 	set   setting
 	clock func() int64
@@ -34,22 +34,26 @@ func (d *realTime) load() *ends.Ends { return d.ends }
 func (d *realTime) about() setting   { return d.set }
 
 // wireOf returns a wire over a queue of the generator's.
-func (d *realTime) wireOf(p port.Port) *wire.Queue {
+func (d *realTime) wireOf(p port.Port, q int) *wire.Queue {
 	if d.clock == nil {
 		d.clock = gateway.Monotonic()
 	}
-	return &wire.Queue{Queue: p.Queue(0), Clock: d.clock}
+	return &wire.Queue{Queue: p.Queue(q), Clock: d.clock}
 }
 
-// start runs the worker, where there is one.
+// start runs what is measured, where it is in this process.
 func (d *realTime) start() {
-	if d.inst == nil {
+	if d.sub == nil {
 		return
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	d.stop = stop
 	ready := make(chan struct{})
-	d.running.Go(func() { d.failed = d.inst.data.Run(ctx, func() { close(ready) }) })
+	begun := sync.OnceFunc(func() { close(ready) })
+	d.running.Go(func() {
+		defer begun() // where it cannot run
+		d.failed = d.sub.run(ctx, begun)
+	})
 	<-ready
 }
 
@@ -58,8 +62,8 @@ func (d *realTime) round() int64 {
 	now := d.clock()
 	d.ends.Tell(now)
 	d.ends.Collect()
-	if d.inst != nil {
-		d.inst.control.pump(now)
+	if d.sub != nil {
+		d.sub.tend(now, false)
 	}
 	d.ends.Watch()
 	return now
@@ -88,7 +92,7 @@ func (d *realTime) open(ctx context.Context, tell func(int)) error {
 
 // silent says what to look at where nothing comes back at all.
 func (d *realTime) silent() error {
-	if d.inst == nil && d.ends.Received[inside]+d.ends.Received[outside] == 0 {
+	if d.sub == nil && d.ends.Received[inside]+d.ends.Received[outside] == 0 {
 		return errors.New("nothing came out of either port: is a gateway between them, is it ready, and are the ports not exchanged?")
 	}
 	return nil
@@ -158,19 +162,23 @@ func (d *realTime) trial(ctx context.Context, rate float64, length time.Duration
 func (d *realTime) take() sample {
 	s := sample{ends: d.ends.Counts}
 	for _, p := range d.ports {
-		s.ports.Add(p.Queue(0).Stats())
+		for q := range p.Queues() {
+			s.ports.Add(p.Queue(q).Stats())
+		}
 	}
-	if d.inst != nil {
-		s.block, s.hasBlock = *d.inst.counters(), true
-		s.control, s.answered = d.inst.control.cycles, d.inst.control.answered
+	if d.sub != nil {
+		d.sub.read(&s)
 		// The gateway brings what its ports count into the worker's counters, and more seldom.
-		for _, c := range []shm.Counter{shm.DropRxNoBuffer, shm.DropRxMissed, shm.DropRxTruncated} {
+		for _, c := range portDrops {
 			s.block[c] = 0
 		}
 	}
 	s.allocs, s.gcs = goRuntime()
 	return s
 }
+
+// portDrops are the counters of the workers that are those of their ports.
+var portDrops = [...]shm.Counter{shm.DropRxNoBuffer, shm.DropRxMissed, shm.DropRxTruncated, shm.DropSpreadFull}
 
 // leaveTime bounds how long it takes to reset the connections of a gateway elsewhere.
 const leaveTime = 5 * time.Second
@@ -192,7 +200,7 @@ func (d *realTime) close() error {
 		d.running.Wait()
 	}
 	if d.ends != nil {
-		if d.inst == nil {
+		if d.sub == nil {
 			d.leave()
 		}
 		d.ends.Close()

@@ -13,12 +13,11 @@ import (
 	"linecrypt/flowtable"
 )
 
-// control is the control plane of a run: it answers with what a responder says, in the thread of the generator. Where connections
+// control is the control plane of a run: it answers all workers with what a responder says, in the thread of the generator. Where connections
 // share a master key it does not compute anything: it answers as a responder does, with that key.
 type control struct {
 	seg       *shm.Segment
-	asked     *shm.Consumer
-	answer    *shm.Producer
+	lines     []line // by worker
 	responder *responder.Responder
 	shared    *tcpcrypt.MasterKey
 	aead      tcpcrypt.AEAD
@@ -29,6 +28,12 @@ type control struct {
 
 	cycles   uint64 // spent on answers
 	answered uint64
+}
+
+// line leads from a worker to the control plane and back.
+type line struct {
+	asked  *shm.Consumer
+	answer *shm.Producer
 }
 
 // newControl takes the control plane's part in the segment of an instance and puts rules in force.
@@ -43,9 +48,10 @@ func newControl(dir string, cfg *config.Config, aead tcpcrypt.AEAD, shared *tcpc
 	if err != nil {
 		return nil, err
 	}
-	part := seg.Worker(0)
-	c := &control{
-		seg: seg, asked: shm.NewConsumer(part.Requests), answer: shm.NewProducer(part.Replies), responder: r, shared: shared, aead: aead,
+	c := &control{seg: seg, responder: r, shared: shared, aead: aead}
+	for i := range cfg.Workers.Count {
+		part := seg.Worker(i)
+		c.lines = append(c.lines, line{asked: shm.NewConsumer(part.Requests), answer: shm.NewProducer(part.Replies)})
 	}
 	rules := r.Rules()
 	if err = seg.PublishRules(&rules); err == nil && shared != nil {
@@ -74,33 +80,38 @@ func (c *control) makeInits() error {
 // beatEvery is the interval of the heartbeat in ns.
 const beatEvery = int64(20e6)
 
-// pump answers what the worker asked, and keeps the heartbeat. It returns how many answers it gave.
-func (c *control) pump(now int64) int {
+// pump answers what the workers asked, and keeps the heartbeat.
+func (c *control) pump(now int64) {
 	if now-c.beaten >= beatEvery {
 		c.beaten = now
 		c.seg.Beat(now)
 	}
-	n := 0
+	for i := range c.lines {
+		c.answerAll(&c.lines[i])
+	}
+}
+
+// answerAll answers what a worker asked.
+func (c *control) answerAll(l *line) {
 	for {
-		msg, err := c.asked.Peek()
+		msg, err := l.asked.Peek()
 		if err != nil {
 			continue // thrown away, by the consumer
 		}
 		if msg == nil {
-			return n
+			return
 		}
 		t := tsc.Now()
-		if c.req.Decode(msg) == nil && !c.reply() {
-			return n // no room: the request stays
+		if c.req.Decode(msg) == nil && !c.reply(l) {
+			return // no room: the request stays
 		}
-		c.asked.Release()
+		l.asked.Release()
 		c.cycles += tsc.Now() - t
-		n++
 	}
 }
 
 // reply answers the request at hand, and reports whether there was room for the answer.
-func (c *control) reply() bool {
+func (c *control) reply(l *line) bool {
 	q, p := &c.req, &c.rep
 	if c.shared == nil {
 		c.responder.Handle(q, p)
@@ -111,7 +122,7 @@ func (c *control) reply() bool {
 		return true
 	}
 	p.Ref, p.Seq = q.Ref, q.Seq
-	sent := c.answer.SendReply(p)
+	sent := l.answer.SendReply(p)
 	responder.Wipe(p)
 	if sent {
 		c.answered++

@@ -63,7 +63,7 @@ func (p *plan) overDevices() (d driver, err error) {
 		if dev.Caps().TxTCPCksum {
 			sum = ends.Offload
 		}
-		far[i] = ends.Port{Wire: r.wireOf(dev), Cache: cache, Checksum: sum}
+		far[i] = ends.Port{Wire: r.wireOf(dev, 0), Cache: cache, Checksum: sum}
 		if dev.MTU() < mtuNeeded {
 			return nil, p.sc.Err(keys[i], fmt.Errorf("the port carries %d bytes, and full segments take %d: raise its MTU", dev.MTU(), mtuNeeded))
 		}

@@ -12,7 +12,14 @@
 //	beside  (beside.go)   the worker runs as in production on a core of its own, the generator on another, in real time; with
 //	                      ports of kind device there is no worker in the process
 //
+// Several workers (several.go) take turns as a crew (crew.go): while the generator makes packets they wait, and then handle them at the
+// same time, each on its core. Scaling (scaling.go) compares them with one.
+//
+// What is driven is a subject: a gateway (instance.go), or, to compare latency with (against.go), a forwarder that touches no packet
+// (forwarder.go).
+//
 // Cycles by stage are the worker's own counters, which nest: what is sealed or sent in the middle of a burst counts for stream too.
 //
-// In turns a poll during which the machine ran something else in this thread's place is left out of the clock, and counted.
+// In turns a poll, or a round of a crew, during which the machine ran something else in a thread's place is left out of the clock, and
+// counted.
 package pktgen

@@ -30,7 +30,7 @@ type setting struct {
 	mode     string // turns, beside or device
 	ports    string
 	checksum string
-	core     int    // of the worker, -1 for none in this process
+	cores    []int  // of the workers, none where they are in another process
 	genCore  int    // of the generator
 	engine   string // of both
 	note     string // what else is to be known, or ""

@@ -42,8 +42,11 @@ func hugePagesFor(mb int) error {
 	return nil
 }
 
-// startEAL starts DPDK and makes the pool.
+// startEAL starts DPDK and makes the pool, once.
 func (p *plan) startEAL(pci bool) (mbuf.Pool, error) {
+	if p.pool != nil {
+		return p.pool, nil
+	}
 	if pci {
 		if why := hugePagesFor(p.poolMB()); why != nil {
 			return nil, p.sc.Err("ports.inside", why)
@@ -52,27 +55,36 @@ func (p *plan) startEAL(pci bool) (mbuf.Pool, error) {
 	if _, err := dpdk.Init(dpdk.Options{Name: fmt.Sprintf("bench-%d", os.Getpid()), MemMB: p.poolMB(), PCI: pci, Args: p.sc.Ports.EAL}); err != nil {
 		return nil, p.sc.Err("ports.eal", err)
 	}
-	return dpdk.NewPool("packets", p.poolBuffers(), mbuf.DefaultDataRoom)
+	pool, err := dpdk.NewPool("packets", p.poolBuffers(), mbuf.DefaultDataRoom)
+	if err == nil {
+		p.pool = pool
+	}
+	return p.pool, err
 }
 
-// openRings joins gateway and generator by two pairs of ring ports.
-func openRings(pool mbuf.Pool) (pairs [2]pair, undo func() error, err error) {
-	var open []*rings.Pair
-	undo = func() error {
-		var errs []error
-		for _, r := range open {
-			errs = append(errs, r.Close())
+// openRings joins gateway and generator by two pairs of ring ports. The workers, to whom the caches belong, poll those of the gateway.
+func (p *plan) openRings(pool mbuf.Pool, caches []*mbuf.Cache) (pairs [2]pair, undo func() error, err error) {
+	var done []func() error
+	undo = func() error { return undoAll(done) }
+	for s, name := range sideNames {
+		cache := mbuf.NewShare(pool, p.workers())
+		cfg := port.Config{Queues: p.queues()}
+		for range cfg.Queues {
+			cfg.Caches = append(cfg.Caches, cache)
 		}
-		return errors.Join(errs...)
-	}
-	for s, name := range []string{"inside", "outside"} {
-		a := port.Config{Queues: 1, Caches: []*mbuf.Cache{mbuf.NewCache(pool)}}
-		r, err := rings.Open(name, a, a)
+		r, err := rings.Open(name, cfg, cfg)
 		if err != nil {
 			return pairs, nil, errors.Join(err, undo())
 		}
-		open = append(open, r)
+		done = append(done, r.Close)
 		pairs[s] = pair{gateway: r.A, generator: r.B}
+		if p.spreads() {
+			if pairs[s].gateway, err = p.spread(r.A, cache, caches); err != nil {
+				return pairs, nil, errors.Join(err, undo())
+			}
+			r.A = nil // the spreader's
+			done = append(done, pairs[s].gateway.Close)
+		}
 	}
 	return pairs, undo, nil
 }

@@ -6,19 +6,22 @@ import (
 	"linecrypt/bench/pktgen/ends"
 	"linecrypt/bench/pktgen/scenario"
 	"linecrypt/bench/pktgen/wire"
+	"linecrypt/dataplane/gateway"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/port"
 	"linecrypt/dataplane/port/memory"
 )
 
-// pair is a port of the gateway with the one of the generator at its other end.
+// pair is a port of what is measured with the one of the generator at its other end.
 type pair struct {
 	gateway, generator port.Port
 }
 
-// turns makes a driver in which worker and ends take turns.
+var sideNames = [2]string{"inside", "outside"}
+
+// turns makes a driver in which what is measured and the ends take turns.
 func (p *plan) turns() (d driver, err error) {
-	t := &turns{sc: p.sc, set: p.set}
+	t := &turns{sc: p.sc, set: p.set, clock: gateway.Monotonic()}
 	defer func() {
 		if err != nil {
 			_ = t.close()
@@ -42,22 +45,31 @@ func (p *plan) turnsInMemory(t *turns) error {
 		return err
 	}
 	t.done = append(t.done, arena.Close)
-	cache := mbuf.NewCache(arena)
+	pool := p.shared(arena)
+	caches, cache := p.workerCaches(pool), mbuf.NewCache(pool)
 	nic, sum := p.sc.Ports.Checksum == scenario.ByPort, ends.Software
 	if nic {
 		sum = ends.Trusted
 	}
 	t.set.checksum = string(p.sc.Ports.Checksum)
-	in, out := wire.NewTurn("inside", queueSlots, nic, cache), wire.NewTurn("outside", queueSlots, nic, cache)
-	t.wires = [2]turnWire{in, out}
-	if t.ends, err = p.newEnds([2]ends.Port{{Wire: in, Cache: cache, Checksum: sum}, {Wire: out, Cache: cache, Checksum: sum}}); err != nil {
-		return err
+	var ports [2]port.Port
+	for s, name := range sideNames {
+		var all wire.Turns
+		var clocked []wire.Clocked
+		for range p.queues() {
+			w := wire.NewTurn(name, queueSlots, nic, cache)
+			all, clocked = append(all, w), append(clocked, w)
+		}
+		t.wires[s] = p.clocks(clocked)
+		t.done = append(t.done, t.wires[s].Close)
+		if ports[s] = all; p.spreads() {
+			if ports[s], err = p.spread(all[0], mbuf.NewShare(pool, p.workers()), caches); err != nil {
+				return err
+			}
+			t.done = append(t.done, ports[s].Close)
+		}
 	}
-	if t.inst, err = p.newInstance(in, out, cache, -1); err != nil {
-		return err
-	}
-	t.done = append(t.done, t.inst.close, in.Close, out.Close)
-	return nil
+	return p.completeTurns(t, ports, caches, ends.Port{Cache: cache, Checksum: sum})
 }
 
 func (p *plan) turnsOverRings(t *turns) error {
@@ -65,22 +77,52 @@ func (p *plan) turnsOverRings(t *turns) error {
 	if err != nil {
 		return err
 	}
-	pairs, undo, err := openRings(pool)
+	caches, cache := p.workerCaches(pool), mbuf.NewCache(pool)
+	pairs, undo, err := p.openRings(pool, caches)
 	if err != nil {
 		return err
 	}
-	t.done = append(t.done, undo)
-	cache := mbuf.NewCache(pool)
-	in, out := wire.NewPaced(pairs[inside].generator.Queue(0), cache), wire.NewPaced(pairs[outside].generator.Queue(0), cache)
-	t.wires = [2]turnWire{in, out}
-	t.set.checksum = checksumOf(pairs[inside].gateway)
-	if t.ends, err = p.newEnds([2]ends.Port{{Wire: in, Cache: cache}, {Wire: out, Cache: cache}}); err != nil {
+	t.done = append(t.done, func() error { flush(append(caches, cache)); return nil }, undo)
+	var ports [2]port.Port
+	for s := range pairs {
+		var clocked []wire.Clocked
+		for q := range p.queues() {
+			clocked = append(clocked, wire.NewPaced(pairs[s].generator.Queue(q), cache))
+		}
+		ports[s] = pairs[s].gateway
+		t.wires[s] = p.clocks(clocked)
+		t.done = append(t.done, t.wires[s].Close)
+	}
+	t.set.checksum = checksumOf(ports[inside])
+	return p.completeTurns(t, ports, caches, ends.Port{Cache: cache})
+}
+
+// clocks makes one wire of those of a port's queues.
+func (p *plan) clocks(all []wire.Clocked) wire.Clocked {
+	if len(all) == 1 {
+		return all[0]
+	}
+	return wire.NewClocks(all, p.hash, ends.MaxOffer)
+}
+
+// completeTurns makes ends and subject over ports, which the workers poll, and wires. Far is what the ends' ports have in common.
+func (p *plan) completeTurns(t *turns, ports [2]port.Port, caches []*mbuf.Cache, far ends.Port) (err error) {
+	var ways [2]ends.Port
+	for s := range ports {
+		ways[s] = far
+		ways[s].Wire = t.wires[s]
+		t.ports = append(t.ports, ports[s])
+	}
+	if t.ends, err = p.newEnds(ways); err != nil {
 		return err
 	}
-	if t.inst, err = p.newInstance(pairs[inside].gateway, pairs[outside].gateway, mbuf.NewCache(pool), -1); err != nil {
+	if t.sub, err = p.newSubject(ports, caches, true); err != nil {
 		return err
 	}
-	t.done = append(t.done, t.inst.close, in.Close, out.Close)
+	t.done = append(t.done, t.sub.close)
+	if i, ok := t.sub.(*instance); ok && p.workers() > 1 {
+		i.together(p.set.cores, t.clock, t.delivered, t.spreadLost)
+	}
 	return nil
 }
 
@@ -92,7 +134,7 @@ func checksumOf(p port.Port) string {
 	return string(scenario.ByGateway)
 }
 
-// beside makes a driver in which the worker runs on a core of its own.
+// beside makes a driver in which what is measured runs on cores of its own.
 func (p *plan) beside() (d driver, err error) {
 	r := &realTime{sc: p.sc, set: p.set}
 	defer func() {
@@ -101,55 +143,93 @@ func (p *plan) beside() (d driver, err error) {
 		}
 	}()
 	var pairs [2]pair
-	caches := [2]*mbuf.Cache{} // the gateway's and the generator's
+	var caches []*mbuf.Cache
+	var cache *mbuf.Cache // the generator's
 	if p.kind == scenario.PortsRings {
-		pool, err := p.startEAL(false)
-		if err != nil {
-			return nil, err
-		}
-		var undo func() error
-		if pairs, undo, err = openRings(pool); err != nil {
-			return nil, err
-		}
-		r.done = append(r.done, undo)
-		caches = [2]*mbuf.Cache{mbuf.NewCache(pool), mbuf.NewCache(pool)}
-	} else if pairs, caches, err = p.memoryPairs(r); err != nil {
+		pairs, caches, cache, err = p.ringPairs(r)
+	} else {
+		pairs, caches, cache, err = p.memoryPairs(r)
+	}
+	if err != nil {
 		return nil, err
 	}
 	r.set.checksum = checksumOf(pairs[inside].gateway)
-	r.ports = []port.Port{pairs[inside].gateway, pairs[outside].gateway}
 	var far [2]ends.Port
+	var ports [2]port.Port
 	for s := range far {
-		far[s] = ends.Port{Wire: r.wireOf(pairs[s].generator), Cache: caches[1], Checksum: ends.Software}
+		ports[s] = pairs[s].gateway
+		far[s] = ends.Port{Wire: p.wireOf(r, pairs[s].generator, cache), Cache: cache, Checksum: ends.Software}
 	}
+	r.ports = ports[:]
 	if r.ends, err = p.newEnds(far); err != nil {
 		return nil, err
 	}
-	if r.inst, err = p.newInstance(pairs[inside].gateway, pairs[outside].gateway, caches[0], p.set.core); err != nil {
+	if r.sub, err = p.newSubject(ports, caches, false); err != nil {
 		return nil, err
 	}
-	r.done = append(r.done, r.inst.close)
+	r.done = append(r.done, r.sub.close)
 	r.start()
 	return r, nil
 }
 
-// memoryPairs joins gateway and generator by ports in memory that copy packets, because two threads use them.
-func (p *plan) memoryPairs(r *realTime) (pairs [2]pair, caches [2]*mbuf.Cache, err error) {
+// wireOf returns a wire over all queues of a port of the generator's.
+func (p *plan) wireOf(r *realTime, far port.Port, cache *mbuf.Cache) ends.Wire {
+	if far.Queues() == 1 {
+		return r.wireOf(far, 0)
+	}
+	var all []*wire.Queue
+	for q := range far.Queues() {
+		all = append(all, r.wireOf(far, q))
+	}
+	f := wire.NewFan(all, p.hash, ends.MaxOffer)
+	r.done = append(r.done, func() error { f.Free(cache); return nil })
+	return f
+}
+
+// ringPairs joins gateway and generator by DPDK's rings.
+func (p *plan) ringPairs(r *realTime) (pairs [2]pair, caches []*mbuf.Cache, cache *mbuf.Cache, err error) {
+	pool, err := p.startEAL(false)
+	if err != nil {
+		return pairs, nil, nil, err
+	}
+	caches, cache = p.workerCaches(pool), mbuf.NewCache(pool)
+	var undo func() error
+	if pairs, undo, err = p.openRings(pool, caches); err != nil {
+		return pairs, nil, nil, err
+	}
+	r.done = append(r.done, func() error { flush(append(caches, cache)); return nil }, undo)
+	return pairs, caches, cache, nil
+}
+
+// memoryPairs joins gateway and generator by ports in memory that copy packets, because several threads use them.
+func (p *plan) memoryPairs(r *realTime) (pairs [2]pair, caches []*mbuf.Cache, cache *mbuf.Cache, err error) {
+	var arenas [2]*mbuf.Arena
 	for i, n := range []int{gatewayBuffers(p.sc), generatorBuffers} {
-		arena, err := mbuf.NewArena(n, mbuf.DefaultDataRoom)
-		if err != nil {
-			return pairs, caches, err
+		if arenas[i], err = mbuf.NewArena(n, mbuf.DefaultDataRoom); err != nil {
+			return pairs, nil, nil, err
 		}
-		r.done = append(r.done, arena.Close)
-		caches[i] = mbuf.NewCache(arena)
+		r.done = append(r.done, arenas[i].Close)
 	}
-	for s, name := range []string{"inside", "outside"} {
-		a, b, err := memory.NewPair(name, "generator-"+name, memory.Options{RingFrames: queueSlots}, caches[:1], caches[1:])
-		if err != nil {
-			return pairs, caches, err
+	pool := p.shared(arenas[0])
+	caches, cache = p.workerCaches(pool), mbuf.NewCache(arenas[1])
+	near, far := caches, make([]*mbuf.Cache, p.queues())
+	for q := range far {
+		far[q] = cache
+	}
+	for s, name := range sideNames {
+		if p.spreads() {
+			near = []*mbuf.Cache{mbuf.NewShare(pool, p.workers())}
 		}
+		a, b, err := memory.NewPair(name, "generator-"+name, memory.Options{RingFrames: queueSlots}, near, far)
+		if err != nil {
+			return pairs, nil, nil, err
+		}
+		r.done = append(r.done, b.Close)
 		pairs[s] = pair{gateway: a, generator: b}
-		r.done = append(r.done, a.Close, b.Close)
+		if pairs[s].gateway, err = p.spread(a, near[0], caches); err != nil {
+			return pairs, nil, nil, errors.Join(err, a.Close())
+		}
+		r.done = append(r.done, pairs[s].gateway.Close)
 	}
-	return pairs, caches, nil
+	return pairs, caches, cache, nil
 }

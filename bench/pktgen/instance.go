@@ -1,6 +1,7 @@
 package pktgen
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"linecrypt/dataplane/gateway"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/port"
+	"linecrypt/dataplane/worker"
 	"linecrypt/flowtable"
 )
 
@@ -23,6 +25,9 @@ type instance struct {
 	dir     string
 	data    *gateway.Gateway
 	control *control
+	blocks  []*shm.Block // the workers' counters
+	crew    *crew        // of several workers that the caller polls; nil for one
+	beaten  int64
 }
 
 // gatewayConfig is the configuration of the gateway for a scenario.
@@ -30,8 +35,9 @@ func gatewayConfig(sc *scenario.Scenario) (*config.Config, error) {
 	c := config.Default()
 	for _, kv := range [][2]string{
 		{"name", "bench-" + strconv.Itoa(os.Getpid())},
+		{"workers.count", strconv.Itoa(sc.Cores.Workers)},
 		{"flows.max", strconv.Itoa(tableFlows(sc))},
-		{"buffers.memory", strconv.Itoa(gatewayBuffers(sc) * mbuf.BufferSize(mbuf.DefaultDataRoom))},
+		{"buffers.memory", strconv.Itoa(workerBuffers(sc) * mbuf.BufferSize(mbuf.DefaultDataRoom))},
 		// The far ends of package ends do not change keys.
 		{"rekey.frames", "0"}, {"rekey.bytes", "0"},
 	} {
@@ -45,14 +51,25 @@ func gatewayConfig(sc *scenario.Scenario) (*config.Config, error) {
 // lingering is for how long, in seconds, a connection that is over has a record yet, with some to spare.
 const lingering = 20
 
-// tableFlows is how many connections the gateway's table must hold.
+// tableFlows is how many connections the table of a worker must hold.
 func tableFlows(sc *scenario.Scenario) int {
-	n := sc.Traffic.Flows + sc.Traffic.Flows/16 + 1024 + lingering*sc.Disturb.Churn
-	return min(n, 1<<22)
+	n := shareOf(sc, sc.Traffic.Flows+lingering*sc.Disturb.Churn)
+	return min(n+n/16+1024, 1<<22)
 }
 
-// gatewayBuffers is how many packet buffers the gateway needs: what it has by default, and more where many frames may be in flight.
-func gatewayBuffers(sc *scenario.Scenario) int {
+// shareOf is how much of n one worker may get: of several, which a hash gives their shares, somewhat more than the mean.
+func shareOf(sc *scenario.Scenario, n int) int {
+	if w := sc.Cores.Workers; w > 1 {
+		return n/w + n/(4*w)
+	}
+	return n
+}
+
+// gatewayBuffers is how many packet buffers the gateway's workers need together.
+func gatewayBuffers(sc *scenario.Scenario) int { return sc.Cores.Workers * workerBuffers(sc) }
+
+// workerBuffers is how many packet buffers a worker needs: what it has by default, and more where many frames may be in flight.
+func workerBuffers(sc *scenario.Scenario) int {
 	const standard = (64 << 20) / 2304
 	pending := max(sc.Traffic.AckEvery-1, 0)
 	if sc.Traffic.Run >= sc.Traffic.AckEvery && sc.Traffic.Run%sc.Traffic.AckEvery == 0 {
@@ -62,11 +79,12 @@ func gatewayBuffers(sc *scenario.Scenario) int {
 	if sc.Disturb.Disturbed() {
 		inFlight = sc.Traffic.Flows * min(sc.Traffic.Window, 64)
 	}
-	return min(max(standard, 2*inFlight+standard/2), (8<<30)/2304)
+	return min(max(standard, 2*shareOf(sc, inFlight)+standard/2), (8<<30)/2304)
 }
 
-// newInstance makes the gateway over two open ports, and its control plane.
-func newInstance(sc *scenario.Scenario, cfg *config.Config, in, out port.Port, cache *mbuf.Cache, core int, engine cryptobatch.Engine, shared *tcpcrypt.MasterKey) (i *instance, err error) {
+// newInstance makes the gateway over two open ports, with a worker for each of caches, and its control plane. Cores are those of run, -1
+// where the caller polls.
+func newInstance(sc *scenario.Scenario, cfg *config.Config, in, out port.Port, caches []*mbuf.Cache, cores []int, engine cryptobatch.Engine, shared *tcpcrypt.MasterKey) (i *instance, err error) {
 	i = new(instance)
 	defer func() {
 		if err != nil {
@@ -77,23 +95,73 @@ func newInstance(sc *scenario.Scenario, cfg *config.Config, in, out port.Port, c
 		return i, fmt.Errorf("folder for the segment: %w", err)
 	}
 	i.data, err = gateway.New(gateway.Options{
-		Config: cfg, SegmentDir: i.dir, Inside: in, Outside: out, Caches: []*mbuf.Cache{cache}, Cores: []int{core}, Engine: engine,
+		Config: cfg, SegmentDir: i.dir, Inside: in, Outside: out, Caches: caches, Cores: cores, Engine: engine,
 	})
 	if err != nil {
 		return i, err
+	}
+	for w := range caches {
+		i.blocks = append(i.blocks, i.data.Segment().Worker(w).Counters)
 	}
 	i.control, err = newControl(i.dir, cfg, sc.Traffic.AEAD, shared)
 	return i, err
 }
 
-// counters are the worker's.
-func (i *instance) counters() *shm.Block { return i.data.Segment().Worker(0).Counters }
+// together makes several workers a crew, which the caller polls with.
+func (i *instance) together(on []int, clock func() int64, delivered, lost func() uint64) {
+	var ws []*worker.Worker
+	for n := range i.blocks {
+		ws = append(ws, i.data.Worker(n))
+	}
+	i.crew = newCrew(ws, i.blocks, on, clock, delivered, lost)
+}
+
+func (i *instance) poll(now int64) (work int, stole bool) {
+	if i.crew != nil {
+		return i.crew.poll()
+	}
+	return i.data.Worker(0).Poll(now), false
+}
+
+func (i *instance) run(ctx context.Context, ready func()) error { return i.data.Run(ctx, ready) }
+
+func (i *instance) tend(now int64, alone bool) {
+	if alone && now-i.beaten >= beatEvery {
+		i.beaten = now
+		i.data.Beat()
+	}
+	i.control.pump(now)
+}
+
+func (i *instance) read(s *sample) {
+	s.hasBlock, s.cores = true, len(i.blocks)
+	for n, b := range i.blocks {
+		s.perCore[n] = coreCounts{packets: b[shm.RxInsidePackets] + b[shm.RxOutsidePackets], busy: b[shm.BusyCycles], idle: b[shm.IdleCycles]}
+		for c := range s.block {
+			s.block[c] += b[c]
+		}
+	}
+	s.control, s.answered = i.control.cycles, i.control.answered
+}
+
+func (i *instance) stages() (v stageCycles) {
+	for _, b := range i.blocks {
+		for n, c := range timed {
+			v[n] += b[c]
+		}
+	}
+	return v
+}
 
 func (i *instance) close() error {
 	if i == nil {
 		return nil
 	}
 	errs := []error{i.control.close()}
+	if i.crew != nil {
+		i.crew.stop()
+		errs = append(errs, i.crew.failed())
+	}
 	if i.data != nil {
 		errs = append(errs, i.data.Close())
 	}

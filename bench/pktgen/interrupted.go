@@ -25,13 +25,6 @@ var timed = func() (all [shm.NumStages + 1]shm.Counter) {
 // stageCycles are the values of those counters.
 type stageCycles [shm.NumStages + 1]uint64
 
-func cyclesOf(b *shm.Block) (v stageCycles) {
-	for i, c := range timed {
-		v[i] = b[c]
-	}
-	return v
-}
-
 // switches counts how often the thread lost its core to another one.
 type switches struct {
 	seen int64

@@ -18,6 +18,8 @@ type live struct {
 	out   io.Writer
 	on    bool
 	width int
+
+	prefix string // of what is said
 }
 
 // newLive returns one for a writer; it stays silent where that is no terminal.
@@ -35,7 +37,7 @@ func (l *live) say(format string, args ...any) {
 	if !l.on {
 		return
 	}
-	text := fmt.Sprintf(format, args...)
+	text := l.prefix + fmt.Sprintf(format, args...)
 	fmt.Fprintf(l.out, "\r%s%s", text, strings.Repeat(" ", max(l.width-len(text), 0)))
 	l.width = len(text)
 }

@@ -35,6 +35,7 @@ func needOf(sc *scenario.Scenario, cfg *config.Config) need {
 	n := need{ends: sc.Traffic.Flows*ends.MemoryPerFlow(sc.Agreed()) + generatorBuffers*mbuf.BufferSize(mbuf.DefaultDataRoom)}
 	if cfg != nil {
 		n.segment, n.private = gateway.Memory(cfg)
+		n.segment, n.private = cfg.Workers.Count*n.segment, cfg.Workers.Count*n.private
 	}
 	return n
 }

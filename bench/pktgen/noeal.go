@@ -13,8 +13,8 @@ func (p *plan) poolMB() int { return 0 }
 
 func hugePagesFor(int) error { return portspec.ErrNoDPDK }
 
-func (p *plan) startEAL(bool) (mbuf.Pool, error) { return nil, portspec.ErrNoDPDK }
+func (p *plan) startEAL(bool) (mbuf.Pool, error) { return p.pool, portspec.ErrNoDPDK }
 
-func openRings(mbuf.Pool) (pairs [2]pair, undo func() error, err error) {
+func (p *plan) openRings(mbuf.Pool, []*mbuf.Cache) (pairs [2]pair, undo func() error, err error) {
 	return pairs, nil, portspec.ErrNoDPDK
 }

@@ -3,6 +3,7 @@ package pktgen
 import (
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"linecrypt/bench/cores"
@@ -14,28 +15,24 @@ import (
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/port"
 	"linecrypt/dataplane/port/portspec"
+	"linecrypt/dataplane/port/spread"
 )
 
 // plan is how a scenario is run on this machine.
 type plan struct {
-	sc     *scenario.Scenario
-	cfg    *config.Config // of the gateway, nil for one elsewhere
-	engine cryptobatch.Engine
-	kind   scenario.PortKind // not auto
-	shared *tcpcrypt.MasterKey
-	set    setting
-	tap    func(ends.Wire) ends.Wire // between the gateway and the ends, for tests of the checks; nil for none
+	sc      *scenario.Scenario
+	cfg     *config.Config // of the gateway, nil for one elsewhere
+	engine  cryptobatch.Engine
+	kind    scenario.PortKind // not auto
+	master  *tcpcrypt.MasterKey
+	hash    *spread.Hash // which worker has which connection
+	pool    mbuf.Pool    // DPDK's, once EAL runs
+	against bool         // an io forwarder is measured, not a gateway
+	set     setting
+	tap     func(ends.Wire) ends.Wire // between the gateway and the ends, for tests of the checks; nil for none
 }
 
-// prepare makes the driver of a scenario. It refuses one that this machine cannot run, with what to change, before anything is started.
-func prepare(sc *scenario.Scenario) (driver, error) {
-	p, err := newPlan(sc)
-	if err != nil {
-		return nil, err
-	}
-	return p.driver()
-}
-
+// driver makes what drives the scenario. What the machine cannot run was refused by newPlan, or is here, before anything is measured.
 func (p *plan) driver() (driver, error) {
 	switch {
 	case p.kind == scenario.PortsDevice:
@@ -46,9 +43,13 @@ func (p *plan) driver() (driver, error) {
 	return p.turns()
 }
 
+// newPlan settles how a scenario is run. It refuses one that this machine cannot run, with what to change, before anything is started.
 func newPlan(sc *scenario.Scenario) (*plan, error) {
-	p := &plan{sc: sc, kind: sc.Ports.Kind, shared: masterOf(sc)}
+	p := &plan{sc: sc, kind: sc.Ports.Kind, master: masterOf(sc)}
 	var err error
+	if p.hash, err = spread.NewHash(); err != nil {
+		return nil, err
+	}
 	if p.engine, err = cryptobatch.New(cryptobatch.Select("", os.Getenv(cryptobatch.EnvEngine))); err != nil {
 		return nil, err
 	}
@@ -77,20 +78,38 @@ func (p *plan) takeCores() error {
 	if err != nil {
 		return err
 	}
-	last := allowed[len(allowed)-1]
-	p.set.core, p.set.genCore = last, last
+	slices.Reverse(allowed)
+	need, workers := p.workers(), min(p.workers(), len(allowed))
+	p.set.cores, p.set.genCore = allowed[:workers], allowed[0]
 	switch {
 	case p.kind == scenario.PortsDevice:
-		p.set.mode, p.set.core = "device", -1
+		p.set.mode, p.set.cores = "device", nil
+		return nil
 	case p.sc.Cores.Mode == scenario.ModeBeside:
-		if len(allowed) < 2 {
-			return p.sc.Err("cores.mode", fmt.Errorf("beside takes two cores, and this process may use %d: say turns, or allow it more (taskset)", len(allowed)))
-		}
-		p.set.mode, p.set.genCore = string(scenario.ModeBeside), allowed[len(allowed)-2]
+		p.set.mode = string(scenario.ModeBeside)
+		need++
 	default:
 		p.set.mode = string(scenario.ModeTurns)
 	}
+	if need > len(allowed) {
+		return p.fewCores(need, len(allowed))
+	}
+	if p.set.mode == string(scenario.ModeBeside) {
+		p.set.genCore = allowed[workers]
+	}
 	return nil
+}
+
+// fewCores is the error about a run that takes more cores than there are.
+func (p *plan) fewCores(need, have int) error {
+	if p.workers() == 1 {
+		return p.sc.Err("cores.mode", fmt.Errorf("beside takes two cores, and this process may use %d: say turns, or allow it more (taskset)", have))
+	}
+	if p.set.mode == string(scenario.ModeTurns) {
+		return p.sc.Err("cores.workers", fmt.Errorf("%d workers take as many cores, and this process may use %d: take fewer workers, or allow it more (taskset)", p.workers(), have))
+	}
+	return p.sc.Err("cores.workers", fmt.Errorf("%d workers and the generator beside them take %d cores, and this process may use %d: take fewer workers, say cores.mode turns, or allow it more (taskset)",
+		p.workers(), need, have))
 }
 
 // takePorts settles the kind of ports.
@@ -127,11 +146,23 @@ func (p *plan) newEnds(ports [2]ends.Port) (*ends.Ends, error) {
 	if p.kind == scenario.PortsDevice {
 		from = uint64(time.Now().UnixNano()) // the gateway may know the connections of an earlier run yet
 	}
-	return ends.New(ends.Config{Scenario: p.sc, Engine: p.engine, Shared: p.shared, Seed: from, Ports: ports})
+	return ends.New(ends.Config{Scenario: p.sc, Engine: p.engine, Shared: p.master, Seed: from, Ports: ports})
 }
 
-func (p *plan) newInstance(in, out port.Port, cache *mbuf.Cache, core int) (*instance, error) {
-	return newInstance(p.sc, p.cfg, in, out, cache, core, p.engine, p.shared)
+// newSubject makes what is measured over two ports. Polled says that the caller polls it.
+func (p *plan) newSubject(ports [2]port.Port, caches []*mbuf.Cache, polled bool) (subject, error) {
+	on := p.set.cores
+	if polled {
+		on = slices.Repeat([]int{-1}, len(caches))
+	}
+	if p.against {
+		return &forwarder{queues: [2]port.Queue{ports[inside].Queue(0), ports[outside].Queue(0)}, cache: caches[0], core: on[0]}, nil
+	}
+	i, err := newInstance(p.sc, p.cfg, ports[inside], ports[outside], caches, on, p.engine, p.master)
+	if err != nil {
+		return nil, err
+	}
+	return i, nil
 }
 
 // seed makes runs of a scenario in one process alike.

@@ -30,12 +30,26 @@ func (r *Result) WriteText(out io.Writer) error {
 	if len(r.Loads) > 0 {
 		for _, l := range r.Loads {
 			line(fmt.Sprintf("latency at %d %%", l.Percent), "p50 %.2f us, p99 %.2f us, p99.9 %.2f us at %.3f million packets a second, %.4g %% lost", l.P50, l.P99, l.P999, l.Mpps, l.Loss)
+			if f := l.Forwarder; f != nil {
+				line("  io forwarder", "p50 %.2f us, p99 %.2f us, p99.9 %.2f us at %.3f million packets a second, %.4g %% lost", f.P50, f.P99, f.P999, f.Mpps, f.Loss)
+			}
+			if o := l.OverForwarder; o != nil {
+				line("  gateway / forwarder", "p50 %.2f, p99 %.2f", o.P50, o.P99)
+			}
 		}
 	} else if r.Latency != nil {
 		line("latency", "p50 %.2f us, p99 %.2f us, p99.9 %.2f us", r.Latency.P50, r.Latency.P99, r.Latency.P999)
 	}
 	if len(r.CyclesPerPacket) > 0 {
 		line("cycles a packet", "%s", r.stages())
+	}
+	if len(r.PerCore) > 1 {
+		for _, c := range r.PerCore {
+			line(fmt.Sprintf("core %d", c.Core), "%.3f million packets a second, %.0f cycles each, busy %.0f %% of the time", c.Mpps, c.CyclesPerPacket, 100*c.Busy)
+		}
+	}
+	for _, s := range r.Scaling {
+		line(fmt.Sprintf("%d %s", s.Cores, plural(s.Cores, "core")), "%.3f million packets a second, %.2f times one core; rounds %v", s.Mpps, s.Ratio, s.Runs)
 	}
 	line("Go", "%.3g allocations a packet, %d garbage collections", r.Allocs, r.GCCycles)
 	if r.Interrupted > 0 {
@@ -58,9 +72,16 @@ func (r *Result) WriteText(out io.Writer) error {
 func (r *Result) conditions() string {
 	c := fmt.Sprintf("%d connections, ports %s, mode %s, checksums by %s, engine %s", r.Flows, r.Ports, r.Mode, r.Checksums, r.Engine)
 	if r.Cores > 0 {
-		c += fmt.Sprintf(", %d core", r.Cores)
+		c += fmt.Sprintf(", %d %s", r.Cores, plural(r.Cores, "core"))
 	}
 	return fmt.Sprintf("%s, %.2f s", c, r.Seconds)
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return what
+	}
+	return what + "s"
 }
 
 // repeated tells what was disturbed and repeated.

@@ -46,6 +46,9 @@ type Result struct {
 	Latency *Latency `json:"latency_us"` // of the load that is named last, null where no rate was set
 	Loads   []Load   `json:"loads,omitempty"`
 
+	PerCore []PerCore `json:"per_core,omitempty"` // of the gateway's workers
+	Scaling []Scale   `json:"scaling,omitempty"`  // with measure scaling
+
 	HandshakesPerSecond float64 `json:"handshakes_per_second,omitempty"`
 	ControlMicros       float64 `json:"control_us_per_handshake,omitempty"`
 
@@ -55,6 +58,9 @@ type Result struct {
 
 	Verdict  string   `json:"verdict,omitempty"` // better, same or worse than the baseline
 	Failures []string `json:"failures"`          // limits that are not kept, and what was wrong
+
+	on   []int   // cores of the workers
+	rate float64 // packets a second that a search has found to go
 }
 
 // Latency is the time from a packet's arrival at the gateway to its departure, in µs.
@@ -70,6 +76,16 @@ type Load struct {
 	Mpps    float64 `json:"mpps"`
 	Loss    float64 `json:"packet_loss"` // percent
 	Latency
+	Forwarder     *Forwarder `json:"forwarder,omitempty"`
+	OverForwarder *Ratio     `json:"over_forwarder,omitempty"`
+}
+
+// PerCore is what one worker did.
+type PerCore struct {
+	Core            int     `json:"core"`
+	Mpps            float64 `json:"mpps"`
+	CyclesPerPacket float64 `json:"cycles_per_packet"`
+	Busy            float64 `json:"busy"` // share of the time in which it had something to do
 }
 
 // ethernetExtra is what a frame takes on a wire beside the bytes that a port shows: preamble, checksum and gap.
@@ -93,7 +109,7 @@ func (r *Result) fill(sc *scenario.Scenario, s *sample) {
 	r.Resent, r.LostOnWay, r.Damaged, r.Forged = e.Resent, e.Lost, e.Damaged, e.Forged
 	r.Opened, r.Closed, r.GCCycles, r.Interrupted = e.Opened, e.Finished, s.gcs, s.interrupted
 	if s.latency.count > 0 {
-		r.Latency = &Latency{P50: round(s.latency.p50, 2), P99: round(s.latency.p99, 2), P999: round(s.latency.p999, 2)}
+		r.Latency = &Latency{P50: round(s.latency.p50, 3), P99: round(s.latency.p99, 3), P999: round(s.latency.p999, 3)}
 	}
 	if sc.Measure == scenario.Handshakes || sc.Disturb.Churn > 0 {
 		r.HandshakesPerSecond = round(float64(e.Opened)/sec, 1)
@@ -103,6 +119,28 @@ func (r *Result) fill(sc *scenario.Scenario, s *sample) {
 	}
 	r.drops(s)
 	r.cycles(s, total)
+	r.perCore(s, sec)
+}
+
+// perCore lists what each worker did. In turns a packet's cycles are of the time that all take, in which a worker also waits for others.
+func (r *Result) perCore(s *sample, sec float64) {
+	r.PerCore = nil
+	if s.cores != len(r.on) {
+		return
+	}
+	for i, core := range r.on {
+		c := &s.perCore[i]
+		busy, all := float64(c.busy), float64(c.busy+c.idle)
+		p := PerCore{Core: core, Mpps: round(float64(c.packets)/sec/1e6, 4)}
+		if s.busy > 0 {
+			all = float64(s.busy)
+			busy = min(busy, all) // what was interrupted is in the worker's own count alone
+		}
+		if c.packets > 0 && all > 0 {
+			p.CyclesPerPacket, p.Busy = round(busy/float64(c.packets), 1), round(busy/all, 3)
+		}
+		r.PerCore = append(r.PerCore, p)
+	}
 }
 
 // drops lists what the gateway dropped, by reason.
@@ -114,15 +152,15 @@ func (r *Result) drops(s *sample) {
 		}
 		return true
 	})
-	for name, n := range map[string]uint64{"port_rx_missed": s.missed + s.ports.RxMissed, "port_rx_no_buffer": s.ports.RxNoMbuf, "port_tx_errors": s.ports.TxErrors} {
+	for name, n := range map[string]uint64{"port_rx_missed": s.missed + s.ports.RxMissed, "port_spread_full": s.ports.RxSpreadFull, "port_rx_no_buffer": s.ports.RxNoMbuf, "port_tx_errors": s.ports.TxErrors} {
 		if n > 0 {
 			r.Drops[name] = n
 		}
 	}
 }
 
-// cycles is what a packet costs, by stage: those of the worker's stations, and what is between them. Where polls were left out, the
-// others stand for them.
+// cycles is what a packet costs, by stage: those of the workers' stations, and what is between them. Where polls were left out, the
+// others stand for them. Of several workers in turns, it is the time of all, with that in which one waits for the others.
 func (r *Result) cycles(s *sample, total uint64) {
 	r.CyclesPerPacket = map[string]float64{}
 	counted := float64(s.block[shm.BusyCycles])
@@ -131,7 +169,7 @@ func (r *Result) cycles(s *sample, total uint64) {
 	}
 	scale := 1 / float64(total)
 	if s.busy > 0 {
-		scale *= float64(s.busy) / counted
+		scale *= float64(s.busy) * float64(max(s.cores, 1)) / counted
 	}
 	other := counted
 	for st := range shm.NumStages {

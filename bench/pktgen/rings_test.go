@@ -21,7 +21,7 @@ func TestScenarioOverRingsOfDPDK(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	res, err := drive(context.Background(), sc, d, &live{})
+	res, err := driveAll(context.Background(), sc, d, &live{})
 	if err != nil {
 		t.Fatal(err)
 	}

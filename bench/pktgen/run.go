@@ -14,26 +14,45 @@ import (
 // Run runs a scenario and returns what it has measured; progress is told on live. What cannot run is refused with what to change,
 // before anything is started. Where ctx ends it, the result is what there is, and says so.
 func Run(ctx context.Context, sc *scenario.Scenario, l *live) (*Result, error) {
-	d, err := prepare(sc)
+	p, err := newPlan(sc)
 	if err != nil {
 		return nil, err
 	}
-	return drive(ctx, sc, d, l)
+	if sc.Measure == scenario.Scaling {
+		return p.scale(ctx, l)
+	}
+	d, err := p.driver()
+	if err != nil {
+		return nil, err
+	}
+	res, err := driveAll(ctx, sc, d, l)
+	if err == nil && sc.Search.Forwarder && p.kind != scenario.PortsDevice && len(res.Loads) > 0 && !res.Incomplete {
+		err = p.compareWithForwarder(ctx, res, l)
+	}
+	return res, err
 }
 
-// drive runs a scenario by a driver, which it closes.
-func drive(ctx context.Context, sc *scenario.Scenario, d driver, l *live) (*Result, error) {
+// drive does something by a driver, which it closes.
+func drive(ctx context.Context, sc *scenario.Scenario, d driver, l *live, what func(r *run) error) error {
 	undo, err := cores.Pin(d.about().genCore)
 	if err != nil {
-		return nil, errors.Join(err, d.close())
+		return errors.Join(err, d.close())
 	}
-	r := &run{ctx: ctx, sc: sc, d: d, live: l}
-	res, err := r.all()
+	err = what(&run{ctx: ctx, sc: sc, d: d, live: l})
 	l.clear()
 	undo()
 	if closed := d.close(); err == nil {
 		err = closed
 	}
+	return err
+}
+
+// driveAll runs a whole scenario by a driver, which it closes.
+func driveAll(ctx context.Context, sc *scenario.Scenario, d driver, l *live) (res *Result, err error) {
+	err = drive(ctx, sc, d, l, func(r *run) (err error) {
+		res, err = r.all()
+		return err
+	})
 	return res, err
 }
 
@@ -52,17 +71,13 @@ func (r *run) all() (*Result, error) {
 		Scenario: r.sc.Name, Measure: string(r.sc.Measure), Mode: about.mode, Ports: about.ports, Checksums: about.checksum, Engine: about.engine,
 		Flows: r.sc.Traffic.Flows, Size: round(averageSize(r.sc), 1), Drops: map[string]uint64{}, Note: about.note,
 	}
-	if about.core >= 0 {
-		res.Cores = 1
+	res.Cores, res.on = len(about.cores), about.cores
+	if r.sc.Measure != scenario.Handshakes {
+		if err := r.open(); err != nil {
+			return nil, err
+		}
 	}
-	var err error
-	if total := r.sc.Traffic.Flows; r.sc.Measure != scenario.Handshakes {
-		err = r.d.open(r.ctx, func(done int) { r.live.say("opening connections %s %d of %d", bar(done, total), done, total) })
-	}
-	if err != nil && r.ctx.Err() == nil {
-		return nil, err
-	}
-	if err == nil {
+	if r.ctx.Err() == nil {
 		r.measure(res)
 	}
 	e := r.d.load()
@@ -76,6 +91,16 @@ func (r *run) all() (*Result, error) {
 	}
 	res.judge(r.sc, e.Faults())
 	return res, nil
+}
+
+// open opens the connections, or begins to, until ctx ends it.
+func (r *run) open() error {
+	total := r.sc.Traffic.Flows
+	err := r.d.open(r.ctx, func(done int) { r.live.say("opening connections %s %d of %d", bar(done, total), done, total) })
+	if r.ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 func averageSize(sc *scenario.Scenario) float64 {
@@ -194,6 +219,7 @@ func (r *run) lossFree(res *Result) {
 
 func (r *run) latency(res *Result) {
 	rate := r.largest(res)
+	res.rate = rate
 	for _, percent := range r.sc.Search.Loads {
 		if r.ctx.Err() != nil || rate == 0 {
 			return

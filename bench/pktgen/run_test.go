@@ -52,6 +52,12 @@ func TestEveryBundledScenarioRuns(t *testing.T) {
 			if name == "handshake-storm" {
 				more = append(more, "traffic.flows=20", "time.duration=2ms")
 			}
+			if strings.HasPrefix(name, "scaling-") {
+				if len(allowed(t)) < 2 {
+					t.Skip("it takes two cores")
+				}
+				more = append(more, "traffic.flows=100", "time.rounds=1")
+			}
 			sc := short(t, name, more...)
 			res := mustRun(t, sc)
 			if res.Wrong > 0 || res.Loss > 0 || res.Mpps <= 0 || res.Incomplete {
@@ -128,7 +134,7 @@ func TestAWrongByteOutOfTheGatewayMakesTheRunFail(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		res, err := drive(context.Background(), sc, d, &live{})
+		res, err := driveAll(context.Background(), sc, d, &live{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -140,14 +146,15 @@ func TestAWrongByteOutOfTheGatewayMakesTheRunFail(t *testing.T) {
 
 func TestAnInterruptedRunPrintsWhatItHas(t *testing.T) {
 	for _, tt := range []struct {
-		name string
-		more []string
-		data bool
+		name  string
+		more  []string
+		data  bool
+		after time.Duration
 	}{
-		{"seal-512", []string{"time.duration=10m", "traffic.flows=20"}, true},
-		{"flows-1m", []string{"traffic.flows=300000"}, false}, // while connections are opened
+		{"seal-512", []string{"time.duration=10m", "traffic.flows=20"}, true, 2 * time.Second},
+		{"flows-1m", []string{"traffic.flows=300000"}, false, 300 * time.Millisecond}, // while connections are opened
 	} {
-		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+		ctx, cancel := context.WithTimeout(context.Background(), tt.after)
 		begun := time.Now()
 		res, err := Run(ctx, short(t, tt.name, tt.more...), &live{})
 		cancel()
@@ -198,7 +205,10 @@ func TestWhatCannotRunIsRefusedWithWhatToChange(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = prepare(sc)
+			p, err := newPlan(sc)
+			if err == nil {
+				_, err = p.driver()
+			}
 			var e *keyfile.Error
 			if !errors.As(err, &e) || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want %q", err, tt.want)

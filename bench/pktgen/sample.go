@@ -4,6 +4,7 @@ import (
 	"runtime/metrics"
 
 	"linecrypt/bench/pktgen/ends"
+	"linecrypt/ctrlplane/config"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/port"
 )
@@ -14,8 +15,10 @@ type sample struct {
 	busy        uint64  // cycles of polls that found work
 	ends        ends.Counts
 	latency     latencies
-	block       shm.Block // the worker's counters
+	block       shm.Block // the workers' counters, added up
 	hasBlock    bool
+	cores       int // of the gateway
+	perCore     [config.MaxWorkers]coreCounts
 	missed      uint64 // packets that found no room in a receive queue of the gateway
 	unsent      bool   // the generator could not keep the rate up
 	control     uint64 // cycles of the control plane
@@ -25,6 +28,9 @@ type sample struct {
 	gcs         uint64
 	interrupted uint64 // polls that are left out
 }
+
+// coreCounts is what one worker counted.
+type coreCounts struct{ packets, busy, idle uint64 }
 
 // latencies are quantiles in µs.
 type latencies struct {
@@ -46,7 +52,7 @@ func (s *sample) lossShare() float64 {
 	if offered == 0 {
 		return 0
 	}
-	lost := s.missed + s.block[shm.DropTxFull] + s.ports.RxMissed + s.ports.RxNoMbuf
+	lost := s.missed + s.block[shm.DropTxFull] + s.ports.RxMissed + s.ports.RxNoMbuf + s.ports.RxSpreadFull
 	return float64(lost) / float64(offered)
 }
 
@@ -57,6 +63,10 @@ func (s *sample) since(before *sample) {
 	for i := range s.block {
 		s.block[i] -= before.block[i]
 	}
+	for i := range s.perCore[:s.cores] {
+		c, b := &s.perCore[i], &before.perCore[i]
+		c.packets, c.busy, c.idle = c.packets-b.packets, c.busy-b.busy, c.idle-b.idle
+	}
 	s.missed -= before.missed
 	s.control -= before.control
 	s.answered -= before.answered
@@ -65,6 +75,7 @@ func (s *sample) since(before *sample) {
 	s.interrupted -= before.interrupted
 	s.ports.RxMissed -= before.ports.RxMissed
 	s.ports.RxNoMbuf -= before.ports.RxNoMbuf
+	s.ports.RxSpreadFull -= before.ports.RxSpreadFull
 	s.ports.TxErrors -= before.ports.TxErrors
 }
 

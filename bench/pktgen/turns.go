@@ -8,38 +8,29 @@ import (
 
 	"linecrypt/bench/pktgen/ends"
 	"linecrypt/bench/pktgen/scenario"
-	"linecrypt/ctrlplane/shm"
-	"linecrypt/dataplane/gateway"
+	"linecrypt/bench/pktgen/wire"
+	"linecrypt/dataplane/port"
 	"linecrypt/dataplane/tsc"
-	"linecrypt/dataplane/worker"
 )
 
-// turnWire is a wire whose user moves its clock: package wire has two kinds of them.
-type turnWire interface {
-	ends.Wire
-	Release(now int64) (left int)
-	Stamp(now int64)
-	Missed() uint64
-}
-
-// turnPackets is how many packets the ends offer in one turn.
+// turnPackets is how many packets the ends offer in one turn to each worker.
 const turnPackets = 512
 
 // openPackets is how many connections are begun in one turn: each is three packets to the outside port, of three turns.
 const openPackets = queueSlots / 4
 
-// turns drives worker and ends in one thread, in turns. The clock is in cycles of the time-stamp counter.
+// turns drives the workers and the ends in turns: one worker in the thread of the ends, several as a crew. The clock is in cycles of the time-stamp counter.
 type turns struct {
-	sc    *scenario.Scenario
-	ends  *ends.Ends
-	inst  *instance
-	w     *worker.Worker
-	block *shm.Block // its counters
-	wires [2]turnWire
-	set   setting
-	clock func() int64
-	hz    float64
-	done  []func() error // what close does beside
+	sc      *scenario.Scenario
+	ends    *ends.Ends
+	sub     subject
+	ports   []port.Port // that count packets of their own: those of a spreader
+	wires   [2]wire.Clocked
+	set     setting
+	clock   func() int64
+	hz      float64
+	packets int            // that are offered in a turn
+	done    []func() error // what close does beside
 
 	now  int64   // of the wires' clock, in cycles
 	next float64 // when the next packet leaves, at a rate
@@ -49,19 +40,16 @@ type turns struct {
 	busy        uint64
 	interrupted uint64
 	taken       stageCycles // by interrupted polls
-	beaten      int64
-	churn       float64 // connections to close, with the fraction that is left
-	churned     int64   // by the wires' clock
+	churn       float64     // connections to close, with the fraction that is left
+	churned     int64       // by the wires' clock
 }
 
 func (t *turns) load() *ends.Ends { return t.ends }
 func (t *turns) about() setting   { return t.set }
 
-// start is called when ends and instance are there.
+// start is called when ends and subject are there.
 func (t *turns) start() {
-	t.w = t.inst.data.Worker(0)
-	t.block = t.inst.counters()
-	t.clock = gateway.Monotonic()
+	t.packets = turnPackets * max(t.sc.Cores.Workers, 1)
 	t.hz = tsc.PerSecond(50 * time.Millisecond)
 	t.fair.look()
 }
@@ -69,26 +57,22 @@ func (t *turns) start() {
 // prepare is what the ends and the control plane do before a turn of the worker.
 func (t *turns) prepare() {
 	now := t.clock()
-	if now-t.beaten >= beatEvery {
-		t.beaten = now
-		t.inst.data.Beat()
-	}
 	t.ends.Tell(now)
 	t.ends.Collect()
-	t.inst.control.pump(now)
+	t.sub.tend(now, true)
 	t.ends.Watch()
 	t.fair.look()
 }
 
-// poll has the worker poll once, and moves the clock by what it took.
+// poll has the worker poll once, or a crew work a round, and moves the clock by what it took.
 func (t *turns) poll() int {
-	before := cyclesOf(t.block)
+	before := t.sub.stages()
 	t0 := tsc.Now()
-	work := t.w.Poll(t.clock())
+	work, stole := t.sub.poll(t.clock())
 	took := tsc.Now() - t0
-	if float64(took) > max(t.hz*longPoll, 4*t.mean) && t.fair.preempted(float64(took) > t.hz*stolenPoll) {
+	if t.interruptedBy(stole, float64(took)) {
 		t.interrupted++
-		after := cyclesOf(t.block)
+		after := t.sub.stages()
 		for i := range after {
 			t.taken[i] += after[i] - before[i]
 		}
@@ -104,6 +88,14 @@ func (t *turns) poll() int {
 		w.Stamp(t.now)
 	}
 	return work
+}
+
+// interruptedBy reports whether the machine ran something else during a poll. A crew knows; its rounds take long.
+func (t *turns) interruptedBy(stole bool, took float64) bool {
+	if t.sc.Cores.Workers > 1 {
+		return stole && t.mean > 0
+	}
+	return took > max(t.hz*longPoll, 4*t.mean) && t.fair.preempted(took > t.hz*stolenPoll)
 }
 
 // drain has the worker poll until it finds nothing more to do.
@@ -153,7 +145,7 @@ func (t *turns) settle(ctx context.Context) bool {
 		made := 1
 		for range settleRounds {
 			t.prepare()
-			made = t.ends.Offer(turnPackets, float64(t.now), 0)
+			made = t.ends.Offer(t.packets, float64(t.now), 0)
 			t.drain()
 			if made == 0 {
 				break
@@ -210,7 +202,7 @@ func (t *turns) trial(ctx context.Context, rate float64, d time.Duration, tell f
 		if rate > 0 {
 			unsent = t.turnAt(step) || unsent
 		} else {
-			t.ends.Offer(turnPackets, float64(t.now), 0)
+			t.ends.Offer(t.packets, float64(t.now), 0)
 			t.drain()
 		}
 		if tell != nil && time.Since(told) >= liveEvery {
@@ -228,10 +220,10 @@ func (t *turns) trial(ctx context.Context, rate float64, d time.Duration, tell f
 
 // turnAt is a turn at a rate. It reports whether the ends could not keep it up.
 func (t *turns) turnAt(step float64) (unsent bool) {
-	made := t.ends.Offer(turnPackets, t.next, step)
+	made := t.ends.Offer(t.packets, t.next, step)
 	t.next += float64(made) * step
 	t.run()
-	if made == turnPackets {
+	if made == t.packets {
 		return false
 	}
 	t.next = max(t.next, float64(t.now))
@@ -250,13 +242,25 @@ func (t *turns) closeSome() {
 	t.ends.CloseSome(n)
 }
 
+// delivered counts the packets that the ports have got, spreadLost those of them that a spreader lost.
+func (t *turns) delivered() uint64 { return t.wires[inside].Delivered() + t.wires[outside].Delivered() }
+
+func (t *turns) spreadLost() (n uint64) {
+	for _, p := range t.ports {
+		for q := range p.Queues() {
+			n += p.Queue(q).Stats().RxSpreadFull
+		}
+	}
+	return n
+}
+
 // take reads all counters.
 func (t *turns) take() sample {
 	s := sample{
-		busy: t.busy, ends: t.ends.Counts, block: *t.block, hasBlock: true,
-		missed: t.wires[inside].Missed() + t.wires[outside].Missed(), interrupted: t.interrupted,
-		control: t.inst.control.cycles, answered: t.inst.control.answered,
+		busy: t.busy, ends: t.ends.Counts, missed: t.wires[inside].Missed() + t.wires[outside].Missed(), interrupted: t.interrupted,
 	}
+	t.sub.read(&s)
+	s.ports.RxSpreadFull = t.spreadLost()
 	for i, c := range timed {
 		s.block[c] -= t.taken[i]
 	}

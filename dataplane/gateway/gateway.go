@@ -136,8 +136,8 @@ func (g *Gateway) Run(ctx context.Context, ready func()) error {
 	failed := make(chan error, len(g.workers))
 	for i, w := range g.workers {
 		running.Go(func() {
+			// It is not unlocked: a thread that is kept on a core ends with its worker, instead of serving others there.
 			runtime.LockOSThread()
-			defer runtime.UnlockOSThread()
 			if err := pin(g.opt.Cores[i]); err != nil {
 				failed <- fmt.Errorf("worker %d: %w", i, err)
 				return

@@ -6,8 +6,11 @@ import (
 	"linecrypt/flowtable"
 )
 
-// maxOffer is how many packets one Offer makes at most.
-const maxOffer = 2048
+// maxOffer is how many packets one Offer makes at most, and MaxOffer how many are sent at once at most.
+const (
+	maxOffer = 2048
+	MaxOffer = 2 * maxOffer
+)
 
 // Offer makes up to n packets and sends them: what is due of acknowledgements and repetitions, spread evenly among new data. The first
 // leaves at t0, each further one step later, in the wires' time. It returns how many it made; fewer than n where nobody may send

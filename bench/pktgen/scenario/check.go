@@ -39,6 +39,15 @@ func (s *Scenario) Check() error {
 	if (s.Measure == LossFree || s.Measure == Latency) && s.Disturb.Loss > 0 {
 		refuse("disturb.loss", "what is lost on purpose cannot be told from what the gateway loses: leave it out of measure %s", s.Measure)
 	}
+	if device && s.Cores.Workers > 1 {
+		refuse("cores.workers", "the gateway of ports.kind device is elsewhere, and so are its workers")
+	}
+	if s.Measure == Scaling && s.Cores.Workers == 1 {
+		refuse("cores.workers", "measure scaling compares several workers with one: say how many")
+	}
+	if s.Cores.Workers > 1 && s.Cores.Mode != ModeBeside && (s.Measure == LossFree || s.Measure == Latency) {
+		refuse("cores.workers", "several workers that take turns with the generator have no common clock for measure %s: say cores.mode beside", s.Measure)
+	}
 	if s.Traffic.Run > s.Traffic.Window {
 		refuse("traffic.run", "%d segments in a row are more than the window of %d", s.Traffic.Run, s.Traffic.Window)
 	}

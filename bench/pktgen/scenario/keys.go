@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"linecrypt/ctrlplane/config"
 	"linecrypt/ctrlplane/config/keyfile"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/dataplane/port"
@@ -115,15 +116,21 @@ var keys = []row{
 	{"ports.checksum", "port", "Who computes TCP checksums on memory ports: the port, as NICs do, or the gateway. Over rings it is always the gateway.",
 		choices[Checksum]{ByPort, ByGateway}.kind(func(s *Scenario) *Checksum { return &s.Ports.Checksum })},
 
-	{"cores.workers", "1", "Workers of the gateway in this process.",
-		integer(func(s *Scenario) *int { return &s.Cores.Workers }, 1, 1)},
-	{"cores.mode", "auto", "turns: generator and worker take turns in one thread, and only the worker's turns count; beside: each has a core of its own; auto: turns.",
+	{"ports.queues", "own", "What several workers poll: own: a queue each, over which connections are spread as by a NIC; one: a single one, from which the gateway's own spreader gives each its share.",
+		choices[Queues]{OwnQueues, OneQueue}.kind(func(s *Scenario) *Queues { return &s.Ports.Queues })},
+
+	{"cores.workers", "1", "Workers of the gateway in this process, each on a core of its own.",
+		integer(func(s *Scenario) *int { return &s.Cores.Workers }, 1, config.MaxWorkers)},
+	{"cores.mode", "auto", "turns: generator and workers take turns, and only the workers' turns count; beside: the generator has a further core, and all run in real time; auto: turns.",
 		choices[Mode]{ModeAuto, ModeTurns, ModeBeside}.kind(func(s *Scenario) *Mode { return &s.Cores.Mode })},
 
 	{"time.warmup", "200ms", "Time before the measurement begins.",
 		duration(func(s *Scenario) *time.Duration { return &s.Time.Warmup }, 0, 10*time.Minute)},
 	{"time.duration", "3s", "Time that is measured. In turns it is the worker's own; the generator's comes on top.",
 		duration(func(s *Scenario) *time.Duration { return &s.Time.Duration }, time.Millisecond, 24*time.Hour)},
+
+	{"time.rounds", "3", "How often each number of workers is measured with measure scaling, in turns: medians count.",
+		integer(func(s *Scenario) *int { return &s.Time.Rounds }, 1, 99)},
 
 	{"disturb.loss", "0", "Percent of the packets that are lost before the gateway, and behind it, on both sides.",
 		share(func(s *Scenario) *int { return &s.Disturb.Loss }, 50)},
@@ -138,8 +145,8 @@ var keys = []row{
 	{"disturb.churn", "0", "Connections that are closed in order and opened anew, a second.",
 		integer(func(s *Scenario) *int { return &s.Disturb.Churn }, 0, 1_000_000)},
 
-	{"measure", "throughput", "throughput: as fast as it goes; loss-free: the largest rate without loss, by binary search (RFC 2544 section 26.1); latency: at shares of that rate; handshakes: connections set up as fast as it goes.",
-		choices[Measure]{Throughput, LossFree, Latency, Handshakes}.kind(func(s *Scenario) *Measure { return &s.Measure })},
+	{"measure", "throughput", "throughput: as fast as it goes; loss-free: the largest rate without loss, by binary search (RFC 2544 section 26.1); latency: at shares of that rate; handshakes: connections set up as fast as it goes; scaling: throughput of all workers against that of one.",
+		choices[Measure]{Throughput, LossFree, Latency, Handshakes, Scaling}.kind(func(s *Scenario) *Measure { return &s.Measure })},
 
 	{"search.trial", "300ms", "Time of one trial of a search.",
 		duration(func(s *Scenario) *time.Duration { return &s.Search.Trial }, time.Millisecond, time.Hour)},
@@ -149,6 +156,9 @@ var keys = []row{
 		number(func(s *Scenario) *float64 { return &s.Search.Resolution }, 0.1, 50)},
 	{"search.loads", "[10, 50, 90]", "Percent of the largest rate at which latency is measured.",
 		keyfile.List("1 to 100", func(s *Scenario) *[]int { return &s.Search.Loads }, parsePercent, false, false)},
+
+	{"search.forwarder", "on", "on: with measure latency an io forwarder, which touches no packet, is measured on the same kind of ports at the same rates; off: it is not. It needs the gateway in this process.",
+		keyfile.Choice(func(s *Scenario) *bool { return &s.Search.Forwarder }, keyfile.Option[bool]{Word: "on", Is: true}, keyfile.Option[bool]{Word: "off", Is: false})},
 
 	{"limits.loss", "-1", "Percent of the data segments that may be lost for good; -1 is any.",
 		number(func(s *Scenario) *float64 { return &s.Limits.Loss }, -1, 100)},
@@ -164,6 +174,8 @@ var keys = []row{
 		number(func(s *Scenario) *float64 { return &s.Limits.Allocs }, -1, 1e6)},
 	{"limits.gc_cycles", "0", "Garbage collections that are allowed while it is measured; -1 is any.",
 		integer(func(s *Scenario) *int { return &s.Limits.GCCycles }, -1, 1<<20)},
+	{"limits.scaling", "0", "Least throughput of all workers, as a multiple of that of one.",
+		number(func(s *Scenario) *float64 { return &s.Limits.Scaling }, 0, 64)},
 	{"limits.handshakes", "0", "Least connections that are set up a second.",
 		number(func(s *Scenario) *float64 { return &s.Limits.Handshakes }, 0, 1e9)},
 }

@@ -95,7 +95,17 @@ type Ports struct {
 	Outside  string
 	EAL      []string
 	Checksum Checksum
+	Queues   Queues
 }
+
+// Queues is what several workers poll.
+type Queues string
+
+// What they poll.
+const (
+	OwnQueues Queues = "own" // a queue each
+	OneQueue  Queues = "one" // one queue, with the gateway's spreader
+)
 
 // Checksum says who computes TCP checksums on memory ports.
 type Checksum string
@@ -126,6 +136,7 @@ type Cores struct {
 type Time struct {
 	Warmup   time.Duration
 	Duration time.Duration
+	Rounds   int // in turns, of which medians count; Scaling alone
 }
 
 // Disturb is what makes life hard, in shares of 10,000 of the packets it concerns.
@@ -147,6 +158,7 @@ const (
 	LossFree   Measure = "loss-free"  // the largest rate without loss (RFC 2544 section 26.1)
 	Latency    Measure = "latency"    // at shares of that rate
 	Handshakes Measure = "handshakes" // connections set up
+	Scaling    Measure = "scaling"    // throughput of all workers, and of one
 )
 
 // Search is how the largest rate without loss is looked for.
@@ -155,6 +167,7 @@ type Search struct {
 	Loss       float64 // percent of the packets that may be lost
 	Resolution float64 // percent of the rate at which the search ends
 	Loads      []int   // percent of the rate at which latency is measured
+	Forwarder  bool    // measure an io forwarder at the same rates
 }
 
 // Limits make a run pass or fail. The zero value of a limit is none, but for Loss, where a negative one is none.
@@ -167,6 +180,7 @@ type Limits struct {
 	Allocs      float64 // a packet
 	GCCycles    int     // negative: none
 	Handshakes  float64 // a second
+	Scaling     float64 // all workers ÷ one
 }
 
 // Err returns an error that says that the value of a key is refused, with the place where it was set.

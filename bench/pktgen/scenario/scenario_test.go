@@ -36,7 +36,10 @@ func TestEveryErrorNamesFileLineAndKey(t *testing.T) {
 		{"all flood", "disturb:\n  syn_flood: 90\n  syn_eno_flood: 90\n", "f.yaml:3: disturb.syn_eno_flood: both floods are 180 percent"},
 		{"loss in a search", "measure: loss-free\ndisturb:\n  loss: 1\n", "f.yaml:3: disturb.loss: what is lost on purpose cannot be told"},
 		{"run above window", "traffic:\n  run: 8\n  window: 4\n", "f.yaml:2: traffic.run: 8 segments in a row are more than the window of 4"},
-		{"several workers", "cores:\n  workers: 2\n", "f.yaml:2: cores.workers: 2 is not in 1 to 1"},
+		{"too many workers", "cores:\n  workers: 65\n", "f.yaml:2: cores.workers: 65 is not in 1 to 64"},
+		{"several workers in turns at a rate", "cores:\n  workers: 2\nmeasure: latency\n", "f.yaml:2: cores.workers: several workers that take turns with the generator have no common clock for measure latency: say cores.mode beside"},
+		{"scaling of one worker", "measure: scaling\n", "cores.workers: measure scaling compares several workers with one: say how many"},
+		{"workers of a gateway elsewhere", "ports:\n  kind: device\n  inside: a\n  outside: b\ncores:\n  workers: 2\n", "f.yaml:6: cores.workers: the gateway of ports.kind device is elsewhere, and so are its workers"},
 		{"list at the top", "- a\n", "f.yaml:1: want keys and values"},
 	}
 	for _, tt := range tests {
@@ -55,7 +58,7 @@ func TestBundledScenariosAreThoseThatAreDemanded(t *testing.T) {
 	for _, want := range []string{
 		"seal-64", "seal-512", "seal-1380", "seal-imix", "open-64", "open-512", "open-1380", "open-imix", "mixed", "both",
 		"flows-1", "flows-1k", "flows-100k", "flows-1m", "handshake-storm", "churn", "syn-flood", "syn-eno-flood", "corrupt",
-		"loss-reorder", "loss-free", "latency",
+		"loss-reorder", "loss-free", "latency", "scaling-own", "scaling-spread",
 	} {
 		if !slices.Contains(names, want) {
 			t.Errorf("%s is not there", want)

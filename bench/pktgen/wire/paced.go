@@ -7,46 +7,27 @@ import (
 
 // Paced is a wire over a queue of a port of the ends' own, with a clock that its user moves, as Turn has one: what is not due waits here.
 type Paced struct {
+	timed
 	queue  port.Queue
-	cache  *mbuf.Cache
-	sent   fifo
-	came   fifo
-	last   int64
 	missed uint64
 	ms     [port.Burst]*mbuf.Mbuf
 }
 
 // NewPaced returns one for a queue, whose buffers of both ends are of the cache's pool.
-func NewPaced(q port.Queue, cache *mbuf.Cache) *Paced { return &Paced{queue: q, cache: cache} }
-
-// Send implements ends.Wire.
-func (p *Paced) Send(ms []*mbuf.Mbuf, at []int64) int {
-	for i, m := range ms {
-		p.last = max(p.last, at[i])
-		p.sent.push(entry{m, p.last})
-	}
-	return len(ms)
-}
-
-// Receive implements ends.Wire.
-func (p *Paced) Receive(ms []*mbuf.Mbuf, at []int64) int {
-	n := min(len(ms), p.came.size)
-	for i := range n {
-		e := p.came.pop()
-		ms[i], at[i] = e.m, e.at
-	}
-	return n
+func NewPaced(q port.Queue, cache *mbuf.Cache) *Paced {
+	return &Paced{timed: timed{cache: cache}, queue: q}
 }
 
 // Release sends what is due at a time; what the queue has no room for is lost. It returns how many packets are not due yet.
 func (p *Paced) Release(now int64) (left int) {
-	for p.sent.size > 0 && p.sent.peek(0).at <= now {
+	for p.due(now) {
 		n := 0
-		for n < len(p.ms) && p.sent.size > 0 && p.sent.peek(0).at <= now {
+		for n < len(p.ms) && p.due(now) {
 			p.ms[n] = p.sent.pop().m
 			n++
 		}
 		took := p.queue.TxBurst(p.ms[:n])
+		p.delivered += uint64(took)
 		p.missed += uint64(n - took)
 		p.cache.FreeBurst(p.ms[took:n])
 	}
@@ -71,10 +52,6 @@ func (p *Paced) Missed() uint64 { return p.missed }
 
 // Close gives back what is on its way.
 func (p *Paced) Close() error {
-	for _, f := range []*fifo{&p.sent, &p.came} {
-		for f.size > 0 {
-			p.cache.Free(f.pop().m)
-		}
-	}
+	p.empty(&p.sent, &p.came)
 	return nil
 }

@@ -8,15 +8,12 @@ import (
 // Turn is a port of a gateway in memory with its far side, used by one thread. It implements port.Port with one queue, and the ends'
 // Wire. Buffers of both sides are of one pool.
 type Turn struct {
+	timed
 	name   string
 	caps   port.Caps
-	cache  *mbuf.Cache // to which what finds no room is given back
-	slots  int         // of the receive queue
-	sent   fifo        // on its way to the gateway
-	ready  fifo        // in the receive queue
-	came   fifo        // from the gateway; the last `fresh` are not stamped
-	fresh  int
-	last   int64
+	slots  int  // of the receive queue
+	ready  fifo // in the receive queue
+	fresh  int  // of what came, the last ones, which are not stamped
 	missed port.Count
 }
 
@@ -26,25 +23,12 @@ const mtu = 1500
 // NewTurn returns a port whose receive queue holds so many packets. Nic says that it verifies and fills in checksums, as NICs do: what
 // the ends send counts as verified, and nobody fills in what the gateway leaves to the port.
 func NewTurn(name string, slots int, nic bool, cache *mbuf.Cache) *Turn {
-	return &Turn{name: name, caps: port.Caps{RxCksum: nic, TxTCPCksum: nic}, slots: slots, cache: cache}
-}
-
-// Send implements ends.Wire: packets that are due before those sent earlier come right behind them.
-func (t *Turn) Send(ms []*mbuf.Mbuf, at []int64) int {
-	for i, m := range ms {
-		t.last = max(t.last, at[i])
-		t.sent.push(entry{m, t.last})
-	}
-	return len(ms)
+	return &Turn{name: name, caps: port.Caps{RxCksum: nic, TxTCPCksum: nic}, slots: slots, timed: timed{cache: cache}}
 }
 
 // Receive implements ends.Wire.
 func (t *Turn) Receive(ms []*mbuf.Mbuf, at []int64) int {
-	n := min(len(ms), t.came.size)
-	for i := range n {
-		e := t.came.pop()
-		ms[i], at[i] = e.m, e.at
-	}
+	n := t.timed.Receive(ms, at)
 	t.fresh = min(t.fresh, t.came.size)
 	return n
 }
@@ -52,13 +36,14 @@ func (t *Turn) Receive(ms []*mbuf.Mbuf, at []int64) int {
 // Release moves what is due at a time into the receive queue; what finds no room there is lost. It returns how many packets are not due
 // yet.
 func (t *Turn) Release(now int64) (left int) {
-	for t.sent.size > 0 && t.sent.peek(0).at <= now {
+	for t.due(now) {
 		e := t.sent.pop()
 		if t.ready.size >= t.slots {
 			t.missed.Add(1)
 			t.cache.Free(e.m)
 			continue
 		}
+		t.delivered++
 		t.ready.push(e)
 	}
 	return t.sent.size
@@ -122,11 +107,7 @@ func (t *Turn) Follow() port.State { return port.State{Link: port.LinkUp, MTU: m
 
 // Close implements port.Port: it gives back what is on its way.
 func (t *Turn) Close() error {
-	for _, f := range []*fifo{&t.sent, &t.ready, &t.came} {
-		for f.size > 0 {
-			t.cache.Free(f.pop().m)
-		}
-	}
+	t.empty(&t.sent, &t.ready, &t.came)
 	t.fresh = 0
 	return nil
 }

@@ -87,7 +87,7 @@ func (l *loop) RxBurst(ms []*mbuf.Mbuf) int {
 }
 
 func (l *loop) TxBurst(ms []*mbuf.Mbuf) int {
-	n := min(len(ms), l.room-len(l.ms))
+	n := max(min(len(ms), l.room-len(l.ms)), 0)
 	l.ms = append(l.ms, ms[:n]...)
 	return n
 }

@@ -190,8 +190,14 @@ const (
 	FlagReported   = 1 << 5 // the control plane knows the connection and is to be told of its end
 	FlagStarted    = 1 << 6 // the translator has state for the connection
 	FlagWatch      = 1 << 8 // in the clear, and the far end's first data may be an Init message
+	FlagHeld       = 1 << 9 // keys are in place, and the host waits for the control plane's word that the far end is authenticated
 	FlagSendENO    = 1 << 7 // segments of the gateway's own carry ENO until the far end's first non-SYN segment
 )
+
+// HasKeys reports whether keys are in place and the connection is not over, though its host may not know of it yet.
+func (r *Record) HasKeys() bool {
+	return r.State == Encrypted || r.Flags&FlagHeld != 0 && r.State != Closing
+}
 
 // Bits of Rare.Unaware.
 const (

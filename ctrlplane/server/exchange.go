@@ -106,7 +106,7 @@ func (s *Server) awaited(w *waiting) bool {
 		return true
 	}
 	r := flows.Get(w.req.Ref.Index, w.req.Ref.Gen)
-	if r == nil {
+	if r == nil || r.HasKeys() {
 		return false
 	}
 	switch r.State {

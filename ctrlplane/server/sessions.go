@@ -67,7 +67,7 @@ func (s *Server) answered(at int, q *shm.Request) bool {
 		return false
 	}
 	r := flows.Get(q.Ref.Index, q.Ref.Gen)
-	return r == nil || r.State != flowtable.ActiveKeys && r.State != flowtable.PassiveKeys
+	return r == nil || r.HasKeys() || r.State != flowtable.ActiveKeys && r.State != flowtable.PassiveKeys
 }
 
 // unpublish removes the entry of a connection that is over.

@@ -95,6 +95,7 @@ const (
 	HandshakesActive
 	HandshakesPassive
 	HandshakesDone
+	HandshakesHeld
 	HandshakesFallback
 	HandshakesRefused
 	HandshakesAborted
@@ -209,6 +210,8 @@ const (
 	AbortStopped
 	AbortSilent
 	AbortOrdered
+	AbortUnauthenticated
+	AbortMismatch
 	DropNoBlock
 	DropSynReset
 	DropHalfOpen

@@ -34,35 +34,37 @@ type Reason uint8
 
 // Reasons. The numbers are part of the shared-memory contract.
 const (
-	ReasonNone           Reason = iota
-	ReasonPolicy                // policy leaves this connection in the clear
-	ReasonNoENO                 // the far end did not answer with ENO
-	ReasonBadENO                // the far end's ENO option is malformed
-	ReasonNoTEP                 // no TEP in common
-	ReasonRoles                 // both ends claim one role
-	ReasonBadInit               // malformed Init message
-	ReasonNoAEAD                // no AEAD in common
-	ReasonBadKey                // public key refused
-	ReasonBadSecret             // the handshake state that came back is not ours
-	ReasonInternal              // failure of the control plane itself
-	ReasonFinished              // both directions were closed
-	ReasonReset                 // an end reset the connection
-	ReasonTimeout               // silent or unanswered for too long
-	ReasonAuthentication        // frames that do not authenticate
-	ReasonTruncated             // wire FIN without FINp
-	ReasonEvicted               // the table was full
-	ReasonProtocol              // frames or segments that the protocol forbids
-	ReasonOverload              // a bound on memory or work was reached
-	ReasonOrdered               // somebody ordered the gateway to end it
-	ReasonKeyLimit              // a key was used as often as it may be, and no other could take its place
-	ReasonKeepAlive             // the far end did not answer verified keep-alives
+	ReasonNone            Reason = iota
+	ReasonPolicy                 // policy leaves this connection in the clear
+	ReasonNoENO                  // the far end did not answer with ENO
+	ReasonBadENO                 // the far end's ENO option is malformed
+	ReasonNoTEP                  // no TEP in common
+	ReasonRoles                  // both ends claim one role
+	ReasonBadInit                // malformed Init message
+	ReasonNoAEAD                 // no AEAD in common
+	ReasonBadKey                 // public key refused
+	ReasonBadSecret              // the handshake state that came back is not ours
+	ReasonInternal               // failure of the control plane itself
+	ReasonFinished               // both directions were closed
+	ReasonReset                  // an end reset the connection
+	ReasonTimeout                // silent or unanswered for too long
+	ReasonAuthentication         // frames that do not authenticate
+	ReasonTruncated              // wire FIN without FINp
+	ReasonEvicted                // the table was full
+	ReasonProtocol               // frames or segments that the protocol forbids
+	ReasonOverload               // a bound on memory or work was reached
+	ReasonOrdered                // somebody ordered the gateway to end it
+	ReasonKeyLimit               // a key was used as often as it may be, and no other could take its place
+	ReasonKeepAlive              // the far end did not answer verified keep-alives
+	ReasonUnauthenticated        // policy wants the far end authenticated, and nobody confirmed it in time
+	ReasonMismatch               // the peer behind which the far end lies has another session ID, or none
 	NumReasons
 )
 
 var reasonNames = [NumReasons]string{
 	"none", "policy", "no_eno", "bad_eno", "no_tep", "roles", "bad_init", "no_aead", "bad_key", "bad_secret",
 	"internal", "finished", "reset", "timeout", "authentication", "truncated", "evicted", "protocol", "overload",
-	"ordered", "key_limit", "keep_alive",
+	"ordered", "key_limit", "keep_alive", "unauthenticated", "mismatch",
 }
 
 // String returns the reason in snake case, "invalid" for one that does not exist.

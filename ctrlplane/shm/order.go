@@ -12,14 +12,15 @@ type OrderKind uint8
 
 // The orders. Their numbers lie behind those of replies, whose ring they share. The worker's file orders.go carries them out.
 const (
-	Rekey OrderKind = firstOrder + iota // begin another generation of what is sealed (RFC 8548 section 3.8)
-	Kill                                // reset the connection on both sides, for Reason
+	Rekey   OrderKind = firstOrder + iota // begin another generation of what is sealed (RFC 8548 section 3.8)
+	Kill                                  // reset the connection on both sides, for Reason
+	Confirm                               // the far end is authenticated: a connection that was held goes on
 	endOrders
 )
 
 const firstOrder = 0x80
 
-var orderNames = [endOrders - firstOrder]string{"rekey", "kill"}
+var orderNames = [endOrders - firstOrder]string{"rekey", "kill", "confirm"}
 
 // String returns the kind in snake case.
 func (k OrderKind) String() string {

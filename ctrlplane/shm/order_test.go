@@ -10,6 +10,7 @@ func orders() []Order {
 	return []Order{
 		{Kind: Rekey, Ref: testRef, Tuple: testTuple},
 		{Kind: Kill, Reason: ReasonOrdered, Ref: testRef, Tuple: testTuple},
+		{Kind: Confirm, Ref: testRef, Tuple: testTuple},
 	}
 }
 

@@ -29,6 +29,8 @@ const (
 	ActInit1       // Init1 of the block goes out with the translator that starts. May fail: FailBuffer
 	ActTakeInit1   // keep secret and Init1 of the reply in the block
 	ActKeys        // keys of the reply are put in place, Init2 out before them on the passive side. May fail: FailBuffer, FailKeys
+	ActHoldKeys    // the same, but nothing that the far end sends is opened before ActConfirm. May fail as ActKeys does
+	ActConfirm     // what it has sent meanwhile is opened, and what comes
 	ActSendSYN     // the host's SYN again, without ENO, from what is known of it
 	ActSynAck      // the host gets the kept SYN-ACK, without ENO and with the MSS clamped
 	ActKept        // the host gets the kept SYN-ACK as it came

@@ -11,6 +11,7 @@ type Conn struct {
 	HostKnown, PeerKnown bool // that end's SYN or SYN-ACK was seen
 	SendENO              bool // no non-SYN segment of the far end has come yet, so that ours carry ENO (RFC 8547 section 4.6)
 	HasBlock             bool // the worker keeps a block for the connection
+	Held                 bool // keys are in place, and the host waits until the far end is authenticated
 
 	HostISN, PeerISN uint32
 	HostWin          uint32 // bytes that the host takes, from its SYN or SYN-ACK

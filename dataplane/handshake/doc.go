@@ -18,6 +18,10 @@
 //	  Init1        the control plane makes Init2 and the keys                          PassiveKeys
 //	               Init2 out; only now the last ACK goes to the host                   Encrypted
 //
+// Where policy wants the far end authenticated, the last step of both waits once more: keys are in place (Conn.Held, in the states
+// ActiveKeys and PassiveKeys), the translator keeps what comes for the host, and only the control plane's word (EventConfirm) lets
+// the host have its SYN-ACK or last ACK. Without it the connection is reset in the end.
+//
 // A connection that is left in the clear while it opens is in state PlainSyn, and Plain from the ACK on that proves its opener real.
 //
 // What a connection may cost: until that proof (the far end's SYN-ACK that acknowledges the host's SYN, the far end's ACK that

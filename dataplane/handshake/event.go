@@ -16,6 +16,7 @@ const (
 	EventTimer                    // time has passed: Deadline may be over
 	EventInit                     // the far end's Init message is complete
 	EventFailure                  // the action that the last step asked for cannot be done, for Failure
+	EventConfirm                  // the control plane says of a connection that is held that its far end is authenticated
 	numEvents
 )
 
@@ -41,6 +42,7 @@ type Event struct {
 	Kind    EventKind
 	Seg     Segment
 	Reply   shm.ReplyKind
+	Hold    bool // of a reply with keys: the host is to wait for EventConfirm
 	Failure Failure
 
 	Rules *Rules // in force

@@ -12,8 +12,8 @@ var failures = []map[ActionKind]Failure{
 	nil,
 	{ActBlock: FailBlock},
 	{ActEstablish: FailPlace},
-	{ActInit1: FailBuffer, ActKeys: FailBuffer},
-	{ActKeys: FailKeys},
+	{ActInit1: FailBuffer, ActKeys: FailBuffer, ActHoldKeys: FailBuffer},
+	{ActKeys: FailKeys, ActHoldKeys: FailKeys},
 	{ActAsk: FailRing},
 	{ActForwardENO: FailEdit, ActForwardBare: FailEdit},
 }

@@ -78,7 +78,11 @@ func (s *script) event(rules *Rules) (e Event, fails map[ActionKind]Failure) {
 	e.Expect = [2]uint32{s.number(peerISN), peerISN + 1}
 	switch c % 8 {
 	case 5:
-		e.Kind, e.Reply = EventReply, shm.ReplyKind(s.next()%8)
+		k := s.next()
+		e.Kind, e.Reply, e.Hold = EventReply, shm.ReplyKind(k%8), k&0x40 != 0
+		if k&0x80 != 0 {
+			e.Kind = EventConfirm
+		}
 	case 6:
 		e.Kind = EventTimer
 	case 7:

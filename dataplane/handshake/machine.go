@@ -10,6 +10,7 @@ type Params struct {
 	Timeout    int64 // set-up as a whole, and the time that a connection which was left in the clear has to open
 	AskTimeout int64 // an answer of the control plane, before it is asked whether it lives
 	HostGrace  int64 // a host that was sent its SYN-ACK once more, at the end of set-up, has to answer
+	HoldTime   int64 // a connection that is held until its far end is authenticated waits for that
 	ENOTries   int   // SYNs sent with ENO before one goes without
 }
 
@@ -54,6 +55,8 @@ func (m *Machine) Step(c *Conn, e *Event, now int64, out *Actions) {
 		t.init()
 	case EventFailure:
 		t.failure()
+	case EventConfirm:
+		t.authenticated()
 	}
 }
 
@@ -234,16 +237,12 @@ func (t *step) reply() {
 		t.out.add(ActTakeInit1)
 		t.startActive()
 	case (c.State == flowtable.ActiveKeys || c.State == flowtable.PassiveKeys) && t.e.Reply == shm.Keys:
-		t.out.add(ActKeys)
-		if c.State == flowtable.ActiveKeys {
-			t.out.add(ActSynAck)
-			c.End = t.now + t.m.p.Timeout
-		} else {
-			t.out.add(ActAckHost)
-			t.out.add(ActFreeBlock)
-			c.HasBlock, c.End = false, 0
+		if t.e.Hold {
+			t.hold()
+			return
 		}
-		c.State = flowtable.Encrypted
+		t.out.add(ActKeys)
+		t.release()
 	case c.State == flowtable.ActiveAnswer && (t.e.Reply == shm.Pass || t.e.Reply == shm.Refuse):
 		// There is no encryption; what that means was settled when the connection began.
 		t.leaveKept(ControlSaid)
@@ -258,6 +257,50 @@ func (t *step) reply() {
 		t.resetBoth()
 		t.out.add(ActForget)
 	}
+}
+
+// release lets the host know of a connection whose keys are in place.
+func (t *step) release() {
+	c := t.c
+	if c.State == flowtable.ActiveKeys {
+		t.out.add(ActSynAck)
+		c.End = t.now + t.m.p.Timeout
+	} else {
+		t.out.add(ActAckHost)
+		t.freeBlock()
+		c.End = 0
+	}
+	c.State = flowtable.Encrypted
+}
+
+// freeBlock gives the block back, if there is one.
+func (t *step) freeBlock() {
+	if t.c.HasBlock {
+		t.out.add(ActFreeBlock)
+		t.c.HasBlock = false
+	}
+}
+
+// hold keeps the host waiting although keys are in place: policy wants the far end authenticated first. The state stays that of set-up,
+// so that segments of the host's wait and those of the far end go to the translator, which keeps what is for the host.
+func (t *step) hold() {
+	c := t.c
+	t.out.add(ActHoldKeys)
+	if c.State == flowtable.PassiveKeys {
+		t.freeBlock() // the last ACK needs none
+	}
+	c.Held, c.End = true, t.now+t.m.p.HoldTime
+}
+
+// authenticated goes on with a connection that was held.
+func (t *step) authenticated() {
+	if !t.c.Held {
+		t.out.why(ActCount, shm.OrdersRefused)
+		return
+	}
+	t.c.Held = false
+	t.out.add(ActConfirm)
+	t.release()
 }
 
 // startActive sends ACK + ENO + Init1: from here on there is only encryption.

@@ -21,7 +21,7 @@ const (
 	second = int64(1e9)
 )
 
-var testParams = Params{Timeout: 30 * second, AskTimeout: second / 2, HostGrace: 3 * second, ENOTries: 2}
+var testParams = Params{Timeout: 30 * second, AskTimeout: second / 2, HostGrace: 3 * second, HoldTime: 10 * second, ENOTries: 2}
 
 var (
 	offerA  = []byte{eno.Kind, 3, byte(tcpcrypt.ECDHECurve25519)}
@@ -52,6 +52,7 @@ type model struct {
 	block   bool
 	place   bool
 	hostENO bool
+	held    bool // keys are in place and the host must not know
 }
 
 func disposes(k ActionKind) bool { return k >= ActForward && k <= ActKeep }
@@ -86,7 +87,7 @@ func (m *model) apply(mach *Machine, e Event, fails map[ActionKind]Failure) erro
 		if failed != FailRing {
 			c := before
 			*m = model{now: m.now, c: c, resets: failed == FailKeys, enabled: old.enabled, offered: old.offered, plain: m.plain, refused: m.refused, aborted: m.aborted,
-				started: old.started, block: old.block, place: old.place, hostENO: old.hostENO}
+				started: old.started, block: old.block, place: old.place, hostENO: old.hostENO, held: old.held}
 			fails = nil
 		}
 		fe := e
@@ -130,7 +131,24 @@ func (m *model) act(a Action, before *Conn, e *Event) error {
 		m.block = false
 	case ActEstablish:
 		m.place = true
+	case ActHoldKeys:
+		m.held = true
+		if !m.block || !e.Hold {
+			return fmt.Errorf("keys are held")
+		}
+	case ActConfirm:
+		if !m.held || e.Kind != EventConfirm {
+			return fmt.Errorf("a connection that nobody has authenticated goes on")
+		}
+		m.held = false
+	case ActAckHost:
+		if m.held && !before.Active {
+			return fmt.Errorf("the host gets its last ACK while it is to wait")
+		}
 	case ActTakeInit1, ActKeys, ActAsk, ActKeep, ActSynAck, ActKept:
+		if m.held && (a.Kind == ActSynAck || a.Kind == ActKept || a.Kind == ActKeys) {
+			return fmt.Errorf("action %d while the host is to wait", a.Kind)
+		}
 		if !m.block {
 			return fmt.Errorf("action %d without a block", a.Kind)
 		}
@@ -183,7 +201,12 @@ func (m *model) check(before *Conn, e *Event, disposed int) error {
 	if m.block != m.c.HasBlock {
 		return fmt.Errorf("block %v, and set-up believes %v", m.block, m.c.HasBlock)
 	}
+	if m.held != m.c.Held {
+		return fmt.Errorf("held %v, and set-up believes %v", m.held, m.c.Held)
+	}
 	switch s := m.c.State; {
+	case m.held && s != flowtable.ActiveKeys && s != flowtable.PassiveKeys:
+		return fmt.Errorf("held in state %v", s)
 	case s == flowtable.Free || s == flowtable.Closing:
 		return fmt.Errorf("state %v, and nobody was told", s)
 	case m.enabled && !m.c.enabled():
@@ -304,6 +327,7 @@ func events(m *model, rules *Rules, segs []Segment) []Event {
 	for _, k := range []shm.ReplyKind{shm.Init1, shm.Keys, shm.Pass, shm.Refuse, shm.Abort} {
 		all = append(all, Event{Kind: EventReply, Reply: k, Rules: rules, Alive: true})
 	}
+	all = append(all, Event{Kind: EventReply, Reply: shm.Keys, Hold: true, Rules: rules, Alive: true}, Event{Kind: EventConfirm, Rules: rules, Alive: true})
 	all = append(all, Event{Kind: EventInit, Rules: rules, Alive: true})
 	for _, alive := range []bool{true, false} {
 		all = append(all, Event{Kind: EventTimer, Rules: rules, Alive: alive})

@@ -66,6 +66,10 @@ func (t *step) over() {
 		t.hostSilent()
 	case flowtable.ActiveInit, flowtable.ActiveKeys, flowtable.PassiveInit, flowtable.PassiveKeys:
 		why := shm.AbortSetupTimeout
+		if c.Held {
+			t.abort(shm.AbortUnauthenticated)
+			return
+		}
 		if c.carriesENO() && c.mayDrop() {
 			why = shm.AbortAckUnanswered
 			t.out.why(ActHates, why)

@@ -180,8 +180,8 @@ func (c *Core) Start(_ flowtable.Index, r *flowtable.Record, _ int64) {
 	in.PEdge, in.WEdge, in.AckTold = uint64(r.Host.Win), uint64(r.Host.Win), r.Peer.ISN+1
 }
 
-// InstallKeys expands the keys and processes what arrived behind the peer's Init message. Both Init messages must have
-// passed. The error is for the log; the connection is then aborted, with the RSTs in out.
+// InstallKeys expands the keys and, unless they are to be held, processes what arrived behind the peer's Init message. Both Init
+// messages must have passed. The error is for the log; the connection is then aborted, with the RSTs in out.
 func (c *Core) InstallKeys(idx flowtable.Index, r *flowtable.Record, keys *Keys, now int64, out *Output) error {
 	e, in := &r.Egress, &r.Ingress
 	r.AEAD = uint16(keys.AEAD)
@@ -197,8 +197,19 @@ func (c *Core) InstallKeys(idx flowtable.Index, r *flowtable.Record, keys *Keys,
 		e.Flags |= flowtable.EgressBA
 	}
 	e.Flags |= flowtable.EgressKeys
-	in.Flags |= flowtable.IngressKeys
 	c.dropInit(r)
+	if keys.Hold {
+		c.judge(r)
+		return nil
+	}
+	c.Confirm(idx, r, now, out)
+	return nil
+}
+
+// Confirm processes what arrived behind the peer's Init message, and lets what comes from now on reach the host. Until then frames of
+// a connection whose keys are held wait as segments do that follow a hole.
+func (c *Core) Confirm(idx flowtable.Index, r *flowtable.Record, now int64, out *Output) {
+	r.Ingress.Flags |= flowtable.IngressKeys
 	f := flow{c: c, idx: idx, r: r, now: now, out: out}
 	f.drain()
 	if f.wireNews() {
@@ -206,7 +217,6 @@ func (c *Core) InstallKeys(idx flowtable.Index, r *flowtable.Record, keys *Keys,
 	}
 	f.settle()
 	c.judge(r)
-	return nil
 }
 
 // Release frees everything that belongs to the record and wipes its secrets. No operation of the flow may be pending.

@@ -132,6 +132,7 @@ type Keys struct {
 	AEAD   tcpcrypt.AEAD
 	Master tcpcrypt.MasterKey // mk[0]
 	Egress tcpcrypt.Direction // the direction this gateway seals in; it opens the other one
+	Hold   bool               // nothing that comes is opened before Confirm
 }
 
 // Config holds what a Core is made of. Sizes are per Core.

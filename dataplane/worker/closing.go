@@ -32,6 +32,10 @@ func closeReason(why shm.Counter) shm.Reason {
 		return shm.ReasonOverload
 	case shm.AbortInitWithoutENO:
 		return shm.ReasonBadInit
+	case shm.AbortUnauthenticated:
+		return shm.ReasonUnauthenticated
+	case shm.AbortMismatch:
+		return shm.ReasonMismatch
 	case shm.AbortOrdered:
 		return shm.ReasonOrdered
 	}

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"linecrypt/ctrlplane/shm"
+	"linecrypt/dataplane/handshake"
 	"linecrypt/flowtable"
 )
 
@@ -20,13 +21,15 @@ func (w *Worker) takeOrder(msg []byte, now int64) {
 func (w *Worker) obey(o *shm.Order, now int64) {
 	i := o.Ref.Index
 	r := w.table.Get(i, o.Ref.Gen)
-	if r == nil || o.Ref.Worker != w.cfg.ID || r.Key != o.Tuple || r.State != flowtable.Encrypted {
+	if r == nil || o.Ref.Worker != w.cfg.ID || r.Key != o.Tuple || !r.HasKeys() {
 		w.n[shm.OrdersStale]++
 		return
 	}
 	switch o.Kind {
+	case shm.Confirm:
+		w.step(i, r, nil, &handshake.Event{Kind: handshake.EventConfirm}, now)
 	case shm.Rekey:
-		if !w.core.Rekey(i, r, now, w.out) {
+		if r.State != flowtable.Encrypted || !w.core.Rekey(i, r, now, w.out) {
 			w.n[shm.OrdersRefused]++
 		}
 		w.schedule(i, r)
@@ -36,4 +39,9 @@ func (w *Worker) obey(o *shm.Order, now int64) {
 }
 
 // killCounter counts a connection that is killed for a reason.
-func killCounter(shm.Reason) shm.Counter { return shm.AbortOrdered }
+func killCounter(why shm.Reason) shm.Counter {
+	if why == shm.ReasonMismatch {
+		return shm.AbortMismatch
+	}
+	return shm.AbortOrdered
+}

@@ -57,7 +57,7 @@ func (w *Worker) reply(rep *shm.Reply, now int64) {
 		w.n[shm.RepliesBad]++
 		return
 	}
-	w.step(i, r, nil, &handshake.Event{Kind: handshake.EventReply, Reply: rep.Kind}, now)
+	w.step(i, r, nil, &handshake.Event{Kind: handshake.EventReply, Reply: rep.Kind, Hold: rep.Hold}, now)
 }
 
 // answers reports whether a reply is one to the question that is open in a state.
@@ -108,28 +108,40 @@ func (w *Worker) startPassive(i flowtable.Index, r *flowtable.Record, p *packet.
 	r.Flags |= flowtable.FlagStarted
 }
 
-// install puts the reply's keys in place, behind Init2 on the passive side.
-func (w *Worker) install(i flowtable.Index, r *flowtable.Record, now int64) handshake.Failure {
+// install puts the reply's keys in place, behind Init2 on the passive side. While they are held nothing is opened.
+func (w *Worker) install(i flowtable.Index, r *flowtable.Record, hold bool, now int64) handshake.Failure {
 	rep := &w.rep
 	passive := r.Role == flowtable.RoleB
 	if passive && !w.core.QueueInit(i, r, rep.Init, now, w.out) {
 		return handshake.FailBuffer
 	}
 	r.TEP, r.AEAD, r.Role = rep.TEP, rep.AEAD, rep.Role
-	keys := stream.Keys{AEAD: tcpcrypt.AEAD(rep.AEAD), Master: tcpcrypt.MasterKey(rep.Keys.Master), Egress: tcpcrypt.AB}
+	keys := stream.Keys{AEAD: tcpcrypt.AEAD(rep.AEAD), Master: tcpcrypt.MasterKey(rep.Keys.Master), Egress: tcpcrypt.AB, Hold: hold}
 	if rep.Role == flowtable.RoleB {
 		keys.Egress = tcpcrypt.BA
 	}
 	r.Flags |= flowtable.FlagReported
-	w.pairs.add(&r.Key, 1)
-	w.n[shm.HandshakesDone]++
+	done := shm.HandshakesHeld
+	if !hold {
+		done = shm.HandshakesDone
+		w.pairs.add(&r.Key, 1)
+	}
 	err := w.core.InstallKeys(i, r, &keys, now, w.out)
 	keys.Master.Wipe()
 	if err != nil {
-		w.pairs.add(&r.Key, -1)
-		w.n[shm.HandshakesDone]--
+		if !hold {
+			w.pairs.add(&r.Key, -1)
+		}
 		return handshake.FailKeys
 	}
 	w.blocks.wipe(&w.blocks.all[r.Local.HsBlock])
+	w.n[done]++
 	return handshake.FailNone
+}
+
+// confirm goes on with a connection that was held.
+func (w *Worker) confirm(i flowtable.Index, r *flowtable.Record, now int64) {
+	w.pairs.add(&r.Key, 1)
+	w.n[shm.HandshakesDone]++
+	w.core.Confirm(i, r, now, w.out)
 }

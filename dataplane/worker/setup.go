@@ -83,7 +83,7 @@ func load(c *handshake.Conn, r *flowtable.Record) {
 	*c = handshake.Conn{
 		State: r.State, Policy: r.Verdict, Active: r.Flags&flowtable.FlagActive != 0,
 		HostKnown: r.Host.Flags&flowtable.EndpointSYN != 0, PeerKnown: r.Peer.Flags&flowtable.EndpointSYN != 0,
-		SendENO: r.Flags&flowtable.FlagSendENO != 0, HasBlock: r.Local.HsBlock != 0,
+		SendENO: r.Flags&flowtable.FlagSendENO != 0, Held: r.Flags&flowtable.FlagHeld != 0, HasBlock: r.Local.HsBlock != 0,
 		HostISN: r.Host.ISN, PeerISN: r.Peer.ISN, HostWin: r.Host.Win, Setup: r.Setup,
 	}
 }
@@ -91,7 +91,10 @@ func load(c *handshake.Conn, r *flowtable.Record) {
 // store writes it back. What the SYNs said is learnt by an action; a connection that is over becomes so by one too.
 func (w *Worker) store(i flowtable.Index, r *flowtable.Record, c *handshake.Conn) {
 	r.Verdict, r.Setup = c.Policy, c.Setup
-	r.Flags &^= flowtable.FlagActive | flowtable.FlagSendENO | flowtable.FlagWatch
+	r.Flags &^= flowtable.FlagActive | flowtable.FlagSendENO | flowtable.FlagWatch | flowtable.FlagHeld
+	if c.Held {
+		r.Flags |= flowtable.FlagHeld
+	}
 	if c.Flags&flowtable.SetupWatch != 0 {
 		r.Flags |= flowtable.FlagWatch
 	}
@@ -138,8 +141,10 @@ func (w *Worker) perform(i flowtable.Index, r *flowtable.Record, before *handsha
 			w.takeInit1(r)
 		case handshake.ActInit1:
 			failed = w.sendInit1(i, r, now)
-		case handshake.ActKeys:
-			failed = w.install(i, r, now)
+		case handshake.ActKeys, handshake.ActHoldKeys:
+			failed = w.install(i, r, a.Kind == handshake.ActHoldKeys, now)
+		case handshake.ActConfirm:
+			w.confirm(i, r, now)
 		case handshake.ActPlain:
 			w.n[a.Why]++
 			if before.State != flowtable.Free {

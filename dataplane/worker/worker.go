@@ -35,6 +35,7 @@ type Params struct {
 	Retransmit int64 // first interval of what is sent again during set-up
 	Timeout    int64 // set-up as a whole
 	AskTimeout int64 // an answer of the control plane; without one it is asked again, or, without a sign of its life, the connection is left plain (or refused)
+	HoldTime   int64 // a connection that is held until its far end is authenticated waits for that
 	ENOTries   int   // SYNs sent with ENO before one goes without
 	PlainIdle  int64 // a silent plain connection is forgotten
 	FlowIdle   int64 // a silent encrypted connection is reset
@@ -48,7 +49,7 @@ type Params struct {
 func DefaultParams() Params {
 	const s = int64(1e9)
 	return Params{
-		HalfOpen: 16384, Blocks: 4096, Retransmit: s, Timeout: 30 * s, AskTimeout: s / 2, ENOTries: 2,
+		HalfOpen: 16384, Blocks: 4096, Retransmit: s, Timeout: 30 * s, AskTimeout: s / 2, HoldTime: 10 * s, ENOTries: 2,
 		PlainIdle: 300 * s, FlowIdle: 5 * 24 * 3600 * s, IdleSleep: 50_000, FastPath: true,
 	}
 }
@@ -165,7 +166,8 @@ func New(cfg Config) (*Worker, error) {
 		w.events[d] = make([]stream.Event, 0, cap(w.out.Events))
 	}
 	w.machine = handshake.NewMachine(handshake.Params{
-		Timeout: cfg.Params.Timeout, AskTimeout: cfg.Params.AskTimeout, HostGrace: 3 * cfg.Params.Retransmit, ENOTries: cfg.Params.ENOTries,
+		Timeout: cfg.Params.Timeout, AskTimeout: cfg.Params.AskTimeout, HostGrace: 3 * cfg.Params.Retransmit,
+		HoldTime: cfg.Params.HoldTime, ENOTries: cfg.Params.ENOTries,
 	})
 	if w.params.Flows == 0 {
 		w.params.Flows = max(cfg.Table.Capacity()-2*w.params.HalfOpen-w.params.Tombs, 1)

@@ -31,7 +31,7 @@ func Bases() []string {
 
 // makeBase makes the base folder if it is missing. The error says why it cannot be used.
 func makeBase(path string) error {
-	if err := os.Mkdir(path, 0o711); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := os.Mkdir(path, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	if err := checkBase(path); err != nil {

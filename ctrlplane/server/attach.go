@@ -103,6 +103,7 @@ func (s *Server) detach() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.seg.Beat(0)
+	s.views.forget()
 	s.keys.Clear()
 	s.orders.clear()
 	s.report.flush(s.seg)

@@ -10,6 +10,8 @@ import (
 type events struct {
 	attached, reloads, badReloads, damaged, kept, unfit, unpublished, reconciled atomic.Uint64
 
+	applicationsAsked, applicationsRefused atomic.Uint64
+
 	waiting, waitingPeers atomic.Uint64 // requests for keys that wait now, and peers of theirs
 }
 
@@ -25,6 +27,8 @@ func (e *events) table() []metrics.Event {
 		{Name: "unpublished_sessions", Help: "session IDs for which the session table had no room", Value: e.unpublished.Load},
 		{Name: "requests_waiting", Help: "requests for keys that wait for their turn", Value: e.waiting.Load, Gauge: true},
 		{Name: "peers_waiting", Help: "peers whose requests for keys wait", Value: e.waitingPeers.Load, Gauge: true},
+		{Name: "application_requests", Help: "questions that applications asked", Value: e.applicationsAsked.Load},
+		{Name: "refused_applications", Help: "applications that were turned away because too many were connected", Value: e.applicationsRefused.Load},
 		{Name: "reconciled_sessions", Help: "entries of the session table removed because their connection was gone", Value: e.reconciled.Load},
 	}
 }

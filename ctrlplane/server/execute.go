@@ -139,6 +139,11 @@ func (p *process) serve(c *config.Config) error {
 		}
 		go serveHTTP(ctx, l, h, p.log)
 	}
+	apps, err := p.listenApplications()
+	if err != nil {
+		return err
+	}
+	go srv.ServeApplications(ctx, apps)
 	go p.reloads(ctx, srv)
 	err = srv.Run(ctx)
 	for _, l := range sockets {
@@ -193,6 +198,26 @@ func (p *process) listen(c *config.Config) ([]net.Listener, error) {
 	}
 	p.log.Warn("going on without an address for metrics; metrics.listen chooses another", "error", err)
 	return []net.Listener{control}, nil
+}
+
+// listenApplications opens the socket on which applications ask: for the group that may read the session table, if there is one.
+func (p *process) listenApplications() (*net.UnixListener, error) {
+	path := p.in.Applications()
+	_ = os.Remove(path) // what a crash left there: we hold the lock
+	l, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: path, Net: "unixpacket"})
+	if err != nil {
+		return nil, fmt.Errorf("applications socket: %w", err)
+	}
+	mode := os.FileMode(0o600)
+	if p.group >= 0 {
+		mode = 0o660
+		err = os.Chown(path, -1, p.group)
+	}
+	if err = errors.Join(err, os.Chmod(path, mode)); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("applications socket: %w", err)
+	}
+	return l, nil
 }
 
 // ready reports to the process that started this one.

@@ -64,6 +64,7 @@ type Server struct {
 
 	orders orders // to the workers
 
+	views   flowViews
 	lanes   []lane
 	keys    *fairqueue.Queue[flowID, *waiting]
 	message []byte // being taken off a ring

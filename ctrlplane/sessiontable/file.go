@@ -24,7 +24,7 @@ var (
 
 const (
 	tableMagic   = 0x6e6f_6973_7365_736c // "lsession"
-	tableVersion = 3
+	tableVersion = 4
 	headerBytes  = 4096
 	maxCapacity  = 1 << 27
 )

@@ -134,14 +134,15 @@ func (w *image) sum() uint32 {
 	return uint32(h)
 }
 
-// tupleHash spreads tuples over the slots under the table's key. Who does not know it cannot choose tuples that crowd around the place
+// tupleHash spreads tuples over the slots under the table's key. VLAN IDs are left out: an application does not know them, and finds the
+// connections of all VLANs in one place. Who does not know the key cannot choose tuples that crowd around the place
 // of another connection's and keep its session ID out of the table.
 func tupleHash(k *flowtable.Key, key [2]uint64) uint64 {
 	le := binary.LittleEndian
 	h := key[0]
 	for i, x := range [5]uint64{
 		le.Uint64(k.Inside[:]), le.Uint64(k.Inside[8:]), le.Uint64(k.Outside[:]), le.Uint64(k.Outside[8:]),
-		uint64(k.InsidePort) | uint64(k.OutsidePort)<<16 | uint64(k.VLAN)<<32,
+		uint64(k.InsidePort) | uint64(k.OutsidePort)<<16,
 	} {
 		hi, lo := bits.Mul64(h^x, bits.RotateLeft64(key[1], 8*i)|1)
 		h = hi ^ lo ^ key[0]

@@ -65,6 +65,47 @@ func (t *Table) Lookup(key *flowtable.Key, e *Entry) bool {
 	return false
 }
 
+// Find copies the entries of a key's addresses and ports, in whatever VLAN, to found, and returns how many there are; beyond len(found) it
+// only counts. As with Lookup, what is being written all the time counts as not there.
+func (t *Table) Find(key *flowtable.Key, found []Entry) int {
+	n := 0
+	for range lookupTries {
+		moves := t.hdr.moves.Load()
+		n = t.collect(key, found)
+		if t.hdr.moves.Load() == moves {
+			break
+		}
+	}
+	return n
+}
+
+func (t *Table) collect(key *flowtable.Key, found []Entry) (n int) {
+	var w image
+	var e Entry
+	wanted := *key
+	home := t.home(key)
+	for i := range t.probes() {
+		if !t.slots[t.at(home, i)].read(&w) {
+			continue
+		}
+		if w.kind() == slotEmpty {
+			break
+		}
+		if w.kind() != slotUsed {
+			continue
+		}
+		w.decode(&e)
+		if wanted.VLAN = e.Tuple.VLAN; e.Tuple != wanted {
+			continue
+		}
+		if n < len(found) {
+			found[n] = e
+		}
+		n++
+	}
+	return n
+}
+
 // lookupTries bounds the searches of one Lookup while the writer moves entries.
 const lookupTries = 16
 

@@ -169,6 +169,34 @@ func TestInsertReplacesTheEntryOfTheSameTuple(t *testing.T) {
 	}
 }
 
+func TestConnectionsOfOneTupleInSeveralVLANsAreFoundTogetherAndEachAlone(t *testing.T) {
+	w := writer(t, filepath.Join(t.TempDir(), "t"), 50)
+	insert(t, w, 2)
+	for vlan := range uint32(3) {
+		e := entry(1)
+		e.Tuple.VLAN, e.Gen = vlan, vlan
+		if err := w.Insert(&e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e := entry(1)
+	var found [2]Entry
+	if n := w.Find(&e.Tuple, found[:]); n != 3 || found[0].Gen == found[1].Gen {
+		t.Errorf("%d found: %+v", n, found)
+	}
+	for vlan := range uint32(4) {
+		e.Tuple.VLAN = vlan
+		var got Entry
+		if ok := w.Lookup(&e.Tuple, &got); ok != (vlan < 3) || ok && got.Gen != vlan {
+			t.Errorf("VLAN %d: %v, %+v", vlan, ok, got)
+		}
+	}
+	other := entry(3)
+	if n := w.Find(&other.Tuple, found[:]); n != 0 {
+		t.Errorf("%d found of a connection that is not there", n)
+	}
+}
+
 func TestAuthenticationIsChangedOfThatFlowAlone(t *testing.T) {
 	w := writer(t, filepath.Join(t.TempDir(), "t"), 10)
 	insert(t, w, 1)

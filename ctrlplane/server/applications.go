@@ -1,0 +1,148 @@
+package server
+
+import (
+	"context"
+	"net"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"linecrypt/ctrlplane/session/wire"
+)
+
+// Bounds of the applications socket. A connection costs a goroutine and a descriptor.
+const (
+	maxApplications     = 256 // connections
+	maxApplicationsUser = 64  // of one user
+	applicationIdle     = time.Minute
+	applicationPatience = 5 * time.Second // for the peer to take an answer
+)
+
+// applications serves the socket on which programs of this machine ask what the gateway does with their connections: package wire.
+type applications struct {
+	server *Server
+
+	mu    sync.Mutex
+	users map[uint32]int // connections by user
+	total int
+	open  map[*net.UnixConn]bool
+}
+
+// ServeApplications answers applications on l, of network "unixpacket", until ctx is done, and closes l. Who may connect is the
+// business of the socket's mode.
+func (s *Server) ServeApplications(ctx context.Context, l *net.UnixListener) {
+	a := &applications{server: s, users: map[uint32]int{}, open: map[*net.UnixConn]bool{}}
+	stop := context.AfterFunc(ctx, func() {
+		l.Close()
+		a.closeAll()
+	})
+	defer stop()
+	defer l.Close()
+	for ctx.Err() == nil {
+		c, err := l.AcceptUnix()
+		if err != nil {
+			if ctx.Err() == nil {
+				s.log.Debug("applications socket", "error", err)
+				time.Sleep(10 * time.Millisecond) // out of descriptors, perhaps
+			}
+			continue
+		}
+		uid, pid, ok := credentials(c)
+		if !ok || !a.enter(c, uid) {
+			s.events.applicationsRefused.Add(1)
+			c.Close()
+			continue
+		}
+		go a.serve(c, application{uid: uid, pid: pid})
+	}
+}
+
+// application is who asks, as the kernel says.
+type application struct {
+	uid uint32
+	pid int32
+}
+
+func credentials(c *net.UnixConn) (uid uint32, pid int32, ok bool) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0, 0, false
+	}
+	var cred *unix.Ucred
+	var failed error
+	if err := raw.Control(func(fd uintptr) {
+		cred, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	}); err != nil || failed != nil {
+		return 0, 0, false
+	}
+	return cred.Uid, cred.Pid, true
+}
+
+// enter counts a connection, and reports whether there is room for it.
+func (a *applications) enter(c *net.UnixConn, uid uint32) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.total >= maxApplications || a.users[uid] >= maxApplicationsUser {
+		return false
+	}
+	a.total++
+	a.users[uid]++
+	a.open[c] = true
+	return true
+}
+
+func (a *applications) leave(c *net.UnixConn, uid uint32) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.open, c)
+	a.total--
+	if a.users[uid]--; a.users[uid] == 0 {
+		delete(a.users, uid)
+	}
+}
+
+func (a *applications) closeAll() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for c := range a.open {
+		c.Close()
+	}
+}
+
+// serve answers one application until it closes the socket, asks nothing for too long, or sends what is no question.
+func (a *applications) serve(c *net.UnixConn, who application) {
+	defer a.leave(c, who.uid)
+	defer c.Close()
+	var b [wire.RequestSize + 1]byte
+	for {
+		if c.SetReadDeadline(time.Now().Add(applicationIdle)) != nil {
+			return
+		}
+		n, err := c.Read(b[:])
+		if err != nil || n == 0 {
+			return
+		}
+		var q wire.Request
+		answer := wire.Bad
+		if q.Decode(b[:n]) == nil {
+			answer = a.answer(&q, who)
+		}
+		a.server.events.applicationsAsked.Add(1)
+		reply := wire.EncodeReply(answer)
+		if c.SetWriteDeadline(time.Now().Add(applicationPatience)) != nil {
+			return
+		}
+		if _, err := c.Write(reply[:]); err != nil || answer == wire.Bad {
+			return
+		}
+	}
+}
+
+func (a *applications) answer(q *wire.Request, _ application) wire.Answer {
+	switch q.Verb {
+	case wire.State:
+		return a.server.stateOf(q)
+	}
+	return wire.Bad
+}

@@ -28,6 +28,9 @@ type control struct {
 // Alive implements worker.Control.
 func (c *control) Alive(int64) bool { return true }
 
+// Aware implements worker.Control.
+func (c *control) Aware(*[16]byte, uint16) bool { return false }
+
 // Rules implements worker.Control.
 func (c *control) Rules() *handshake.Rules {
 	r := &c.rules

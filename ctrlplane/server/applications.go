@@ -58,12 +58,6 @@ func (s *Server) ServeApplications(ctx context.Context, l *net.UnixListener) {
 	}
 }
 
-// application is who asks, as the kernel says.
-type application struct {
-	uid uint32
-	pid int32
-}
-
 func credentials(c *net.UnixConn) (uid uint32, pid int32, ok bool) {
 	raw, err := c.SyscallConn()
 	if err != nil {
@@ -114,9 +108,19 @@ func (a *applications) closeAll() {
 func (a *applications) serve(c *net.UnixConn, who application) {
 	defer a.leave(c, who.uid)
 	defer c.Close()
+	set := asked{}
+	defer func() {
+		for token := range set {
+			a.server.clearAware(token, who, set)
+		}
+	}()
 	var b [wire.RequestSize + 1]byte
 	for {
-		if c.SetReadDeadline(time.Now().Add(applicationIdle)) != nil {
+		deadline := time.Now().Add(applicationIdle)
+		if len(set) > 0 {
+			deadline = time.Time{} // the end of the socket says that it is no longer wanted
+		}
+		if c.SetReadDeadline(deadline) != nil {
 			return
 		}
 		n, err := c.Read(b[:])
@@ -126,7 +130,7 @@ func (a *applications) serve(c *net.UnixConn, who application) {
 		var q wire.Request
 		answer := wire.Bad
 		if q.Decode(b[:n]) == nil {
-			answer = a.answer(&q, who)
+			answer = a.server.answerApplication(&q, who, set)
 		}
 		a.server.events.applicationsAsked.Add(1)
 		reply := wire.EncodeReply(answer)
@@ -139,10 +143,16 @@ func (a *applications) serve(c *net.UnixConn, who application) {
 	}
 }
 
-func (a *applications) answer(q *wire.Request, _ application) wire.Answer {
+// answerApplication does what an application asks; set is what it asked for on this socket.
+func (s *Server) answerApplication(q *wire.Request, who application, set asked) wire.Answer {
 	switch q.Verb {
 	case wire.State:
-		return a.server.stateOf(q)
+		return s.stateOf(q)
+	case wire.SetAware:
+		return s.setAware(q, who, set)
+	case wire.ClearAware:
+		s.clearAware(q.Token, who, set)
+		return wire.Done
 	}
-	return wire.Bad
+	return wire.Away
 }

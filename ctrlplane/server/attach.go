@@ -84,6 +84,7 @@ func (s *Server) attach(seg *shm.Segment) error {
 	}
 	s.mu.Lock()
 	s.seg, s.sessions = seg, sessions
+	s.attachAware(seg)
 	s.mu.Unlock()
 	s.lanes = newLanes(seg)
 	s.reconcile()

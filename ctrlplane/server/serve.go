@@ -77,6 +77,7 @@ func (s *Server) watch(now int64, busy bool) {
 	if now >= t.rules {
 		t.rules = now + rulesEvery
 		s.publishRules(s.seg)
+		s.sweepAware()
 	}
 	if now >= t.report {
 		t.report = now + reportEvery

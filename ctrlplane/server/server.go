@@ -65,6 +65,7 @@ type Server struct {
 	orders orders // to the workers
 
 	views   flowViews
+	aware   awareness
 	lanes   []lane
 	keys    *fairqueue.Queue[flowID, *waiting]
 	message []byte // being taken off a ring

@@ -29,6 +29,7 @@ type segmentHeader struct {
 	control processLine
 	ports   portLine
 	rules   rulesBlock
+	aware   awareTable
 }
 
 // kindRoom holds a short word and the zero byte behind it.

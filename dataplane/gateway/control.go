@@ -33,6 +33,9 @@ func (c *control) Alive(now int64) bool {
 	return c.ok && (p.Alive(now, controlFresh) || c.runs.Load() && p.Alive(now, controlAlive))
 }
 
+// Aware reports what applications asked for; it stays while the control plane is away.
+func (c *control) Aware(addr *[16]byte, port uint16) bool { return c.seg.Aware(addr, port) }
+
 // Rules returns what is in force, which outlives the control plane.
 func (c *control) Rules() *handshake.Rules {
 	published, ok := c.read.Look()

@@ -49,6 +49,7 @@ type Event struct {
 	Alive bool   // the control plane can be expected to answer
 	Old   bool   // of a new connection: the host may believe in an older one between the same ends, which was encrypted
 	Takes bool   // there are encrypted connections between the same hosts: the path takes ENO
+	Aware bool   // of a new connection: the application at the host's end asked for the application-aware bit
 	Hates bool   // the far end is one of those whose paths are remembered to hate ENO
 
 	// Expect are the sequence numbers at which a RST of the far end is exact, once Init messages are under way: the next one and

@@ -1,6 +1,7 @@
 package handshake
 
 import (
+	"linecrypt/ctrlplane/eno"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/flowtable"
 )
@@ -116,6 +117,7 @@ func (t *step) open() {
 		return
 	}
 	c.ENO[roleB] = option
+	t.aware(roleB, eno.MaxOption)
 	c.ENO[roleA].Set(s.ENO)
 	c.State = flowtable.PassiveSyn
 	t.out.add(ActForwardBare)
@@ -142,8 +144,19 @@ func (t *step) openActive() {
 		t.leaveSYN(cause)
 		return
 	}
+	t.aware(roleA, s.Room)
 	c.State, c.Tries = flowtable.ActiveSyn, 1
 	t.out.add(ActForwardENO)
+}
+
+// aware sets the application-aware bit in our own option where the application asked for it and the option may take that many bytes. A
+// passive opener's does not grow by it, because it has a global suboption as it is.
+func (t *step) aware(role int, room int) {
+	if !t.e.Aware {
+		return
+	}
+	var option [eno.MaxOption]byte
+	t.c.ENO[role].Set(eno.AppendAware(option[:0], t.c.ENO[role].Bytes(), room))
 }
 
 // learn takes from a SYN or SYN-ACK what it says of its sender.

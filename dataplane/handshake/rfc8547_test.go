@@ -136,6 +136,33 @@ func TestAnAnswerThatWasGivenBeforeCostsNoMemory(t *testing.T) {
 	}
 }
 
+func TestApplicationsBitGoesIntoBothRolesOptionsWhereThereIsRoom(t *testing.T) {
+	m := NewMachine(testParams)
+	for _, c := range []struct {
+		name string
+		seg  Segment
+		role int
+		want []byte
+	}{
+		{"opener", Segment{From: flowtable.Inside, Flags: syn, Seq: hostISN, Room: 40}, roleA, option(2, 0x23)},
+		{"opener without room for it", Segment{From: flowtable.Inside, Flags: syn, Seq: hostISN, Room: 3}, roleA, offerA},
+		{"listener", Segment{From: flowtable.Outside, Flags: syn, Seq: peerISN, ENO: offerA, ENOs: 1}, roleB, option(3, 0x23)},
+	} {
+		for _, aware := range []bool{false, true} {
+			var conn Conn
+			var out Actions
+			m.Step(&conn, &Event{Kind: EventSegment, Seg: c.seg, Rules: testRules(flowtable.Opportunistic), Alive: true, Aware: aware}, 1, &out)
+			want := c.want
+			if !aware {
+				want = [2][]byte{offerA, answerB}[c.role]
+			}
+			if got := conn.ENO[c.role].Bytes(); !bytes.Equal(got, want) {
+				t.Errorf("%s, aware %t: % x, not % x", c.name, aware, got, want)
+			}
+		}
+	}
+}
+
 func TestEveryCauseHasItsCounters(t *testing.T) {
 	table := shm.NewTable()
 	for c := NoENOInSYN; c < numCauses; c++ {

@@ -58,10 +58,13 @@ func (q *testQueue) Stats() port.Stats { return port.Stats{} }
 type testControl struct {
 	policy flowtable.Policy
 	dead   bool
+	aware  bool
 	rules  handshake.Rules
 }
 
 func (c *testControl) Alive(int64) bool { return !c.dead }
+
+func (c *testControl) Aware(*[16]byte, uint16) bool { return c.aware }
 func (c *testControl) Rules() *handshake.Rules {
 	r := &c.rules
 	r.Policy = max(c.policy, flowtable.Opportunistic)

@@ -44,7 +44,7 @@ func (w *Worker) stranger(s flowtable.Side, p *packet.Packet, k *flowtable.Key, 
 	}
 	r := w.table.Record(i)
 	w.n[shm.FlowsCreated]++
-	e := handshake.Event{Kind: handshake.EventSegment, Old: old, Hates: s == flowtable.Inside && w.hates.hates(&k.Outside, now)}
+	e := handshake.Event{Kind: handshake.EventSegment, Old: old, Aware: w.ctl.Aware(&k.Inside, k.InsidePort), Hates: s == flowtable.Inside && w.hates.hates(&k.Outside, now)}
 	readSegment(&e.Seg, s, p)
 	var c handshake.Conn
 	var out handshake.Actions

@@ -24,6 +24,8 @@ type Control interface {
 	// Rules are the policy in force and what is offered and answered by; they stay in force while the control plane is dead. They
 	// belong to the worker until the next call.
 	Rules() *handshake.Rules
+	// Aware reports whether the application at a host's endpoint asked for the application-aware bit.
+	Aware(addr *[16]byte, port uint16) bool
 }
 
 // Params are the worker's settings. Times are in ns.

@@ -1,0 +1,149 @@
+package shm
+
+import (
+	"encoding/binary"
+	"errors"
+	"sync/atomic"
+)
+
+// ErrAwareFull is returned when there is no room for a further endpoint.
+var ErrAwareFull = errors.New("too many endpoints with the application-aware bit")
+
+// Sizes of the table of endpoints whose applications said that they are aware of encryption.
+const (
+	AwareEndpoints = 1024
+	awareProbes    = 16 // slots in which an endpoint may lie
+)
+
+// awareTable holds the endpoints of hosts inside whose connections carry the application-aware bit (RFC 8547 section 4.2) because their
+// application asked for it. The control plane writes it, and the workers look into it when a connection begins.
+type awareTable struct {
+	count atomic.Uint64 // of endpoints in use: most gateways have none
+	_     [56]byte
+	slots [AwareEndpoints]awareSlot
+}
+
+// awareSlot is one endpoint. Its sequence number is odd while it is written.
+type awareSlot struct {
+	seq   atomic.Uint32
+	port  atomic.Uint32 // with awareUsed, 0 for an empty slot
+	addr  [2]atomic.Uint64
+	owner atomic.Uint64
+}
+
+const awareUsed = 1 << 31
+
+// AwareEndpoint is an endpoint in the table, and the process that asked for it as the control plane notes it down, for the control plane
+// that follows it.
+type AwareEndpoint struct {
+	Addr  [16]byte
+	Port  uint16
+	Owner uint64
+}
+
+func awareWords(addr *[16]byte) (hi, lo uint64) {
+	return binary.LittleEndian.Uint64(addr[:]), binary.LittleEndian.Uint64(addr[8:])
+}
+
+func awareHome(hi, lo uint64, port uint16) uint64 {
+	h := (hi ^ lo*0x9e3779b97f4a7c15 ^ uint64(port)<<32) * 0xff51afd7ed558ccd
+	return h >> 32
+}
+
+// Aware reports whether the application at a host's endpoint said that it is aware of encryption. It takes one load where none did. An
+// endpoint that is entered or taken out at this moment may be seen either way.
+func (s *Segment) Aware(addr *[16]byte, port uint16) bool {
+	t := &s.hdr.aware
+	if t.count.Load() == 0 {
+		return false
+	}
+	hi, lo := awareWords(addr)
+	home := awareHome(hi, lo, port)
+	for n := range uint64(awareProbes) {
+		if t.slots[(home+n)%AwareEndpoints].is(hi, lo, port) {
+			return true
+		}
+	}
+	return false
+}
+
+func (a *awareSlot) is(hi, lo uint64, port uint16) bool {
+	seq := a.seq.Load()
+	same := a.port.Load() == uint32(port)|awareUsed && a.addr[0].Load() == hi && a.addr[1].Load() == lo
+	return same && seq&1 == 0 && a.seq.Load() == seq
+}
+
+func (a *awareSlot) write(port uint32, hi, lo, owner uint64) {
+	a.seq.Store(a.seq.Load() | 1)
+	a.port.Store(port)
+	a.addr[0].Store(hi)
+	a.addr[1].Store(lo)
+	a.owner.Store(owner)
+	a.seq.Store(a.seq.Load() + 1)
+}
+
+// SetAware enters an endpoint, or changes its owner. Only the control plane may, one goroutine at a time. The error is ErrAwareFull.
+func (s *Segment) SetAware(e AwareEndpoint) error {
+	t := &s.hdr.aware
+	hi, lo := awareWords(&e.Addr)
+	home := awareHome(hi, lo, e.Port)
+	var free *awareSlot
+	for n := range uint64(awareProbes) {
+		a := &t.slots[(home+n)%AwareEndpoints]
+		if a.is(hi, lo, e.Port) {
+			a.owner.Store(e.Owner)
+			return nil
+		}
+		if free == nil && a.port.Load() == 0 {
+			free = a
+		}
+	}
+	if free == nil || s.part != partControl {
+		return ErrAwareFull
+	}
+	free.write(uint32(e.Port)|awareUsed, hi, lo, e.Owner)
+	t.count.Add(1)
+	return nil
+}
+
+// ClearAware takes an endpoint out. Only the control plane may, one goroutine at a time.
+func (s *Segment) ClearAware(addr *[16]byte, port uint16) {
+	t := &s.hdr.aware
+	hi, lo := awareWords(addr)
+	home := awareHome(hi, lo, port)
+	for n := range uint64(awareProbes) {
+		a := &t.slots[(home+n)%AwareEndpoints]
+		if a.is(hi, lo, port) && s.part == partControl {
+			a.write(0, 0, 0, 0)
+			t.count.Add(^uint64(0))
+			return
+		}
+	}
+}
+
+// MendAware makes slots whole in whose middle a control plane was killed, and returns the endpoints that it left. Only the control plane
+// may call it.
+func (s *Segment) MendAware() []AwareEndpoint {
+	t := &s.hdr.aware
+	var left []AwareEndpoint
+	if s.part != partControl {
+		return nil
+	}
+	for i := range t.slots {
+		a := &t.slots[i]
+		port := a.port.Load()
+		if a.seq.Load()&1 == 1 {
+			a.write(0, 0, 0, 0)
+			port = 0
+		}
+		if port&awareUsed == 0 {
+			continue
+		}
+		e := AwareEndpoint{Port: uint16(port), Owner: a.owner.Load()}
+		binary.LittleEndian.PutUint64(e.Addr[:], a.addr[0].Load())
+		binary.LittleEndian.PutUint64(e.Addr[8:], a.addr[1].Load())
+		left = append(left, e)
+	}
+	t.count.Store(uint64(len(left)))
+	return left
+}

@@ -20,10 +20,11 @@ deps: ## install the Debian packages that are missing (as root)
 	@bench/scripts/deps all
 
 .PHONY: build
-build: ## build the programs into bin/
+build: ## build the programs, and the library for LD_PRELOAD, into bin/
 	@bench/scripts/deps build
 	@mkdir -p bin
 	@set -e; tags=$(TAGS); for p in $(PROGRAMS); do go build $$tags -o bin/$$p ./cmd/$$p; done
+	@bench/scripts/preload bin
 	@echo "built: $(PROGRAMS:%=bin/%)"
 
 .PHONY: demo

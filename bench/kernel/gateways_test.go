@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -270,4 +272,27 @@ func (b *bed) mustConnect(f family) (client, srv *net.TCPConn) {
 	}
 	b.t.Cleanup(func() { client.Close(); srv.Close() })
 	return client, srv
+}
+
+// closeAll closes the connections that nobody has asked for.
+func (s *server) closeAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, ch := range s.accepted {
+		select {
+		case c := <-ch:
+			c.Close()
+		default:
+		}
+	}
+}
+
+// chmodUp lets everybody walk to a folder below /tmp.
+func chmodUp(dir string) error {
+	for ; dir != "/tmp" && dir != "/"; dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -38,6 +38,9 @@ func FindPublished(names ...string) ([]Published, error) {
 		}
 	}
 	for _, base := range Bases() {
+		if _, err := lstatDir(base); errors.Is(err, fs.ErrPermission) {
+			denied = err
+		}
 		owner, err := checkPublic(base)
 		if err != nil {
 			continue

@@ -1,0 +1,85 @@
+/* What was set for a descriptor. One that was closed behind our back (dup2, close_range) is told by the number of its socket. */
+#define _GNU_SOURCE
+#include "internal.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define PAGE 256
+#define PAGES 4096
+
+static struct sock *socks[PAGES];
+static pthread_mutex_t socks_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void socks_prepare(void) { pthread_mutex_lock(&socks_lock); }
+static void socks_release(void) { pthread_mutex_unlock(&socks_lock); }
+__attribute__((constructor)) static void socks_begin(void) { pthread_atfork(socks_prepare, socks_release, socks_release); }
+
+static uint64_t inode(int fd)
+{
+	struct stat st;
+	return fstat(fd, &st) == 0 ? st.st_ino : 0;
+}
+
+/* sock_at returns the place of a descriptor, NULL where nothing was set and none is to be made. The lock is held. */
+static struct sock *sock_at(int fd, int make)
+{
+	if (fd < 0 || fd >= PAGE * PAGES)
+		return NULL;
+	struct sock **page = &socks[fd / PAGE];
+	if (!*page && make)
+		*page = calloc(PAGE, sizeof **page);
+	return *page ? &(*page)[fd % PAGE] : NULL;
+}
+
+struct sock get_sock(int fd)
+{
+	struct sock s = { .vlan = ANY_VLAN };
+	pthread_mutex_lock(&socks_lock);
+	struct sock *at = sock_at(fd, 0);
+	if (at && at->inode && at->inode == inode(fd))
+		s = *at;
+	pthread_mutex_unlock(&socks_lock);
+	return s;
+}
+
+int put_sock(int fd, struct sock s)
+{
+	uint32_t stale = 0;
+	uint64_t now = inode(fd);
+	pthread_mutex_lock(&socks_lock);
+	struct sock *at = sock_at(fd, 1);
+	if (at) {
+		if (at->inode != now)
+			stale = at->token;
+		*at = s;
+		at->inode = now;
+	}
+	pthread_mutex_unlock(&socks_lock);
+	if (stale)
+		aware_clear(stale);
+	if (at)
+		return 0;
+	errno = ENOBUFS;
+	return -1;
+}
+
+void forget(int fd)
+{
+	uint32_t token = 0;
+	if (fd < 0 || fd >= PAGE * PAGES || !__atomic_load_n(&socks[fd / PAGE], __ATOMIC_RELAXED))
+		return;
+	pthread_mutex_lock(&socks_lock);
+	struct sock *at = sock_at(fd, 0);
+	if (at) {
+		token = at->token;
+		memset(at, 0, sizeof *at);
+	}
+	pthread_mutex_unlock(&socks_lock);
+	if (token)
+		aware_clear(token);
+}
+

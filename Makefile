@@ -32,7 +32,8 @@ demo: deps build ## two gateways between a client and a server, with real traffi
 	@set -e; go build $(TAGS) -o bin/demo ./bench/demo; exec bin/demo $(if $(KEEP),--keep) $(if $(PORTS),--ports $(PORTS)) $(if $(WORKERS),--workers $(WORKERS))
 
 .PHONY: test
-test: deps build ## all tests: plain Go, DPDK ports, real kernel TCP in namespaces
+test: build ## all tests: plain Go, DPDK ports, real kernel TCP in namespaces
+	@bench/scripts/deps test
 	@bench/scripts/test $(TEST_FLAGS)
 
 .PHONY: test-kernel

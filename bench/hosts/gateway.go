@@ -12,6 +12,7 @@ import (
 
 	"linecrypt/cryptobatch"
 	"linecrypt/ctrlplane/config"
+	"linecrypt/ctrlplane/keylog"
 	"linecrypt/ctrlplane/responder"
 	"linecrypt/ctrlplane/server"
 	"linecrypt/ctrlplane/sessiontable"
@@ -62,6 +63,7 @@ type Gateway struct {
 	arenas   []*mbuf.Arena       // those that the gateway made itself
 	sessions *sessiontable.Table // open for reading, as applications have it
 	engine   cryptobatch.Engine
+	keyLog   *keylog.Log // nil where none is configured
 
 	// The far sides of the ports.
 	insideEnd, outsideEnd *memory.End
@@ -204,6 +206,12 @@ func (g *Gateway) StartControl(t testing.TB) {
 	if err != nil {
 		t.Fatalf("control plane of %s: %v", g.Config.Name, err)
 	}
+	if path := g.Config.Debug.KeyLog; path != "" && g.keyLog == nil {
+		if g.keyLog, err = keylog.Open(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.SetKeyLog(g.keyLog)
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &controlPlane{stop: cancel, done: make(chan struct{})}
 	go func() {
@@ -272,6 +280,9 @@ func (g *Gateway) close(t testing.TB) {
 	}
 	if g.outside != nil {
 		g.note(g.outside.Close())
+	}
+	if g.keyLog != nil {
+		g.note(g.keyLog.Close())
 	}
 	for _, a := range g.arenas {
 		g.note(a.Close())

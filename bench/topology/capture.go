@@ -9,6 +9,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"linecrypt/bench/pcap"
 )
 
 // The ring that the kernel writes packets into: blocks of 1 MiB, handed over when full or after blockTimeout. It holds most
@@ -18,7 +20,6 @@ const (
 	ringBlocks   = 96
 	ringFrame    = 2048
 	blockTimeout = 20 // ms
-	snapLen      = 65535
 )
 
 // Capture records what passes the wire.
@@ -37,7 +38,7 @@ func (t *Topology) Capture(name string) (*Capture, error) {
 		return nil, errors.New("capture: the topology was built without a wire to capture on")
 	}
 	c := &Capture{path: t.Dir + "/" + name, fd: -1, done: make(chan error, 1)}
-	file, err := createPcap(c.path)
+	file, err := pcap.Create(c.path)
 	if err == nil {
 		err = t.Wire.Do(func() error { return c.open(WireA) })
 	}
@@ -45,7 +46,7 @@ func (t *Topology) Capture(name string) (*Capture, error) {
 		c.release()
 		return nil, fmt.Errorf("capture: %w", err)
 	}
-	go func() { c.done <- errors.Join(c.record(file), file.close()) }()
+	go func() { c.done <- errors.Join(c.record(file), file.Close()) }()
 	return c, nil
 }
 
@@ -96,7 +97,7 @@ func (c *Capture) release() {
 }
 
 // record writes packets to the file until Stop, and whatever was received by then.
-func (c *Capture) record(file *pcapWriter) error {
+func (c *Capture) record(file *pcap.Writer) error {
 	for n := 0; ; n = (n + 1) % ringBlocks {
 		block := c.ring[n*ringBlock : (n+1)*ringBlock]
 		header := (*unix.TpacketHdrV1)(unsafe.Pointer(&block[8]))
@@ -131,12 +132,12 @@ func (c *Capture) await(status *uint32) (bool, error) {
 }
 
 // writeBlock writes the packets of a block, which the kernel has laid out.
-func writeBlock(file *pcapWriter, block []byte, header *unix.TpacketHdrV1) error {
+func writeBlock(file *pcap.Writer, block []byte, header *unix.TpacketHdrV1) error {
 	at := header.Offset_to_first_pkt
 	for range header.Num_pkts {
 		h := (*unix.Tpacket3Hdr)(unsafe.Pointer(&block[at]))
 		from := at + uint32(h.Mac)
-		if err := file.write(time.Unix(int64(h.Sec), int64(h.Nsec)), block[from:from+h.Snaplen], int(h.Len)); err != nil {
+		if err := file.Write(time.Unix(int64(h.Sec), int64(h.Nsec)), block[from:from+h.Snaplen], int(h.Len)); err != nil {
 			return err
 		}
 		at += h.Next_offset

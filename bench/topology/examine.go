@@ -6,6 +6,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 
 	"linecrypt/bench/pattern"
+	"linecrypt/bench/pcap"
 	"linecrypt/ctrlplane/eno"
 )
 
@@ -25,7 +26,7 @@ type Wire struct {
 // Examine reads a capture. It looks at the segments of all TCP connections, and for plaintext in every byte of every packet.
 func Examine(path string) (Wire, error) {
 	var w Wire
-	err := ReadPcap(path, w.add)
+	err := pcap.Read(path, w.add)
 	return w, err
 }
 

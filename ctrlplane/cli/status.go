@@ -41,6 +41,7 @@ type Status struct {
 	Poll         string        `json:"poll"` // busy or adaptive
 	DataPlane    ProcessState  `json:"data_plane"`
 	ControlPlane ProcessState  `json:"control_plane"`
+	KeyLog       string        `json:"key_log"` // file that the keys of new connections are written to, empty for none
 	Ports        []PortStatus  `json:"ports"`
 	Cores        []CoreStatus  `json:"cores"`
 	Flows        FlowStatus    `json:"flows"`
@@ -116,6 +117,7 @@ func readStatus(in *instance.Instance, s *shm.Segment) (*Status, error) {
 		Name: in.Name(), Ready: s.Ready() && s.DataPlaneRuns(), Policy: s.Policy().String(), Engine: s.Engine(), Poll: s.Poll(),
 		DataPlane:    processState(s.DataPlane(), s.DataPlaneRuns()),
 		ControlPlane: processState(s.ControlPlane(), s.ControlPlaneRuns()),
+		KeyLog:       in.KeyLog(),
 		Ports:        []PortStatus{r.port(flowtable.Inside, s.Inside()), r.port(flowtable.Outside, s.Outside())},
 		Drops:        r.kind(shm.KindDrop),
 		Aborts:       r.kind(shm.KindAbort),

@@ -16,6 +16,9 @@ func (st *Status) print(out io.Writer) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "instance %s   policy %s   engine %s   polling %s\n", st.Name, st.Policy, st.Engine, st.Poll)
 	fmt.Fprintf(&b, "data plane: %s\ncontrol plane: %s\n", st.dataPlane(), st.controlPlane())
+	if st.KeyLog != "" {
+		fmt.Fprintf(&b, "WARNING: the keys of new connections are written to %s; debug.key_log: off and `linecrypt reload` end that\n", st.KeyLog)
+	}
 	table(&b, "PORT\tNAME\tKIND\tLINK\tMTU\tQUEUES\tRX PACKETS\tRX BYTES\tTX PACKETS\tTX BYTES\n", func(w io.Writer) {
 		for _, p := range st.Ports {
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\n", p.Side, p.Name, p.Kind, p.Link, p.MTU, p.Queues, p.RxPackets, p.RxBytes, p.TxPackets, p.TxBytes)

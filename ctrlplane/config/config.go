@@ -34,6 +34,7 @@ type Config struct {
 	SessionTable SessionTable
 	DPDK         DPDK
 	Log          Log
+	Debug        Debug
 
 	set map[string]Position
 }
@@ -124,6 +125,11 @@ type DPDK struct {
 // Log is what the processes write to standard error.
 type Log struct {
 	Level slog.Level
+}
+
+// Debug is for looking at what is wrong.
+type Debug struct {
+	KeyLog string // file that master keys are written to, empty for none
 }
 
 // Default returns the configuration of an empty file.

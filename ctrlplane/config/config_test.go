@@ -125,6 +125,7 @@ metrics: {listen: off}
 session_table: {group: users}
 dpdk: {eal: [--no-huge, "-m 64"], memory_mb: 64}
 log: {level: debug}
+debug: {key_log: /tmp/keys}
 fastpath: off
 `
 	c, err := Parse("f.yaml", []byte(data))
@@ -142,7 +143,7 @@ fastpath: off
 		TEPs:       []tcpcrypt.TEP{tcpcrypt.ECDHEP256, tcpcrypt.ECDHECurve25519},
 		AEADs:      []tcpcrypt.AEAD{tcpcrypt.ChaCha20Poly1305}, ApplicationAware: AwareMandatory,
 		Rekey: Rekey{10, 1 << 30}, SessionTable: SessionTable{"users"},
-		DPDK: DPDK{[]string{"--no-huge", "-m 64"}, 64}, Log: Log{slog.LevelDebug},
+		DPDK: DPDK{[]string{"--no-huge", "-m 64"}, 64}, Log: Log{slog.LevelDebug}, Debug: Debug{"/tmp/keys"},
 		set: c.set,
 	}
 	if !reflect.DeepEqual(c, want) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -110,6 +111,9 @@ var keys = []Key{
 		integer(func(c *Config) *int { return &c.DPDK.MemoryMB }, 0, 1<<20)},
 	{"log.level", "info", "The least important messages that are written to standard error.",
 		choice(func(c *Config) *slog.Level { return &c.Log.Level }, option[slog.Level]{"debug", slog.LevelDebug}, option[slog.Level]{"info", slog.LevelInfo}, option[slog.Level]{"warn", slog.LevelWarn}, option[slog.Level]{"error", slog.LevelError})},
+
+	{"debug.key_log", "off", "File, by its whole path, that the control plane writes the keys of new connections to, with which bench/wireshark/tcpcrypt.lua opens a capture; off for none. Whoever reads it reads the connections. Up to 256 MiB.",
+		offOr("whole path or off", func(c *Config) *string { return &c.Debug.KeyLog }, parsePath)},
 }
 
 // table is the table of keys as the reader of files takes it.
@@ -164,7 +168,12 @@ func parseArgument(s string) (string, error) {
 }
 
 func listenAddress(field func(*Config) *string) kind {
-	k := scalar("text", "address:port or off", field, parseListen)
+	return offOr("address:port or off", field, parseListen)
+}
+
+// offOr is a text that parse makes empty for "off".
+func offOr(allowed string, field func(*Config) *string, parse func(string) (string, error)) kind {
+	k := scalar("text", allowed, field, parse)
 	k.Show = func(c *Config) string {
 		if *field(c) == "" {
 			return "off"
@@ -187,6 +196,17 @@ func parseListen(s string) (string, error) {
 		return "", fmt.Errorf("%q is neither address:port nor off", s)
 	}
 	return s, nil
+}
+
+// parsePath returns an empty text for "off".
+func parsePath(s string) (string, error) {
+	if s == "off" {
+		return "", nil
+	}
+	if !filepath.IsAbs(s) || plain(s) != nil {
+		return "", fmt.Errorf("%q is neither a whole path nor off", s)
+	}
+	return filepath.Clean(s), nil
 }
 
 func names[T fmt.Stringer](xs []T) string {

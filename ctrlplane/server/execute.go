@@ -68,6 +68,8 @@ type process struct {
 	hup   chan os.Signal
 	in    *instance.Instance
 	group int
+
+	keyLogPath string // in use; empty for none
 }
 
 func (p *process) run(stderr io.Writer) error {
@@ -126,6 +128,10 @@ func (p *process) serve(c *config.Config) error {
 		return err
 	}
 	p.srv = srv
+	if err := p.logKeysTo(c); err != nil {
+		return err
+	}
+	defer p.stopKeyLog()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	sockets, err := p.listen(c)

@@ -157,6 +157,9 @@ func (p *process) reloads(ctx context.Context, srv *Server) {
 // reload loads the configuration again and logs what came of it.
 func (p *process) reload(srv *Server) config.Reloaded {
 	r := p.settings.again(func(c *config.Config) error {
+		if err := p.logKeysTo(c); err != nil {
+			return err
+		}
 		if err := srv.SetTerms(responder.TermsOf(c)); err != nil {
 			return err
 		}

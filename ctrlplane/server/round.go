@@ -82,6 +82,7 @@ func (s *Server) take(at int, msg []byte) {
 func (s *Server) answer(at int, q *shm.Request, since time.Time) {
 	var p shm.Reply
 	s.responder.Handle(q, &p)
+	s.logKeys(q, &p)
 	s.deliver(at, q, &p)
 	s.metrics.ObserveRequest(q.Kind, time.Since(since))
 }

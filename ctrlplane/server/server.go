@@ -12,6 +12,7 @@ import (
 
 	"linecrypt/ctrlplane/config"
 	"linecrypt/ctrlplane/fairqueue"
+	"linecrypt/ctrlplane/keylog"
 	"linecrypt/ctrlplane/metrics"
 	"linecrypt/ctrlplane/responder"
 	"linecrypt/ctrlplane/sessiontable"
@@ -56,6 +57,7 @@ type Server struct {
 	metrics   *metrics.Set
 	events    events
 	policy    atomic.Uint32 // flowtable.Policy in force
+	keyLog    atomic.Pointer[keylog.Log]
 
 	publishing sync.Mutex   // held while rules are written into the segment
 	mu         sync.RWMutex // held for writing while these change, for reading while another goroutine looks at them

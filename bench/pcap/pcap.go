@@ -1,4 +1,5 @@
-package topology
+// Package pcap writes and reads captures of Ethernet frames: the classic format with nanoseconds, little-endian.
+package pcap
 
 import (
 	"bufio"
@@ -10,25 +11,27 @@ import (
 	"time"
 )
 
-// The classic pcap format with nanoseconds, little-endian, of Ethernet frames.
 const (
 	pcapMagic        = 0xa1b23c4d
 	pcapHeaderLen    = 24
 	pcapRecordLen    = 16
 	linkTypeEthernet = 1
+	snapLen          = 65535 // bytes
 )
 
-type pcapWriter struct {
+// Writer writes a file. It belongs to one goroutine.
+type Writer struct {
 	f *os.File
 	w *bufio.Writer
 }
 
-func createPcap(path string) (*pcapWriter, error) {
+// Create begins a file of this name, which replaces one that is there.
+func Create(path string) (*Writer, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	p := &pcapWriter{f, bufio.NewWriterSize(f, 1<<20)}
+	p := &Writer{f, bufio.NewWriterSize(f, 1<<20)}
 	var h [pcapHeaderLen]byte
 	binary.LittleEndian.PutUint32(h[0:], pcapMagic)
 	binary.LittleEndian.PutUint16(h[4:], 2) // version 2.4
@@ -39,7 +42,8 @@ func createPcap(path string) (*pcapWriter, error) {
 	return p, err
 }
 
-func (p *pcapWriter) write(at time.Time, packet []byte, origLen int) error {
+// Write appends a frame, of which packet is what was captured of origLen bytes.
+func (p *Writer) Write(at time.Time, packet []byte, origLen int) error {
 	var h [pcapRecordLen]byte
 	binary.LittleEndian.PutUint32(h[0:], uint32(at.Unix()))
 	binary.LittleEndian.PutUint32(h[4:], uint32(at.Nanosecond()))
@@ -50,10 +54,11 @@ func (p *pcapWriter) write(at time.Time, packet []byte, origLen int) error {
 	return errors.Join(err1, err2)
 }
 
-func (p *pcapWriter) close() error { return errors.Join(p.w.Flush(), p.f.Close()) }
+// Close completes the file.
+func (p *Writer) Close() error { return errors.Join(p.w.Flush(), p.f.Close()) }
 
-// ReadPcap calls each with every packet of a file that Capture wrote. The slice is each's only during the call.
-func ReadPcap(path string, each func(packet []byte)) error {
+// Read calls each with every packet of a file that a Writer wrote. The slice is each's only during the call.
+func Read(path string, each func(packet []byte)) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err

@@ -49,10 +49,12 @@ type Key struct {
 	VLAN        uint32
 }
 
-// Equal reports whether two keys are the same, by words.
+// Equal reports whether two keys are the same: addresses by words, ports and tag as they are stored, because a word that was stored in
+// pieces just now must be in the cache before it is read.
 func (k *Key) Equal(o *Key) bool {
 	a, b := (*[keySize / 8]uint64)(unsafe.Pointer(k)), (*[keySize / 8]uint64)(unsafe.Pointer(o))
-	return (a[0]^b[0])|(a[1]^b[1])|(a[2]^b[2])|(a[3]^b[3])|(a[4]^b[4]) == 0
+	return (a[0]^b[0])|(a[1]^b[1])|(a[2]^b[2])|(a[3]^b[3])|
+		uint64(k.InsidePort^o.InsidePort)|uint64(k.OutsidePort^o.OutsidePort)|uint64(k.VLAN^o.VLAN) == 0
 }
 
 const keySize = int(unsafe.Sizeof(Key{}))

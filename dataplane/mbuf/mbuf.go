@@ -113,6 +113,9 @@ func (m *Mbuf) Data() []byte {
 	return unsafe.Slice((*byte)(unsafe.Add(m.BufAddr, m.DataOff())), int(m.DataLen))
 }
 
+// At returns the packet's byte number i, which is less than DataLen.
+func (m *Mbuf) At(i int) byte { return *(*byte)(unsafe.Add(m.BufAddr, m.DataOff()+i)) }
+
 // Buf returns the whole buffer, headroom and tailroom included. Offsets into it stay valid when the packet start moves.
 func (m *Mbuf) Buf() []byte { return unsafe.Slice((*byte)(m.BufAddr), int(m.BufLen)) }
 

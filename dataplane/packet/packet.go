@@ -131,10 +131,21 @@ func (p *Packet) DstAddr16(dst *[16]byte) {
 	copy(dst[:], b[24:40])
 }
 
+// mapped stores words, because who reads the address reads words: what is stored in smaller pieces must be in the cache first.
 func mapped(dst *[16]byte, a []byte) {
 	binary.LittleEndian.PutUint64(dst[:8], 0)
-	binary.LittleEndian.PutUint32(dst[8:12], 0xffff0000)
-	copy(dst[12:], a[:4])
+	binary.LittleEndian.PutUint64(dst[8:], 0xffff0000|uint64(binary.LittleEndian.Uint32(a))<<32)
+}
+
+// Follows reports at a glance whether a TCP segment comes from the same end of the same connection as another one that was received on
+// the same port. It may say no of one that does.
+func (p *Packet) Follows(o *Packet) bool {
+	const addrs, ports = ethLen + 12, ethLen + 20
+	if p.SrcPort != o.SrcPort || p.DstPort != o.DstPort || p.Ver != 4 || o.Ver != 4 || p.L3|o.L3 != ethLen || p.L4|o.L4 != ports {
+		return false
+	}
+	a, b := p.M.Data()[addrs:ports], o.M.Data()[addrs:ports]
+	return binary.LittleEndian.Uint64(a) == binary.LittleEndian.Uint64(b)
 }
 
 // DontFragment reports whether an IPv4 packet has DF set; IPv6 always counts as having it.

@@ -2,6 +2,7 @@ package packet
 
 import (
 	"encoding/binary"
+	"unsafe"
 
 	"linecrypt/dataplane/mbuf"
 )
@@ -33,10 +34,22 @@ type Common struct {
 	IPv4            bool
 }
 
+// Where the headers of an untagged IPv4 packet without options lie, as NoteHeaders notes it, and what timestamps take of them.
+const (
+	plainL4   = ethLen + 20
+	plainHead = plainL4 + tcpMinLen
+	plainNote = ethLen | plainL4<<noteL4
+	tsLen     = 12
+)
+
 // Read reads where the headers lie of a segment for which CommonOptions held and NoteHeaders was called, and reports false where that
 // does not agree with the bounds of the mbuf.
 func (h *Common) Read(m *mbuf.Mbuf) bool {
 	o := m.TxOffload
+	if n := o >> notePayload; o&(1<<notePayload-1) == plainNote && (n == plainHead || n == plainHead+tsLen) && n <= uint64(m.DataLen) {
+		h.L3, h.L4, h.Payload, h.IPv4 = ethLen, plainL4, int(n), true
+		return m.At(ethLen)>>4 == 4
+	}
 	l3, l4, payload := int(uint16(o)), int(uint16(o>>noteL4)), int(uint16(o>>notePayload))
 	if l3 < ethLen || l4 < l3+20 || payload < l4+tcpMinLen || payload > l4+tcpMinLen+MaxOptions || payload > int(m.DataLen) {
 		return false
@@ -50,6 +63,10 @@ func (h *Common) Read(m *mbuf.Mbuf) bool {
 // lengths, TCP header, timestamps and checksum, this in software or, where offload is true, by the port as Finish does. Urgent pointer and
 // reserved bits become 0.
 func (h *Common) Translate(m *mbuf.Mbuf, t *Translation, offload bool) {
+	if h.L4-h.L3 == 20 && h.IPv4 && offload {
+		h.translatePlain(m, t)
+		return
+	}
 	b := m.Data()
 	l4 := b[h.L4:]
 	n := len(l4)
@@ -93,6 +110,27 @@ func (h *Common) Translate(m *mbuf.Mbuf, t *Translation, offload bool) {
 		m.OlFlags |= mbuf.TxIPv6
 	}
 	m.TxOffload = uint64(h.L3) | uint64(h.L4-h.L3)<<l2Bits | uint64(h.Payload-h.L4)<<(l2Bits+l3Bits)
+}
+
+// translatePlain is Translate for IPv4 without options and a port with checksum offload: all of it is at a place that is known. Read has
+// seen that the headers lie within the packet.
+func (h *Common) translatePlain(m *mbuf.Mbuf, t *Translation) {
+	b := (*[20 + tcpMinLen]byte)(unsafe.Add(m.BufAddr, m.DataOff()+h.L3))
+	is := uint16(int(m.DataLen) - h.L3)
+	was := binary.BigEndian.Uint16(b[2:])
+	binary.BigEndian.PutUint16(b[2:], is)
+	binary.BigEndian.PutUint16(b[10:], Update16(binary.BigEndian.Uint16(b[10:]), was, is))
+	n := is - 20
+	ps := uint64(binary.LittleEndian.Uint32(b[12:])) + uint64(binary.LittleEndian.Uint32(b[16:])) + uint64(n<<8|n>>8) + protoTCP<<8
+	binary.BigEndian.PutUint64(b[20+4:], uint64(t.Seq)<<32|uint64(t.Ack))
+	b[20+13] = t.Flags
+	binary.BigEndian.PutUint16(b[20+14:], t.Win)
+	binary.LittleEndian.PutUint32(b[20+16:], uint32(fold(ps)))
+	if t.NewTS {
+		binary.BigEndian.PutUint64((*[8]byte)(unsafe.Add(unsafe.Pointer(b), plainHead-ethLen+4))[:], uint64(t.TSVal)<<32|uint64(t.TSEcr))
+	}
+	m.OlFlags = m.OlFlags&^(rxCksumFlags|txFlags) | mbuf.TxTCPCksum | mbuf.TxIPv4
+	m.TxOffload = uint64(h.L3) | 20<<l2Bits | uint64(h.Payload-h.L4)<<(l2Bits+l3Bits)
 }
 
 // swap turns a sum of words in one order of bytes into that of the other (RFC 1071 section 2).

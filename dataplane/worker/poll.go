@@ -70,14 +70,19 @@ const (
 // lookup finds the records of the burst's TCP segments, once for segments of one connection in a row.
 func (w *Worker) lookup(s flowtable.Side, segments int) {
 	runs := 0
+	var before *packet.Packet
 	for j := range segments {
-		k := &w.keys[runs]
-		flowKey(k, &w.pkts[w.tcp[j]], s)
-		if runs == 0 || !k.Equal(&w.keys[runs-1]) {
-			w.hashes[runs] = w.table.Hash(k)
-			runs++
+		p := &w.pkts[w.tcp[j]]
+		if j == 0 || !p.Follows(before) {
+			k := &w.keys[runs]
+			flowKey(k, p, s)
+			if j == 0 || p.SrcPort != before.SrcPort || !k.Equal(&w.keys[runs-1]) {
+				w.hashes[runs] = w.table.Hash(k)
+				runs++
+			}
 		}
 		w.run[j] = uint8(runs - 1)
+		before = p
 	}
 	w.table.LookupBurst(w.keys[:runs], w.hashes[:runs], w.found[:runs])
 	w.changed = false

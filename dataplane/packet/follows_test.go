@@ -1,0 +1,32 @@
+package packet
+
+import (
+	"encoding/binary"
+	"testing"
+)
+
+func TestASegmentFollowsOneOfTheSameEndOfTheSameConnectionAlone(t *testing.T) {
+	base := func() []byte {
+		b := make([]byte, plainHead+3)
+		binary.BigEndian.PutUint16(b[12:], etherIPv4)
+		b[14], b[14+3], b[14+9], b[34+12] = 0x45, uint8(len(b)-14), protoTCP, 5<<4
+		return b
+	}
+	one := parsed(t, base())
+	if one.Class != TCP || !parsed(t, base()).Follows(one) {
+		t.Error("does not follow its like")
+	}
+	for at := 26; at < 38; at++ { // addresses and ports
+		b := base()
+		b[at]++
+		if parsed(t, b).Follows(one) {
+			t.Errorf("follows one that differs in byte %d", at)
+		}
+	}
+	for name, f := range tcpFrames() {
+		p := parsed(t, f.bytes())
+		if p.Ver != 4 && p.Follows(p) || p.VLAN != 0 && p.Follows(p) {
+			t.Errorf("%s: more than addresses and ports decides", name)
+		}
+	}
+}

@@ -30,11 +30,16 @@ func (c *Core) FastEgress(idx flowtable.Index, r *flowtable.Record, seg *Segment
 		seg.TSVal, seg.TSEcr = host.TSVal, r.Peer.TSVal
 	}
 	f.learn(seg, host)
-	var news ackNews
-	f.hostAck(seg, int64(in.HostAck+uint64(fresh)), &news)
+	ack := in.HostAck + uint64(fresh)
 	if seg.Len > 0 {
+		if fresh != 0 || ack+uint64(seg.Win)<<host.WScale != in.PEdge {
+			var news ackNews
+			f.hostAck(seg, int64(ack), &news)
+		}
 		f.fastSeal(seg)
 	} else {
+		var news ackNews
+		f.hostAck(seg, int64(ack), &news)
 		n := len(out.Emits)
 		f.forwardHostAck(seg, &news)
 		f.fastEmit(n)

@@ -213,6 +213,13 @@ func (o *Output) Room() bool {
 		cap(o.Events)-len(o.Events)-len(o.Opens) >= 8
 }
 
+// Spare returns how many segments can be taken, one after the other, before Room is to be asked again.
+func (o *Output) Spare() int {
+	emits, events := cap(o.Emits)-len(o.Emits)-openEmits*len(o.Opens), cap(o.Events)-len(o.Events)-len(o.Opens)
+	ops := min(cap(o.Opens)-len(o.Opens), cap(o.Seals)-len(o.Seals))
+	return max(min(emits/(segmentEmits+segmentOps*openEmits), ops/segmentOps, events/(8+segmentOps)), 0)
+}
+
 // Pending reports whether there are operations to be worked.
 func (o *Output) Pending() bool { return len(o.Seals)+len(o.Opens) > 0 }
 

@@ -26,7 +26,7 @@ func (w *Worker) other(s flowtable.Side, p *packet.Packet, now int64) {
 	}
 }
 
-// segment gives a TCP segment to what the state of its flow wants.
+// segment gives a TCP segment, one that the fast path did not take, to what the state of its flow wants.
 func (w *Worker) segment(s flowtable.Side, p *packet.Packet, k *flowtable.Key, hash uint32, i flowtable.Index, now int64) {
 	if i == 0 {
 		if !opens(p) && w.elsewhere(k) {
@@ -47,9 +47,6 @@ func (w *Worker) segment(s flowtable.Side, p *packet.Packet, k *flowtable.Key, h
 			return
 		}
 	case flowtable.Encrypted:
-		if w.fast(s, p, i, r, now) {
-			return
-		}
 		if p.Flags&packet.FlagSYN == 0 && r.Local.HsBlock == 0 {
 			w.translate(s, p, i, r, now)
 			return

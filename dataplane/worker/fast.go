@@ -7,11 +7,14 @@ import (
 	"linecrypt/flowtable"
 )
 
-// fast gives a segment of an encrypted flow to the translator's fast path and reports whether that took it. What the full way does
-// beside the translator (templates, paths, their MTU) must have nothing to do for this segment.
+// fast gives a segment of an encrypted flow to the translator's fast path and reports whether that took it; r is nil where it is of no
+// flow. What the full way does beside the translator (templates, paths, their MTU) must have nothing to do for this segment.
 func (w *Worker) fast(s flowtable.Side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) bool {
+	if r == nil || !r.Local.Common || r.State != flowtable.Encrypted {
+		return false
+	}
 	ts := r.Flags&flowtable.FlagTimestamps != 0
-	if !r.Local.Common || !w.params.FastPath || r.Local.PathGen != w.paths.gen || now>>freshTick != r.LastSeen>>freshTick ||
+	if !w.params.FastPath || r.Local.PathGen != w.paths.gen || now>>freshTick != r.LastSeen>>freshTick ||
 		p.Flags&^packet.FlagPSH != packet.FlagACK || !p.CommonOptions(ts) || !p.Verify() {
 		return false
 	}

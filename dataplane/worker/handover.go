@@ -88,5 +88,7 @@ func (w *Worker) handed(msg *handover.Message, now int64) {
 	}
 	flowKey(k, p, msg.Side)
 	hash := w.table.Hash(k)
-	w.segment(msg.Side, p, k, hash, w.table.Lookup(k, hash), now)
+	if i := w.table.Lookup(k, hash); !w.fast(msg.Side, p, i, w.table.Record(i), now) {
+		w.segment(msg.Side, p, k, hash, i, now)
+	}
 }

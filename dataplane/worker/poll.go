@@ -85,6 +85,9 @@ func (w *Worker) lookup(s flowtable.Side, segments int) {
 		before = p
 	}
 	w.table.LookupBurst(w.keys[:runs], w.hashes[:runs], w.found[:runs])
+	for i, found := range w.found[:runs] {
+		w.records[i] = w.table.Record(found)
+	}
 	w.changed = false
 }
 
@@ -93,14 +96,16 @@ func (w *Worker) lookup(s flowtable.Side, segments int) {
 func (w *Worker) prefetchFrame(s flowtable.Side, j int) {
 	const head, short = 2 * 64, 3 * 64 // bytes that parse has asked for, and of a text for which cryptobatch asks at once
 	p := &w.pkts[w.tcp[j]]
-	if r := w.table.Record(w.found[w.run[j]]); p.PayloadLen == 0 || r == nil || r.State != flowtable.Encrypted {
+	if r := w.records[w.run[j]]; p.PayloadLen == 0 || r == nil || r.State != flowtable.Encrypted {
 		return
 	}
 	off := p.M.DataOff()
 	if s == inside {
 		p.M.Prefetch(off-overhead, off)
 	}
-	p.M.Prefetch(off+head, off+min(int(p.M.DataLen)+overhead, head+short))
+	if end := min(int(p.M.DataLen)+overhead, head+short); end > head {
+		p.M.Prefetch(off+head, off+end)
+	}
 }
 
 // flowKey writes the key of the connection that a TCP segment received on side s belongs to.
@@ -123,24 +128,32 @@ func (w *Worker) work(s flowtable.Side, n, segments int, now int64) {
 	for j := range min(segments, framesAhead) {
 		w.prefetchFrame(s, j)
 	}
-	for i := range n {
+	spare := 0 // segments for which the output certainly has room
+	for i := range w.pkts[:n] {
 		p := &w.pkts[i]
-		if next < segments && int(w.tcp[next]) == i {
-			j := w.run[next]
-			if ahead := next + framesAhead; ahead < segments {
-				w.prefetchFrame(s, ahead)
-			}
-			next++
-			if w.changed {
-				w.found[j] = w.table.Lookup(&w.keys[j], w.hashes[j])
-			}
-			if !w.out.Room() {
-				w.finish(now)
-			}
-			w.segment(s, p, &w.keys[j], w.hashes[j], w.found[j], now)
+		if next == segments || int(w.tcp[next]) != i {
+			w.other(s, p, now)
 			continue
 		}
-		w.other(s, p, now)
+		j := w.run[next]
+		if ahead := next + framesAhead; ahead < segments {
+			w.prefetchFrame(s, ahead)
+		}
+		next++
+		if spare == 0 {
+			if spare = w.out.Spare(); spare == 0 {
+				w.finish(now)
+				spare = w.out.Spare()
+			}
+		}
+		spare--
+		if w.changed {
+			w.found[j] = w.table.Lookup(&w.keys[j], w.hashes[j])
+			w.records[j] = w.table.Record(w.found[j])
+		}
+		if !w.fast(s, p, w.found[j], w.records[j], now) {
+			w.segment(s, p, &w.keys[j], w.hashes[j], w.found[j], now)
+		}
 	}
 }
 

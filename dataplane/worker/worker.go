@@ -106,6 +106,7 @@ type Worker struct {
 	keys        [port.Burst]flowtable.Key // by run
 	hashes      [port.Burst]uint32
 	found       [port.Burst]flowtable.Index
+	records     [port.Burst]*flowtable.Record // of found
 	seg         stream.Segment
 	scratch     packet.Packet
 	common      packet.Common // of an emit of the common kind, with what becomes of it

@@ -17,7 +17,8 @@ type Egress struct {
 	WinTold    uint16   // last window sent to the host, as in the header
 	Flags      uint16   // bits EgressXxx
 	GenFrames  uint32   // frames sealed under the current generation
-	GenBytes   uint64   // wire bytes sealed under the current generation
+	GenStop    uint32   // how many are sealed at a glance, before limits are looked at,
+	GenEdge    uint32   // and up to which wire position, in its low 32 bits
 	NR         [12]byte // nonce randomizer of the current generation
 	PartAcked  uint16   // plaintext bytes of the oldest frame that were acknowledged to the host before the far end had it
 	Dups       uint8    // duplicate acknowledgements of the far end in a row
@@ -35,5 +36,6 @@ const (
 	EgressDead    = 1 << 3 // the connection is reset: stragglers are answered by RST
 	EgressFreed   = 1 << 4 // a dead connection's buffers are freed
 	EgressBA      = 1 << 5 // sealed by the host B of the original session (RFC 8548 section 3.5)
+	EgressAged    = 1 << 7 // the current generation's time is over: another is to begin as soon as it may
 	EgressStalled = 1 << 6 // segments behind a gap that is filled wait for room in the output
 )

@@ -20,7 +20,8 @@ type Ingress struct {
 	NR       [12]byte // nonce randomizer of the current generation
 	HostDups uint8    // duplicate acknowledgements of the host in a row
 	Failures uint8    // frames in a row that failed authentication
-	_        [2]uint8
+	Probes   uint8    // keep-alives that the far end has not answered
+	_        uint8
 }
 
 // Bytes returns the plaintext bytes that were opened.

@@ -130,6 +130,11 @@ type Rare struct {
 	Seal   Secrets // of Egress
 	Open   Secrets // of Ingress
 
+	RekeyAt  Moment      // the current generation of what is sealed is replaced, if it was used
+	KeepAt   Moment      // the far end is looked at whether it lives; 0: never
+	KeepSeen uint32      // low bits of Ingress.WOpen when it was looked at last
+	Rekey    RekeyLimits // of this connection, by its rule
+
 	ToWire Template // headers of segments the gateway itself sends outside
 	ToHost Template // headers of segments the gateway itself sends inside
 }
@@ -150,7 +155,7 @@ type Run struct {
 func (r *Record) ClearStreams() {
 	r.Egress, r.Ingress = Egress{}, Ingress{}
 	old := &r.Rare
-	r.Rare = Rare{Created: old.Created, Unaware: old.Unaware, Abort: old.Abort, Request: old.Request, ToWire: old.ToWire, ToHost: old.ToHost}
+	r.Rare = Rare{Created: old.Created, Unaware: old.Unaware, Abort: old.Abort, Request: old.Request, Rekey: old.Rekey, ToWire: old.ToWire, ToHost: old.ToHost}
 }
 
 // Local is what only the process that writes the table understands: indices of its private slabs, links of its lists. Another

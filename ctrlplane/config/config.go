@@ -30,6 +30,7 @@ type Config struct {
 	ApplicationAware Awareness
 
 	Rekey        Rekey
+	KeepAlive    KeepAlive
 	Metrics      Metrics
 	SessionTable SessionTable
 	DPDK         DPDK
@@ -100,10 +101,18 @@ type Handshake struct {
 	ENOTries   int           // SYNs with ENO before one goes without
 }
 
-// Rekey is when the gateway changes keys of a connection on its own account; 0 means never.
+// Rekey is when the gateway changes keys of a connection on its own account; 0 means never, or as late as the cipher allows.
 type Rekey struct {
 	Frames uint64
 	Bytes  uint64
+	Time   time.Duration
+}
+
+// KeepAlive is how the gateway finds out whether the far ends of idle connections live.
+type KeepAlive struct {
+	Idle     time.Duration // 0: not at all
+	Interval time.Duration
+	Probes   int
 }
 
 // Metrics is the Prometheus endpoint.

@@ -120,7 +120,8 @@ handshake: {retransmit: 500ms, timeout: 5s, half_open: 1000, eno_tries: 3}
 teps: [ECDHE_P256, ECDHE_Curve25519]
 aeads: [CHACHA20_POLY1305]
 application_aware: mandatory
-rekey: {frames: 10, bytes: 1GiB}
+rekey: {frames: 10, bytes: 1GiB, time: 90m}
+keepalive: {idle: 2h, interval: 30s, probes: 4}
 metrics: {listen: off}
 session_table: {group: users}
 dpdk: {eal: [--no-huge, "-m 64"], memory_mb: 64}
@@ -142,7 +143,7 @@ fastpath: off
 		Handshake:  Handshake{500 * time.Millisecond, 5 * time.Second, 1000, 3},
 		TEPs:       []tcpcrypt.TEP{tcpcrypt.ECDHEP256, tcpcrypt.ECDHECurve25519},
 		AEADs:      []tcpcrypt.AEAD{tcpcrypt.ChaCha20Poly1305}, ApplicationAware: AwareMandatory,
-		Rekey: Rekey{10, 1 << 30}, SessionTable: SessionTable{"users"},
+		Rekey: Rekey{10, 1 << 30, 90 * time.Minute}, KeepAlive: KeepAlive{2 * time.Hour, 30 * time.Second, 4}, SessionTable: SessionTable{"users"},
 		DPDK: DPDK{[]string{"--no-huge", "-m 64"}, 64}, Log: Log{slog.LevelDebug}, Debug: Debug{"/tmp/keys"},
 		set: c.set,
 	}
@@ -281,4 +282,17 @@ func FuzzConfig(f *testing.F) {
 			t.Fatalf("accepted %+v", c)
 		}
 	})
+}
+
+func TestTimesThatMayBeNeverTakeZero(t *testing.T) {
+	for value, reason := range map[string]string{
+		"0": "", "0s": "", "1s": "", "720h": "", "90m": "",
+		"500ms": "500ms is not 0, or 1s to 720h0m0s", "721h": "721h is not 0, or 1s to 720h0m0s", "-1s": "-1s is not 0, or 1s to 720h0m0s",
+		"never": `"never" is not a duration`, "5": `"5" is not a duration`,
+	} {
+		err := Default().Set("test", "keepalive.idle", value)
+		if (err == nil) != (reason == "") || err != nil && !strings.Contains(err.Error(), reason) {
+			t.Errorf("%q: %v", value, err)
+		}
+	}
 }

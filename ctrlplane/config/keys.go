@@ -95,10 +95,19 @@ var keys = []Key{
 	{"application_aware", "off", "Application-aware bit: on says that applications here use session IDs; mandatory also refuses to encrypt with a far end that does not say so.",
 		choice(func(c *Config) *Awareness { return &c.ApplicationAware }, option[Awareness]{"off", AwareOff}, option[Awareness]{"on", AwareOn}, option[Awareness]{"mandatory", AwareMandatory})},
 
-	{"rekey.frames", "16777216", "Frames sealed under one key before the gateway changes it; 0 is never.",
+	{"rekey.frames", "16777216", "Frames sealed under one key before the gateway changes it; 0 is not before half of what the cipher allows, which is 2147483648. A connection that cannot change its key by then is reset.",
 		count(func(c *Config) *uint64 { return &c.Rekey.Frames })},
-	{"rekey.bytes", "64GiB", "Bytes sealed under one key before the gateway changes it; 0 is never.",
+	{"rekey.bytes", "64GiB", "Bytes sealed under one key before the gateway changes it; 0 is not before half of what the cipher allows, which is 256 GiB for AES-GCM. A connection that cannot change its key by then is reset.",
 		bigSize(func(c *Config) *uint64 { return &c.Rekey.Bytes })},
+	{"rekey.time", "1h", "Time after which the gateway changes the keys of a connection that was in use meanwhile; 0 is never.",
+		pause(func(c *Config) *time.Duration { return &c.Rekey.Time }, time.Second, 720*time.Hour)},
+
+	{"keepalive.idle", "0", "Time without a frame from a far end after which the gateway asks it whether it lives, by changing keys, which nobody else can answer (RFC 8548 section 3.9); 0 is never.",
+		pause(func(c *Config) *time.Duration { return &c.KeepAlive.Idle }, time.Second, 720*time.Hour)},
+	{"keepalive.interval", "75s", "Time after which a far end is asked again that does not answer.",
+		duration(func(c *Config) *time.Duration { return &c.KeepAlive.Interval }, time.Second, time.Hour)},
+	{"keepalive.probes", "9", "Questions without an answer after which a far end is dead: the connection is reset on both sides.",
+		integer(func(c *Config) *int { return &c.KeepAlive.Probes }, 1, 255)},
 
 	{"metrics.listen", "127.0.0.1:9469", "Address and port at which the control plane serves /metrics; off for none. When the default is taken by another program the control plane goes on without.",
 		listenAddress(func(c *Config) *string { return &c.Metrics.Listen })},

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"time"
 
 	"linecrypt/ctrlplane/config/keyfile"
@@ -43,6 +44,21 @@ func bigSize(field func(*Config) *uint64) kind { return keyfile.BigSize(field) }
 
 func duration(field func(*Config) *time.Duration, low, high time.Duration) kind {
 	return keyfile.Duration(field, low, high)
+}
+
+// pause is a duration that may be 0, for never.
+func pause(field func(*Config) *time.Duration, low, high time.Duration) kind {
+	allowed := fmt.Sprintf("0, or %v to %v", low, high)
+	return scalar("duration", allowed, field, func(s string) (time.Duration, error) {
+		d, err := time.ParseDuration(s)
+		if err != nil {
+			return 0, fmt.Errorf("%q is not a duration: want a number with ms, s, m or h, for example 90m, or 0 for never", s)
+		}
+		if d != 0 && (d < low || d > high) {
+			return 0, fmt.Errorf("%s is not %s", s, allowed)
+		}
+		return d, nil
+	})
 }
 
 func list[T comparable](allowed string, field func(*Config) *[]T, parse func(string) (T, error), empty, repeat bool) kind {

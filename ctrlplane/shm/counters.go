@@ -256,6 +256,9 @@ const (
 	ReassemblyReclaimed
 	ReassemblyExpired
 	Rekeys
+	RekeysTimed
+	KeepAlives
+	KeepAlivesAnswered
 	DropEgressGap
 	DropEgressWindow
 	DropEgressPool
@@ -301,6 +304,8 @@ const (
 	AbortSeal
 	AbortReseal
 	AbortFarEndTimeout
+	AbortKeepAlive
+	AbortKeyLimit
 	AbortKeys
 	AbortCaller
 

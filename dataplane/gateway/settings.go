@@ -58,6 +58,10 @@ func streamConfig(c *config.Config, cache *mbuf.Cache) stream.Config {
 		FlowOutOfOrder: uint32(max(c.Reassembly.FlowBytes/segment, 64)),
 		RekeyFrames:    c.Rekey.Frames,
 		RekeyBytes:     c.Rekey.Bytes,
+		RekeyTime:      int64(c.Rekey.Time),
+		KeepIdle:       int64(c.KeepAlive.Idle),
+		KeepInterval:   int64(c.KeepAlive.Interval),
+		KeepProbes:     uint8(c.KeepAlive.Probes),
 		AuthFailures:   3,
 		Linger:         linger,
 	}

@@ -32,8 +32,6 @@ type Core struct {
 	scarce         bool // the pool was low when last looked at
 	calls          uint8
 	keys           keyring
-	genFrames      uint64 // what a generation seals before it is to be replaced, as in cfg: the largest number for never
-	genBytes       uint64
 	outOfOrder     []outOfOrder
 	freeOutOfOrder uint32
 	gaps           []gap
@@ -57,6 +55,8 @@ const (
 	defaultAuthFailures   = 3
 	defaultLinger         = 60e9
 	defaultGiveUp         = 900e9
+	defaultKeepInterval   = 75e9
+	defaultKeepProbes     = 9
 )
 
 // NewCore makes a Core; all memory it will ever use is allocated here. The error names the setting that is wrong.
@@ -70,7 +70,6 @@ func NewCore(cfg Config) (*Core, error) {
 	}
 	setDefaults(&cfg)
 	c := &Core{cfg: cfg, n: cfg.Counters, cache: cfg.Cache, chunks: cfg.Chunks}
-	c.genFrames, c.genBytes = unlessZero(cfg.RekeyFrames), unlessZero(cfg.RekeyBytes)
 	var err error
 	if c.keptMem, err = mapped(cfg.Chunks.MaxEntryID() * int(unsafe.Sizeof(kept{}))); err != nil {
 		return nil, fmt.Errorf("stream core: frames in flight: %w", err)
@@ -114,14 +113,6 @@ func NewCore(cfg Config) (*Core, error) {
 	return c, nil
 }
 
-// unlessZero returns a limit, of which 0 is none.
-func unlessZero(limit uint64) uint64 {
-	if limit == 0 {
-		return math.MaxUint64
-	}
-	return limit
-}
-
 func setDefaults(cfg *Config) {
 	if cfg.Counters == nil {
 		cfg.Counters = new(shm.Block)
@@ -146,6 +137,12 @@ func setDefaults(cfg *Config) {
 	}
 	if cfg.GiveUp == 0 {
 		cfg.GiveUp = defaultGiveUp
+	}
+	if cfg.KeepInterval == 0 {
+		cfg.KeepInterval = defaultKeepInterval
+	}
+	if cfg.KeepProbes == 0 {
+		cfg.KeepProbes = defaultKeepProbes
 	}
 	if cfg.HeldBuffers == 0 {
 		cfg.HeldBuffers = cfg.Cache.Pool().Size() / 8 * 5
@@ -198,6 +195,9 @@ func (c *Core) InstallKeys(idx flowtable.Index, r *flowtable.Record, keys *Keys,
 	}
 	e.Flags |= flowtable.EgressKeys
 	c.dropInit(r)
+	r.Rare.WSeal = e.WNext
+	f := flow{c: c, idx: idx, r: r, now: now, out: out}
+	f.beginGeneration()
 	if keys.Hold {
 		c.judge(r)
 		return nil
@@ -211,6 +211,7 @@ func (c *Core) InstallKeys(idx flowtable.Index, r *flowtable.Record, keys *Keys,
 func (c *Core) Confirm(idx flowtable.Index, r *flowtable.Record, now int64, out *Output) {
 	r.Ingress.Flags |= flowtable.IngressKeys
 	f := flow{c: c, idx: idx, r: r, now: now, out: out}
+	f.heard()
 	f.drain()
 	if f.wireNews() {
 		f.ackWire()

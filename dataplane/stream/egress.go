@@ -176,8 +176,9 @@ func (f *flow) sealSegment(seg *Segment, hdrEnd, head, n int) {
 	if head > tcpcrypt.HeaderLen+tcpcrypt.FlagsLen {
 		flags, eflags, urgent = flags|tcpcrypt.FlagURG, eflags|flowtable.EntryURG, seg.Urg-1
 	}
-	if f.rekeyDue() && !f.rekeyIfDue() {
-		f.refuse(seg, shm.DropEgressRekey)
+	if f.rekeyDue() && !f.rekeyIfDue(n) {
+		f.drop(m, shm.DropEgressRekey)
+		f.c.Abort(f.idx, f.r, shm.AbortKeyLimit, f.now, f.out)
 		return
 	}
 	w := e.WNext
@@ -236,11 +237,13 @@ func (f *flow) enqueueSeal(en *flowtable.Entry, id flowtable.EntryID, m *mbuf.Mb
 	e.WNext = en.WEnd + finLen(en)
 	e.PNext += plainLen(en)
 	e.GenFrames++
-	e.GenBytes += uint64(n)
 	f.c.n[shm.SealedFrames]++
 	f.c.n[shm.SealedBytes] += uint64(n - over)
 	if eflags&flowtable.EntryFIN != 0 {
 		e.Flags |= flowtable.EgressFIN
+	}
+	if eflags&flowtable.EntryOwn == 0 && f.r.Ingress.Probes > 0 {
+		f.heard() // the host has something to say: whether that arrives shows whether the far end lives
 	}
 	if e.Queue.Count == 1 {
 		f.progress()

@@ -24,7 +24,7 @@ func (c *Core) judge(r *flowtable.Record) {
 	e, in, l := &r.Egress, &r.Ingress, &r.Local
 	l.Common = e.Flags&^flowtable.EgressBA == flowtable.EgressKeys && in.Flags&^flowtable.IngressShrunk == commonIngress &&
 		l.Gap|l.OldKeys == 0 && l.HsBlock|l.OutOfOrder|l.Reassembly|l.PrevKey|l.NextKey == 0 &&
-		in.Failures == 0 && r.Rare.OwnTimer == 0 && r.Rare.OpenGen <= r.Rare.SealGen && r.Rare.Linger == 0
+		in.Failures|in.Probes == 0 && r.Rare.OwnTimer == 0 && r.Rare.OpenGen <= r.Rare.SealGen && r.Rare.Linger == 0
 }
 
 // frameHead is what a frame without urgent data has in front of its data.

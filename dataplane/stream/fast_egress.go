@@ -59,7 +59,7 @@ func (f *flow) fastFits(seg *Segment) bool {
 	e, m, c := &f.r.Egress, seg.M, f.c
 	n := seg.Len + tcpcrypt.Overhead
 	return m.DataOff() >= frameHead && seg.Off+seg.Len+tcpcrypt.TagLen <= int(m.BufLen) && seg.Len <= tcpcrypt.MaxData-tcpcrypt.UrgentLen &&
-		int64(n) <= int64(e.WEdge-e.WNext) && uint64(e.GenFrames) < c.genFrames && e.GenBytes < c.genBytes &&
+		int64(n) <= int64(e.WEdge-e.WNext) && e.GenFrames < e.GenStop && int32(e.GenEdge-uint32(e.WNext)) > 0 &&
 		(e.Queue.Tail != flowtable.ChunkEntries && e.Queue.Last != 0 || c.chunks.Free() > 0) &&
 		len(f.out.Seals) < cap(f.out.Seals) && len(f.out.Emits) < cap(f.out.Emits) &&
 		f.mayFly(e.PNext+uint64(seg.Len))
@@ -86,7 +86,6 @@ func (f *flow) fastSeal(seg *Segment) {
 	e.WNext = en.WEnd
 	e.PNext += uint64(seg.Len)
 	e.GenFrames++
-	e.GenBytes += uint64(n)
 	c.n[shm.SealedFrames]++
 	c.n[shm.SealedBytes] += uint64(seg.Len)
 	if e.Queue.Count == 1 {

@@ -21,9 +21,14 @@ type twins struct {
 
 func newTwins(tb testing.TB) *twins {
 	tw := &twins{fast: newBench(tb, tcpcrypt.BA), full: newBench(tb, tcpcrypt.BA)}
-	for _, n := range []int{40, 1, 600, 0, 3, 1300, 200, 64} {
-		tw.frames = append(tw.frames, benchFrames(tb, len(tw.frames), n)...)
+	se := &sealer{t: tb, master: tcpcrypt.MasterKey{1}, aead: tcpcrypt.AES128GCM, d: tcpcrypt.AB}
+	sizes := []int{40, 1, 600, 0, 3, 1300, 200, 64}
+	for i := range len(sizes) * benchBurst {
+		fr := data(sizes[i/benchBurst])
+		fr.Rekey = i%50 == 40
+		se.frame(fr)
 	}
+	tw.frames = se.out
 	return tw
 }
 
@@ -40,6 +45,7 @@ type mix struct {
 	whole, allAck  bool
 	idle           int64
 	drop, fin, sep bool
+	order          bool // the control plane orders a rekeying
 }
 
 // mixOf makes nearly every segment one of the common kind, as they are.
@@ -80,6 +86,7 @@ func mixOf(rng *rand.Rand) mix {
 		m.ts = rng.Uint32()
 	}
 	m.noTS, m.flip, m.drop, m.fin = odd(60), odd(60), odd(80), odd(600)
+	m.order = odd(300)
 	if odd(30) {
 		m.idle = rng.Int64N(70e9)
 	}
@@ -88,20 +95,31 @@ func mixOf(rng *rand.Rand) mix {
 
 // play lets both take the same segments and compares them after each burst.
 func (tw *twins) play(t *testing.T, rng *rand.Rand, steps int) {
-	flags, rekey := uint16(0), uint64(0)
+	flags := uint16(0)
+	var cfg Config
 	for _, flag := range []uint16{flowtable.FlagTimestamps, flowtable.FlagTimestamps | flowtable.FlagSACK, flowtable.FlagWScale} {
 		if rng.IntN(2) == 0 {
 			flags |= flag
 		}
 	}
-	if rng.IntN(2) == 0 {
-		rekey = 20
+	for _, set := range []func(){
+		func() { cfg.RekeyFrames = 20 },
+		func() { cfg.RekeyBytes = 9000 },
+		func() { cfg.RekeyTime = 100e9 },
+		func() { cfg.KeyBytes = 120000 },
+		func() { cfg.KeepIdle = 50e9 },
+	} {
+		if rng.IntN(4) == 0 {
+			set()
+		}
 	}
 	for _, b := range []*bench{tw.fast, tw.full} {
+		c := &b.core.cfg
+		c.RekeyFrames, c.RekeyBytes, c.RekeyTime, c.KeyBytes, c.KeepIdle = cfg.RekeyFrames, cfg.RekeyBytes, cfg.RekeyTime, cfg.KeyBytes, cfg.KeepIdle
+		b.now = 1
 		b.restart(t, tcpcrypt.BA)
 		*b.core.n = shm.Block{}
-		b.now, b.rec.Flags = 1, flags
-		b.core.cfg.RekeyFrames, b.core.genFrames = rekey, unlessZero(rekey)
+		b.rec.Flags = flags
 	}
 	for i := range steps {
 		m := mixOf(rng)
@@ -119,6 +137,9 @@ func (tw *twins) step(m *mix) {
 			b.now += m.idle
 			b.work()
 			b.core.Timeout(1, &b.rec, b.now, b.out)
+		}
+		if m.order {
+			b.core.Rekey(1, &b.rec, b.now, b.out)
 		}
 		if m.drop {
 			b.core.dropHeld(&b.rec, shm.KeptDropped)
@@ -276,7 +297,10 @@ func TestFastPathLeavesWhatIsNotCommon(t *testing.T) {
 		{"host: old timestamp", false, func(_ *bench, s *Segment) { s.TSVal -= 9 }},
 		{"host: no room in the window", false, func(b *bench, _ *Segment) { b.rec.Egress.WEdge = b.rec.Egress.WNext + 20 }},
 		{"host: no headroom", false, func(_ *bench, s *Segment) { s.M.SetBounds(2, int(s.M.DataLen)) }},
-		{"host: rekeying is due", false, func(b *bench, _ *Segment) { b.core.genFrames = 0 }},
+		{"host: rekeying is due", false, func(b *bench, _ *Segment) { b.rec.Egress.GenStop = 0 }},
+		{"host: its bytes are due", false, func(b *bench, _ *Segment) { b.rec.Egress.GenEdge = uint32(b.rec.Egress.WNext) }},
+		{"host: a keep-alive is not answered", false, func(b *bench, _ *Segment) { b.rec.Ingress.Probes = 1; b.core.judge(&b.rec) }},
+		{"wire: a keep-alive is not answered", true, func(b *bench, _ *Segment) { b.rec.Ingress.Probes = 1; b.core.judge(&b.rec) }},
 		{"host: too many in flight", false, func(b *bench, _ *Segment) { b.core.cfg.FlowFrames = 0 }},
 		{"wire: ahead of what is expected", true, func(_ *bench, s *Segment) { s.Seq++ }},
 		{"wire: acknowledges what was not sent", true, func(_ *bench, s *Segment) { s.Ack += 1 << 20 }},

@@ -181,6 +181,7 @@ type gateway struct {
 	freed    bool
 
 	forget    float64 // how probable it is that the bytes of frames in flight are dropped before a packet is worked
+	orders    float64 // and that rekeying is ordered
 	partAcked bool    // a part of a frame was acknowledged to the host
 }
 
@@ -301,6 +302,9 @@ func (g *gateway) receive(w *world, from int, p *pkt) {
 	}
 	if g.forget > 0 && w.rng.Float64() < g.forget {
 		g.core.dropHeld(&g.rec, shm.KeptDropped)
+	}
+	if g.orders > 0 && w.rng.Float64() < g.orders {
+		g.core.Rekey(testFlow, &g.rec, w.now, g.out)
 	}
 	g.partAcked = g.partAcked || g.rec.Egress.PartAcked > 0
 	g.translate(w, from, &seg)

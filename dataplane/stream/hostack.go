@@ -10,6 +10,8 @@ type ackNews struct {
 	advanced bool // the acknowledgement number
 	window   bool // the right edge
 	dup      bool // neither: a duplicate
+	own      bool // it acknowledges frames of the gateway's own, and nothing else
+	answer   bool // a duplicate that may answer a keep-alive of the gateway's own
 }
 
 // hostAck takes acknowledgement and window of a host's segment that acknowledges plaintext up to a.

@@ -62,11 +62,20 @@ func (f *flow) ingress(seg *Segment) {
 		return
 	}
 	ack := unwrap(seg.Ack, f.hostISN(), e.WAck)
+	seen, pUna, wUna := r.LastSeen, e.PUna, e.WUna
 	if !f.acceptWire(seg, w, ack) {
 		return
 	}
 	var news ackNews
 	f.ackFromWire(seg, w, ack, &news)
+	news.own = e.WUna != wUna && e.PUna == pUna
+	if in.Probes > 0 {
+		news.answer = news.dup
+		f.answerOfTCP()
+	}
+	if f.ofNoUse(seg, &news) {
+		r.LastSeen = seen
+	}
 	if seg.Len == 0 && seg.Flags&FIN == 0 {
 		f.forwardWireAck(seg, &news)
 	} else {

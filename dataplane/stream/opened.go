@@ -97,12 +97,15 @@ func (f *flow) openedNext(ref *openRef, ok bool) {
 	f.enter(en, ref, &pt, byGateway)
 	if ref.rekey {
 		f.commitNext(ref.w)
+		if in.Probes > 0 && f.r.Rare.OpenGen >= f.r.Rare.SealGen {
+			f.answered()
+		}
 	}
 	f.advanceHost()
 	switch {
 	case pt.n == 0 && !pt.fin:
 		f.c.freeRef(ref)
-		f.tell()
+		f.tellOfEmpty()
 	case byGateway:
 		f.count(shm.DeliveryFrames)
 		f.enqueueDelivery(ref, &pt, p)
@@ -157,6 +160,18 @@ func (f *flow) tell() {
 		f.ackWire()
 	}
 	if f.hostNews() {
+		f.ackHost()
+	}
+}
+
+// tellOfEmpty is tell for a frame without plaintext, of which the host need not know: that frames of the gateway's own make the far
+// end's window smaller for a moment is no news to it, and every acknowledgement would be a sign to it that the far end lives.
+func (f *flow) tellOfEmpty() {
+	if f.wireNews() {
+		f.ackWire()
+	}
+	e := &f.r.Egress
+	if win, _ := f.hostWindow(); win > e.WinTold || f.hostISN()+uint32(f.acked()) != e.AckTold {
 		f.ackHost()
 	}
 }

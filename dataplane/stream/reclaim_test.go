@@ -359,20 +359,6 @@ func TestForgedEndIsNoEnd(t *testing.T) {
 	}
 }
 
-func TestRekeyingWithoutAKeySlotStopsSealing(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.Keys, c.RekeyFrames = 2, 3 }, nil)
-	for i := range 6 { // twice what a generation shall seal
-		r.say(10*i, 0, pattern(1, 10))
-	}
-	r.take()
-	r.say(60, 0, pattern(1, 10))
-	if p := r.one(ToHost); p.ack != hostSeq {
-		t.Errorf("sent %v", p)
-	}
-	r.count(shm.DropEgressRekey, 1)
-	r.count(shm.SealedFrames, 6)
-}
-
 func TestHostsThatAcknowledgeNothingLeaveRoomForOthers(t *testing.T) {
 	c := newAssemblers(t, func(cfg *Config) {
 		cfg.Chunks, cfg.Deliveries = flowtable.FormatChunks(make([]flowtable.Chunk, 100)), 64

@@ -22,27 +22,32 @@ func (c *Core) Rekey(idx flowtable.Index, r *flowtable.Record, now int64, out *O
 func (f *flow) mayRekey() bool {
 	e, in := &f.r.Egress, &f.r.Ingress
 	return e.Flags&(flowtable.EgressKeys|flowtable.EgressFIN|flowtable.EgressDead|flowtable.EgressRekey) == flowtable.EgressKeys &&
-		in.Flags&flowtable.IngressFINp == 0 && f.r.Rare.SealGen <= f.r.Rare.OpenGen
+		in.Flags&(flowtable.IngressFINp|flowtable.IngressKeys) == flowtable.IngressKeys && f.r.Rare.SealGen <= f.r.Rare.OpenGen
 }
 
 // rekeyDue reports whether rekeyIfDue has something to do.
 func (f *flow) rekeyDue() bool {
 	e := &f.r.Egress
-	return f.r.Rare.OpenGen > f.r.Rare.SealGen || uint64(e.GenFrames) >= f.c.genFrames || e.GenBytes >= f.c.genBytes
+	return f.r.Rare.OpenGen > f.r.Rare.SealGen || e.GenFrames >= e.GenStop || int32(e.GenEdge-uint32(e.WNext)) <= 0 || e.Flags&flowtable.EgressAged != 0
 }
 
-// rekeyIfDue begins a new generation, from the frame about to be made on, where the current one has sealed enough or the far end is
-// ahead. Where it has sealed twice that, the far end is not waited for any more: with data to send, a host may be several generations
-// ahead; and if no key slot is free then, it reports false, and nothing more is sealed under this key.
-func (f *flow) rekeyIfDue() bool {
-	switch e := &f.r.Egress; {
-	case !f.usedUp(1) && !f.lags() || e.Flags&flowtable.EgressRekey != 0:
+// rekeyIfDue begins a new generation, from the frame of n bytes about to be made on, where the current one has sealed enough, its time
+// is over, or the far end is ahead. Where it has sealed twice that, the far end is not waited for any more: with data to send, a host may
+// be several generations ahead. It is false where the frame must not be sealed: the key has sealed all that it may, and no other can take
+// its place.
+func (f *flow) rekeyIfDue(n int) bool {
+	e := &f.r.Egress
+	if e.Flags&flowtable.EgressRekey != 0 {
 		return true
-	case f.usedUp(2):
+	}
+	due := f.lags() || e.Flags&flowtable.EgressAged != 0 || f.usedUp(1)
+	switch {
+	case f.spent(n):
 		return f.advanceEgress()
-	case f.lags() || f.mayRekey():
+	case due && (f.lags() || f.mayRekey() || f.finished()) || f.usedUp(2):
 		f.advanceEgress()
 	}
+	f.watchKey()
 	return true
 }
 
@@ -52,11 +57,8 @@ func (f *flow) lags() bool {
 	return f.r.Rare.OpenGen > f.r.Rare.SealGen && f.r.Egress.Flags&(flowtable.EgressRekey|flowtable.EgressFIN) == 0
 }
 
-// usedUp reports whether the current generation has sealed a multiple of what is set for one.
-func (f *flow) usedUp(times uint64) bool {
-	e, cfg := &f.r.Egress, &f.c.cfg
-	return cfg.RekeyFrames > 0 && uint64(e.GenFrames) >= times*cfg.RekeyFrames || cfg.RekeyBytes > 0 && e.GenBytes >= times*cfg.RekeyBytes
-}
+// finished reports whether the far end has sent its last frame: it can follow to no other generation, and need not.
+func (f *flow) finished() bool { return f.r.Ingress.Flags&flowtable.IngressFINp != 0 }
 
 // advanceEgress begins the next generation of what is sealed: the next frame carries the rekey bit. False where no key slot
 // is free, or the current key is needed for frames in flight and cannot be kept.
@@ -78,7 +80,7 @@ func (f *flow) advanceEgress() bool {
 	f.age(nr)
 	f.r.Local.SealKey = key
 	f.r.Rare.SealGen++
-	e.GenFrames, e.GenBytes = 0, 0
+	f.beginGeneration()
 	e.Flags |= flowtable.EgressRekey
 	f.count(shm.Rekeys)
 	f.event(EventRekeyed, shm.CounterNone, nil)

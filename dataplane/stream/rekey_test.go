@@ -105,24 +105,6 @@ func TestNoGenerationIsPassedOverWhileTheWindowIsClosed(t *testing.T) {
 	}
 }
 
-func TestUsedUpKeyIsNotUsedOnWhenNoKeySlotIsFree(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.RekeyFrames = 2 }, nil)
-	free := r.g.core.keys.free
-	r.g.core.keys.free = nil
-	for i := range 6 {
-		r.say(10*i, 0, pattern(1, 10))
-	}
-	r.count(shm.SealedFrames, 4)
-	r.count(shm.DropEgressRekey, 1)
-	r.take()
-	r.g.core.keys.free = free
-	r.say(40, 0, pattern(1, 10))
-	r.count(shm.SealedFrames, 6) // with what had come behind the refused one
-	if r.g.rec.Rare.SealGen != 1 {
-		t.Error("no generation began")
-	}
-}
-
 func TestLostRekeyingFrameIsSentAgain(t *testing.T) {
 	r := newRig(t, nil, nil)
 	r.g.core.Rekey(testFlow, &r.g.rec, r.w.now, r.g.out)

@@ -136,6 +136,9 @@ func (f *flow) armOwn() {
 	f.r.Local.Common = false // the fast path may have come to this frame
 	f.r.Rare.Tries, f.r.Rare.RTO = 0, ownRTO
 	f.r.Rare.OwnTimer = f.now + f.r.Rare.RTO
+	if f.r.Ingress.Probes > 0 {
+		f.r.Rare.OwnTimer = 0 // keepAlive sends it again, at its own pace
+	}
 }
 
 // ownTimeout sends the own frame at the front again, or gives up.

@@ -40,6 +40,12 @@ func (f *flow) timeout() {
 	if r.Rare.OwnTimer != 0 && now >= r.Rare.OwnTimer {
 		f.ownTimeout()
 	}
+	if at := r.At(r.Rare.RekeyAt); at != 0 && now >= at {
+		f.generationTimeout(at)
+	}
+	if at := r.At(r.Rare.KeepAt); at != 0 && now >= at {
+		f.keepAlive(at)
+	}
 	if ra := f.reassembly(); ra != nil {
 		if ra.timer != 0 && now >= ra.timer {
 			f.deliveryTimeout(ra)
@@ -67,6 +73,7 @@ func (c *Core) Deadline(r *flowtable.Record) int64 {
 		return 1
 	}
 	d = earlier(earlier(d, r.Rare.OwnTimer), c.stallDeadline(r))
+	d = earlier(earlier(d, r.At(r.Rare.RekeyAt)), r.At(r.Rare.KeepAt))
 	if i := r.Local.Reassembly; i != 0 {
 		ra := &c.reassemblies[i]
 		d = earlier(earlier(d, ra.timer), ra.deadline(r))

@@ -159,8 +159,14 @@ type Config struct {
 	GiveUp         int64  // ns a far end may acknowledge nothing of what is in flight before the connection is aborted
 	MaxPayload     int    // largest TCP payload of a wire segment that the gateway builds, 0: what Peer.MSS allows
 
-	RekeyFrames  uint64 // frames after which a generation is replaced, 0 never
-	RekeyBytes   uint64 // wire bytes after which a generation is replaced, 0 never
+	RekeyFrames  uint64 // frames after which a generation is replaced; 0 not before half of what the AEAD allows
+	RekeyBytes   uint64 // wire bytes after which a generation is replaced; 0 likewise
+	RekeyTime    int64  // ns after which a generation that was used is replaced, 0 never
+	KeyFrames    uint64 // frames that a key seals at most, where that is less than its AEAD allows; 0 is that
+	KeyBytes     uint64 // wire bytes likewise
+	KeepIdle     int64  // ns without an authentic frame after which the far end is asked whether it lives, 0 never
+	KeepInterval int64  // ns between two keep-alives that are not answered
+	KeepProbes   uint8  // of them after which the far end is dead
 	AuthFailures uint8  // consecutive frames that fail authentication before the connection is aborted
 	Linger       int64  // ns a finished or reset flow answers stragglers
 }

@@ -3,6 +3,7 @@ package stream
 import (
 	"math"
 
+	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/flowtable"
 )
 
@@ -69,6 +70,9 @@ func (f *flow) wireDup() {
 	}
 }
 
+// ownShrink is by how many bytes frames of the gateway's own may make the far end's window smaller without a word to the host.
+const ownShrink = 4 * tcpcrypt.Overhead
+
 // forwardWireAck passes a wire segment without payload on, translated, unless it tells the host nothing.
 func (f *flow) forwardWireAck(seg *Segment, news *ackNews) {
 	if f.r.Ingress.Flags&flowtable.IngressKeys == 0 {
@@ -78,7 +82,7 @@ func (f *flow) forwardWireAck(seg *Segment, news *ackNews) {
 	e := &f.r.Egress
 	oldAck, oldWin := e.AckTold, e.WinTold
 	ack, win := f.toHost()
-	told := ack == oldAck && win == oldWin
+	told := ack == oldAck && (win == oldWin || news.own && win < oldWin && oldWin-win <= ownShrink>>f.r.Peer.WScale+1)
 	em := f.emit(EmitForward, ToHost, seg.M, seg.Off, 0)
 	if em == nil {
 		return
@@ -88,7 +92,8 @@ func (f *flow) forwardWireAck(seg *Segment, news *ackNews) {
 	if f.r.Local.Gap != 0 && f.tellable(em) {
 		f.gapSACK(em, math.MaxUint32)
 	}
-	if told && em.NSACK == 0 && (!news.dup || seg.repeats(f.hostISN()+uint32(e.WAck))) {
+	if told && em.NSACK == 0 && (!news.dup || news.answer || seg.repeats(f.hostISN()+uint32(e.WAck))) {
+		e.WinTold = oldWin
 		f.absorb(em)
 		return
 	}

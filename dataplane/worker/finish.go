@@ -85,6 +85,10 @@ func abortReason(c shm.Counter) shm.Reason {
 		return shm.ReasonTruncated
 	case shm.AbortOwnTimeout, shm.AbortDelivery, shm.AbortReassembly, shm.AbortFarEndTimeout:
 		return shm.ReasonTimeout
+	case shm.AbortKeepAlive:
+		return shm.ReasonKeepAlive
+	case shm.AbortKeyLimit:
+		return shm.ReasonKeyLimit
 	case shm.AbortInit:
 		return shm.ReasonBadInit
 	case shm.AbortCaller:

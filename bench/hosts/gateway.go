@@ -77,8 +77,9 @@ type Gateway struct {
 
 // controlPlane is one control plane's run.
 type controlPlane struct {
-	stop context.CancelFunc
-	done chan struct{}
+	server *server.Server
+	stop   context.CancelFunc
+	done   chan struct{}
 }
 
 // newGateway prepares a gateway: its settings and its buffers, which come from pool where that is given. With one queue its ports have
@@ -213,7 +214,7 @@ func (g *Gateway) StartControl(t testing.TB) {
 	}
 	s.SetKeyLog(g.keyLog)
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &controlPlane{stop: cancel, done: make(chan struct{})}
+	c := &controlPlane{server: s, stop: cancel, done: make(chan struct{})}
 	go func() {
 		g.note(s.Run(ctx))
 		close(c.done)
@@ -237,6 +238,16 @@ func (g *Gateway) StartControl(t testing.TB) {
 		g.note(g.sessions.Close())
 	}
 	g.sessions = table
+}
+
+// Control returns the control plane that runs, nil for none.
+func (g *Gateway) Control() *server.Server {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.control == nil {
+		return nil
+	}
+	return g.control.server
 }
 
 // StopControl ends the control plane. From its return on the data plane does without.

@@ -38,14 +38,15 @@ type command struct {
 	args    string // as in the usage line
 	summary string
 	details string
-	takes   int // arguments behind the flags
+	takes   int  // arguments behind the flags
+	fewer   bool // or fewer of them: the command says itself what it wants
 	// define adds the command's flags to fs and returns what to do once they are parsed.
 	define func(a *App, fs *flag.FlagSet) func() error
 }
 
 func commands() []command {
 	return []command{
-		runCommand, reloadCommand, stopCommand, sessionsCommand, statusCommand, configCommand, hugepagesCommand, benchCryptoCommand, benchRunCommand, benchListCommand,
+		runCommand, reloadCommand, stopCommand, sessionsCommand, rekeyCommand, statusCommand, configCommand, hugepagesCommand, benchCryptoCommand, benchRunCommand, benchListCommand,
 		versionCommand,
 	}
 }
@@ -111,7 +112,7 @@ func (a *App) dispatch(args []string) error {
 	if fs.NArg() > c.takes {
 		return &usageError{c.name, fmt.Errorf("unexpected argument %q", fs.Arg(c.takes))}
 	}
-	if fs.NArg() < c.takes {
+	if fs.NArg() < c.takes && !c.fewer {
 		return &usageError{c.name, errors.New("an argument is missing")}
 	}
 	return body()

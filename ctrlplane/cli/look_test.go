@@ -107,6 +107,7 @@ func TestSessionsListsBothWorkersOldestFirst(t *testing.T) {
 	_, young := g.add(0, v4Key(1, 2, 40000, 80), flowtable.Encrypted)
 	young.Flags, young.Role, young.TEP, young.AEAD, young.Rare.Created = flowtable.FlagActive, 1, 0x23, 1, now-1e9
 	young.Rare.SealInit, young.Egress.WNext, young.Egress.PNext = 90, 90+20+2, 2
+	young.Rare.SealGen, young.Rare.OpenGen = 8, 7
 	young.Rare.OpenInit, young.Ingress.WOpen, young.Ingress.PNext = 80, 80+3*20+4, 4
 	_, out, errs := call(t, "sessions", "--json", "--name", "gw")
 	list, ok := decode(t, out).([]any)
@@ -134,7 +135,8 @@ func TestSessionsListsBothWorkersOldestFirst(t *testing.T) {
 		t.Errorf("age_s is %v", age)
 	}
 	sealed, opened := second["sealed"].(map[string]any), second["opened"].(map[string]any)
-	if sealed["frames"] != 1.0 || sealed["bytes"] != 2.0 || opened["frames"] != 3.0 || opened["bytes"] != 4.0 || len(sealed) != 2 || len(opened) != 2 {
+	if sealed["frames"] != 1.0 || sealed["bytes"] != 2.0 || opened["frames"] != 3.0 || opened["bytes"] != 4.0 ||
+		sealed["generation"] != 8.0 || opened["generation"] != 7.0 || len(sealed) != 3 || len(opened) != 3 {
 		t.Errorf("sealed %v, opened %v", sealed, opened)
 	}
 }
@@ -171,13 +173,13 @@ func TestSessionsTextIsOneLineEach(t *testing.T) {
 	var b bytes.Buffer
 	s := Session{
 		Client: "192.0.2.1:1", Server: "192.0.2.2:80", Role: "A", TEP: "0x23", AEAD: "AES_128_GCM", SessionID: "23ab",
-		Sealed: Traffic{1, 2}, Opened: Traffic{3, 4567890}, AgeS: 61.4,
+		Sealed: Traffic{1, 2, 5}, Opened: Traffic{3, 4567890, 4}, AgeS: 61.4,
 	}
 	if err := printSessions(&b, []Session{s}); err != nil {
 		t.Fatal(err)
 	}
-	const want = "CLIENT       SERVER        ROLE  TEP   AEAD         SEALED         OPENED            AGE   SESSION ID\n" +
-		"192.0.2.1:1  192.0.2.2:80  A     0x23  AES_128_GCM  1 frames, 2 B  3 frames, 4.6 MB  1m1s  23ab\n"
+	const want = "CLIENT       SERVER        ROLE  TEP   AEAD         SEALED         OPENED            KEYS  AGE   SESSION ID\n" +
+		"192.0.2.1:1  192.0.2.2:80  A     0x23  AES_128_GCM  1 frames, 2 B  3 frames, 4.6 MB  5/4   1m1s  23ab\n"
 	if b.String() != want {
 		t.Errorf("got\n%swant\n%s", b.String(), want)
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -48,22 +49,33 @@ func (a *App) reload(name string) error {
 
 // requestReload asks by the control socket, for that has an answer, which a signal has not.
 func requestReload(in *instance.Instance) (*config.Reloaded, error) {
-	client := http.Client{Timeout: reloadTimeout, Transport: &http.Transport{
+	r := new(config.Reloaded)
+	return r, post(in, "/reload", nil, r, reloadTimeout)
+}
+
+// post asks an instance's control plane by its control socket, with a body as JSON unless it is nil, and reads the answer.
+func post(in *instance.Instance, path string, body, answer any, timeout time.Duration) error {
+	client := http.Client{Timeout: timeout, Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", in.ControlSocket())
 		},
 		DisableKeepAlives: true,
 	}}
-	answer, err := client.Post("http://control/reload", "", nil)
+	var text bytes.Buffer
+	if body != nil {
+		if err := json.NewEncoder(&text).Encode(body); err != nil {
+			return err
+		}
+	}
+	a, err := client.Post("http://control"+path, "application/json", &text)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return nil, errors.New(answer.Status)
+	defer a.Body.Close()
+	if a.StatusCode != http.StatusOK {
+		return errors.New(a.Status)
 	}
-	r := new(config.Reloaded)
-	return r, json.NewDecoder(io.LimitReader(answer.Body, 1<<20)).Decode(r)
+	return json.NewDecoder(io.LimitReader(a.Body, 1<<20)).Decode(answer)
 }
 
 // printReloaded tells what came of it; the error says why nothing was changed.

@@ -60,17 +60,18 @@ type Session struct {
 	AgeS      float64 `json:"age_s"`
 }
 
-// Traffic counts frames, and the bytes of the application in them.
+// Traffic counts frames, and the bytes of the application in them, and tells the number of the key generation in use.
 type Traffic struct {
-	Frames uint64 `json:"frames"`
-	Bytes  uint64 `json:"bytes"`
+	Frames     uint64 `json:"frames"`
+	Bytes      uint64 `json:"bytes"`
+	Generation uint32 `json:"generation"` // RFC 8548 section 3.8, from 0 on
 }
 
 // traffic is what has passed of a direction whose frames take wire bytes and carry the plaintext up to a position: the packet path does
 // not count frames, each is longer than its data by its overhead. One with urgent data is longer by 2 more, so that ten of these
 // count as eleven.
-func traffic(wire, plain, bytes uint64) Traffic {
-	return Traffic{Frames: (max(wire, plain) - plain) / tcpcrypt.Overhead, Bytes: bytes}
+func traffic(wire, plain, bytes uint64, generation uint32) Traffic {
+	return Traffic{Frames: (max(wire, plain) - plain) / tcpcrypt.Overhead, Bytes: bytes, Generation: generation}
 }
 
 // connection is what is copied of a flow record: all but the keys.
@@ -120,8 +121,8 @@ func appendConnections(list []connection, worker uint16, table *flowtable.Table)
 		c := connection{
 			ref: shm.FlowRef{Worker: worker, Index: i, Gen: gen}, key: r.Key, active: r.Flags&flowtable.FlagActive != 0,
 			role: r.Role, tep: r.TEP, aead: r.AEAD, created: r.Rare.Created,
-			sealed: traffic(r.Egress.WNext-uint64(r.Rare.SealInit), r.Egress.PNext, r.Egress.Bytes()),
-			opened: traffic(r.Ingress.WOpen-uint64(r.Rare.OpenInit), r.Ingress.PNext, r.Ingress.Bytes()),
+			sealed: traffic(r.Egress.WNext-uint64(r.Rare.SealInit), r.Egress.PNext, r.Egress.Bytes(), r.Rare.SealGen),
+			opened: traffic(r.Ingress.WOpen-uint64(r.Rare.OpenInit), r.Ingress.PNext, r.Ingress.Bytes(), r.Rare.OpenGen),
 		}
 		if r.State == flowtable.Encrypted && r.Gen == gen {
 			list = append(list, c)
@@ -171,11 +172,11 @@ func printSessions(out io.Writer, list []Session) error {
 		return err
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "CLIENT\tSERVER\tROLE\tTEP\tAEAD\tSEALED\tOPENED\tAGE\tSESSION ID")
+	fmt.Fprintln(w, "CLIENT\tSERVER\tROLE\tTEP\tAEAD\tSEALED\tOPENED\tKEYS\tAGE\tSESSION ID")
 	for i := range list {
 		s := &list[i]
 		age := time.Duration(s.AgeS * float64(time.Second)).Round(time.Second)
-		fmt.Fprintln(w, strings.Join([]string{s.Client, s.Server, s.Role, s.TEP, s.AEAD, s.Sealed.String(), s.Opened.String(), age.String(), s.SessionID}, "\t"))
+		fmt.Fprintln(w, strings.Join([]string{s.Client, s.Server, s.Role, s.TEP, s.AEAD, s.Sealed.String(), s.Opened.String(), fmt.Sprintf("%d/%d", s.Sealed.Generation, s.Opened.Generation), age.String(), s.SessionID}, "\t"))
 	}
 	return w.Flush()
 }

@@ -55,12 +55,13 @@ func (s *Server) MetricsHandler() http.Handler {
 	return mux
 }
 
-// ControlHandler serves /metrics, /status, /sessions and, by POST, /reload, for the control socket.
+// ControlHandler serves /metrics, /status, /sessions and, by POST, /rekey and /reload, for the control socket.
 func (s *Server) ControlHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", s.metrics.Handler())
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Status()) })
 	mux.HandleFunc("GET /sessions", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Sessions()) })
+	mux.HandleFunc("POST /rekey", s.serveRekey)
 	if s.opts.Reload != nil {
 		mux.HandleFunc("POST /reload", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.opts.Reload()) })
 	}

@@ -61,6 +61,20 @@ func (r Role) String() string {
 	return "-"
 }
 
+// RuleRef names the rule that a connection was decided on by: the set of rules that was in force, and the rule's place in the table of
+// names (package policy). It is written once, when the connection begins. The zero value names the rule that holds where there is no
+// other, as long as no set was published.
+type RuleRef uint32
+
+// NewRuleRef returns the reference to a rule of a set.
+func NewRuleRef(set, slot uint16) RuleRef { return RuleRef(set)<<16 | RuleRef(slot) }
+
+// Set returns the number of the set of rules.
+func (r RuleRef) Set() uint16 { return uint16(r >> 16) }
+
+// Slot returns the rule's place in the table of names.
+func (r RuleRef) Slot() uint16 { return uint16(r) }
+
 // Policy is what happens to connections that cannot be encrypted.
 type Policy uint8
 

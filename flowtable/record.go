@@ -80,7 +80,8 @@ type Record struct {
 
 	Rare  Rare
 	Setup Setup
-	_     [(lineSize - (rareSize+setupSize)%lineSize) % lineSize]byte
+	Rule  RuleRef // what the verdict was made by
+	_     [(lineSize - (rareSize+setupSize+ruleSize)%lineSize) % lineSize]byte
 	Local Local
 }
 
@@ -142,6 +143,7 @@ type Rare struct {
 const (
 	rareSize  = int(unsafe.Sizeof(Rare{}))
 	setupSize = int(unsafe.Sizeof(Setup{}))
+	ruleSize  = int(unsafe.Sizeof(RuleRef(0)))
 )
 
 // Run is a part of both streams of a direction, with the low 32 bits of its positions.

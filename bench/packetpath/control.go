@@ -31,7 +31,15 @@ func (c *control) Alive(int64) bool { return true }
 // Aware implements worker.Control.
 func (c *control) Aware(*[16]byte, uint16) bool { return false }
 
-// Rules implements worker.Control.
+// Decide implements worker.Control.
+func (c *control) Decide(*flowtable.Key, flowtable.Side) (*handshake.Rules, flowtable.RuleRef) {
+	return c.Rules(), 0
+}
+
+// RulesOf implements worker.Control.
+func (c *control) RulesOf(flowtable.RuleRef) *handshake.Rules { return c.Rules() }
+
+// Rules is what holds for every connection.
 func (c *control) Rules() *handshake.Rules {
 	r := &c.rules
 	if r.Offer == nil {

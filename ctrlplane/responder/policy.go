@@ -4,10 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"linecrypt/ctrlplane/config"
 	"linecrypt/ctrlplane/eno"
-	"linecrypt/ctrlplane/shm"
+	"linecrypt/ctrlplane/policy"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/flowtable"
 )
@@ -21,11 +22,21 @@ type Terms struct {
 	Aware  config.Awareness // off is a = 0, on is a = 1, mandatory also demands a = 1 of the far end (RFC 8547 section 4.2)
 	TEPs   []tcpcrypt.TEP   // in order of preference, not empty
 	AEADs  []tcpcrypt.AEAD  // in order of preference, not empty
+
+	Resume        bool // sessions may be resumed
+	Authenticated policy.Authentication
+	OnMismatch    policy.OnMismatch
+	RekeyFrames   uint64 // 0: as many as the AEAD allows
+	RekeyBytes    uint64
+	RekeyTime     time.Duration // 0: no bound
 }
 
 // TermsOf returns the terms of a configuration.
 func TermsOf(c *config.Config) Terms {
-	return Terms{Policy: c.Policy, Aware: c.ApplicationAware, TEPs: c.TEPs, AEADs: c.AEADs}
+	return Terms{
+		Policy: c.Policy, Aware: c.ApplicationAware, TEPs: c.TEPs, AEADs: c.AEADs,
+		RekeyFrames: c.Rekey.Frames, RekeyBytes: c.Rekey.Bytes,
+	}
 }
 
 // rules are the terms in the form that the handlers use. It does not change once it is made.
@@ -38,6 +49,7 @@ type rules struct {
 	aware     bool
 	mandatory bool
 	aeads     []tcpcrypt.AEAD
+	terms     policy.Terms // in the form in which the data plane decides by them
 }
 
 // compile checks the terms and keeps nothing of its slices.
@@ -77,23 +89,18 @@ func (t Terms) compile() (*rules, error) {
 	if r.offer, err = eno.AppendOffer(nil, eno.Offer{Global: eno.Global{Aware: r.aware}, TEPs: offered}); err != nil {
 		return nil, fmt.Errorf("%w: %w", err, ErrTerms)
 	}
-	if _, err := r.published(false); err != nil {
-		return nil, err
+	r.terms = policy.Terms{
+		Policy: r.policy, Aware: r.aware, Mandatory: r.mandatory, Resume: t.Resume, Authenticated: t.Authenticated, OnMismatch: t.OnMismatch,
+		RekeyFrames: t.RekeyFrames, RekeyBytes: t.RekeyBytes, RekeyTime: int64(t.RekeyTime),
 	}
-	return r, nil
-}
-
-// published is the rules in the form in which the data plane decides by them.
-func (r *rules) published(usable bool) (shm.Rules, error) {
-	p := shm.Rules{Policy: r.policy, Usable: usable, Aware: r.aware, Mandatory: r.mandatory}
 	aeads := make([]uint16, len(r.aeads))
 	for i, a := range r.aeads {
 		aeads[i] = uint16(a)
 	}
-	if err := errors.Join(p.SetOffer(r.offer), p.SetTEPs(r.teps), p.SetAEADs(aeads)); err != nil {
-		return shm.Rules{}, fmt.Errorf("%w: %w", err, ErrTerms)
+	if err := errors.Join(r.terms.SetOffer(r.offer), r.terms.SetTEPs(r.teps), r.terms.SetAEADs(aeads), r.terms.Check()); err != nil {
+		return nil, fmt.Errorf("%w: %w", err, ErrTerms)
 	}
-	return p, nil
+	return r, nil
 }
 
 // valid is the TEPs' predicate on suboption data; there is no cache of sessions to resume.

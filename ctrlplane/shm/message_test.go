@@ -17,7 +17,7 @@ var (
 )
 
 func requests() []Request {
-	base := Request{Ref: testRef, Seq: 9, Tuple: testTuple}
+	base := Request{Ref: testRef, Seq: 9, Tuple: testTuple, Rule: flowtable.NewRuleRef(513, 77)}
 	all := make([]Request, 6)
 	for i := range all {
 		all[i] = base

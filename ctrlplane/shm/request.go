@@ -37,8 +37,9 @@ func (k RequestKind) resumes() bool { return k == ActiveResume || k == PassiveRe
 
 // The places behind the lengths of the blobs.
 const (
-	requestFlags  = requestFixed - 12
-	requestResume = requestFixed - 8
+	requestFlags  = requestFixed - 20
+	requestResume = requestFixed - 16
+	requestRule   = requestFixed - 8
 	requestAgain  = 1
 )
 
@@ -52,17 +53,18 @@ type Request struct {
 	Again  bool              // the same was asked before: what an answer leaves behind was left by the first one
 	Resume resumption.Handle // the secret that the connection has claimed; ActiveResume and PassiveResume only
 	Tuple  flowtable.Key
-	ENOA   []byte // host A's option, 2 to MaxENO bytes; all but Closed
-	ENOB   []byte // host B's option, likewise
-	Secret []byte // what the control plane gave with Init1, up to MaxSecret bytes
-	Init1  []byte // up to MaxInit bytes
+	Rule   flowtable.RuleRef // that the connection was decided on by
+	ENOA   []byte            // host A's option, 2 to MaxENO bytes; all but Closed
+	ENOB   []byte            // host B's option, likewise
+	Secret []byte            // what the control plane gave with Init1, up to MaxSecret bytes
+	Init1  []byte            // up to MaxInit bytes
 	Init2  []byte
 }
 
 const (
 	keyBytes     = 40
 	requestBlobs = 5
-	requestFixed = 16 + keyBytes + requestBlobs*4 + 4 + 8
+	requestFixed = 16 + keyBytes + requestBlobs*4 + 4 + 8 + 8
 )
 
 // only returns the bounds of a blob that is there in some kinds alone.
@@ -112,6 +114,7 @@ func (m *Request) Encode(b []byte) (int, error) {
 		b[requestFlags] = requestAgain
 	}
 	binary.LittleEndian.PutUint64(b[requestResume:], uint64(m.Resume))
+	binary.LittleEndian.PutUint32(b[requestRule:], uint32(m.Rule))
 	blobs := m.blobs()
 	if err := putBlobs(b[16+keyBytes:requestFlags], b[requestFixed:n], blobs[:]); err != nil {
 		return 0, fmt.Errorf("encode %v: %w", m.Kind, err)
@@ -134,12 +137,13 @@ func (m *Request) Decode(b []byte) error {
 	flags := binary.LittleEndian.Uint32(b[requestFlags:])
 	m.Again = flags&requestAgain != 0
 	m.Resume = resumption.Handle(binary.LittleEndian.Uint64(b[requestResume:]))
-	if flags > requestAgain {
+	if flags > requestAgain || binary.LittleEndian.Uint32(b[requestRule+4:]) != 0 {
 		return fmt.Errorf("decode %v: reserved bytes in use: %w", m.Kind, ErrMessage)
 	}
 	if m.Kind.resumes() != (m.Resume != 0) {
 		return fmt.Errorf("decode %v with secret %#x: %w", m.Kind, uint64(m.Resume), ErrMessage)
 	}
+	m.Rule = flowtable.RuleRef(binary.LittleEndian.Uint32(b[requestRule:]))
 	blobs := m.blobs()
 	if err := getBlobs(b[16+keyBytes:], b[requestFixed:], blobs[:]); err != nil {
 		return fmt.Errorf("decode %v: %w", m.Kind, err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"linecrypt/ctrlplane/eno"
+	"linecrypt/ctrlplane/policy"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/flowtable"
 )
@@ -11,6 +12,7 @@ import (
 // Rules is what a gateway offers and answers by. One worker uses it.
 type Rules struct {
 	Policy flowtable.Policy
+	Terms  policy.Terms    // all that holds for a connection; Policy, Offer and Answer are made of it
 	Offer  []byte          // the active opener's whole ENO option; empty: there is none to be sent
 	Answer eno.AnswerRules // the passive opener's
 

@@ -15,7 +15,7 @@ func (w *Worker) ask(i flowtable.Index, r *flowtable.Record, kind shm.RequestKin
 	b := &w.blocks.all[r.Local.HsBlock]
 	r.Rare.Request++
 	q := &w.req
-	*q = shm.Request{Kind: kind, Ref: w.ref(i, r), Seq: r.Rare.Request, Tuple: r.Key}
+	*q = shm.Request{Kind: kind, Ref: w.ref(i, r), Seq: r.Rare.Request, Tuple: r.Key, Rule: r.Rule}
 	q.ENOA, q.ENOB = enoOf(r, flowtable.RoleA), enoOf(r, flowtable.RoleB)
 	switch kind {
 	case shm.ActiveKeys:
@@ -45,7 +45,7 @@ func (w *Worker) report(i flowtable.Index, r *flowtable.Record, why shm.Reason) 
 		return
 	}
 	r.Flags &^= flowtable.FlagReported
-	w.req = shm.Request{Kind: shm.Closed, Reason: why, Ref: w.ref(i, r), Tuple: r.Key}
+	w.req = shm.Request{Kind: shm.Closed, Reason: why, Ref: w.ref(i, r), Tuple: r.Key, Rule: r.Rule}
 	if !w.cfg.Requests.SendRequest(&w.req) {
 		w.n[shm.RequestsDeferred]++
 	}

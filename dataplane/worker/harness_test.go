@@ -62,9 +62,13 @@ type testControl struct {
 	rules  handshake.Rules
 }
 
-func (c *testControl) Alive(int64) bool { return !c.dead }
-
+func (c *testControl) Alive(int64) bool             { return !c.dead }
 func (c *testControl) Aware(*[16]byte, uint16) bool { return c.aware }
+
+func (c *testControl) Decide(*flowtable.Key, flowtable.Side) (*handshake.Rules, flowtable.RuleRef) {
+	return c.Rules(), 0
+}
+func (c *testControl) RulesOf(flowtable.RuleRef) *handshake.Rules { return c.Rules() }
 func (c *testControl) Rules() *handshake.Rules {
 	r := &c.rules
 	r.Policy = max(c.policy, flowtable.Opportunistic)

@@ -23,12 +23,12 @@ func (w *Worker) stranger(s flowtable.Side, p *packet.Packet, k *flowtable.Key, 
 	case old && opens(p) && s == flowtable.Inside:
 		w.graves.close(k, hash) // the host begins anew, and so knows
 	}
-	policy := w.ctl.Rules().Policy
+	rules, rule := w.ctl.Decide(k, s)
 	if !opens(p) {
-		w.stray(s, p, policy)
+		w.stray(s, p, rules.Policy)
 		return
 	}
-	if policy == flowtable.Disabled {
+	if rules.Policy == flowtable.Disabled {
 		w.n[shm.PlainDisabled]++
 		w.pass(s, p)
 		return
@@ -43,6 +43,7 @@ func (w *Worker) stranger(s flowtable.Side, p *packet.Packet, k *flowtable.Key, 
 		return
 	}
 	r := w.table.Record(i)
+	r.Rule = rule
 	w.n[shm.FlowsCreated]++
 	e := handshake.Event{Kind: handshake.EventSegment, Old: old, Aware: w.ctl.Aware(&k.Inside, k.InsidePort), Hates: s == flowtable.Inside && w.hates.hates(&k.Outside, now)}
 	readSegment(&e.Seg, s, p)

@@ -53,7 +53,7 @@ func (w *Worker) step(i flowtable.Index, r *flowtable.Record, p *packet.Packet, 
 }
 
 func (w *Worker) stepFrom(i flowtable.Index, r *flowtable.Record, c *handshake.Conn, p *packet.Packet, e *handshake.Event, out *handshake.Actions, now int64) {
-	e.Rules, e.Alive = w.ctl.Rules(), w.ctl.Alive(now)
+	e.Rules, e.Alive = w.ctl.RulesOf(r.Rule), w.ctl.Alive(now)
 	before := *c
 	gen := r.Gen
 	w.machine.Step(c, e, now, out)

@@ -21,11 +21,13 @@ import (
 type Control interface {
 	// Alive reports whether the control plane can be expected to answer.
 	Alive(now int64) bool
-	// Rules are the policy in force and what is offered and answered by; they stay in force while the control plane is dead. They
-	// belong to the worker until the next call.
-	Rules() *handshake.Rules
 	// Aware reports whether the application at a host's endpoint asked for the application-aware bit.
 	Aware(addr *[16]byte, port uint16) bool
+	// Decide returns what is in force for a connection that a host on a side opens, and the name of the rule that says so. It stays in
+	// force while the control plane is dead. The rules belong to the worker until the next call.
+	Decide(k *flowtable.Key, opener flowtable.Side) (*handshake.Rules, flowtable.RuleRef)
+	// RulesOf returns what was in force when a connection was decided on. The rules belong to the worker until the next call.
+	RulesOf(flowtable.RuleRef) *handshake.Rules
 }
 
 // Params are the worker's settings. Times are in ns.

@@ -97,6 +97,19 @@ func (c Chunks) release(i ChunkIndex) {
 	c.mem[0].free++
 }
 
+// Ahead returns what the next Front of a ledger reads, or, of an empty one, what the next Push writes: a hint for the cache. It is in no
+// chunk that is in use where none is free.
+func (c Chunks) Ahead(l *Ledger) EntryID {
+	if l.Count > 0 {
+		return EntryID(l.First)*ChunkEntries + EntryID(l.Head)
+	}
+	i := c.mem[0].Next
+	if int(i) >= len(c.mem) {
+		i = 0
+	}
+	return EntryID(i) * ChunkEntries
+}
+
 // EntryID names an entry for as long as it is queued: it indexes arrays that run parallel to the chunks.
 type EntryID uint32
 

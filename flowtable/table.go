@@ -141,8 +141,8 @@ const burst = 64
 
 // LookupBurst stores into out[n] the record of keys[n], whose hash is hashes[n], 0 where there is none. The three slices
 // have the same length; only the first len(out) keys are looked at. All buckets are touched before the first is searched,
-// and all records before the first is compared, so that misses of the cache overlap. What a segment touches of its record is in the cache
-// after it.
+// and all records before the first is compared, so that misses of the cache overlap. The first line of each record is in the cache after
+// it; Hot says which others a segment touches.
 func (t *Table) LookupBurst(keys []Key, hashes []uint32, out []Index) {
 	for len(out) > 0 {
 		n := min(len(out), burst)
@@ -166,9 +166,6 @@ func (t *Table) lookupSome(keys []Key, hashes []uint32, out []Index) {
 	}
 	for n := range out {
 		if r := t.Record(out[n]); r != nil && r.Hash == hashes[n] && r.Key.Equal(&keys[n]) {
-			if r.State == Encrypted {
-				touched += r.touch()
-			}
 			continue
 		}
 		if out[n] == 0 && t.buckets[t.homeOf(hashes[n])].next() == 0 {
@@ -179,11 +176,14 @@ func (t *Table) lookupSome(keys []Key, hashes []uint32, out []Index) {
 	t.sink = touched
 }
 
-// touch reads a word of each line that every segment of an encrypted connection touches.
-func (r *Record) touch() uint64 {
-	e, in := &r.Egress, &r.Ingress
-	return e.PNext + uint64(r.Host.Win) + in.WNext + uint64(r.Peer.Win) + uint64(r.Local.SealKey)
+// Hot returns where those lines of an encrypted connection's record begin that each segment touches, beside the first line: HotLines in a
+// row, and one more.
+func (r *Record) Hot() (row, local unsafe.Pointer) {
+	return unsafe.Pointer(&r.Egress), unsafe.Pointer(&r.Local)
 }
+
+// HotLines is the number of cache lines of both halves of a connection.
+const HotLines = 4
 
 // Insert returns the record of a key and whether it is new. A new record is in state Plain, its generation has grown, Key,
 // Hash, Created and LastSeen are set and all else is zero. It returns 0 when the table is full: see OldestPlain.

@@ -31,4 +31,7 @@ func (m *Mbuf) Prefetch(from, to int) {
 	}
 }
 
+// PrefetchMemory asks for a number of cache lines, not 0, the first of which has p in it. It is for what is no buffer.
+func PrefetchMemory(p unsafe.Pointer, lines int) { prefetchLines((*byte)(p), lines) }
+
 func bytesOf(ms []*Mbuf) **byte { return (**byte)(unsafe.Pointer(unsafe.SliceData(ms))) }

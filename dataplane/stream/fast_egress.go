@@ -20,6 +20,7 @@ func (c *Core) FastEgress(idx flowtable.Index, r *flowtable.Record, seg *Segment
 	}
 	var f flow
 	f.view(c, idx, r, now, out)
+	f.common = true
 	if seg.Len > 0 && !f.fastFits(seg) {
 		return false
 	}

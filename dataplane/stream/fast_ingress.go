@@ -17,6 +17,7 @@ func (c *Core) FastIngress(idx flowtable.Index, r *flowtable.Record, seg *Segmen
 	}
 	var f flow
 	f.view(c, idx, r, now, out)
+	f.common = true
 	if seg.Len > 0 && !f.fastFrame(seg) {
 		return false
 	}

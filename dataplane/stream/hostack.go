@@ -35,7 +35,7 @@ func (f *flow) hostAck(seg *Segment, a int64, news *ackNews) {
 	} else if news.dup && seg.Len == 0 && in.HostDups < 255 {
 		in.HostDups++
 	}
-	if f.r.Local.Reassembly != 0 {
+	if !f.common && f.r.Local.Reassembly != 0 {
 		f.deliveryAcked(news)
 	}
 }
@@ -55,7 +55,7 @@ func (f *flow) advanceHost() {
 		in.WAckH, in.PAckH = en.WEnd, end
 		f.c.chunks.Pop(&in.Queue)
 	}
-	if f.r.Rare.OpenGen != 0 && f.r.Local.PrevKey != 0 && in.WAckH >= f.r.Rare.WRekey {
+	if !f.common && f.r.Rare.OpenGen != 0 && f.r.Local.PrevKey != 0 && in.WAckH >= f.r.Rare.WRekey {
 		f.c.keys.retire(f.r.Local.PrevKey)
 		f.r.Local.PrevKey, f.r.Local.PrevNR = 0, [12]byte{}
 		in.Flags |= flowtable.IngressStalled // a frame that begins the next generation may have waited for this

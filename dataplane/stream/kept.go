@@ -1,6 +1,8 @@
 package stream
 
 import (
+	"unsafe"
+
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/flowtable"
@@ -118,6 +120,13 @@ func (c *Core) unkeep(r *flowtable.Record, id flowtable.EntryID) {
 	}
 	c.cache.Free(k.m)
 	*k = kept{}
+}
+
+// Ahead asks for the cache lines of the frame in flight that a segment which is about to come will acknowledge, or begin.
+func (c *Core) Ahead(r *flowtable.Record) {
+	id := c.chunks.Ahead(&r.Egress.Queue)
+	mbuf.PrefetchMemory(unsafe.Pointer(c.chunks.At(id)), 1)
+	mbuf.PrefetchMemory(unsafe.Pointer(&c.kept[id]), 1)
 }
 
 // pushFrame enters a frame into the ledger; nil where there is no room.

@@ -34,6 +34,9 @@ type reassembly struct {
 
 // reassembly returns the flow's object, or nil.
 func (f *flow) reassembly() *reassembly {
+	if f.common {
+		return nil
+	}
 	if i := f.r.Local.Reassembly; i != 0 {
 		return &f.c.reassemblies[i]
 	}

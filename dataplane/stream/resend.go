@@ -127,6 +127,9 @@ func (f *flow) armOwn() {
 	e := &f.r.Egress
 	en, _ := f.c.chunks.Front(&e.Queue)
 	if en == nil || en.Flags&flowtable.EntryOwn == 0 {
+		if f.common {
+			return // the timer does not run, and all generations are shown: those lines of the record stay where they are
+		}
 		f.r.Rare.OwnTimer = 0
 		if f.unshown() {
 			f.r.Rare.OwnTimer = f.now + ownRTO

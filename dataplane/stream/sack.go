@@ -60,7 +60,7 @@ func (em *Emit) addSACK(ranges []queuedRange, isn uint32) {
 // queuedSACK adds the ranges that are stored behind a hole to an acknowledgement for the wire, the most recent first.
 func (f *flow) queuedSACK(em *Emit) {
 	limit := f.maxSACK() - int(em.NSACK)
-	if f.r.Local.OutOfOrder == 0 || f.r.Flags&flowtable.FlagSACK == 0 || limit <= 0 {
+	if f.common || f.r.Local.OutOfOrder == 0 || f.r.Flags&flowtable.FlagSACK == 0 || limit <= 0 {
 		return
 	}
 	var ranges [4]queuedRange

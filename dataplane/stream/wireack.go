@@ -49,7 +49,7 @@ func (f *flow) advanceWire() {
 	if popped {
 		e.PartAcked = 0
 		f.progress()
-		if !f.r.Local.Common && f.r.Local.OldKeys != 0 {
+		if !f.common && f.r.Local.OldKeys != 0 {
 			f.c.dropOldKeys(f.r, e.WUna)
 		}
 		f.armOwn()
@@ -89,7 +89,7 @@ func (f *flow) forwardWireAck(seg *Segment, news *ackNews) {
 	}
 	em.Ack, em.Win = ack, win
 	f.wireSACK(seg, em)
-	if f.r.Local.Gap != 0 && f.tellable(em) {
+	if !f.common && f.r.Local.Gap != 0 && f.tellable(em) {
 		f.gapSACK(em, math.MaxUint32)
 	}
 	if told && em.NSACK == 0 && (!news.dup || news.answer || seg.repeats(f.hostISN()+uint32(e.WAck))) {

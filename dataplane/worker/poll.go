@@ -64,7 +64,7 @@ func (w *Worker) parse(s flowtable.Side, n int) int {
 // is asked for beyond that.
 const (
 	headsAhead  = 8
-	framesAhead = 6
+	framesAhead = 3
 )
 
 // lookup finds the records of the burst's TCP segments, once for segments of one connection in a row.
@@ -91,12 +91,21 @@ func (w *Worker) lookup(s flowtable.Side, segments int) {
 	w.changed = false
 }
 
-// prefetchFrame asks for what of a TCP segment will be sealed or opened, as far as cryptobatch does not ask for it by itself, and for the
-// line that the headers grow into.
+// prefetchFrame asks for what the translator touches of a connection's record, what of a TCP segment will be sealed or opened, as far as
+// cryptobatch does not ask for it by itself, and for the line that the headers grow into.
 func (w *Worker) prefetchFrame(s flowtable.Side, j int) {
 	const head, short = 2 * 64, 3 * 64 // bytes that parse has asked for, and of a text for which cryptobatch asks at once
 	p := &w.pkts[w.tcp[j]]
-	if r := w.records[w.run[j]]; p.PayloadLen == 0 || r == nil || r.State != flowtable.Encrypted {
+	r := w.records[w.run[j]]
+	if r == nil || r.State != flowtable.Encrypted {
+		return
+	}
+	if j == 0 || w.run[j] != w.run[j-1] {
+		row, local := r.Hot()
+		mbuf.PrefetchMemory(row, flowtable.HotLines)
+		mbuf.PrefetchMemory(local, 1)
+	}
+	if p.PayloadLen == 0 {
 		return
 	}
 	off := p.M.DataOff()
@@ -140,6 +149,11 @@ func (w *Worker) work(s flowtable.Side, n, segments int, now int64) {
 			w.prefetchFrame(s, ahead)
 		}
 		next++
+		if next < segments && w.run[next] != j {
+			if r := w.records[w.run[next]]; r != nil && r.Local.Common {
+				w.core.Ahead(r)
+			}
+		}
 		if spare == 0 {
 			if spare = w.out.Spare(); spare == 0 {
 				w.finish(now)

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/pprof"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,6 +28,7 @@ type options struct {
 	core          int
 	full          bool
 	json          bool
+	profile       string
 }
 
 func main() {
@@ -59,17 +61,44 @@ func run() error {
 	flag.IntVar(&o.core, "core", -1, "run on core `N` (default: where this process may)")
 	flag.BoolVar(&o.full, "full", false, "measure the full translator without the fast path too, in turns")
 	flag.BoolVar(&o.json, "json", false, "print one array of objects")
+	flag.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile to `FILE`, as go tool pprof and go build -pgo read it")
 	flag.Parse()
 	if flag.NArg() > 0 || o.runs < 1 || o.packets < 1 {
 		return errors.New("--runs and --packets are at least 1, and there is nothing behind the flags")
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	end, err := profile(o.profile)
+	if err != nil {
+		return err
+	}
 	results, err := o.measure(ctx)
+	err = errors.Join(err, end())
 	if o.json {
 		return errors.Join(err, json.NewEncoder(os.Stdout).Encode(results))
 	}
 	return errors.Join(err, packetpath.WriteText(os.Stdout, results))
+}
+
+// profile begins a CPU profile that goes to a file, if one is named, and returns what ends it.
+func profile(name string) (end func() error, err error) {
+	if name == "" {
+		return func() error { return nil }, nil
+	}
+	f, err := os.Create(name)
+	if err != nil {
+		return nil, fmt.Errorf("CPU profile: %w", err)
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(fmt.Errorf("CPU profile: %w", err), f.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		if err := f.Close(); err != nil {
+			return fmt.Errorf("CPU profile: %w", err)
+		}
+		return nil
+	}, nil
 }
 
 func numbers(to *[]int) func(string) error {

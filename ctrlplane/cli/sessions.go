@@ -22,12 +22,16 @@ import (
 
 var sessionsCommand = command{
 	name:    "sessions",
-	args:    "[--json] [--name NAME]",
+	args:    "[--json | --watch] [--name NAME]",
 	summary: "encrypted connections of a running gateway",
-	details: "Lists the connections that a running instance encrypts, the oldest first, with their session IDs. It works also while\nthe control plane is away.",
+	details: "Lists the connections that a running instance encrypts, the oldest first, with their session IDs. It works also while\nthe control plane is away. --watch prints a line of JSON for each that there is, comes, changes or goes, until it is interrupted.",
 	define: func(a *App, fs *flag.FlagSet) func() error {
 		look := addLookFlags(fs)
+		watch := fs.Bool("watch", false, "print sessions as they come and go, a line of JSON each")
 		return func() error {
+			if *watch {
+				return a.watch(*look.name)
+			}
 			return look.with(func(in *instance.Instance, s *shm.Segment) error {
 				list, err := readSessions(in, s)
 				if err != nil {

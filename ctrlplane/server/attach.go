@@ -85,6 +85,9 @@ func (s *Server) attach(seg *shm.Segment) error {
 	s.mu.Lock()
 	s.seg, s.sessions = seg, sessions
 	s.attachAware(seg)
+	if sessions != nil {
+		sessions.Observe(s.watchers.tell)
+	}
 	s.mu.Unlock()
 	s.lanes = newLanes(seg)
 	s.reconcile()

@@ -45,6 +45,12 @@ type Session struct {
 	TEP       string    `json:"tep"`
 	AEAD      string    `json:"aead"`
 	SessionID string    `json:"session_id"`
+	VLAN      uint32    `json:"vlan,omitempty"`
+	Resumed   bool      `json:"resumed"`
+	OwnAware  bool      `json:"own_aware"`
+	PeerAware bool      `json:"peer_aware"`
+	Auth      string    `json:"auth"`
+	Rule      uint32    `json:"rule"`
 	Since     time.Time `json:"since"`
 }
 
@@ -55,13 +61,14 @@ func (s *Server) MetricsHandler() http.Handler {
 	return mux
 }
 
-// ControlHandler serves /metrics, /status, /sessions and, by POST, /rekey and /reload, for the control socket.
+// ControlHandler serves /metrics, /status, /sessions, /sessions/watch and, by POST, /rekey and /reload, for the control socket.
 func (s *Server) ControlHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", s.metrics.Handler())
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Status()) })
 	mux.HandleFunc("GET /sessions", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Sessions()) })
 	mux.HandleFunc("POST /rekey", s.serveRekey)
+	mux.HandleFunc("GET /sessions/watch", s.watchSessions)
 	if s.opts.Reload != nil {
 		mux.HandleFunc("POST /reload", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.opts.Reload()) })
 	}
@@ -103,7 +110,8 @@ func sessionOf(e *sessiontable.Entry) Session {
 	}
 	return Session{
 		Client: client, Server: server, Role: e.Role.String(), TEP: fmt.Sprintf("0x%02x", e.TEP&0x7f), AEAD: tcpcrypt.AEAD(e.AEAD).String(),
-		SessionID: tcpcrypt.SessionID(e.SessionID).String(), Since: time.Unix(0, e.Start),
+		SessionID: tcpcrypt.SessionID(e.SessionID).String(), VLAN: e.Tuple.VLAN,
+		Resumed: e.Resumed, OwnAware: e.OwnAware, PeerAware: e.PeerAware, Auth: e.Auth.String(), Rule: e.Rule, Since: time.Unix(0, e.Start),
 	}
 }
 

@@ -66,13 +66,15 @@ type Server struct {
 
 	orders orders // to the workers
 
-	views   flowViews
-	aware   awareness
-	lanes   []lane
-	keys    *fairqueue.Queue[flowID, *waiting]
-	message []byte // being taken off a ring
-	tick    ticker
-	report  *report
+	views flowViews
+	aware awareness
+
+	watchers watchers
+	lanes    []lane
+	keys     *fairqueue.Queue[flowID, *waiting]
+	message  []byte // being taken off a ring
+	tick     ticker
+	report   *report
 }
 
 // New makes a control plane. The error wraps responder.ErrTerms.

@@ -24,6 +24,7 @@ type Table struct {
 	slots []slot
 	key   [2]uint64 // of tupleHash
 	count int       // writer: entries
+	told  func(Change, *Entry)
 }
 
 // Capacity returns the number of connections the table was made for.
@@ -158,6 +159,7 @@ func (t *Table) Insert(e *Entry) error {
 	if !found {
 		t.count++
 	}
+	t.tellOfInsert(i, found, e)
 	w := encode(e)
 	t.slots[i].write(&w)
 	return nil
@@ -192,6 +194,7 @@ func (t *Table) Delete(key *flowtable.Key, worker uint16, index flowtable.Index,
 		return false
 	}
 	t.remove(i)
+	t.tell(Closed, &e)
 	return true
 }
 
@@ -210,6 +213,7 @@ func (t *Table) Reconcile(live func(e *Entry) bool) int {
 				break
 			}
 			t.remove(i)
+			t.tell(Closed, &e)
 			gone++
 		}
 	}

@@ -2,9 +2,11 @@ package sessiontable
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -210,6 +212,32 @@ func TestAuthenticationIsChangedOfThatFlowAlone(t *testing.T) {
 	}
 	if e.Auth = AuthMismatch; got != e {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestEveryChangeIsToldOfOnce(t *testing.T) {
+	w := writer(t, filepath.Join(t.TempDir(), "t"), 10)
+	var told []string
+	w.Observe(func(c Change, e *Entry) { told = append(told, fmt.Sprint(c, " ", e.Gen, " ", e.Auth)) })
+	e := entry(4)
+	e.Auth = AuthNone
+	later := e
+	later.Gen++
+	for _, e := range []*Entry{&e, &e} {
+		if err := w.Insert(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.SetAuth(&e.Tuple, e.Worker, e.Index, e.Gen, Authenticated)
+	w.SetAuth(&e.Tuple, e.Worker, e.Index, e.Gen, Authenticated)
+	if err := w.Insert(&later); err != nil {
+		t.Fatal(err)
+	}
+	w.Delete(&e.Tuple, e.Worker, e.Index, e.Gen)
+	w.Reconcile(func(*Entry) bool { return false })
+	want := []string{"open 11 none", "change 11 authenticated", "close 11 authenticated", "open 12 none", "close 12 none"}
+	if !slices.Equal(told, want) {
+		t.Errorf("told %q, not %q", told, want)
 	}
 }
 

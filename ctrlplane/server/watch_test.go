@@ -1,0 +1,75 @@
+package server
+
+import (
+	"bufio"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"linecrypt/ctrlplane/sessiontable"
+)
+
+func TestWatcherIsToldOfEverySessionHoweverShort(t *testing.T) {
+	s, p := attached(t)
+	ref, k := p.flow(0, 1000, 0)
+	entry := sessiontable.Entry{Tuple: k, SessionID: [33]byte{0x23, 1}, Index: ref.Index, Gen: ref.Gen}
+	if err := s.sessions.Insert(&entry); err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(s.ControlHandler())
+	defer srv.Close()
+	answer, err := http.Get(srv.URL + "/sessions/watch")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	lines := json.NewDecoder(bufio.NewReader(answer.Body))
+	next := func(want string) SessionEvent {
+		t.Helper()
+		var e SessionEvent
+		if err := lines.Decode(&e); err != nil || e.Event != want {
+			t.Fatalf("%+v instead of %s: %v", e, want, err)
+		}
+		return e
+	}
+	if e := next("open"); e.SessionID[:4] != "2301" {
+		t.Errorf("%+v", e.Session)
+	}
+	next("listed")
+	const n = 500
+	for i := range uint32(n) {
+		entry.Tuple.InsidePort, entry.Gen = uint16(i), i
+		if err := s.sessions.Insert(&entry); err != nil {
+			t.Fatal(err)
+		}
+		s.sessions.Delete(&entry.Tuple, entry.Worker, entry.Index, entry.Gen)
+	}
+	for range n {
+		next("open")
+		next("close")
+	}
+}
+
+func TestSlowWatcherIsToldWhatItMissedAndHoldsNobodyUp(t *testing.T) {
+	var w watchers
+	slow := w.enter()
+	for range watchBacklog + 7 {
+		w.tell(sessiontable.Opened, &sessiontable.Entry{})
+	}
+	if len(slow.changes) != watchBacklog || slow.lost.Load() != 7 {
+		t.Errorf("%d wait, %d are lost", len(slow.changes), slow.lost.Load())
+	}
+	for range maxWatchers - 1 {
+		if w.enter() == nil {
+			t.Fatal("refused")
+		}
+	}
+	if w.enter() != nil {
+		t.Error("one more than the bound may watch")
+	}
+	w.leave(slow)
+	if w.enter() == nil {
+		t.Error("the place of one that went is not free")
+	}
+}

@@ -33,6 +33,7 @@ type Config struct {
 	KeepAlive    KeepAlive
 	Metrics      Metrics
 	SessionTable SessionTable
+	Sessions     Sessions
 	DPDK         DPDK
 	Log          Log
 	Debug        Debug
@@ -118,6 +119,14 @@ type KeepAlive struct {
 // Metrics is the Prometheus endpoint.
 type Metrics struct {
 	Listen string // address:port, empty when switched off
+}
+
+// Sessions is where hosts behind the gateway look their session IDs up, over HTTPS.
+type Sessions struct {
+	Listen      string // empty for nowhere
+	Certificate string // PEM files
+	Key         string
+	ClientCA    string
 }
 
 // SessionTable is the table in which applications look session IDs up.

@@ -124,6 +124,7 @@ rekey: {frames: 10, bytes: 1GiB, time: 90m}
 keepalive: {idle: 2h, interval: 30s, probes: 4}
 metrics: {listen: off}
 session_table: {group: users}
+sessions: {listen: "192.0.2.1:8548", certificate: /etc/c.pem, key: /etc/k.pem, client_ca: /etc/ca.pem}
 dpdk: {eal: [--no-huge, "-m 64"], memory_mb: 64}
 log: {level: debug}
 debug: {key_log: /tmp/keys}
@@ -144,7 +145,8 @@ fastpath: off
 		TEPs:       []tcpcrypt.TEP{tcpcrypt.ECDHEP256, tcpcrypt.ECDHECurve25519},
 		AEADs:      []tcpcrypt.AEAD{tcpcrypt.ChaCha20Poly1305}, ApplicationAware: AwareMandatory,
 		Rekey: Rekey{10, 1 << 30, 90 * time.Minute}, KeepAlive: KeepAlive{2 * time.Hour, 30 * time.Second, 4}, SessionTable: SessionTable{"users"},
-		DPDK: DPDK{[]string{"--no-huge", "-m 64"}, 64}, Log: Log{slog.LevelDebug}, Debug: Debug{"/tmp/keys"},
+		Sessions: Sessions{"192.0.2.1:8548", "/etc/c.pem", "/etc/k.pem", "/etc/ca.pem"},
+		DPDK:     DPDK{[]string{"--no-huge", "-m 64"}, 64}, Log: Log{slog.LevelDebug}, Debug: Debug{"/tmp/keys"},
 		set: c.set,
 	}
 	if !reflect.DeepEqual(c, want) {

@@ -114,6 +114,15 @@ var keys = []Key{
 	{"session_table.group", "", "Group whose members may look session IDs up. Empty: only the user that runs the gateway.",
 		text("group name or number", func(c *Config) *string { return &c.SessionTable.Group }, word)},
 
+	{"sessions.listen", "off", "Address and port at which the control plane tells hosts behind the gateway the session IDs of their own connections, over HTTPS with certificates of both sides; off for none.",
+		listenAddress(func(c *Config) *string { return &c.Sessions.Listen })},
+	{"sessions.certificate", "", "File with the control plane's certificate for sessions.listen, PEM.",
+		text("path", func(c *Config) *string { return &c.Sessions.Certificate }, plain)},
+	{"sessions.key", "", "File with its private key, PEM, of mode 0600.",
+		text("path", func(c *Config) *string { return &c.Sessions.Key }, plain)},
+	{"sessions.client_ca", "", "File with the certificates of who signs those of hosts, PEM. A host's certificate names its addresses.",
+		text("path", func(c *Config) *string { return &c.Sessions.ClientCA }, plain)},
+
 	{"dpdk.eal", "[]", "Further arguments for DPDK's environment abstraction layer, for example [--no-huge].",
 		list("EAL arguments", func(c *Config) *[]string { return &c.DPDK.EAL }, parseArgument, true, true)},
 	{"dpdk.memory_mb", "0", "Memory that DPDK reserves, in MiB; 0 is what the buffers need.",

@@ -25,6 +25,13 @@ func (c *Config) Validate() error {
 	if c.Inside != "" && c.Inside == c.Outside {
 		errs = append(errs, c.Err(c.given("outside", "inside"), fmt.Errorf("inside and outside are the same port %q", c.Outside)))
 	}
+	for _, f := range []struct{ key, is string }{
+		{"sessions.certificate", c.Sessions.Certificate}, {"sessions.key", c.Sessions.Key}, {"sessions.client_ca", c.Sessions.ClientCA},
+	} {
+		if c.Sessions.Listen != "" && f.is == "" {
+			errs = append(errs, c.Err("sessions.listen", fmt.Errorf("%s is missing: nobody may ask without certificates", f.key)))
+		}
+	}
 	return errors.Join(errs...)
 }
 

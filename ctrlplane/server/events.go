@@ -10,7 +10,7 @@ import (
 type events struct {
 	attached, reloads, badReloads, damaged, kept, unfit, unpublished, reconciled atomic.Uint64
 
-	applicationsAsked, applicationsRefused, awareLost atomic.Uint64
+	applicationsAsked, applicationsRefused, awareLost, remoteAsked atomic.Uint64
 
 	waiting, waitingPeers atomic.Uint64 // requests for keys that wait now, and peers of theirs
 }
@@ -29,6 +29,7 @@ func (e *events) table() []metrics.Event {
 		{Name: "peers_waiting", Help: "peers whose requests for keys wait", Value: e.waitingPeers.Load, Gauge: true},
 		{Name: "application_requests", Help: "questions that applications asked", Value: e.applicationsAsked.Load},
 		{Name: "refused_applications", Help: "applications that were turned away because too many were connected", Value: e.applicationsRefused.Load},
+		{Name: "remote_requests", Help: "questions of hosts behind the gateway, by sessions.listen", Value: e.remoteAsked.Load},
 		{Name: "lost_aware_endpoints", Help: "endpoints whose application-aware bit found no place in a new segment", Value: e.awareLost.Load},
 		{Name: "reconciled_sessions", Help: "entries of the session table removed because their connection was gone", Value: e.reconciled.Load},
 	}

@@ -150,6 +150,9 @@ func (p *process) serve(c *config.Config) error {
 		return err
 	}
 	go srv.ServeApplications(ctx, apps)
+	if err := p.listenRemote(ctx, c, srv); err != nil {
+		return err
+	}
 	go p.reloads(ctx, srv)
 	err = srv.Run(ctx)
 	for _, l := range sockets {
@@ -224,6 +227,24 @@ func (p *process) listenApplications() (*net.UnixListener, error) {
 		return nil, fmt.Errorf("applications socket: %w", err)
 	}
 	return l, nil
+}
+
+// listenRemote opens the address at which hosts behind the gateway ask, if there is one.
+func (p *process) listenRemote(ctx context.Context, c *config.Config, srv *Server) error {
+	if c.Sessions.Listen == "" {
+		return nil
+	}
+	t, err := newRemoteTLS(RemoteFiles{c.Sessions.Certificate, c.Sessions.Key, c.Sessions.ClientCA}, p.log)
+	if err != nil {
+		return c.Err("sessions.listen", err)
+	}
+	l, err := net.Listen("tcp", c.Sessions.Listen)
+	if err != nil {
+		return c.Err("sessions.listen", err)
+	}
+	p.log.Info("answering hosts about their sessions", "address", l.Addr().String())
+	go srv.serveRemote(ctx, l, t)
+	return nil
 }
 
 // ready reports to the process that started this one.

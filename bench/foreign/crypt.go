@@ -39,15 +39,17 @@ type direction struct {
 	aead   tcpcrypt.AEAD
 	master tcpcrypt.MasterKey
 	key    tcpcrypt.TrafficKey
+	gen    int // number of the key generation
 }
 
 func newDirection(s *tcpcrypt.Session, dir tcpcrypt.Direction) direction {
-	return direction{dir, s.AEAD, s.Master, s.Master.Traffic(s.AEAD, dir)}
+	return direction{dir: dir, aead: s.AEAD, master: s.Master, key: s.Master.Traffic(s.AEAD, dir)}
 }
 
 func (d *direction) next() {
 	d.master = d.master.Next()
 	d.key = d.master.Traffic(d.aead, d.dir)
+	d.gen++
 }
 
 // SessionID returns the connection's session ID.
@@ -239,6 +241,22 @@ func (c *Conn) Seal(f tcpcrypt.Frame) ([]byte, error) {
 	b, err := tcpcrypt.Seal(nil, &c.crypt.send.key, c.crypt.offsetOut, f)
 	c.crypt.offsetOut += uint64(len(b))
 	return b, err
+}
+
+// Follow sends an empty frame that begins the next generation where the peer has begun more of them than this end, as RFC 8548 section 3.8
+// demands, and reports whether it did. It must not be called beside Seal.
+func (c *Conn) Follow(cut func() int) (bool, error) {
+	c.mu.Lock()
+	ahead := c.crypt.receive.gen > c.crypt.send.gen
+	c.mu.Unlock()
+	if !ahead {
+		return false, nil
+	}
+	wire, err := c.Seal(tcpcrypt.Frame{Rekey: true})
+	if err == nil {
+		c.Queue(wire, cut)
+	}
+	return err == nil, err
 }
 
 // Queue adds wire bytes to the stream, to be sent in segments of the lengths that cut returns.

@@ -180,6 +180,7 @@ func TestForeignEndpoint(t *testing.T) {
 				b.in(t).converse(talk{sizes: []int{100}, cut: segments(1460)}, foreign.Config{Tail: make([]byte, 3000)})
 			})
 			t.Run("EveryAlgorithm", func(t *testing.T) { b.in(t).algorithms() })
+			t.Run("RekeyingOnOrder", func(t *testing.T) { b.in(t).rekeyed() })
 			t.Run("FINpBeforeFIN", func(t *testing.T) { b.in(t).lateFIN() })
 			t.Run("FINWithoutFINp", func(t *testing.T) { b.in(t).truncated() })
 			t.Run("BadTag", func(t *testing.T) { b.in(t).forged() })
@@ -274,6 +275,56 @@ func (b *foreignBed) algorithms() {
 			b.converse(talk{sizes: []int{1, 20_000}, cut: segments(1000)}, foreign.Config{TEP: tep, AEAD: aead})
 		}
 	}
+}
+
+// rekeyed has the gateway change keys while nobody has anything to say. The endpoint follows, and both streams go on under the new keys.
+func (b *foreignBed) rekeyed() {
+	ctx, cancel := b.context()
+	defer cancel()
+	c, host := b.open(ctx, foreign.Config{})
+	defer b.e.Forget(c)
+	g := b.a
+	if b.role == "A" {
+		g = b.b
+	}
+	for gen := range uint32(3) {
+		ordered := make(chan error, 1)
+		go func() {
+			r, err := g.Rekey(host.LocalAddr().String(), host.RemoteAddr().String())
+			if err == nil && (len(r.Connections) != 1 || r.Connections[0].Sealed != gen+1 || r.Connections[0].Opened != gen+1) {
+				err = fmt.Errorf("rekeying %d: %+v", gen+1, r)
+			}
+			ordered <- err
+		}()
+		for followed := false; !followed; {
+			list, err := c.Received()
+			b.check(err)
+			for _, f := range list {
+				if len(f.Data) > 0 || !f.Rekey {
+					b.t.Errorf("a frame of %d bytes, rekey %v", len(f.Data), f.Rekey)
+				}
+			}
+			if followed, err = c.Follow(segments(1460)); err != nil {
+				b.t.Fatal(err)
+			}
+			wait := c.Wait
+			if followed {
+				wait = c.Flush
+			}
+			if err := wait(ctx); err != nil {
+				b.t.Fatal(err)
+			}
+		}
+		b.check(<-ordered)
+	}
+	stream, wire, total, err := frames(c, talk{sizes: []int{5000, 100}})
+	b.check(err)
+	back, sent := send(host, 50_000, true)
+	c.Queue(wire, segments(1460))
+	b.check(c.End(ctx))
+	b.check(receive(host, stream, total, true))
+	b.check(collect(ctx, c, back, 50_000))
+	b.check(<-sent)
 }
 
 // lateFIN sends FINp alone: the host reads the end of the stream, whenever the FIN segment comes.

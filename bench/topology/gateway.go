@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"linecrypt/ctrlplane/cli"
+	"linecrypt/ctrlplane/server"
 )
 
 // Side is a gateway's place.
@@ -197,16 +198,21 @@ func (g *Gateway) Status() (cli.Status, error) {
 	return st, g.look(&st, "status")
 }
 
-func (g *Gateway) look(into any, command string) error {
-	cmd := exec.Command(filepath.Join(g.top.opts.Bin, "linecrypt"), command, "--json", "--name", g.Name)
+// Rekey has the connection between two ends, address:port, change keys, and returns what `linecrypt rekey --json` prints.
+func (g *Gateway) Rekey(one, other string) (r server.Rekeying, err error) {
+	return r, g.look(&r, "rekey", one, other)
+}
+
+func (g *Gateway) look(into any, command ...string) error {
+	cmd := exec.Command(filepath.Join(g.top.opts.Bin, "linecrypt"), append(command, "--json", "--name", g.Name)...)
 	cmd.Env = g.top.Env()
 	var out, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &stderr
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("gateway %s: %s: %w: %s", g.Side, command, err, bytes.TrimSpace(stderr.Bytes()))
+		return fmt.Errorf("gateway %s: %s: %w: %s", g.Side, command[0], err, bytes.TrimSpace(stderr.Bytes()))
 	}
 	if err := json.Unmarshal(out.Bytes(), into); err != nil {
-		return fmt.Errorf("gateway %s: %s: %w", g.Side, command, err)
+		return fmt.Errorf("gateway %s: %s: %w", g.Side, command[0], err)
 	}
 	return nil
 }

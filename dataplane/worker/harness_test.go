@@ -97,15 +97,18 @@ type rig struct {
 	change  func(q *shm.Request, rep *shm.Reply) // what else the control plane answers
 	asks    []shm.RequestKind
 	closed  []shm.Reason
+	shared  [][]byte // what a segment would hold: the flow table and both rings
 }
 
-func ring(t testing.TB) shm.Ring {
-	t.Helper()
+func (g *rig) ring() shm.Ring {
+	g.t.Helper()
 	size := shm.DefaultRing
-	r, err := shm.FormatRing(alignedBytes(shm.RingBytes(size)), size)
+	mem := alignedBytes(shm.RingBytes(size))
+	r, err := shm.FormatRing(mem, size)
 	if err != nil {
-		t.Fatal(err)
+		g.t.Fatal(err)
 	}
+	g.shared = append(g.shared, mem)
 	return r
 }
 
@@ -131,10 +134,12 @@ func newRig(t testing.TB, flows, buffers int, offload bool, change ...func(*Conf
 	}
 	layout := flowtable.Layout{Capacity: uint32(flows + 2*testHalfOpen + testTombs), Chunks: uint32(2*flows + 1024)}
 	g := &rig{t: t, ctl: &testControl{}, now: 1e9}
-	table, err := flowtable.New(alignedBytes(flowtable.Size(layout)), layout, [2]uint64{1, 2}, g.now)
+	mem := alignedBytes(flowtable.Size(layout))
+	table, err := flowtable.New(mem, layout, [2]uint64{1, 2}, g.now)
 	if err != nil {
 		t.Fatal(err)
 	}
+	g.shared = append(g.shared, mem)
 	for i := range g.master {
 		g.master[i] = byte(i)
 	}
@@ -142,7 +147,7 @@ func newRig(t testing.TB, flows, buffers int, offload bool, change ...func(*Conf
 	g.in, g.out = &testQueue{cache: cache}, &testQueue{cache: cache}
 	g.in.sent = func(m *mbuf.Mbuf) { g.note(&g.toHost, m) }
 	g.out.sent = func(m *mbuf.Mbuf) { g.note(&g.toWire, m) }
-	requests, replies := ring(t), ring(t)
+	requests, replies := g.ring(), g.ring()
 	g.asked, g.answer = shm.NewConsumer(requests), shm.NewProducer(replies)
 	params := DefaultParams()
 	params.Flows, params.HalfOpen, params.Tombs = flows, testHalfOpen, testTombs

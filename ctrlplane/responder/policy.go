@@ -35,7 +35,7 @@ type Terms struct {
 func TermsOf(c *config.Config) Terms {
 	return Terms{
 		Policy: c.Policy, Aware: c.ApplicationAware, TEPs: c.TEPs, AEADs: c.AEADs,
-		RekeyFrames: c.Rekey.Frames, RekeyBytes: c.Rekey.Bytes,
+		RekeyFrames: c.Rekey.Frames, RekeyBytes: c.Rekey.Bytes, RekeyTime: c.Rekey.Time,
 	}
 }
 

@@ -79,7 +79,11 @@ func (f *flow) beginGeneration() {
 
 // rekeyTime is for how long, in ns, a generation is used, 0 for ever.
 func (f *flow) rekeyTime() int64 {
-	return int64(flowtable.Limit(f.r.Rare.Rekey.Time, uint64(f.c.cfg.RekeyTime)))
+	d := flowtable.Limit(f.r.Rare.Rekey.Time, uint64(f.c.cfg.RekeyTime))
+	if d > math.MaxInt64 {
+		return 0
+	}
+	return int64(d)
 }
 
 // rekeyRetry is the time, in ns, after which rekeying is tried again that was due and not allowed.

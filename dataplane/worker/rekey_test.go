@@ -6,6 +6,7 @@ import (
 
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
+	"linecrypt/dataplane/handshake"
 	"linecrypt/flowtable"
 )
 
@@ -134,5 +135,28 @@ func TestNothingOfOldKeysIsLeftInSharedMemory(t *testing.T) {
 	}
 	if !has(master[:]) {
 		t.Error("the master key in use is not found")
+	}
+}
+
+func TestARuleSaysWhenItsConnectionsRekey(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		rule    func(r *handshake.Rules)
+		want    flowtable.RekeyLimits
+		rekeyed bool
+	}{
+		{"as the gateway", func(r *handshake.Rules) { r.Terms.RekeyTime = 3600 * second }, flowtable.RekeyLimits{}, true},
+		{"sooner", func(r *handshake.Rules) { r.Terms.RekeyTime, r.Terms.RekeyFrames = 60*second, 1000 }, flowtable.RekeyLimits{Frames: 9, Time: 35}, true},
+		{"never", func(r *handshake.Rules) {}, flowtable.RekeyLimits{Time: never}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := newRig(t, 16, 256, false, func(cfg *Config) { cfg.Stream.RekeyTime = 3600 * second })
+			c.rule(g.ctl.Rules())
+			activeStages[5].reach(g)
+			r := g.state(flowtable.Encrypted)
+			if r.Rare.Rekey != c.want || (r.Rare.RekeyAt != 0) != c.rekeyed {
+				t.Errorf("limits %+v, timer %d", r.Rare.Rekey, r.Rare.RekeyAt)
+			}
+		})
 	}
 }

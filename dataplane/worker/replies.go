@@ -116,6 +116,7 @@ func (w *Worker) install(i flowtable.Index, r *flowtable.Record, hold bool, now 
 		return handshake.FailBuffer
 	}
 	r.TEP, r.AEAD, r.Role = rep.TEP, rep.AEAD, rep.Role
+	r.Rare.Rekey = w.rekeyLimits(w.ctl.RulesOf(r.Rule))
 	keys := stream.Keys{AEAD: tcpcrypt.AEAD(rep.AEAD), Master: tcpcrypt.MasterKey(rep.Keys.Master), Egress: tcpcrypt.AB, Hold: hold}
 	if rep.Role == flowtable.RoleB {
 		keys.Egress = tcpcrypt.BA
@@ -144,4 +145,27 @@ func (w *Worker) confirm(i flowtable.Index, r *flowtable.Record, now int64) {
 	w.pairs.add(&r.Key, 1)
 	w.n[shm.HandshakesDone]++
 	w.core.Confirm(i, r, now, w.out)
+}
+
+// rekeyLimits returns when the keys of a connection are replaced: as the rule says that it was decided on by.
+func (w *Worker) rekeyLimits(rules *handshake.Rules) flowtable.RekeyLimits {
+	t, c := &rules.Terms, &w.cfg.Stream
+	return flowtable.RekeyLimits{
+		Frames: rekeyLimit(t.RekeyFrames, c.RekeyFrames), Bytes: rekeyLimit(t.RekeyBytes, c.RekeyBytes),
+		Time: rekeyLimit(uint64(t.RekeyTime), uint64(c.RekeyTime)),
+	}
+}
+
+// never is the logarithm of a limit that is not reached.
+const never = 63
+
+// rekeyLimit returns a rule's limit as records have it, where it is not the gateway's; 0 is none.
+func rekeyLimit(of, gateway uint64) uint8 {
+	switch of {
+	case gateway:
+		return 0
+	case 0:
+		return never
+	}
+	return flowtable.Log2(of)
 }

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"sync"
 
-	"golang.org/x/sys/unix"
-
 	"linecrypt/ctrlplane/session/wire"
 	"linecrypt/ctrlplane/shm"
 )
@@ -205,6 +203,3 @@ type application struct {
 	uid uint32
 	pid int32
 }
-
-// mine reports whether the application may do what concerns the whole gateway.
-func (a application) mine() bool { return a.uid == 0 || a.uid == uint32(unix.Geteuid()) }

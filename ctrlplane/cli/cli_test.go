@@ -179,6 +179,8 @@ func TestConfigCheckComparesWithThisMachine(t *testing.T) {
 		"group":          {"\n\nsession_table: {group: no-such-group}\n", file + ":3: session_table.group: "},
 		"group number":   {"session_table: {group: '-5'}\n", file + ":1: session_table.group: "},
 		"address":        {"metrics: {listen: '192.0.2.77:9469'}\n", file + ":1: metrics.listen: "},
+		"certificates":   {"\nsessions: {listen: '127.0.0.1:8548', certificate: /nowhere, key: /nowhere, client_ca: /nowhere}\n", file + ":2: sessions.listen: private key: "},
+		"no certificate": {"sessions: {listen: '127.0.0.1:8548'}\n", file + ":1: sessions.listen: sessions.certificate is missing"},
 		"three of them":  {"engine: warp9\nworkers: {cores: [1023]}\nsession_table: {group: no-such-group}\n", file + ":3: session_table.group: "},
 		"nothing":        {fmt.Sprintf("engine: generic\nworkers: {cores: [%d]}\nsession_table: {group: '0'}\nmetrics: {listen: '127.0.0.1:9469'}\n", allowed[0]), ""},
 		"name of group":  {"session_table: {group: root}\n", ""},

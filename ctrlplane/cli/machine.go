@@ -7,10 +7,11 @@ import (
 	"linecrypt/cryptobatch"
 	"linecrypt/ctrlplane/config"
 	"linecrypt/ctrlplane/instance"
+	"linecrypt/ctrlplane/server"
 )
 
 // checkMachine returns an error for each value that this machine cannot do with: an engine that its CPU does not run, a core or a group
-// that it does not have, an address that is not its own.
+// that it does not have, an address that is not its own, certificates that are of no use.
 func checkMachine(c *config.Config) error {
 	var errs []error
 	if _, err := cryptobatch.New(cryptobatch.Select(c.Engine, "")); err != nil {
@@ -24,6 +25,11 @@ func checkMachine(c *config.Config) error {
 	}
 	if err := checkAddress(c.Metrics.Listen); err != nil && c.IsSet("metrics.listen") {
 		errs = append(errs, c.Err("metrics.listen", err))
+	}
+	if files := (server.RemoteFiles{Certificate: c.Sessions.Certificate, Key: c.Sessions.Key, ClientCA: c.Sessions.ClientCA}); c.Sessions.Listen != "" {
+		if err := errors.Join(checkAddress(c.Sessions.Listen), files.Check()); err != nil {
+			errs = append(errs, c.Err("sessions.listen", err))
+		}
 	}
 	return errors.Join(errs...)
 }

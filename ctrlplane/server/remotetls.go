@@ -34,6 +34,12 @@ func newRemoteTLS(files RemoteFiles, logger *slog.Logger) (*remoteTLS, error) {
 	return r, err
 }
 
+// Check returns what is the matter with the files.
+func (f *RemoteFiles) Check() error {
+	_, err := f.load()
+	return err
+}
+
 func (f *RemoteFiles) load() (*tls.Config, error) {
 	if err := session.CheckKeyFile(f.Key); err != nil {
 		return nil, err

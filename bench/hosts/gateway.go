@@ -88,6 +88,7 @@ func newGateway(t testing.TB, name string, own Settings, pool mbuf.Pool, oneQueu
 	t.Helper()
 	g := &Gateway{Config: config.Default(), dir: t.TempDir()}
 	g.Config.Name = name
+	g.Config.Memory.HugePages = false // those are for other tests, at the same time
 	for _, settings := range []Settings{small, {"workers.count": workers(), "fastpath": fastPath()}, own} {
 		for key, value := range settings {
 			if err := g.Config.Set("test", key, value); err != nil {

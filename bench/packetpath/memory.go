@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"linecrypt/cryptobatch"
+	"linecrypt/dataplane/hugepages"
 	"linecrypt/flowtable"
 )
 
@@ -32,12 +33,16 @@ func segmentDir() string {
 	return os.TempDir()
 }
 
-// enoughMemory refuses a world that does not fit, before it takes the memory from others.
-func enoughMemory(dir string, l flowtable.Layout, keys, workers int) error {
+// enoughMemory refuses a world that does not fit, before it takes the memory from others. Reserved is what is free in reserved huge
+// pages that the world may use, in bytes.
+func enoughMemory(dir string, l flowtable.Layout, keys, workers int, reserved uint64) error {
 	segment := uint64(workers) * uint64(flowtable.Size(l))
 	need := segment + uint64(workers)*(uint64(keys)*cryptobatch.KeySize+uint64(l.Chunks)*flowtable.ChunkEntries*keptBytes) + spareMemory
-	if free := availableMemory(); free < need {
+	if free := availableMemory() + reserved; free < need {
 		return fmt.Errorf("%w: %d MiB are needed, %d MiB are available", ErrMemory, need>>20, free>>20)
+	}
+	if segment <= reserved {
+		return nil
 	}
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
@@ -47,6 +52,15 @@ func enoughMemory(dir string, l flowtable.Layout, keys, workers int) error {
 		return fmt.Errorf("%w: a segment of %d MiB does not fit in %s, which has %d MiB free", ErrMemory, segment>>20, dir, free>>20)
 	}
 	return nil
+}
+
+// freeReserved returns the bytes in reserved huge pages that nobody uses.
+func freeReserved() uint64 {
+	st, err := hugepages.Read("/")
+	if err != nil {
+		return 0
+	}
+	return st.FreeBytes()
 }
 
 // availableMemory is what the kernel says can be had, in bytes; where it does not say, all there is.

@@ -16,8 +16,13 @@ type pool struct {
 	n     int
 }
 
-func newPool(buffers int) (*pool, error) {
-	arena, err := mbuf.NewArena(buffers, mbuf.DefaultDataRoom)
+// newPool makes a pool, in reserved huge pages where those are wanted and enough are free.
+func newPool(buffers int, reserved bool) (*pool, error) {
+	newArena := mbuf.NewArena
+	if reserved {
+		newArena = mbuf.NewReservedArena
+	}
+	arena, err := newArena(buffers, mbuf.DefaultDataRoom)
 	if err != nil {
 		return nil, err
 	}

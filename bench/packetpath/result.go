@@ -16,7 +16,8 @@ import (
 // Result is what a load took. Times are of one core; a packet is a data segment or an acknowledgement.
 type Result struct {
 	Case       Case    `json:"case"`
-	Path       string  `json:"path"` // fast, or full: every segment went through the full translator
+	Path       string  `json:"path"`       // fast, or full: every segment went through the full translator
+	HugePages  bool    `json:"huge_pages"` // the tables lie in reserved huge pages
 	Flows      int     `json:"flows"`
 	Size       int     `json:"size"`         // bytes of plaintext in a data segment
 	DataPerAck int     `json:"data_per_ack"` // data segments to one acknowledgement
@@ -62,7 +63,7 @@ func (t *totals) result(w *World, l Load) Result {
 	rate, packets, segments := tscRate(), float64(t.packets), float64(t.segments)
 	ns := float64(t.ticks) / rate
 	r := Result{
-		Case: l.Case, Path: w.opt.path(), Flows: w.opt.Flows, Size: l.Size, DataPerAck: l.DataPerAck, Packets: t.packets, Segments: t.segments, Allocs: t.allocs,
+		Case: l.Case, Path: w.opt.path(), HugePages: w.HugePages(), Flows: w.opt.Flows, Size: l.Size, DataPerAck: l.DataPerAck, Packets: t.packets, Segments: t.segments, Allocs: t.allocs,
 		Mpps: packets / ns * 1e3, NsPacket: ns / packets, NsSegment: ns / segments, Cycles: float64(t.ticks) / packets,
 		NsAEAD: float64(t.stages[shm.StageCrypto]) / rate / segments, Stages: map[string]float64{}, TSCGHz: rate,
 	}
@@ -91,13 +92,17 @@ func Median(runs []Result) Result {
 // WriteText writes a table with a line for each result, times by stage in TSC cycles a packet.
 func WriteText(w io.Writer, results []Result) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(t, "case\tpath\tflows\tbytes\tdata:ack\tMpps\tns/packet\tns/segment\tAEAD ns\tcycles/packet\t")
+	fmt.Fprint(t, "case\tpath\tpages\tflows\tbytes\tdata:ack\tMpps\tns/packet\tns/segment\tAEAD ns\tcycles/packet\t")
 	for _, s := range StageNames() {
 		fmt.Fprint(t, s, "\t")
 	}
 	fmt.Fprintln(t, "allocs\tcore\t")
 	for _, r := range results {
-		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d:1\t%.2f\t%.1f\t%.1f\t%.1f\t%.0f\t", r.Case, r.Path, r.Flows, r.Size, r.DataPerAck, r.Mpps, r.NsPacket, r.NsSegment, r.NsAEAD, r.Cycles)
+		pages := "ordinary"
+		if r.HugePages {
+			pages = "huge"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d:1\t%.2f\t%.1f\t%.1f\t%.1f\t%.0f\t", r.Case, r.Path, pages, r.Flows, r.Size, r.DataPerAck, r.Mpps, r.NsPacket, r.NsSegment, r.NsAEAD, r.Cycles)
 		for _, s := range StageNames() {
 			fmt.Fprintf(t, "%.0f\t", r.Stages[s])
 		}

@@ -8,6 +8,7 @@ import (
 
 	"linecrypt/cryptobatch"
 	"linecrypt/ctrlplane/config"
+	"linecrypt/ctrlplane/instance"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/gateway"
 	"linecrypt/dataplane/handover"
@@ -22,6 +23,7 @@ type Options struct {
 	Flows  int    // connections, 1 to MaxFlows
 	Plain  bool   // they are not encrypted: for Pass alone
 	Engine string // of the AEADs; "": the fastest
+	NoHuge bool   // tables lie in ordinary pages even where reserved huge pages are free, which are used as the data plane does otherwise
 	Full   bool   // every segment goes through the full translator, none takes the fast path
 	// Cores are those of several workers, which take turns at the two queues (package spread); the first is that of the caller's
 	// thread. Empty: one worker, to which the queues belong.
@@ -80,6 +82,7 @@ func (w *World) make() error {
 	cfg := config.Default()
 	cfg.Name = fmt.Sprintf("packetpath-%d", os.Getpid())
 	cfg.Flows.Max = max(w.opt.Flows, 64)
+	cfg.Memory.HugePages = !w.opt.NoHuge
 	name := w.opt.Engine
 	if name == "" {
 		name = cryptobatch.Auto
@@ -89,7 +92,7 @@ func (w *World) make() error {
 		return err
 	}
 	workers := max(len(w.opt.Cores), 1)
-	if w.pool, err = newPool(workers * gateway.Buffers(cfg)); err != nil {
+	if w.pool, err = newPool(workers*gateway.Buffers(cfg), cfg.Memory.HugePages); err != nil {
 		return err
 	}
 	var caches []*mbuf.Cache
@@ -99,11 +102,14 @@ func (w *World) make() error {
 	w.cache = caches[0]
 	layout, sizes, params := gateway.Sizes(cfg, w.cache)
 	params.FastPath = !w.opt.Full
-	dir := segmentDir()
-	if err := enoughMemory(dir, layout, sizes.Keys, workers); err != nil {
+	place, reserved := shm.Place{Dir: segmentDir()}, uint64(0)
+	if cfg.Memory.HugePages {
+		place.Huge, reserved = instance.HugeMounts(), freeReserved()
+	}
+	if err := enoughMemory(place.Dir, layout, sizes.Keys, workers, reserved); err != nil {
 		return err
 	}
-	w.seg, err = shm.Create(dir, shm.Params{Name: cfg.Name, Engine: engine.Name(), Cores: slices.Repeat([]int{-1}, workers), Flows: layout})
+	w.seg, _, err = shm.CreateIn(place, shm.Params{Name: cfg.Name, Engine: engine.Name(), Cores: slices.Repeat([]int{-1}, workers), Flows: layout})
 	if err != nil {
 		return err
 	}
@@ -176,6 +182,9 @@ func (w *World) poll() int {
 	w.crew.sum(&w.total)
 	return n
 }
+
+// HugePages reports whether the segment, and all else that is as large, lies in reserved huge pages.
+func (w *World) HugePages() bool { return w.seg.HugePages() }
 
 // now is the worker's clock.
 func (w *World) now() int64 { return w.clock() - w.behind }

@@ -137,7 +137,7 @@ func TestHelpNamesEveryCommandAndFlag(t *testing.T) {
 
 func TestSetupHugepagesReservesWhatIsAsked(t *testing.T) {
 	for want, args := range map[string][]string{
-		"huge pages: 256 of 2048 KiB reserved, 255 free, mounted on /dev/hugepages\n": nil,
+		"huge pages: 512 of 2048 KiB reserved, 511 free, mounted on /dev/hugepages\n": nil,
 		"huge pages: 7 of 2048 KiB reserved, 6 free, mounted on /dev/hugepages\n":     {"--pages", "7"},
 		"huge pages: 2 of 2048 KiB reserved, 1 free, mounted on /dev/hugepages\n":     {"--size", "3"},
 	} {

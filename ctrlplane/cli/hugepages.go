@@ -21,8 +21,8 @@ type Hugepages struct {
 	Setup func(pages int) (Pages, error)
 }
 
-// defaultHugeMB is enough for an instance with a few workers on DPDK ports.
-const defaultHugeMB = 512
+// defaultHugeMB is enough for an instance with two workers on DPDK ports, tables and all.
+const defaultHugeMB = 1024
 
 var hugepagesCommand = command{
 	name:    "setup hugepages",

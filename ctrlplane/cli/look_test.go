@@ -202,7 +202,7 @@ func TestStatusListsEveryDropReasonInJSON(t *testing.T) {
 		t.Fatalf("status %d, error %s", status, errs)
 	}
 	st := decode(t, out).(map[string]any)
-	want := []string{"aborts", "control_plane", "cores", "counters", "data_plane", "drops", "engine", "flows", "key_log", "name", "overloads", "plain", "policy", "poll", "ports", "ready", "refusals", "stages"}
+	want := []string{"aborts", "control_plane", "cores", "counters", "data_plane", "drops", "engine", "flows", "key_log", "name", "overloads", "plain", "policy", "poll", "ports", "ready", "refusals", "segment", "stages"}
 	if got := fields(t, st); !slices.Equal(got, want) {
 		t.Errorf("fields %v, want %v", got, want)
 	}
@@ -241,6 +241,9 @@ func TestStatusListsEveryDropReasonInJSON(t *testing.T) {
 	if data := st["data_plane"].(map[string]any); data["running"] != true || data["pid"] != float64(os.Getpid()) || st["ready"] != true {
 		t.Errorf("data plane %v", data)
 	}
+	if seg := st["segment"].(map[string]any); seg["huge_pages"] != false || seg["page_bytes"] != 4096.0 || seg["bytes"] != float64(g.seg.Size()) || seg["folder"] != g.seg.Dir() {
+		t.Errorf("segment %v", seg)
+	}
 	if ctrl := st["control_plane"].(map[string]any); ctrl["running"] != false || ctrl["pid"] != 0.0 {
 		t.Errorf("control plane %v", ctrl)
 	}
@@ -248,7 +251,7 @@ func TestStatusListsEveryDropReasonInJSON(t *testing.T) {
 
 func TestStatusTextShowsWhatIsNotZeroAndNamesTheRest(t *testing.T) {
 	st := &Status{
-		Name: "gw", Policy: "require", Engine: "generic", Poll: "busy", DataPlane: ProcessState{true, 7, 1}, Ready: true,
+		Name: "gw", Policy: "require", Engine: "generic", Poll: "busy", Segment: SegmentStatus{"/dev/hugepages/x", 3<<20 - 1, 2 << 20, true}, DataPlane: ProcessState{true, 7, 1}, Ready: true,
 		Ports:     []PortStatus{{"inside", "eth0", "packet", "up", 1500, 2, 1, 2, 3, 4}, {"outside", "eth1", "packet", "gone", 1400, 2, 5, 6, 7, 8}},
 		Cores:     []CoreStatus{{0, 3, 6, 10, 2, 0.256, 0, 1}, {1, -1, 0, 0, 0, 0, 0, 0}},
 		Flows:     FlowStatus{200, 1, map[string]uint64{"encrypted": 1, "plain": 0}},
@@ -260,6 +263,7 @@ func TestStatusTextShowsWhatIsNotZeroAndNamesTheRest(t *testing.T) {
 	const want = `instance gw   policy require   engine generic   polling busy
 data plane: pid 7, ready
 control plane: not running: encrypted connections go on, new ones follow the policy
+segment: 3 MiB of huge pages of 2048 KiB in /dev/hugepages/x
 
 PORT      NAME   KIND     LINK   MTU    QUEUES   RX PACKETS   RX BYTES   TX PACKETS   TX BYTES
 inside    eth0   packet   up     1500   2        1            2          3            4

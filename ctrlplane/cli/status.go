@@ -39,6 +39,7 @@ type Status struct {
 	Policy       string        `json:"policy"` // of the control plane that ran last; unset when none did
 	Engine       string        `json:"engine"`
 	Poll         string        `json:"poll"` // busy or adaptive
+	Segment      SegmentStatus `json:"segment"`
 	DataPlane    ProcessState  `json:"data_plane"`
 	ControlPlane ProcessState  `json:"control_plane"`
 	KeyLog       string        `json:"key_log"` // file that the keys of new connections are written to, empty for none
@@ -52,6 +53,14 @@ type Status struct {
 	Overloads    []NamedCount  `json:"overloads"` // what was given up because a bound was reached
 	Counters     []NamedCount  `json:"counters"`  // everything that is no drop, abort or cycle count, those three lists too
 	Stages       []StageStatus `json:"stages"`
+}
+
+// SegmentStatus says where the shared memory lies.
+type SegmentStatus struct {
+	Folder    string `json:"folder"`
+	Bytes     int    `json:"bytes"`
+	PageBytes int    `json:"page_bytes"` // of its memory: more than 4096 on hugetlbfs
+	HugePages bool   `json:"huge_pages"`
 }
 
 // ProcessState says whether a process of the instance is there.
@@ -115,6 +124,7 @@ func readStatus(in *instance.Instance, s *shm.Segment) (*Status, error) {
 	r := counterReader{seg: s, table: s.Counters()}
 	st := &Status{
 		Name: in.Name(), Ready: s.Ready() && s.DataPlaneRuns(), Policy: s.Policy().String(), Engine: s.Engine(), Poll: s.Poll(),
+		Segment:      SegmentStatus{Folder: s.Dir(), Bytes: s.Size(), PageBytes: s.PageBytes(), HugePages: s.HugePages()},
 		DataPlane:    processState(s.DataPlane(), s.DataPlaneRuns()),
 		ControlPlane: processState(s.ControlPlane(), s.ControlPlaneRuns()),
 		KeyLog:       in.KeyLog(),

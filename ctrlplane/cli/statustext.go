@@ -15,7 +15,7 @@ import (
 func (st *Status) print(out io.Writer) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "instance %s   policy %s   engine %s   polling %s\n", st.Name, st.Policy, st.Engine, st.Poll)
-	fmt.Fprintf(&b, "data plane: %s\ncontrol plane: %s\n", st.dataPlane(), st.controlPlane())
+	fmt.Fprintf(&b, "data plane: %s\ncontrol plane: %s\nsegment: %s\n", st.dataPlane(), st.controlPlane(), st.segment())
 	if st.KeyLog != "" {
 		fmt.Fprintf(&b, "WARNING: the keys of new connections are written to %s; debug.key_log: off and `linecrypt reload` end that\n", st.KeyLog)
 	}
@@ -60,6 +60,15 @@ func (st *Status) controlPlane() string {
 		return "not running: encrypted connections go on, new ones follow the policy"
 	}
 	return fmt.Sprintf("pid %d", st.ControlPlane.PID)
+}
+
+// segment says where the shared memory lies, and in what pages.
+func (st *Status) segment() string {
+	pages := "ordinary pages"
+	if st.Segment.HugePages {
+		pages = fmt.Sprintf("huge pages of %d KiB", st.Segment.PageBytes>>10)
+	}
+	return fmt.Sprintf("%d MiB of %s in %s", (st.Segment.Bytes+1<<20-1)>>20, pages, st.Segment.Folder)
 }
 
 // coreName says where a worker runs.

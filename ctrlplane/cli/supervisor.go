@@ -183,15 +183,15 @@ func (s *supervisor) remove() error {
 // forgetKeys leaves the segment of a data plane that was killed to the next one, which resets its connections, but not their keys:
 // nobody is left who would use or guard them.
 func (s *supervisor) forgetKeys() error {
-	dir, ok := s.in.LeftSegment()
-	if !ok {
-		return nil
+	var errs []error
+	for _, dir := range s.in.LeftSegments() {
+		err := shm.ForgetKeys(dir, s.in.Name())
+		if errors.Is(err, shm.ErrBusy) {
+			return nil // another data plane has begun, and owns it
+		}
+		errs = append(errs, err)
 	}
-	err := shm.ForgetKeys(dir, s.in.Name())
-	if errors.Is(err, shm.ErrBusy) {
-		return nil // another data plane has begun, and owns it
-	}
-	return err
+	return errors.Join(errs...)
 }
 
 func (s *supervisor) stopControl(signals <-chan os.Signal) error {

@@ -21,6 +21,7 @@ type Config struct {
 	Workers    Workers
 	Flows      Flows
 	Buffers    Buffers
+	Memory     Memory
 	Retransmit Retransmit
 	Reassembly Reassembly
 	Handshake  Handshake
@@ -80,6 +81,11 @@ type Flows struct {
 type Buffers struct {
 	Memory int // bytes of one worker
 	Count  int // buffers of one worker, 0: what Memory holds
+}
+
+// Memory is where tables and buffers lie.
+type Memory struct {
+	HugePages bool // in reserved huge pages, as far as some are free
 }
 
 // Retransmit bounds what is in flight.

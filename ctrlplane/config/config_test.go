@@ -129,6 +129,7 @@ dpdk: {eal: [--no-huge, "-m 64"], memory_mb: 64}
 log: {level: debug}
 debug: {key_log: /tmp/keys}
 fastpath: off
+memory: {huge_pages: off}
 `
 	c, err := Parse("f.yaml", []byte(data))
 	if err != nil {
@@ -139,6 +140,7 @@ fastpath: off
 		Workers:    Workers{2, []int{3, 2}, Adaptive, 100 * time.Microsecond},
 		Flows:      Flows{1000},
 		Buffers:    Buffers{16 << 20, 2048},
+		Memory:     Memory{false},
 		Retransmit: Retransmit{65536, 2 * time.Minute},
 		Reassembly: Reassembly{2 << 20, 3},
 		Handshake:  Handshake{500 * time.Millisecond, 5 * time.Second, 1000, 3},

@@ -70,6 +70,8 @@ var keys = []Key{
 		size(func(c *Config) *int { return &c.Buffers.Memory }, 3<<20, 8<<30)},
 	{"buffers.count", "0", "Packet buffers of one worker by number; 0 is as many as buffers.memory holds. Kept for files of older versions: say buffers.memory.",
 		scalar("integer", "0, or 1024 to 4194304", func(c *Config) *int { return &c.Buffers.Count }, parseBuffers)},
+	{"memory.huge_pages", "auto", "auto puts the shared segment, the expanded keys and the buffers of packet ports into reserved huge pages as long as enough are free, after DPDK has taken its own; off leaves them to others. Without huge pages the gateway runs the same, and slower with many connections.",
+		choice(func(c *Config) *bool { return &c.Memory.HugePages }, option[bool]{"auto", true}, option[bool]{"off", false})},
 	{"retransmit.flow_bytes", "32MiB", "Sealed bytes of one connection that may be in flight, unacknowledged by the far end. The window that its host sees ends there, or earlier where memory is scarce.",
 		size(func(c *Config) *int { return &c.Retransmit.FlowBytes }, 64<<10, 256<<20)},
 	{"retransmit.give_up", "15m", "Time after which a far end that acknowledges nothing of what is in flight is given up: the connection is reset on both sides (RFC 9293 section 3.8.3). Its buffers are given back after a minute, and where places for frames in flight are scarce it is given up after 100 s.",

@@ -70,60 +70,6 @@ func (in *Instance) ControlSocket() string { return filepath.Join(in.dir, "contr
 // SessionTablePath returns the path of the session-ID table, a file of its own because a group may be let read it.
 func (in *Instance) SessionTablePath() string { return filepath.Join(in.dir, "sessions") }
 
-// segmentLink is the name of the symbolic link in the folder that leads to the folder of the segment.
-const segmentLink = "segment"
-
-// SegmentDir returns the folder of the shared memory segment, as package shm takes it: one in /dev/shm where that can be
-// had, so that the segment is memory whatever file system the instance's folder is on, else the instance's folder. The first
-// call chooses, and leaves a link in the instance's folder by which all later ones find it.
-func (in *Instance) SegmentDir() (string, error) {
-	link := filepath.Join(in.dir, segmentLink)
-	for range 3 {
-		target, err := os.Readlink(link)
-		if err == nil && in.mayHoldSegment(target) {
-			return target, nil
-		}
-		if err == nil {
-			err = os.Remove(link)
-		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return "", fmt.Errorf("instance %q: segment: %w", in.name, err)
-		}
-		if err := os.Symlink(in.chooseSegmentDir(), link); err != nil && !errors.Is(err, fs.ErrExist) {
-			return "", fmt.Errorf("instance %q: segment: %w", in.name, err)
-		}
-	}
-	return "", fmt.Errorf("instance %q: segment: %s keeps changing", in.name, link)
-}
-
-// SegmentPath returns the path of the segment in SegmentDir.
-func (in *Instance) SegmentPath() (string, error) {
-	dir, err := in.SegmentDir()
-	if err != nil {
-		return "", err
-	}
-	return segmentFile(dir, in.name), nil
-}
-
-// segmentFile is the name that package shm gives a segment.
-func segmentFile(dir, name string) string { return filepath.Join(dir, "linecrypt-"+name) }
-
-// shmFolder is distinct for instances of one name that live below different bases.
-func (in *Instance) shmFolder() string {
-	return fmt.Sprintf("/dev/shm/linecrypt-%d-%08x", os.Getuid(), hash(in.base))
-}
-
-func (in *Instance) mayHoldSegment(dir string) bool {
-	return dir == in.dir || dir == in.shmFolder() && makeOwn(dir) == nil
-}
-
-func (in *Instance) chooseSegmentDir() string {
-	if makeOwn(in.shmFolder()) == nil {
-		return in.shmFolder()
-	}
-	return in.dir
-}
-
 // hash is FNV-1a: it only has to tell a handful of folders apart.
 func hash(s string) uint32 {
 	h := uint32(2166136261)
@@ -177,17 +123,7 @@ func (in *Instance) Remove() error {
 		}
 		defer l.Release()
 	}
-	segment := segmentFile(in.shmFolder(), in.name)
-	var errs []error
-	if checkOwn(in.shmFolder()) == nil {
-		halves, err := filepath.Glob(segment + ".new-*")
-		errs = append(errs, err)
-		for _, path := range append(halves, segment) {
-			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				errs = append(errs, err)
-			}
-		}
-	}
+	errs := in.removeSegments()
 	errs = append(errs, os.RemoveAll(in.dir))
 	in.removeEmpty()
 	return errors.Join(errs...)
@@ -218,19 +154,9 @@ func (in *Instance) Tidy() error {
 
 const tidyTries = 5
 
-// LeftSegment returns the folder in which the segment lies, and false where there is none. It makes nothing.
-func (in *Instance) LeftSegment() (dir string, ok bool) {
-	for _, dir := range []string{in.shmFolder(), in.dir} {
-		if _, err := os.Lstat(segmentFile(dir, in.name)); err == nil && checkOwn(dir) == nil {
-			return dir, true
-		}
-	}
-	return "", false
-}
-
 // removeEmpty removes the folders that instances share, if this was the last one; an error means that it was not.
 func (in *Instance) removeEmpty() {
-	for _, dir := range []string{in.shmFolder(), filepath.Join(in.base, coresFolder)} {
+	for _, dir := range append(in.sharedFolders(), filepath.Join(in.base, coresFolder)) {
 		_ = os.Remove(dir)
 	}
 	if os.Getenv(EnvRunDir) == "" {

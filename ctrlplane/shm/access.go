@@ -1,6 +1,7 @@
 package shm
 
 import (
+	"path/filepath"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -83,6 +84,15 @@ func (s *Segment) Created() time.Time { return time.Unix(0, s.hdr.created) }
 
 // Size returns the size of the segment in bytes.
 func (s *Segment) Size() int { return len(s.mem) }
+
+// PageBytes returns the size of the pages of the segment's memory: more than 4096 where it lies on hugetlbfs.
+func (s *Segment) PageBytes() int { return s.page }
+
+// HugePages reports whether the segment lies on hugetlbfs.
+func (s *Segment) HugePages() bool { return s.page > pageSize }
+
+// Dir returns the folder that the segment lies in.
+func (s *Segment) Dir() string { return filepath.Dir(s.path) }
 
 // Locked reports whether the segment is locked into memory in this process.
 func (s *Segment) Locked() bool { return s.locked }

@@ -70,26 +70,51 @@ func openFile(path string, flags int) (fd int, size int64, err error) {
 	return fd, st.Size, nil
 }
 
-// newFile makes a file of that size with all its memory set aside, so that a full file system is an error now and not a
-// signal later.
-func newFile(path string, size int) (fd int, err error) {
+// newFile makes a file of at least that many bytes, in whole pages of its file system, with all its memory set aside, so that a full
+// file system is an error now and not a signal later.
+func newFile(path string, bytes int) (fd, size, page int, err error) {
 	fd, err = unix.Open(path, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
-		return -1, &os.PathError{Op: "create", Path: path, Err: err}
+		return -1, 0, 0, &os.PathError{Op: "create", Path: path, Err: err}
 	}
-	err = unix.Ftruncate(fd, int64(size))
-	if err == nil {
-		err = unix.Fallocate(fd, 0, 0, int64(size))
-		if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
-			err = nil
-		}
+	if page, err = pageBytes(fd); err == nil {
+		size = alignTo(bytes, page)
+		err = setAside(fd, size)
 	}
 	if err != nil {
 		_ = unix.Close(fd)
 		_ = unix.Unlink(path)
-		return -1, fmt.Errorf("set %d bytes of %s aside: %w", size, path, err)
+		return -1, 0, 0, fmt.Errorf("set %d bytes of %s aside: %w", size, path, err)
 	}
-	return fd, nil
+	return fd, size, page, nil
+}
+
+func setAside(fd, size int) error {
+	if err := unix.Ftruncate(fd, int64(size)); err != nil {
+		return err
+	}
+	for {
+		err := unix.Fallocate(fd, 0, 0, int64(size))
+		switch {
+		case errors.Is(err, unix.EINTR): // huge pages that were got before a signal of the Go runtime stay
+			continue
+		case errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS):
+			return nil
+		}
+		return err
+	}
+}
+
+// pageBytes returns the size of the pages that a file's memory comes in: larger ones on hugetlbfs only.
+func pageBytes(fd int) (int, error) {
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(fd, &fs); err != nil {
+		return 0, fmt.Errorf("statfs: %w", err)
+	}
+	if fs.Type == unix.HUGETLBFS_MAGIC && fs.Bsize > pageSize && fs.Bsize&(fs.Bsize-1) == 0 {
+		return int(fs.Bsize), nil
+	}
+	return pageSize, nil
 }
 
 // sameFile reports whether path still names the open file.

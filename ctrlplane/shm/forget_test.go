@@ -66,49 +66,53 @@ func TestKeysOfAKilledDataPlaneAreForgottenAndItsConnectionsAreNot(t *testing.T)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			data, key := leaveKeys(t, dir)
-			if err := forget(t, dir); !errors.Is(err, ErrBusy) {
-				t.Errorf("while the data plane runs: %v", err)
-			}
-			if !bytes.Contains(content(t, dir), testSecret) {
-				t.Fatal("keys of a data plane that runs are gone")
-			}
-			data.Close()
-			if err := forget(t, dir); err != nil {
-				t.Fatal(err)
-			}
-			if bytes.Contains(content(t, dir), testSecret) {
-				t.Error("a key is left")
-			}
-			tool, err := Open(dir, "test")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer tool.Close()
-			for i := range tool.Workers() {
-				table, err := tool.Worker(i).Flows()
+			eachPlace(t, func(t *testing.T, dir string) {
+				data, key := leaveKeys(t, dir)
+				if err := forget(t, dir); !errors.Is(err, ErrBusy) {
+					t.Errorf("while the data plane runs: %v", err)
+				}
+				if !bytes.Contains(content(t, dir), testSecret) {
+					t.Fatal("keys of a data plane that runs are gone")
+				}
+				data.Close()
+				if err := forget(t, dir); err != nil {
+					t.Fatal(err)
+				}
+				if bytes.Contains(content(t, dir), testSecret) {
+					t.Error("a key is left")
+				}
+				tool, err := Open(dir, "test")
 				if err != nil {
 					t.Fatal(err)
 				}
-				if r := table.Record(table.Lookup(&key, table.Hash(&key))); r == nil || r.State != flowtable.Encrypted {
-					t.Errorf("worker %d: the connection is gone too", i)
+				defer tool.Close()
+				for i := range tool.Workers() {
+					table, err := tool.Worker(i).Flows()
+					if err != nil {
+						t.Fatal(err)
+					}
+					if r := table.Record(table.Lookup(&key, table.Hash(&key))); r == nil || r.State != flowtable.Encrypted {
+						t.Errorf("worker %d: the connection is gone too", i)
+					}
+					if m, err := NewConsumer(tool.Worker(i).Replies).Peek(); m != nil || err != nil {
+						t.Errorf("worker %d: in the ring is %x, %v", i, m, err)
+					}
 				}
-				if m, err := NewConsumer(tool.Worker(i).Replies).Peek(); m != nil || err != nil {
-					t.Errorf("worker %d: in the ring is %x, %v", i, m, err)
+				again, err := Adopt(dir, testParams(t))
+				if err != nil {
+					t.Fatal(err)
 				}
-			}
-			again, err := Adopt(dir, testParams(t))
-			if err != nil {
-				t.Fatal(err)
-			}
-			again.Close()
+				again.Close()
+			})
 		})
 	}
 }
 
 func TestSegmentThatCannotBeReadIsRemovedWithItsKeys(t *testing.T) {
-	dir := t.TempDir()
+	eachPlace(t, testUnreadableIsRemoved)
+}
+
+func testUnreadableIsRemoved(t *testing.T, dir string) {
 	data, _ := leaveKeys(t, dir)
 	data.hdr.version++
 	data.Close()
@@ -126,8 +130,9 @@ func TestSegmentThatCannotBeReadIsRemovedWithItsKeys(t *testing.T) {
 	}
 }
 
-func TestFlowMemoryWithoutATableIsErased(t *testing.T) {
-	dir := t.TempDir()
+func TestFlowMemoryWithoutATableIsErased(t *testing.T) { eachPlace(t, testWithoutTableIsErased) }
+
+func testWithoutTableIsErased(t *testing.T, dir string) {
 	data, _ := leaveKeys(t, dir)
 	clear(data.Worker(0).FlowMemory[:64])
 	data.Close()

@@ -105,7 +105,10 @@ type regions struct {
 	size     int
 }
 
-func alignPage(n int) int { return (n + pageSize - 1) &^ (pageSize - 1) }
+func alignPage(n int) int { return alignTo(n, pageSize) }
+
+// alignTo rounds up to a multiple of a power of two.
+func alignTo(n, to int) int { return (n + to - 1) &^ (to - 1) }
 
 func (s shape) layout() flowtable.Layout {
 	return flowtable.Layout{Capacity: s.Capacity, Chunks: s.Chunks}

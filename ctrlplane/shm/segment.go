@@ -2,8 +2,6 @@ package shm
 
 import (
 	"crypto/rand"
-	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -35,6 +33,8 @@ const (
 type Segment struct {
 	path    string
 	fd      int
+	size    int // of the file, in bytes
+	page    int // of the file's memory, in bytes
 	mem     []byte
 	hdr     *segmentHeader
 	shape   shape // private copies: what is in memory may change under us
@@ -42,114 +42,6 @@ type Segment struct {
 	table   *Table
 	part    part
 	locked  bool
-}
-
-// Create makes the segment of an instance in dir and takes the data plane's part in it. A segment left behind by a data
-// plane that is gone is replaced; one that is in use is refused with ErrBusy. The rings are empty, counters zero, the
-// memory of the flow tables zero and not yet formatted.
-func Create(dir string, p Params) (*Segment, error) {
-	if err := p.check(); err != nil {
-		return nil, fmt.Errorf("create segment: %w", err)
-	}
-	path := Path(dir, p.Name)
-	s, err := create(path, &p)
-	if err != nil {
-		return nil, fmt.Errorf("create segment %s: %w", path, err)
-	}
-	return s, nil
-}
-
-func create(path string, p *Params) (*Segment, error) {
-	stale, err := claimStale(path)
-	if err != nil {
-		return nil, err
-	}
-	if stale >= 0 {
-		defer func() { _ = unix.Close(stale) }()
-	}
-	s, err := createBeside(path, stale >= 0, p)
-	if err != nil && stale >= 0 {
-		mark(stale, 0)
-	}
-	return s, err
-}
-
-// createBeside makes the new file and puts it in the place of the stale one, if there is one.
-func createBeside(path string, replace bool, p *Params) (*Segment, error) {
-	var random [8]byte
-	_, _ = rand.Read(random[:])
-	temporary := path + ".new-" + hex.EncodeToString(random[:])
-	r, err := p.shape().regions()
-	if err != nil {
-		return nil, err
-	}
-	fd, err := newFile(temporary, r.size)
-	if err != nil {
-		return nil, err
-	}
-	s := &Segment{path: path, fd: fd, shape: p.shape(), regions: r, table: NewTable(), part: partData}
-	if err := s.publish(temporary, replace, p); err != nil {
-		_ = unix.Unlink(temporary)
-		_ = s.Close()
-		return nil, err
-	}
-	return s, nil
-}
-
-// publish maps and formats the new file and gives it its name.
-func (s *Segment) publish(temporary string, replace bool, p *Params) error {
-	if err := s.mapFile(unix.PROT_READ | unix.PROT_WRITE); err != nil {
-		return err
-	}
-	if err := s.format(p); err != nil {
-		return err
-	}
-	if err := lock(s.fd, lockData); err != nil {
-		return fmt.Errorf("lock: %w", err)
-	}
-	if replace {
-		if err := unix.Unlink(s.path); err != nil {
-			return fmt.Errorf("remove the last one: %w", err)
-		}
-	}
-	err := unix.Renameat2(unix.AT_FDCWD, temporary, unix.AT_FDCWD, s.path, unix.RENAME_NOREPLACE)
-	if errors.Is(err, unix.EEXIST) {
-		return ErrBusy
-	}
-	return err
-}
-
-// claimStale takes the data plane's lock on an existing segment, which nobody may then replace until it is closed. It
-// returns -1 when there is none.
-func claimStale(path string) (int, error) {
-	fd, _, err := openFile(path, unix.O_RDWR)
-	if errors.Is(err, os.ErrNotExist) {
-		return -1, nil
-	}
-	if err != nil {
-		return -1, err
-	}
-	if err := lock(fd, lockData); err != nil {
-		_ = unix.Close(fd)
-		return -1, err
-	}
-	if !sameFile(fd, path) {
-		_ = unix.Close(fd)
-		return -1, ErrBusy
-	}
-	mark(fd, 1)
-	return fd, nil
-}
-
-// mark says in a stale segment whether it is claimed, so that a control plane does not take its lock for that of a data plane that serves
-// it. What cannot be marked is too small to be a segment.
-func mark(fd int, claimed uint32) {
-	var b [4]byte
-	binary.NativeEndian.PutUint32(b[:], claimed)
-	var st unix.Stat_t
-	if at := int64(unsafe.Offsetof(segmentHeader{}.claimed)); unix.Fstat(fd, &st) == nil && st.Size >= at+int64(len(b)) {
-		_, _ = unix.Pwrite(fd, b[:], at)
-	}
 }
 
 // Adopt takes the data plane's part in the segment that an earlier data plane left, with its flows. P must describe the same
@@ -219,9 +111,16 @@ func (s *Segment) attach(size int64, protection int) error {
 	if size < int64(unsafe.Sizeof(segmentHeader{})) || size > 1<<46 {
 		return fmt.Errorf("file of %d bytes: %w", size, ErrSegment)
 	}
-	s.regions.size = int(size)
+	s.size = int(size)
 	if err := s.lockPart(); err != nil {
 		return err
+	}
+	var err error
+	if s.page, err = pageBytes(s.fd); err != nil {
+		return err
+	}
+	if s.size%s.page != 0 {
+		return fmt.Errorf("file of %d bytes, not of whole pages of %d: %w", size, s.page, ErrSegment)
 	}
 	if err := s.mapFile(protection); err != nil {
 		return err
@@ -260,7 +159,7 @@ func (s *Segment) validate() error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, ErrSegment)
 	}
-	if r.size != len(s.mem) || h.size != uint64(r.size) {
+	if alignTo(r.size, s.page) != len(s.mem) || h.size != uint64(len(s.mem)) {
 		return fmt.Errorf("file of %d bytes, header says %d, parts take %d: %w", len(s.mem), h.size, r.size, ErrSegment)
 	}
 	s.regions = r
@@ -281,14 +180,18 @@ func (s *Segment) validate() error {
 
 // mapFile maps the file, keeps it out of core dumps, and locks it into memory where the system lets us.
 func (s *Segment) mapFile(protection int) error {
-	mem, err := unix.Mmap(s.fd, 0, s.regions.size, protection, unix.MAP_SHARED)
+	mem, err := unix.Mmap(s.fd, 0, s.size, protection, unix.MAP_SHARED)
 	if err != nil {
-		return fmt.Errorf("map %d bytes: %w", s.regions.size, err)
+		return fmt.Errorf("map %d bytes: %w", s.size, err)
 	}
 	s.mem = mem
 	s.hdr = (*segmentHeader)(unsafe.Pointer(unsafe.SliceData(mem)))
 	if err := unix.Madvise(mem, unix.MADV_DONTDUMP); err != nil {
 		return fmt.Errorf("keep it out of core dumps: %w", err)
+	}
+	if s.page > pageSize {
+		s.locked = true // huge pages are never swapped
+		return nil
 	}
 	// Records of many flows lie far apart. The kernel gives huge pages where /sys/kernel/mm/transparent_hugepage/shmem_enabled is advise.
 	_ = unix.Madvise(mem, unix.MADV_HUGEPAGE)
@@ -301,7 +204,7 @@ func (s *Segment) mapFile(protection int) error {
 func (s *Segment) format(p *Params) error {
 	h := s.hdr
 	h.version, h.layout = segmentVersion, layoutHash()
-	h.size, h.shape, h.created = uint64(s.regions.size), s.shape, time.Now().UnixNano()
+	h.size, h.shape, h.created = uint64(s.size), s.shape, time.Now().UnixNano()
 	_, _ = rand.Read(h.nonce[:])
 	s.describe(p)
 	s.table.put(s.mem[s.regions.table:])

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"linecrypt/bench/testenv"
 	"linecrypt/flowtable"
 )
 
@@ -33,8 +34,17 @@ func mustCreate(t *testing.T, dir string, p Params) *Segment {
 	return s
 }
 
+// eachPlace runs a test in a folder on an ordinary file system, and in one on hugetlbfs.
+func eachPlace(t *testing.T, test func(t *testing.T, dir string)) {
+	t.Run("ordinary pages", func(t *testing.T) { test(t, t.TempDir()) })
+	t.Run("huge pages", func(t *testing.T) { test(t, testenv.Hugetlbfs(t, 8)) })
+}
+
 func TestSegmentTellsOtherProcessesWhatItWasMadeOf(t *testing.T) {
-	dir := t.TempDir()
+	eachPlace(t, testSegmentTells)
+}
+
+func testSegmentTells(t *testing.T, dir string) {
 	data := mustCreate(t, dir, testParams(t))
 	data.SetReady(true)
 	data.Beat(1000)
@@ -123,8 +133,9 @@ func TestWhatOneProcessWritesHasCacheLinesOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestSegmentFileIsPrivate(t *testing.T) {
-	dir := t.TempDir()
+func TestSegmentFileIsPrivate(t *testing.T) { eachPlace(t, testFileIsPrivate) }
+
+func testFileIsPrivate(t *testing.T, dir string) {
 	mustCreate(t, dir, testParams(t))
 	st, err := os.Stat(Path(dir, "test"))
 	if err != nil || st.Mode() != 0o600 {
@@ -140,16 +151,18 @@ func TestSegmentFileIsPrivate(t *testing.T) {
 	if _, err := Open(dir, "test"); !errors.Is(err, ErrSegment) {
 		t.Errorf("a file open to the group: %v", err)
 	}
-	if err := os.Symlink(Path(dir, "test"), Path(dir, "link")); err != nil {
+	links := t.TempDir()
+	if err := os.Symlink(Path(dir, "test"), Path(links, "link")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(dir, "link"); err == nil {
+	if _, err := Open(links, "link"); err == nil {
 		t.Error("a symbolic link was followed")
 	}
 }
 
-func TestSecondDataPlaneIsRefusedWhileTheFirstLives(t *testing.T) {
-	dir := t.TempDir()
+func TestSecondDataPlaneIsRefusedWhileTheFirstLives(t *testing.T) { eachPlace(t, testSecondIsRefused) }
+
+func testSecondIsRefused(t *testing.T, dir string) {
 	first := mustCreate(t, dir, testParams(t))
 	if _, err := Create(dir, testParams(t)); !errors.Is(err, ErrBusy) {
 		t.Fatalf("create beside a live one: %v", err)
@@ -180,8 +193,9 @@ func TestSecondDataPlaneIsRefusedWhileTheFirstLives(t *testing.T) {
 	}
 }
 
-func TestAdoptedSegmentKeepsFlowsAndNonce(t *testing.T) {
-	dir := t.TempDir()
+func TestAdoptedSegmentKeepsFlowsAndNonce(t *testing.T) { eachPlace(t, testAdopted) }
+
+func testAdopted(t *testing.T, dir string) {
 	p := testParams(t)
 	first := mustCreate(t, dir, p)
 	w := first.Worker(0)
@@ -225,8 +239,9 @@ func TestAdoptedSegmentKeepsFlowsAndNonce(t *testing.T) {
 	}
 }
 
-func TestControlPlaneEpochGrowsWithEachAttach(t *testing.T) {
-	dir := t.TempDir()
+func TestControlPlaneEpochGrowsWithEachAttach(t *testing.T) { eachPlace(t, testEpochGrows) }
+
+func testEpochGrows(t *testing.T, dir string) {
 	data := mustCreate(t, dir, testParams(t))
 	for want := uint64(1); want < 4; want++ {
 		c, err := OpenControl(dir, "test")
@@ -358,7 +373,10 @@ func FuzzSegmentHeader(f *testing.F) {
 }
 
 func TestStaleSegmentIsNotCurrentWhileAnotherIsBeingMade(t *testing.T) {
-	dir := t.TempDir()
+	eachPlace(t, testStaleIsNotCurrent)
+}
+
+func testStaleIsNotCurrent(t *testing.T, dir string) {
 	mustCreate(t, dir, testParams(t)).Close()
 	control, err := OpenControl(dir, "test")
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,7 +33,9 @@ import (
 // Options are what a Gateway is made of.
 type Options struct {
 	Config     *config.Config
-	SegmentDir string // folder of the shared segment
+	SegmentDir string   // folder of the shared segment, where it gets no huge pages
+	HugeDirs   []string // folders on hugetlbfs that are tried before
+	StaleDirs  []string // further folders in which an earlier data plane may have left its segment
 	Inside     port.Port
 	Outside    port.Port
 	Caches     []*mbuf.Cache // one a worker, those the ports were opened with
@@ -75,8 +78,8 @@ func New(o Options) (*Gateway, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	lost := orphans(o.SegmentDir, o.Config.Name)
-	seg, err := shm.Create(o.SegmentDir, shm.Params{
+	lost := allOrphans(slices.Concat(o.HugeDirs, []string{o.SegmentDir}, o.StaleDirs), o.Config.Name)
+	seg, short, err := shm.CreateIn(shm.Place{Huge: o.HugeDirs, Dir: o.SegmentDir, Stale: o.StaleDirs}, shm.Params{
 		Name: o.Config.Name, Inside: o.Inside.Name(), Outside: o.Outside.Name(),
 		Kinds: [2]string{flowtable.Inside: o.Inside.Kind(), flowtable.Outside: o.Outside.Kind()}, Poll: string(o.Config.Workers.Poll),
 		Engine: o.Engine.Name(), Cores: o.Cores,
@@ -84,6 +87,9 @@ func New(o Options) (*Gateway, error) {
 	})
 	if err != nil {
 		return nil, fmt.Errorf("data plane: %w", err)
+	}
+	if short != nil {
+		o.Log.Info("the segment lies in ordinary pages", "reason", short)
 	}
 	g := &Gateway{opt: o, seg: seg, clock: Monotonic()}
 	if err := g.makeWorkers(); err != nil {

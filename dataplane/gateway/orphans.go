@@ -1,10 +1,22 @@
 package gateway
 
 import (
+	"slices"
+
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/worker"
 	"linecrypt/flowtable"
 )
+
+// allOrphans returns the orphans of the segments in several folders.
+func allOrphans(dirs []string, name string) []worker.Orphan {
+	var all []worker.Orphan
+	slices.Sort(dirs)
+	for _, dir := range slices.Compact(dirs) {
+		all = append(all, orphans(dir, name)...)
+	}
+	return all
+}
 
 // orphans returns the connections that were encrypted, or about to be, when the last data plane of the instance was killed.
 // A segment that is not there or that cannot be read has none.

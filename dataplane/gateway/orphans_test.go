@@ -8,6 +8,7 @@ import (
 	"testing"
 	"unsafe"
 
+	"linecrypt/bench/testenv"
 	"linecrypt/cryptobatch"
 	"linecrypt/ctrlplane/config"
 	"linecrypt/dataplane/mbuf"
@@ -65,13 +66,23 @@ func TestConnectionsThatAFarEndBelievesEncryptedOutliveTheirDataPlane(t *testing
 }
 
 func TestNextDataPlaneResetsBothEndsOfWhatAKilledOneLeft(t *testing.T) {
-	cfg, dir := config.Default(), t.TempDir()
-	cfg.Flows.Max = 64
+	// Huge says whether the one that is killed and the one that follows lie in huge pages, of which there are enough for one of them.
+	for name, huge := range map[string][2]bool{"ordinary pages": {}, "huge pages": {true, true}, "from huge pages": {true, false}, "to huge pages": {false, true}} {
+		t.Run(name, func(t *testing.T) { testNextResets(t, huge) })
+	}
+}
+
+func testNextResets(t *testing.T, huge [2]bool) {
+	cfg, dir, mount := config.Default(), t.TempDir(), ""
+	cfg.Flows.Max, cfg.Handshake.HalfOpen = 64, 16
+	if huge[0] || huge[1] {
+		mount = testenv.Hugetlbfs(t, 7)
+	}
 	engine, err := cryptobatch.New("generic")
 	if err != nil {
 		t.Fatal(err)
 	}
-	start := func() (g *Gateway, inside, outside *memory.End) {
+	start := func(huge bool) (g *Gateway, inside, outside *memory.End) {
 		var caches []*mbuf.Cache
 		for range 2 {
 			arena, err := mbuf.NewArena(256, mbuf.DefaultDataRoom)
@@ -83,13 +94,22 @@ func TestNextDataPlaneResetsBothEndsOfWhatAKilledOneLeft(t *testing.T) {
 		}
 		in, inside, err1 := memory.NewEnd("in", memory.Options{}, caches)
 		out, outside, err2 := memory.NewEnd("out", memory.Options{}, caches)
-		g, err3 := New(Options{Config: cfg, SegmentDir: dir, Inside: in, Outside: out, Caches: caches, Cores: []int{-1, -1}, Engine: engine})
+		o := Options{Config: cfg, SegmentDir: dir, Inside: in, Outside: out, Caches: caches, Cores: []int{-1, -1}, Engine: engine}
+		if huge {
+			o.HugeDirs = []string{mount}
+		} else if mount != "" {
+			o.StaleDirs = []string{mount}
+		}
+		g, err3 := New(o)
 		if err := errors.Join(err1, err2, err3); err != nil {
 			t.Fatal(err)
 		}
+		if s := g.Segment(); s.HugePages() != huge {
+			t.Fatalf("its segment of %d bytes lies in %s", s.Size(), s.Dir())
+		}
 		return g, inside, outside
 	}
-	dead, _, _ := start()
+	dead, _, _ := start(huge[0])
 	part := dead.Segment().Worker(1)
 	table, err := flowtable.New(part.FlowMemory, part.Layout, [2]uint64{1, 2}, 1)
 	if err != nil {
@@ -109,7 +129,7 @@ func TestNextDataPlaneResetsBothEndsOfWhatAKilledOneLeft(t *testing.T) {
 	if err := dead.seg.Close(); err != nil { // as the kernel does
 		t.Fatal(err)
 	}
-	next, inside, outside := start()
+	next, inside, outside := start(huge[1])
 	defer next.Close()
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error)

@@ -43,6 +43,7 @@ func streamConfig(c *config.Config, cache *mbuf.Cache) stream.Config {
 	segment := cache.Pool().DataRoom()
 	return stream.Config{
 		Keys:           keys(c),
+		HugePages:      c.Memory.HugePages,
 		OutOfOrder:     buffers / 2,
 		Reassemblies:   min(c.Flows.Max, buffers/2),
 		Setups:         min(c.Flows.Max, buffers/4),

@@ -1,5 +1,5 @@
-// Package hugepages reports and reserves the kernel's huge pages, which DPDK keeps packet buffers in. It only reads and
-// writes /proc and mounts hugetlbfs; it maps no memory.
+// Package hugepages reports and reserves the kernel's huge pages, which DPDK keeps packet buffers in, and maps private memory in huge
+// pages. Memory that processes share is package shm's.
 package hugepages
 
 import (
@@ -20,7 +20,7 @@ const MountPoint = "/dev/hugepages"
 type State struct {
 	PageBytes uint64   // size of a page
 	Total     int      // pages reserved
-	Free      int      // pages no one uses
+	Free      int      // pages that no one uses or has reserved
 	Mounts    []string // where hugetlbfs is mounted
 }
 
@@ -62,7 +62,9 @@ func (s *State) readMeminfo(path string) error {
 		case "HugePages_Total":
 			s.Total = int(value)
 		case "HugePages_Free":
-			s.Free = int(value)
+			s.Free += int(value)
+		case "HugePages_Rsvd":
+			s.Free -= int(value)
 		case "Hugepagesize":
 			s.PageBytes = value << 10
 		}

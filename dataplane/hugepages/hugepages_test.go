@@ -16,7 +16,7 @@ func fakeRoot(t *testing.T, total, free int, mounts string) string {
 	t.Helper()
 	root := t.TempDir()
 	meminfo := fmt.Sprintf("MemTotal:       24684100 kB\nHugePages_Total:    %d\nHugePages_Free:     %d\n"+
-		"HugePages_Rsvd:        0\nHugepagesize:       2048 kB\nHugetlb:               0 kB\n", total, free)
+		"HugePages_Rsvd:        4\nHugepagesize:       2048 kB\nHugetlb:               0 kB\n", total, free)
 	for name, text := range map[string]string{"proc/meminfo": meminfo, "proc/mounts": mounts,
 		"proc/sys/vm/nr_hugepages": fmt.Sprintln(total)} {
 		path := filepath.Join(root, name)
@@ -31,7 +31,7 @@ func fakeRoot(t *testing.T, total, free int, mounts string) string {
 }
 
 func TestReadReportsPagesAndMounts(t *testing.T) {
-	root := fakeRoot(t, 512, 100, "proc /proc proc rw 0 0\nnone /dev/hugepages hugetlbfs rw 0 0\nx /mnt/h hugetlbfs rw 0 0\n")
+	root := fakeRoot(t, 512, 104, "proc /proc proc rw 0 0\nnone /dev/hugepages hugetlbfs rw 0 0\nx /mnt/h hugetlbfs rw 0 0\n")
 	s, err := Read(root)
 	if err != nil {
 		t.Fatal(err)

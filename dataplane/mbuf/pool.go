@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"unsafe"
 
-	"golang.org/x/sys/unix"
+	"linecrypt/dataplane/hugepages"
 )
 
 // Pool is a source of buffers. Its methods may be slow (a cgo call for DPDK); a Cache in front of it calls them once per
@@ -24,7 +24,7 @@ type Pool interface {
 
 // Arena is a Pool in anonymous locked-down memory for one core. It takes no lock: one thread at a time may use it.
 type Arena struct {
-	mem      []byte
+	mem      *hugepages.Memory
 	free     []*Mbuf
 	size     int
 	dataRoom int
@@ -38,19 +38,22 @@ func BufferSize(dataRoom int) int {
 
 // NewArena maps memory for n buffers of Headroom+dataRoom bytes each. The memory is excluded from core dumps, because
 // plaintext passes through it.
-func NewArena(n, dataRoom int) (*Arena, error) {
+func NewArena(n, dataRoom int) (*Arena, error) { return newArena(n, dataRoom, false) }
+
+// NewReservedArena is NewArena in reserved huge pages, if enough are free.
+func NewReservedArena(n, dataRoom int) (*Arena, error) { return newArena(n, dataRoom, true) }
+
+func newArena(n, dataRoom int, reserved bool) (*Arena, error) {
 	if n <= 0 || dataRoom <= 0 || Headroom+dataRoom > 65535 {
 		return nil, fmt.Errorf("mbuf arena: %d buffers of %d bytes: out of range", n, dataRoom)
 	}
 	stride := BufferSize(dataRoom)
-	mem, err := unix.Mmap(-1, 0, n*stride, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	mem, err := hugepages.Map(n*stride, reserved)
 	if err != nil {
-		return nil, fmt.Errorf("mbuf arena: map %d bytes: %w", n*stride, err)
+		return nil, fmt.Errorf("mbuf arena: %w", err)
 	}
-	_ = unix.Madvise(mem, unix.MADV_DONTDUMP)
-	_ = unix.Madvise(mem, unix.MADV_HUGEPAGE)
 	a := &Arena{mem: mem, free: make([]*Mbuf, 0, n), size: n, dataRoom: dataRoom}
-	base := unsafe.Pointer(unsafe.SliceData(mem))
+	base := unsafe.Pointer(unsafe.SliceData(mem.Bytes))
 	for i := n - 1; i >= 0; i-- {
 		m := (*Mbuf)(unsafe.Add(base, i*stride))
 		m.BufAddr = unsafe.Add(unsafe.Pointer(m), StructSize)
@@ -65,11 +68,8 @@ func NewArena(n, dataRoom int) (*Arena, error) {
 func (a *Arena) Close() error {
 	mem := a.mem
 	a.mem, a.free = nil, nil
-	if mem == nil {
-		return nil
-	}
-	if err := unix.Munmap(mem); err != nil {
-		return fmt.Errorf("mbuf arena: unmap: %w", err)
+	if err := mem.Close(); err != nil {
+		return fmt.Errorf("mbuf arena: %w", err)
 	}
 	return nil
 }
@@ -87,6 +87,9 @@ func (a *Arena) AllocBulk(ms []*Mbuf) bool {
 
 // FreeBulk implements Pool.
 func (a *Arena) FreeBulk(ms []*Mbuf) { a.free = append(a.free, ms...) }
+
+// Pages returns what pages the memory is made of.
+func (a *Arena) Pages() hugepages.Kind { return a.mem.Kind }
 
 // Size implements Pool.
 func (a *Arena) Size() int { return a.size }

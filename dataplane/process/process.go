@@ -17,6 +17,7 @@ import (
 	"linecrypt/ctrlplane/config"
 	"linecrypt/ctrlplane/harden"
 	"linecrypt/ctrlplane/instance"
+	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/gateway"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/port"
@@ -96,22 +97,28 @@ func run(ctx context.Context, cfg *config.Config, readyFD int, stderr io.Writer)
 		return err
 	}
 	defer p.close()
-	dir, err := in.SegmentDir()
-	if err != nil {
-		return err
-	}
+	place := in.SegmentPlaces(cfg.Memory.HugePages)
 	g, err := gateway.New(gateway.Options{
-		Config: cfg, SegmentDir: dir, Inside: p.inside, Outside: p.outside, Caches: p.caches,
+		Config: cfg, SegmentDir: place.Plain, HugeDirs: place.Huge, StaleDirs: place.Stale, Inside: p.inside, Outside: p.outside, Caches: p.caches,
 		Cores: cores.Numbers, SharedCore: cores.Shared, Engine: engine, Log: log, Hint: p.hint,
 	})
 	if err != nil {
 		return err
+	}
+	if err := tellSegment(in, g.Segment(), place.Why, log); err != nil {
+		return errors.Join(err, g.Close())
 	}
 	err = g.Run(ctx, func() {
 		log.Info("packets flow", "inside", p.inside.Name(), "outside", p.outside.Name(), "cores", cores.Numbers, "engine", engine.Name())
 		reportReady(readyFD, log)
 	})
 	return errors.Join(err, g.Close())
+}
+
+// tellSegment leaves word of where the segment lies, for those who look for it and in the log. Why says why it could not be in huge pages.
+func tellSegment(in *instance.Instance, s *shm.Segment, why string, log *slog.Logger) error {
+	log.Info("the segment is made", "folder", s.Dir(), "mib", (s.Size()+1<<20-1)>>20, "page_kib", s.PageBytes()>>10, "huge_pages", s.HugePages(), "without", why)
+	return in.SetSegmentDir(s.Dir())
 }
 
 // reportReady tells whoever started the process, through a descriptor it gave, that packets flow.
@@ -205,8 +212,12 @@ func (p *ports) makeBuffers(cfg *config.Config, workers int, log *slog.Logger) e
 		}
 		return nil
 	}
+	newArena := mbuf.NewArena
+	if cfg.Memory.HugePages {
+		newArena = mbuf.NewReservedArena
+	}
 	for range workers {
-		arena, err := mbuf.NewArena(gateway.Buffers(cfg), mbuf.DefaultDataRoom)
+		arena, err := newArena(gateway.Buffers(cfg), mbuf.DefaultDataRoom)
 		if err != nil {
 			return cfg.Err("buffers.memory", err)
 		}

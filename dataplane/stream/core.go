@@ -6,11 +6,10 @@ import (
 	"math/rand/v2"
 	"unsafe"
 
-	"golang.org/x/sys/unix"
-
 	"linecrypt/cryptobatch"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
+	"linecrypt/dataplane/hugepages"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/flowtable"
 )
@@ -24,7 +23,7 @@ type Core struct {
 	chunks flowtable.Chunks
 
 	kept           []kept // frames in flight, by ledger entry, in keptMem
-	keptMem        []byte
+	keptMem        *hugepages.Memory
 	shares         shares // of the buffers that they hold
 	flight         shares // of the frames in flight
 	oldKeys        []oldKey
@@ -71,10 +70,10 @@ func NewCore(cfg Config) (*Core, error) {
 	setDefaults(&cfg)
 	c := &Core{cfg: cfg, n: cfg.Counters, cache: cfg.Cache, chunks: cfg.Chunks}
 	var err error
-	if c.keptMem, err = mapped(cfg.Chunks.MaxEntryID() * int(unsafe.Sizeof(kept{}))); err != nil {
+	if c.keptMem, err = hugepages.Map(cfg.Chunks.MaxEntryID()*int(unsafe.Sizeof(kept{})), cfg.HugePages); err != nil {
 		return nil, fmt.Errorf("stream core: frames in flight: %w", err)
 	}
-	c.kept = sliceOf[kept](c.keptMem, cfg.Chunks.MaxEntryID())
+	c.kept = sliceOf[kept](c.keptMem.Bytes, cfg.Chunks.MaxEntryID())
 	c.shares.init(cfg.HeldBuffers)
 	c.flight.flight = true
 	c.flight.init(cfg.SharedFrames)
@@ -102,7 +101,7 @@ func NewCore(cfg Config) (*Core, error) {
 	for i := len(c.deliveries) - 1; i > 0; i-- {
 		c.freeDeliveryNode(uint32(i))
 	}
-	if err := c.keys.init(cfg.Engine, cfg.Keys); err != nil {
+	if err := c.keys.init(cfg.Engine, cfg.Keys, cfg.HugePages); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("stream core: %w", err)
 	}
@@ -156,10 +155,8 @@ func setDefaults(cfg *Config) {
 func (c *Core) Close() {
 	c.keys.close()
 	c.large.close()
-	if c.keptMem != nil {
-		_ = unix.Munmap(c.keptMem)
-		c.kept, c.keptMem = nil, nil
-	}
+	_ = c.keptMem.Close()
+	c.kept, c.keptMem = nil, nil
 }
 
 // Counters returns the Core's counters.

@@ -28,7 +28,8 @@ func (g *gateway) memory() map[string][]byte {
 	return map[string][]byte{
 		"record":    unsafe.Slice((*byte)(unsafe.Pointer(&g.rec)), flowtable.RecordSize),
 		"ledger":    unsafe.Slice((*byte)(unsafe.Pointer(c.chunks.At(0))), (c.chunks.Len()-1)*int(unsafe.Sizeof(flowtable.Chunk{}))),
-		"key slots": c.keys.mem,
+		"key slots": c.keys.mem.Bytes,
+		"a key":     unsafe.Slice((*byte)(unsafe.Pointer(&c.keys.traffic)), unsafe.Sizeof(c.keys.traffic)),
 		"old keys":  unsafe.Slice((*byte)(unsafe.Pointer(&c.oldKeys[0])), len(c.oldKeys)*int(unsafe.Sizeof(oldKey{}))),
 	}
 }
@@ -93,7 +94,7 @@ func (g *gateway) freeSlotsAreEmpty(t *testing.T) {
 	t.Helper()
 	empty := make([]byte, cryptobatch.KeySize)
 	for _, i := range g.core.keys.free {
-		if at := int(i) * cryptobatch.KeySize; !bytes.Equal(g.core.keys.mem[at:at+cryptobatch.KeySize], empty) {
+		if at := int(i) * cryptobatch.KeySize; !bytes.Equal(g.core.keys.mem.Bytes[at:at+cryptobatch.KeySize], empty) {
 			t.Errorf("%s: free slot %d is not empty", g.name, i)
 		}
 	}

@@ -4,10 +4,9 @@ import (
 	"errors"
 	"fmt"
 
-	"golang.org/x/sys/unix"
-
 	"linecrypt/cryptobatch"
 	"linecrypt/ctrlplane/tcpcrypt"
+	"linecrypt/dataplane/hugepages"
 	"linecrypt/flowtable"
 )
 
@@ -17,18 +16,19 @@ var errNoKeySlot = errors.New("no key slot is free")
 // operations that may refer to it have been worked.
 type keyring struct {
 	engine  cryptobatch.Engine
-	mem     []byte
+	mem     *hugepages.Memory
 	slab    []cryptobatch.Key
 	free    []uint32
 	retired []uint32
 }
 
-func (k *keyring) init(engine cryptobatch.Engine, n int) error {
-	mem, err := secretMemory((n + 1) * cryptobatch.KeySize)
+func (k *keyring) init(engine cryptobatch.Engine, n int, reserved bool) error {
+	mem, err := hugepages.Map((n+1)*cryptobatch.KeySize, reserved)
 	if err != nil {
 		return err
 	}
-	k.engine, k.mem, k.slab = engine, mem, sliceOf[cryptobatch.Key](mem, n+1)
+	_ = mem.Lock() // secrets stay, where the limits allow it, out of swap
+	k.engine, k.mem, k.slab = engine, mem, sliceOf[cryptobatch.Key](mem.Bytes, n+1)
 	k.free, k.retired = make([]uint32, 0, n), make([]uint32, 0, n)
 	for i := n; i > 0; i-- {
 		k.free = append(k.free, uint32(i))
@@ -40,9 +40,7 @@ func (k *keyring) close() {
 	for i := range k.slab {
 		k.engine.Wipe(&k.slab[i])
 	}
-	if k.mem != nil {
-		_ = unix.Munmap(k.mem)
-	}
+	_ = k.mem.Close()
 	k.mem, k.slab, k.free, k.retired = nil, nil, nil, nil
 }
 

@@ -4,31 +4,9 @@ import (
 	"fmt"
 	"unsafe"
 
-	"golang.org/x/sys/unix"
-
 	"linecrypt/ctrlplane/tcpcrypt"
+	"linecrypt/dataplane/hugepages"
 )
-
-// mapped returns n bytes outside of the Go heap, which the garbage collector does not look at, in huge pages where the kernel has them,
-// and out of core dumps.
-func mapped(n int) ([]byte, error) {
-	mem, err := unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
-	if err != nil {
-		return nil, fmt.Errorf("map %d bytes: %w", n, err)
-	}
-	_ = unix.Madvise(mem, unix.MADV_DONTDUMP)
-	_ = unix.Madvise(mem, unix.MADV_HUGEPAGE)
-	return mem, nil
-}
-
-// secretMemory is mapped memory that stays, where the limits allow it, out of swap.
-func secretMemory(n int) ([]byte, error) {
-	mem, err := mapped(n)
-	if err == nil {
-		_ = unix.Mlock(mem)
-	}
-	return mem, err
-}
 
 // sliceOf views mapped memory as n values of a type without pointers to the Go heap.
 func sliceOf[T any](mem []byte, n int) []T {
@@ -40,7 +18,7 @@ const largeSize = (tcpcrypt.MaxFrame + 63) &^ 63
 
 // largeBuffers is a stock of buffers for frames that a packet buffer cannot hold. Number 0 means none.
 type largeBuffers struct {
-	mem   []byte
+	mem   *hugepages.Memory
 	free  []uint32
 	owner []uint32 // reassembly object that each was given to
 	peer  []peer
@@ -48,7 +26,7 @@ type largeBuffers struct {
 }
 
 func (l *largeBuffers) init(n int) error {
-	mem, err := mapped(n * largeSize)
+	mem, err := hugepages.Map(n*largeSize, false)
 	if err != nil {
 		return fmt.Errorf("%d large buffers: %w", n, err)
 	}
@@ -61,10 +39,8 @@ func (l *largeBuffers) init(n int) error {
 }
 
 func (l *largeBuffers) close() {
-	if l.mem != nil {
-		_ = unix.Munmap(l.mem)
-		l.mem, l.free = nil, nil
-	}
+	_ = l.mem.Close()
+	l.mem, l.free = nil, nil
 }
 
 // alloc gives one to a reassembly object of a peer. The caller has checked that there is one.
@@ -88,5 +64,5 @@ func (l *largeBuffers) release(i uint32) {
 
 func (l *largeBuffers) buf(i uint32) []byte {
 	at := int(i-1) * largeSize
-	return l.mem[at : at+largeSize : at+largeSize]
+	return l.mem.Bytes[at : at+largeSize : at+largeSize]
 }

@@ -168,6 +168,7 @@ type Config struct {
 	KeepInterval int64  // ns between two keep-alives that are not answered
 	KeepProbes   uint8  // of them after which the far end is dead
 	AuthFailures uint8  // consecutive frames that fail authentication before the connection is aborted
+	HugePages    bool   // keys and what is held of frames in flight lie in reserved huge pages, if enough are free
 	Linger       int64  // ns a finished or reset flow answers stragglers
 }
 

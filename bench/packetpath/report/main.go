@@ -26,7 +26,7 @@ type options struct {
 	runs, packets int
 	load          packetpath.Load
 	core          int
-	full          bool
+	full, noHuge  bool
 	json          bool
 	profile       string
 }
@@ -60,6 +60,7 @@ func run() error {
 	flag.IntVar(&o.load.Batch, "batch", 4096, "`N` packets are written before the clock runs")
 	flag.IntVar(&o.core, "core", -1, "run on core `N` (default: where this process may)")
 	flag.BoolVar(&o.full, "full", false, "measure the full translator without the fast path too, in turns")
+	flag.BoolVar(&o.noHuge, "no-huge", false, "measure with all tables in ordinary pages too, in turns; huge pages must be reserved for the others")
 	flag.BoolVar(&o.json, "json", false, "print one array of objects")
 	flag.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile to `FILE`, as go tool pprof and go build -pgo read it")
 	flag.Parse()
@@ -158,12 +159,15 @@ func (o *options) world(ctx context.Context, flows int, plain bool) (results []p
 	}
 	fmt.Fprintf(os.Stderr, "%d flows, encrypted: %v\n", flows, !plain)
 	var worlds []*packetpath.World
-	for _, full := range []bool{false, true}[:o.paths(plain)] {
-		w, failed := packetpath.New(packetpath.Options{Flows: flows, Plain: plain, Full: full})
+	for _, opt := range o.worlds(flows, plain) {
+		w, failed := packetpath.New(opt)
 		if failed != nil {
 			return nil, failed
 		}
 		defer func() { err = errors.Join(err, w.Close()) }()
+		if o.noHuge && !opt.NoHuge && !w.HugePages() {
+			return nil, fmt.Errorf("the tables of %d flows do not fit in the huge pages that are free: reserve more (linecrypt setup hugepages)", flows)
+		}
 		worlds = append(worlds, w)
 	}
 	runs := make([][]packetpath.Result, len(loads)*len(worlds))
@@ -185,12 +189,16 @@ func (o *options) world(ctx context.Context, flows int, plain bool) (results []p
 	return medians(runs), nil
 }
 
-// paths is how many ways through the translator are measured: flows that are not encrypted take none.
-func (o *options) paths(plain bool) int {
+// worlds are those that are measured in turns. Flows that are not encrypted take neither way through the translator.
+func (o *options) worlds(flows int, plain bool) []packetpath.Options {
+	all := []packetpath.Options{{Flows: flows, Plain: plain}}
 	if o.full && !plain {
-		return 2
+		all = append(all, packetpath.Options{Flows: flows, Full: true})
 	}
-	return 1
+	if o.noHuge {
+		all = append(all, packetpath.Options{Flows: flows, Plain: plain, NoHuge: true})
+	}
+	return all
 }
 
 // medians are those of what was measured at all.

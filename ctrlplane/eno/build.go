@@ -112,56 +112,66 @@ type AnswerRules struct {
 // one TEP, which is valid for the connection (RFC 8547 section 4.5). If there is none, the error wraps a Reason, dst is
 // returned unchanged, and the SYN-ACK goes without ENO.
 func Answer(dst, syn []byte, r AnswerRules) ([]byte, Negotiated, error) {
-	candidates, err := r.candidates(syn)
-	if err != nil {
-		return dst, Negotiated{}, err
-	}
-	rules := Rules{Opener: Passive, RequireAware: r.RequireAware, Valid: r.Valid, TEPs: r.Prefer}
-	g := Global{Role: B, Aware: r.Aware}
-	nearest := NoCommonTEP
-	for _, s := range candidates {
-		out, err := Append(dst, g, s)
-		if err != nil {
-			return dst, Negotiated{}, fmt.Errorf("answer: %w", err)
-		}
-		n, err := Negotiate(out[len(dst):], syn, rules)
-		if err == nil {
-			return out, n, nil
-		}
-		if ReasonOf(err) < NoCommonTEP {
-			return dst, Negotiated{}, err // for every TEP alike
-		}
-		nearest = max(nearest, ReasonOf(err))
-	}
-	return dst, Negotiated{}, nearest
-}
-
-// candidates returns the suboptions that could answer a SYN, the best first: at least one, so that Negotiate is asked.
-func (r AnswerRules) candidates(syn []byte) ([]Suboption, error) {
 	if len(syn) == 0 {
-		return nil, NoOption
+		return dst, Negotiated{}, NoOption
 	}
-	o, err := Parse(syn)
-	if err != nil {
-		return nil, err
+	var offered dissected
+	if _, bad := offered.parse(syn); bad != ReasonNone {
+		return dst, Negotiated{}, bad
 	}
-	var subs []Suboption
-	for _, s := range o.Suboptions {
+	nearest := NoCommonTEP
+	for i := range offered.n {
+		s := offered.sub(i)
 		if r.Resume == nil || !s.V() || !slices.Contains(r.Prefer, s.TEP()) {
 			continue
 		}
 		if answer, ok := r.Resume(s); ok {
-			subs = append(subs, answer)
+			out, n, err := r.answerWith(dst, syn, answer)
+			if fits(err, &nearest) {
+				return out, n, err
+			}
 		}
 	}
 	for _, t := range r.Prefer {
-		subs = append(subs, Suboption{byte(t)})
+		out, n, err := r.answerWith(dst, syn, identifiers[int(t):int(t)+1:int(t)+1])
+		if fits(err, &nearest) {
+			return out, n, err
+		}
 	}
-	if len(subs) == 0 {
-		return nil, NoCommonTEP
-	}
-	return subs, nil
+	return dst, Negotiated{}, nearest
 }
+
+// answerWith appends the answer with that suboption.
+func (r *AnswerRules) answerWith(dst, syn []byte, s Suboption) ([]byte, Negotiated, error) {
+	out, err := Append(dst, Global{Role: B, Aware: r.Aware}, s)
+	if err != nil {
+		return dst, Negotiated{}, fmt.Errorf("answer: %w", err)
+	}
+	n, err := Negotiate(out[len(dst):], syn, Rules{Opener: Passive, RequireAware: r.RequireAware, Valid: r.Valid, TEPs: r.Prefer})
+	if err != nil {
+		return dst, Negotiated{}, err
+	}
+	return out, n, nil
+}
+
+// fits reports whether an answer is settled: it is good, or no other TEP's would be better. Of those that are not the reason that came
+// nearest is kept.
+func fits(err error, nearest *Reason) bool {
+	reason := ReasonOf(err)
+	if reason < NoCommonTEP {
+		return true
+	}
+	*nearest = max(*nearest, reason)
+	return false
+}
+
+// identifiers are suboptions without data, by their one byte.
+var identifiers = func() (all [256]byte) {
+	for i := range all {
+		all[i] = byte(i)
+	}
+	return all
+}()
 
 // AppendVacuousAnswer appends a passive opener's option without a TEP identifier, which says that ENO is supported but
 // not available. It may only answer a SYN that had an ENO option, whose bytes syn are: several, or an ill-formed one, are

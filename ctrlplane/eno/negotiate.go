@@ -43,49 +43,50 @@ type Negotiated struct {
 
 // Negotiate decides, given the SYN-form ENO options that this host sent and received (kind and length bytes included;
 // nil where the peer sent none), whether the connection is encrypted and by which TEP: the last valid one in host B's
-// option (RFC 8547 section 4.5). An error that wraps a Reason disables encryption for the connection; any other one is a
+// option (RFC 8547 section 4.5). It allocates nothing but for a fault of its own. An error that wraps a Reason disables encryption for the connection; any other one is a
 // fault in own or in the rules, and disables it as well.
 func Negotiate(own, peer []byte, r Rules) (Negotiated, error) {
-	mine, err := Parse(own)
-	if err != nil {
-		return Negotiated{}, fmt.Errorf("%w: %v", ErrOwnOption, err)
+	var mine, theirs dissected
+	if _, bad := mine.parse(own); bad != ReasonNone {
+		return Negotiated{}, fmt.Errorf("%w: %v", ErrOwnOption, bad)
 	}
-	if r.Opener == Passive && mine.Role() != B {
+	if r.Opener == Passive && mine.role() != B {
 		return Negotiated{}, ErrPassiveRole
 	}
 	if len(peer) == 0 {
 		return Negotiated{}, NoOption
 	}
-	theirs, err := Parse(peer)
-	if err != nil {
-		return Negotiated{}, err
+	if _, bad := theirs.parse(peer); bad != ReasonNone {
+		return Negotiated{}, bad
 	}
-	if mine.Role() == theirs.Role() {
+	if mine.role() == theirs.role() {
 		return Negotiated{}, SameRole
 	}
-	if r.RequireAware && !theirs.Aware() {
+	aware := theirs.global&aBit != 0
+	if r.RequireAware && !aware {
 		return Negotiated{}, NotAware
 	}
-	if mine.Vacuous() || theirs.Vacuous() {
+	if mine.n == 0 || theirs.n == 0 {
 		return Negotiated{}, Vacuous
 	}
-	n := Negotiated{Role: mine.Role(), PeerAware: theirs.Aware()}
+	n := Negotiated{Role: mine.role(), PeerAware: aware}
+	bad := ReasonNone
 	if n.Role == A {
-		err = n.choose(mine, theirs, r)
+		bad = n.choose(&mine, &theirs, &r)
 	} else {
-		err = n.choose(theirs, mine, r)
+		bad = n.choose(&theirs, &mine, &r)
 	}
-	if err != nil {
-		return Negotiated{}, err
+	if bad != ReasonNone {
+		return Negotiated{}, bad
 	}
 	return n, nil
 }
 
 // choose sets the TEP and its suboptions, or returns the reason of the TEP that came nearest to being valid.
-func (n *Negotiated) choose(a, b Option, r Rules) error {
+func (n *Negotiated) choose(a, b *dissected, r *Rules) Reason {
 	nearest := NoCommonTEP
-	for i := len(b.Suboptions) - 1; i >= 0; i-- {
-		t := b.Suboptions[i].TEP()
+	for i := b.n - 1; i >= 0; i-- {
+		t := b.sub(i).TEP()
 		subA, inA := a.find(t)
 		subB, inB := b.find(t)
 		switch {
@@ -97,13 +98,13 @@ func (n *Negotiated) choose(a, b Option, r Rules) error {
 			nearest = max(nearest, InvalidData)
 		default:
 			n.TEP, n.A, n.B = t, subA, subB
-			return nil
+			return ReasonNone
 		}
 	}
 	return nearest
 }
 
-func (r Rules) valid(a, b Suboption) bool {
+func (r *Rules) valid(a, b Suboption) bool {
 	if r.Valid == nil {
 		return !a.V() && !b.V()
 	}

@@ -58,40 +58,19 @@ type Option struct {
 // is or wraps a Reason, BadLength, DataBeyondEnd or LengthWithoutTEP, and asks to ignore the option and to disable
 // encryption (RFC 8547 section 4.4). An option without any TEP identifier is well-formed: see Negotiate.
 func Parse(raw []byte) (Option, error) {
-	if len(raw) < headerLen || raw[0] != Kind || int(raw[1]) != len(raw) {
-		return Option{}, fmt.Errorf("eno option of %d bytes: %w", len(raw), BadLength)
+	var p dissected
+	switch at, bad := p.parse(raw); bad {
+	case ReasonNone:
+	case BadLength:
+		return Option{}, fmt.Errorf("eno option of %d bytes: %w", len(raw), bad)
+	default:
+		return Option{}, fmt.Errorf("eno option, byte %d: %w", at, bad)
 	}
-	o := Option{Raw: raw}
-	for at := headerLen; at < len(raw); {
-		switch c := raw[at]; {
-		case c < byte(MinTEP):
-			if !o.Explicit {
-				o.Global, o.Explicit = c, true
-			}
-			at++
-		case c < vBit:
-			o.add(raw[at : at+1])
-			at++
-		case c < minWithTEP:
-			end := at + 2 + int(c&lengthMask) + 1
-			if at+1 < len(raw) && raw[at+1] < minWithTEP {
-				return Option{}, fmt.Errorf("eno option, byte %d: %w", at, LengthWithoutTEP)
-			}
-			if end > len(raw) {
-				return Option{}, fmt.Errorf("eno option, byte %d: %w", at, DataBeyondEnd)
-			}
-			o.add(raw[at+1 : end])
-			at = end
-		default:
-			o.add(raw[at:])
-			at = len(raw)
-		}
+	o := Option{Raw: raw, Global: p.global, Explicit: p.explicit}
+	for i := range p.n {
+		o.Suboptions = append(o.Suboptions, p.sub(i))
 	}
 	return o, nil
-}
-
-func (o *Option) add(s []byte) {
-	o.Suboptions = append(o.Suboptions, Suboption(s[:len(s):len(s)]))
 }
 
 // Role returns the role that the sender claims by its b bit.
@@ -115,15 +94,4 @@ func (o Option) SYNTEP() (TEP, bool) {
 		return 0, false
 	}
 	return o.Suboptions[len(o.Suboptions)-1].TEP(), true
-}
-
-// find returns the suboption with the given TEP and how often that occurs.
-func (o Option) find(t TEP) (sub Suboption, n int) {
-	for _, s := range o.Suboptions {
-		if s.TEP() == t {
-			sub = s
-			n++
-		}
-	}
-	return sub, n
 }

@@ -64,6 +64,17 @@ func (r Reason) Error() string { return r.String() }
 
 // ReasonOf returns the reason that err wraps, or ReasonNone.
 func ReasonOf(err error) Reason {
+	if err == nil {
+		return ReasonNone
+	}
+	if r, bare := err.(Reason); bare { // without memory of its own
+		return r
+	}
+	return wrappedReason(err)
+}
+
+//go:noinline
+func wrappedReason(err error) Reason {
 	var r Reason
 	if errors.As(err, &r) {
 		return r

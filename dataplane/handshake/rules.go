@@ -19,6 +19,7 @@ type Rules struct {
 	// Many far ends send the same option: what they were answered is remembered, so that an answer costs no memory.
 	memo [16]answer
 	next int
+	room [eno.MaxOption]byte // for an answer while it is made
 }
 
 // answer is what a SYN's ENO option led to.
@@ -42,7 +43,7 @@ func (r *Rules) answerTo(syn []byte) (flowtable.Option, Cause) {
 	r.next = (r.next + 1) % len(r.memo)
 	*m = answer{}
 	m.used = m.syn.Set(syn)
-	option, _, err := eno.Answer(nil, syn, r.Answer)
+	option, _, err := eno.Answer(r.room[:0], syn, r.Answer)
 	m.cause = causeOf(err)
 	if err == nil && !m.own.Set(option) {
 		m.cause = NoOptionRoom

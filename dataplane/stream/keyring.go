@@ -20,6 +20,7 @@ type keyring struct {
 	slab    []cryptobatch.Key
 	free    []uint32
 	retired []uint32
+	traffic tcpcrypt.TrafficKey // while it is expanded: an engine is handed it through an interface, so that it cannot lie on the stack
 }
 
 func (k *keyring) init(engine cryptobatch.Engine, n int, reserved bool) error {
@@ -60,9 +61,10 @@ func (k *keyring) expand(t *tcpcrypt.TrafficKey) (uint32, error) {
 
 // install makes s and nr the secrets of the generation that master begins, and returns the slot of its expanded key.
 func (k *keyring) install(s *flowtable.Secrets, nr *[12]byte, aead tcpcrypt.AEAD, master tcpcrypt.MasterKey, d tcpcrypt.Direction) (uint32, error) {
-	t := master.Traffic(aead, d)
+	t := &k.traffic
+	*t = master.Traffic(aead, d)
 	defer t.Wipe()
-	i, err := k.expand(&t)
+	i, err := k.expand(t)
 	if err != nil {
 		return 0, err
 	}

@@ -117,8 +117,9 @@ func (f *flow) prepareNext() bool {
 	}
 	mk := tcpcrypt.MasterKey(f.r.Rare.Open.Master)
 	next := mk.Next()
-	t := next.Traffic(tcpcrypt.AEAD(f.r.AEAD), f.ingressDirection())
-	key, err := f.c.keys.expand(&t)
+	t := &f.c.keys.traffic
+	*t = next.Traffic(tcpcrypt.AEAD(f.r.AEAD), f.ingressDirection())
+	key, err := f.c.keys.expand(t)
 	if err == nil {
 		f.r.Local.NextKey, f.r.Local.NextNR = key, t.NR
 	}

@@ -98,6 +98,7 @@ type rig struct {
 	asks    []shm.RequestKind
 	closed  []shm.Reason
 	shared  [][]byte // what a segment would hold: the flow table and both rings
+	polled  *uint64 // objects that the worker took from the heap
 }
 
 func (g *rig) ring() shm.Ring {
@@ -255,8 +256,17 @@ func (g *rig) feedFlags(q *testQueue, b []byte, flags uint64) {
 
 // turn lets the worker and the control plane work until neither has anything to do.
 func (g *rig) turn() {
-	for g.w.Poll(g.now)+g.control() > 0 {
+	for g.poll()+g.control() > 0 {
 	}
+}
+
+// poll polls the worker, and counts what it takes from the heap where somebody wants to know.
+func (g *rig) poll() (work int) {
+	if g.polled == nil {
+		return g.w.Poll(g.now)
+	}
+	*g.polled += mallocs(func() { work = g.w.Poll(g.now) })
+	return work
 }
 
 // control answers what the worker asked.

@@ -47,10 +47,7 @@ func (w *Worker) stranger(s flowtable.Side, p *packet.Packet, k *flowtable.Key, 
 	w.n[shm.FlowsCreated]++
 	e := handshake.Event{Kind: handshake.EventSegment, Old: old, Aware: w.ctl.Aware(&k.Inside, k.InsidePort), Hates: s == flowtable.Inside && w.hates.hates(&k.Outside, now)}
 	readSegment(&e.Seg, s, p)
-	var c handshake.Conn
-	var out handshake.Actions
-	w.stepFrom(i, r, &c, p, &e, &out, now)
-	switch c.State {
+	switch w.begin(i, r, p, &e, now) {
 	case flowtable.ActiveSyn:
 		w.n[shm.HandshakesActive]++
 	case flowtable.PassiveSyn:

@@ -46,25 +46,35 @@ func readSegment(seg *handshake.Segment, s flowtable.Side, p *packet.Packet) {
 
 // step tells set-up what happened to a connection, and carries out what it says. P is the event's segment.
 func (w *Worker) step(i flowtable.Index, r *flowtable.Record, p *packet.Packet, e *handshake.Event, now int64) {
-	var c handshake.Conn
-	var out handshake.Actions
-	load(&c, r)
-	w.stepFrom(i, r, &c, p, e, &out, now)
+	m := w.steps.enter(e)
+	load(&m.c, r)
+	w.stepFrom(i, r, p, m, now)
+	w.steps.leave()
 }
 
-func (w *Worker) stepFrom(i flowtable.Index, r *flowtable.Record, c *handshake.Conn, p *packet.Packet, e *handshake.Event, out *handshake.Actions, now int64) {
+// begin is step for a connection that set-up knows nothing of yet. It returns the state that the connection is in then.
+func (w *Worker) begin(i flowtable.Index, r *flowtable.Record, p *packet.Packet, e *handshake.Event, now int64) flowtable.State {
+	m := w.steps.enter(e)
+	m.c = handshake.Conn{}
+	w.stepFrom(i, r, p, m, now)
+	w.steps.leave()
+	return m.c.State
+}
+
+func (w *Worker) stepFrom(i flowtable.Index, r *flowtable.Record, p *packet.Packet, m *stepRoom, now int64) {
+	c, e, out, before := &m.c, &m.e, &m.out, &m.before
 	e.Rules, e.Alive = w.ctl.RulesOf(r.Rule), w.ctl.Alive(now)
-	before := *c
+	*before = *c
 	gen := r.Gen
 	w.machine.Step(c, e, now, out)
 	for {
 		w.store(i, r, c)
-		failed := w.perform(i, r, &before, e, p, out, now)
+		failed := w.perform(i, r, before, e, p, out, now)
 		if failed == handshake.FailNone {
 			break
 		}
 		if failed != handshake.FailRing {
-			*c = before
+			*c = *before
 			w.store(i, r, c)
 			if r.Local.HsBlock != 0 && !before.HasBlock {
 				w.freeBlock(r)

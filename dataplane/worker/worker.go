@@ -132,6 +132,7 @@ type Worker struct {
 	now         int64 // of the poll in progress
 
 	machine *handshake.Machine
+	steps   stepRooms
 	blocks  blocks
 	peers   shares // established connections
 	tombs   shares // those that are over

@@ -101,6 +101,8 @@ type vectorBatcher struct {
 	e           *vectorEngine
 	gcm, chacha []uint32
 	family      chachaFamily
+
+	_ [56]byte // to whole cache lines: another core's may follow
 }
 
 func (b *vectorBatcher) Seal(ops []Op) (failed int) {

@@ -28,6 +28,8 @@ type Table struct {
 	hand  uint32   // word of plain where the search for a victim goes on
 	lists [numLists]ends
 	sink  uint64 // what LookupBurst touched, so that the loads stay
+
+	_ [56]byte // to whole cache lines: another worker's Table may follow
 }
 
 // New formats mem, clearing it, as an empty table and returns it. Mem must begin on a cache line and hold Size(l) bytes. The

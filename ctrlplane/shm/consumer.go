@@ -11,6 +11,8 @@ type Consumer struct {
 	head uint64 // position of the next frame; the one in memory follows it
 	view []byte // the message that Peek returned
 	next uint64 // position behind it
+
+	_ [56]byte // to whole cache lines: another worker's may follow
 }
 
 // NewConsumer goes on where the last consumer of the ring was: a message that it had not released comes again.

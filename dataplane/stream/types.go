@@ -190,6 +190,8 @@ type Output struct {
 	sealRefs []sealRef
 	reseals  []reseal
 	openRefs []openRef
+
+	_ [24]byte // to whole cache lines: the lengths above change with every segment, and another worker's Output may follow
 }
 
 // segmentEmits and segmentOps are what one call appends at most, apart from work that goes on only while there is room.

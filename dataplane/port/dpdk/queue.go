@@ -43,6 +43,8 @@ type queue struct {
 	// What follows belongs to the goroutine that opens, follows and closes the port.
 	current *C.struct_lc_queue // in use or handed over
 	before  port.Stats         // of what was in use earlier
+
+	_ [56]byte // to whole cache lines: another worker's may follow
 }
 
 // RxBurst implements port.Queue: one call into C.

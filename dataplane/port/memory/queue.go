@@ -17,6 +17,8 @@ type queue struct {
 	event                     int  // eventfd that rx.wake writes
 	waited                    bool // the worker asked for the descriptor, so empty polls arm the bell
 	noMbuf, tooLong, txErrors port.Count
+
+	_ [56]byte // to whole cache lines: another worker's may follow
 }
 
 func newQueue(rx, tx *ring, cache *mbuf.Cache, rxFlags uint64) (*queue, error) {

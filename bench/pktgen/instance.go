@@ -11,7 +11,6 @@ import (
 	"linecrypt/bench/pktgen/scenario"
 	"linecrypt/cryptobatch"
 	"linecrypt/ctrlplane/config"
-	machine "linecrypt/ctrlplane/instance"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/dataplane/gateway"
@@ -24,7 +23,6 @@ import (
 // instance is a gateway in this process, with its control plane.
 type instance struct {
 	dir     string
-	huge    []string // on hugetlbfs
 	data    *gateway.Gateway
 	control *control
 	blocks  []*shm.Block // the workers' counters
@@ -96,9 +94,8 @@ func newInstance(sc *scenario.Scenario, cfg *config.Config, in, out port.Port, c
 	if i.dir, err = os.MkdirTemp(segmentFolder(), "linecrypt-bench-"); err != nil {
 		return i, fmt.Errorf("folder for the segment: %w", err)
 	}
-	i.makeHugeDirs()
 	i.data, err = gateway.New(gateway.Options{
-		Config: cfg, SegmentDir: i.dir, HugeDirs: i.huge, Inside: in, Outside: out, Caches: caches, Cores: cores, Engine: engine,
+		Config: cfg, SegmentDir: i.dir, Inside: in, Outside: out, Caches: caches, Cores: cores, Engine: engine,
 	})
 	if err != nil {
 		return i, err
@@ -106,7 +103,7 @@ func newInstance(sc *scenario.Scenario, cfg *config.Config, in, out port.Port, c
 	for w := range caches {
 		i.blocks = append(i.blocks, i.data.Segment().Worker(w).Counters)
 	}
-	i.control, err = newControl(i.data.Segment().Dir(), cfg, sc.Traffic.AEAD, shared)
+	i.control, err = newControl(i.dir, cfg, sc.Traffic.AEAD, shared)
 	return i, err
 }
 
@@ -156,15 +153,6 @@ func (i *instance) stages() (v stageCycles) {
 	return v
 }
 
-// makeHugeDirs makes folders for the segment wherever hugetlbfs is mounted and this user may write.
-func (i *instance) makeHugeDirs() {
-	for _, mount := range machine.HugeMounts() {
-		if dir, err := os.MkdirTemp(mount, "linecrypt-bench-"); err == nil {
-			i.huge = append(i.huge, dir)
-		}
-	}
-}
-
 func (i *instance) close() error {
 	if i == nil {
 		return nil
@@ -177,10 +165,8 @@ func (i *instance) close() error {
 	if i.data != nil {
 		errs = append(errs, i.data.Close())
 	}
-	for _, dir := range append(i.huge, i.dir) {
-		if dir != "" {
-			errs = append(errs, os.RemoveAll(dir))
-		}
+	if i.dir != "" {
+		errs = append(errs, os.RemoveAll(i.dir))
 	}
 	return errors.Join(errs...)
 }

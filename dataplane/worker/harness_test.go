@@ -98,7 +98,7 @@ type rig struct {
 	asks    []shm.RequestKind
 	closed  []shm.Reason
 	shared  [][]byte // what a segment would hold: the flow table and both rings
-	polled  *uint64 // objects that the worker took from the heap
+	polled  *uint64  // objects that the worker took from the heap
 }
 
 func (g *rig) ring() shm.Ring {

@@ -8,6 +8,9 @@ TAGS = $$(bench/scripts/tags)
 
 PROGRAMS := linecrypt linecrypt-dataplane linecrypt-ctrlplane
 
+# What the compiler knows of the packet path's ways; go build finds it by itself for the data plane.
+PROFILE := cmd/linecrypt-dataplane/default.pgo
+
 KERNEL := linecrypt/bench/kernel
 TEST_FLAGS ?=
 
@@ -53,11 +56,15 @@ soak: ## floods, and far ends that stall and vanish, beside honest connections (
 
 .PHONY: bench-packet
 bench-packet: ## what a packet costs, reception included, with up to a million flows (six minutes; PACKET_FLAGS='-flows 1 -size 64' chooses)
-	CGO_ENABLED=0 go run ./bench/packetpath/report $(PACKET_FLAGS)
+	CGO_ENABLED=0 go run -pgo=$(PROFILE) ./bench/packetpath/report $(PACKET_FLAGS)
+
+.PHONY: profile
+profile: ## take anew the profile that programs are built with, from the packet bench (one minute); commit it with what it is of
+	CGO_ENABLED=0 go run -pgo=off ./bench/packetpath/report -flows 1,1000 -runs 2 -packets 500000 -case seal,open,both -cpuprofile $(PROFILE)
 
 .PHONY: bench-scaling
 bench-scaling: ## what a second core brings, with queues of its own and with a spreader (two minutes; SCALING_FLAGS='-cores 2,3' chooses)
-	CGO_ENABLED=0 go run ./bench/packetpath/scaling $(SCALING_FLAGS)
+	CGO_ENABLED=0 go run -pgo=$(PROFILE) ./bench/packetpath/scaling $(SCALING_FLAGS)
 
 # 500,000 packets, five times.
 BENCH_FLAGS ?= -benchtime 500000x -count 5
@@ -69,7 +76,7 @@ bench-packet-old: ## the packet path as it was measured before bench-packet: for
 .PHONY: bench-peers
 bench-peers: ## the packet path against dpdk-testpmd, and ipsec-secgw where IPSEC_SECGW=BINARY names one (ten minutes, PEERS_FLAGS='-runs 1')
 	@bench/scripts/deps bench
-	CGO_ENABLED=0 go run ./bench/peers $(PEERS_FLAGS)
+	CGO_ENABLED=0 go run -pgo=$(PROFILE) ./bench/peers $(PEERS_FLAGS)
 
 CRYPTO_RESULT ?= bench/crypto/results/zen5.json
 CRYPTO_REPORT = CGO_ENABLED=0 go run ./bench/crypto/report -file $(CRYPTO_RESULT) -readme README.md

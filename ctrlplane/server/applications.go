@@ -153,6 +153,10 @@ func (s *Server) answerApplication(q *wire.Request, who application, set asked) 
 	case wire.ClearAware:
 		s.clearAware(q.Token, who, set)
 		return wire.Done
+	case wire.Flush:
+		if f, resumes := any(s).(flusher); resumes {
+			return flushFor(f, q, who)
+		}
 	}
 	return wire.Away
 }

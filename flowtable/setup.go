@@ -29,6 +29,9 @@ type Setup struct {
 	Ask   int64 // the open question, or what could not be done, is tried again
 	Wait  int64 // ns between the last two tries
 	Since int64 // the SYN came
+
+	Resume uint64 // handle of the secret of an earlier session that our ENO option names (package resumption), 0 none
+
 	Flags uint8 // bits SetupXxx
 	Tries uint8 // SYNs that went with ENO
 	ENO   [2]Option
@@ -43,4 +46,5 @@ const (
 	SetupUnsent = 1 << 4 // the question waits for room in the ring
 	SetupAsked  = 1 << 5 // the host was sent its SYN-ACK once more
 	SetupOld    = 1 << 6 // the host may believe in an older connection between the same ends, which was encrypted
+	SetupResume = 1 << 7 // the connection resumes an earlier session, as far as the options of both ends tell: those that we have
 )

@@ -202,7 +202,7 @@ func TestStatusListsEveryDropReasonInJSON(t *testing.T) {
 		t.Fatalf("status %d, error %s", status, errs)
 	}
 	st := decode(t, out).(map[string]any)
-	want := []string{"aborts", "control_plane", "cores", "counters", "data_plane", "drops", "engine", "flows", "key_log", "name", "overloads", "plain", "policy", "poll", "ports", "ready", "refusals", "segment", "stages"}
+	want := []string{"aborts", "control_plane", "cores", "counters", "data_plane", "drops", "engine", "flows", "key_log", "name", "overloads", "plain", "policy", "poll", "ports", "ready", "refusals", "resumption", "segment", "stages"}
 	if got := fields(t, st); !slices.Equal(got, want) {
 		t.Errorf("fields %v, want %v", got, want)
 	}

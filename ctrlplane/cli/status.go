@@ -48,10 +48,11 @@ type Status struct {
 	Flows        FlowStatus    `json:"flows"`
 	Drops        []NamedCount  `json:"drops"`
 	Aborts       []NamedCount  `json:"aborts"`
-	Plain        []NamedCount  `json:"plain"`     // connections left in the clear, by reason
-	Refusals     []NamedCount  `json:"refusals"`  // connections refused, by reason
-	Overloads    []NamedCount  `json:"overloads"` // what was given up because a bound was reached
-	Counters     []NamedCount  `json:"counters"`  // everything that is no drop, abort or cycle count, those three lists too
+	Plain        []NamedCount  `json:"plain"`      // connections left in the clear, by reason
+	Refusals     []NamedCount  `json:"refusals"`   // connections refused, by reason
+	Overloads    []NamedCount  `json:"overloads"`  // what was given up because a bound was reached
+	Resumption   []NamedCount  `json:"resumption"` // connections by what came of an earlier session that they might have resumed
+	Counters     []NamedCount  `json:"counters"`   // everything that is no drop, abort or cycle count, those three lists too
 	Stages       []StageStatus `json:"stages"`
 }
 
@@ -134,7 +135,8 @@ func readStatus(in *instance.Instance, s *shm.Segment) (*Status, error) {
 		Plain:        r.kind(shm.KindPlain),
 		Refusals:     r.kind(shm.KindRefusal),
 		Overloads:    r.kind(shm.KindOverload),
-		Counters:     r.kind(shm.KindPackets, shm.KindBytes, shm.KindEvent, shm.KindPlain, shm.KindRefusal, shm.KindOverload),
+		Resumption:   r.kind(shm.KindResume),
+		Counters:     r.kind(shm.KindPackets, shm.KindBytes, shm.KindEvent, shm.KindPlain, shm.KindRefusal, shm.KindOverload, shm.KindResume),
 		Stages:       r.stages(),
 	}
 	return st, st.readFlows(&r)

@@ -33,7 +33,7 @@ func (st *Status) print(out io.Writer) error {
 	for _, list := range []struct {
 		title  string
 		counts []NamedCount
-	}{{"LEFT IN THE CLEAR", st.Plain}, {"REFUSED", st.Refusals}, {"ABORTED", st.Aborts}, {"DROPPED", st.Drops}, {"OVERLOAD", st.Overloads}} {
+	}{{"LEFT IN THE CLEAR", st.Plain}, {"REFUSED", st.Refusals}, {"ABORTED", st.Aborts}, {"DROPPED", st.Drops}, {"OVERLOAD", st.Overloads}, {"RESUMPTION", st.Resumption}} {
 		printCounts(&b, list.title, list.counts)
 	}
 	table(&b, "STAGE\tPACKETS\tCYCLES PER PACKET\n", func(w io.Writer) {

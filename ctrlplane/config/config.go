@@ -32,6 +32,8 @@ type Config struct {
 
 	Rekey        Rekey
 	KeepAlive    KeepAlive
+	Resume       bool
+	Resumption   Resumption
 	Metrics      Metrics
 	SessionTable SessionTable
 	Sessions     Sessions
@@ -133,6 +135,13 @@ type Sessions struct {
 	Certificate string // PEM files
 	Key         string
 	ClientCA    string
+}
+
+// Resumption is what is kept of sessions so that later connections between the same hosts need no key exchange.
+type Resumption struct {
+	Cache    int           // session secrets; 0: none
+	Lifetime time.Duration // of each
+	Nonce    int           // bytes of a resumption nonce where there is room for them
 }
 
 // SessionTable is the table in which applications look session IDs up.

@@ -12,6 +12,7 @@ import (
 
 	"linecrypt/ctrlplane/config/keyfile"
 	"linecrypt/ctrlplane/instance"
+	"linecrypt/ctrlplane/resumption"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/flowtable"
 )
@@ -110,6 +111,15 @@ var keys = []Key{
 		duration(func(c *Config) *time.Duration { return &c.KeepAlive.Interval }, time.Second, time.Hour)},
 	{"keepalive.probes", "9", "Questions without an answer after which a far end is dead: the connection is reset on both sides.",
 		integer(func(c *Config) *int { return &c.KeepAlive.Probes }, 1, 255)},
+
+	{"resume", "on", "Resume earlier sessions, so that a connection between the same hosts needs no key exchange and is set up one round trip earlier (RFC 8548 section 3.5); off resumes none, and keeps nothing to resume with.",
+		choice(func(c *Config) *bool { return &c.Resume }, option[bool]{"on", true}, option[bool]{"off", false})},
+	{"resumption.cache", "16384", "Session secrets that are kept, in memory alone, to resume with; 0 keeps none. A peer has a share of them once they are scarce, and the oldest of who has most goes for a younger one.",
+		integer(func(c *Config) *int { return &c.Resumption.Cache }, 0, resumption.MaxCapacity)},
+	{"resumption.lifetime", "1h", "Time after which a session secret that nobody resumed with is erased.",
+		duration(func(c *Config) *time.Duration { return &c.Resumption.Lifetime }, time.Second, 24*time.Hour)},
+	{"resumption.nonce", "8", "Bytes of a resumption nonce, 0 to 8, where a SYN has the option space; less is for machines that are never cloned nor restored from a snapshot.",
+		integer(func(c *Config) *int { return &c.Resumption.Nonce }, 0, tcpcrypt.MaxResumeNonce)},
 
 	{"metrics.listen", "127.0.0.1:9469", "Address and port at which the control plane serves /metrics; off for none. When the default is taken by another program the control plane goes on without.",
 		listenAddress(func(c *Config) *string { return &c.Metrics.Listen })},

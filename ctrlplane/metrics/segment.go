@@ -156,6 +156,7 @@ var families = map[shm.Kind]struct{ metric, prefix, help string }{
 	shm.KindAbort:    {"aborts_total", "abort_", "connections aborted by reason"},
 	shm.KindPlain:    {"plain_total", "plain_", "connections left in the clear by reason"},
 	shm.KindRefusal:  {"refusals_total", "refused_", "connections refused by reason"},
+	shm.KindResume:   {"resumption_total", "resume_", "connections by what came of an earlier session that they might have resumed"},
 	shm.KindOverload: {"overloads_total", "overload_", "requests and state given up by the bound that was reached"},
 }
 

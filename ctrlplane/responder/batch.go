@@ -5,7 +5,9 @@ import "linecrypt/ctrlplane/shm"
 // batch is what the handlers of one batch share.
 type batch struct {
 	rules  *rules
+	kept   *kept // secrets to resume with, nil for none
 	rand   source
+	stats  *Stats
 	reason Reason // of the last request's Pass, Refuse or Abort
 }
 
@@ -19,7 +21,10 @@ func (b *batch) handle(q *shm.Request) shm.Reply {
 		p = b.activeKeys(q)
 	case shm.PassiveKeys:
 		p = b.passiveKeys(q)
+	case shm.ActiveResume, shm.PassiveResume:
+		p = b.resume(q)
 	case shm.Closed:
+		b.ended(q)
 		return shm.Reply{}
 	default:
 		p = b.abort(BadRequest)

@@ -26,6 +26,7 @@ func (b *batch) passiveKeys(q *shm.Request) shm.Reply {
 		return b.abort(reasonOf(err))
 	}
 	defer session.Wipe()
+	b.keep(q, &session, eno.B)
 	return keysReply(&session, eno.B, init2)
 }
 
@@ -46,6 +47,7 @@ func (b *batch) activeKeys(q *shm.Request) shm.Reply {
 		return b.abort(reasonOf(err))
 	}
 	defer session.Wipe()
+	b.keep(q, &session, eno.A)
 	return keysReply(&session, eno.A, nil)
 }
 

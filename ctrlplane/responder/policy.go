@@ -35,7 +35,7 @@ type Terms struct {
 func TermsOf(c *config.Config) Terms {
 	return Terms{
 		Policy: c.Policy, Aware: c.ApplicationAware, TEPs: c.TEPs, AEADs: c.AEADs,
-		RekeyFrames: c.Rekey.Frames, RekeyBytes: c.Rekey.Bytes, RekeyTime: c.Rekey.Time,
+		Resume: c.Resume, RekeyFrames: c.Rekey.Frames, RekeyBytes: c.Rekey.Bytes, RekeyTime: c.Rekey.Time,
 	}
 }
 
@@ -103,5 +103,5 @@ func (t Terms) compile() (*rules, error) {
 	return r, nil
 }
 
-// valid is the TEPs' predicate on suboption data; there is no cache of sessions to resume.
+// valid is the TEPs' predicate on suboption data where a key exchange is to begin.
 func valid(a, b []byte) bool { return tcpcrypt.ValidSuboptions(a, b, nil) }

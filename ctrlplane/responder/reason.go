@@ -30,6 +30,7 @@ const (
 	PublicKeyFormat                           // a public key is not of its TEP's form
 	PublicKeyInvalid                          // a public key fails validation (RFC 8548 section 5)
 	NotNegotiated                             // keys are asked for where the ENO options negotiate nothing
+	NotResumable                              // the connection has claimed no secret, or it was flushed
 	Internal                                  // anything else
 	NumReasons
 )
@@ -49,6 +50,7 @@ var ownNames = [NumReasons - firstOwn]string{
 	PublicKeyFormat - firstOwn:  "public-key-format",
 	PublicKeyInvalid - firstOwn: "public-key-invalid",
 	NotNegotiated - firstOwn:    "not-negotiated",
+	NotResumable - firstOwn:     "not-resumable",
 	Internal - firstOwn:         "internal",
 }
 
@@ -116,7 +118,7 @@ func (r Reason) code() shm.Reason {
 		return shm.ReasonRoles
 	case Reason(eno.NotAware), PolicyDisabled:
 		return shm.ReasonPolicy
-	case BadSecret, SecretMismatch:
+	case BadSecret, SecretMismatch, NotResumable:
 		return shm.ReasonBadSecret
 	case InitMagic, InitLength, InitTruncated, InitNoCiphers:
 		return shm.ReasonBadInit

@@ -17,6 +17,7 @@ var errRandomness = errors.New("no randomness")
 type Responder struct {
 	rules atomic.Pointer[rules]
 	rand  source
+	kept  atomic.Pointer[kept]
 	stats Stats
 }
 
@@ -53,7 +54,7 @@ func (r *Responder) Stats() *Stats { return &r.stats }
 // HandleBatch answers reqs[i] by replies[i]; replies must be as long as reqs. A request that has no answer, Closed, leaves
 // Kind 0. One policy serves the whole batch. Slices of a reply are new memory. After it is sent, a reply is for Wipe.
 func (r *Responder) HandleBatch(reqs []shm.Request, replies []shm.Reply) {
-	b := batch{rules: r.rules.Load(), rand: r.rand}
+	b := batch{rules: r.rules.Load(), rand: r.rand, kept: r.kept.Load(), stats: &r.stats}
 	for i := range reqs {
 		replies[i] = b.handle(&reqs[i])
 		r.stats.count(reqs[i].Kind, &replies[i], b.reason)

@@ -22,6 +22,7 @@ var ends = [...]shm.ReplyKind{shm.Pass, shm.Refuse, shm.Abort}
 type Stats struct {
 	requests [numKinds]atomic.Uint64 // those of no kind count as kind 0
 	sessions [2][numTEPs][numAEADs]atomic.Uint64
+	resumed  [2]atomic.Uint64
 	endings  [len(ends)][NumReasons]atomic.Uint64
 }
 
@@ -59,6 +60,14 @@ func (s *Stats) Sessions() []SessionCount {
 		}
 	}
 	return all
+}
+
+// Resumed returns how many of the sessions in a role came from an earlier one, without a key exchange.
+func (s *Stats) Resumed(role flowtable.Role) uint64 {
+	if !role.Valid() {
+		return 0
+	}
+	return s.resumed[role-flowtable.RoleA].Load()
 }
 
 // Endings returns the handshakes without keys by reply and reason, those that never occurred included.

@@ -62,6 +62,11 @@ func (s *slot) candidate(n uint32, now int64) (c Candidate, ok bool) {
 	if statusOf(state) != ready || now >= s.expires.Load() {
 		return c, false
 	}
+	return s.read(n, state)
+}
+
+// read returns what is there if it is of one state.
+func (s *slot) read(n uint32, state uint64) (c Candidate, ok bool) {
 	c = Candidate{Handle: makeHandle(n, state), Ours: loadHalf(&s.ours), Theirs: loadHalf(&s.theirs)}
 	c.TEP, c.AEAD, c.Sends = unpackKind(s.kind.Load())
 	return c, s.state.Load() == state
@@ -83,18 +88,17 @@ func (t *Table) Claim(h Handle, by Flow) bool {
 	return s.state.Load() == claimed.in(state)
 }
 
-// Theirs returns the half of the identifier that the far end sends, of a secret that a connection has claimed.
-func (t *Table) Theirs(h Handle, by Flow) (half Half, ok bool) {
+// Claimed returns what may be known of a secret that a connection has claimed.
+func (t *Table) Claimed(h Handle, by Flow) (c Candidate, ok bool) {
 	s := t.held(h)
 	if s == nil {
-		return half, false
+		return c, false
 	}
 	state := s.state.Load()
 	if !h.of(state) || statusOf(state) != claimed && statusOf(state) != answered || loadFlow(&s.owner) != by {
-		return half, false
+		return c, false
 	}
-	half = loadHalf(&s.theirs)
-	return half, s.state.Load() == state
+	return s.read(h.slot(), state)
 }
 
 // Spend erases a secret whose keys the connection has.

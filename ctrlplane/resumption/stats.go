@@ -33,6 +33,14 @@ func (c *Cache) Stats() *Stats {
 	return &c.stats
 }
 
+// Capacity returns how many secrets may be kept.
+func (c *Cache) Capacity() int {
+	if c == nil {
+		return 0
+	}
+	return c.t.Capacity()
+}
+
 // Len returns how many slots are in use.
 func (c *Cache) Len() int {
 	if c == nil {

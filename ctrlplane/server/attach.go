@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"time"
 
+	"linecrypt/ctrlplane/resumption"
 	"linecrypt/ctrlplane/sessiontable"
 	"linecrypt/ctrlplane/shm"
 )
@@ -82,8 +83,14 @@ func (s *Server) attach(seg *shm.Segment) error {
 	if s.opts.Inherit != nil {
 		s.opts.Inherit(seg)
 	}
+	table, err := seg.Resumption()
+	if err != nil {
+		s.log.Error("no session is resumed", "error", err)
+	}
+	secrets := resumption.NewCache(table, s.opts.Lifetime)
+	s.responder.SetCache(secrets, monotonic)
 	s.mu.Lock()
-	s.seg, s.sessions = seg, sessions
+	s.seg, s.sessions, s.secrets = seg, sessions, secrets
 	s.attachAware(seg)
 	if sessions != nil {
 		sessions.Observe(s.watchers.tell)
@@ -108,6 +115,7 @@ func (s *Server) detach() {
 	defer s.mu.Unlock()
 	s.seg.Beat(0)
 	s.views.forget()
+	s.responder.SetCache(nil, nil)
 	s.keys.Clear()
 	s.orders.clear()
 	s.report.flush(s.seg)
@@ -124,5 +132,5 @@ func (s *Server) detach() {
 	if err != nil {
 		s.log.Warn("give the segment up", "error", err)
 	}
-	s.seg, s.sessions, s.lanes = nil, nil, nil
+	s.seg, s.sessions, s.secrets, s.lanes = nil, nil, nil, nil
 }

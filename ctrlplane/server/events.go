@@ -4,6 +4,8 @@ import (
 	"sync/atomic"
 
 	"linecrypt/ctrlplane/metrics"
+	"linecrypt/ctrlplane/resumption"
+	"linecrypt/flowtable"
 )
 
 // events counts what the server itself meets.
@@ -13,6 +15,27 @@ type events struct {
 	applicationsAsked, applicationsRefused, awareLost, remoteAsked atomic.Uint64
 
 	waiting, waitingPeers atomic.Uint64 // requests for keys that wait now, and peers of theirs
+}
+
+// resumption names what the cache of session secrets counts.
+func (s *Server) resumption() []metrics.Event {
+	counts := func(of func(*resumption.Stats) uint64) func() uint64 {
+		return func() (n uint64) {
+			s.cached(func(c *resumption.Cache) { n = of(c.Stats()) })
+			return n
+		}
+	}
+	return []metrics.Event{
+		{Name: "resumption_secrets", Help: "session secrets that are kept to resume with", Gauge: true, Value: func() uint64 { return uint64(s.Resumption().Secrets) }},
+		{Name: "resumption_kept", Help: "session secrets kept for later connections", Value: counts((*resumption.Stats).Kept)},
+		{Name: "resumption_full", Help: "session secrets not kept because no other one could go for them", Value: counts((*resumption.Stats).Full)},
+		{Name: "resumption_advanced", Help: "session secrets offered or agreed to in vain, and followed by the next one", Value: counts((*resumption.Stats).Advanced)},
+		{Name: "resumption_expired", Help: "session secrets that reached the end of their lifetime", Value: counts((*resumption.Stats).Expired)},
+		{Name: "resumption_evicted", Help: "session secrets that went for others", Value: counts((*resumption.Stats).Evicted)},
+		{Name: "resumption_flushed", Help: "session secrets that were flushed", Value: counts((*resumption.Stats).Flushed)},
+		{Name: "resumed_as_a", Help: "sessions in role A that came from an earlier one, without a key exchange", Value: func() uint64 { return s.Stats().Resumed(flowtable.RoleA) }},
+		{Name: "resumed_as_b", Help: "sessions in role B that came from an earlier one, without a key exchange", Value: func() uint64 { return s.Stats().Resumed(flowtable.RoleB) }},
+	}
 }
 
 // table names them.

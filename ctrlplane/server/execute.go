@@ -120,7 +120,7 @@ func (p *process) run(stderr io.Writer) error {
 // serve runs the server beside its sockets until a signal ends it.
 func (p *process) serve(c *config.Config) error {
 	srv, err := New(Options{
-		Open: p.openSegment, OpenSessions: p.openSessions, Terms: responder.TermsOf(c),
+		Open: p.openSegment, OpenSessions: p.openSessions, Terms: responder.TermsOf(c), Lifetime: c.Resumption.Lifetime,
 		Log: p.log, Wait: p.wait, Ready: p.ready, Inherit: p.inherit,
 		Reload: func() config.Reloaded { return p.reload(p.srv) },
 	})

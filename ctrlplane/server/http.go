@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log"
 	"log/slog"
@@ -61,7 +62,8 @@ func (s *Server) MetricsHandler() http.Handler {
 	return mux
 }
 
-// ControlHandler serves /metrics, /status, /sessions, /sessions/watch and, by POST, /rekey and /reload, for the control socket.
+// ControlHandler serves /metrics, /status, /sessions, /sessions/watch, /resumption and, by POST, /rekey, /resumption/flush and /reload, for
+// the control socket.
 func (s *Server) ControlHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", s.metrics.Handler())
@@ -69,6 +71,8 @@ func (s *Server) ControlHandler() http.Handler {
 	mux.HandleFunc("GET /sessions", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Sessions()) })
 	mux.HandleFunc("POST /rekey", s.serveRekey)
 	mux.HandleFunc("GET /sessions/watch", s.watchSessions)
+	mux.HandleFunc("GET /resumption", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Resumption()) })
+	mux.HandleFunc("POST /resumption/flush", s.flushResumption)
 	if s.opts.Reload != nil {
 		mux.HandleFunc("POST /reload", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.opts.Reload()) })
 	}
@@ -113,6 +117,50 @@ func sessionOf(e *sessiontable.Entry) Session {
 		SessionID: tcpcrypt.SessionID(e.SessionID).String(), VLAN: e.Tuple.VLAN,
 		Resumed: e.Resumed, OwnAware: e.OwnAware, PeerAware: e.PeerAware, Auth: e.Auth.String(), Rule: e.Rule, Since: time.Unix(0, e.Start),
 	}
+}
+
+// flushResumption flushes what ?peer=PREFIX, or ?client=ADDR:PORT&server=ADDR:PORT, names, or all.
+func (s *Server) flushResumption(w http.ResponseWriter, q *http.Request) {
+	peer, client, server := q.FormValue("peer"), q.FormValue("client"), q.FormValue("server")
+	n := 0
+	switch {
+	case peer != "":
+		p, err := parsePrefix(peer)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		n = s.FlushPeer(p)
+	case client != "" || server != "":
+		a, err := netip.ParseAddrPort(client)
+		b, err2 := netip.ParseAddrPort(server)
+		if err := errors.Join(err, err2); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		var known bool
+		if n, known = s.FlushConnection(a, b); !known {
+			http.Error(w, "no encrypted connection between "+client+" and "+server, http.StatusNotFound)
+			return
+		}
+	default:
+		n = s.FlushResumption()
+	}
+	answer := s.Resumption()
+	answer.Flushed = n
+	writeJSON(w, answer)
+}
+
+// parsePrefix takes an address for the prefix that holds it alone.
+func parsePrefix(s string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(s); err == nil {
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		return p, fmt.Errorf("%q is neither an address nor a prefix", s)
+	}
+	return p.Masked(), nil
 }
 
 func writeJSON(w http.ResponseWriter, v any) {

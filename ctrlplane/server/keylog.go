@@ -25,10 +25,13 @@ func (s *Server) logKeys(q *shm.Request, p *shm.Reply) {
 	}
 }
 
-// keyLogContext returns what a capture shows of the connection: N_A.
+// keyLogContext returns what a capture shows of the connection: N_A, or of a resumed session both ENO options.
 func keyLogContext(q *shm.Request) []byte {
 	if len(q.ENOB) < 3 {
 		return nil
+	}
+	if q.Resume != 0 {
+		return append(append([]byte(nil), q.ENOA...), q.ENOB...)
 	}
 	for _, tep := range tcpcrypt.TEPs() { // N_A lies at the same place for all
 		if m, err := tcpcrypt.ParseInit1(tep, q.Init1); err == nil {

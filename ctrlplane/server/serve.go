@@ -74,6 +74,7 @@ func (s *Server) watch(now int64, busy bool) {
 		t.reconcile = now
 		s.log.Info("another data plane has taken over", "pid", s.seg.DataPlane().PID)
 	}
+	s.secrets.Sweep(now, sweepParts, s.fate)
 	if now >= t.rules {
 		t.rules = now + rulesEvery
 		s.publishRules(s.seg)

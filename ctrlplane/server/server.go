@@ -15,6 +15,7 @@ import (
 	"linecrypt/ctrlplane/keylog"
 	"linecrypt/ctrlplane/metrics"
 	"linecrypt/ctrlplane/responder"
+	"linecrypt/ctrlplane/resumption"
 	"linecrypt/ctrlplane/sessiontable"
 	"linecrypt/ctrlplane/shm"
 )
@@ -28,6 +29,8 @@ type Options struct {
 	// for nowhere. The server closes what it returns.
 	OpenSessions func(*shm.Segment) (*sessiontable.Table, error)
 	Terms        responder.Terms
+	// Lifetime is how long session secrets are kept to resume with; 0 for an hour.
+	Lifetime time.Duration
 	// Rand gives keys and nonces; nil for crypto/rand.Reader.
 	Rand io.Reader
 	// Log is told what happens to the process, never anything of a connection; nil for nowhere.
@@ -63,6 +66,7 @@ type Server struct {
 	mu         sync.RWMutex // held for writing while these change, for reading while another goroutine looks at them
 	seg        *shm.Segment
 	sessions   *sessiontable.Table // nil for none
+	secrets    *resumption.Cache   // nil for none
 
 	orders orders // to the workers
 
@@ -85,6 +89,9 @@ func New(o Options) (*Server, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Lifetime == 0 {
+		o.Lifetime = time.Hour
+	}
 	if o.Wait == 0 {
 		o.Wait = DefaultWait
 	}
@@ -95,7 +102,7 @@ func New(o Options) (*Server, error) {
 	s := &Server{opts: o, log: o.Log, responder: r}
 	s.policy.Store(uint32(o.Terms.Policy))
 	s.keys = fairqueue.New[flowID](keyLimits, s.giveUp)
-	s.metrics = metrics.New(metrics.Config{Segments: s, Stats: r.Stats(), Events: s.events.table(), Log: o.Log})
+	s.metrics = metrics.New(metrics.Config{Segments: s, Stats: r.Stats(), Events: append(s.events.table(), s.resumption()...), Log: o.Log})
 	return s, nil
 }
 

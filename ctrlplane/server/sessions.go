@@ -20,7 +20,7 @@ func (s *Server) publish(at int, q *shm.Request, p *shm.Reply) {
 	}
 	err := s.sessions.Insert(&sessiontable.Entry{
 		Tuple:     q.Tuple,
-		Active:    q.Kind == shm.ActiveKeys,
+		Active:    q.Kind == shm.ActiveKeys || q.Kind == shm.ActiveResume,
 		Resumed:   p.Resumed,
 		OwnAware:  own,
 		PeerAware: peer,
@@ -83,6 +83,7 @@ func (s *Server) reconcile() {
 	if s.sessions != nil {
 		s.events.reconciled.Add(uint64(s.sessions.Reconcile(s.lives)))
 	}
+	s.secrets.Prune(s.exists)
 }
 
 // lives reports whether an entry's flow is encrypted or about to be. It is taken to live while its table cannot be read.

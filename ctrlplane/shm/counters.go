@@ -101,6 +101,12 @@ const (
 	HandshakesAborted
 	HandshakeResent
 	SynWithoutENO
+	ResumeOffered
+	ResumeAgreed
+	ResumeUnknown
+	ResumeMissed
+	ResumeLost
+	ResumeDone
 	RequestsSent
 	RequestsLost
 	RepliesReceived
@@ -345,10 +351,11 @@ const (
 	KindPlain                // connections left in the clear for one reason
 	KindRefusal              // connections refused for one reason
 	KindOverload             // requests or state given up for one reason because a bound was reached
+	KindResume               // connections by what came of an earlier session that they might have resumed
 	endKinds
 )
 
-var kindNames = [endKinds]string{"none", "packets", "bytes", "drop", "abort", "event", "cycles", "plain", "refusal", "overload"}
+var kindNames = [endKinds]string{"none", "packets", "bytes", "drop", "abort", "event", "cycles", "plain", "refusal", "overload", "resume"}
 
 // String returns the kind's name.
 func (k Kind) String() string {

@@ -63,6 +63,11 @@ func AppendResume(dst []byte, tep TEP, id [ResumeIDLen]byte, sends Direction, no
 	if sends == BA {
 		half = id[ResumeHalfLen:]
 	}
+	return AppendHalf(dst, tep, half, nonce)
+}
+
+// AppendHalf is AppendResume for one who knows the half.
+func AppendHalf(dst []byte, tep TEP, half, nonce []byte) []byte {
 	dst = append(dst, byte(tep)|vBit)
 	dst = append(dst, half...)
 	return append(dst, nonce...)

@@ -83,7 +83,7 @@ func New(o Options) (*Gateway, error) {
 		Name: o.Config.Name, Inside: o.Inside.Name(), Outside: o.Outside.Name(),
 		Kinds: [2]string{flowtable.Inside: o.Inside.Kind(), flowtable.Outside: o.Outside.Kind()}, Poll: string(o.Config.Workers.Poll),
 		Engine: o.Engine.Name(), Cores: o.Cores,
-		Flows: layout(o.Config),
+		Flows: layout(o.Config), Resumption: o.Config.Resumption.Cache,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("data plane: %w", err)
@@ -106,6 +106,10 @@ func (g *Gateway) makeWorkers() error {
 		return fmt.Errorf("seed of the flow tables: %w", err)
 	}
 	seed := [2]uint64{binary.LittleEndian.Uint64(random[:]), binary.LittleEndian.Uint64(random[8:])}
+	secrets, err := g.seg.Resumption()
+	if err != nil {
+		return err
+	}
 	pairs, circle := new(worker.Pairs), handover.NewCircle(len(g.opt.Cores))
 	g.noteMTUs()
 	for i := range g.opt.Cores {
@@ -117,7 +121,7 @@ func (g *Gateway) makeWorkers() error {
 		c := worker.Config{
 			ID: uint16(i), Inside: g.opt.Inside.Queue(i), Outside: g.opt.Outside.Queue(i),
 			TxCksum: [2]bool{g.opt.Inside.Caps().TxTCPCksum, g.opt.Outside.Caps().TxTCPCksum},
-			Cache:   g.opt.Caches[i], Table: table, Engine: g.opt.Engine, Counters: part.Counters, Pairs: pairs, Circle: circle, MTU: &g.mtus,
+			Cache:   g.opt.Caches[i], Table: table, Engine: g.opt.Engine, Counters: part.Counters, Pairs: pairs, Circle: circle, MTU: &g.mtus, Secrets: secrets,
 			Requests: shm.NewProducer(part.Requests), Replies: shm.NewConsumer(part.Replies),
 			Control: newControl(g.seg, &g.control, g.opt.Config.Policy),
 			Stream:  streamConfig(g.opt.Config, g.opt.Caches[i]), Params: params(g.opt.Config),
@@ -171,6 +175,7 @@ func (g *Gateway) Run(ctx context.Context, ready func()) error {
 		w.Stop()
 	}
 	running.Wait()
+	g.seg.ForgetSecrets()
 	watch.count()
 	return err
 }

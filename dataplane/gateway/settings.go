@@ -97,6 +97,7 @@ func params(c *config.Config) worker.Params {
 	p.Timeout = int64(c.Handshake.Timeout)
 	p.ENOTries = c.Handshake.ENOTries
 	p.FastPath = c.FastPath
+	p.Nonce = c.Resumption.Nonce
 	p.Adaptive = c.Workers.Poll == config.Adaptive
 	p.IdleSleep = int64(c.Workers.IdleSleep)
 	p.Flows, p.HalfOpen, p.Tombs = c.Flows.Max, c.Handshake.HalfOpen, tombs(c)

@@ -24,6 +24,7 @@ const (
 	ActEstablish   // the opener is proven real: the connection takes a place among the established ones. May fail: FailPlace
 	ActBlock       // take a block. May fail: FailBlock
 	ActFreeBlock   // give it back, erased
+	ActClaim       // take the secret that the connection resumes with, before a segment tells of it. May fail: FailClaim
 	ActAsk         // put question Ask to the control plane. May fail: FailRing
 	ActStart       // start the translator in the role that the connection is in, and send what is to be sent first
 	ActInit1       // Init1 of the block goes out with the translator that starts. May fail: FailBuffer

@@ -120,7 +120,8 @@ func (t *step) synReset() {
 // synAck judges the far end's answer to SYN + ENO, which proves the far end real.
 func (t *step) synAck() {
 	c, s := t.c, t.s
-	if cause := t.e.Rules.judgeSynAck(c.ENO[roleA].Bytes(), s); cause != CauseNone {
+	cause, resumed := t.e.Rules.judgeSynAck(c.ENO[roleA].Bytes(), s, &t.e.Resume)
+	if cause != CauseNone {
 		t.learn()
 		t.leave(cause, true)
 		return
@@ -132,7 +133,14 @@ func (t *step) synAck() {
 	c.State, c.HasBlock = flowtable.ActiveAnswer, true
 	t.out.add(ActAccepts)
 	t.out.add(ActKeep)
-	t.ask(shm.ActiveAnswer)
+	switch {
+	case resumed:
+		c.Flags |= flowtable.SetupResume
+	case c.Resume != 0:
+		c.Resume = 0 // the far end wants a fresh key exchange
+		t.out.why(ActCount, shm.ResumeMissed)
+	}
+	t.ask(c.question())
 }
 
 // activeAnswer: the SYN-ACK is kept until the control plane has made Init1.
@@ -186,6 +194,12 @@ func (t *step) activeExchange() {
 	}
 }
 
+// answersACK reports whether a segment without SYN is the far end's in a connection that it has taken for established.
+func (t *step) answersACK() bool {
+	c, s := t.c, t.s
+	return s.plainACK() && !s.Malformed && s.Seq-(c.PeerISN+1) <= c.HostWin && s.Ack-(c.HostISN+1) < 1<<31
+}
+
 // hostReset handles a RST of the host's while Init messages are under way.
 func (t *step) hostReset() {
 	t.out.drop(shm.DropHandshake)
@@ -224,6 +238,9 @@ func (t *step) encrypted() {
 	c, s := t.c, t.s
 	switch {
 	case s.Flags&syn == 0:
+		if s.From == flowtable.Outside && c.SendENO && t.answersACK() {
+			c.SendENO = false
+		}
 		if s.From == flowtable.Inside && !s.Malformed && c.HasBlock {
 			t.out.add(ActFreeBlock)
 			c.HasBlock, c.End = false, 0

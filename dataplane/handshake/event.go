@@ -34,6 +34,7 @@ const (
 	FailRing           // the ring to the control plane is full
 	FailEdit           // the segment cannot be changed as asked
 	FailBind           // the block was taken by a connection that has more right to it
+	FailClaim          // the secret to resume with has gone to somebody else
 	numFailures
 )
 
@@ -52,6 +53,9 @@ type Event struct {
 	Aware bool   // of a new connection: the application at the host's end asked for the application-aware bit
 	Hates bool   // the far end is one of those whose paths are remembered to hate ENO
 
+	// Resume is what a new connection may resume, and of one whose SYN offers to, what that was; its Handle is 0 where there is none.
+	Resume Resumption
+
 	// Expect are the sequence numbers at which a RST of the far end is exact, once Init messages are under way: the next one and
 	// the one acknowledged last.
 	Expect [2]uint32
@@ -65,6 +69,7 @@ type Segment struct {
 	Malformed bool  // the options cannot be walked
 	Binding   bool  // an option ties the byte stream (MPTCP, TCP-AO, MD5)
 	Init      bool  // the payload begins with the magic number of an Init1 message
+	Frames    bool  // the payload looks like whole frames
 	Long      bool  // the headers are too long to be kept in a block
 	Seq, Ack  uint32
 	Win       uint32 // in bytes

@@ -15,6 +15,7 @@ var failures = []map[ActionKind]Failure{
 	{ActInit1: FailBuffer, ActKeys: FailBuffer, ActHoldKeys: FailBuffer},
 	{ActKeys: FailKeys, ActHoldKeys: FailKeys},
 	{ActAsk: FailRing},
+	{ActClaim: FailClaim},
 	{ActForwardENO: FailEdit, ActForwardBare: FailEdit},
 }
 

@@ -49,7 +49,7 @@ func (s *script) segment() Segment {
 	c = s.next()
 	g.Win = uint32(c) << 8
 	if c&1 != 0 {
-		g.Payload, g.Init = 1+int(c>>1), g.From == flowtable.Outside && c&2 != 0
+		g.Payload, g.Init, g.Frames = 1+int(c>>1), g.From == flowtable.Outside && c&2 != 0, g.From == flowtable.Outside && c&8 != 0
 	}
 	if c&4 == 0 && g.From == flowtable.Inside {
 		g.Room = int(s.next() % 41)
@@ -61,6 +61,8 @@ func (s *script) segment() Segment {
 		g.ENO = answerB
 	case 4:
 		g.ENO = bare
+	case 6:
+		g.ENO = [][]byte{resumeA, resumeB, resumeWrongB}[c>>3%3]
 	case 5:
 		n := int(s.next() % 41)
 		g.ENO = s.b[:min(n, len(s.b))]
@@ -89,6 +91,9 @@ func (s *script) event(rules *Rules) (e Event, fails map[ActionKind]Failure) {
 		e.Kind = EventInit
 	default:
 		e.Seg = s.segment()
+	}
+	if c&0x80 == 0 {
+		e.Resume = testSecret
 	}
 	if c >= 0xe0 {
 		fails = failures[int(s.next())%len(failures)]

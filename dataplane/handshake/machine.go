@@ -108,13 +108,16 @@ func (t *step) open() {
 		t.openActive()
 		return
 	}
-	option, cause := r.judgeSYN(s)
+	option, cause, resumed := r.judgeSYN(s, &t.e.Resume)
 	if cause == CauseNone && !t.e.Alive {
 		cause = ControlAway
 	}
 	if cause != CauseNone {
 		t.leaveSYN(cause)
 		return
+	}
+	if resumed {
+		t.claim()
 	}
 	c.ENO[roleB] = option
 	t.aware(roleB, eno.MaxOption)
@@ -144,6 +147,11 @@ func (t *step) openActive() {
 		t.leaveSYN(cause)
 		return
 	}
+	if option, ok := r.offerResuming(&t.e.Resume, t.e.Aware, s.Room); ok {
+		c.ENO[roleA] = option
+		t.claim()
+		c.Flags &^= flowtable.SetupResume // the far end has to agree
+	}
 	t.aware(roleA, s.Room)
 	c.State, c.Tries = flowtable.ActiveSyn, 1
 	t.out.add(ActForwardENO)
@@ -157,6 +165,13 @@ func (t *step) aware(role int, room int) {
 	}
 	var option [eno.MaxOption]byte
 	t.c.ENO[role].Set(eno.AppendAware(option[:0], t.c.ENO[role].Bytes(), room))
+}
+
+// claim takes the secret to resume with. From here on no other connection does, whatever becomes of this one.
+func (t *step) claim() {
+	t.c.Resume = uint64(t.e.Resume.Handle)
+	t.c.Flags |= flowtable.SetupResume
+	t.out.add(ActClaim)
 }
 
 // learn takes from a SYN or SYN-ACK what it says of its sender.
@@ -246,15 +261,25 @@ func (t *step) reply() {
 	c.Ask = 0
 	c.Flags &^= flowtable.SetupUnsent
 	switch {
-	case c.State == flowtable.ActiveAnswer && t.e.Reply == shm.Init1:
+	case c.State == flowtable.ActiveAnswer && t.e.Reply == shm.Init1 && c.Flags&flowtable.SetupResume == 0:
 		t.out.add(ActTakeInit1)
 		t.startActive()
-	case (c.State == flowtable.ActiveKeys || c.State == flowtable.PassiveKeys) && t.e.Reply == shm.Keys:
+	case t.awaitsKeys() && t.e.Reply == shm.Keys:
+		if c.State == flowtable.ActiveAnswer {
+			t.startResumed()
+		}
+		keys := ActKeys
+		if t.e.Hold {
+			keys = ActHoldKeys
+		}
+		t.out.add(keys)
+		if c.State == flowtable.ActiveKeys && c.Flags&flowtable.SetupResume != 0 {
+			t.out.add(ActAckPeer) // with ENO: it confirms that
+		}
 		if t.e.Hold {
 			t.hold()
 			return
 		}
-		t.out.add(ActKeys)
 		t.release()
 	case c.State == flowtable.ActiveAnswer && (t.e.Reply == shm.Pass || t.e.Reply == shm.Refuse):
 		// There is no encryption; what that means was settled when the connection began.
@@ -298,7 +323,6 @@ func (t *step) freeBlock() {
 // so that segments of the host's wait and those of the far end go to the translator, which keeps what is for the host.
 func (t *step) hold() {
 	c := t.c
-	t.out.add(ActHoldKeys)
 	if c.State == flowtable.PassiveKeys {
 		t.freeBlock() // the last ACK needs none
 	}
@@ -314,6 +338,24 @@ func (t *step) authenticated() {
 	t.c.Held = false
 	t.out.add(ActConfirm)
 	t.release()
+}
+
+// awaitsKeys reports whether the open question is one that keys answer.
+func (t *step) awaitsKeys() bool {
+	switch t.c.State {
+	case flowtable.ActiveKeys, flowtable.PassiveKeys:
+		return true
+	case flowtable.ActiveAnswer:
+		return t.c.Flags&flowtable.SetupResume != 0
+	}
+	return false
+}
+
+// startResumed starts the translator of an active connection that resumes. There is no Init message: keys are at hand, and the ACK
+// that confirms ENO is all that is sent before the host's data, which carries ENO until the far end's first non-SYN segment.
+func (t *step) startResumed() {
+	t.c.State, t.c.SendENO = flowtable.ActiveKeys, true
+	t.out.add(ActStart)
 }
 
 // startActive sends ACK + ENO + Init1: from here on there is only encryption.
@@ -356,11 +398,16 @@ func (t *step) ask(kind shm.RequestKind) {
 }
 
 // question is the one that is open in a state.
-func question(s flowtable.State) shm.RequestKind {
-	switch s {
-	case flowtable.ActiveKeys:
+func (c *Conn) question() shm.RequestKind {
+	resumes := c.Flags&flowtable.SetupResume != 0
+	switch {
+	case resumes && c.State == flowtable.PassiveKeys:
+		return shm.PassiveResume
+	case resumes:
+		return shm.ActiveResume
+	case c.State == flowtable.ActiveKeys:
 		return shm.ActiveKeys
-	case flowtable.PassiveKeys:
+	case c.State == flowtable.PassiveKeys:
 		return shm.PassiveKeys
 	}
 	return shm.ActiveAnswer
@@ -393,6 +440,10 @@ func (t *step) failure() {
 		t.giveUp(shm.AbortLargeInit)
 	case FailBind:
 		t.giveUp(shm.AbortShare)
+	case FailClaim:
+		t.e.Resume = Resumption{}
+		t.out.why(ActCount, shm.ResumeLost)
+		t.open()
 	}
 }
 
@@ -401,7 +452,7 @@ func (t *step) noPlace() {
 	c := t.c
 	switch c.State {
 	case flowtable.PassiveAck:
-		if judgeACK(t.s, c.PeerISN) == ackConfirms {
+		if judgeACK(t.s, c.PeerISN, false) == ackConfirms {
 			t.out.why(ActAbort, shm.AbortTableFull)
 			t.resetBoth()
 			t.out.add(ActForget)
@@ -410,7 +461,7 @@ func (t *step) noPlace() {
 		}
 		t.unremembered(NoENOInACK)
 	case flowtable.ActiveSyn:
-		why := t.e.Rules.judgeSynAck(c.ENO[roleA].Bytes(), t.s)
+		why, _ := t.e.Rules.judgeSynAck(c.ENO[roleA].Bytes(), t.s, &t.e.Resume)
 		if why == CauseNone {
 			why = TableFull
 		}
@@ -441,11 +492,11 @@ func (t *step) unremembered(why Cause) {
 
 // noBuffer handles an Init message that could not be sent: it is tried again until set-up is over.
 func (t *step) noBuffer() {
-	switch t.c.State {
-	case flowtable.ActiveAnswer:
+	switch {
+	case t.c.State == flowtable.ActiveAnswer && !t.awaitsKeys():
 		t.c.Flags |= flowtable.SetupInit1
 		t.c.Ask = t.now + bufferRetry
-	case flowtable.PassiveKeys:
+	case t.awaitsKeys():
 		// The keys are gone with the reply: the question is put again.
 		t.c.Flags |= flowtable.SetupUnsent
 		t.c.Ask = t.now + bufferRetry

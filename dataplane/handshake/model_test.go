@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"linecrypt/ctrlplane/eno"
+	"linecrypt/ctrlplane/resumption"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/flowtable"
@@ -27,7 +28,26 @@ var (
 	offerA  = []byte{eno.Kind, 3, byte(tcpcrypt.ECDHECurve25519)}
 	answerB = []byte{eno.Kind, 4, 1, byte(tcpcrypt.ECDHECurve25519)}
 	bare    = []byte{eno.Kind, 2}
+
+	// testSecret is what the connection may resume, and what the far end says to it.
+	testSecret = Resumption{
+		Handle: 1<<32 | 1, TEP: tcpcrypt.ECDHECurve25519, Ours: resumption.Half{1, 2, 3}, Theirs: resumption.Half{4, 5, 6},
+		Nonce: [8]byte{9, 9, 9, 9, 9, 9, 9, 9}, Length: 8,
+	}
+	resumeA      = resumeOption(testSecret.Theirs, false)
+	resumeB      = resumeOption(testSecret.Theirs, true)
+	resumeWrongB = resumeOption(testSecret.Ours, true)
 )
+
+// resumeOption returns a far end's option with a half and a nonce.
+func resumeOption(half resumption.Half, answers bool) []byte {
+	g := eno.Global{}
+	if answers {
+		g.Role = eno.B
+	}
+	b, _ := eno.Append(nil, g, tcpcrypt.AppendHalf(nil, tcpcrypt.ECDHECurve25519, half[:], []byte{7, 7, 7}))
+	return b
+}
 
 func testRules(p flowtable.Policy) *Rules {
 	return &Rules{
@@ -53,6 +73,9 @@ type model struct {
 	place   bool
 	hostENO bool
 	held    bool // keys are in place and the host must not know
+	claimed bool // the secret to resume with is this connection's
+	agreed  bool // both ends have named it
+	sent    [2]flowtable.Option
 }
 
 func disposes(k ActionKind) bool { return k >= ActForward && k <= ActKeep }
@@ -87,7 +110,8 @@ func (m *model) apply(mach *Machine, e Event, fails map[ActionKind]Failure) erro
 		if failed != FailRing {
 			c := before
 			*m = model{now: m.now, c: c, resets: failed == FailKeys, enabled: old.enabled, offered: old.offered, plain: m.plain, refused: m.refused, aborted: m.aborted,
-				started: old.started, block: old.block, place: old.place, hostENO: old.hostENO, held: old.held}
+				started: old.started, block: old.block, place: old.place, hostENO: old.hostENO, held: old.held,
+				claimed: old.claimed, agreed: old.agreed, sent: old.sent}
 			fails = nil
 		}
 		fe := e
@@ -115,11 +139,29 @@ func (m *model) act(a Action, before *Conn, e *Event) error {
 		if s.From == flowtable.Outside && s.Init && s.Payload > 0 && m.offered && s.Seq == m.c.PeerISN+1 && s.Flags&(syn|rst) == 0 {
 			return fmt.Errorf("an Init message passes to the host")
 		}
+		if s.From == flowtable.Outside && s.Frames && s.Payload > 0 && m.agreed && m.offered && s.Seq == m.c.PeerISN+1 && s.Flags&(syn|rst) == 0 {
+			return fmt.Errorf("frames pass to the host")
+		}
 		if s.From == flowtable.Outside && !s.Init && s.Payload > 0 && s.Seq == m.c.PeerISN+1 && s.Flags&(syn|rst) == 0 {
 			m.offered = false // the host has other bytes in the place of one
 		}
+	case ActClaim:
+		if m.claimed || e.Resume.Handle == 0 {
+			return fmt.Errorf("a second secret is claimed, or one that nobody has seen")
+		}
+		m.claimed = true
 	case ActForwardENO:
 		m.offered = m.offered || e.Seg.synAck()
+		role := roleA
+		if e.Seg.synAck() {
+			role = roleB
+			m.agreed = m.c.Flags&flowtable.SetupResume != 0
+		}
+		return m.leaves(role, &e.Seg)
+	case ActTranslate:
+		if e.Seg.From == flowtable.Inside && m.c.State != flowtable.Encrypted {
+			return fmt.Errorf("data of the host's is framed before there are keys")
+		}
 	case ActStart, ActInit1:
 		m.started, m.enabled = true, true
 	case ActBlock:
@@ -179,6 +221,29 @@ func (m *model) act(a Action, before *Conn, e *Event) error {
 		m.over, m.block = true, false
 	case ActClose:
 		m.over, m.block = true, false
+	}
+	return nil
+}
+
+// leaves demands of an option that goes on a host's SYN or SYN-ACK that it has room, is the same each time (RFC 8547 section 4.6), and
+// names a secret only if it is this connection's.
+func (m *model) leaves(role int, s *Segment) error {
+	own := &m.c.ENO[role]
+	if own.Len() > s.Room {
+		return fmt.Errorf("an option of %d bytes in a room of %d", own.Len(), s.Room)
+	}
+	if m.sent[role].Len() > 0 && m.sent[role] != *own {
+		return fmt.Errorf("an option that was sent is altered")
+	}
+	m.sent[role] = *own
+	o, err := eno.Parse(own.Bytes())
+	if err != nil {
+		return fmt.Errorf("an option that is none: % x", own.Bytes())
+	}
+	for _, sub := range o.Suboptions {
+		if tcpcrypt.ReadSuboption(sub).Proposal == tcpcrypt.Resume && (!m.claimed || m.c.Resume == 0) {
+			return fmt.Errorf("a secret that is not claimed is named")
+		}
 	}
 	return nil
 }
@@ -284,6 +349,14 @@ func segments() []Segment {
 	add(Segment{From: out, Flags: syn, Seq: peerISN})
 	add(Segment{From: out, Flags: syn, Seq: peerISN + other, ENO: offerA})
 	add(Segment{From: out, Flags: syn, Seq: peerISN, ENO: answerB})
+	add(Segment{From: out, Flags: syn, Seq: peerISN, ENO: resumeA})
+	add(Segment{From: out, Flags: syn | ack, Seq: peerISN, Ack: hostISN + 1, ENO: resumeB})
+	add(Segment{From: out, Flags: syn | ack, Seq: peerISN, Ack: hostISN + 1, ENO: resumeWrongB})
+	add(Segment{From: out, Flags: ack, Seq: peerISN + 1, Ack: hostISN + 1, Payload: 40, Frames: true})
+	add(Segment{From: out, Flags: ack, Seq: peerISN + 1, Ack: hostISN + 1, ENO: bare, Payload: 40, Frames: true})
+	add(Segment{From: in, Flags: syn, Seq: hostISN, Room: 15})
+	add(Segment{From: in, Flags: syn | ack, Seq: hostISN, Ack: peerISN + 1, Room: 15})
+	add(Segment{From: in, Flags: syn | ack, Seq: hostISN, Ack: peerISN + 1, Room: 10})
 	add(Segment{From: out, Flags: syn, Seq: peerISN, ENO: offerA, ENOs: 2})
 	add(Segment{From: out, Flags: syn, Seq: peerISN, ENO: offerA, Malformed: true})
 	add(Segment{From: out, Flags: syn | ack, Seq: peerISN, Ack: hostISN + 1, ENO: answerB})
@@ -312,7 +385,11 @@ func events(m *model, rules *Rules, segs []Segment) []Event {
 	var all []Event
 	expect := [2]uint32{peerISN + 1, peerISN + 1}
 	for _, s := range segs {
-		all = append(all, Event{Kind: EventSegment, Seg: s, Rules: rules, Alive: true, Expect: expect})
+		e := Event{Kind: EventSegment, Seg: s, Rules: rules, Alive: true, Expect: expect}
+		if m.c.Resume != 0 {
+			e.Resume = testSecret
+		}
+		all = append(all, e)
 	}
 	if m.c.State == flowtable.Free {
 		starts := slices.DeleteFunc(slices.Clone(all), func(e Event) bool { return !e.Seg.opens() })
@@ -320,6 +397,8 @@ func events(m *model, rules *Rules, segs []Segment) []Event {
 			e.Alive = false
 			starts = append(starts, e)
 			e.Alive, e.Hates, e.Old = true, true, true
+			starts = append(starts, e)
+			e.Hates, e.Old, e.Resume = false, false, testSecret
 			starts = append(starts, e)
 		}
 		return starts

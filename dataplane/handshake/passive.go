@@ -83,6 +83,9 @@ func (t *step) peerSYNAgain() {
 // hostAnswers sends the host's SYN-ACK out with our ENO option.
 func (t *step) hostAnswers() {
 	c, s := t.c, t.s
+	if c.State == flowtable.PassiveSyn {
+		c.fit(s.Room)
+	}
 	cause := judgeHostReply(c.ENO[roleB].Bytes(), s)
 	if cause != CauseNone && c.State == flowtable.PassiveAck {
 		t.out.drop(shm.DropHandshake) // one with ENO is out already
@@ -138,13 +141,18 @@ func (t *step) confirm() {
 		t.out.drop(shm.DropOptions)
 		return
 	}
-	switch judgeACK(s, c.PeerISN) {
+	switch judgeACK(s, c.PeerISN, c.Flags&flowtable.SetupResume != 0) {
 	case ackConfirms:
 		t.out.add(ActBlock)
 		t.out.add(ActEstablish)
 		c.State, c.HasBlock = flowtable.PassiveInit, true
 		t.out.add(ActStart)
 		t.out.add(ActTranslate)
+		if c.Flags&flowtable.SetupResume != 0 {
+			// There is no Init message: the translator keeps what comes until there are keys.
+			c.State = flowtable.PassiveKeys
+			t.ask(shm.PassiveResume)
+		}
 	case ackWithout:
 		t.leave(NoENOInACK, true)
 		if s.Payload > 0 {

@@ -78,14 +78,14 @@ func (t *step) plainWatched() {
 	}
 }
 
-// watched handles a segment in which an Init message may be, and reports whether there is: a far end that believes in encryption all
+// watched handles a segment in which an Init message may be, or the first frames, and reports whether there is: a far end that believes in encryption all
 // the same sends one, with ENO or, where the path takes it off, without.
 func (t *step) watched() bool {
 	c, s := t.c, t.s
 	if s.From == flowtable.Inside || s.Payload == 0 || s.Flags&(syn|rst) != 0 || c.Flags&flowtable.SetupWatch == 0 {
 		return false
 	}
-	switch judgeACK(&Segment{Seq: s.Seq, Payload: s.Payload, Init: s.Init}, c.PeerISN) {
+	switch judgeACK(&Segment{Seq: s.Seq, Payload: s.Payload, Init: s.Init, Frames: s.Frames}, c.PeerISN, c.Flags&flowtable.SetupResume != 0) {
 	case ackStripped:
 		t.strippedInit()
 	case ackUnclear:

@@ -29,19 +29,26 @@ func (r *Rules) judgeHostSYN(s *Segment) Cause {
 	return CauseNone
 }
 
-// judgeSYN returns our answer to a far end's SYN, or why there is none. More than one ENO option counts as none (4.1).
-func (r *Rules) judgeSYN(s *Segment) (flowtable.Option, Cause) {
+// judgeSYN returns our answer to a far end's SYN, or why there is none, and whether it agrees to resume. More than one ENO option
+// counts as none (4.1).
+func (r *Rules) judgeSYN(s *Segment, e *Resumption) (option flowtable.Option, cause Cause, resumed bool) {
 	switch {
 	case s.Malformed:
-		return flowtable.Option{}, MalformedOptions
+		return option, MalformedOptions, false
 	case s.Binding:
-		return flowtable.Option{}, BindingOptions
+		return option, BindingOptions, false
 	case s.ENOs == 0:
-		return flowtable.Option{}, NoENOInSYN
+		return option, NoENOInSYN, false
 	case s.ENOs > 1:
-		return flowtable.Option{}, SeveralENO
+		return option, SeveralENO, false
 	}
-	return r.answerTo(s.ENO)
+	if e.Handle != 0 {
+		if option, cause = r.answerResuming(*e, s.ENO); cause == CauseNone {
+			return option, CauseNone, true
+		}
+	}
+	option, cause = r.answerTo(s.ENO)
+	return option, cause, false
 }
 
 // judgeHostReply says whether our option goes on a host's SYN-ACK.
@@ -57,25 +64,32 @@ func judgeHostReply(own []byte, s *Segment) Cause {
 	return CauseNone
 }
 
-// judgeSynAck says whether the far end's SYN-ACK negotiates encryption with what we offered.
-func (r *Rules) judgeSynAck(own []byte, s *Segment) Cause {
+// judgeSynAck says whether the far end's SYN-ACK negotiates encryption with what we offered, and whether it agrees to resume.
+func (r *Rules) judgeSynAck(own []byte, s *Segment, e *Resumption) (cause Cause, resumed bool) {
 	switch {
 	case s.Malformed:
-		return MalformedOptions
+		return MalformedOptions, false
 	case s.ENOs == 0:
-		return NoENOInSynAck
+		return NoENOInSynAck, false
 	case s.ENOs > 1:
-		return SeveralENO
+		return SeveralENO, false
 	case s.Binding:
-		return BindingOptions
+		return BindingOptions, false
 	case s.Long:
-		return LongHeaders
+		return LongHeaders, false
 	}
-	n, err := eno.Negotiate(own, s.ENO, eno.Rules{Opener: eno.Active, RequireAware: r.Answer.RequireAware, Valid: r.Answer.Valid})
-	if err == nil && n.Role != eno.A {
-		return SameRole
+	rules := eno.Rules{Opener: eno.Active, RequireAware: r.Answer.RequireAware, Valid: r.Answer.Valid}
+	if e.Handle != 0 {
+		rules.Valid = e.resumable()
 	}
-	return causeOf(err)
+	n, err := eno.Negotiate(own, s.ENO, rules)
+	switch {
+	case err != nil:
+		return causeOf(err), false
+	case n.Role != eno.A:
+		return SameRole, false
+	}
+	return CauseNone, resumes(n.B)
 }
 
 // ackMeans is what the far end's first ACK says of ENO.
@@ -84,18 +98,19 @@ type ackMeans uint8
 const (
 	ackConfirms ackMeans = iota // ENO is on: both have sent and received an ACK with it, or will have
 	ackWithout                  // no ENO option: encryption is off
-	ackStripped                 // no ENO option, and yet the far end believes in encryption: its data is an Init message
+	ackStripped                 // no ENO option, and yet the far end believes in encryption: its data is an Init message, or frames
 	ackUnclear                  // no ENO option, and not the first bytes of the stream: what they are, cannot be told
 )
 
 // judgeACK says what the far end's first ACK means. The content of a non-SYN ENO option is a TEP's, and those of RFC 8548 have none.
-func judgeACK(s *Segment, peerISN uint32) ackMeans {
+// A far end that was told that the connection resumes begins with frames.
+func judgeACK(s *Segment, peerISN uint32, resumed bool) ackMeans {
 	switch {
 	case s.ENOs > 0:
 		return ackConfirms
 	case s.Payload > 0 && s.Seq != peerISN+1:
 		return ackUnclear
-	case s.Payload > 0 && s.Init:
+	case s.Payload > 0 && (s.Init || resumed && s.Frames):
 		return ackStripped
 	}
 	return ackWithout
@@ -108,7 +123,7 @@ func givesUp(s *Segment) bool { return s.ENOs != 1 }
 func (c *Conn) mayDrop() bool { return c.Policy != flowtable.Require }
 
 // carriesENO reports whether segments of our own carry the non-SYN form of the option: an active opener's do until the far end's
-// first non-SYN segment; a passive one's never do, since what it sends follows the far end's ACK.
+// first non-SYN segment, which an encrypted connection that resumes may still wait for; a passive one's never do, since what it sends follows the far end's ACK.
 func (c *Conn) carriesENO() bool {
-	return c.SendENO && (c.State == flowtable.ActiveInit || c.State == flowtable.ActiveKeys)
+	return c.SendENO && (c.State == flowtable.ActiveInit || c.State == flowtable.ActiveKeys || c.State == flowtable.Encrypted)
 }

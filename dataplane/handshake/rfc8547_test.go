@@ -72,11 +72,11 @@ func TestSection46(t *testing.T) {
 				got := Cause(0)
 				if c.seg.opens() {
 					var own flowtable.Option
-					if own, got = r.judgeSYN(&c.seg); got == CauseNone && (own.Len() < 4 || own.Bytes()[2]&1 != 1) {
+					if own, got, _ = r.judgeSYN(&c.seg, new(Resumption)); got == CauseNone && (own.Len() < 4 || own.Bytes()[2]&1 != 1) {
 						t.Errorf("the answer % x has no b = 1", own.Bytes())
 					}
 				} else {
-					got = r.judgeSynAck(offerA, &c.seg)
+					got, _ = r.judgeSynAck(offerA, &c.seg, new(Resumption))
 				}
 				if got != c.want {
 					t.Errorf("%v, not %v", got.Plain(), c.want.Plain())
@@ -96,7 +96,7 @@ func TestSection46(t *testing.T) {
 		{"an Init message without ENO", Segment{Flags: ack, Seq: peerISN + 1, Payload: 80, Init: true}, ackStripped},
 		{"data that is not the first", Segment{Flags: ack, Seq: peerISN + 41, Payload: 40}, ackUnclear},
 	} {
-		if got := judgeACK(&c.seg, peerISN); got != c.want {
+		if got := judgeACK(&c.seg, peerISN, false); got != c.want {
 			t.Errorf("%s: %d, not %d", c.rule, got, c.want)
 		}
 	}
@@ -124,14 +124,15 @@ func TestHostsAreOfferedWhatTheirOptionsHaveRoomFor(t *testing.T) {
 func TestAnAnswerThatWasGivenBeforeCostsNoMemory(t *testing.T) {
 	r := testRules(flowtable.Opportunistic)
 	s := Segment{From: flowtable.Outside, Flags: syn, ENO: option(0x23, 0x21), ENOs: 1}
-	first, _ := r.judgeSYN(&s)
-	if n := testing.AllocsPerRun(100, func() { r.judgeSYN(&s) }); n != 0 {
+	var none Resumption
+	first, _, _ := r.judgeSYN(&s, &none)
+	if n := testing.AllocsPerRun(100, func() { r.judgeSYN(&s, &none) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 	for i := range byte(40) { // others take the places
-		r.judgeSYN(&Segment{From: flowtable.Outside, Flags: syn, ENO: option(0x23, 0x30+i), ENOs: 1})
+		r.judgeSYN(&Segment{From: flowtable.Outside, Flags: syn, ENO: option(0x23, 0x30+i), ENOs: 1}, &none)
 	}
-	if again, cause := r.judgeSYN(&s); cause != CauseNone || !bytes.Equal(first.Bytes(), again.Bytes()) {
+	if again, cause, _ := r.judgeSYN(&s, &none); cause != CauseNone || !bytes.Equal(first.Bytes(), again.Bytes()) {
 		t.Error("another answer")
 	}
 }
@@ -185,7 +186,7 @@ func TestSYNsGoWithoutENOOnlyAsSection46Allows(t *testing.T) {
 	c := Conn{SendENO: true}
 	for s := flowtable.Free; s < flowtable.NumStates; s++ {
 		c.State = s
-		if want := s == flowtable.ActiveInit || s == flowtable.ActiveKeys; c.carriesENO() != want {
+		if want := s == flowtable.ActiveInit || s == flowtable.ActiveKeys || s == flowtable.Encrypted; c.carriesENO() != want {
 			t.Errorf("state %v: our segments carry ENO: %v", s, !want)
 		}
 	}

@@ -38,7 +38,7 @@ func (t *step) again() {
 	c := t.c
 	c.Wait = min(2*c.Wait, askLongest)
 	c.Ask = t.now + c.Wait
-	t.out.ask(question(c.State))
+	t.out.ask(c.question())
 }
 
 // over ends what has taken too long.

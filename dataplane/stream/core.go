@@ -174,6 +174,13 @@ func (c *Core) Start(_ flowtable.Index, r *flowtable.Record, _ int64) {
 	in.PEdge, in.WEdge, in.AckTold = uint64(r.Host.Win), uint64(r.Host.Win), r.Peer.ISN+1
 }
 
+// StartResumed is Start for a connection without Init messages (RFC 8548 section 3.5): frames begin at wire position 0. What comes
+// before there are keys is kept as far as it has room.
+func (c *Core) StartResumed(idx flowtable.Index, r *flowtable.Record, now int64) {
+	c.Start(idx, r, now)
+	r.Ingress.Flags |= flowtable.IngressInit
+}
+
 // InstallKeys expands the keys and, unless they are to be held, processes what arrived behind the peer's Init message. Both Init
 // messages must have passed. The error is for the log; the connection is then aborted, with the RSTs in out.
 func (c *Core) InstallKeys(idx flowtable.Index, r *flowtable.Record, keys *Keys, now int64, out *Output) error {

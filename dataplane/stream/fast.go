@@ -18,13 +18,14 @@ import (
 const commonIngress = flowtable.IngressInit | flowtable.IngressKeys
 
 // judge notes whether a connection is in its common state: its keys are in place, nothing is missing, held back, begun or ended in
-// either direction, no frame is the gateway's own, and no key generation is under way. Everything that could end that state is followed
-// by a judgement, but for the fast path: it can end it only by coming to a frame of the gateway's own, and armOwn notes that.
+// either direction, no frame is the gateway's own, no key generation is under way, and segments carry no ENO option. Everything that
+// could end that state is followed by a judgement, but for the fast path: it can end it only by coming to a frame of the gateway's own,
+// and armOwn notes that. One who takes FlagSendENO off leaves it to the judgement behind the next segment.
 func (c *Core) judge(r *flowtable.Record) {
 	e, in, l := &r.Egress, &r.Ingress, &r.Local
 	l.Common = e.Flags&^flowtable.EgressBA == flowtable.EgressKeys && in.Flags&^flowtable.IngressShrunk == commonIngress &&
 		l.Gap|l.OldKeys == 0 && l.HsBlock|l.OutOfOrder|l.Reassembly|l.PrevKey|l.NextKey == 0 &&
-		in.Failures|in.Probes == 0 && r.Rare.OwnTimer == 0 && r.Rare.OpenGen <= r.Rare.SealGen && r.Rare.Linger == 0
+		r.Flags&flowtable.FlagSendENO == 0 && in.Failures|in.Probes == 0 && r.Rare.OwnTimer == 0 && r.Rare.OpenGen <= r.Rare.SealGen && r.Rare.Linger == 0
 }
 
 // frameHead is what a frame without urgent data has in front of its data.

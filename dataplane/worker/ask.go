@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"linecrypt/ctrlplane/resumption"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/handshake"
 	"linecrypt/flowtable"
@@ -17,13 +18,16 @@ func (w *Worker) ask(i flowtable.Index, r *flowtable.Record, kind shm.RequestKin
 	q := &w.req
 	*q = shm.Request{Kind: kind, Ref: w.ref(i, r), Seq: r.Rare.Request, Tuple: r.Key, Rule: r.Rule}
 	q.ENOA, q.ENOB = enoOf(r, flowtable.RoleA), enoOf(r, flowtable.RoleB)
+	q.Again = before.State == r.State && before.Flags&(flowtable.SetupUnsent|flowtable.SetupInit1) == 0
 	switch kind {
 	case shm.ActiveKeys:
 		q.Secret, q.Init1, q.Init2 = b.secret[:b.nSecret], w.blocks.initOf(b, flowtable.RoleA), w.blocks.initOf(b, flowtable.RoleB)
 	case shm.PassiveKeys:
 		q.Init1 = w.blocks.initOf(b, flowtable.RoleA)
+	case shm.ActiveResume, shm.PassiveResume:
+		q.Resume = resumption.Handle(r.Setup.Resume)
 	}
-	if before.State == r.State && before.Flags&(flowtable.SetupUnsent|flowtable.SetupInit1) == 0 {
+	if q.Again {
 		w.n[shm.RequestsLost]++
 	}
 	if !w.cfg.Requests.SendRequest(q) {

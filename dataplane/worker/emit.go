@@ -62,8 +62,17 @@ func (w *Worker) forward(p *packet.Packet, e *stream.Emit) bool {
 		}
 		p.SetSACK(e.SACK[:e.NSACK], grow)
 	}
+	if e.Dir == stream.ToWire && e.R.Flags&flowtable.FlagSendENO != 0 && !w.addENO(p) {
+		return false
+	}
 	p.SetTCP(e.Seq, e.Ack, e.Win, e.Flags, e.Urg)
 	return true
+}
+
+// addENO puts ENO on a segment of a host's: all segments have it until the far end's first without SYN (RFC 8547 section 4.6). SACK
+// blocks, which are the gateway's own, give way.
+func (w *Worker) addENO(p *packet.Packet) bool {
+	return p.InsertENO(enoACK) || p.SetSACK(nil, 0) == 0 && p.InsertENO(enoACK)
 }
 
 // build makes headers from the flow's template in front of the emit's payload.

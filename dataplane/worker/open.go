@@ -47,6 +47,7 @@ func (w *Worker) stranger(s flowtable.Side, p *packet.Packet, k *flowtable.Key, 
 	w.n[shm.FlowsCreated]++
 	e := handshake.Event{Kind: handshake.EventSegment, Old: old, Aware: w.ctl.Aware(&k.Inside, k.InsidePort), Hates: s == flowtable.Inside && w.hates.hates(&k.Outside, now)}
 	readSegment(&e.Seg, s, p)
+	w.resumable(&e.Resume, s, &e.Seg, k, rules, now)
 	switch w.begin(i, r, p, &e, now) {
 	case flowtable.ActiveSyn:
 		w.n[shm.HandshakesActive]++

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"linecrypt/ctrlplane/resumption"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/dataplane/handshake"
@@ -53,20 +54,21 @@ func (w *Worker) reply(rep *shm.Reply, now int64) {
 		w.n[shm.RepliesStale]++
 		return
 	}
-	if !answers(rep.Kind, r.State) {
+	if !answers(rep, r) {
 		w.n[shm.RepliesBad]++
 		return
 	}
 	w.step(i, r, nil, &handshake.Event{Kind: handshake.EventReply, Reply: rep.Kind, Hold: rep.Hold}, now)
 }
 
-// answers reports whether a reply is one to the question that is open in a state.
-func answers(a shm.ReplyKind, s flowtable.State) bool {
-	switch a {
+// answers reports whether a reply is one to the question that is open.
+func answers(a *shm.Reply, r *flowtable.Record) bool {
+	s, resumes := r.State, r.Setup.Flags&flowtable.SetupResume != 0
+	switch a.Kind {
 	case shm.Init1:
-		return s == flowtable.ActiveAnswer
+		return s == flowtable.ActiveAnswer && !resumes
 	case shm.Keys:
-		return s == flowtable.ActiveKeys || s == flowtable.PassiveKeys
+		return a.Resumed == resumes && (s == flowtable.ActiveKeys || s == flowtable.PassiveKeys || s == flowtable.ActiveAnswer && resumes)
 	case shm.Pass, shm.Refuse, shm.Abort:
 		return s == flowtable.ActiveAnswer || s == flowtable.ActiveKeys || s == flowtable.PassiveKeys
 	}
@@ -104,7 +106,19 @@ func (w *Worker) startPassive(i flowtable.Index, r *flowtable.Record, p *packet.
 	if p.Opt.Has(packet.OptTimestamps) {
 		r.Peer.TSVal = p.Opt.TSVal
 	}
-	w.core.Start(i, r, now)
+	if r.Setup.Flags&flowtable.SetupResume != 0 {
+		w.core.StartResumed(i, r, now)
+	} else {
+		w.core.Start(i, r, now)
+	}
+	r.Flags |= flowtable.FlagStarted
+}
+
+// startResumed starts the translator of an active connection that resumes.
+func (w *Worker) startResumed(i flowtable.Index, r *flowtable.Record, now int64) {
+	agree(r)
+	r.Role = flowtable.RoleA
+	w.core.StartResumed(i, r, now)
 	r.Flags |= flowtable.FlagStarted
 }
 
@@ -112,13 +126,13 @@ func (w *Worker) startPassive(i flowtable.Index, r *flowtable.Record, p *packet.
 func (w *Worker) install(i flowtable.Index, r *flowtable.Record, hold bool, now int64) handshake.Failure {
 	rep := &w.rep
 	passive := r.Role == flowtable.RoleB
-	if passive && !w.core.QueueInit(i, r, rep.Init, now, w.out) {
+	if passive && !rep.Resumed && !w.core.QueueInit(i, r, rep.Init, now, w.out) {
 		return handshake.FailBuffer
 	}
 	r.TEP, r.AEAD, r.Role = rep.TEP, rep.AEAD, rep.Role
 	r.Rare.Rekey = w.rekeyLimits(w.ctl.RulesOf(r.Rule))
 	keys := stream.Keys{AEAD: tcpcrypt.AEAD(rep.AEAD), Master: tcpcrypt.MasterKey(rep.Keys.Master), Egress: tcpcrypt.AB, Hold: hold}
-	if rep.Role == flowtable.RoleB {
+	if rep.Role == flowtable.RoleB && !rep.Resumed || rep.SendsBA {
 		keys.Egress = tcpcrypt.BA
 	}
 	r.Flags |= flowtable.FlagReported
@@ -137,6 +151,10 @@ func (w *Worker) install(i flowtable.Index, r *flowtable.Record, hold bool, now 
 	}
 	w.blocks.wipe(&w.blocks.all[r.Local.HsBlock])
 	w.n[done]++
+	if rep.Resumed {
+		w.cfg.Secrets.Spend(resumption.Handle(r.Setup.Resume), w.flow(i, r))
+		w.n[shm.ResumeDone]++
+	}
 	return handshake.FailNone
 }
 

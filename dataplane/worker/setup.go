@@ -18,6 +18,9 @@ func (w *Worker) setup(s flowtable.Side, p *packet.Packet, i flowtable.Index, r 
 	if r.Flags&flowtable.FlagStarted != 0 {
 		e.Expect = stream.Exact(r, flowtable.Outside)
 	}
+	if r.Setup.Resume != 0 && r.State == flowtable.ActiveSyn {
+		w.claimed(&e.Resume, i, r)
+	}
 	w.step(i, r, p, &e, now)
 }
 
@@ -32,6 +35,7 @@ func readSegment(seg *handshake.Segment, s flowtable.Side, p *packet.Packet) {
 		seg.ENO = p.ENO()
 	}
 	if s == flowtable.Outside {
+		seg.Frames = wholeFrames(p.PayloadBytes())
 		seg.Init = p.PayloadLen >= 4 && binary.BigEndian.Uint32(p.PayloadBytes()) == uint32(tcpcrypt.KindInit1)
 		return
 	}
@@ -146,7 +150,13 @@ func (w *Worker) perform(i flowtable.Index, r *flowtable.Record, before *handsha
 		case handshake.ActAsk:
 			failed = w.ask(i, r, a.Ask, before)
 		case handshake.ActStart:
-			w.startPassive(i, r, p, now)
+			if r.Flags&flowtable.FlagActive != 0 {
+				w.startResumed(i, r, now)
+			} else {
+				w.startPassive(i, r, p, now)
+			}
+		case handshake.ActClaim:
+			failed = w.claim(i, r)
 		case handshake.ActTakeInit1:
 			w.takeInit1(r)
 		case handshake.ActInit1:

@@ -5,7 +5,9 @@ import (
 	"sync/atomic"
 
 	"linecrypt/cryptobatch"
+	"linecrypt/ctrlplane/resumption"
 	"linecrypt/ctrlplane/shm"
+	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/dataplane/handover"
 	"linecrypt/dataplane/handshake"
 	"linecrypt/dataplane/mbuf"
@@ -46,6 +48,7 @@ type Params struct {
 	IdleSleep  int64 // longest sleep of an adaptive worker
 	Adaptive   bool  // sleep while idle
 	SharedCore bool  // other workers poll on the same core
+	Nonce      int   // bytes of a resumption nonce where there is room for them, 0 to 8
 	FastPath   bool  // nearly all segments take the fast path, not the full translator
 }
 
@@ -54,7 +57,7 @@ func DefaultParams() Params {
 	const s = int64(1e9)
 	return Params{
 		HalfOpen: 16384, Blocks: 4096, Retransmit: s, Timeout: 30 * s, AskTimeout: s / 2, HoldTime: 10 * s, ENOTries: 2,
-		PlainIdle: 300 * s, FlowIdle: 5 * 24 * 3600 * s, IdleSleep: 50_000, FastPath: true,
+		Nonce: tcpcrypt.MaxResumeNonce, PlainIdle: 300 * s, FlowIdle: 5 * 24 * 3600 * s, IdleSleep: 50_000, FastPath: true,
 	}
 }
 
@@ -69,10 +72,11 @@ type Config struct {
 	Replies         *shm.Consumer
 	Engine          cryptobatch.Engine
 	Control         Control
-	Counters        *shm.Block       // in shared memory; this worker alone writes it
-	Pairs           *Pairs           // shared by the workers of a data plane
-	Circle          *handover.Circle // of all workers; nil for a worker alone
-	MTU             *PortMTUs        // nil: not known
+	Counters        *shm.Block        // in shared memory; this worker alone writes it
+	Pairs           *Pairs            // shared by the workers of a data plane
+	Circle          *handover.Circle  // of all workers; nil for a worker alone
+	MTU             *PortMTUs         // nil: not known
+	Secrets         *resumption.Table // of earlier sessions to resume; nil: none
 	Stream          stream.Config
 	Params          Params
 }

@@ -1,0 +1,201 @@
+package gvisor
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"linecrypt/bench/hosts"
+	"linecrypt/ctrlplane/sessiontable"
+)
+
+// resumed demands that both gateways publish a connection under one ID, as resumed or not.
+func resumed(t *testing.T, n *hosts.Network, client *hosts.Conn, want bool) (a, b sessiontable.Entry) {
+	t.Helper()
+	a, b = sessions(t, n, client)
+	if a.SessionID != b.SessionID || a.Resumed != want || b.Resumed != want || a.AEAD != b.AEAD {
+		t.Fatalf("session IDs %x and %x, resumed %v and %v, want %v", a.SessionID, b.SessionID, a.Resumed, b.Resumed, want)
+	}
+	if v := a.SessionID[0]&0x80 != 0; v != want {
+		t.Fatalf("the session ID begins with %#x", a.SessionID[0])
+	}
+	return a, b
+}
+
+// back opens a connection from the server to the client.
+func back(t *testing.T, n *hosts.Network, l *hosts.Listener) (opener, answerer *hosts.Conn) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), hosts.Patience)
+	defer cancel()
+	opener, err := n.Server.Dial(ctx, l.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answerer, err = l.AcceptWithin(hosts.Patience); err != nil {
+		t.Fatal(err)
+	}
+	return opener, answerer
+}
+
+func listenAtClient(t *testing.T, n *hosts.Network, f hosts.Family) *hosts.Listener {
+	t.Helper()
+	l, err := n.Client.Listen(netip.AddrPortFrom(n.Client.Address(f), 8080))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.Close)
+	return l
+}
+
+func TestLaterConnectionsResumeInBothDirectionsOfOpening(t *testing.T) {
+	for _, family := range []hosts.Family{hosts.IPv4, hosts.IPv6} {
+		n := hosts.New(t, hosts.Options{})
+		wire := watch(n.Wire)
+		toServer, toClient := n.Listen(t, family), listenAtClient(t, n, family)
+		client, server := n.Connect(t, toServer)
+		resumed(t, n, client, false)
+		mustExchange(t, client, server, 5000, 5000, 1000)
+		ids := map[[33]byte]bool{}
+		for i := range 6 {
+			if i%2 == 0 {
+				client, server = n.Connect(t, toServer)
+			} else {
+				server, client = back(t, n, toClient)
+			}
+			a, b := resumed(t, n, client, true)
+			if ids[a.SessionID] {
+				t.Fatalf("IPv%d: connection %d has the ID of another", family, i)
+			}
+			ids[a.SessionID] = true
+			if opened := i%2 == 0; a.Active != opened || b.Active == opened || (a.Role == 1) != opened || (b.Role == 2) != opened {
+				t.Errorf("IPv%d: connection %d: roles %d and %d, opened here %v and %v", family, i, a.Role, b.Role, a.Active, b.Active)
+			}
+			mustExchange(t, client, server, 200_000, 100_000, 4096)
+		}
+		if k, first := wire.plaintext(); k > 0 {
+			t.Errorf("IPv%d: %d frames on the wire hold plaintext, the first %s", family, k, first)
+		}
+		if a, b := n.A.Count(t, "resume_done"), n.B.Count(t, "resume_done"); a != 6 || b != 6 {
+			t.Errorf("IPv%d: %d and %d connections are counted as resumed", family, a, b)
+		}
+	}
+}
+
+func TestConnectionsResumeAfterRestartsOfControlPlanes(t *testing.T) {
+	n := hosts.New(t, hosts.Options{})
+	l := n.Listen(t, hosts.IPv4)
+	client, server := n.Connect(t, l)
+	mustExchange(t, client, server, 100, 100, 100)
+	ids := map[[33]byte]bool{}
+	for range 3 {
+		for _, g := range []*hosts.Gateway{n.A, n.B} {
+			g.StopControl()
+			g.StartControl(t)
+		}
+		client, server = n.Connect(t, l)
+		a, _ := resumed(t, n, client, true)
+		if ids[a.SessionID] {
+			t.Fatal("a secret is used twice")
+		}
+		ids[a.SessionID] = true
+		mustExchange(t, client, server, 20_000, 20_000, 3000)
+	}
+}
+
+func TestSwitchedOffNothingIsResumedAndNoConnectionIsLost(t *testing.T) {
+	for name, o := range map[string]hosts.Options{
+		"at A":           {A: hosts.Settings{"resume": "off"}},
+		"at B":           {B: hosts.Settings{"resume": "off"}},
+		"without memory": {B: hosts.Settings{"resumption.cache": "0"}},
+	} {
+		n := hosts.New(t, o)
+		l := n.Listen(t, hosts.IPv4)
+		for i := range 3 {
+			client, server := n.Connect(t, l)
+			a, b := sessions(t, n, client)
+			if a.SessionID != b.SessionID || a.Resumed || b.Resumed {
+				t.Errorf("%s: connection %d: %x and %x, resumed %v and %v", name, i, a.SessionID, b.SessionID, a.Resumed, b.Resumed)
+			}
+			mustExchange(t, client, server, 5000, 5000, 1000)
+		}
+	}
+}
+
+func TestNoncesOfAnyLengthAgree(t *testing.T) {
+	for _, o := range []hosts.Options{
+		{A: hosts.Settings{"resumption.nonce": "0"}}, {B: hosts.Settings{"resumption.nonce": "0"}}, {Both: hosts.Settings{"resumption.nonce": "0"}},
+		{A: hosts.Settings{"resumption.nonce": "3"}, B: hosts.Settings{"resumption.nonce": "5"}},
+	} {
+		n := hosts.New(t, o)
+		l, r := n.Listen(t, hosts.IPv4), listenAtClient(t, n, hosts.IPv4)
+		client, server := n.Connect(t, l)
+		mustExchange(t, client, server, 100, 100, 100)
+		client, server = n.Connect(t, l)
+		resumed(t, n, client, true)
+		mustExchange(t, client, server, 5000, 5000, 1000)
+		server, client = back(t, n, r)
+		resumed(t, n, client, true)
+		mustExchange(t, client, server, 5000, 5000, 1000)
+	}
+}
+
+// TestHostsThatOpenAtOnceAllGetThrough has both ends open connections at the same time, over and over, so that both propose the same
+// secret now and then.
+func TestHostsThatOpenAtOnceAllGetThrough(t *testing.T) {
+	n := hosts.New(t, hosts.Options{})
+	n.Wire.Impair(hosts.Impairment{Edit: func(_ hosts.Direction, frame []byte) bool {
+		if s, ok := hosts.Parse(frame); ok && s.SYN() && !s.ACK() {
+			time.Sleep(2 * time.Millisecond)
+		}
+		return true
+	}})
+	toServer, toClient := n.Listen(t, hosts.IPv4), listenAtClient(t, n, hosts.IPv4)
+	client, server := n.Connect(t, toServer)
+	mustExchange(t, client, server, 100, 100, 100)
+	var mu sync.Mutex
+	ids := map[[33]byte]string{}
+	fresh, resumed := 0, 0
+	note := func(who string, c *hosts.Conn) error {
+		a, okA := n.A.Session(c.Local(), c.Remote())
+		b, okB := n.B.Session(c.Remote(), c.Local())
+		mu.Lock()
+		defer mu.Unlock()
+		if !okA || !okB || a.SessionID != b.SessionID || ids[a.SessionID] != "" {
+			return fmt.Errorf("%s: known %v and %v, IDs %x and %x, before %q", who, okA, okB, a.SessionID, b.SessionID, ids[a.SessionID])
+		}
+		ids[a.SessionID] = who
+		if a.Resumed {
+			resumed++
+		} else {
+			fresh++
+		}
+		return nil
+	}
+	for round := range 15 {
+		var wg sync.WaitGroup
+		errs := make([]error, 2)
+		wg.Go(func() {
+			c, s := n.Connect(t, toServer)
+			errs[0] = note(fmt.Sprint("client ", round), c)
+			mustExchange(t, c, s, 3000, 3000, 1000)
+		})
+		wg.Go(func() {
+			s, c := back(t, n, toClient)
+			errs[1] = note(fmt.Sprint("server ", round), c)
+			mustExchange(t, c, s, 3000, 3000, 1000)
+		})
+		wg.Wait()
+		for _, err := range errs {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	t.Logf("%d fresh, %d resumed, missed %d and %d", fresh, resumed, n.A.Count(t, "resume_missed"), n.B.Count(t, "resume_missed"))
+	if resumed == 0 {
+		t.Error("none is resumed")
+	}
+}

@@ -19,6 +19,9 @@ type Config struct {
 	Tail []byte
 	// Cut returns the lengths of the segments that the Init message goes out in.
 	Cut func() int
+	// Resume is what to resume, where the other end agrees; nil is nothing. Nonce is the length of the nonce in bytes.
+	Resume *Chain
+	Nonce  int
 	// NoScale leaves the window scale option out.
 	NoScale bool
 }
@@ -26,6 +29,7 @@ type Config struct {
 // crypt is the tcpcrypt state of a connection.
 type crypt struct {
 	firstACK  bool // this end sent no SYN-ACK, so that its first other segment carries ENO
+	resumed   bool
 	session   tcpcrypt.Session
 	send      direction
 	receive   direction
@@ -77,6 +81,12 @@ func (c *Conn) dial(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	var own []byte
+	if cfg.Resume != nil {
+		var sub []byte
+		sub, own = cfg.Resume.suboption(cfg.Nonce)
+		offer = option(nil, sub)
+	}
 	syn := &segment{srcPort: c.local, dstPort: c.remote, seq: c.iss, flags: flagSYN, window: ownWindow, options: c.synOptions(offer)}
 	if err := c.until(ctx, "SYN-ACK", func() { c.e.send(syn) }, func() bool { return c.syn != nil }); err != nil {
 		return err
@@ -84,6 +94,14 @@ func (c *Conn) dial(ctx context.Context, cfg Config) error {
 	answer, err := eno.FindSYN(c.syn.options)
 	if err != nil {
 		return fmt.Errorf("SYN-ACK: %w", err)
+	}
+	if cfg.Resume != nil {
+		if peer, ok := cfg.Resume.find(answer); ok {
+			c.resumeKeys(cfg.Resume, own, peer)
+			c.crypt.firstACK = true
+			c.confirm()
+			return nil
+		}
 	}
 	n, err := eno.Negotiate(offer, answer, eno.Rules{Opener: eno.Active, Valid: valid})
 	if err != nil {
@@ -137,12 +155,17 @@ func (c *Conn) accept(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return fmt.Errorf("SYN: %w", err)
 	}
+	if _, ok := scaleOf(c.syn.options); !ok {
+		c.scale = -1
+	}
+	if cfg.Resume != nil {
+		if peer, ok := cfg.Resume.find(offer); ok {
+			return c.acceptResumed(ctx, cfg, peer)
+		}
+	}
 	answer, n, err := eno.Answer(nil, offer, eno.AnswerRules{Prefer: []eno.TEP{eno.TEP(cfg.TEP)}, Valid: valid})
 	if err != nil {
 		return err
-	}
-	if _, ok := scaleOf(c.syn.options); !ok {
-		c.scale = -1
 	}
 	synack := func() {
 		s := c.segment(flagSYN|flagACK, -1, nil)

@@ -49,7 +49,7 @@ func sessions(s *Server, tep tcpcrypt.TEP) (n uint64) {
 }
 
 // attached is a server that serves a data plane of two workers but does nothing by itself.
-func attached(t *testing.T) (*Server, *plane) {
+func attached(t testing.TB) (*Server, *plane) {
 	t.Helper()
 	p := newPlane(t, t.TempDir(), 2)
 	s, err := New(options(p.dir))

@@ -20,7 +20,7 @@ const patience = 10 * time.Second
 
 // plane is a data plane that holds still: its segment, and the workers' ends of the rings, which a test plays.
 type plane struct {
-	t     *testing.T
+	t     testing.TB
 	dir   string
 	seg   *shm.Segment
 	lanes []testLane
@@ -33,16 +33,16 @@ type testLane struct {
 	replies  *shm.Consumer
 }
 
-func params(t *testing.T, workers int) shm.Params {
+func params(t testing.TB, workers int) shm.Params {
 	t.Helper()
 	return shm.Params{
 		Name: "gw", Inside: "in0", Outside: "out0", Engine: "generic", Cores: make([]int, workers),
-		Flows: flowtable.Layout{Capacity: 2048, Chunks: 16}, RequestRing: 128 << 10, ReplyRing: 128 << 10,
+		Flows: flowtable.Layout{Capacity: 2048, Chunks: 16}, RequestRing: 128 << 10, ReplyRing: 128 << 10, Resumption: 4096,
 	}
 }
 
 // newPlane makes a data plane in dir.
-func newPlane(t *testing.T, dir string, workers int) *plane {
+func newPlane(t testing.TB, dir string, workers int) *plane {
 	t.Helper()
 	seg, err := shm.Create(dir, params(t, workers))
 	if err != nil {
@@ -143,7 +143,7 @@ func (p *plane) rules() *shm.Rules {
 }
 
 // answerTo is the option by which a gateway answers another one's, each by its rules.
-func answerTo(t *testing.T, offer []byte, r *shm.Rules) []byte {
+func answerTo(t testing.TB, offer []byte, r *shm.Rules) []byte {
 	t.Helper()
 	option, _, err := eno.Answer(nil, offer, eno.AnswerRules{Prefer: r.TEPs(), Aware: r.Aware, RequireAware: r.Mandatory})
 	if err != nil {
@@ -190,7 +190,7 @@ func options(dir string) Options {
 }
 
 // run starts a control plane and waits until it serves. The function returned ends it and is idempotent.
-func run(t *testing.T, o Options) (*Server, func()) {
+func run(t testing.TB, o Options) (*Server, func()) {
 	t.Helper()
 	ready := make(chan struct{})
 	o.Ready = func() { close(ready) }
@@ -224,7 +224,7 @@ func run(t *testing.T, o Options) (*Server, func()) {
 }
 
 // eventually waits until a condition holds.
-func eventually(t *testing.T, what string, f func() bool) {
+func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !f(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {

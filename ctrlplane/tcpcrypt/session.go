@@ -31,7 +31,7 @@ type Secret [KeyLen]byte
 // Next returns ss[i+1].
 func (s *Secret) Next() Secret {
 	var next Secret
-	expandInto(next[:], s[:], label(constNextK))
+	s.expandInto(next[:], constNextK, nil)
 	return next
 }
 
@@ -39,14 +39,14 @@ func (s *Secret) Next() Secret {
 // a resumed one (RFC 8548 sections 3.3, 3.5).
 func (s *Secret) Master(sn []byte) MasterKey {
 	var mk MasterKey
-	expandInto(mk[:], s[:], label(constRekey)+string(sn))
+	s.expandInto(mk[:], constRekey, sn)
 	return mk
 }
 
 // SessionID returns the ID of the session with session nonce sn. The TEP byte is the one host B sent, "v" bit included.
 func (s *Secret) SessionID(tepByte byte, sn []byte) SessionID {
 	id := SessionID{tepByte}
-	expandInto(id[1:], s[:], label(constSessID)+string(sn))
+	s.expandInto(id[1:], constSessID, sn)
 	return id
 }
 
@@ -54,7 +54,7 @@ func (s *Secret) SessionID(tepByte byte, sn []byte) SessionID {
 // its second (RFC 8548 section 3.5).
 func (s *Secret) ResumeID() [ResumeIDLen]byte {
 	var id [ResumeIDLen]byte
-	expandInto(id[:], s[:], label(constResume))
+	s.expandInto(id[:], constResume, nil)
 	return id
 }
 
@@ -141,16 +141,15 @@ func derive(tepByte byte, aead AEAD, ss Secret, sn []byte) Session {
 	}
 }
 
-// expandInto fills dst with CPRF(key, info, len(dst)), HKDF-Expand-SHA256.
-func expandInto(dst, key []byte, info string) {
-	okm, err := hkdf.Expand(sha256.New, key, info, len(dst))
-	if err != nil {
-		// Only a length over 255 hashes or a policy that forbids SHA-256 gets here, neither of which input can cause.
-		panic(fmt.Sprintf("hkdf expansion to %d bytes: %v", len(dst), err))
-	}
-	copy(dst, okm)
-	clear(okm)
+// expandInto fills dst, of at most 32 bytes, with CPRF(s, constant | sn, len(dst)), HKDF-Expand-SHA256. Of a session nonce only what two
+// resumption nonces can take counts.
+func (s *Secret) expandInto(dst []byte, constant byte, sn []byte) {
+	var msg [1 + 2*MaxResumeNonce + 1]byte
+	msg[0] = constant
+	n := 1 + copy(msg[1:1+2*MaxResumeNonce], sn)
+	msg[n] = 1
+	okm := hmac((*[KeyLen]byte)(s), msg[:n+1])
+	copy(dst, okm[:])
+	clear(okm[:])
+	clear(msg[:])
 }
-
-// label returns a constant of RFC 8548 section 4.3 as the one byte it is; string(c) would be its UTF-8 encoding.
-func label(c byte) string { return string([]byte{c}) }

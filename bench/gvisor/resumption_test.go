@@ -1,6 +1,7 @@
 package gvisor
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/netip"
@@ -198,4 +199,164 @@ func TestHostsThatOpenAtOnceAllGetThrough(t *testing.T) {
 	if resumed == 0 {
 		t.Error("none is resumed")
 	}
+}
+
+// stamps are the times at which segments of one connection's opener were put on the wire.
+type stamps struct {
+	mu          sync.Mutex
+	syn, data   time.Time
+	eno         bool // of the data
+	synack, ack time.Time
+}
+
+func (s *stamps) see(d hosts.Direction, frame []byte) {
+	seg, ok := hosts.Parse(frame)
+	if !ok {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	init := bytes.Contains(frame, []byte{0x15, 0x10, 0x1a, 0x0e}) || bytes.Contains(frame, []byte{0x09, 0x71, 0x05, 0xe0})
+	switch {
+	case d == hosts.ToServer && seg.SYN():
+		s.syn, s.data, s.ack = now, time.Time{}, time.Time{}
+	case d == hosts.ToClient && seg.SYN():
+		s.synack = now
+	case d == hosts.ToServer && seg.PayloadLen > 0 && !init && s.data.IsZero():
+		_, s.eno = seg.Option(hosts.KindENO)
+		s.data = now
+	}
+}
+
+// TestResumedConnectionSendsItsDataOneRoundTripEarlier takes the times of the segments as they are put on a wire with a round trip of 300
+// ms: the host's first bytes go behind two round trips where keys are exchanged, behind one where an earlier session is resumed.
+func TestResumedConnectionSendsItsDataOneRoundTripEarlier(t *testing.T) {
+	const way = 150 * time.Millisecond
+	n := hosts.New(t, hosts.Options{Wire: hosts.Impairment{Delay: way}})
+	s := new(stamps)
+	n.Wire.Tap(s.see)
+	l := n.Listen(t, hosts.IPv4)
+	open := func(want bool) (took time.Duration) {
+		client, server := n.Connect(t, l)
+		resumed(t, n, client, want)
+		mustExchange(t, client, server, 500, 500, 500)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.syn.IsZero() || s.data.IsZero() {
+			t.Fatal("SYN or data were not seen")
+		}
+		if s.eno != want {
+			t.Errorf("resumed %v: the first data carries ENO: %v", want, s.eno)
+		}
+		return s.data.Sub(s.syn)
+	}
+	fresh := open(false)
+	again := open(true)
+	t.Logf("from SYN to the first data: %v with a key exchange, %v resumed", fresh, again)
+	if fresh < 4*way || again < 2*way || fresh-again < way {
+		t.Errorf("from SYN to the first data: %v with a key exchange, %v resumed, round trip %v", fresh, again, 2*way)
+	}
+}
+
+func TestENOStrippedFromTheFirstSegmentsOfAResumedConnectionEndsIt(t *testing.T) {
+	n := hosts.New(t, hosts.Options{})
+	l := n.Listen(t, hosts.IPv4)
+	client, server := n.Connect(t, l)
+	mustExchange(t, client, server, 100, 100, 100)
+	n.Wire.Impair(hosts.Impairment{Edit: strip(func(_ hosts.Direction, s hosts.Segment) bool { return !s.SYN() })})
+	far := watch(n.Far)
+	client, err := dial(n, l)
+	if err != nil {
+		t.Fatal(err) // the client's end believes in encryption: it has confirmed ENO
+	}
+	if _, err := client.Write(bytes.Repeat([]byte("plaintext "), 50)); err != nil {
+		t.Fatal(err)
+	}
+	if server, err = l.AcceptWithin(hosts.Patience); err == nil {
+		if err := server.SetDeadline(time.Now().Add(hosts.Patience)); err != nil {
+			t.Fatal(err)
+		}
+		if k, err := server.Read(make([]byte, 1000)); k > 0 || err == nil {
+			t.Errorf("the application reads %d bytes of ciphertext", k)
+		}
+	}
+	if k := far.count(func(s seen) bool { return s.dir == hosts.ToServer && s.len > 0 }); k > 0 {
+		t.Errorf("%d segments of ciphertext reach the host", k)
+	}
+}
+
+func TestResumptionOutlivesLossOfAnySegmentOfTheHandshake(t *testing.T) {
+	for name, lose := range map[string]func(d hosts.Direction, s hosts.Segment) bool{
+		"the SYN":       func(d hosts.Direction, s hosts.Segment) bool { return d == hosts.ToServer && s.SYN() },
+		"the SYN-ACK":   func(d hosts.Direction, s hosts.Segment) bool { return d == hosts.ToClient && s.SYN() },
+		"the first ACK": func(d hosts.Direction, s hosts.Segment) bool { return d == hosts.ToServer && !s.SYN() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := hosts.New(t, hosts.Options{})
+			l := n.Listen(t, hosts.IPv4)
+			client, server := n.Connect(t, l)
+			mustExchange(t, client, server, 100, 100, 100)
+			time.Sleep(100 * time.Millisecond) // what ends the first connection is not what is to be lost
+			var once sync.Once
+			n.Wire.Impair(hosts.Impairment{Edit: func(d hosts.Direction, frame []byte) bool {
+				s, ok := hosts.Parse(frame)
+				lost := false
+				if ok && lose(d, s) {
+					once.Do(func() { lost = true })
+				}
+				return !lost
+			}})
+			client, server = n.Connect(t, l)
+			resumed(t, n, client, true)
+			mustExchange(t, client, server, 20_000, 20_000, 2000)
+			if a, b := n.A.Count(t, "resume_offered"), n.B.Count(t, "resume_agreed"); a != 1 || b != 1 {
+				t.Errorf("%d offers and %d answers for one connection", a, b)
+			}
+		})
+	}
+}
+
+func TestResumedConnectionsCarryStreamsOverAnImpairedWire(t *testing.T) {
+	n := hosts.New(t, hosts.Options{Both: hosts.Settings{"handshake.retransmit": "200ms"}})
+	toServer, toClient := n.Listen(t, hosts.IPv4), listenAtClient(t, n, hosts.IPv4)
+	client, server := n.Connect(t, toServer)
+	mustExchange(t, client, server, 100, 100, 100)
+	n.Wire.Impair(hosts.Impairment{Loss: 0.02, Duplicate: 0.05, Reorder: 0.05, Split: 0.05, Seed: 8548})
+	for i := range 6 {
+		if i%2 == 0 {
+			client, server = n.Connect(t, toServer)
+		} else {
+			server, client = back(t, n, toClient)
+		}
+		mustBeEncrypted(t, n, client)
+		mustExchange(t, client, server, 60_000, 60_000, 3000)
+	}
+	if done := n.A.Count(t, "resume_done"); done == 0 {
+		t.Error("none is resumed")
+	}
+}
+
+func TestControlPlaneThatIsAwayBetweenOfferAndConfirmationCostsNoConnection(t *testing.T) {
+	n := hosts.New(t, hosts.Options{Wire: hosts.Impairment{Delay: 100 * time.Millisecond}})
+	l := n.Listen(t, hosts.IPv4)
+	client, server := n.Connect(t, l)
+	mustExchange(t, client, server, 100, 100, 100)
+	var once sync.Once
+	offered := make(chan struct{})
+	n.Wire.Tap(func(d hosts.Direction, frame []byte) {
+		if s, ok := hosts.Parse(frame); ok && d == hosts.ToServer && s.SYN() {
+			once.Do(func() { close(offered) })
+		}
+	})
+	go func() {
+		<-offered
+		for _, g := range []*hosts.Gateway{n.A, n.B} {
+			g.StopControl()
+			g.StartControl(t)
+		}
+	}()
+	client, server = n.Connect(t, l)
+	resumed(t, n, client, true)
+	mustExchange(t, client, server, 20_000, 20_000, 2000)
 }

@@ -1,6 +1,7 @@
 package hosts
 
 import (
+	"math"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -27,8 +28,9 @@ func (d Direction) String() string {
 type Impairment struct {
 	Loss      float64
 	Duplicate float64
-	Reorder   float64 // share of frames that are held back while up to eight others overtake them
-	Split     float64 // share of TCP segments with payload that are cut in two, as a middlebox may
+	Reorder   float64       // share of frames that are held back while up to eight others overtake them
+	Delay     time.Duration // of every frame, whose order stays; Reorder is of no effect then
+	Split     float64       // share of TCP segments with payload that are cut in two, as a middlebox may
 	Seed      uint64
 	// Edit sees each frame first, and may change it in place; false drops it. Each direction calls it from a goroutine of its
 	// own.
@@ -150,6 +152,9 @@ func (l *Link) carry(d Direction, frame []byte, to station, rnd *rand.Rand, late
 	l.Trace.add(d, frame, false)
 	if rnd.Float64() < imp.Duplicate {
 		l.deliver(to, frame)
+	}
+	if imp.Delay > 0 {
+		return append(late, held{frame: append([]byte(nil), frame...), after: math.MaxInt, until: time.Now().Add(imp.Delay)})
 	}
 	if rnd.Float64() < imp.Reorder {
 		return append(late, held{frame: append([]byte(nil), frame...), after: 1 + rnd.IntN(overtake), until: time.Now().Add(holdFor)})

@@ -41,12 +41,17 @@ func (c *Cache) Capacity() int {
 	return c.t.Capacity()
 }
 
-// Len returns how many slots are in use.
+// Len returns how many secrets there are, those that connections have claimed included. It looks at all slots.
 func (c *Cache) Len() int {
 	if c == nil {
 		return 0
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.t.Capacity() - len(c.free)
+	n := 0
+	for i := range c.t.slots {
+		switch statusOf(c.t.slots[i].state.Load()) {
+		case ready, claimed, answered:
+			n++
+		}
+	}
+	return n
 }

@@ -238,9 +238,21 @@ func TestResumedConnectionSendsItsDataOneRoundTripEarlier(t *testing.T) {
 	n.Wire.Tap(s.see)
 	l := n.Listen(t, hosts.IPv4)
 	open := func(want bool) (took time.Duration) {
-		client, server := n.Connect(t, l)
+		client, err := dial(n, l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { _ = send(client, up, 500, 500) }() // at once, as a client that speaks first does
+		server, err := l.AcceptWithin(hosts.Patience)
+		if err != nil {
+			t.Fatal(err)
+		}
 		resumed(t, n, client, want)
-		mustExchange(t, client, server, 500, 500, 500)
+		if err := receive(server, up, 500); err != nil {
+			t.Fatal(err)
+		}
+		client.Close()
+		server.Close()
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.syn.IsZero() || s.data.IsZero() {
@@ -254,7 +266,7 @@ func TestResumedConnectionSendsItsDataOneRoundTripEarlier(t *testing.T) {
 	fresh := open(false)
 	again := open(true)
 	t.Logf("from SYN to the first data: %v with a key exchange, %v resumed", fresh, again)
-	if fresh < 4*way || again < 2*way || fresh-again < way {
+	if fresh < 4*way || again < 2*way || fresh-again < 3*way/2 {
 		t.Errorf("from SYN to the first data: %v with a key exchange, %v resumed, round trip %v", fresh, again, 2*way)
 	}
 }

@@ -39,8 +39,11 @@ const (
 // of the earlier session, which the resumption suboption offers for a fresh key exchange too (RFC 8548 section 3.2): of those, the best
 // are offered that have room. Nothing of the host's gives way.
 func (r *Rules) offerResuming(e *Resumption, aware bool, room int) (option flowtable.Option, ok bool) {
+	if e.Handle == 0 {
+		return option, false
+	}
 	plain, err := eno.Parse(r.Offer)
-	if e.Handle == 0 || err != nil {
+	if err != nil {
 		return option, false
 	}
 	room -= resumeLeast

@@ -3,6 +3,7 @@ package hosts
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"os"
 	"strings"
@@ -199,7 +200,12 @@ func (g *Gateway) openSessions(seg *shm.Segment) (*sessiontable.Table, error) {
 func (g *Gateway) StartControl(t testing.TB) {
 	t.Helper()
 	ready := make(chan struct{})
+	peers, err := server.NewPeering(g.Config, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatalf("peering of %s: %v", g.Config.Name, err)
+	}
 	s, err := server.New(server.Options{
+		Peering:      peers,
 		Open:         func() (*shm.Segment, error) { return shm.OpenControl(g.dir, g.Config.Name) },
 		OpenSessions: g.openSessions,
 		Terms:        responder.TermsOf(g.Config),

@@ -14,6 +14,9 @@ import (
 type Options struct {
 	// NoA and NoB leave a gateway out.
 	NoA, NoB bool
+	// Middle puts somebody in the middle of the wire: two gateways back to back, who end tcpcrypt towards either side and have the
+	// plaintext between them. There is no Join then.
+	Middle bool
 	// A and B are settings of the gateways; Both is for either one.
 	A, B, Both Settings
 	// Join, where it is set, opens the two gateways' outside ports, which are joined, over caches of Pool; there is no Wire then.
@@ -31,6 +34,10 @@ type Network struct {
 	Client, Server  *Host
 	A, B            *Gateway
 	Near, Wire, Far *Link
+
+	// Of somebody in the middle: the gateways towards A and towards B, the link between them, and the wire behind it.
+	ToA, ToB       *Gateway
+	Middle, Beyond *Link
 }
 
 // New builds a network, which is taken down when the test ends.
@@ -42,6 +49,9 @@ func New(t testing.TB, o Options) *Network {
 	}
 	if !o.NoB {
 		n.B = newGateway(t, "b", merge(o.Both, o.B), o.Pool, o.OneQueue)
+	}
+	if o.Middle {
+		n.ToA, n.ToB = newGateway(t, "to-a", nil, o.Pool, o.OneQueue), newGateway(t, "to-b", nil, o.Pool, o.OneQueue)
 	}
 	var portA, portB port.Port
 	if o.Join != nil {
@@ -62,6 +72,14 @@ func New(t testing.TB, o Options) *Network {
 		n.Far = newLink("far", o.Far)
 		n.Far.start(n.B.insideEnd, n.Server)
 		right = n.B.outsideEnd
+	}
+	if o.Middle {
+		n.ToA.start(t, nil)
+		n.ToB.start(t, nil)
+		n.Middle, n.Beyond = newLink("middle", Impairment{}), newLink("beyond", Impairment{})
+		n.Middle.start(n.ToA.insideEnd, n.ToB.insideEnd)
+		n.Beyond.start(n.ToB.outsideEnd, right)
+		right = n.ToA.outsideEnd
 	}
 	if o.Join == nil {
 		n.Wire = newLink("wire", o.Wire)
@@ -103,7 +121,7 @@ func merge(all ...Settings) Settings {
 
 func (n *Network) gateways() []*Gateway {
 	var gs []*Gateway
-	for _, g := range []*Gateway{n.A, n.B} {
+	for _, g := range []*Gateway{n.A, n.ToA, n.ToB, n.B} {
 		if g != nil {
 			gs = append(gs, g)
 		}
@@ -113,7 +131,7 @@ func (n *Network) gateways() []*Gateway {
 
 func (n *Network) links() []*Link {
 	var ls []*Link
-	for _, l := range []*Link{n.Near, n.Wire, n.Far} {
+	for _, l := range []*Link{n.Near, n.Wire, n.Middle, n.Beyond, n.Far} {
 		if l != nil {
 			ls = append(ls, l)
 		}

@@ -51,7 +51,7 @@ func TestReadmeNamesMakeTargetsThatExist(t *testing.T) {
 }
 
 func TestReadmeNamesCommandsThatExist(t *testing.T) {
-	named := regexp.MustCompile("(?m)(?:`|^ +)(?:bin/)?linecrypt ((?:setup|bench|resumption) [a-z]+|[a-z]+)(.*)$").FindAllStringSubmatch(read(t, "README.md"), -1)
+	named := regexp.MustCompile("(?m)(?:`|^ +)(?:bin/)?linecrypt ((?:setup|bench|resumption|key) [a-z]+|[a-z]+)(.*)$").FindAllStringSubmatch(read(t, "README.md"), -1)
 	if len(named) < 10 {
 		t.Fatalf("only %d commands found", len(named))
 	}

@@ -174,12 +174,13 @@ func TestSessionsTextIsOneLineEach(t *testing.T) {
 	s := Session{
 		Client: "192.0.2.1:1", Server: "192.0.2.2:80", Role: "A", TEP: "0x23", AEAD: "AES_128_GCM", SessionID: "23ab",
 		Sealed: Traffic{1, 2, 5}, Opened: Traffic{3, 4567890, 4}, AgeS: 61.4,
+		Auth: "authenticated",
 	}
 	if err := printSessions(&b, []Session{s}); err != nil {
 		t.Fatal(err)
 	}
-	const want = "CLIENT       SERVER        ROLE  TEP   AEAD         SEALED         OPENED            KEYS  AGE   SESSION ID\n" +
-		"192.0.2.1:1  192.0.2.2:80  A     0x23  AES_128_GCM  1 frames, 2 B  3 frames, 4.6 MB  5/4   1m1s  23ab\n"
+	const want = "CLIENT       SERVER        ROLE  TEP   AEAD         SEALED         OPENED            KEYS  AGE   FAR END        SESSION ID\n" +
+		"192.0.2.1:1  192.0.2.2:80  A     0x23  AES_128_GCM  1 frames, 2 B  3 frames, 4.6 MB  5/4   1m1s  authenticated  23ab\n"
 	if b.String() != want {
 		t.Errorf("got\n%swant\n%s", b.String(), want)
 	}

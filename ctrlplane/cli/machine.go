@@ -7,6 +7,7 @@ import (
 	"linecrypt/cryptobatch"
 	"linecrypt/ctrlplane/config"
 	"linecrypt/ctrlplane/instance"
+	"linecrypt/ctrlplane/peering/identity"
 	"linecrypt/ctrlplane/server"
 )
 
@@ -22,6 +23,14 @@ func checkMachine(c *config.Config) error {
 		if _, err := instance.GroupID(group); err != nil {
 			errs = append(errs, c.Err("session_table.group", err))
 		}
+	}
+	if c.Peering.Key != "" {
+		if _, err := identity.Read(c.Peering.Key); err != nil {
+			errs = append(errs, c.Err("peering.key", err))
+		}
+	}
+	if err := checkAddress(c.Peering.Listen); err != nil && c.Peering.Listen != "" {
+		errs = append(errs, c.Err("peering.listen", err))
 	}
 	if err := checkAddress(c.Metrics.Listen); err != nil && c.IsSet("metrics.listen") {
 		errs = append(errs, c.Err("metrics.listen", err))

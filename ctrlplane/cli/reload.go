@@ -55,12 +55,7 @@ func requestReload(in *instance.Instance) (*config.Reloaded, error) {
 
 // post asks an instance's control plane by its control socket, with a body as JSON unless it is nil, and reads the answer.
 func post(in *instance.Instance, path string, body, answer any, timeout time.Duration) error {
-	client := http.Client{Timeout: timeout, Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", in.ControlSocket())
-		},
-		DisableKeepAlives: true,
-	}}
+	client := controlClient(in, timeout)
 	var text bytes.Buffer
 	if body != nil {
 		if err := json.NewEncoder(&text).Encode(body); err != nil {
@@ -76,6 +71,16 @@ func post(in *instance.Instance, path string, body, answer any, timeout time.Dur
 		return errors.New(a.Status)
 	}
 	return json.NewDecoder(io.LimitReader(a.Body, 1<<20)).Decode(answer)
+}
+
+// controlClient asks the control plane by its socket.
+func controlClient(in *instance.Instance, patience time.Duration) *http.Client {
+	return &http.Client{Timeout: patience, Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", in.ControlSocket())
+		},
+		DisableKeepAlives: true,
+	}}
 }
 
 // printReloaded tells what came of it; the error says why nothing was changed.

@@ -176,11 +176,11 @@ func printSessions(out io.Writer, list []Session) error {
 		return err
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "CLIENT\tSERVER\tROLE\tTEP\tAEAD\tSEALED\tOPENED\tKEYS\tAGE\tSESSION ID")
+	fmt.Fprintln(w, "CLIENT\tSERVER\tROLE\tTEP\tAEAD\tSEALED\tOPENED\tKEYS\tAGE\tFAR END\tSESSION ID")
 	for i := range list {
 		s := &list[i]
 		age := time.Duration(s.AgeS * float64(time.Second)).Round(time.Second)
-		fmt.Fprintln(w, strings.Join([]string{s.Client, s.Server, s.Role, s.TEP, s.AEAD, s.Sealed.String(), s.Opened.String(), fmt.Sprintf("%d/%d", s.Sealed.Generation, s.Opened.Generation), age.String(), s.SessionID}, "\t"))
+		fmt.Fprintln(w, strings.Join([]string{s.Client, s.Server, s.Role, s.TEP, s.AEAD, s.Sealed.String(), s.Opened.String(), fmt.Sprintf("%d/%d", s.Sealed.Generation, s.Opened.Generation), age.String(), s.Auth, s.SessionID}, "\t"))
 	}
 	return w.Flush()
 }

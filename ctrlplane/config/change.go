@@ -34,7 +34,7 @@ func orNone(s string) string {
 }
 
 // reloadable are the keys that a running control plane can change, for new connections.
-var reloadable = []string{"policy", "teps", "aeads", "application_aware", "resume", "log.level", "debug.key_log"}
+var reloadable = []string{"policy", "teps", "aeads", "application_aware", "resume", "authenticated", "on_mismatch", "log.level", "debug.key_log"}
 
 // Changes returns the keys whose values differ, in the order of the table: those that take effect when the configuration is loaded
 // again, and those that need a restart.
@@ -59,6 +59,8 @@ func Weakened(old, fresh *Config) []Change {
 	weaker := map[string]bool{
 		"policy":            strength(fresh.Policy) < strength(old.Policy),
 		"application_aware": old.ApplicationAware == AwareMandatory && fresh.ApplicationAware != AwareMandatory,
+		"authenticated":     old.Authenticated && !fresh.Authenticated,
+		"on_mismatch":       old.OnMismatch == MismatchReset && fresh.OnMismatch != MismatchReset,
 		"teps":              widened(old.TEPs, fresh.TEPs),
 		"aeads":             widened(old.AEADs, fresh.AEADs),
 	}

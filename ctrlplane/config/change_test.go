@@ -69,6 +69,8 @@ func TestWhatProtectsLessIsToldFromWhatProtectsMore(t *testing.T) {
 	}{
 		{"policy: require", "policy: require", ""},
 		{"policy: require", "", "policy"},
+		{withPeer + "policy: require\nauthenticated: yes\non_mismatch: reset", "", "policy,authenticated,on_mismatch"},
+		{"", withPeer + "policy: require\nauthenticated: yes\non_mismatch: reset", ""},
 		{"policy: require", "policy: opportunistic", "policy"},
 		{"policy: require", "policy: disabled", "policy"},
 		{"policy: opportunistic", "policy: disabled", "policy"},

@@ -30,6 +30,12 @@ type Config struct {
 	AEADs            []tcpcrypt.AEAD // in order of preference, never empty
 	ApplicationAware Awareness
 
+	Authenticated bool       // far ends must be authenticated by a peer
+	OnMismatch    OnMismatch // of a peer's session ID and the gateway's own
+
+	Peering Peering
+	Peers   []Peer // in the order of the file
+
 	Rekey        Rekey
 	KeepAlive    KeepAlive
 	Resume       bool
@@ -55,6 +61,15 @@ const (
 	AwareOff       Awareness = "off"       // a=0 is sent
 	AwareOn        Awareness = "on"        // a=1 is sent
 	AwareMandatory Awareness = "mandatory" // a=1 is sent, and a far end that sends a=0 is not encrypted with
+)
+
+// OnMismatch is what happens to a connection of which a peer tells another session ID.
+type OnMismatch string
+
+// The answers to a mismatch.
+const (
+	MismatchAlarm OnMismatch = "alarm" // it is logged and counted
+	MismatchReset OnMismatch = "reset" // and the connection is reset
 )
 
 // Poll is how a worker waits for packets.
@@ -108,6 +123,13 @@ type Handshake struct {
 	Timeout    time.Duration // set-up takes no longer than this
 	HalfOpen   int           // connections of openers inside, and as many of openers outside, whose opener is not known to be real
 	ENOTries   int           // SYNs with ENO before one goes without
+}
+
+// Peering is how the control plane meets those of its peers.
+type Peering struct {
+	Key     string        // file of this gateway's own key, empty for none
+	Listen  string        // address:port, empty when switched off
+	Timeout time.Duration // a connection whose far end must be authenticated waits for that
 }
 
 // Rekey is when the gateway changes keys of a connection on its own account; 0 means never, or as late as the cipher allows.

@@ -124,6 +124,10 @@ rekey: {frames: 10, bytes: 1GiB, time: 90m}
 keepalive: {idle: 2h, interval: 30s, probes: 4}
 resume: off
 resumption: {cache: 100, lifetime: 2m, nonce: 4}
+authenticated: no
+on_mismatch: reset
+peering: {key: k, listen: "[::]:9470", timeout: 4s}
+peers: []
 metrics: {listen: off}
 session_table: {group: users}
 sessions: {listen: "192.0.2.1:8548", certificate: /etc/c.pem, key: /etc/k.pem, client_ca: /etc/ca.pem}
@@ -148,7 +152,9 @@ memory: {huge_pages: off}
 		Handshake:  Handshake{500 * time.Millisecond, 5 * time.Second, 1000, 3},
 		TEPs:       []tcpcrypt.TEP{tcpcrypt.ECDHEP256, tcpcrypt.ECDHECurve25519},
 		AEADs:      []tcpcrypt.AEAD{tcpcrypt.ChaCha20Poly1305}, ApplicationAware: AwareMandatory,
-		Rekey: Rekey{10, 1 << 30, 90 * time.Minute}, KeepAlive: KeepAlive{2 * time.Hour, 30 * time.Second, 4}, Resumption: Resumption{100, 2 * time.Minute, 4}, SessionTable: SessionTable{"users"},
+		OnMismatch: MismatchReset,
+		Peering:    Peering{"k", "[::]:9470", 4 * time.Second},
+		Rekey:      Rekey{10, 1 << 30, 90 * time.Minute}, KeepAlive: KeepAlive{2 * time.Hour, 30 * time.Second, 4}, Resumption: Resumption{100, 2 * time.Minute, 4}, SessionTable: SessionTable{"users"},
 		Sessions: Sessions{"192.0.2.1:8548", "/etc/c.pem", "/etc/k.pem", "/etc/ca.pem"},
 		DPDK:     DPDK{[]string{"--no-huge", "-m 64"}, 64}, Log: Log{slog.LevelDebug}, Debug: Debug{"/tmp/keys"},
 		set: c.set,

@@ -3,6 +3,8 @@ package config
 import (
 	"errors"
 	"fmt"
+
+	"linecrypt/flowtable"
 )
 
 // Validate checks what involves more than one key. Load, Parse and Flags.Load have called it; a Config that was changed
@@ -32,6 +34,13 @@ func (c *Config) Validate() error {
 			errs = append(errs, c.Err("sessions.listen", fmt.Errorf("%s is missing: nobody may ask without certificates", f.key)))
 		}
 	}
+	if c.Authenticated && len(c.Peers) == 0 {
+		errs = append(errs, c.Err("authenticated", errors.New("no peers are listed, so that no far end could ever be authenticated")))
+	}
+	if c.Authenticated && c.Policy != flowtable.Require {
+		errs = append(errs, c.Err("authenticated", fmt.Errorf("with policy %v whoever is in the middle needs only make sure that a connection is not encrypted: write policy: require too", c.Policy)))
+	}
+	errs = append(errs, c.validatePeers())
 	return errors.Join(errs...)
 }
 

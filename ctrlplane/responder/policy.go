@@ -33,10 +33,17 @@ type Terms struct {
 
 // TermsOf returns the terms of a configuration.
 func TermsOf(c *config.Config) Terms {
-	return Terms{
+	t := Terms{
 		Policy: c.Policy, Aware: c.ApplicationAware, TEPs: c.TEPs, AEADs: c.AEADs,
 		Resume: c.Resume, RekeyFrames: c.Rekey.Frames, RekeyBytes: c.Rekey.Bytes, RekeyTime: c.Rekey.Time,
 	}
+	if c.Authenticated {
+		t.Authenticated = policy.AuthDemand
+	}
+	if c.OnMismatch == config.MismatchReset {
+		t.OnMismatch = policy.MismatchReset
+	}
+	return t
 }
 
 // rules are the terms in the form that the handlers use. It does not change once it is made.

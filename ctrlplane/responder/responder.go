@@ -6,7 +6,9 @@ import (
 	"io"
 	"sync/atomic"
 
+	"linecrypt/ctrlplane/policy"
 	"linecrypt/ctrlplane/shm"
+	"linecrypt/flowtable"
 )
 
 // errRandomness marks errors of the source of randomness.
@@ -47,6 +49,9 @@ func (r *Responder) SetTerms(p Terms) error {
 func (r *Responder) Rules() shm.Rules {
 	return shm.Rules{Terms: r.rules.Load().terms, Usable: r.rand.works()}
 }
+
+// Decided returns the terms of a connection that was decided on by a rule. As long as there is one rule it is that one.
+func (r *Responder) Decided(flowtable.RuleRef) *policy.Terms { return &r.rules.Load().terms }
 
 // Stats returns the responder's counters.
 func (r *Responder) Stats() *Stats { return &r.stats }

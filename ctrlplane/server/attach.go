@@ -98,6 +98,7 @@ func (s *Server) attach(seg *shm.Segment) error {
 	s.mu.Unlock()
 	s.lanes = newLanes(seg)
 	s.reconcile()
+	s.retell()
 	s.publishRules(seg)
 	now := monotonic()
 	seg.Beat(now)
@@ -118,6 +119,10 @@ func (s *Server) detach() {
 	s.responder.SetCache(nil, nil)
 	s.keys.Clear()
 	s.orders.clear()
+	if s.opts.Peering != nil {
+		s.opts.Peering.Clear()
+		s.verdicts = nil
+	}
 	s.report.flush(s.seg)
 	if s.seg.Current() && !s.seg.DataPlaneRuns() {
 		s.forgetKeys()

@@ -10,7 +10,7 @@ import (
 
 // events counts what the server itself meets.
 type events struct {
-	attached, reloads, badReloads, damaged, kept, unfit, unpublished, reconciled atomic.Uint64
+	attached, reloads, badReloads, damaged, kept, unfit, unpublished, reconciled, noPeer atomic.Uint64
 
 	applicationsAsked, applicationsRefused, awareLost, remoteAsked atomic.Uint64
 

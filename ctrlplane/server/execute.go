@@ -119,8 +119,13 @@ func (p *process) run(stderr io.Writer) error {
 
 // serve runs the server beside its sockets until a signal ends it.
 func (p *process) serve(c *config.Config) error {
+	node, err := NewPeering(c, p.log)
+	if err != nil {
+		return err
+	}
 	srv, err := New(Options{
-		Open: p.openSegment, OpenSessions: p.openSessions, Terms: responder.TermsOf(c), Lifetime: c.Resumption.Lifetime,
+		Peering: node,
+		Open:    p.openSegment, OpenSessions: p.openSessions, Terms: responder.TermsOf(c), Lifetime: c.Resumption.Lifetime,
 		Log: p.log, Wait: p.wait, Ready: p.ready, Inherit: p.inherit,
 		Reload: func() config.Reloaded { return p.reload(p.srv) },
 	})

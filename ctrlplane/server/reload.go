@@ -8,6 +8,7 @@ import (
 
 	"linecrypt/ctrlplane/config"
 	"linecrypt/ctrlplane/instance"
+	"linecrypt/ctrlplane/policy"
 	"linecrypt/ctrlplane/responder"
 	"linecrypt/ctrlplane/sessiontable"
 	"linecrypt/ctrlplane/shm"
@@ -86,6 +87,10 @@ func published(c *config.Config, r *shm.Rules) *config.Config {
 		left.ApplicationAware = config.AwareOn
 	default:
 		left.ApplicationAware = config.AwareOff
+	}
+	left.Authenticated, left.OnMismatch = r.Authenticated == policy.AuthDemand, config.MismatchAlarm
+	if r.OnMismatch == policy.MismatchReset {
+		left.OnMismatch = config.MismatchReset
 	}
 	left.TEPs, left.AEADs = nil, nil
 	for _, t := range r.TEPs() {

@@ -31,6 +31,7 @@ func (s *Server) round() bool {
 			worked = s.orders.flush(i, &s.lanes[i]) || worked
 		}
 	}
+	worked = s.judge() || worked
 	return s.exchange(monotonic()) || worked
 }
 
@@ -94,8 +95,9 @@ func (s *Server) deliver(at int, q *shm.Request, p *shm.Reply) {
 	case q.Kind == shm.Closed:
 		s.unpublish(at, q)
 		return
-	case p.Kind == shm.Keys:
-		s.publish(at, q, p)
+	case p.Kind == shm.Keys && !s.admit(at, q, p):
+		responder.Wipe(p)
+		*p = shm.Reply{Kind: shm.Abort, Reason: shm.ReasonUnauthenticated, Ref: q.Ref, Seq: q.Seq}
 	}
 	l := &s.lanes[at]
 	o := noRoom

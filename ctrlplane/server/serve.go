@@ -87,6 +87,7 @@ func (s *Server) watch(now int64, busy bool) {
 	if now >= t.reconcile && !busy {
 		t.reconcile = now + reconcileEvery
 		s.reconcile()
+		s.retell()
 	}
 }
 

@@ -14,6 +14,8 @@ import (
 	"linecrypt/ctrlplane/fairqueue"
 	"linecrypt/ctrlplane/keylog"
 	"linecrypt/ctrlplane/metrics"
+	"linecrypt/ctrlplane/peering"
+	"linecrypt/ctrlplane/peering/book"
 	"linecrypt/ctrlplane/responder"
 	"linecrypt/ctrlplane/resumption"
 	"linecrypt/ctrlplane/sessiontable"
@@ -35,6 +37,8 @@ type Options struct {
 	Rand io.Reader
 	// Log is told what happens to the process, never anything of a connection; nil for nowhere.
 	Log *slog.Logger
+	// Peering tells the session IDs to peers; nil for no peers. Run runs it.
+	Peering *peering.Node
 	// Wait is how long Run waits for the first segment; 0 for DefaultWait.
 	Wait time.Duration
 	// Inherit is called with each segment before it is served, with the rules that an earlier control plane may have left in it. What it
@@ -70,6 +74,10 @@ type Server struct {
 
 	orders orders // to the workers
 
+	verdicts  []book.Verdict // that wait to be carried out
+	nextAlarm int64          // ns of the monotonic clock before which none is logged
+	unsaid    int            // alarms since the last one in the log
+
 	views flowViews
 	aware awareness
 
@@ -102,7 +110,9 @@ func New(o Options) (*Server, error) {
 	s := &Server{opts: o, log: o.Log, responder: r}
 	s.policy.Store(uint32(o.Terms.Policy))
 	s.keys = fairqueue.New[flowID](keyLimits, s.giveUp)
-	s.metrics = metrics.New(metrics.Config{Segments: s, Stats: r.Stats(), Events: append(s.events.table(), s.resumption()...), Log: o.Log})
+	events := append(s.events.table(), s.resumption()...)
+	events = append(events, peeringEvents(o.Peering, s.events.noPeer.Load)...)
+	s.metrics = metrics.New(metrics.Config{Segments: s, Stats: r.Stats(), Events: events, Log: o.Log})
 	return s, nil
 }
 
@@ -111,6 +121,13 @@ func New(o Options) (*Server, error) {
 // those of OpenSessions.
 func (s *Server) Run(ctx context.Context) error {
 	wait := s.opts.Wait
+	if s.opts.Peering != nil {
+		var peers sync.WaitGroup
+		peered, stop := context.WithCancel(ctx)
+		peers.Go(func() { s.opts.Peering.Run(peered) })
+		defer peers.Wait()
+		defer stop()
+	}
 	for {
 		seg, err := s.await(ctx, wait)
 		if seg == nil {

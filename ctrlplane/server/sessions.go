@@ -9,16 +9,17 @@ import (
 	"linecrypt/flowtable"
 )
 
-// publish enters the session ID of a connection whose keys are about to be sent. A connection works without its entry.
-func (s *Server) publish(at int, q *shm.Request, p *shm.Reply) {
+// publish enters the session ID of a connection whose keys are about to be sent, and returns the entry. A connection works without its
+// entry. Known says that a peer will say what it knows of it.
+func (s *Server) publish(at int, q *shm.Request, p *shm.Reply, known bool) (*sessiontable.Entry, bool) {
 	if s.sessions == nil {
-		return
+		return nil, false
 	}
 	own, peer := aware(q.ENOA), aware(q.ENOB)
 	if p.Role == eno.B {
 		own, peer = peer, own
 	}
-	err := s.sessions.Insert(&sessiontable.Entry{
+	e := &sessiontable.Entry{
 		Tuple:     q.Tuple,
 		Active:    q.Kind == shm.ActiveKeys || q.Kind == shm.ActiveResume,
 		Resumed:   p.Resumed,
@@ -34,10 +35,22 @@ func (s *Server) publish(at int, q *shm.Request, p *shm.Reply) {
 		Worker:    uint16(at),
 		Index:     q.Ref.Index,
 		Gen:       q.Ref.Gen,
-	})
-	if err != nil {
-		s.events.unpublished.Add(1)
+		Rule:      uint32(q.Rule),
 	}
+	if known {
+		e.Auth = sessiontable.AuthWaiting
+	}
+	if s.opts.Peering != nil {
+		var old sessiontable.Entry
+		if s.sessions.Lookup(&q.Tuple, &old) {
+			s.forgetSession(&old) // its end has not been heard of
+		}
+	}
+	if s.sessions.Insert(e) != nil {
+		s.events.unpublished.Add(1)
+		return e, false
+	}
+	return e, true
 }
 
 // aware returns the application-aware bit of an ENO option.
@@ -72,8 +85,13 @@ func (s *Server) answered(at int, q *shm.Request) bool {
 
 // unpublish removes the entry of a connection that is over.
 func (s *Server) unpublish(at int, q *shm.Request) {
-	if s.sessions != nil {
-		s.sessions.Delete(&q.Tuple, uint16(at), q.Ref.Index, q.Ref.Gen)
+	if s.sessions == nil {
+		return
+	}
+	var e sessiontable.Entry
+	found := s.opts.Peering != nil && s.sessions.Lookup(&q.Tuple, &e)
+	if s.sessions.Delete(&q.Tuple, uint16(at), q.Ref.Index, q.Ref.Gen) && found {
+		s.forgetSession(&e)
 	}
 }
 
@@ -81,7 +99,13 @@ func (s *Server) unpublish(at int, q *shm.Request) {
 // was full.
 func (s *Server) reconcile() {
 	if s.sessions != nil {
-		s.events.reconciled.Add(uint64(s.sessions.Reconcile(s.lives)))
+		s.events.reconciled.Add(uint64(s.sessions.Reconcile(func(e *sessiontable.Entry) bool {
+			live := s.lives(e)
+			if !live {
+				s.forgetSession(e)
+			}
+			return live
+		})))
 	}
 	s.secrets.Prune(s.exists)
 }

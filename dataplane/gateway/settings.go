@@ -95,6 +95,7 @@ func params(c *config.Config) worker.Params {
 	p := worker.DefaultParams()
 	p.Retransmit = int64(c.Handshake.Retransmit)
 	p.Timeout = int64(c.Handshake.Timeout)
+	p.HoldTime = int64(c.Peering.Timeout)
 	p.ENOTries = c.Handshake.ENOTries
 	p.FastPath = c.FastPath
 	p.Nonce = c.Resumption.Nonce

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // MaxItems bounds a list, MaxText a text in bytes.
@@ -20,13 +22,14 @@ const (
 type Value struct {
 	items  []string
 	list   bool
-	quoted bool // a scalar in quotation marks is text, whatever it looks like
+	quoted bool   // a scalar in quotation marks is text, whatever it looks like
+	text   string // as the command line has it
 }
 
 // TextValue reads the form of the command line, in which commas separate the items of a list.
 func TextValue(text string, list bool) Value {
 	if !list {
-		return Value{items: []string{text}}
+		return Value{items: []string{text}, text: text}
 	}
 	text = strings.TrimSuffix(strings.TrimPrefix(text, "["), "]")
 	v := Value{list: true}
@@ -45,6 +48,8 @@ type Kind[C any] struct {
 	List    bool
 	Set     func(*C, Value) error
 	Show    func(*C) string // in the form of the command line
+
+	mappings func(c *C, file, key string, n *yaml.Node) []*Error // of a list of mappings: reads one from a file
 }
 
 // Scalar makes a kind from a parser of one item.

@@ -38,17 +38,22 @@ func (t Table[C]) Parse(file string, data []byte, c *C) (map[string]Position, er
 }
 
 type parser[C any] struct {
-	table Table[C]
-	c     *C
-	set   map[string]Position
-	file  string
-	errs  []error
-	count int
+	table  Table[C]
+	c      *C
+	set    map[string]Position
+	file   string
+	within string // in front of the names of keys in errors
+	errs   []error
+	count  int
 }
 
 func (p *parser[C]) fail(line int, key string, reason error) {
+	p.failed(&Error{Position: Position{File: p.file, Line: line}, Key: strings.TrimSuffix(p.within+key, "."), Reason: reason})
+}
+
+func (p *parser[C]) failed(err *Error) {
 	if p.count++; p.count <= MaxErrors {
-		p.errs = append(p.errs, &Error{Position: Position{File: p.file, Line: line}, Key: key, Reason: reason})
+		p.errs = append(p.errs, err)
 	}
 }
 
@@ -135,6 +140,13 @@ func (p *parser[C]) entry(prefix, full string, key, val *yaml.Node) {
 		p.fail(key.Line, full, p.table.Unknown(full))
 		return
 	}
+	if k.Kind.mappings != nil {
+		p.set[full] = Position{File: p.file, Line: key.Line}
+		for _, err := range k.Kind.mappings(p.c, p.file, p.within+full, val) {
+			p.failed(err)
+		}
+		return
+	}
 	if v, ok := p.value(full, val); ok {
 		p.set[full] = Position{File: p.file, Line: key.Line}
 		if err := k.Kind.Set(p.c, v); err != nil {
@@ -173,10 +185,12 @@ func (p *parser[C]) value(key string, n *yaml.Node) (Value, bool) {
 	return Value{}, false
 }
 
+var errAnchor = errors.New("anchors and aliases are not supported")
+
 // usable refuses aliases and anchors: no configuration needs them, and they let a small file stand for a huge one.
 func (p *parser[C]) usable(key string, n *yaml.Node) bool {
 	if n.Kind == yaml.AliasNode || n.Anchor != "" {
-		p.fail(n.Line, key, errors.New("anchors and aliases are not supported"))
+		p.fail(n.Line, key, errAnchor)
 		return false
 	}
 	return true

@@ -1,0 +1,116 @@
+package peering
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Bounds of connections that have not shown a key yet: of all sources, and of one /24 or /64.
+const (
+	maxStrangers       = 64
+	maxStrangersSource = 8
+)
+
+// strangers counts them.
+type strangers struct {
+	mu  sync.Mutex
+	all int
+	of  map[netip.Prefix]int
+}
+
+func sourceOf(a net.Addr) netip.Prefix {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.Prefix{}
+	}
+	addr, bits := tcp.AddrPort().Addr().Unmap(), 64
+	if addr.Is4() {
+		bits = 24
+	}
+	p, _ := addr.WithZone("").Prefix(bits)
+	return p
+}
+
+func (s *strangers) enter(from netip.Prefix) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all >= maxStrangers || s.of[from] >= maxStrangersSource {
+		return false
+	}
+	if s.of == nil {
+		s.of = map[netip.Prefix]int{}
+	}
+	s.all++
+	s.of[from]++
+	return true
+}
+
+func (s *strangers) leave(from netip.Prefix) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all--
+	if s.of[from]--; s.of[from] == 0 {
+		delete(s.of, from)
+	}
+}
+
+// accept takes connections of peers until ctx is done.
+func (n *Node) accept(ctx context.Context) {
+	config := serverTLS(n.cert, func(key ed25519.PublicKey) bool { _, ok := n.peerOf(key); return ok })
+	var seen strangers
+	stop := context.AfterFunc(ctx, func() { n.listener.Close() })
+	defer stop()
+	for ctx.Err() == nil {
+		raw, err := n.listener.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			n.log.Debug("accept a peer", "error", err) // of file descriptors there are too few, for example
+			time.Sleep(n.times.Tick)
+			continue
+		}
+		from := sourceOf(raw.RemoteAddr())
+		if !seen.enter(from) {
+			n.refused.Add(1)
+			raw.Close()
+			continue
+		}
+		n.running.Go(func() {
+			l := n.welcome(ctx, tls.Server(raw, config))
+			seen.leave(from)
+			if l == nil {
+				return
+			}
+			err := n.run(ctx, l)
+			n.failed(l.peer, err)
+		})
+	}
+}
+
+// welcome lets the other side show its key, and greets it; nil where that fails.
+func (n *Node) welcome(ctx context.Context, conn *tls.Conn) *link {
+	early, cancel := context.WithTimeout(ctx, n.times.Handshake)
+	defer cancel()
+	_ = conn.SetDeadline(time.Now().Add(n.times.Handshake))
+	var l *link
+	err := conn.HandshakeContext(early)
+	if err == nil {
+		state := conn.ConnectionState()
+		peer, _ := n.peerOf(keyOf(&state))
+		l, err = n.greet(early, conn, peer, false)
+	}
+	if err != nil {
+		conn.Close()
+		n.refused.Add(1)
+		n.log.Debug("a connection is refused", "from", conn.RemoteAddr().String(), "error", err)
+		return nil
+	}
+	return l
+}

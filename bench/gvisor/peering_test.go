@@ -239,7 +239,9 @@ func TestNoByteReachesSomebodyInTheMiddleWhereFarEndsMustBeAuthenticated(t *test
 		t.Errorf("%d SYNs came to him and %d connections with A: the test shows nothing", sa, sb)
 	}
 	// One gateway is first to know, and its RST may reach the other one before that knows.
-	ended := func(g *hosts.Gateway) uint64 { return g.Count(t, "abort_mismatch") + g.Count(t, "abort_unauthenticated") }
+	ended := func(g *hosts.Gateway) uint64 {
+		return g.Count(t, "abort_mismatch") + g.Count(t, "abort_unauthenticated")
+	}
 	if a, b := ended(n.A), ended(n.B); a+b < 3 || a > 3 || b > 3 {
 		t.Errorf("%d connections are counted by A and %d by B", a, b)
 	}

@@ -42,7 +42,7 @@ func (s *Server) publish(at int, q *shm.Request, p *shm.Reply, known bool) (*ses
 	}
 	if s.opts.Peering != nil {
 		var old sessiontable.Entry
-		if s.sessions.Lookup(&q.Tuple, &old) {
+		if s.sessions.Lookup(&q.Tuple, &old) && old.SessionID != e.SessionID {
 			s.forgetSession(&old) // its end has not been heard of
 		}
 	}

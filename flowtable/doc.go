@@ -10,7 +10,7 @@
 //	 256  Egress and Ingress with the ends of both, two lines each: positions, windows, ledgers, nonce randomizers
 //	 384  Rare: timers and generations 64, when what was seen and told 80, where key generations begin 16, their master keys 64, when they
 //	      end, and keep-alive 16, templates of the gateway's own segments 144
-//	 128  Setup: times 32, two ENO options 82, flags 2, the rule 4, and 8 to the end of a line
+//	 128  Setup: times 32, what is resumed 4, two ENO options 82, flags 2, the rule 4, and 4 to the end of a line
 //	 128  Local, two lines: key slots, shares, paths, timer; what is out of order or begun, key generations, age
 //	1024  two expanded keys of package cryptobatch, in the data plane's private memory
 //	  17  its part of the index, and of what goes on in overflow buckets

@@ -30,11 +30,10 @@ type Setup struct {
 	Wait  int64 // ns between the last two tries
 	Since int64 // the SYN came
 
-	Resume uint64 // handle of the secret of an earlier session that our ENO option names (package resumption), 0 none
-
-	Flags uint8 // bits SetupXxx
-	Tries uint8 // SYNs that went with ENO
-	ENO   [2]Option
+	Resume uint32 // handle of the secret of an earlier session that our ENO option names (package resumption), 0 none
+	Flags  uint8  // bits SetupXxx
+	Tries  uint8  // SYNs that went with ENO
+	ENO    [2]Option
 }
 
 // Bits of Setup.Flags.

@@ -31,7 +31,7 @@ type Settings map[string]string
 
 // small keeps a gateway of a test small; a test's own settings come on top.
 var small = Settings{
-	"flows.max": "1024", "handshake.half_open": "512", "buffers.memory": "18MiB", "reassembly.large_buffers": "16",
+	"flows.max": "1024", "handshake.half_open": "512", "buffers.memory": "18MiB", "reassembly.large_buffers": "16", "resumption.cache": "1024",
 	"workers.poll": "adaptive", "workers.idle_sleep": "500us", "metrics.listen": "off",
 }
 

@@ -175,9 +175,9 @@ func TestKeysOfTheSameSessionAskedAgainLeaveOneSecret(t *testing.T) {
 func TestWhatCannotBeResumedIsAFallbackBeforeTheConfirmationAndAnAbortBehindIt(t *testing.T) {
 	for name, change := range map[string]func(q *shm.Request){
 		"another connection":       func(q *shm.Request) { q.Ref.Gen++ },
-		"another secret":           func(q *shm.Request) { q.Resume += 1 << 32 },
+		"another secret":           func(q *shm.Request) { q.Resume += 1 << 12 },
 		"an older secret":          func(q *shm.Request) { q.Resume-- },
-		"no slot at all":           func(q *shm.Request) { q.Resume = 1<<63 | 1 },
+		"no slot at all":           func(q *shm.Request) { q.Resume = 1<<31 | 1 },
 		"host A's half is altered": func(q *shm.Request) { q.ENOA[6] ^= 1 },
 		"host B's half is altered": func(q *shm.Request) { q.ENOB[6] ^= 1 },
 		"host B wants a fresh one": func(q *shm.Request) { q.ENOB = []byte{eno.Kind, 4, 1, 0x23} },

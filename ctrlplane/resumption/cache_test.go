@@ -131,7 +131,7 @@ func TestKeysAreGivenToTheClaimerAloneAndTheNextSecretIsKeptOnce(t *testing.T) {
 	c := newCache(t, 64)
 	k := tuple("10.0.0.1", "10.0.0.2")
 	c.Keep(session(1, tcpcrypt.AB, k), second)
-	if _, ok := c.Take(1<<32|1, flow(1)); ok {
+	if _, ok := c.Take(1<<handleGen|1, flow(1)); ok {
 		t.Error("taken without a claim")
 	}
 	h := claim(t, c, k, flow(1))
@@ -386,7 +386,7 @@ func TestNoTableFindsAndKeepsNothing(t *testing.T) {
 	c.Keep(session(1, tcpcrypt.AB, tuple("10.0.0.1", "10.0.0.2")), second)
 	c.Sweep(second, 1, nil)
 	c.Ended(flow(1))
-	if _, ok := table.FindPair(tuple("10.0.0.1", "10.0.0.2"), second, any); ok || c.Len() != 0 || c.FlushAll() != 0 || table.Claim(1<<32, flow(1)) {
+	if _, ok := table.FindPair(tuple("10.0.0.1", "10.0.0.2"), second, any); ok || c.Len() != 0 || c.FlushAll() != 0 || table.Claim(1<<handleGen, flow(1)) {
 		t.Error("something is there")
 	}
 }

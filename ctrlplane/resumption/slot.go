@@ -19,17 +19,22 @@ type Flow struct {
 	Gen    uint32
 }
 
-// Handle names one secret in a table: the slot's number, from 1 on, and its generation. 0 is none.
-type Handle uint64
+// Handle names one secret in a table: the slot's number, from 1 on, and the low bits of its generation. 0 is none. Who uses one long
+// after it was made says for which connection, and a slot that others have had meanwhile is not that one's.
+type Handle uint32
+
+const handleGen = 12 // bits of the generation
 
 func makeHandle(n uint32, state uint64) Handle {
-	return Handle(uint64(n)<<32 | uint64(uint32(state>>statusBits)))
+	return Handle(n<<handleGen | uint32(state>>statusBits)&(1<<handleGen-1))
 }
 
-func (h Handle) slot() uint32 { return uint32(h >> 32) }
+func (h Handle) slot() uint32 { return uint32(h >> handleGen) }
 
 // of reports whether a state is of the handle's generation.
-func (h Handle) of(state uint64) bool { return uint32(state>>statusBits) == uint32(h) }
+func (h Handle) of(state uint64) bool {
+	return (uint32(state>>statusBits)^uint32(h))&(1<<handleGen-1) == 0
+}
 
 // status is what a slot is; it is the low byte of the state word.
 type status uint8

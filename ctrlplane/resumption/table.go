@@ -11,7 +11,7 @@ import (
 )
 
 // MaxCapacity is the most secrets that a table holds.
-const MaxCapacity = 1 << 20
+const MaxCapacity = 1<<20 - 1
 
 // ErrTable is wrapped by errors about memory that holds no table of the size that is asked for.
 var ErrTable = errors.New("bad resumption table")

@@ -24,12 +24,12 @@ func (s *Server) fate(f resumption.Flow, h resumption.Handle) resumption.Fate {
 	case flowtable.Free, flowtable.Plain, flowtable.PlainSyn, flowtable.Closing:
 		return resumption.Failed
 	case flowtable.Encrypted:
-		if r.Setup.Resume != uint64(h) {
+		if r.Setup.Resume != uint32(h) {
 			return resumption.Missed
 		}
 		return resumption.Done
 	}
-	if r.Setup.Resume != uint64(h) {
+	if r.Setup.Resume != uint32(h) {
 		return resumption.Missed
 	}
 	return resumption.Pending

@@ -137,7 +137,7 @@ func TestFateOfAClaimIsThatOfItsConnection(t *testing.T) {
 	flows := a.lanes[0].flows
 	r := flows.Record(c.refs[0].Index)
 	f := resumption.Flow(c.refs[0])
-	const h = resumption.Handle(1<<32 | 5)
+	const h = resumption.Handle(1<<12 | 5)
 	for _, x := range []struct {
 		state  flowtable.State
 		resume resumption.Handle
@@ -148,7 +148,7 @@ func TestFateOfAClaimIsThatOfItsConnection(t *testing.T) {
 		{flowtable.Plain, h, resumption.Failed}, {flowtable.Closing, 0, resumption.Failed},
 	} {
 		flows.SetState(c.refs[0].Index, x.state)
-		r.Setup.Resume = uint64(x.resume)
+		r.Setup.Resume = uint32(x.resume)
 		if got := a.s.fate(f, h); got != x.want {
 			t.Errorf("%v, secret %x: %d, want %d", x.state, x.resume, got, x.want)
 		}

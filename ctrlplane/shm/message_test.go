@@ -27,9 +27,9 @@ func requests() []Request {
 	all[1].ENOA, all[1].ENOB, all[1].Secret, all[1].Init1, all[1].Init2 = fill(6, 1), fill(7, 2), fill(MaxSecret, 3), fill(74, 4), fill(MaxInit, 5)
 	all[2].ENOA, all[2].ENOB, all[2].Init1 = fill(6, 1), fill(7, 2), fill(MaxInit, 4)
 	all[2].Again = true
-	all[3].ENOA, all[3].ENOB, all[3].Resume = fill(20, 1), fill(21, 2), 1<<32|7
+	all[3].ENOA, all[3].ENOB, all[3].Resume = fill(20, 1), fill(21, 2), 1<<12|7
 	all[4] = all[3]
-	all[4].Kind, all[4].Resume, all[4].Again = PassiveResume, 1<<63, true
+	all[4].Kind, all[4].Resume, all[4].Again = PassiveResume, 1<<31, true
 	all[5].Reason = ReasonAuthentication
 	return all
 }

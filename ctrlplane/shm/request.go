@@ -100,7 +100,7 @@ func (m *Request) Encode(b []byte) (int, error) {
 		return 0, fmt.Errorf("encode request of kind %d, reason %d: %w", m.Kind, m.Reason, ErrMessage)
 	}
 	if m.Kind.resumes() != (m.Resume != 0) {
-		return 0, fmt.Errorf("encode %v with secret %#x: %w", m.Kind, uint64(m.Resume), ErrMessage)
+		return 0, fmt.Errorf("encode %v with secret %#x: %w", m.Kind, uint32(m.Resume), ErrMessage)
 	}
 	n := m.Size()
 	if len(b) < n {
@@ -113,7 +113,7 @@ func (m *Request) Encode(b []byte) (int, error) {
 	if m.Again {
 		b[requestFlags] = requestAgain
 	}
-	binary.LittleEndian.PutUint64(b[requestResume:], uint64(m.Resume))
+	binary.LittleEndian.PutUint32(b[requestResume:], uint32(m.Resume))
 	binary.LittleEndian.PutUint32(b[requestRule:], uint32(m.Rule))
 	blobs := m.blobs()
 	if err := putBlobs(b[16+keyBytes:requestFlags], b[requestFixed:n], blobs[:]); err != nil {
@@ -136,12 +136,12 @@ func (m *Request) Decode(b []byte) error {
 	getKey(b[16:], &m.Tuple)
 	flags := binary.LittleEndian.Uint32(b[requestFlags:])
 	m.Again = flags&requestAgain != 0
-	m.Resume = resumption.Handle(binary.LittleEndian.Uint64(b[requestResume:]))
-	if flags > requestAgain || binary.LittleEndian.Uint32(b[requestRule+4:]) != 0 {
+	m.Resume = resumption.Handle(binary.LittleEndian.Uint32(b[requestResume:]))
+	if flags > requestAgain || binary.LittleEndian.Uint32(b[requestResume+4:]) != 0 || binary.LittleEndian.Uint32(b[requestRule+4:]) != 0 {
 		return fmt.Errorf("decode %v: reserved bytes in use: %w", m.Kind, ErrMessage)
 	}
 	if m.Kind.resumes() != (m.Resume != 0) {
-		return fmt.Errorf("decode %v with secret %#x: %w", m.Kind, uint64(m.Resume), ErrMessage)
+		return fmt.Errorf("decode %v with secret %#x: %w", m.Kind, uint32(m.Resume), ErrMessage)
 	}
 	m.Rule = flowtable.RuleRef(binary.LittleEndian.Uint32(b[requestRule:]))
 	blobs := m.blobs()

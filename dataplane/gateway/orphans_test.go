@@ -74,7 +74,7 @@ func TestNextDataPlaneResetsBothEndsOfWhatAKilledOneLeft(t *testing.T) {
 
 func testNextResets(t *testing.T, huge [2]bool) {
 	cfg, dir, mount := config.Default(), t.TempDir(), ""
-	cfg.Flows.Max, cfg.Handshake.HalfOpen = 64, 16
+	cfg.Flows.Max, cfg.Handshake.HalfOpen, cfg.Resumption.Cache = 64, 16, 64
 	if huge[0] || huge[1] {
 		mount = testenv.Hugetlbfs(t, 7)
 	}

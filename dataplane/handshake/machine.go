@@ -169,7 +169,7 @@ func (t *step) aware(role int, room int) {
 
 // claim takes the secret to resume with. From here on no other connection does, whatever becomes of this one.
 func (t *step) claim() {
-	t.c.Resume = uint64(t.e.Resume.Handle)
+	t.c.Resume = uint32(t.e.Resume.Handle)
 	t.c.Flags |= flowtable.SetupResume
 	t.out.add(ActClaim)
 }

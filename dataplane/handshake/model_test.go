@@ -31,7 +31,7 @@ var (
 
 	// testSecret is what the connection may resume, and what the far end says to it.
 	testSecret = Resumption{
-		Handle: 1<<32 | 1, TEP: tcpcrypt.ECDHECurve25519, Ours: resumption.Half{1, 2, 3}, Theirs: resumption.Half{4, 5, 6},
+		Handle: 1<<12 | 1, TEP: tcpcrypt.ECDHECurve25519, Ours: resumption.Half{1, 2, 3}, Theirs: resumption.Half{4, 5, 6},
 		Nonce: [8]byte{9, 9, 9, 9, 9, 9, 9, 9}, Length: 8,
 	}
 	resumeA      = resumeOption(testSecret.Theirs, false)

@@ -122,7 +122,7 @@ func offeringSYN(t *testing.T, m *Machine, r *Rules) Conn {
 	var c Conn
 	var out Actions
 	m.Step(&c, &Event{Rules: r, Alive: true, Resume: testSecret, Seg: Segment{From: flowtable.Inside, Flags: syn, Seq: hostISN, Room: 21}}, 1, &out)
-	if c.State != flowtable.ActiveSyn || c.Resume != uint64(testSecret.Handle) || out.All()[1].Kind != ActClaim {
+	if c.State != flowtable.ActiveSyn || c.Resume != uint32(testSecret.Handle) || out.All()[1].Kind != ActClaim {
 		t.Fatalf("state %v, secret %x, actions %v", c.State, c.Resume, out.All())
 	}
 	c.HostKnown, c.HostISN, c.HostWin = true, hostISN, 60000

@@ -231,6 +231,12 @@ func (g *Gateway) StartControl(t testing.TB) {
 	case <-c.done:
 		t.Fatalf("control plane of %s ended: %v", g.Config.Name, g.errors())
 	}
+	seg := g.data.Segment()
+	for end := time.Now().Add(Patience); seg.RulesTaken() != seg.RulesVersion(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("gateway %s does not go by its rules", g.Config.Name)
+		}
+	}
 	g.mu.Lock()
 	g.control = c
 	g.mu.Unlock()

@@ -88,7 +88,7 @@ func TestBadConfigurationIsPrintedWithFileAndLine(t *testing.T) {
 	if err := os.WriteFile(file, []byte("inside: eth0\n\npolicy: maybe\npolcy: x\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	want := file + ":3: policy: \"maybe\" is not one of opportunistic, require, disabled\n" + file + ":4: polcy: unknown key; did you mean policy\n"
+	want := file + ":3: policy: \"maybe\" is not one of opportunistic, require, disabled, off\n" + file + ":4: polcy: unknown key; did you mean policy\n"
 	for _, args := range [][]string{{"run", "--config", file}, {"config", "--check", file}} {
 		if status, _, errs := call(t, args...); status != exitFailure || errs != want {
 			t.Errorf("%v: status %d, error\n%s\nwant\n%s", args, status, errs, want)

@@ -114,7 +114,7 @@ func TestSessionsListsBothWorkersOldestFirst(t *testing.T) {
 	if !ok || len(list) != 2 {
 		t.Fatalf("output %s, error %s", out, errs)
 	}
-	want := []string{"aead", "age_s", "auth", "client", "opened", "own_aware", "peer_aware", "resumed", "role", "rule", "sealed", "server", "session_id", "tep"}
+	want := []string{"aead", "age_s", "auth", "client", "opened", "own_aware", "peer_aware", "resumed", "role", "rule", "sealed", "server", "session_id", "tep", "verdict"}
 	for _, s := range list {
 		if got := fields(t, s); !slices.Equal(got, want) {
 			t.Errorf("fields %v, want %v", got, want)
@@ -163,8 +163,8 @@ func TestSessionIDOfAnEarlierConnectionIsNotShown(t *testing.T) {
 
 func TestWhatIsPublishedOfAConnectionIsShown(t *testing.T) {
 	c := connection{ref: shm.FlowRef{Worker: 1, Index: 2, Gen: 3}, key: v6Key()}
-	ids := oneID{Tuple: v6Key(), Worker: 1, Index: 2, Gen: 3, Resumed: true, PeerAware: true, Auth: sessiontable.AuthMismatch, Rule: 7}
-	if got := c.session(&ids, 0); !got.Resumed || got.OwnAware || !got.PeerAware || got.Auth != "mismatch" || got.Rule != 7 {
+	ids := oneID{Tuple: v6Key(), Worker: 1, Index: 2, Gen: 3, Resumed: true, PeerAware: true, Auth: sessiontable.AuthMismatch}
+	if got := c.session(&ids, 0); !got.Resumed || got.OwnAware || !got.PeerAware || got.Auth != "mismatch" {
 		t.Errorf("%+v", got)
 	}
 }
@@ -172,15 +172,15 @@ func TestWhatIsPublishedOfAConnectionIsShown(t *testing.T) {
 func TestSessionsTextIsOneLineEach(t *testing.T) {
 	var b bytes.Buffer
 	s := Session{
-		Client: "192.0.2.1:1", Server: "192.0.2.2:80", Role: "A", TEP: "0x23", AEAD: "AES_128_GCM", SessionID: "23ab",
+		Client: "192.0.2.1:1", Server: "192.0.2.2:80", Role: "A", TEP: "0x23", AEAD: "AES_128_GCM", SessionID: "23ab", Rule: "db",
 		Sealed: Traffic{1, 2, 5}, Opened: Traffic{3, 4567890, 4}, AgeS: 61.4,
 		Auth: "authenticated",
 	}
 	if err := printSessions(&b, []Session{s}); err != nil {
 		t.Fatal(err)
 	}
-	const want = "CLIENT       SERVER        ROLE  TEP   AEAD         SEALED         OPENED            KEYS  AGE   FAR END        SESSION ID\n" +
-		"192.0.2.1:1  192.0.2.2:80  A     0x23  AES_128_GCM  1 frames, 2 B  3 frames, 4.6 MB  5/4   1m1s  authenticated  23ab\n"
+	const want = "CLIENT       SERVER        ROLE  TEP   AEAD         SEALED         OPENED            KEYS  RULE  AGE   FAR END        SESSION ID\n" +
+		"192.0.2.1:1  192.0.2.2:80  A     0x23  AES_128_GCM  1 frames, 2 B  3 frames, 4.6 MB  5/4   db    1m1s  authenticated  23ab\n"
 	if b.String() != want {
 		t.Errorf("got\n%swant\n%s", b.String(), want)
 	}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"linecrypt/ctrlplane/instance"
+	"linecrypt/ctrlplane/policy"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/flowtable"
@@ -57,8 +58,9 @@ type Session struct {
 	Resumed   bool    `json:"resumed"`
 	OwnAware  bool    `json:"own_aware"` // application-aware bits
 	PeerAware bool    `json:"peer_aware"`
-	Auth      string  `json:"auth"` // none, waiting, authenticated or mismatch
-	Rule      uint32  `json:"rule"` // number of the policy rule that decided
+	Auth      string  `json:"auth"`    // none, waiting, authenticated or mismatch
+	Rule      string  `json:"rule"`    // name of the policy rule that decided
+	Verdict   string  `json:"verdict"` // what that rule said: opportunistic or require
 	Sealed    Traffic `json:"sealed"`
 	Opened    Traffic `json:"opened"`
 	AgeS      float64 `json:"age_s"`
@@ -82,6 +84,8 @@ func traffic(wire, plain, bytes uint64, generation uint32) Traffic {
 type connection struct {
 	ref            shm.FlowRef
 	key            flowtable.Key
+	rule           flowtable.RuleRef
+	verdict        flowtable.Policy
 	active         bool
 	role           flowtable.Role
 	tep            uint8
@@ -107,9 +111,14 @@ func readSessions(in *instance.Instance, s *shm.Segment) ([]Session, error) {
 	}
 	slices.SortStableFunc(found, func(a, b connection) int { return int(min(1, max(-1, a.created-b.created))) })
 	now := monotonic()
+	set, err := ruleSet(s)
+	if err != nil {
+		set = nil // no name is known while there are no rules
+	}
 	list := make([]Session, 0, len(found))
 	for i := range found {
 		list = append(list, found[i].session(ids, now))
+		list[i].Rule = ruleName(set, found[i].rule)
 	}
 	return list, nil
 }
@@ -123,7 +132,7 @@ func appendConnections(list []connection, worker uint16, table *flowtable.Table)
 			return true
 		}
 		c := connection{
-			ref: shm.FlowRef{Worker: worker, Index: i, Gen: gen}, key: r.Key, active: r.Flags&flowtable.FlagActive != 0,
+			ref: shm.FlowRef{Worker: worker, Index: i, Gen: gen}, key: r.Key, rule: r.Rule, verdict: r.Verdict, active: r.Flags&flowtable.FlagActive != 0,
 			role: r.Role, tep: r.TEP, aead: r.AEAD, created: r.Rare.Created,
 			sealed: traffic(r.Egress.WNext-uint64(r.Rare.SealInit), r.Egress.PNext, r.Egress.Bytes(), r.Rare.SealGen),
 			opened: traffic(r.Ingress.WOpen-uint64(r.Rare.OpenInit), r.Ingress.PNext, r.Ingress.Bytes(), r.Rare.OpenGen),
@@ -151,9 +160,25 @@ func (c *connection) session(ids idTable, now int64) Session {
 	return Session{
 		Client: client, Server: server, Role: c.role.String(),
 		TEP: fmt.Sprintf("0x%02x", c.tep&0x7f), AEAD: tcpcrypt.AEAD(c.aead).String(), SessionID: hex.EncodeToString(id),
-		Resumed: e.Resumed, OwnAware: e.OwnAware, PeerAware: e.PeerAware, Auth: e.Auth.String(), Rule: e.Rule,
+		Resumed: e.Resumed, OwnAware: e.OwnAware, PeerAware: e.PeerAware, Auth: e.Auth.String(), Verdict: c.verdict.String(),
 		Sealed: c.sealed, Opened: c.opened, AgeS: math.Round(age*1000) / 1000,
 	}
+}
+
+// ruleName is the name of the rule that a connection was decided on by, empty where it is not known.
+func ruleName(set *policy.Set, ref flowtable.RuleRef) string {
+	if set == nil {
+		return ""
+	}
+	name, _ := set.Name(ref)
+	return name
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
 }
 
 // endpoint prints IPv4 as 192.0.2.1:80 and IPv6 as [2001:db8::1]:80.
@@ -176,11 +201,11 @@ func printSessions(out io.Writer, list []Session) error {
 		return err
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "CLIENT\tSERVER\tROLE\tTEP\tAEAD\tSEALED\tOPENED\tKEYS\tAGE\tFAR END\tSESSION ID")
+	fmt.Fprintln(w, "CLIENT\tSERVER\tROLE\tTEP\tAEAD\tSEALED\tOPENED\tKEYS\tRULE\tAGE\tFAR END\tSESSION ID")
 	for i := range list {
 		s := &list[i]
 		age := time.Duration(s.AgeS * float64(time.Second)).Round(time.Second)
-		fmt.Fprintln(w, strings.Join([]string{s.Client, s.Server, s.Role, s.TEP, s.AEAD, s.Sealed.String(), s.Opened.String(), fmt.Sprintf("%d/%d", s.Sealed.Generation, s.Opened.Generation), age.String(), s.Auth, s.SessionID}, "\t"))
+		fmt.Fprintln(w, strings.Join([]string{s.Client, s.Server, s.Role, s.TEP, s.AEAD, s.Sealed.String(), s.Opened.String(), fmt.Sprintf("%d/%d", s.Sealed.Generation, s.Opened.Generation), orDash(s.Rule), age.String(), s.Auth, s.SessionID}, "\t"))
 	}
 	return w.Flush()
 }

@@ -34,7 +34,7 @@ func orNone(s string) string {
 }
 
 // reloadable are the keys that a running control plane can change, for new connections.
-var reloadable = []string{"policy", "teps", "aeads", "application_aware", "resume", "authenticated", "on_mismatch", "log.level", "debug.key_log"}
+var reloadable = []string{"policy", "rules", "teps", "aeads", "application_aware", "resume", "authenticated", "on_mismatch", "log.level", "debug.key_log"}
 
 // Changes returns the keys whose values differ, in the order of the table: those that take effect when the configuration is loaded
 // again, and those that need a restart.

@@ -15,6 +15,7 @@ type Config struct {
 	Inside   string // PORT towards the hosts, empty when none was given
 	Outside  string // PORT towards the network, empty when none was given
 	Policy   flowtable.Policy
+	Rules    []Rule // in order; what none of them is about goes by Policy and the keys below
 	Engine   string
 	FastPath bool // nearly all segments take a short way through the translator
 

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"io"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"linecrypt/ctrlplane/config/keyfile"
+	"linecrypt/ctrlplane/policy"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/flowtable"
 )
@@ -25,7 +27,7 @@ func TestEveryErrorNamesFileLineAndKey(t *testing.T) {
 		{"key outside its section", "cores: [1]\n", "f.yaml:1: cores: unknown key; did you mean workers.cores (cores: below workers:)"},
 		{"dotted key", "workers.cores: [1]\n", "f.yaml:1: workers.cores: unknown key; did you mean workers.cores (cores: below workers:)"},
 		{"resembles nothing", "zzzzzzzzzz: 1\n", "f.yaml:1: zzzzzzzzzz: unknown key"},
-		{"bad choice", "\npolicy: maybe\n", `f.yaml:2: policy: "maybe" is not one of opportunistic, require, disabled`},
+		{"bad choice", "\npolicy: maybe\n", `f.yaml:2: policy: "maybe" is not one of opportunistic, require, disabled, off`},
 		{"list for scalar", "policy: [require]\n", "f.yaml:1: policy: want choice, not a list"},
 		{"scalar for list", "teps: ECDHE_P256\n", "f.yaml:1: teps: want a list, for example [ECDHE_P256]"},
 		{"mapping for scalar", "policy:\n  a: b\n", "f.yaml:2: policy: want a value, not further keys"},
@@ -56,7 +58,7 @@ func TestEveryErrorNamesFileLineAndKey(t *testing.T) {
 		{"list at the top", "- a\n", "f.yaml:1: want keys and values"},
 		{"key is a list", "[a]: b\n", "f.yaml:1: a key is not a name"},
 		{"all of them", "a1: 1\npolicy: x\nlog:\n  level: y\n",
-			"f.yaml:1: a1: unknown key\nf.yaml:2: policy: \"x\" is not one of opportunistic, require, disabled\nf.yaml:4: log.level: \"y\" is not one of debug, info, warn, error"},
+			"f.yaml:1: a1: unknown key\nf.yaml:2: policy: \"x\" is not one of opportunistic, require, disabled, off\nf.yaml:4: log.level: \"y\" is not one of debug, info, warn, error"},
 		{"count against cores", "workers:\n  count: 2\n  cores: [3]\n", "f.yaml:2: workers.count: 2 does not fit the 1 cores of workers.cores"},
 		{"timers", "handshake:\n  retransmit: 2s\n  timeout: 1s\n", "f.yaml:2: handshake.retransmit: handshake.retransmit 2s is longer than handshake.timeout 1s"},
 		{"one port", "inside: eth0\noutside: eth0\n", `f.yaml:2: outside: inside and outside are the same port "eth0"`},
@@ -136,6 +138,8 @@ log: {level: debug}
 debug: {key_log: /tmp/keys}
 fastpath: off
 memory: {huge_pages: off}
+rules:
+  - {name: db, inside: [10.1.0.0/16], ports: [5432], direction: inbound, vlan: [100], policy: off}
 `
 	c, err := Parse("f.yaml", []byte(data))
 	if err != nil {
@@ -157,6 +161,13 @@ memory: {huge_pages: off}
 		Rekey:      Rekey{10, 1 << 30, 90 * time.Minute}, KeepAlive: KeepAlive{2 * time.Hour, 30 * time.Second, 4}, Resumption: Resumption{100, 2 * time.Minute, 4}, SessionTable: SessionTable{"users"},
 		Sessions: Sessions{"192.0.2.1:8548", "/etc/c.pem", "/etc/k.pem", "/etc/ca.pem"},
 		DPDK:     DPDK{[]string{"--no-huge", "-m 64"}, 64}, Log: Log{slog.LevelDebug}, Debug: Debug{"/tmp/keys"},
+		Rules: []Rule{{
+			Name: "db", Policy: flowtable.Disabled, set: c.Rules[0].set,
+			Match: policy.Match{
+				Inside: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, Ports: []policy.Range{{Low: 5432, High: 5432}},
+				VLANs: []policy.Range{{Low: 100, High: 100}}, Direction: policy.Inbound,
+			},
+		}},
 		set: c.set,
 	}
 	if !reflect.DeepEqual(c, want) {

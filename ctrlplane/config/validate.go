@@ -41,6 +41,7 @@ func (c *Config) Validate() error {
 		errs = append(errs, c.Err("authenticated", fmt.Errorf("with policy %v whoever is in the middle needs only make sure that a connection is not encrypted: write policy: require too", c.Policy)))
 	}
 	errs = append(errs, c.validatePeers())
+	errs = append(errs, c.validateRules())
 	return errors.Join(errs...)
 }
 

@@ -28,6 +28,7 @@ func (c segmentCollector) Collect(ch chan<- prometheus.Metric) {
 		served = true
 		collectProcesses(ch, s)
 		collectControl(ch, s)
+		collectRules(ch, s)
 		for i := range s.Workers() {
 			collectWorker(ch, s, i)
 		}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"linecrypt/ctrlplane/config"
-	"linecrypt/ctrlplane/eno"
 	"linecrypt/ctrlplane/policy"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/flowtable"
@@ -16,7 +15,7 @@ import (
 // ErrTerms is wrapped by the error about terms that nothing can be negotiated by.
 var ErrTerms = errors.New("bad terms")
 
-// Terms are what a Responder decides by, and what it has the data plane decide by.
+// Terms are what a Responder decides by, and what it has the data plane decide by: what holds where no rule does, and the rules.
 type Terms struct {
 	Policy flowtable.Policy
 	Aware  config.Awareness // off is a = 0, on is a = 1, mandatory also demands a = 1 of the far end (RFC 8547 section 4.2)
@@ -29,85 +28,93 @@ type Terms struct {
 	RekeyFrames   uint64 // 0: as many as the AEAD allows
 	RekeyBytes    uint64
 	RekeyTime     time.Duration // 0: no bound
+
+	Rules []policy.Rule // in order; the first that fits a connection holds
 }
 
 // TermsOf returns the terms of a configuration.
 func TermsOf(c *config.Config) Terms {
-	t := Terms{
+	s := c.Spec()
+	return Terms{
 		Policy: c.Policy, Aware: c.ApplicationAware, TEPs: c.TEPs, AEADs: c.AEADs,
-		Resume: c.Resume, RekeyFrames: c.Rekey.Frames, RekeyBytes: c.Rekey.Bytes, RekeyTime: c.Rekey.Time,
+		Resume: s.Resume, Authenticated: s.Authenticated, OnMismatch: s.OnMismatch,
+		RekeyFrames: c.Rekey.Frames, RekeyBytes: c.Rekey.Bytes, RekeyTime: c.Rekey.Time,
+		Rules: c.PolicyRules(),
 	}
-	if c.Authenticated {
-		t.Authenticated = policy.AuthDemand
-	}
-	if c.OnMismatch == config.MismatchReset {
-		t.OnMismatch = policy.MismatchReset
-	}
-	return t
 }
 
-// rules are the terms in the form that the handlers use. It does not change once it is made.
+// rules are terms in the form that the handlers use. They do not change once they are made.
 type rules struct {
-	policy    flowtable.Policy
 	disabled  bool
 	require   bool
-	offer     []byte    // the active opener's option
-	teps      []eno.TEP // in order of preference
-	aware     bool
 	mandatory bool
 	aeads     []tcpcrypt.AEAD
-	terms     policy.Terms // in the form in which the data plane decides by them
+	terms     policy.Terms
 }
 
-// compile checks the terms and keeps nothing of its slices.
-func (t Terms) compile() (*rules, error) {
-	if !t.Policy.Valid() {
-		return nil, fmt.Errorf("policy %v: %w", t.Policy, ErrTerms)
+func rulesOf(t *policy.Terms) *rules {
+	r := &rules{disabled: t.Policy == flowtable.Disabled, require: t.Policy == flowtable.Require, mandatory: t.Mandatory, terms: *t}
+	for _, a := range t.AEADs() {
+		r.aeads = append(r.aeads, tcpcrypt.AEAD(a))
 	}
+	return r
+}
+
+// compiled is a set of rules as the handlers use it.
+type compiled struct {
+	set   *policy.Set
+	rules []*rules // by the set's terms
+}
+
+func compile(set *policy.Set) *compiled {
+	c := &compiled{set: set}
+	for i := range set.Terms() {
+		c.rules = append(c.rules, rulesOf(&set.Terms()[i]))
+	}
+	return c
+}
+
+// policies are the set in force, and those before it that connections which are being set up may have been decided on by.
+type policies []*compiled
+
+// keptSets is how many sets are remembered.
+const keptSets = 8
+
+// of returns the rules of a connection, nil where nobody has them any more. Where no set was published, the default rule is meant.
+func (p policies) of(ref flowtable.RuleRef) *rules {
+	if ref == 0 {
+		return p[0].rules[p[0].set.TermsOf(p[0].set.Len()-1)]
+	}
+	for _, c := range p {
+		if i, ok := c.set.Find(ref); ok {
+			return c.rules[c.set.TermsOf(i)]
+		}
+	}
+	return nil
+}
+
+// set makes a set of the terms, which keeps the names of an earlier one.
+func (t *Terms) set(earlier *policy.Set, used func(uint16) bool) (*policy.Set, error) {
 	if !slices.Contains([]config.Awareness{config.AwareOff, config.AwareOn, config.AwareMandatory}, t.Aware) {
 		return nil, fmt.Errorf("application-aware %q: %w", t.Aware, ErrTerms)
 	}
-	if len(t.TEPs) == 0 || len(t.AEADs) == 0 {
-		return nil, fmt.Errorf("%d teps, %d aeads: %w", len(t.TEPs), len(t.AEADs), ErrTerms)
+	spec := policy.Spec{
+		Policy: t.Policy, Aware: t.Aware != config.AwareOff, Mandatory: t.Aware == config.AwareMandatory, TEPs: t.TEPs, AEADs: t.AEADs,
+		Resume: t.Resume, Authenticated: t.Authenticated, OnMismatch: t.OnMismatch,
+		RekeyFrames: t.RekeyFrames, RekeyBytes: t.RekeyBytes, RekeyTime: t.RekeyTime,
 	}
-	for _, a := range t.AEADs {
-		if !a.Valid() {
-			return nil, fmt.Errorf("%v: %w: %w", a, tcpcrypt.ErrAEAD, ErrTerms)
-		}
-	}
-	r := &rules{
-		policy:    t.Policy,
-		disabled:  t.Policy == flowtable.Disabled,
-		require:   t.Policy == flowtable.Require,
-		aware:     t.Aware != config.AwareOff,
-		mandatory: t.Aware == config.AwareMandatory,
-		aeads:     slices.Clone(t.AEADs),
-	}
-	for _, tep := range t.TEPs {
-		if !tep.Valid() {
-			return nil, fmt.Errorf("%v: %w: %w", tep, tcpcrypt.ErrTEP, ErrTerms)
-		}
-		r.teps = append(r.teps, eno.TEP(tep))
-	}
-	// The far end decides by its own order, but a reader of a capture expects that of section 4.5: the best last.
-	offered := slices.Clone(r.teps)
-	slices.Reverse(offered)
-	var err error
-	if r.offer, err = eno.AppendOffer(nil, eno.Offer{Global: eno.Global{Aware: r.aware}, TEPs: offered}); err != nil {
+	def, err := spec.Terms()
+	if err != nil {
 		return nil, fmt.Errorf("%w: %w", err, ErrTerms)
 	}
-	r.terms = policy.Terms{
-		Policy: r.policy, Aware: r.aware, Mandatory: r.mandatory, Resume: t.Resume, Authenticated: t.Authenticated, OnMismatch: t.OnMismatch,
-		RekeyFrames: t.RekeyFrames, RekeyBytes: t.RekeyBytes, RekeyTime: int64(t.RekeyTime),
-	}
-	aeads := make([]uint16, len(r.aeads))
-	for i, a := range r.aeads {
-		aeads[i] = uint16(a)
-	}
-	if err := errors.Join(r.terms.SetOffer(r.offer), r.terms.SetTEPs(r.teps), r.terms.SetAEADs(aeads), r.terms.Check()); err != nil {
+	set, err := policy.New(t.Rules, def, earlier, used)
+	if err != nil {
 		return nil, fmt.Errorf("%w: %w", err, ErrTerms)
 	}
-	return r, nil
+	if _, err := set.Image(); err != nil {
+		return nil, fmt.Errorf("%w: %w", err, ErrTerms)
+	}
+	return set, nil
 }
 
 // valid is the TEPs' predicate on suboption data where a key exchange is to begin.

@@ -31,6 +31,7 @@ const (
 	PublicKeyInvalid                          // a public key fails validation (RFC 8548 section 5)
 	NotNegotiated                             // keys are asked for where the ENO options negotiate nothing
 	NotResumable                              // the connection has claimed no secret, or it was flushed
+	UnknownRule                               // the rules that the connection was decided on by are gone
 	Internal                                  // anything else
 	NumReasons
 )
@@ -51,6 +52,7 @@ var ownNames = [NumReasons - firstOwn]string{
 	PublicKeyInvalid - firstOwn: "public-key-invalid",
 	NotNegotiated - firstOwn:    "not-negotiated",
 	NotResumable - firstOwn:     "not-resumable",
+	UnknownRule - firstOwn:      "unknown-rule",
 	Internal - firstOwn:         "internal",
 }
 
@@ -116,7 +118,7 @@ func (r Reason) code() shm.Reason {
 		return shm.ReasonNoTEP
 	case Reason(eno.SameRole):
 		return shm.ReasonRoles
-	case Reason(eno.NotAware), PolicyDisabled:
+	case Reason(eno.NotAware), PolicyDisabled, UnknownRule:
 		return shm.ReasonPolicy
 	case BadSecret, SecretMismatch, NotResumable:
 		return shm.ReasonBadSecret

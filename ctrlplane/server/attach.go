@@ -80,6 +80,7 @@ func (s *Server) attach(seg *shm.Segment) error {
 			return err
 		}
 	}
+	s.continueRules(seg)
 	if s.opts.Inherit != nil {
 		s.opts.Inherit(seg)
 	}

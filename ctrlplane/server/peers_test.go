@@ -131,10 +131,10 @@ func TestSessionsOfAnEarlierControlPlaneAreToldAgainAndItsWordIsKept(t *testing.
 
 func TestWhatAnEarlierControlPlaneDemandedIsKnownFromItsRules(t *testing.T) {
 	r := &shm.Rules{Terms: policy.Terms{Policy: flowtable.Require, Authenticated: policy.AuthDemand, OnMismatch: policy.MismatchReset}}
-	if c := published(config.Default(), r); !c.Authenticated || c.OnMismatch != config.MismatchReset {
+	if c := config.Default().WithPublished(&r.Terms, nil); !c.Authenticated || c.OnMismatch != config.MismatchReset {
 		t.Errorf("%v, %v", c.Authenticated, c.OnMismatch)
 	}
-	if errs := config.Default().Unsaid("gw.yaml", config.Weakened(published(config.Default(), r), config.Default())); len(errs) < 3 {
+	if errs := config.Default().Unsaid("gw.yaml", config.Weakened(config.Default().WithPublished(&r.Terms, nil), config.Default())); len(errs) < 3 {
 		t.Errorf("%v", errs)
 	}
 }

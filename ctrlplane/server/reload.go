@@ -12,7 +12,6 @@ import (
 	"linecrypt/ctrlplane/responder"
 	"linecrypt/ctrlplane/sessiontable"
 	"linecrypt/ctrlplane/shm"
-	"linecrypt/ctrlplane/tcpcrypt"
 )
 
 // settings are the configuration that a process was started with and the one that is in force.
@@ -33,9 +32,11 @@ func (s *settings) again(apply func(*config.Config) error) config.Reloaded {
 		return failed(err)
 	}
 	weakened := config.Weakened(s.current, fresh)
-	if errs := fresh.Unsaid(s.flags.File(), weakened); len(errs) > 0 {
+	byRule, unsaid := config.RuleChanges(s.current, fresh, s.flags.File())
+	if errs := append(fresh.Unsaid(s.flags.File(), weakened), unsaid...); len(errs) > 0 {
 		return failed(errs...)
 	}
+	weakened = append(weakened, byRule...)
 	if err := apply(fresh); err != nil {
 		return failed(err)
 	}
@@ -64,42 +65,18 @@ func say(changes []config.Change) []string {
 // inherit compares what the process was started with with the rules that an earlier control plane of the same data plane left in
 // force. What would weaken them without anybody's word does not come into force: the file may have been edited, or emptied, since.
 // It returns the errors that say so, and the keys that are weakened by somebody's word.
-func (s *settings) inherit(r *shm.Rules) (unsaid []error, weakened []config.Change) {
+func (s *settings) inherit(r *shm.Rules, set *policy.Set) (unsaid []error, weakened []config.Change) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	left := published(s.current, r)
+	left := s.current.WithPublished(&r.Terms, set)
 	weakened = config.Weakened(left, s.current)
-	if unsaid = s.current.Unsaid(s.flags.File(), weakened); len(unsaid) > 0 {
+	byRule, unsaidRules := config.RuleChanges(left, s.current, s.flags.File())
+	unsaid = append(s.current.Unsaid(s.flags.File(), weakened), unsaidRules...)
+	if weakened = append(weakened, byRule...); len(unsaid) > 0 {
 		s.current = left
 		return unsaid, nil
 	}
 	return nil, weakened
-}
-
-// published returns a configuration in which what rules decide is as they say.
-func published(c *config.Config, r *shm.Rules) *config.Config {
-	left := *c
-	left.Policy = r.Policy
-	switch {
-	case r.Mandatory:
-		left.ApplicationAware = config.AwareMandatory
-	case r.Aware:
-		left.ApplicationAware = config.AwareOn
-	default:
-		left.ApplicationAware = config.AwareOff
-	}
-	left.Authenticated, left.OnMismatch = r.Authenticated == policy.AuthDemand, config.MismatchAlarm
-	if r.OnMismatch == policy.MismatchReset {
-		left.OnMismatch = config.MismatchReset
-	}
-	left.TEPs, left.AEADs = nil, nil
-	for _, t := range r.TEPs() {
-		left.TEPs = append(left.TEPs, tcpcrypt.TEP(t))
-	}
-	for _, a := range r.AEADs() {
-		left.AEADs = append(left.AEADs, tcpcrypt.AEAD(a))
-	}
-	return &left
 }
 
 // errNothingLeft means that there is no data plane whose control plane has ended.
@@ -126,11 +103,14 @@ func (s *settings) withoutFile() (*config.Config, error) {
 		return nil, err
 	}
 	defer seg.Close()
-	var r shm.Rules
-	if !seg.DataPlaneRuns() || !seg.Rules(&r) {
+	r, set, err := leftRules(seg)
+	if err != nil {
+		return nil, err
+	}
+	if !seg.DataPlaneRuns() || r == nil {
 		return nil, errNothingLeft
 	}
-	c = published(c, &r)
+	c = c.WithPublished(&r.Terms, set)
 	if !c.IsSet("metrics.listen") {
 		c.Metrics.Listen = ""
 	}
@@ -193,11 +173,14 @@ func (p *process) reload(srv *Server) config.Reloaded {
 // inherit keeps an earlier control plane's rules in force where the configuration that this one was started with would weaken them
 // without anybody's word.
 func (p *process) inherit(seg *shm.Segment) {
-	var old shm.Rules
-	if !seg.Rules(&old) {
+	old, set, err := leftRules(seg)
+	if err != nil {
+		p.log.Error("the rules of the control plane before this one cannot be read, and are not compared with the configuration", "error", err)
+	}
+	if old == nil || err != nil {
 		return
 	}
-	unsaid, weakened := p.settings.inherit(&old)
+	unsaid, weakened := p.settings.inherit(old, set)
 	for _, err := range unsaid {
 		p.log.Error("the policy of the control plane before this one stays", "error", err)
 	}

@@ -151,11 +151,14 @@ func (s *Server) Run(ctx context.Context) error {
 // SetTerms replaces the terms for new connections, without a change to those that are encrypted. With an error, which wraps
 // responder.ErrTerms, the old ones stay.
 func (s *Server) SetTerms(t responder.Terms) error {
-	if err := s.responder.SetTerms(t); err != nil {
+	if err := s.responder.SetTermsUsed(t, s.namesInUse()); err != nil {
 		return err
 	}
 	s.policy.Store(uint32(t.Policy))
-	s.View(s.publishRules)
+	s.View(func(seg *shm.Segment) {
+		s.publishRules(seg)
+		s.awaitTaken(seg)
+	})
 	return nil
 }
 

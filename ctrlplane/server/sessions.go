@@ -23,6 +23,7 @@ func (s *Server) publish(at int, q *shm.Request, p *shm.Reply, known bool) (*ses
 		Tuple:     q.Tuple,
 		Active:    q.Kind == shm.ActiveKeys || q.Kind == shm.ActiveResume,
 		Resumed:   p.Resumed,
+		Rule:      uint32(q.Rule),
 		OwnAware:  own,
 		PeerAware: peer,
 		ENOA:      sessiontable.MakeENO(q.ENOA),
@@ -35,7 +36,6 @@ func (s *Server) publish(at int, q *shm.Request, p *shm.Reply, known bool) (*ses
 		Worker:    uint16(at),
 		Index:     q.Ref.Index,
 		Gen:       q.Ref.Gen,
-		Rule:      uint32(q.Rule),
 	}
 	if known {
 		e.Auth = sessiontable.AuthWaiting

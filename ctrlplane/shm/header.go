@@ -29,6 +29,7 @@ type segmentHeader struct {
 	control processLine
 	ports   portLine
 	rules   rulesBlock
+	ruleSet ruleSetLine
 	aware   awareTable
 }
 

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"unsafe"
 
+	"linecrypt/ctrlplane/policy"
 	"linecrypt/ctrlplane/resumption"
 	"linecrypt/flowtable"
 )
@@ -92,16 +93,18 @@ type shape struct {
 }
 
 // regions are the places in a segment in bytes: the header, the counter table, the control plane's counters, the session
-// secrets to resume with, then each worker's part.
+// secrets to resume with, the sets of rules, then each worker's part.
 type regions struct {
 	table    int
 	control  int
 	secrets  int
+	rules    int // images of sets of rules
 	workers  int
 	perOne   int
 	requests int // within a worker's part, behind its counters
 	replies  int
 	flows    int
+	verdicts int
 	size     int
 }
 
@@ -132,11 +135,13 @@ func (s shape) regions() (regions, error) {
 	r.table = alignPage(int(unsafe.Sizeof(segmentHeader{})))
 	r.control = alignPage(r.table + tableBytes)
 	r.secrets = alignPage(r.control + int(unsafe.Sizeof(Block{})))
-	r.workers = alignPage(r.secrets + resumption.Size(int(s.Resumption)))
+	r.rules = alignPage(r.secrets + resumption.Size(int(s.Resumption)))
+	r.workers = alignPage(r.rules + ruleSets*policy.MaxImage)
 	r.requests = alignPage(int(unsafe.Sizeof(Block{})))
 	r.replies = alignPage(r.requests + requests)
 	r.flows = alignPage(r.replies + replies)
-	r.perOne = alignPage(r.flows + flowtable.Size(s.layout()))
+	r.verdicts = alignPage(r.flows + flowtable.Size(s.layout()))
+	r.perOne = alignPage(r.verdicts + int(unsafe.Sizeof(Verdicts{})))
 	r.size = r.workers + int(s.Workers)*r.perOne
 	return r, nil
 }
@@ -151,7 +156,7 @@ func layoutHash() uint64 {
 	} {
 		describe(h, t)
 	}
-	fmt.Fprint(h, flowtable.NumStates, flowtable.RecordStride, tableBytes, requestFixed, replyFixed, replyFlags, keyBlock, endRequests, endReplies, OrderSize, endOrders, NumReasons)
+	fmt.Fprint(h, flowtable.NumStates, flowtable.RecordStride, tableBytes, requestFixed, replyFixed, replyFlags, keyBlock, endRequests, endReplies, OrderSize, endOrders, NumReasons, policy.TermsSize, policy.MaxImage, policy.MaxNames, policy.NumVerdicts)
 	for s := range flowtable.NumStates {
 		fmt.Fprint(h, s)
 	}

@@ -16,10 +16,11 @@ var ErrRules = errors.New("bad rules")
 // stay in force while the control plane is away. The zero value is no rules.
 type Rules struct {
 	policy.Terms
-	Usable bool // options may be sent: the source of randomness works (RFC 8547 section 10, RFC 8548 section 8)
+	Usable bool   // options may be sent: the source of randomness works (RFC 8547 section 10, RFC 8548 section 8)
+	Set    uint16 // number of the set of rules (RuleSet) that says more, of which Terms are those of the default rule; 0: there is none
 }
 
-// The form of rules in the segment: terms, and a word that is 1 where options may be sent.
+// The form of rules in the segment: terms, and a word with a bit that is set where options may be sent, and the number of the set.
 const (
 	rulesWords  = policy.TermsSize/8 + 1
 	rulesBytes  = rulesWords * 8
@@ -36,8 +37,9 @@ func (r *Rules) encode() rulesImage {
 	for i := range len(b) / 8 {
 		w[i] = binary.LittleEndian.Uint64(b[8*i:])
 	}
+	w[rulesWords-1] = uint64(r.Set) << 16
 	if r.Usable {
-		w[rulesWords-1] = 1
+		w[rulesWords-1] |= 1
 	}
 	return w
 }
@@ -48,8 +50,9 @@ func (r *Rules) decode(w *rulesImage) error {
 	for i := range len(b) / 8 {
 		binary.LittleEndian.PutUint64(b[8*i:], w[i])
 	}
-	*r = Rules{Usable: w[rulesWords-1] == 1}
-	if err := r.Terms.Decode(&b); err != nil || w[rulesWords-1] > 1 {
+	last := w[rulesWords-1]
+	*r = Rules{Usable: last&1 == 1, Set: uint16(last >> 16)}
+	if err := r.Terms.Decode(&b); err != nil || last&0xfffe != 0 || last>>32 != 0 {
 		*r = Rules{}
 		return ErrRules
 	}

@@ -1,10 +1,8 @@
 package gateway
 
 import (
-	"slices"
 	"sync/atomic"
 
-	"linecrypt/ctrlplane/eno"
 	"linecrypt/ctrlplane/policy"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/handshake"
@@ -15,15 +13,59 @@ import (
 type control struct {
 	seg   *shm.Segment
 	runs  *atomic.Bool
-	read  shm.RulesReader
-	seen  uint64
-	rules handshake.Rules
-	ok    bool // rules were published, and options may be sent by them
+	views atomic.Pointer[views]
+	lost  handshake.Rules // of a connection whose rules nobody has any more
 }
 
-// newControl returns a view with the policy that holds until a control plane publishes one.
-func newControl(seg *shm.Segment, runs *atomic.Bool, fallback flowtable.Policy) *control {
-	return &control{seg: seg, runs: runs, read: seg.RulesReader(), rules: handshake.Rules{Policy: fallback, Terms: policy.Terms{Policy: fallback}}}
+// views are the rules in force, and before them those that connections which are being set up may have been decided on by. They do not
+// change but for what the worker remembers in them.
+type views struct {
+	all    [keptSets]*view // the one in force first
+	usable bool            // options may be sent
+}
+
+// keptSets is how many sets of rules are remembered. A connection is set up by the set that it was decided on by; there are as many
+// reloads within the time that takes that it loses it.
+const keptSets = 8
+
+// view is a set of rules as a worker uses it.
+type view struct {
+	set   *policy.Set
+	rules []handshake.Rules // by the set's terms
+}
+
+func newView(set *policy.Set) *view {
+	v := &view{set: set, rules: make([]handshake.Rules, len(set.Terms()))}
+	for i := range v.rules {
+		v.rules[i].Init(&set.Terms()[i])
+	}
+	return v
+}
+
+// newControl returns a view with the rules that hold until a control plane publishes some.
+func newControl(seg *shm.Segment, runs *atomic.Bool, first *policy.Set) *control {
+	c := &control{seg: seg, runs: runs}
+	c.views.Store(&views{all: [keptSets]*view{newView(first)}})
+	c.loseTo(first)
+	return c
+}
+
+// loseTo makes the rules of connections that have lost theirs: those of the default rule of a set, in its strictest form.
+func (c *control) loseTo(set *policy.Set) {
+	t := *set.Default()
+	c.lost.Init(&t)
+	c.lost.Answer.RequireAware = true
+}
+
+// put puts a set in force, nil for the one that is.
+func (c *control) put(set *policy.Set, usable bool) {
+	old := c.views.Load()
+	fresh := &views{all: old.all, usable: usable}
+	if set != nil {
+		copy(fresh.all[1:], old.all[:])
+		fresh.all[0] = newView(set)
+	}
+	c.views.Store(fresh)
 }
 
 // Alive goes by the heartbeat. One that is late counts while the lock is held, which ends with the process and is looked at now
@@ -31,32 +73,28 @@ func newControl(seg *shm.Segment, runs *atomic.Bool, fallback flowtable.Policy) 
 // section 10), as without a control plane.
 func (c *control) Alive(now int64) bool {
 	p := c.seg.ControlPlane()
-	return c.ok && (p.Alive(now, controlFresh) || c.runs.Load() && p.Alive(now, controlAlive))
+	return c.views.Load().usable && (p.Alive(now, controlFresh) || c.runs.Load() && p.Alive(now, controlAlive))
 }
 
 // Aware reports what applications asked for; it stays while the control plane is away.
 func (c *control) Aware(addr *[16]byte, port uint16) bool { return c.seg.Aware(addr, port) }
 
-// RulesOf returns the rules of a connection that was decided on before: those of the same kind as long as there is one rule.
-func (c *control) RulesOf(flowtable.RuleRef) *handshake.Rules { return c.Rules() }
-
 // Decide returns the rules for a new connection.
-func (c *control) Decide(*flowtable.Key, flowtable.Side) (*handshake.Rules, flowtable.RuleRef) {
-	return c.Rules(), 0
+func (c *control) Decide(k *flowtable.Key, opener flowtable.Side) (*handshake.Rules, flowtable.RuleRef) {
+	v := c.views.Load().all[0]
+	i := v.set.Classify(k, opener)
+	return &v.rules[v.set.TermsOf(i)], v.set.Ref(i)
 }
 
-// Rules returns what is in force, which outlives the control plane.
-func (c *control) Rules() *handshake.Rules {
-	published, ok := c.read.Look()
-	if v := c.read.Version(); ok && v != c.seen {
-		c.seen, c.ok = v, published.Usable
-		c.rules = handshake.Rules{
-			Policy: published.Policy, Terms: published.Terms, Offer: slices.Clone(published.Offer()),
-			Answer: eno.AnswerRules{
-				Prefer: slices.Clone(published.TEPs()), Aware: published.Aware, RequireAware: published.Mandatory,
-				Valid: handshake.Resumable,
-			},
+// RulesOf returns the rules of a connection that was decided on before.
+func (c *control) RulesOf(ref flowtable.RuleRef) *handshake.Rules {
+	for _, v := range c.views.Load().all {
+		if v == nil {
+			break
+		}
+		if i, ok := v.set.Find(ref); ok {
+			return &v.rules[v.set.TermsOf(i)]
 		}
 	}
-	return &c.rules
+	return &c.lost
 }

@@ -55,6 +55,7 @@ type Gateway struct {
 	clock   func() int64
 	control atomic.Bool // a control plane has its part in the segment
 	mtus    worker.PortMTUs
+	loader  *loader
 }
 
 // farewellPause lies between two resets of the same connections when the data plane stops.
@@ -110,6 +111,11 @@ func (g *Gateway) makeWorkers() error {
 	if err != nil {
 		return err
 	}
+	first, err := g.firstRules()
+	if err != nil {
+		return err
+	}
+	g.loader = &loader{g: g, reader: g.seg.RulesReader()}
 	pairs, circle := new(worker.Pairs), handover.NewCircle(len(g.opt.Cores))
 	g.noteMTUs()
 	for i := range g.opt.Cores {
@@ -118,13 +124,15 @@ func (g *Gateway) makeWorkers() error {
 		if err != nil {
 			return err
 		}
+		control := newControl(g.seg, &g.control, first)
+		g.loader.controls = append(g.loader.controls, control)
 		c := worker.Config{
 			ID: uint16(i), Inside: g.opt.Inside.Queue(i), Outside: g.opt.Outside.Queue(i),
 			TxCksum: [2]bool{g.opt.Inside.Caps().TxTCPCksum, g.opt.Outside.Caps().TxTCPCksum},
 			Cache:   g.opt.Caches[i], Table: table, Engine: g.opt.Engine, Counters: part.Counters, Pairs: pairs, Circle: circle, MTU: &g.mtus, Secrets: secrets,
 			Requests: shm.NewProducer(part.Requests), Replies: shm.NewConsumer(part.Replies),
-			Control: newControl(g.seg, &g.control, g.opt.Config.Policy),
-			Stream:  streamConfig(g.opt.Config, g.opt.Caches[i]), Params: params(g.opt.Config),
+			Control: control, Verdicts: g.seg.Verdicts(i),
+			Stream: streamConfig(g.opt.Config, g.opt.Caches[i]), Params: params(g.opt.Config),
 		}
 		c.Params.SharedCore = g.opt.SharedCore
 		w, err := worker.New(c)
@@ -167,6 +175,7 @@ func (g *Gateway) Run(ctx context.Context, ready func()) error {
 	defer stopWatching()
 	var watched sync.WaitGroup
 	watched.Go(func() { watch.run(watching) })
+	watched.Go(func() { g.loader.run(watching) })
 	err := g.look(ctx, failed)
 	g.seg.SetReady(false)
 	stopWatching()

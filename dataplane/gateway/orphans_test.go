@@ -76,7 +76,7 @@ func testNextResets(t *testing.T, huge [2]bool) {
 	cfg, dir, mount := config.Default(), t.TempDir(), ""
 	cfg.Flows.Max, cfg.Handshake.HalfOpen, cfg.Resumption.Cache = 64, 16, 64
 	if huge[0] || huge[1] {
-		mount = testenv.Hugetlbfs(t, 7)
+		mount = testenv.Hugetlbfs(t, 12)
 	}
 	engine, err := cryptobatch.New("generic")
 	if err != nil {

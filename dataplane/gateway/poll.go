@@ -9,5 +9,6 @@ func (g *Gateway) Worker(i int) *worker.Worker { return g.workers[i] }
 // It is to be called every 50 ms or so.
 func (g *Gateway) Beat() {
 	g.seg.Beat(g.clock())
+	g.loader.look()
 	g.control.Store(g.seg.ControlPlaneRuns())
 }

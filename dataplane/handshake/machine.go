@@ -94,16 +94,17 @@ func (t *step) open() {
 	c, s, r := t.c, t.s, t.e.Rules
 	c.Policy, c.Active = r.Policy, s.From == flowtable.Inside
 	c.Since, c.End = t.now, t.now+t.m.p.Timeout
-	if t.e.Old && !c.Active {
-		c.Flags |= flowtable.SetupOld
-	}
+	t.learn()
 	if c.Policy == flowtable.Disabled {
+		// It is remembered all the same: another rule that comes later is none for it.
+		c.State = flowtable.PlainSyn
 		t.out.why(ActPlain, shm.PlainDisabled)
-		t.out.add(ActForget)
 		t.out.add(ActForward)
 		return
 	}
-	t.learn()
+	if t.e.Old && !c.Active {
+		c.Flags |= flowtable.SetupOld
+	}
 	if c.Active {
 		t.openActive()
 		return

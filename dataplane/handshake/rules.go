@@ -22,6 +22,13 @@ type Rules struct {
 	room [eno.MaxOption]byte // for an answer while it is made
 }
 
+// Init makes the rules of terms.
+func (r *Rules) Init(t *policy.Terms) {
+	*r = Rules{Policy: t.Policy, Terms: *t}
+	r.Offer = r.Terms.Offer()
+	r.Answer = eno.AnswerRules{Prefer: r.Terms.TEPs(), Aware: t.Aware, RequireAware: t.Mandatory, Valid: Resumable}
+}
+
 // answer is what a SYN's ENO option led to.
 type answer struct {
 	syn, own flowtable.Option

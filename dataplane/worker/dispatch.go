@@ -56,6 +56,10 @@ func (w *Worker) segment(s flowtable.Side, p *packet.Packet, k *flowtable.Key, h
 		return
 	}
 	if !p.VerifyTCP() || !p.VerifyIPv4() {
+		if r.Verdict == flowtable.Disabled {
+			w.pass(s, p) // untouched, whatever it is
+			return
+		}
 		w.drop(p, shm.DropChecksum)
 		return
 	}

@@ -340,7 +340,12 @@ func TestDisabledPassesEverything(t *testing.T) {
 	g.feed(g.in, a)
 	g.feed(g.out, b)
 	g.untouched("SYNs", [][]byte{b}, [][]byte{a})
-	g.state(flowtable.Free)
+	g.state(flowtable.PlainSyn) // what was decided is remembered: another policy that comes later is none for this connection
+	g.ctl.policy = flowtable.Require
+	a, b = g.raw(g.tpl[outside], peerSynAck(), nil), g.raw(g.tpl[inside], fromHost(1, 1, ack), nil)
+	g.feed(g.out, a)
+	g.feed(g.in, b)
+	g.untouched("the answer and what follows", [][]byte{a}, [][]byte{b})
 }
 
 func TestWithoutABlockTheSynAckIsNeededAgainAndNothingIsPlain(t *testing.T) {

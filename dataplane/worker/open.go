@@ -23,17 +23,16 @@ func (w *Worker) stranger(s flowtable.Side, p *packet.Packet, k *flowtable.Key, 
 	case old && opens(p) && s == flowtable.Inside:
 		w.graves.close(k, hash) // the host begins anew, and so knows
 	}
-	rules, rule := w.ctl.Decide(k, s)
 	if !opens(p) {
-		w.stray(s, p, rules.Policy)
+		w.stray(s, p, w.strayPolicy(k))
 		return
 	}
-	if rules.Policy == flowtable.Disabled {
-		w.n[shm.PlainDisabled]++
-		w.pass(s, p)
-		return
-	}
+	rules, rule := w.ctl.Decide(k, s)
 	if !p.VerifyTCP() || !p.VerifyIPv4() {
+		if rules.Policy == flowtable.Disabled {
+			w.pass(s, p) // untouched, whatever it is
+			return
+		}
 		w.drop(p, shm.DropChecksum)
 		return
 	}
@@ -54,6 +53,20 @@ func (w *Worker) stranger(s flowtable.Side, p *packet.Packet, k *flowtable.Key, 
 	case flowtable.PassiveSyn:
 		w.n[shm.HandshakesPassive]++
 	}
+}
+
+// strayPolicy returns the policy for a connection whose SYN nobody saw, so that either end may have opened it: the one that protects more.
+func (w *Worker) strayPolicy(k *flowtable.Key) flowtable.Policy {
+	rules, _ := w.ctl.Decide(k, inside)
+	out := rules.Policy
+	rules, _ = w.ctl.Decide(k, outside)
+	switch in := rules.Policy; {
+	case in == flowtable.Require || out == flowtable.Require:
+		return flowtable.Require
+	case in == flowtable.Opportunistic:
+		return in
+	}
+	return out
 }
 
 // stray handles a segment that is no SYN of a connection without a record. An ACK with ENO from outside was the third segment of a

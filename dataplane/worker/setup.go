@@ -3,6 +3,7 @@ package worker
 import (
 	"encoding/binary"
 
+	"linecrypt/ctrlplane/policy"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/dataplane/handshake"
@@ -162,11 +163,18 @@ func (w *Worker) perform(i flowtable.Index, r *flowtable.Record, before *handsha
 		case handshake.ActInit1:
 			failed = w.sendInit1(i, r, now)
 		case handshake.ActKeys, handshake.ActHoldKeys:
-			failed = w.install(i, r, a.Kind == handshake.ActHoldKeys, now)
+			if failed = w.install(i, r, a.Kind == handshake.ActHoldKeys, now); failed == handshake.FailNone {
+				w.verdict(r, policy.Encrypted)
+			}
 		case handshake.ActConfirm:
 			w.confirm(i, r, now)
 		case handshake.ActPlain:
 			w.n[a.Why]++
+			if a.Why == shm.PlainDisabled {
+				w.verdict(r, policy.Off)
+			} else {
+				w.verdict(r, policy.Clear)
+			}
 			if before.State != flowtable.Free {
 				w.n[shm.HandshakesFallback]++
 			}
@@ -175,10 +183,14 @@ func (w *Worker) perform(i flowtable.Index, r *flowtable.Record, before *handsha
 			}
 		case handshake.ActRefuse:
 			w.n[a.Why]++
+			w.verdict(r, policy.Refused)
 			w.n[shm.HandshakesRefused]++
 			why = a.Why
 		case handshake.ActAbort:
 			w.n[a.Why]++
+			if before.State != flowtable.Encrypted {
+				w.verdict(r, policy.Refused)
+			}
 			w.n[shm.HandshakesAborted]++
 			why = a.Why
 		case handshake.ActCount:
@@ -203,6 +215,13 @@ func (w *Worker) perform(i flowtable.Index, r *flowtable.Record, before *handsha
 		}
 	}
 	return handshake.FailNone
+}
+
+// verdict counts what became of a connection under its rule.
+func (w *Worker) verdict(r *flowtable.Record, v policy.Verdict) {
+	if w.cfg.Verdicts != nil && r.Rule.Set() != 0 {
+		w.cfg.Verdicts.Add(r.Rule.Slot(), v)
+	}
 }
 
 // dispose does with the event's segment what set-up says.

@@ -72,6 +72,7 @@ type Config struct {
 	Replies         *shm.Consumer
 	Engine          cryptobatch.Engine
 	Control         Control
+	Verdicts        *shm.Verdicts     // in shared memory; this worker alone writes it; nil for nowhere
 	Counters        *shm.Block        // in shared memory; this worker alone writes it
 	Pairs           *Pairs            // shared by the workers of a data plane
 	Circle          *handover.Circle  // of all workers; nil for a worker alone

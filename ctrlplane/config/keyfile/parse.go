@@ -12,8 +12,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// MaxFile is the largest file in bytes.
-const MaxFile = 256 << 10
+// MaxFile is the largest file in bytes: room for many thousand rules.
+const MaxFile = 8 << 20
 
 // MaxErrors bounds how many errors one file may produce before the rest is summed up.
 const MaxErrors = 32

@@ -3,7 +3,7 @@
 //
 // What is measured is a gateway's own code, from the port to the port: package dataplane/gateway makes segment and worker as for a
 // process of its own, and a control plane of this package (control.go) answers with what package ctrlplane/responder says. Only the
-// flow table's size, the policy and automatic rekeying (off) are the bench's.
+// flow table's size, the policy and when keys are changed are the scenario's.
 //
 // Two ways to drive it:
 //

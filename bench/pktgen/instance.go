@@ -38,12 +38,14 @@ func gatewayConfig(sc *scenario.Scenario) (*config.Config, error) {
 		{"workers.count", strconv.Itoa(sc.Cores.Workers)},
 		{"flows.max", strconv.Itoa(tableFlows(sc))},
 		{"buffers.memory", strconv.Itoa(workerBuffers(sc) * mbuf.BufferSize(mbuf.DefaultDataRoom))},
-		// The far ends of package ends do not change keys.
-		{"rekey.frames", "0"}, {"rekey.bytes", "0"},
+		{"rekey.frames", strconv.Itoa(sc.Rekey.Gateway)},
 	} {
 		if err := c.Set("bench", kv[0], kv[1]); err != nil {
 			return nil, err
 		}
+	}
+	if sc.Rekey.Gateway == 0 {
+		c.Rekey.Bytes = 0
 	}
 	return c, c.Validate()
 }

@@ -90,7 +90,7 @@ func (r *Result) repeated() string {
 	for _, p := range []struct {
 		n    uint64
 		what string
-	}{{r.Resent, "repeated"}, {r.LostOnWay, "lost on purpose"}, {r.Damaged, "damaged"}, {r.Forged, "forged SYNs"}} {
+	}{{r.Resent, "repeated"}, {r.LostOnWay, "lost on purpose"}, {r.Damaged, "damaged"}, {r.Forged, "forged SYNs"}, {r.Rekeyed, "generations of keys begun"}} {
 		if p.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))
 		}

@@ -35,6 +35,7 @@ type Result struct {
 	LostOnWay   uint64  `json:"lost_on_way"`  // packets that the scenario lost on purpose
 	Damaged     uint64  `json:"damaged"`      // frames that it damaged
 	Forged      uint64  `json:"forged"`       // SYNs of nobody that it sent
+	Rekeyed     uint64  `json:"rekeyed"`      // generations of keys that began, of either end's
 	Opened      uint64  `json:"opened"`       // connections that came about while it was measured
 	Closed      uint64  `json:"closed"`       // connections that were closed in order
 	Wrong       uint64  `json:"wrong"`        // packets out of the gateway that are not what they should be
@@ -107,6 +108,7 @@ func (r *Result) fill(sc *scenario.Scenario, s *sample) {
 	}
 	r.PacketLoss = round(100*s.lossShare(), 5)
 	r.Resent, r.LostOnWay, r.Damaged, r.Forged = e.Resent, e.Lost, e.Damaged, e.Forged
+	r.Rekeyed = e.Rekeyed
 	r.Opened, r.Closed, r.GCCycles, r.Interrupted = e.Opened, e.Finished, s.gcs, s.interrupted
 	if s.latency.count > 0 {
 		r.Latency = &Latency{P50: round(s.latency.p50, 3), P99: round(s.latency.p99, 3), P999: round(s.latency.p999, 3)}

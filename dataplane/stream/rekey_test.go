@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"testing"
 
+	"linecrypt/cryptobatch"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
+	"linecrypt/flowtable"
 )
 
 func TestRekeyingFrameIsAnsweredAtOnce(t *testing.T) {
@@ -218,5 +220,31 @@ func TestRekeyingFrameInProgressWaitsForTheLastGenerationToEnd(t *testing.T) {
 	h, _ := r.take()
 	if h = withData(h); len(h) != 2 || !bytes.Equal(h[0].data, pattern(3, 1000)) || len(h[1].data) != 10 {
 		t.Errorf("delivered %v: %s", h, r.g.state())
+	}
+}
+
+func TestAKeyIsInstalledWithoutAllocatingAndLeavesNothingBehind(t *testing.T) {
+	engine, err := cryptobatch.New(cryptobatch.Select("", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var k keyring
+	if err := k.init(engine, 4, false); err != nil {
+		t.Fatal(err)
+	}
+	defer k.close()
+	var s flowtable.Secrets
+	var nr [12]byte
+	if n := testing.AllocsPerRun(10, func() {
+		i, err := k.install(&s, &nr, tcpcrypt.AES128GCM, tcpcrypt.MasterKey{1}, tcpcrypt.AB)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k.wipe(i)
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	if k.traffic.Key != (tcpcrypt.TrafficKey{}).Key {
+		t.Error("the traffic key is not wiped")
 	}
 }

@@ -111,7 +111,7 @@ func (e *Ends) fin(n uint32, d direction, at int64) bool {
 	seq := f.isn[d] + 1 + uint32(pos)
 	e.tell(n, d.reverse(), f.halves[d.reverse()].got)
 	if d == down && !f.plain {
-		e.seal(e.segment(m, n, d, flagsData|packet.FlagFIN, seq, tcpcrypt.Overhead), n, tcpcrypt.FlagFIN, pos)
+		e.seal(e.segment(m, n, d, flagsData|packet.FlagFIN, seq, tcpcrypt.Overhead), n, frame{pos: pos, gen: h.gen, flags: tcpcrypt.FlagFIN})
 	} else {
 		e.segment(m, n, d, packet.FlagACK|packet.FlagFIN, seq, 0)
 	}

@@ -11,6 +11,7 @@
 //	disturb (disturb.go)   loss, reordering and damage, where the scenario wants them
 //	receive (receive.go)   what came out of the gateway, by connection; latency.go counts how long that took
 //	check   (check.go)     tags in batches, and bytes
+//	rekey   (rekey.go)     generations of keys, which far ends follow and begin
 //	close   (close.go)     connections that are closed in order, to be opened anew
 //
 // The ends are a load, not a full TCP: there is no slow start and no congestion control, windows are large, and what is lost is

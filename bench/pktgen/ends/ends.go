@@ -55,6 +55,8 @@ type Counts struct {
 	Acks                    uint64 // acknowledgements without data that were offered
 	Resent                  uint64 // segments sent again
 	Again                   uint64 // segments that arrived again
+	Rekeyed                 uint64 // generations of keys that began, of either end's
+	Early                   uint64 // frames that came before the one that begins their generation
 	Disordered              uint64 // segments that arrived ahead of others
 	Lost                    uint64 // packets that the scenario lost on purpose
 	Damaged                 uint64 // frames that it damaged
@@ -164,7 +166,7 @@ func New(cfg Config) (*Ends, error) {
 func MemoryPerFlow(agreed bool) int {
 	n := flowSize + 4*4 + 8
 	if agreed {
-		n += 2*cryptobatch.KeySize + 2*tcpcrypt.NonceLen
+		n += either * (kept*(cryptobatch.KeySize+tcpcrypt.NonceLen) + tcpcrypt.KeyLen)
 	}
 	return n
 }
@@ -220,7 +222,7 @@ func (e *Ends) InFlight() int {
 			h := &f.halves[d]
 			k, _ := e.segmentAt(f, uint32(n), d, true, h.una)
 			if h.una < e.place(f, uint32(n), d, true, h.sent) {
-				total += int(h.sent - min(k, h.sent))
+				total += max(int(h.sent-min(k, h.sent)), 1) // an empty frame is no segment
 			}
 		}
 	}

@@ -1,6 +1,10 @@
 package ends
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"linecrypt/ctrlplane/tcpcrypt"
+)
 
 // direction is one of the two streams of a connection.
 type direction uint8
@@ -50,6 +54,10 @@ type half struct {
 	edge    uint64 // sender's bytes that the receiver takes
 	recover uint64 // segments that were sent when the last loss was noticed
 	moved   int64  // ns of the last progress
+	mark    uint64 // segment with which the last generation of keys begins
+	before  uint64 // and the one before it
+	gen     uint32 // number of the last generation
+	shift   uint32 // wire bytes of empty frames before the segments from mark on
 	got     uint64 // segments received without a gap
 	told    uint64 // of these, those that are acknowledged
 	beyond  uint64 // bit i: segment got+1+i was received
@@ -59,6 +67,7 @@ type half struct {
 	due     uint8 // 1 where an acknowledgement is due for another reason than how many segments there are
 	ackDue  bool  // it is in the queue of those that acknowledge
 	sendDue bool  // it is in the queue of those that repeat
+	empty   bool  // an empty frame begins the generation, before the segment mark
 	finSent bool
 	finGot  bool
 }
@@ -73,7 +82,7 @@ func (e *Ends) wirePos(f *flow, n uint32, d direction, k uint64) uint64 {
 	if f.plain {
 		return e.plainPos(n, k)
 	}
-	return uint64(f.base[d]) + e.frameMix.pos(k, e.frameMix.phase(n))
+	return uint64(f.base[d]) + f.halves[d].shiftAt(k) + e.frameMix.pos(k, e.frameMix.phase(n))
 }
 
 // onWire reports whether an end counts bytes as they are on the wire: the far end does.
@@ -87,13 +96,25 @@ func (e *Ends) place(f *flow, n uint32, d direction, sender bool, k uint64) uint
 	return e.plainPos(n, k)
 }
 
-// segmentAt returns the segment that begins at a byte of the sender's, or the receiver's.
+// segmentAt returns the segment that a byte of the sender's, or the receiver's, is of, and whether it begins there. An empty frame is at
+// the segment behind it, which does not begin there.
 func (e *Ends) segmentAt(f *flow, n uint32, d direction, sender bool, pos uint64) (k uint64, begins bool) {
 	if onWire(d, sender) && !f.plain {
-		if pos < uint64(f.base[d]) {
+		h := &f.halves[d]
+		shift := uint64(h.shift)
+		if h.empty {
+			switch mark := e.wirePos(f, n, d, h.mark); {
+			case pos >= mark:
+			case pos >= mark-tcpcrypt.Overhead:
+				return h.mark, false
+			default:
+				shift -= tcpcrypt.Overhead
+			}
+		}
+		if pos < uint64(f.base[d])+shift {
 			return 0, false
 		}
-		return e.frameMix.index(pos-uint64(f.base[d]), e.frameMix.phase(n))
+		return e.frameMix.index(pos-uint64(f.base[d])-shift, e.frameMix.phase(n))
 	}
 	return e.plainMix.index(pos, e.plainMix.phase(n))
 }

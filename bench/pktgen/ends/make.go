@@ -126,18 +126,30 @@ func (e *Ends) data(m *mbuf.Mbuf, n uint32, d direction, k uint64) {
 	}
 	b := e.segment(m, n, d, flagsData, seq, size+tcpcrypt.Overhead)
 	pattern.Fill(b[tcpcrypt.HeaderLen+tcpcrypt.FlagsLen:][:size], f.stream(n, d), int64(e.plainPos(n, k)))
-	e.seal(b, n, 0, e.wirePos(f, n, d, k))
+	h := &f.halves[d]
+	e.seal(b, n, frame{pos: e.wirePos(f, n, d, k), gen: h.generation(k), rekey: h.begins(k)})
 }
 
-// seal makes b, of which the data is in place, a frame with these flags at a position of the far end's stream.
-func (e *Ends) seal(b []byte, n uint32, flags byte, pos uint64) {
+// frame is what the far end seals, beside its data.
+type frame struct {
+	pos   uint64 // in the far end's stream, on the wire
+	gen   uint32 // generation of the key
+	flags byte
+	rekey bool // it begins the generation
+}
+
+// seal makes b, of which the data is in place, a frame.
+func (e *Ends) seal(b []byte, n uint32, fr frame) {
 	h := tcpcrypt.Header{Clen: uint16(len(b) - tcpcrypt.HeaderLen)}
+	if fr.rekey {
+		h.Control = tcpcrypt.ControlRekey
+	}
 	h.Put(b)
-	b[tcpcrypt.HeaderLen] = flags
+	b[tcpcrypt.HeaderLen] = fr.flags
 	body := b[tcpcrypt.HeaderLen:]
-	key, nr := e.keys.of(&e.flows[n], n, down)
+	key, nr := e.keys.of(&e.flows[n], n, down, fr.gen)
 	e.seals = append(e.seals, cryptobatch.Op{
-		Key: key, Src: body[:len(body)-tcpcrypt.TagLen], Dst: body, AAD: b[:tcpcrypt.HeaderLen], Nonce: tcpcrypt.Nonce(*nr, pos),
+		Key: key, Src: body[:len(body)-tcpcrypt.TagLen], Dst: body, AAD: b[:tcpcrypt.HeaderLen], Nonce: tcpcrypt.Nonce(*nr, fr.pos),
 	})
 	if len(e.seals) == cap(e.seals) {
 		e.sealAll()

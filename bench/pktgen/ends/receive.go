@@ -111,6 +111,9 @@ func (e *Ends) taken(n uint32, d direction) {
 		} else if k, _ := e.segmentAt(f, n, o, true, ack); k < h.recover {
 			e.resendDue(n, o)
 		}
+		if o == down && h.gen < f.halves[up].gen {
+			e.follow(n)
+		}
 		e.step(n)
 	case p.PayloadLen == 0 && ack < end && p.Flags&packet.FlagFIN == 0:
 		if h.dups++; h.dups == dupThreshold {

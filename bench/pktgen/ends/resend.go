@@ -24,6 +24,11 @@ func (e *Ends) repeat(s flowtable.Side, at int64) bool {
 	if h.una < e.place(f, n, d, true, 0) {
 		k = 0 // the Init message is not acknowledged yet
 	}
+	if pos, ok := e.emptyPos(f, n, d); ok && d == down && h.una <= pos && k == h.mark {
+		h.moved = e.now
+		e.Resent++
+		return e.emptyFrame(n, at)
+	}
 	if k >= h.sent {
 		if !h.finSent || h.una >= e.place(f, n, d, true, h.sent)+uint64(finLen(f, d, true)) {
 			return false

@@ -151,6 +151,9 @@ func (e *Ends) freshData(d direction, at int64) bool {
 			}
 			t.left--
 			h := &e.flows[n].halves[d]
+			if d == down {
+				e.rekeyDue(n)
+			}
 			e.data(m, n, d, h.sent)
 			if h.probeAt == 0 && e.probes() {
 				h.probe, h.probeAt = h.sent, at

@@ -132,6 +132,11 @@ var keys = []row{
 	{"time.rounds", "3", "How often each number of workers is measured with measure scaling, in turns: medians count.",
 		integer(func(s *Scenario) *int { return &s.Time.Rounds }, 1, 99)},
 
+	{"rekey.gateway", "16777216", "Frames that the gateway seals under one key of a connection before it changes it; 0 is never. A gateway elsewhere has its own setting.",
+		integer(func(s *Scenario) *int { return &s.Rekey.Gateway }, 0, 1<<32)},
+	{"rekey.far", "0", "Frames that a far end seals under one key before it changes it; 0 is never. It answers the gateway's changes in any case.",
+		integer(func(s *Scenario) *int { return &s.Rekey.Far }, 0, 1<<32)},
+
 	{"disturb.loss", "0", "Percent of the packets that are lost before the gateway, and behind it, on both sides.",
 		share(func(s *Scenario) *int { return &s.Disturb.Loss }, 50)},
 	{"disturb.reorder", "0", "Percent of the packets to the gateway that come some places later.",

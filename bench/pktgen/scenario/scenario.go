@@ -16,6 +16,7 @@ type Scenario struct {
 	Ports   Ports
 	Cores   Cores
 	Time    Time
+	Rekey   Rekey
 	Disturb Disturb
 	Measure Measure
 	Search  Search
@@ -137,6 +138,12 @@ type Time struct {
 	Warmup   time.Duration
 	Duration time.Duration
 	Rounds   int // in turns, of which medians count; Scaling alone
+}
+
+// Rekey is after how many frames of one key keys are changed, 0 for never.
+type Rekey struct {
+	Gateway int // frames that the gateway seals
+	Far     int // frames that a far end seals
 }
 
 // Disturb is what makes life hard, in shares of 10,000 of the packets it concerns.

@@ -13,7 +13,7 @@ import (
 	"linecrypt/flowtable"
 )
 
-// together is how many flows are set up at a time.
+// together is how many flows are set up at a time at most.
 const together = 512
 
 // question is what the far end of a connection that stays plain sends, upon which the gateway is sure that it is.
@@ -57,7 +57,7 @@ func (w *World) establish() error {
 	flows := rand.New(rand.NewPCG(1, 2)).Perm(w.opt.Flows)
 	steps := steps(!w.opt.Plain)
 	for len(flows) > 0 {
-		some := flows[:min(together, len(flows))]
+		some := flows[:min(w.together, len(flows))]
 		flows = flows[len(some):]
 		for _, s := range steps {
 			if err := w.feed(some, &s); err != nil {

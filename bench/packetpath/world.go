@@ -50,10 +50,11 @@ type World struct {
 	mtus   worker.PortMTUs
 	ctls   []*control
 
-	crypt  *crypter
-	ways   [flowtable.NumSides]way // by the side that data comes from
-	stash  []*mbuf.Mbuf            // free buffers of the harness
-	looked []uint64                // a bit for each packet that was looked at
+	crypt    *crypter
+	ways     [flowtable.NumSides]way // by the side that data comes from
+	stash    []*mbuf.Mbuf            // free buffers of the harness
+	together int                     // flows that are set up at a time: few enough for the share of key exchanges that their network has
+	looked   []uint64                // a bit for each packet that was looked at
 
 	clock   func() int64 // ns
 	behind  int64        // ns that the worker's clock is behind that one: it stands while nothing is measured
@@ -102,6 +103,7 @@ func (w *World) make() error {
 	w.cache = caches[0]
 	layout, sizes, params := gateway.Sizes(cfg, w.cache)
 	params.FastPath = !w.opt.Full
+	w.together = min(together, params.Blocks/2)
 	place, reserved := shm.Place{Dir: segmentDir()}, uint64(0)
 	if cfg.Memory.HugePages {
 		place.Huge, reserved = instance.HugeMounts(), freeReserved()

@@ -19,8 +19,6 @@ import (
 	"os"
 	"os/signal"
 	"slices"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -49,8 +47,8 @@ func run() error {
 	flag.IntVar(&o.runs, "runs", 5, "measure `N` times each, in turns")
 	flag.IntVar(&o.seconds, "seconds", 4, "a peer runs for `S` seconds each time")
 	flag.IntVar(&o.packets, "packets", 500_000, "Linecrypt handles at least `N` packets each time")
-	flag.Func("size", "`LIST` of payloads in bytes (default 64,1380)", numbers(&o.sizes, packetpath.MaxSize))
-	flag.Func("flows", "`LIST` of numbers of flows besides one (default 1000,100000,1000000)", numbers(&o.many, packetpath.MaxFlows))
+	flag.Func("size", "`LIST` of payloads in bytes (default 64,1380)", packetpath.Numbers(&o.sizes, 1, packetpath.MaxSize))
+	flag.Func("flows", "`LIST` of numbers of flows besides one (default 1000,100000,1000000)", packetpath.Numbers(&o.many, 1, packetpath.MaxFlows))
 	flag.BoolVar(&o.json, "json", false, "print one object")
 	flag.Parse()
 	if flag.NArg() > 0 || o.runs < 1 || o.seconds < 3 || o.packets < 1 {
@@ -66,22 +64,6 @@ func run() error {
 		return r.writeJSON(os.Stdout)
 	}
 	return r.writeText(os.Stdout)
-}
-
-func numbers(to *[]int, most int) func(string) error {
-	return func(list string) error {
-		*to = nil
-		for text := range strings.SplitSeq(list, ",") {
-			n, err := strconv.Atoi(text)
-			if err != nil || n < 1 || n > most {
-				return fmt.Errorf("want a list of numbers from 1 to %d", most)
-			}
-			if !slices.Contains(*to, n) {
-				*to = append(*to, n)
-			}
-		}
-		return nil
-	}
 }
 
 // flows are the numbers of flows, one being the first.

@@ -12,7 +12,6 @@ import (
 	"os/signal"
 	"runtime/pprof"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 
@@ -40,8 +39,8 @@ func main() {
 
 func run() error {
 	o := options{flows: []int{1, 1000, 100_000, 1_000_000}, sizes: []int{64, 1380}, cases: packetpath.Cases()}
-	flag.Func("flows", "`LIST` of numbers of flows (default 1,1000,100000,1000000)", numbers(&o.flows))
-	flag.Func("size", "`LIST` of payloads in bytes (default 64,1380)", numbers(&o.sizes))
+	flag.Func("flows", "`LIST` of numbers of flows (default 1,1000,100000,1000000)", packetpath.Numbers(&o.flows, 1, packetpath.MaxFlows))
+	flag.Func("size", "`LIST` of payloads in bytes (default 64,1380)", packetpath.Numbers(&o.sizes, 1, packetpath.MaxSize))
 	flag.Func("case", "`LIST` of seal, open, both, pass (default all)", func(s string) error {
 		o.cases = nil
 		for c := range strings.SplitSeq(s, ",") {
@@ -100,20 +99,6 @@ func profile(name string) (end func() error, err error) {
 		}
 		return nil
 	}, nil
-}
-
-func numbers(to *[]int) func(string) error {
-	return func(list string) error {
-		*to = nil
-		for text := range strings.SplitSeq(list, ",") {
-			n, err := strconv.Atoi(text)
-			if err != nil || n < 1 {
-				return errors.New("want a list of numbers from 1 on")
-			}
-			*to = append(*to, n)
-		}
-		return nil
-	}
 }
 
 // measure returns medians of what was measured until ctx was done.

@@ -13,8 +13,6 @@ import (
 	"os/signal"
 	"runtime"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"text/tabwriter"
@@ -30,6 +28,9 @@ func main() {
 	}
 }
 
+// mostCore is the largest number of a core.
+const mostCore = 1023
+
 // way is an arrangement of workers.
 type way struct {
 	name   string
@@ -43,17 +44,7 @@ func run() error {
 	// A worker that is off its core finds a batch in its rings, and takes as much from one port as from the other: acknowledgements must come
 	// so late, and batches be so short, that none is handled before what it is for.
 	load := packetpath.Load{Case: packetpath.Seal, Size: 64, Lag: 4096, Batch: 8192}
-	flag.Func("cores", "`LIST` of cores (default 0,1)", func(list string) error {
-		cores = nil
-		for text := range strings.SplitSeq(list, ",") {
-			n, err := strconv.Atoi(text)
-			if err != nil || n < 0 || slices.Contains(cores, n) {
-				return errors.New("want a list of different numbers")
-			}
-			cores = append(cores, n)
-		}
-		return nil
-	})
+	flag.Func("cores", "`LIST` of cores (default 0,1)", packetpath.Numbers(&cores, 0, mostCore))
 	flag.IntVar(&flows, "flows", flows, "`N` flows")
 	flag.IntVar(&load.Size, "size", load.Size, "payload in `BYTES`")
 	flag.Func("case", "`CASE`: seal (default), open or both", func(s string) error { load.Case = packetpath.Case(s); return nil })

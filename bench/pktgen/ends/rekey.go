@@ -57,10 +57,18 @@ func (e *Ends) advance(f *flow, n uint32, d direction, k uint64, empty bool) boo
 	return true
 }
 
-// mayAdvance reports whether the far end may begin a generation: everything under keys that would be forgotten is acknowledged.
+// mayAdvance reports whether the far end may begin a generation: everything under keys that would be forgotten is acknowledged, and so is
+// the frame that began the last one.
 func (e *Ends) mayAdvance(f *flow, n uint32) bool {
 	h := &f.halves[down]
-	return !h.finSent && (h.gen == 0 || h.una >= e.wirePos(f, n, down, h.mark))
+	if h.finSent || h.gen == 0 {
+		return !h.finSent
+	}
+	first := h.mark
+	if !h.empty {
+		first++
+	}
+	return h.una >= e.wirePos(f, n, down, first)
 }
 
 // rekeyDue begins a generation with the next segment of the far end's data, where the scenario wants it. Of its own accord it is never

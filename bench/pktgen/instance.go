@@ -45,7 +45,7 @@ func gatewayConfig(sc *scenario.Scenario) (*config.Config, error) {
 		}
 	}
 	if sc.Rekey.Gateway == 0 {
-		c.Rekey.Bytes = 0
+		c.Rekey.Bytes, c.Rekey.Time = 0, 0
 	}
 	return c, c.Validate()
 }
@@ -70,6 +70,9 @@ func shareOf(sc *scenario.Scenario, n int) int {
 // gatewayBuffers is how many packet buffers the gateway's workers need together.
 func gatewayBuffers(sc *scenario.Scenario) int { return sc.Cores.Workers * workerBuffers(sc) }
 
+// mostBuffers is how many packet buffers the gateway lets a worker have.
+var mostBuffers = (8 << 30) / mbuf.BufferSize(mbuf.DefaultDataRoom)
+
 // workerBuffers is how many packet buffers a worker needs: what it has by default, and more where many frames may be in flight.
 func workerBuffers(sc *scenario.Scenario) int {
 	const standard = (64 << 20) / 2304
@@ -81,7 +84,7 @@ func workerBuffers(sc *scenario.Scenario) int {
 	if sc.Disturb.Disturbed() {
 		inFlight = sc.Traffic.Flows * min(sc.Traffic.Window, 64)
 	}
-	return min(max(standard, 2*shareOf(sc, inFlight)+standard/2), (8<<30)/2304)
+	return min(max(standard, 2*shareOf(sc, inFlight)+standard/2), mostBuffers)
 }
 
 // newInstance makes the gateway over two open ports, with a worker for each of caches, and its control plane. Cores are those of run, -1

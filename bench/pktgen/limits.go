@@ -39,6 +39,9 @@ func (r *Result) judge(sc *scenario.Scenario, faults []error) {
 	if l.Allocs >= 0 && r.Allocs > l.Allocs+runtimeAllocs {
 		fail("limits.allocs: %.3g allocations a packet are more than %.3g", r.Allocs, l.Allocs)
 	}
+	if l.AllocsTotal >= 0 && r.AllocsTotal > uint64(l.AllocsTotal) {
+		fail("limits.allocs_total: %d allocations are more than %d", r.AllocsTotal, l.AllocsTotal)
+	}
 	if l.GCCycles >= 0 && r.GCCycles > uint64(l.GCCycles) {
 		fail("limits.gc_cycles: %d garbage collections are more than %d", r.GCCycles, l.GCCycles)
 	}

@@ -51,7 +51,7 @@ func (r *Result) WriteText(out io.Writer) error {
 	for _, s := range r.Scaling {
 		line(fmt.Sprintf("%d %s", s.Cores, plural(s.Cores, "core")), "%.3f million packets a second, %.2f times one core; rounds %v", s.Mpps, s.Ratio, s.Runs)
 	}
-	line("Go", "%.3g allocations a packet, %d garbage collections", r.Allocs, r.GCCycles)
+	line("Go", "%d allocations (%.3g a packet), %d garbage collections", r.AllocsTotal, r.Allocs, r.GCCycles)
 	if r.Interrupted > 0 {
 		line("left out", "%d polls during which the machine ran something else", r.Interrupted)
 	}

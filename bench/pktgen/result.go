@@ -55,6 +55,7 @@ type Result struct {
 
 	CyclesPerPacket map[string]float64 `json:"cycles_per_packet"` // by stage; empty for a gateway elsewhere
 	Allocs          float64            `json:"allocs"`            // a packet, of the whole process
+	AllocsTotal     uint64             `json:"allocs_total"`      // in the time that was measured
 	GCCycles        uint64             `json:"gc_cycles"`         // of the whole process
 
 	Verdict  string   `json:"verdict,omitempty"` // better, same or worse than the baseline
@@ -109,6 +110,7 @@ func (r *Result) fill(sc *scenario.Scenario, s *sample) {
 	r.PacketLoss = round(100*s.lossShare(), 5)
 	r.Resent, r.LostOnWay, r.Damaged, r.Forged = e.Resent, e.Lost, e.Damaged, e.Forged
 	r.Rekeyed = e.Rekeyed
+	r.AllocsTotal = s.allocs
 	r.Opened, r.Closed, r.GCCycles, r.Interrupted = e.Opened, e.Finished, s.gcs, s.interrupted
 	if s.latency.count > 0 {
 		r.Latency = &Latency{P50: round(s.latency.p50, 3), P99: round(s.latency.p99, 3), P999: round(s.latency.p999, 3)}

@@ -16,6 +16,7 @@ import (
 	"linecrypt/bench/pktgen/ends"
 	"linecrypt/bench/pktgen/scenario"
 	"linecrypt/ctrlplane/config/keyfile"
+	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/port/portspec"
 )
@@ -51,6 +52,12 @@ func TestEveryBundledScenarioRuns(t *testing.T) {
 			}
 			if name == "handshake-storm" {
 				more = append(more, "traffic.flows=20", "time.duration=2ms")
+			}
+			if name == "soak-60s" {
+				if len(allowed(t)) < 2 {
+					t.Skip("it takes two cores")
+				}
+				more = append(more, "traffic.flows=50", "limits.allocs_total=-1")
 			}
 			if strings.HasPrefix(name, "scaling-") {
 				if len(allowed(t)) < 2 {
@@ -261,6 +268,12 @@ func TestMoreConnectionsThanMemoryAreRefused(t *testing.T) {
 	}
 }
 
+func TestAsManyConnectionsAsThereMayBeAreOnlyRefusedForMemory(t *testing.T) {
+	if _, err := gatewayConfig(short(t, "seal-64", "traffic.flows=4194304")); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestWorkerAndGeneratorBesideEachOther(t *testing.T) {
 	allowed, err := cores.Allowed()
 	if err != nil || len(allowed) < 2 {
@@ -284,18 +297,53 @@ func runCommand(t *testing.T, args ...string) (string, error) {
 	return out.String() + progress.String(), err
 }
 
-func TestTheObjectOfJSONHasTheFieldsThatAreDocumented(t *testing.T) {
-	out, _ := runCommand(t, "--json", "--set", "ports.kind=memory", "--set", "time.duration=5ms", "--set", "time.warmup=1ms", "seal-64")
+func TestTheObjectOfJSONHasTheFieldsThatAreDocumentedAndTheyAgree(t *testing.T) {
+	args := []string{"--json"}
+	for _, set := range []string{"ports.kind=memory", "time.duration=10ms", "time.warmup=1ms", "search.trial=2ms", "search.resolution=20", "search.loss=50", "search.loads=50", "traffic.flows=50"} {
+		args = append(args, "--set", set)
+	}
+	out, _ := runCommand(t, append(args, "latency")...)
 	var got map[string]any
 	if err := json.Unmarshal([]byte(out), &got); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	for _, key := range []string{
-		"scenario", "cores", "flows", "size", "mpps", "segments_mps", "goodput_gbps", "wire_gbps", "loss", "drops", "latency_us", "cycles_per_packet", "allocs", "gc_cycles",
-	} {
-		if _, ok := got[key]; !ok {
-			t.Errorf("no %s in %s", key, out)
+	number := func(name string) float64 {
+		n, ok := got[name].(float64)
+		if !ok {
+			t.Errorf("%s is %v", name, got[name])
 		}
+		return n
+	}
+	object := func(name string, fields ...string) map[string]any {
+		o, ok := got[name].(map[string]any)
+		for _, f := range fields {
+			if _, is := o[f].(float64); !is {
+				t.Errorf("%s has no number %s: %v", name, f, got[name])
+			}
+		}
+		if !ok {
+			t.Errorf("%s is %v", name, got[name])
+		}
+		return o
+	}
+	if got["scenario"] != "latency" || number("cores") != 1 || number("flows") != 50 || number("size") != 512 || number("loss") != 0 {
+		t.Errorf("%s", out)
+	}
+	number("allocs")
+	number("gc_cycles")
+	object("drops")
+	stages := []string{"all", "other"}
+	for st := range shm.NumStages {
+		stages = append(stages, st.String())
+	}
+	object("cycles_per_packet", stages...)
+	l := object("latency_us", "p50", "p99", "p999")
+	if p50, p99, p999 := l["p50"].(float64), l["p99"].(float64), l["p999"].(float64); p50 <= 0 || p50 > p99 || p99 > p999 {
+		t.Errorf("latency %v", l)
+	}
+	seg, good, wire, mpps := number("segments_mps"), number("goodput_gbps"), number("wire_gbps"), number("mpps")
+	if want := seg * 512 * 8 / 1000; good < 0.99*want-0.01 || good > 1.01*want+0.01 || wire <= good || mpps <= seg {
+		t.Errorf("%.4f Mpps, %.4f million segments a second of 512 bytes are %.4f Gbit/s, on the wire %.4f", mpps, seg, good, wire)
 	}
 }
 

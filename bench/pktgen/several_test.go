@@ -135,7 +135,7 @@ func TestAForwarderRunsBesideTheGeneratorToo(t *testing.T) {
 		t.Skip("it takes two cores")
 	}
 	for _, direction := range []string{"seal", "open", "both"} {
-		p, err := newPlan(short(t, "latency", "traffic.flows=50", "cores.mode=beside", "traffic.direction="+direction, "time.duration=30ms"))
+		p, err := newPlan(short(t, "latency", "traffic.flows=50", "cores.mode=beside", "traffic.direction="+direction, "time.duration=500ms"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -20,13 +21,15 @@ const adviseEvery = time.Minute
 // brings what they count into the workers' counters. It is apart from the heartbeat, because a port may take its time to attach
 // to a device again, and from the workers, because a device may take its time to say what it counted.
 type portWatch struct {
-	g     *Gateway
-	ports [2]watchedPort
+	g        *Gateway
+	ports    [2]watchedPort
+	counters []*shm.Block // the workers'
 }
 
 // watchedPort is what is known of one port.
 type watchedPort struct {
 	port.Port
+	log     *slog.Logger // that names it
 	side    flowtable.Side
 	state   port.State
 	fault   string
@@ -36,8 +39,11 @@ type watchedPort struct {
 
 func newPortWatch(g *Gateway) *portWatch {
 	w := &portWatch{g: g}
+	for i := range g.workers {
+		w.counters = append(w.counters, g.seg.Worker(i).Counters)
+	}
 	for side, p := range []port.Port{flowtable.Inside: g.opt.Inside, flowtable.Outside: g.opt.Outside} {
-		w.ports[side] = watchedPort{Port: p, side: flowtable.Side(side), state: port.State{Link: port.LinkUp, MTU: p.MTU(), Attached: 1}}
+		w.ports[side] = watchedPort{Port: p, log: g.opt.Log.With("side", flowtable.Side(side).String(), "port", p.Name()), side: flowtable.Side(side), state: port.State{Link: port.LinkUp, MTU: p.MTU(), Attached: 1}}
 	}
 	return w
 }
@@ -82,7 +88,7 @@ func shmLink(l port.Link) shm.Link {
 
 // tell logs what is new about a port.
 func (w *portWatch) tell(p *watchedPort, s port.State) {
-	log := w.g.opt.Log.With("side", p.side.String(), "port", p.Name())
+	log := p.log
 	if s.Attached != p.state.Attached {
 		log.Info("the port was attached to its interface anew, which had been removed or had changed")
 	}
@@ -125,12 +131,15 @@ func (w *portWatch) count() {
 			both.Add(s)
 			sums[side].Add(s)
 		}
-		c := w.g.seg.Worker(i).Counters
-		for at, n := range map[shm.Counter]uint64{
-			shm.DropSuperPacket: both.RxSuperPacket, shm.DropRxNoBuffer: both.RxNoMbuf, shm.DropRxMissed: both.RxMissed,
-			shm.DropRxTruncated: both.RxTruncated, shm.DropTxError: both.TxErrors, shm.DropSpreadFull: both.RxSpreadFull, shm.UnfinishedChecksums: both.RxCsumUnfinished,
+		for _, c := range [...]struct {
+			at shm.Counter
+			n  uint64
+		}{
+			{shm.DropSuperPacket, both.RxSuperPacket}, {shm.DropRxNoBuffer, both.RxNoMbuf}, {shm.DropRxMissed, both.RxMissed},
+			{shm.DropRxTruncated, both.RxTruncated}, {shm.DropTxError, both.TxErrors}, {shm.DropSpreadFull, both.RxSpreadFull},
+			{shm.UnfinishedChecksums, both.RxCsumUnfinished},
 		} {
-			atomic.StoreUint64(&c[at], n)
+			atomic.StoreUint64(&w.counters[i][c.at], c.n)
 		}
 	}
 	for side := range w.ports {

@@ -141,3 +141,13 @@ func TestOffloadsAreWarnedOfForThePortThatSuffers(t *testing.T) {
 		}
 	}
 }
+
+func TestLookingAtPortsThatAreAsTheyWereAllocatesNothing(t *testing.T) {
+	_, _, w, _ := watched(t, 2)
+	for i := range w.ports {
+		w.ports[i].Port = w.ports[i].Port.(*scripted).Port // what is scripted allocates
+	}
+	if n := testing.AllocsPerRun(10, func() { w.look(); w.g.Beat() }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}

@@ -132,7 +132,7 @@ var keys = []row{
 	{"time.rounds", "3", "How often each number of workers is measured with measure scaling, in turns: medians count.",
 		integer(func(s *Scenario) *int { return &s.Time.Rounds }, 1, 99)},
 
-	{"rekey.gateway", "16777216", "Frames that the gateway seals under one key of a connection before it changes it; 0 is never. A gateway elsewhere has its own setting.",
+	{"rekey.gateway", "16777216", "Frames that the gateway seals under one key of a connection before it changes it; 0 is not before the cipher wants it. A gateway elsewhere has its own setting.",
 		integer(func(s *Scenario) *int { return &s.Rekey.Gateway }, 0, 1<<32)},
 	{"rekey.far", "0", "Frames that a far end seals under one key before it changes it; 0 is never. It answers the gateway's changes in any case.",
 		integer(func(s *Scenario) *int { return &s.Rekey.Far }, 0, 1<<32)},
@@ -177,6 +177,8 @@ var keys = []row{
 		duration(func(s *Scenario) *time.Duration { return &s.Limits.P99 }, 0, time.Minute)},
 	{"limits.allocs", "0", "Allocations a packet that are allowed, and 0.001 more for what the Go runtime does by itself; -1 is any.",
 		number(func(s *Scenario) *float64 { return &s.Limits.Allocs }, -1, 1e6)},
+	{"limits.allocs_total", "-1", "Allocations that are allowed while it is measured, those of the Go runtime itself included; -1 is any.",
+		integer(func(s *Scenario) *int { return &s.Limits.AllocsTotal }, -1, 1<<40)},
 	{"limits.gc_cycles", "0", "Garbage collections that are allowed while it is measured; -1 is any.",
 		integer(func(s *Scenario) *int { return &s.Limits.GCCycles }, -1, 1<<20)},
 	{"limits.scaling", "0", "Least throughput of all workers, as a multiple of that of one.",

@@ -185,6 +185,7 @@ type Limits struct {
 	P50         time.Duration
 	P99         time.Duration
 	Allocs      float64 // a packet
+	AllocsTotal int     // in the time that is measured; negative: none
 	GCCycles    int     // negative: none
 	Handshakes  float64 // a second
 	Scaling     float64 // all workers ÷ one

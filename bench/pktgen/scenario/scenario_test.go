@@ -58,7 +58,7 @@ func TestBundledScenariosAreThoseThatAreDemanded(t *testing.T) {
 	for _, want := range []string{
 		"seal-64", "seal-512", "seal-1380", "seal-imix", "open-64", "open-512", "open-1380", "open-imix", "mixed", "both",
 		"flows-1", "flows-1k", "flows-100k", "flows-1m", "handshake-storm", "churn", "syn-flood", "syn-eno-flood", "corrupt",
-		"loss-reorder", "loss-free", "latency", "rekey", "scaling-own", "scaling-spread",
+		"loss-reorder", "loss-free", "latency", "rekey", "soak-60s", "scaling-own", "scaling-spread",
 	} {
 		if !slices.Contains(names, want) {
 			t.Errorf("%s is not there", want)

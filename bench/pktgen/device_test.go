@@ -74,7 +74,7 @@ func TestLoadWithinTheNamespace(t *testing.T) {
 	defer stop()
 	sc, err := load([]string{"both"}, []string{
 		"ports.kind=device", "ports.inside=" + ports[0], "ports.outside=" + ports[1], "traffic.flows=20", "traffic.window=32", "traffic.plain=20",
-		"rekey.far=50", "time.warmup=50ms", "time.duration=500ms", "limits.allocs=-1", "limits.gc_cycles=-1",
+		"rekey.far=3", "time.warmup=50ms", "time.duration=1s", "limits.allocs=-1", "limits.gc_cycles=-1",
 	})
 	if err != nil {
 		t.Fatal(err)

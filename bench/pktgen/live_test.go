@@ -36,39 +36,68 @@ func terminal(t *testing.T) (far, end *os.File) {
 	return far, end
 }
 
-func TestATerminalSeesALiveLineAndASearchHasAProgressBar(t *testing.T) {
-	far, end := terminal(t)
-	seen := make(chan string)
+// watch reads what comes out of a terminal until it ends, which it then returns, and closes the channel of each pattern that has come.
+func watch(far *os.File, patterns map[string]chan struct{}) (all chan string) {
+	all = make(chan string, 1)
 	go func() {
-		var all strings.Builder
+		var text strings.Builder
 		buf := make([]byte, 4096)
 		for {
 			n, err := far.Read(buf)
-			if all.Write(buf[:n]); err != nil { // once nobody has the other end open
-				seen <- all.String()
+			text.Write(buf[:n])
+			for p, came := range patterns {
+				if regexp.MustCompile(p).MatchString(text.String()) {
+					close(came)
+					delete(patterns, p)
+				}
+			}
+			if err != nil { // nobody has the other end open any more
+				all <- text.String()
 				return
 			}
 		}
 	}()
+	return all
+}
+
+func TestATerminalSeesALiveLineAndASearchHasAProgressBar(t *testing.T) {
+	far, end := terminal(t)
+	searching, measuring := make(chan struct{}), make(chan struct{})
+	seen := watch(far, map[string]chan struct{}{
+		`\rsearching \[[#.]{24}\] trial 1 of about \d+: \d+\.\d{3} Mpps`:                       searching,
+		`\rmeasuring: \d+\.\d{3} Mpps, \d+\.\d\d Gbit/s, \d+ dropped, 0 wrong, \d+\.\d s left`: measuring,
+	})
 	l := newLive(end)
 	if !l.on {
 		t.Fatal("a terminal is not taken for one")
 	}
-	for _, sc := range []*scenario.Scenario{short(t, "loss-free", "traffic.flows=50"), short(t, "seal-512", "traffic.flows=50", "time.duration=10m")} {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		_, err := Run(ctx, sc, l)
+	for _, tt := range []struct {
+		sc   *scenario.Scenario
+		came chan struct{}
+	}{
+		{short(t, "loss-free", "traffic.flows=50"), searching},
+		{short(t, "seal-512", "traffic.flows=50", "time.duration=10m"), measuring},
+	} {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		go func() {
+			select {
+			case <-tt.came:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+		_, err := Run(ctx, tt.sc, l)
 		if cancel(); err != nil {
 			t.Fatal(err)
 		}
 	}
 	end.Close()
 	text := <-seen
-	for _, want := range []string{
-		`\rsearching \[[#.]{24}\] trial 1 of about \d+: \d+\.\d{3} Mpps`,
-		`\rmeasuring: \d+\.\d{3} Mpps, \d+\.\d\d Gbit/s, \d+ dropped, 0 wrong, \d+\.\d s left`,
-	} {
-		if !regexp.MustCompile(want).MatchString(text) {
-			t.Errorf("no %s in %q", want, text)
+	for _, came := range []chan struct{}{searching, measuring} {
+		select {
+		case <-came:
+		default:
+			t.Errorf("not everything is told: %q", text)
 		}
 	}
 	if strings.Contains(text, "\n") || !strings.HasSuffix(text, " \r") {

@@ -57,7 +57,7 @@ func TestEveryBundledScenarioRuns(t *testing.T) {
 				if len(allowed(t)) < 2 {
 					t.Skip("it takes two cores")
 				}
-				more = append(more, "traffic.flows=50", "limits.allocs_total=-1")
+				more = append(more, "traffic.flows=50", "limits.allocs_total=-1", "time.duration=1s")
 			}
 			if strings.HasPrefix(name, "scaling-") {
 				if len(allowed(t)) < 2 {

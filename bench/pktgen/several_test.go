@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"strings"
 	"testing"
 
@@ -29,11 +30,11 @@ func severalRun(t *testing.T, res *Result, workers int) {
 	}
 	sum := 0.0
 	for _, c := range res.PerCore {
-		if sum += c.Mpps; c.Mpps < res.Mpps/float64(4*workers) || c.CyclesPerPacket <= 0 || c.Busy <= 0 || c.Busy > 1 {
+		if sum += c.Mpps; c.Mpps <= 0 || c.CyclesPerPacket <= 0 || c.Busy <= 0 || c.Busy > 1 {
 			t.Errorf("core %d of %.3f Mpps: %+v", c.Core, res.Mpps, c)
 		}
 	}
-	if d := sum - res.Mpps; d > 0.01*res.Mpps || d < -0.01*res.Mpps {
+	if d := sum - res.Mpps; math.Abs(d) > 0.01*res.Mpps+0.0002 { // they are rounded
 		t.Errorf("the cores do %.4f Mpps, all together %.4f", sum, res.Mpps)
 	}
 }
@@ -135,7 +136,7 @@ func TestAForwarderRunsBesideTheGeneratorToo(t *testing.T) {
 		t.Skip("it takes two cores")
 	}
 	for _, direction := range []string{"seal", "open", "both"} {
-		p, err := newPlan(short(t, "latency", "traffic.flows=50", "cores.mode=beside", "traffic.direction="+direction, "time.duration=500ms"))
+		p, err := newPlan(short(t, "latency", "traffic.flows=50", "cores.mode=beside", "traffic.direction="+direction, "time.duration=1s"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -169,6 +169,24 @@ func TestDissectorOpensFramesWithTheKeyLog(t *testing.T) {
 	}
 }
 
+func TestDissectorOpensResumedSessions(t *testing.T) {
+	need(t)
+	keys := filepath.Join(t.TempDir(), "keys")
+	n := hosts.New(t, hosts.Options{A: hosts.Settings{"debug.key_log": keys}})
+	transfer(t, n, 1, 1000)
+	capture, stop := record(t, n.Wire)
+	transfer(t, n, 5, 10_000)
+	stop()
+	if got := tshark(t, capture, keys, "-Y", "tcpeno.resume.id"); len(got) != 2 {
+		t.Fatalf("%d segments name a secret", len(got))
+	}
+	v := &pattern.Verifier{Stream: 5}
+	data := opened(t, capture, keys, "A")
+	if _, err := v.Write(data); err != nil || len(data) != 10_000 {
+		t.Errorf("%d bytes are opened, %v", len(data), err)
+	}
+}
+
 func TestDissectorWithoutKeysShowsWhatIsNotSecret(t *testing.T) {
 	need(t)
 	n := hosts.New(t, hosts.Options{})

@@ -427,7 +427,7 @@ local f_src, f_dst = Field.new("tcp.srcport"), Field.new("tcp.dstport")
 -- By stream index: options and initial sequence numbers of both ends, what was negotiated, and the halves. Filled in the first pass
 -- over a capture; later ones look up what was noted of each packet.
 local streams = {}
-local noted = {}
+local noted, starts = {}, {}
 
 local function sender(pinfo) return tostring(pinfo.src) .. "/" .. f_src().value end
 
@@ -537,13 +537,33 @@ local function key_of(c, who, generation)
   return k, logged
 end
 
--- open tries the generation that the frame is said to be of, under the nonce of its offset.
-local function open(c, who, note, frame)
+-- open_as opens a frame under the keys of its sender's role, as it is believed.
+local function open_as(c, who, note, frame)
   local k, logged = key_of(c, who, note.generation)
   if not k then return nil, logged end
   local id = rep("\0", 4) .. to_be32(math.floor(note.offset / two32)) .. to_be32(note.offset % two32)
   local n = #frame
   return k.open(xor(id, k.nr), sub(frame, 1, 3), sub(frame, 4, n - 16), sub(frame, n - 15)), logged
+end
+
+-- open tries the generation that the frame is said to be of, under the nonce of its offset. Keys of a resumed session go by the roles of
+-- the original one, which a capture does not show: where they do not fit, they are tried the other way round, once.
+local function open(c, who, note, frame)
+  local plain, logged = open_as(c, who, note, frame)
+  if plain or not logged or not c.resumes or c.fits then
+    c.fits = c.fits or plain ~= nil
+    return plain, logged
+  end
+  c.a, c.b = c.b, c.a
+  for _, h in pairs(c.halves) do h.keys = nil end
+  plain = open_as(c, who, note, frame)
+  if plain then
+    c.fits = true
+  else
+    c.a, c.b = c.b, c.a
+    for _, h in pairs(c.halves) do h.keys = nil end
+  end
+  return plain, logged
 end
 
 local function show_init(tvb, pinfo, tree, c, kind)
@@ -657,10 +677,10 @@ function crypt.dissector(tvb, pinfo, tree)
   local who = sender(pinfo)
   local h = half_of(c, who)
   local first = fmt("%d/%d/%d", pinfo.number, tvb:offset(), tvb:len())
-  local at = noted[first]
+  local at = starts[first]
   if not at then
     at = position(c, h, who, tvb)
-    noted[first] = at
+    starts[first] = at
   end
   pinfo.cols.protocol = "tcpcrypt"
   local done = 0
@@ -729,7 +749,7 @@ function eno.dissector(tvb, pinfo, tree)
 end
 
 function crypt.init()
-  streams, noted = {}, {}
+  streams, noted, starts = {}, {}, {}
   read_keylog(crypt.prefs.keylog)
 end
 

@@ -54,7 +54,10 @@ func newControl(dir string, cfg *config.Config, aead tcpcrypt.AEAD, shared *tcpc
 		c.lines = append(c.lines, line{asked: shm.NewConsumer(part.Requests), answer: shm.NewProducer(part.Replies)})
 	}
 	rules := r.Rules()
-	if err = seg.PublishRules(&rules); err == nil && shared != nil {
+	if err = seg.PublishRuleSet(r.Set()); err == nil {
+		err = seg.PublishRules(&rules)
+	}
+	if err == nil && shared != nil {
 		err = c.makeInits()
 	}
 	if err != nil {

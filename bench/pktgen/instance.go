@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"time"
 
 	"linecrypt/bench/pktgen/scenario"
 	"linecrypt/cryptobatch"
@@ -128,7 +129,25 @@ func (i *instance) poll(now int64) (work int, stole bool) {
 	return i.data.Worker(0).Poll(now), false
 }
 
-func (i *instance) run(ctx context.Context, ready func()) error { return i.data.Run(ctx, ready) }
+func (i *instance) run(ctx context.Context, ready func()) error {
+	return i.data.Run(ctx, func() {
+		go func() {
+			i.awaitRules(ctx)
+			ready()
+		}()
+	})
+}
+
+// rulesTime is how long a data plane may take to go by its first rules.
+const rulesTime = 5 * time.Second
+
+// awaitRules waits until the data plane goes by the rules that the control plane has published.
+func (i *instance) awaitRules(ctx context.Context) {
+	seg := i.data.Segment()
+	for end := time.Now().Add(rulesTime); seg.RulesTaken() != seg.RulesVersion() && ctx.Err() == nil && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+}
 
 func (i *instance) tend(now int64, alone bool) {
 	if alone && now-i.beaten >= beatEvery {

@@ -101,6 +101,48 @@ func TestHostsMayOpenToo(t *testing.T) {
 	}
 }
 
+// pause is a wire whose user is held up once, for longer than anybody waits before a step of a handshake is repeated.
+type pause struct {
+	ends.Wire
+	at   int // packets of all wires
+	seen *int
+}
+
+func (w *pause) Send(ms []*mbuf.Mbuf, at []int64) int {
+	n := w.Wire.Send(ms, at)
+	if *w.seen < w.at && *w.seen+n >= w.at {
+		time.Sleep(1200 * time.Millisecond)
+	}
+	*w.seen += n
+	return n
+}
+
+func TestStepsOfHandshakesThatComeTwiceHarmNoConnection(t *testing.T) {
+	for _, tt := range []struct {
+		opener string
+		at     int
+	}{{"far", 500}, {"far", 1500}, {"far", 2500}, {"host", 500}, {"host", 1500}} {
+		sc := short(t, "both", "traffic.flows=1000", "traffic.opener="+tt.opener)
+		p, err := newPlan(sc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := 0
+		p.tap = func(w ends.Wire) ends.Wire { return &pause{w, tt.at, &seen} }
+		d, err := p.driver()
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := driveAll(context.Background(), sc, d, &live{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(res.Failures) > 0 || res.SegmentsMps <= 0 {
+			t.Errorf("opened by %s, a pause at packet %d: %v", tt.opener, tt.at, res.Failures)
+		}
+	}
+}
+
 func TestFarEndsFollowAndBeginGenerationsOfKeys(t *testing.T) {
 	for _, more := range [][]string{
 		{"traffic.direction=seal"},

@@ -31,6 +31,8 @@ func (e *Ends) again(n uint32, d direction, _ int64) bool {
 		e.control(n, down, &packet.Seg{Seq: e.seqNext(n, down), Ack: f.isn[up] + 1 + uint32(f.base[up]), Flags: packet.FlagACK}, nil)
 	case d == down && x != nil && x.own != nil:
 		e.sendInit(n, x)
+	case d == down && f.byHost && f.state == synAckSent:
+		e.farSynAck(n)
 	default:
 		return false
 	}

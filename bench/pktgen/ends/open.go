@@ -197,6 +197,11 @@ func (e *Ends) answered(n uint32) {
 		e.wrong("connection %d: a SYN-ACK with the wrong numbers", n)
 		return
 	}
+	if f.farOpen {
+		e.Again++
+		e.acknowledge(n, down, 0)
+		return
+	}
 	f.halves[down].edge = uint64(p.Win)
 	if f.plain {
 		f.farOpen = true
@@ -205,6 +210,10 @@ func (e *Ends) answered(n uint32) {
 	}
 	if !p.Opt.HasAny(packet.OptENO) {
 		e.wrong("connection %d: the SYN-ACK has no ENO option: the gateway does not encrypt", n)
+		return
+	}
+	if x := e.opener.pending[n]; x != nil {
+		e.sendInit(n, x) // the SYN-ACK came again: the same key goes again, or each end would agree on another one
 		return
 	}
 	x, err := e.exchange(tcpcrypt.KindInit1)
@@ -221,14 +230,24 @@ func (e *Ends) answered(n uint32) {
 // asked: the SYN came to a far end that is opened.
 func (e *Ends) asked(n uint32) {
 	p, f := &e.pkt, &e.flows[n]
-	seg := packet.Seg{Seq: f.isn[down], Ack: f.isn[up] + 1, Flags: synAck, Other: synOptions}
 	f.state = max(f.state, synAckSent)
 	if !f.plain {
 		if !p.Opt.HasAny(packet.OptENO) {
 			e.wrong("connection %d: the SYN has no ENO option: the gateway does not encrypt", n)
 			return
 		}
-		e.opener.pending[n] = &exchange{ownENO: enoAnswer, theirENO: bytes.Clone(p.ENO())}
+		if e.opener.pending[n] == nil { // else the SYN came again
+			e.opener.pending[n] = &exchange{ownENO: enoAnswer, theirENO: bytes.Clone(p.ENO())}
+		}
+	}
+	e.farSynAck(n)
+}
+
+// farSynAck sends the SYN-ACK of a far end.
+func (e *Ends) farSynAck(n uint32) {
+	f := &e.flows[n]
+	seg := packet.Seg{Seq: f.isn[down], Ack: f.isn[up] + 1, Flags: synAck, Other: synOptions}
+	if !f.plain {
 		seg.ENO = enoAnswer
 	}
 	e.control(n, down, &seg, nil)

@@ -298,7 +298,8 @@ func TestPeerThatHoldsMostPaysFirst(t *testing.T) {
 		k := tuple("10.0.0.1", fmt.Sprintf("203.0.%d.1", n))
 		c.Keep(session(uint64(n+5000), tcpcrypt.AB, k), second)
 	}
-	if h := c.peers[tuple("10.0.0.1", "198.51.100.1").Peer()]; h != nil && h.n > capacity-200 {
+	// Who holds most is looked for among a few slots: now and then somebody else pays.
+	if h := c.peers[tuple("10.0.0.1", "198.51.100.1").Peer()]; h != nil && h.n > capacity-200+capacity/16 {
 		t.Errorf("the greedy peer has %d of %d while others come", h.n, capacity)
 	}
 	if c.Len() > capacity {

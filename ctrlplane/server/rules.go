@@ -49,6 +49,16 @@ func (s *Server) awaitTaken(seg *shm.Segment) {
 	}
 }
 
+// firstWithin is how long a control plane that starts waits for a data plane that starts beside it to go by its rules.
+const firstWithin = 500 * time.Millisecond
+
+// awaitFirst is awaitTaken at the start, when the data plane may not be ready yet either.
+func awaitFirst(seg *shm.Segment) {
+	for end := time.Now().Add(firstWithin); seg.RulesTaken() != seg.RulesVersion() && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // leftRules returns the rules that an earlier control plane left in a segment, nil where there is no set.
 func leftRules(seg *shm.Segment) (*shm.Rules, *policy.Set, error) {
 	var r shm.Rules

@@ -160,7 +160,9 @@ func (g *Gateway) start(t testing.TB, outside port.Port) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	g.stop = cancel
-	g.running.Go(func() { g.note(g.data.Run(ctx, nil)) })
+	ready := make(chan struct{})
+	g.running.Go(func() { g.note(g.data.Run(ctx, func() { close(ready) })) })
+	<-ready
 	g.StartControl(t)
 }
 

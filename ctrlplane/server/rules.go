@@ -40,22 +40,12 @@ const takenWithin = 2 * time.Second
 func (s *Server) awaitTaken(seg *shm.Segment) {
 	for end := time.Now().Add(takenWithin); seg.RulesTaken() != seg.RulesVersion(); time.Sleep(time.Millisecond) {
 		if !seg.Ready() {
-			return // nobody is there yet to go by them
+			return // the data plane looks at them before it says that it is ready
 		}
 		if time.Now().After(end) {
 			s.log.Warn("the data plane does not go by the new rules yet")
 			return
 		}
-	}
-}
-
-// firstWithin is how long a control plane that starts waits for a data plane that starts beside it to go by its rules.
-const firstWithin = 500 * time.Millisecond
-
-// awaitFirst is awaitTaken at the start, when the data plane may not be ready yet either.
-func awaitFirst(seg *shm.Segment) {
-	for end := time.Now().Add(firstWithin); seg.RulesTaken() != seg.RulesVersion() && time.Now().Before(end); {
-		time.Sleep(time.Millisecond)
 	}
 }
 

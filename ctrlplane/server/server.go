@@ -137,7 +137,7 @@ func (s *Server) Run(ctx context.Context) error {
 			return err
 		}
 		if wait != forever && s.opts.Ready != nil {
-			s.View(awaitFirst) // who is told that it is ready may open a connection at once
+			s.View(s.awaitTaken) // who is told that it is ready may open a connection at once
 			s.opts.Ready()
 		}
 		wait = forever

@@ -168,6 +168,7 @@ func (g *Gateway) Run(ctx context.Context, ready func()) error {
 	watch := newPortWatch(g)
 	watch.look()
 	g.seg.SetReady(true)
+	g.loader.look() // rules of a control plane that did not wait for them to be taken, because this one was not ready
 	if ready != nil {
 		ready()
 	}

@@ -1,14 +1,11 @@
 package cli
 
 import (
-	"bufio"
 	"crypto/ed25519"
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"linecrypt/ctrlplane/peering"
@@ -16,7 +13,7 @@ import (
 )
 
 func TestPeersAreListedWithWhyThereIsNoConnection(t *testing.T) {
-	newFakeGateway(t)
+	g := newFakeGateway(t)
 	dir := t.TempDir()
 	file, own := filepath.Join(dir, "gw.yaml"), filepath.Join(dir, "key")
 	if status, _, errs := call(t, "peers", "--name", "gw"); status != exitFailure || !strings.Contains(errs, "has no control plane just now") {
@@ -34,26 +31,7 @@ func TestPeersAreListedWithWhyThereIsNoConnection(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctrl := exec.Command(self, "--name", "gw", "--config", file, "--set", "metrics.listen=off", "--ready-fd", "1")
-	ctrl.Args[0] = realControlPlane
-	out, err := ctrl.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := ctrl.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = ctrl.Process.Signal(syscall.SIGTERM)
-		_ = ctrl.Wait()
-	})
-	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
-		t.Fatalf("control plane says %q, %v", line, err)
-	}
+	g.runControlPlane(t, "--config", file)
 	status, table, errs := call(t, "peers", "--name", "gw")
 	if status != exitOK || !strings.Contains(table, "PEER") || !strings.Contains(table, "dialed  127.0.0.1:1") || !strings.Contains(table, "none: ") {
 		t.Errorf("status %d, %s%s", status, table, errs)

@@ -17,7 +17,7 @@ import (
 )
 
 // runControlPlane starts a control plane for the fake gateway, and waits until it serves.
-func (g *fakeGateway) runControlPlane(t *testing.T, args ...string) {
+func (g *fakeGateway) runControlPlane(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -39,6 +39,7 @@ func (g *fakeGateway) runControlPlane(t *testing.T, args ...string) {
 	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
 		t.Fatalf("control plane says %q, %v", line, err)
 	}
+	return ctrl
 }
 
 // obeyRekey plays a worker that rekeys, and its far end, until the test ends.

@@ -1,9 +1,7 @@
 package cli
 
 import (
-	"bufio"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -32,26 +30,7 @@ func TestReloadTellsWhatCameOfIt(t *testing.T) {
 		t.Errorf("without a control plane: status %d, error %q", status, errs)
 	}
 	write("policy: require\n")
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctrl := exec.Command(self, "--name", "gw", "--config", file, "--set", "metrics.listen=off", "--ready-fd", "1")
-	ctrl.Args[0] = realControlPlane
-	out, err := ctrl.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := ctrl.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = ctrl.Process.Signal(syscall.SIGTERM)
-		_ = ctrl.Wait()
-	})
-	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
-		t.Fatalf("control plane says %q, %v", line, err)
-	}
+	ctrl := g.runControlPlane(t, "--config", file)
 	if pid, ok := g.in.Running(instance.ControlPlane); !ok || pid != ctrl.Process.Pid {
 		t.Fatalf("control plane of pid %d, %v", pid, ok)
 	}

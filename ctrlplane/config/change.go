@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"linecrypt/flowtable"
+	"linecrypt/ctrlplane/policy"
 )
 
 // Change is a key whose value differs between two configurations.
@@ -34,7 +34,7 @@ func orNone(s string) string {
 }
 
 // reloadable are the keys that a running control plane can change, for new connections.
-var reloadable = []string{"policy", "rules", "teps", "aeads", "application_aware", "resume", "authenticated", "on_mismatch", "log.level", "debug.key_log"}
+var reloadable = []string{"policy", "rules", "teps", "aeads", "application_aware", "rekey.frames", "rekey.bytes", "rekey.time", "resume", "authenticated", "on_mismatch", "log.level", "debug.key_log"}
 
 // Changes returns the keys whose values differ, in the order of the table: those that take effect when the configuration is loaded
 // again, and those that need a restart.
@@ -57,30 +57,15 @@ func Changes(old, fresh *Config) (now, later []Change) {
 // application-aware bit that is not demanded any more, a key agreement or a cipher that was not agreed to before.
 func Weakened(old, fresh *Config) []Change {
 	weaker := map[string]bool{
-		"policy":            strength(fresh.Policy) < strength(old.Policy),
+		"policy":            policy.Strength(fresh.Policy) < policy.Strength(old.Policy),
 		"application_aware": old.ApplicationAware == AwareMandatory && fresh.ApplicationAware != AwareMandatory,
 		"authenticated":     old.Authenticated && !fresh.Authenticated,
 		"on_mismatch":       old.OnMismatch == MismatchReset && fresh.OnMismatch != MismatchReset,
-		"teps":              widened(old.TEPs, fresh.TEPs),
-		"aeads":             widened(old.AEADs, fresh.AEADs),
+		"teps":              policy.Widened(old.TEPs, fresh.TEPs),
+		"aeads":             policy.Widened(old.AEADs, fresh.AEADs),
 	}
 	now, _ := Changes(old, fresh)
 	return slices.DeleteFunc(now, func(c Change) bool { return !weaker[c.Key] })
-}
-
-// strength orders policies by what they let pass in the clear.
-func strength(p flowtable.Policy) int {
-	switch p {
-	case flowtable.Require:
-		return 2
-	case flowtable.Opportunistic:
-		return 1
-	}
-	return 0
-}
-
-func widened[T comparable](old, fresh []T) bool {
-	return slices.ContainsFunc(fresh, func(x T) bool { return !slices.Contains(old, x) })
 }
 
 // Unsaid returns an error for each change whose new value nobody has asked for: the key is in neither the file nor the command line,

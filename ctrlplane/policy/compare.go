@@ -28,17 +28,17 @@ func Weaker(old, fresh *Terms) []Weakness {
 			all = append(all, Weakness{key, fmt.Sprint(a), fmt.Sprint(b)})
 		}
 	}
-	note(strength(fresh.Policy) < strength(old.Policy), "policy", old.Policy, fresh.Policy)
+	note(Strength(fresh.Policy) < Strength(old.Policy), "policy", old.Policy, fresh.Policy)
 	note(old.Mandatory && !fresh.Mandatory, "application_aware", "mandatory", "not demanded")
 	note(old.Authenticated == AuthDemand && fresh.Authenticated != AuthDemand, "authenticated", "yes", "no")
 	note(old.OnMismatch == MismatchReset && fresh.OnMismatch != MismatchReset, "on_mismatch", "reset", "alarm")
-	note(widened(old.TEPs(), fresh.TEPs()), "teps", old.TEPs(), fresh.TEPs())
-	note(widened(old.AEADs(), fresh.AEADs()), "aeads", old.AEADs(), fresh.AEADs())
+	note(Widened(old.TEPs(), fresh.TEPs()), "teps", old.TEPs(), fresh.TEPs())
+	note(Widened(old.AEADs(), fresh.AEADs()), "aeads", old.AEADs(), fresh.AEADs())
 	return all
 }
 
-// strength orders policies by what they let pass in the clear.
-func strength(p flowtable.Policy) int {
+// Strength orders policies by what they let pass in the clear.
+func Strength(p flowtable.Policy) int {
 	switch p {
 	case flowtable.Require:
 		return 2
@@ -48,7 +48,8 @@ func strength(p flowtable.Policy) int {
 	return 0
 }
 
-func widened[T comparable](old, fresh []T) bool {
+// Widened reports whether there is a choice in fresh that was not in old.
+func Widened[T comparable](old, fresh []T) bool {
 	return slices.ContainsFunc(fresh, func(x T) bool { return !slices.Contains(old, x) })
 }
 

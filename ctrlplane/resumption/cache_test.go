@@ -161,6 +161,28 @@ func TestKeysAreGivenToTheClaimerAloneAndTheNextSecretIsKeptOnce(t *testing.T) {
 	}
 }
 
+func TestDisownedSecretIsErasedAndHasNoSuccessor(t *testing.T) {
+	c := newCache(t, 64)
+	k := tuple("10.0.0.1", "10.0.0.2")
+	c.Keep(session(1, tcpcrypt.AB, k), second)
+	h := claim(t, c, k, flow(1))
+	c.t.Disown(h, flow(2))
+	if s := c.t.held(h); s.secret == (tcpcrypt.Secret{}) {
+		t.Fatal("another connection has disowned it")
+	}
+	c.t.Disown(h, flow(1))
+	if s := c.t.held(h); s.secret != (tcpcrypt.Secret{}) {
+		t.Error("a disowned secret lies in memory")
+	}
+	if _, ok := c.Take(h, flow(1)); ok {
+		t.Error("taken after it was disowned")
+	}
+	c.Sweep(2*second, 1, func(Flow, Handle) Fate { return Failed })
+	if _, ok := c.t.FindPair(k, 2*second, any); ok || c.Len() != 0 {
+		t.Errorf("another one is ready: %v; %d are kept", ok, c.Len())
+	}
+}
+
 func TestClaimInVainIsFollowedByTheNextSecret(t *testing.T) {
 	c := newCache(t, 64)
 	k := tuple("10.0.0.1", "10.0.0.2")

@@ -102,13 +102,20 @@ func (t *Table) Claimed(h Handle, by Flow) (c Candidate, ok bool) {
 }
 
 // Spend erases a secret whose keys the connection has.
-func (t *Table) Spend(h Handle, by Flow) {
+func (t *Table) Spend(h Handle, by Flow) { t.erase(h, by, answered) }
+
+// Disown erases a secret that a connection has claimed for a far end which turned out to want nothing that was offered beside it. None is
+// made ready in its place: connections after this one offer all that they can.
+func (t *Table) Disown(h Handle, by Flow) { t.erase(h, by, claimed) }
+
+// erase erases a connection's secret that is in a state.
+func (t *Table) erase(h Handle, by Flow, in status) {
 	s := t.held(h)
 	if s == nil || loadFlow(&s.owner) != by {
 		return
 	}
 	state := s.state.Load()
-	if !h.of(state) || statusOf(state) != answered || !s.state.CompareAndSwap(state, erasing.in(state)) {
+	if !h.of(state) || statusOf(state) != in || !s.state.CompareAndSwap(state, erasing.in(state)) {
 		return
 	}
 	s.secret.Wipe()

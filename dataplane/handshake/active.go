@@ -122,6 +122,10 @@ func (t *step) synAck() {
 	c, s := t.c, t.s
 	cause, resumed := t.e.Rules.judgeSynAck(c.ENO[roleA].Bytes(), s, &t.e.Resume)
 	if cause != CauseNone {
+		if c.Resume != 0 {
+			// There may have been no room for the key agreement that it wants.
+			t.out.add(ActDisown)
+		}
 		t.learn()
 		t.leave(cause, true)
 		return

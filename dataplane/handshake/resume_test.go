@@ -151,15 +151,19 @@ func TestFarEndsAnswerToAnOfferDecides(t *testing.T) {
 		var out Actions
 		s := Segment{From: flowtable.Outside, Flags: syn | ack, Seq: peerISN, Ack: hostISN + 1, ENO: c.option, ENOs: uint8(min(len(c.option), 1)), Win: 60000}
 		m.Step(&conn, &Event{Rules: r, Alive: true, Resume: testSecret, Seg: s}, 2, &out)
-		asks, missed := shm.RequestKind(0), false
+		asks, missed, disowned := shm.RequestKind(0), false, false
 		for _, a := range out.All() {
 			if a.Kind == ActAsk {
 				asks = a.Ask
 			}
 			missed = missed || a.Kind == ActCount && a.Why == shm.ResumeMissed
+			disowned = disowned || a.Kind == ActDisown
 		}
 		if conn.State != c.state || asks != c.asks || missed != c.missed {
 			t.Errorf("%s: state %v, asks %v, missed %v", name, conn.State, asks, missed)
+		}
+		if disowned != (c.state == flowtable.Plain) {
+			t.Errorf("%s: disowned %v in state %v", name, disowned, conn.State)
 		}
 	}
 }

@@ -76,6 +76,11 @@ func (w *Worker) claim(i flowtable.Index, r *flowtable.Record) handshake.Failure
 	return handshake.FailNone
 }
 
+// disown gives up for good what follows from the secret that a connection has claimed.
+func (w *Worker) disown(i flowtable.Index, r *flowtable.Record) {
+	w.cfg.Secrets.Disown(resumption.Handle(r.Setup.Resume), w.flow(i, r))
+}
+
 // claimed reads what may be known of the secret that a connection has claimed.
 func (w *Worker) claimed(e *handshake.Resumption, i flowtable.Index, r *flowtable.Record) {
 	if c, ok := w.cfg.Secrets.Claimed(resumption.Handle(r.Setup.Resume), w.flow(i, r)); ok {

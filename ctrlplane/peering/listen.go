@@ -6,9 +6,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
-	"net/netip"
-	"sync"
 	"time"
+
+	"linecrypt/ctrlplane/connshare"
 )
 
 // Bounds of connections that have not shown a key yet: of all sources, and of one /24 or /64.
@@ -17,53 +17,10 @@ const (
 	maxStrangersSource = 8
 )
 
-// strangers counts them.
-type strangers struct {
-	mu  sync.Mutex
-	all int
-	of  map[netip.Prefix]int
-}
-
-func sourceOf(a net.Addr) netip.Prefix {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		return netip.Prefix{}
-	}
-	addr, bits := tcp.AddrPort().Addr().Unmap(), 64
-	if addr.Is4() {
-		bits = 24
-	}
-	p, _ := addr.WithZone("").Prefix(bits)
-	return p
-}
-
-func (s *strangers) enter(from netip.Prefix) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.all >= maxStrangers || s.of[from] >= maxStrangersSource {
-		return false
-	}
-	if s.of == nil {
-		s.of = map[netip.Prefix]int{}
-	}
-	s.all++
-	s.of[from]++
-	return true
-}
-
-func (s *strangers) leave(from netip.Prefix) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.all--
-	if s.of[from]--; s.of[from] == 0 {
-		delete(s.of, from)
-	}
-}
-
 // accept takes connections of peers until ctx is done.
 func (n *Node) accept(ctx context.Context) {
 	config := serverTLS(n.cert, func(key ed25519.PublicKey) bool { _, ok := n.peerOf(key); return ok })
-	var seen strangers
+	seen := connshare.Shares{All: maxStrangers, Source: maxStrangersSource}
 	stop := context.AfterFunc(ctx, func() { n.listener.Close() })
 	defer stop()
 	for ctx.Err() == nil {
@@ -76,15 +33,15 @@ func (n *Node) accept(ctx context.Context) {
 			time.Sleep(n.times.Tick)
 			continue
 		}
-		from := sourceOf(raw.RemoteAddr())
-		if !seen.enter(from) {
+		known := seen.Enter(raw.RemoteAddr())
+		if known == nil {
 			n.refused.Add(1)
 			raw.Close()
 			continue
 		}
 		n.running.Go(func() {
 			l := n.welcome(ctx, tls.Server(raw, config))
-			seen.leave(from)
+			known()
 			if l == nil {
 				return
 			}

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"time"
 
+	"linecrypt/ctrlplane/connshare"
 	"linecrypt/ctrlplane/session/wire"
 	"linecrypt/ctrlplane/sessiontable"
 	"linecrypt/flowtable"
@@ -31,7 +32,7 @@ const (
 
 // serveRemote answers hosts behind the gateway on l until ctx is done, and closes l.
 func (s *Server) serveRemote(ctx context.Context, l net.Listener, t *remoteTLS) {
-	l = &shareListener{Listener: l, peers: map[netip.Prefix]int{}}
+	l = &shareListener{Listener: l, shares: connshare.Shares{All: maxRemote, Source: maxRemotePeer}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+wire.PathSession, s.answerRemote)
 	srv := &http.Server{

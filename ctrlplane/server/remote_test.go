@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"linecrypt/ctrlplane/connshare"
 	"linecrypt/ctrlplane/session"
 	"linecrypt/ctrlplane/session/wire"
 	"linecrypt/ctrlplane/sessiontable"
@@ -223,23 +224,18 @@ func TestNonsenseByHTTPSIsRefusedAndTooMuchToo(t *testing.T) {
 }
 
 func TestOnePeerCannotTakeAllConnectionsOfHosts(t *testing.T) {
-	l := shareListener{peers: map[netip.Prefix]int{}}
+	l := shareListener{shares: connshare.Shares{All: maxRemote, Source: maxRemotePeer}}
 	addr := func(text string) net.Addr { return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(text)) }
 	for range maxRemotePeer {
-		if _, ok := l.enter(addr("192.0.2.1:1")); !ok {
+		if l.shares.Enter(addr("192.0.2.1:1")) == nil {
 			t.Fatal("refused")
 		}
 	}
-	if _, ok := l.enter(addr("192.0.2.200:1")); ok {
+	if l.shares.Enter(addr("192.0.2.200:1")) != nil {
 		t.Error("a neighbour of its /24 gets more than the share")
 	}
-	peer, ok := l.enter(addr("[2001:db8::1]:1"))
-	if !ok {
+	if l.shares.Enter(addr("[2001:db8::1]:1")) == nil {
 		t.Error("another peer is refused")
-	}
-	l.leave(peer)
-	if l.total != maxRemotePeer || len(l.peers) != 1 {
-		t.Errorf("%d connections of %d peers", l.total, len(l.peers))
 	}
 }
 

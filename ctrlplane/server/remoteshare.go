@@ -2,9 +2,10 @@ package server
 
 import (
 	"net"
-	"net/netip"
 	"sync"
 	"time"
+
+	"linecrypt/ctrlplane/connshare"
 )
 
 // pace bounds the requests of one connection.
@@ -29,9 +30,7 @@ func (p *pace) allows(now time.Time) bool {
 // shareListener gives every peer its share of the connections.
 type shareListener struct {
 	net.Listener
-	mu    sync.Mutex
-	peers map[netip.Prefix]int
-	total int
+	shares connshare.Shares
 }
 
 func (l *shareListener) Accept() (net.Conn, error) {
@@ -40,43 +39,10 @@ func (l *shareListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if peer, ok := l.enter(c.RemoteAddr()); ok {
-			return &shareConn{Conn: c, leave: sync.OnceFunc(func() { l.leave(peer) })}, nil
+		if leave := l.shares.Enter(c.RemoteAddr()); leave != nil {
+			return &shareConn{Conn: c, leave: leave}, nil
 		}
 		c.Close()
-	}
-}
-
-func (l *shareListener) enter(a net.Addr) (netip.Prefix, bool) {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		return netip.Prefix{}, false
-	}
-	addr := tcp.AddrPort().Addr().Unmap().WithZone("")
-	bits := 64
-	if addr.Is4() {
-		bits = 24
-	}
-	peer, err := addr.Prefix(bits)
-	if err != nil {
-		return peer, false
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.total >= maxRemote || l.peers[peer] >= maxRemotePeer {
-		return peer, false
-	}
-	l.total++
-	l.peers[peer]++
-	return peer, true
-}
-
-func (l *shareListener) leave(peer netip.Prefix) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.total--
-	if l.peers[peer]--; l.peers[peer] == 0 {
-		delete(l.peers, peer)
 	}
 }
 

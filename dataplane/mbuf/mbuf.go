@@ -75,7 +75,8 @@ func (m *Mbuf) SetDataOff(off int) { m.offRef = m.offRef&0xffff0000 | uint32(uin
 // RefCnt returns the number of references.
 func (m *Mbuf) RefCnt() int { return int(atomic.LoadUint32(&m.offRef) >> 16) }
 
-// Retain adds a reference. Whoever holds the only one needs no atomic addition, which would wait for all stores before it.
+// Retain adds a reference. The caller holds one of its own: two threads that share one lose count. Whoever holds the only one needs
+// no atomic addition, which would wait for all stores before it.
 func (m *Mbuf) Retain() {
 	if atomic.LoadUint32(&m.offRef)>>16 == 1 {
 		m.offRef += 1 << 16

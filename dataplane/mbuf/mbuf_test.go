@@ -2,6 +2,7 @@ package mbuf
 
 import (
 	"sync"
+	"sync/atomic"
 	"testing"
 	"unsafe"
 )
@@ -85,11 +86,16 @@ func TestRetainedBufferIsFreedByItsLastHolder(t *testing.T) {
 	}
 }
 
-func TestReferencesMayBeCountedByManyThreads(t *testing.T) {
+func TestReferencesAreCountedByManyThreadsThatEachHoldOne(t *testing.T) {
 	c := newCache(t, 1)
 	m := c.Alloc()
+	const threads = 4
+	var last atomic.Int32
 	var wg sync.WaitGroup
-	for range 4 {
+	for range threads - 1 {
+		m.Retain()
+	}
+	for range threads {
 		wg.Go(func() {
 			for range 1000 {
 				m.Retain()
@@ -97,11 +103,14 @@ func TestReferencesMayBeCountedByManyThreads(t *testing.T) {
 					t.Error("released under its holder")
 				}
 			}
+			if m.release() {
+				last.Add(1)
+			}
 		})
 	}
 	wg.Wait()
-	if m.RefCnt() != 1 || m.DataOff() != Headroom {
-		t.Errorf("%d references, data at %d", m.RefCnt(), m.DataOff())
+	if last.Load() != 1 || m.RefCnt() != 1 || m.DataOff() != Headroom {
+		t.Errorf("%d threads were the last, %d references, data at %d", last.Load(), m.RefCnt(), m.DataOff())
 	}
 }
 

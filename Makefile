@@ -79,15 +79,15 @@ bench-peers: ## the packet path against dpdk-testpmd, and ipsec-secgw where IPSE
 	CGO_ENABLED=0 go run -pgo=$(PROFILE) ./bench/peers $(PEERS_FLAGS)
 
 CRYPTO_RESULT ?= bench/crypto/results/zen5.json
-CRYPTO_REPORT = CGO_ENABLED=0 go run ./bench/crypto/report -file $(CRYPTO_RESULT) -readme README.md
+CRYPTO_REPORT = CGO_ENABLED=0 go run ./bench/crypto/report -file $(CRYPTO_RESULT) -document cmd/linecrypt/docs/performance.md
 
 .PHONY: bench-crypto
-bench-crypto: ## AEAD engines against DPDK's drivers and OpenSSL: result file and README table (eight minutes)
+bench-crypto: ## AEAD engines against DPDK's drivers and OpenSSL: result file and the table of them (eight minutes)
 	@bench/scripts/deps bench
 	@$(CRYPTO_REPORT) -measure -command "make bench-crypto"
 
 .PHONY: bench-crypto-table
-bench-crypto-table: ## the README's table from the result file (CRYPTO_RESULT=FILE chooses another)
+bench-crypto-table: ## the table of AEAD engines from the result file (CRYPTO_RESULT=FILE chooses another)
 	@$(CRYPTO_REPORT)
 
 .PHONY: generate-check

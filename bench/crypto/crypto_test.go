@@ -233,16 +233,16 @@ func TestRecordIsReadAsItWasWritten(t *testing.T) {
 	}
 }
 
-func TestReadmeHasTheTableOfTheResultFile(t *testing.T) {
+func TestDocumentHasTheTableOfTheResultFile(t *testing.T) {
 	r, err := ReadRecord("results/zen5.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	readme, err := os.ReadFile("../../README.md")
+	document, err := os.ReadFile("../../cmd/linecrypt/docs/performance.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want, err := r.Insert(string(readme)); err != nil || want != string(readme) {
+	if want, err := r.Insert(string(document)); err != nil || want != string(document) {
 		t.Errorf("the table differs from what `make bench-crypto-table` writes, %v", err)
 	}
 }

@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// Markers of the table in the README.
+// Markers of the table in the document.
 const (
 	TableBegin = "<!-- crypto table: make bench-crypto-table -->"
 	TableEnd   = "<!-- end of crypto table -->"
 )
 
-// Markdown is the record as the README has it: where it comes from, a table of million operations a second, of engines
+// Markdown is the record as the document has it: where it comes from, a table of million operations a second, of engines
 // with the ratio to the faster of DPDK's drivers in brackets, and one of what the fastest engine does with many keys.
 func (r *Record) Markdown() string {
 	var b strings.Builder

@@ -17,7 +17,7 @@ import (
 	"linecrypt/bench/topology"
 )
 
-// certify makes an authority and certificates by the commands that the README shows; hosts are names with an address each.
+// certify makes an authority and certificates by the commands that the documents show; hosts are names with an address each.
 func certify(t *testing.T, hosts map[string]string) (dir string) {
 	t.Helper()
 	for _, tool := range []string{"openssl", "curl"} {

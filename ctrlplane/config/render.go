@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Markdown returns the reference of all keys as a table for the README.
+// Markdown returns the reference of all keys as a table for the documents.
 func Markdown() string {
 	var b strings.Builder
 	b.WriteString("| key | type | default | values | meaning |\n| --- | --- | --- | --- | --- |\n")

@@ -1,4 +1,4 @@
-// Command report measures all engines and peers, writes a result file with the machine's description, and puts the README's
+// Command report measures all engines and peers, writes a result file with the machine's description, and puts a document's
 // table of AEAD figures in its place. `make bench-crypto` and `make bench-crypto-table` run it.
 package main
 
@@ -17,33 +17,33 @@ func main() {
 	file := flag.String("file", "", "result `FILE`")
 	measure := flag.Bool("measure", false, "measure, and write the result file, which is read otherwise")
 	command := flag.String("command", "", "`COMMAND` that this is part of, for the result file")
-	readme := flag.String("readme", "", "`FILE` whose table to replace")
+	document := flag.String("document", "", "`FILE` whose table to replace")
 	flag.Parse()
-	if err := run(*file, *measure, *command, *readme); err != nil {
+	if err := run(*file, *measure, *command, *document); err != nil {
 		fmt.Fprintln(os.Stderr, "report:", err)
 		os.Exit(1)
 	}
 }
 
-func run(file string, measure bool, command, readme string) error {
+func run(file string, measure bool, command, document string) error {
 	if measure {
 		if err := write(file, command); err != nil {
 			return err
 		}
 	}
 	record, err := crypto.ReadRecord(file)
-	if err != nil || readme == "" {
+	if err != nil || document == "" {
 		return err
 	}
-	text, err := os.ReadFile(readme)
+	text, err := os.ReadFile(document)
 	if err != nil {
 		return err
 	}
 	changed, err := record.Insert(string(text))
 	if err != nil {
-		return fmt.Errorf("%s: %w", readme, err)
+		return fmt.Errorf("%s: %w", document, err)
 	}
-	return os.WriteFile(readme, []byte(changed), 0o644)
+	return os.WriteFile(document, []byte(changed), 0o644)
 }
 
 func write(file, command string) error {

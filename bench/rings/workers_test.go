@@ -59,7 +59,7 @@ func twoWorkers(t *testing.T, name string, oneQueue bool) {
 			if err != nil {
 				return nil, nil, err
 			}
-			return pair.A, pair.B, nil
+			return newWire(pair.A, pool), newWire(pair.B, pool), nil
 		},
 	})
 	const connections, size = 32, 1_000_000
@@ -83,6 +83,9 @@ func twoWorkers(t *testing.T, name string, oneQueue bool) {
 	for _, g := range []*hosts.Gateway{n.A, n.B} {
 		if done := g.Count(t, "handshakes_done"); done != 2*connections {
 			t.Errorf("gateway %s: %d of %d connections were encrypted", g.Config.Name, done, 2*connections)
+		}
+		if bad := g.Count(t, "drop_ingress_auth"); bad != 0 {
+			t.Errorf("gateway %s: %d frames failed their authentication on a wire that changes nothing", g.Config.Name, bad)
 		}
 		for i, frames := range g.Shares(t, "sealed_frames") {
 			if frames == 0 {

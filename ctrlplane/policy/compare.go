@@ -3,7 +3,9 @@ package policy
 import (
 	"fmt"
 	"slices"
+	"strings"
 
+	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/flowtable"
 )
 
@@ -32,9 +34,21 @@ func Weaker(old, fresh *Terms) []Weakness {
 	note(old.Mandatory && !fresh.Mandatory, "application_aware", "mandatory", "not demanded")
 	note(old.Authenticated == AuthDemand && fresh.Authenticated != AuthDemand, "authenticated", "yes", "no")
 	note(old.OnMismatch == MismatchReset && fresh.OnMismatch != MismatchReset, "on_mismatch", "reset", "alarm")
-	note(Widened(old.TEPs(), fresh.TEPs()), "teps", old.TEPs(), fresh.TEPs())
-	note(Widened(old.AEADs(), fresh.AEADs()), "aeads", old.AEADs(), fresh.AEADs())
+	note(Widened(old.TEPs(), fresh.TEPs()), "teps", names[tcpcrypt.TEP](old.TEPs()), names[tcpcrypt.TEP](fresh.TEPs()))
+	note(Widened(old.AEADs(), fresh.AEADs()), "aeads", names[tcpcrypt.AEAD](old.AEADs()), names[tcpcrypt.AEAD](fresh.AEADs()))
 	return all
+}
+
+// names writes choices as the configuration does.
+func names[T interface {
+	~uint8 | ~uint16
+	fmt.Stringer
+}, N ~uint8 | ~uint16](list []N) string {
+	var all []string
+	for _, x := range list {
+		all = append(all, T(x).String())
+	}
+	return strings.Join(all, ", ")
 }
 
 // Strength orders policies by what they let pass in the clear.

@@ -72,10 +72,18 @@ type Gateway struct {
 // Start starts a gateway with adaptive polling, for the machine's cores are shared, and waits until it is ready. Set are
 // settings in the form KEY=VALUE.
 func (t *Topology) Start(side Side, kind PortKind, set ...string) (*Gateway, error) {
+	return t.StartFile(side, kind, "", set...)
+}
+
+// StartFile is Start with a configuration in a file, which the gateway reads again when it is told to.
+func (t *Topology) StartFile(side Side, kind PortKind, file string, set ...string) (*Gateway, error) {
 	g := &Gateway{Side: side, Name: t.ID + "-" + side.String(), top: t, done: make(chan error, 1),
 		stderr: &tail{out: t.opts.Log, prefix: "gateway " + side.String() + ": "}}
 	args := []string{"run", "--name", g.Name, "--inside", kind.Spec(0, Inside), "--outside", kind.Spec(1, Outside),
 		"--set", "workers.poll=adaptive"}
+	if file != "" {
+		args = append(args, "--config", file)
+	}
 	for _, s := range set {
 		args = append(args, "--set", s)
 	}
@@ -203,19 +211,36 @@ func (g *Gateway) Rekey(one, other string) (r server.Rekeying, err error) {
 	return r, g.look(&r, "rekey", one, other)
 }
 
+// Rules returns what `linecrypt policy list --json` prints.
+func (g *Gateway) Rules() (rules []cli.RuleInfo, err error) {
+	return rules, g.look(&rules, "policy", "list")
+}
+
 func (g *Gateway) look(into any, command ...string) error {
-	cmd := exec.Command(filepath.Join(g.top.opts.Bin, "linecrypt"), append(command, "--json", "--name", g.Name)...)
-	cmd.Env = g.top.Env()
-	var out, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &stderr
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("gateway %s: %s: %w: %s", g.Side, command[0], err, bytes.TrimSpace(stderr.Bytes()))
+	out, err := g.Command(append(command, "--json")...)
+	if err != nil {
+		return err
 	}
-	if err := json.Unmarshal(out.Bytes(), into); err != nil {
+	if err := json.Unmarshal([]byte(out), into); err != nil {
 		return fmt.Errorf("gateway %s: %s: %w", g.Side, command[0], err)
 	}
 	return nil
 }
+
+// Command runs `linecrypt COMMAND... --name` of this gateway and returns what it prints; the error has what it says to standard error.
+func (g *Gateway) Command(command ...string) (string, error) {
+	cmd := exec.Command(filepath.Join(g.top.opts.Bin, "linecrypt"), append(command, "--name", g.Name)...)
+	cmd.Env = g.top.Env()
+	var out, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &stderr
+	if err := cmd.Run(); err != nil {
+		return out.String(), fmt.Errorf("gateway %s: %s: %w: %s", g.Side, command[0], err, bytes.TrimSpace(stderr.Bytes()))
+	}
+	return out.String(), nil
+}
+
+// Hangup sends SIGHUP to `linecrypt run`, as a service manager does to have the configuration loaded again.
+func (g *Gateway) Hangup() error { return g.cmd.Process.Signal(syscall.SIGHUP) }
 
 // ControlPlane returns the process number of the control plane, 0 while there is none.
 func (g *Gateway) ControlPlane() int { return g.child("linecrypt-ctrlplane") }

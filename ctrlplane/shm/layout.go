@@ -10,6 +10,7 @@ import (
 
 	"linecrypt/ctrlplane/policy"
 	"linecrypt/ctrlplane/resumption"
+	"linecrypt/ctrlplane/trace"
 	"linecrypt/flowtable"
 )
 
@@ -105,6 +106,7 @@ type regions struct {
 	replies  int
 	flows    int
 	verdicts int
+	trace    int
 	size     int
 }
 
@@ -141,7 +143,8 @@ func (s shape) regions() (regions, error) {
 	r.replies = alignPage(r.requests + requests)
 	r.flows = alignPage(r.replies + replies)
 	r.verdicts = alignPage(r.flows + flowtable.Size(s.layout()))
-	r.perOne = alignPage(r.verdicts + int(unsafe.Sizeof(Verdicts{})))
+	r.trace = alignPage(r.verdicts + int(unsafe.Sizeof(Verdicts{})))
+	r.perOne = alignPage(r.trace + trace.Size)
 	r.size = r.workers + int(s.Workers)*r.perOne
 	return r, nil
 }
@@ -153,10 +156,11 @@ func layoutHash() uint64 {
 	for _, t := range []reflect.Type{
 		reflect.TypeFor[segmentHeader](), reflect.TypeFor[ringControl](), reflect.TypeFor[Block](),
 		reflect.TypeFor[flowtable.Record](), reflect.TypeFor[flowtable.Chunk](),
+		reflect.TypeFor[trace.Filter](), reflect.TypeFor[trace.Event](),
 	} {
 		describe(h, t)
 	}
-	fmt.Fprint(h, flowtable.NumStates, flowtable.RecordStride, tableBytes, requestFixed, replyFixed, replyFlags, keyBlock, endRequests, endReplies, OrderSize, endOrders, NumReasons, policy.TermsSize, policy.MaxImage, policy.MaxNames, policy.NumVerdicts)
+	fmt.Fprint(h, flowtable.NumStates, flowtable.RecordStride, tableBytes, requestFixed, replyFixed, replyFlags, keyBlock, endRequests, endReplies, OrderSize, endOrders, NumReasons, policy.TermsSize, policy.MaxImage, policy.MaxNames, policy.NumVerdicts, trace.Size, trace.NumStations)
 	for s := range flowtable.NumStates {
 		fmt.Fprint(h, s)
 	}

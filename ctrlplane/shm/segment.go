@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"linecrypt/ctrlplane/resumption"
+	"linecrypt/ctrlplane/trace"
 	"linecrypt/flowtable"
 )
 
@@ -281,12 +282,17 @@ func (s *Segment) Worker(i int) *Worker {
 	}
 	base := s.mem[s.regions.workers+i*s.regions.perOne:][:s.regions.perOne]
 	size := flowtable.Size(s.shape.layout())
+	tracing, err := trace.Attach(base[s.regions.trace:])
+	if err != nil {
+		return nil
+	}
 	return &Worker{
 		Counters:   (*Block)(unsafe.Pointer(unsafe.SliceData(base))),
 		Requests:   requests,
 		Replies:    replies,
 		FlowMemory: base[s.regions.flows:][:size:size],
 		Layout:     s.shape.layout(),
+		Trace:      tracing,
 	}
 }
 
@@ -311,6 +317,7 @@ type Worker struct {
 	Replies    Ring // control plane to data plane
 	FlowMemory []byte
 	Layout     flowtable.Layout // of FlowMemory
+	Trace      trace.Region     // control plane to data plane, and back
 }
 
 // Flows returns a view of the worker's flow table, which the worker must have made by flowtable.New in FlowMemory.

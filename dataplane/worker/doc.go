@@ -19,6 +19,8 @@
 //	rewrite  (emit.go)       headers of what the translator emitted, checksums; too long ones are cut (pieces.go)
 //	tx       (tx.go)         bursts to the ports
 //
+// While somebody traces (trace.go), bursts are worked packet by packet, and each station tells what it did with those that are looked for.
+//
 // Connection set-up holds the host back until keys are in place: package handshake tells how. The worker reads a segment, a timer or
 // an answer into an event, and carries out the actions that come back: own.go makes the segments that set-up sends itself, ask.go
 // writes questions to the control plane, which keeps nothing between two of them, so that it may be killed and restarted meanwhile.

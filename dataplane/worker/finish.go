@@ -2,6 +2,7 @@ package worker
 
 import (
 	"linecrypt/ctrlplane/shm"
+	"linecrypt/ctrlplane/trace"
 	"linecrypt/dataplane/stream"
 	"linecrypt/dataplane/tsc"
 	"linecrypt/flowtable"
@@ -16,13 +17,22 @@ func (w *Worker) finish(now int64) {
 	for w.out.Pending() {
 		n := len(w.out.Seals) + len(w.out.Opens)
 		w.batch.Seal(w.out.Seals)
+		if w.trace.on {
+			w.traceFrames(trace.Seal, w.out.Seals)
+		}
 		t1 := w.spend(shm.StageCrypto, t, n)
 		w.core.Sealed(w.out, now)
 		t = w.spend(shm.StageStream, t1, 0)
 		w.batch.Open(w.out.Opens)
+		if w.trace.on {
+			w.traceFrames(trace.Open, w.out.Opens)
+		}
 		t1 = w.spend(shm.StageCrypto, t, 0)
 		w.core.Opened(w.out, now)
 		t = w.spend(shm.StageStream, t1, 0)
+	}
+	if w.trace.on {
+		w.traceEmits()
 	}
 	for e := range w.out.Emits {
 		w.emit(&w.out.Emits[e])

@@ -81,14 +81,30 @@ func (w *Worker) handed(msg *handover.Message, now int64) {
 	if !w.out.Room() {
 		w.finish(now)
 	}
-	p, k := &w.pkts[0], &w.keys[0]
-	if p.Parse(m) != packet.TCP {
-		w.other(msg.Side, p, now)
+	p := &w.pkts[0]
+	p.Parse(m)
+	if w.trace.on && w.traceBegin(msg.Side, p, now) {
+		w.workHanded(msg.Side, p, now)
+		w.traceEnd(now)
 		return
 	}
-	flowKey(k, p, msg.Side)
+	w.workHanded(msg.Side, p, now)
+}
+
+// workHanded gives a packet from a neighbour to what its flow's state wants.
+func (w *Worker) workHanded(s flowtable.Side, p *packet.Packet, now int64) {
+	if p.Class != packet.TCP {
+		w.other(s, p, now)
+		return
+	}
+	k := &w.keys[0]
+	flowKey(k, p, s)
 	hash := w.table.Hash(k)
-	if i := w.table.Lookup(k, hash); !w.fast(msg.Side, p, i, w.table.Record(i), now) {
-		w.segment(msg.Side, p, k, hash, i, now)
+	i := w.table.Lookup(k, hash)
+	if w.trace.on {
+		w.traceVerdict(i)
+	}
+	if !w.fast(s, p, i, w.table.Record(i), now) {
+		w.segment(s, p, k, hash, i, now)
 	}
 }

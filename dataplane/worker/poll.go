@@ -26,6 +26,11 @@ func (w *Worker) pollPort(s flowtable.Side, now int64) int {
 		return 0
 	}
 	t = w.spend(shm.StageRx, t, n)
+	if w.trace.on {
+		w.workTraced(s, n, now)
+		w.spend(shm.StageStream, t, n)
+		return n
+	}
 	segments := w.parse(s, n)
 	t = w.spend(shm.StageParse, t, n)
 	w.lookup(s, segments)

@@ -15,6 +15,7 @@ type txQueue struct {
 	q       port.Queue
 	cache   *mbuf.Cache
 	n       int
+	told    int // of them, those that a trace has told
 	ms      [txBurst]*mbuf.Mbuf
 	offload bool
 	packets *uint64
@@ -46,6 +47,6 @@ func (t *txQueue) flush() int {
 		t.cache.Free(m)
 	}
 	n := t.n
-	t.n = 0
+	t.n, t.told = 0, 0
 	return n
 }

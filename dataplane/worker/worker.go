@@ -8,6 +8,7 @@ import (
 	"linecrypt/ctrlplane/resumption"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
+	"linecrypt/ctrlplane/trace"
 	"linecrypt/dataplane/handover"
 	"linecrypt/dataplane/handshake"
 	"linecrypt/dataplane/mbuf"
@@ -78,6 +79,7 @@ type Config struct {
 	Circle          *handover.Circle  // of all workers; nil for a worker alone
 	MTU             *PortMTUs         // nil: not known
 	Secrets         *resumption.Table // of earlier sessions to resume; nil: none
+	Trace           trace.Region      // in shared memory; of none, nothing is ever traced
 	Stream          stream.Config
 	Params          Params
 }
@@ -148,6 +150,7 @@ type Worker struct {
 	rep     shm.Reply
 	order   shm.Order
 	idle    idler
+	trace   tracer
 	stop    atomic.Bool
 }
 
@@ -183,6 +186,7 @@ func New(cfg Config) (*Worker, error) {
 	if w.params.Flows == 0 {
 		w.params.Flows = max(cfg.Table.Capacity()-2*w.params.HalfOpen-w.params.Tombs, 1)
 	}
+	w.trace.tap = trace.NewTap(cfg.Trace)
 	w.blocks.init(cfg.Params.Blocks)
 	w.paths.init()
 	w.ipID = cfg.ID
@@ -215,6 +219,7 @@ func (w *Worker) Poll(now int64) int {
 	t := tsc.Now()
 	w.now = now
 	w.lookAtPorts()
+	w.trace.on = w.trace.tap.Look(now)
 	w.paths.expire(now)
 	work := w.pollPort(inside, now) + w.pollPort(outside, now)
 	work += w.pollHandover(now)
@@ -222,6 +227,9 @@ func (w *Worker) Poll(now int64) int {
 	work += w.pollTimers(now)
 	work += w.pollOrphans(now)
 	w.finish(now)
+	if w.trace.on {
+		w.traceOwn()
+	}
 	w.flush()
 	w.n[shm.Polls]++
 	if work == 0 {

@@ -62,7 +62,7 @@ func (s *Server) MetricsHandler() http.Handler {
 	return mux
 }
 
-// ControlHandler serves /metrics, /status, /sessions, /sessions/watch, /resumption, /peers and, by POST, /rekey, /resumption/flush and /reload, for
+// ControlHandler serves /metrics, /status, /sessions, /sessions/watch, /resumption, /peers and, by POST, /rekey, /trace, /resumption/flush and /reload, for
 // the control socket.
 func (s *Server) ControlHandler() http.Handler {
 	mux := http.NewServeMux()
@@ -71,6 +71,7 @@ func (s *Server) ControlHandler() http.Handler {
 	mux.HandleFunc("GET /sessions", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Sessions()) })
 	mux.HandleFunc("POST /rekey", s.serveRekey)
 	mux.HandleFunc("GET /sessions/watch", s.watchSessions)
+	mux.HandleFunc("POST /trace", s.serveTrace)
 	mux.HandleFunc("GET /resumption", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Resumption()) })
 	mux.HandleFunc("POST /resumption/flush", s.flushResumption)
 	mux.HandleFunc("GET /peers", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Peers()) })

@@ -82,6 +82,7 @@ type Server struct {
 	aware awareness
 
 	watchers watchers
+	tracing  tracing
 	lanes    []lane
 	keys     *fairqueue.Queue[flowID, *waiting]
 	message  []byte // being taken off a ring

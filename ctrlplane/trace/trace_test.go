@@ -68,7 +68,7 @@ func TestTapIsOffUntilATraceBeginsAndAfterItsEnd(t *testing.T) {
 	if !tap.Look(50) || !tap.Fits(&src, &src, 1, 2) {
 		t.Fatal("off during a trace")
 	}
-	if !tap.Take() || !tap.Take() || tap.Take() {
+	if first, second, third := tap.Take(), tap.Take(), tap.Take(); !first || !second || third {
 		t.Error("not two packets")
 	}
 	if tap.Look(100) {

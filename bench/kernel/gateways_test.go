@@ -53,8 +53,15 @@ const port = 7000
 // newBed makes a topology without gateways whose wire is captured.
 func newBed(t *testing.T) *bed {
 	t.Helper()
+	return bedOf(t, topology.Options{})
+}
+
+// bedOf makes a topology without gateways; its wire, if it has one, is captured.
+func bedOf(t *testing.T, o topology.Options) *bed {
+	t.Helper()
 	need(t)
-	top, err := topology.New(topology.Options{Bin: programs})
+	o.Bin = programs
+	top, err := topology.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,8 +74,10 @@ func newBed(t *testing.T) *bed {
 		}
 		b.servers[f] = s
 	}
-	if b.capture, err = top.Capture("wire.pcap"); err != nil {
-		t.Fatal(err)
+	if !o.Direct {
+		if b.capture, err = top.Capture("wire.pcap"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return b
 }

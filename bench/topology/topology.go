@@ -24,6 +24,11 @@ const (
 type Options struct {
 	// Direct leaves the wire out: the gateways are next to each other, and nothing can be captured.
 	Direct bool
+	// Offloads leaves the devices' offloads as the kernel sets them: they hand over super-packets of up to 64 KiB with unfinished
+	// checksums. Without it packets are as on a wire of copper: with checksums, and none larger than the MTU.
+	Offloads bool
+	// MTU of all devices, the kernel's own choice where it is 0.
+	MTU int
 	// Bin is the folder of the programs; empty means bin below the module's root.
 	Bin string
 	// Log takes what the gateways write to standard error; nil keeps it for errors only.
@@ -111,7 +116,7 @@ func (t *Topology) build() error {
 		}
 	}
 	for _, v := range t.veths() {
-		if err := v.add(); err != nil {
+		if err := v.add(t.opts); err != nil {
 			return err
 		}
 	}
@@ -153,7 +158,7 @@ func (t *Topology) veths() []veth {
 	return append(pairs, veth{t.A, Outside, t.Wire, WireA}, veth{t.Wire, WireB, t.B, Outside})
 }
 
-func (v veth) add() error {
+func (v veth) add(o Options) error {
 	if err := run("ip", "-n", string(v.ns1), "link", "add", v.dev1, "type", "veth",
 		"peer", "name", v.dev2, "netns", string(v.ns2)); err != nil {
 		return err
@@ -162,11 +167,16 @@ func (v veth) add() error {
 		ns  NetNS
 		dev string
 	}{{v.ns1, v.dev1}, {v.ns2, v.dev2}} {
-		// A port takes packets as they are on a wire: with checksums, and none larger than the MTU.
-		if _, err := end.ns.Run("ethtool", "-K", end.dev, "tx", "off", "tso", "off", "gso", "off", "gro", "off"); err != nil {
-			return err
+		if !o.Offloads {
+			if _, err := end.ns.Run("ethtool", "-K", end.dev, "tx", "off", "tso", "off", "gso", "off", "gro", "off"); err != nil {
+				return err
+			}
 		}
-		if _, err := end.ns.Run("ip", "link", "set", "dev", end.dev, "txqueuelen", "1000", "up"); err != nil {
+		args := []string{"link", "set", "dev", end.dev, "txqueuelen", "1000"}
+		if o.MTU != 0 {
+			args = append(args, "mtu", fmt.Sprint(o.MTU))
+		}
+		if _, err := end.ns.Run("ip", append(args, "up")...); err != nil {
 			return err
 		}
 	}

@@ -52,7 +52,7 @@ var counterInfos = [NumCounters]Info{
 	DropParse:           {"drop_parse", "packets", "malformed packets", KindDrop},
 	DropChecksum:        {"drop_checksum", "packets", "packets of encrypted flows with a wrong checksum", KindDrop},
 	DropFragment:        {"drop_fragment", "packets", "IP fragments of encrypted flows", KindDrop},
-	DropSuperPacket:     {"drop_super_packet", "packets", "packets larger than the port's MTU, left by segmentation offload", KindDrop},
+	DropSuperPacket:     {"drop_super_packet", "packets", "packets larger than the port's MTU that it cannot split, left by segmentation offload", KindDrop},
 	DropTableFull:       {"drop_table_full", "packets", "packets of new connections while the table was full", KindDrop},
 	DropRefused:         {"drop_refused", "packets", "packets of connections that policy refuses", KindDrop},
 	DropHandshake:       {"drop_handshake", "packets", "packets that the state of a handshake does not allow", KindDrop},

@@ -6,7 +6,7 @@ import "sync/atomic"
 type Stats struct {
 	RxMissed         uint64 // packets lost in the driver because the worker was too slow
 	RxNoMbuf         uint64 // packets lost because no buffer was free
-	RxSuperPacket    uint64 // packets larger than a buffer (TSO, GSO or GRO left on at the sender)
+	RxSuperPacket    uint64 // packets larger than a buffer (TSO, GSO or GRO left on at the sender) that the port cannot split
 	RxTruncated      uint64 // packets shorter than the link-layer header or cut off by the capture
 	RxCsumComplete   uint64 // packets whose checksum a local sender had left unfinished and the port completed
 	RxCsumUnfinished uint64 // packets whose checksum a local sender left unfinished and the port cannot complete, of those it looked at

@@ -127,14 +127,10 @@ func (c *claims) claim(name string, index int) error {
 	return nil
 }
 
-// warn tells of what stands in the way of connections: super-packets, and routes around the gateway.
+// warn tells of what stands in the way of connections: routes around the gateway.
 func (c *claims) warn(specs [2]portspec.Spec, log *slog.Logger) {
 	var seen []netif.Interface
 	for _, spec := range specs {
-		if name := spec.Interface(); spec.Kind == portspec.Packet && c.net.Aggregates(name) {
-			log.Warn("the interface makes super-packets of what it receives; until they are supported such packets are dropped",
-				"port", name, "fix", c.net.OffloadHint(name))
-		}
 		if spec.AFXDP() {
 			continue
 		}

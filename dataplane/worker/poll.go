@@ -181,7 +181,7 @@ func (w *Worker) pass(s flowtable.Side, p *packet.Packet) {
 	if p.M.PktLen > uint32(w.portMTU[s.Other()])+leastL2 && !w.fitsPort(s, p) {
 		return
 	}
-	complete(p)
+	complete(p, w.tx[s.Other()].offload)
 	w.passBuffer(s, p.M)
 }
 
@@ -196,13 +196,14 @@ func (w *Worker) passBuffer(s flowtable.Side, m *mbuf.Mbuf) {
 }
 
 // complete fills in a TCP or UDP checksum that the port reported as not computed yet, which a packet that stays on the
-// machine of its sender has, and forgets what the port said of the packet.
-func complete(p *packet.Packet) {
+// machine of its sender has, and forgets what the port said of the packet. With offload TCP's is left to the port that sends it.
+func complete(p *packet.Packet, offload bool) {
 	const unfinished = mbuf.RxL4CksumGood | mbuf.RxL4CksumBad
 	if p.M.OlFlags&unfinished == unfinished {
 		switch {
 		case p.Class == packet.TCP:
-			p.Finish(false)
+			p.Finish(offload)
+			return
 		case p.Class == packet.NonTCP && p.Proto == protoUDP && p.PayloadLen >= 8:
 			// The field holds the sum of the pseudo header, which goes into the sum with the rest.
 			sum := ^packet.Sum(p.PayloadBytes(), 0)

@@ -5,25 +5,6 @@ import (
 	"math/bits"
 )
 
-// vnetHeader is the size of struct virtio_net_hdr, which lies right before each received frame.
-const vnetHeader = 10
-
-// vnetInfo is what of a virtio-net header matters here; offsets are in bytes from the start of the frame.
-type vnetInfo struct {
-	flags, gso            uint8
-	csumStart, csumOffset int
-}
-
-// parseVnet reads a header of at least vnetHeader bytes, in the machine's byte order as the kernel writes it for sockets.
-func parseVnet(b []byte) vnetInfo {
-	return vnetInfo{
-		flags:      b[0],
-		gso:        b[1],
-		csumStart:  int(binary.NativeEndian.Uint16(b[6:])),
-		csumOffset: int(binary.NativeEndian.Uint16(b[8:])),
-	}
-}
-
 // complete finishes a checksum that the sender left to hardware: the field at start+offset holds the sum of the
 // pseudo-header, and everything from start on is to be added. It is right for any transport, behind VLAN tags, IPv6
 // extension headers and tunnels alike. It reports false when the field lies outside of frame.

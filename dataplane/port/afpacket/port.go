@@ -5,12 +5,16 @@
 // over them by a symmetric hash (PACKET_FANOUT_HASH), the same on every interface. Version 2 rather than 3: version 3
 // hands over blocks, which a timer of a millisecond or more retires when traffic is thin, and that is too long for a bump
 // in the wire. Every frame carries a virtio-net header, because only that says where a checksum that a local sender left
-// unfinished lies, and whether the packet is a super-packet (TSO, GSO, GRO). Such checksums are completed; super-packets
-// are dropped by name, and OffloadHint says how to prevent them.
+// unfinished lies, and whether the packet is a super-packet (TSO, GSO, GRO). Such checksums are completed.
+//
+// A super-packet of up to 64 KiB becomes the segments that a NIC would have made of it (split.go), each in a buffer of its own and marked as
+// one whose checksum is not computed: what follows them need not sum them up. The ring's slots are for packets of a wire's size; what is
+// larger the kernel keeps beside the ring, and one recvmsg writes it to where it belongs (super.go), so that it is copied once and small
+// packets cost no more room than before. What is sent goes the other way: segments in a row are handed over as one (chain.go).
 //
 // A burst is sent by one sendmmsg straight from its buffers through the interface's queueing discipline: a full queue
-// leaves packets with the caller, and what the kernel refuses is counted. A transmit ring would save no copy, since veth
-// copies the ring's pages, and would report no error per packet.
+// leaves packets with the caller, and what the kernel refuses is counted. TCP checksums are left to the kernel, which computes none for
+// what stays on the machine. A transmit ring would save no copy, since veth copies the ring's pages, and would report no error per packet.
 //
 // Ownership: received frames are copied into buffers of the queue's cache, sent ones are copied by the kernel before
 // TxBurst returns. The packet path allocates nothing.
@@ -112,7 +116,7 @@ func (p *Port) Queue(i int) port.Queue { return p.queues[i] }
 func (p *Port) Queues() int { return len(p.queues) }
 
 // Caps implements port.Port. RxCksum is false because the kernel verifies some packets' checksums only; OlFlags say which.
-func (p *Port) Caps() port.Caps { return port.Caps{RSS: true} }
+func (p *Port) Caps() port.Caps { return port.Caps{RSS: true, TxTCPCksum: true} }
 
 // MTU implements port.Port: the interface's MTU, or what the buffers hold where that is less.
 func (p *Port) MTU() int { return int(p.mtu.Load()) }

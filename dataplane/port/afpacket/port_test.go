@@ -300,10 +300,15 @@ func TestStrippedVLANTagIsPutBack(t *testing.T) {
 	}
 }
 
-func TestSuperPacketIsDroppedByName(t *testing.T) {
+func TestSuperPacketOfUDPBecomesTheDatagramsThatWereSent(t *testing.T) {
 	w := newWire(t)
 	w.address(t, w.devB)
-	for i, size := range []int{20000, 900} {
+	// The kernel keeps the first beside the ring, the second fits a slot.
+	for _, size := range []int{20000, 900} {
+		payload := make([]byte, size)
+		for i := range payload {
+			payload[i] = byte(i / 7)
+		}
 		testenv.InNetNS(t, w.nsB, func() {
 			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 			if err != nil {
@@ -315,18 +320,32 @@ func TestSuperPacketIsDroppedByName(t *testing.T) {
 				t.Error(err)
 			}
 			to := &unix.SockaddrInet4{Port: 9, Addr: [4]byte{10, 9, 0, 2}}
-			if err := unix.Sendto(fd, make([]byte, size), 0, to); err != nil {
+			if err := unix.Sendto(fd, payload, 0, to); err != nil {
 				t.Error(err)
 			}
 		})
 		w.dial(t, "udp4", "10.9.0.2:9", []byte("after"))
-		got, _ := receive(w.port, w.cache, 0, 1, etherType(0x0800))
-		if len(got) != 1 || !bytes.HasSuffix(got[0], []byte("after")) {
-			t.Errorf("%d bytes: received %x", size, got)
+		want := (size+399)/400 + 1
+		got, _ := receive(w.port, w.cache, 0, want, etherType(0x0800))
+		if len(got) != want || !bytes.HasSuffix(got[want-1], []byte("after")) {
+			t.Fatalf("%d bytes: received %d datagrams, not %d", size, len(got), want)
 		}
-		if n := w.port.Queue(0).Stats().RxSuperPacket; n != uint64(i+1) {
-			t.Errorf("%d bytes: %d super-packets counted, want %d", size, n, i+1)
+		var all []byte
+		for _, f := range got[:want-1] {
+			all = append(all, f[42:]...)
+			if n := int(binary.BigEndian.Uint16(f[38:])); n != len(f)-34 || onesSum(f[14:34]) != 0xffff {
+				t.Errorf("%d bytes: a datagram says that it has %d bytes of %d", size, n, len(f)-34)
+			}
 		}
+		if !bytes.Equal(all, payload) {
+			t.Errorf("%d bytes: other bytes arrived", size)
+		}
+	}
+	if s := w.port.Queue(0).Stats(); s.RxSuperPacket != 0 || s.RxTruncated != 0 {
+		t.Errorf("%+v", s)
+	}
+	if n := w.cache.Avail(); n != 8192 {
+		t.Errorf("%d buffers lost", 8192-n)
 	}
 }
 

@@ -23,9 +23,10 @@ type queue struct {
 	at    *sockets                // the worker's own
 	next  atomic.Pointer[sockets] // what the worker is to go over to, nil for nothing
 	idle  int
+	rx    receiver
 	tx    messages
 
-	superPackets, truncated, noMbuf, completed, txErrors port.Count
+	superPackets, truncated, noMbuf, unkept, completed, txErrors port.Count
 
 	// What follows belongs to the goroutine that opens, follows and closes the port.
 	current  *sockets   // in use or handed over
@@ -39,13 +40,14 @@ func newQueue(cache *mbuf.Cache) (*queue, error) {
 		return nil, err
 	}
 	q := &queue{Descriptor: d, cache: cache}
-	q.prepareMessages()
+	q.rx.prepare()
+	q.tx.prepare()
 	return q, nil
 }
 
-// RxBurst implements port.Queue.
+// RxBurst implements port.Queue. The segments of a super-packet that there is no room for come with the next polls.
 func (q *queue) RxBurst(ms []*mbuf.Mbuf) int {
-	s, n := q.at, 0
+	s, n := q.at, q.rx.hand(ms)
 	for n < len(ms) {
 		off := s.next * s.frameSize
 		slot := s.ring[off : off+s.frameSize]
@@ -57,6 +59,8 @@ func (q *queue) RxBurst(ms []*mbuf.Mbuf) int {
 		if m := q.take(slot, hdr, status); m != nil {
 			ms[n] = m
 			n++
+		} else if q.rx.n > q.rx.next {
+			n += q.rx.hand(ms[n:])
 		}
 		atomic.StoreUint32(&hdr.Status, unix.TP_STATUS_KERNEL)
 		s.next = (s.next + 1) % ringFrames
@@ -81,25 +85,31 @@ func (q *queue) rest() {
 	}
 }
 
-// take copies a slot's packet into a buffer, or counts why it cannot and returns nil.
+// take copies a slot's packet into a buffer, or makes the receiver's segments of it, or counts why it cannot; then it returns nil.
 func (q *queue) take(slot []byte, hdr *unix.Tpacket2Hdr, status uint32) *mbuf.Mbuf {
 	start, n := int(hdr.Mac), int(hdr.Snaplen)
+	kept := status&unix.TP_STATUS_COPY != 0
 	if start < vnetHeader || start > len(slot) || n > len(slot)-start || n < ethHeader {
 		q.truncated.Add(1)
+		q.forget(kept)
 		return nil
 	}
 	vnet := parseVnet(slot[start-vnetHeader:])
-	tagged := status&unix.TP_STATUS_VLAN_VALID != 0
 	total := int(hdr.Len)
-	if tagged {
+	if status&unix.TP_STATUS_VLAN_VALID != 0 {
 		total += vlanTag
 	}
-	if vnet.gso != 0 || int64(total) > q.at.maxFrame.Load() {
-		q.superPackets.Add(1)
+	switch {
+	case vnet.gso != 0:
+		q.takeSuper(slot[start:start+n], hdr, status, vnet)
 		return nil
-	}
-	if n != int(hdr.Len) {
+	case int64(total) > q.at.maxFrame.Load():
+		q.superPackets.Add(1)
+		q.forget(kept)
+		return nil
+	case n != int(hdr.Len):
 		q.truncated.Add(1)
+		q.forget(kept)
 		return nil
 	}
 	m := q.cache.Alloc()
@@ -113,20 +123,22 @@ func (q *queue) take(slot []byte, hdr *unix.Tpacket2Hdr, status uint32) *mbuf.Mb
 		return nil
 	}
 	m.SetBounds(m.DataOff(), total)
-	frame := slot[start : start+n]
-	if tagged {
-		insertVLAN(m.Data(), frame, hdr, status)
-	} else {
-		copy(m.Data(), frame)
-	}
-	m.OlFlags = q.checksum(m.Data()[total-n:], vnet, status)
+	copyTagged(m.Data(), slot[start:start+n], hdr, status)
+	m.OlFlags = q.checksum(m.Data()[total-n:], &vnet, status)
 	return m
+}
+
+// forget discards what the kernel kept of a slot's packet beside the ring, if it kept anything.
+func (q *queue) forget(kept bool) {
+	if kept {
+		q.at.discard()
+	}
 }
 
 // checksum completes an unfinished checksum and returns the receive flags. The IPv4 header's own checksum is never known
 // to be good, because the kernel verifies it later than here.
-func (q *queue) checksum(frame []byte, vnet vnetInfo, status uint32) uint64 {
-	if vnet.flags&unix.VIRTIO_NET_HDR_F_NEEDS_CSUM != 0 {
+func (q *queue) checksum(frame []byte, vnet *vnetInfo, status uint32) uint64 {
+	if vnet.needsSum() {
 		if !complete(frame, vnet.csumStart, vnet.csumOffset) {
 			return mbuf.RxL4CksumBad
 		}
@@ -139,8 +151,12 @@ func (q *queue) checksum(frame []byte, vnet vnetInfo, status uint32) uint64 {
 	return 0
 }
 
-// insertVLAN copies frame to dst, which is 4 bytes longer, with the tag the kernel had taken out.
-func insertVLAN(dst, frame []byte, hdr *unix.Tpacket2Hdr, status uint32) {
+// copyTagged copies frame to dst, as much as fits, with the tag that the kernel had taken out, if it had.
+func copyTagged(dst, frame []byte, hdr *unix.Tpacket2Hdr, status uint32) {
+	if status&unix.TP_STATUS_VLAN_VALID == 0 {
+		copy(dst, frame)
+		return
+	}
 	const addrs = 12
 	tpid := uint16(unix.ETH_P_8021Q)
 	if status&unix.TP_STATUS_VLAN_TPID_VALID != 0 {
@@ -161,7 +177,7 @@ func (q *queue) Stats() port.Stats {
 		q.missed += s.missed()
 	}
 	return port.Stats{
-		RxMissed: q.missed, RxNoMbuf: q.noMbuf.Load(), RxSuperPacket: q.superPackets.Load(), RxTruncated: q.truncated.Load(),
+		RxMissed: q.missed + q.unkept.Load(), RxNoMbuf: q.noMbuf.Load(), RxSuperPacket: q.superPackets.Load(), RxTruncated: q.truncated.Load(),
 		RxCsumComplete: q.completed.Load(), TxErrors: q.txErrors.Load(),
 	}
 }
@@ -192,6 +208,8 @@ func (q *queue) closeReplaced() error {
 }
 
 func (q *queue) close() error {
+	q.cache.FreeBurst(q.rx.segments[q.rx.next:q.rx.n])
+	q.rx.next, q.rx.n = 0, 0
 	errs := []error{closeAll(q.replaced), q.Descriptor.Close()}
 	if q.current != nil {
 		errs = append(errs, q.current.close())

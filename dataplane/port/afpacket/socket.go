@@ -26,10 +26,12 @@ const (
 	blockSize = 64 << 10
 	// sendBuffer bounds what may wait in the queueing discipline for one queue.
 	sendBuffer = 4 << 20
+	// keptBuffer bounds the super-packets that wait beside a receive ring, as the kernel counts their memory.
+	keptBuffer = 16 << 20
 )
 
-// sockets are the two sockets of a queue on one interface, with the receiving one's ring. They are two because with virtio-net
-// headers on, every packet sent would need one too.
+// sockets are the two sockets of a queue on one interface, with the receiving one's ring. They are two because the filter, the fanout
+// group and pending errors are for receiving alone.
 type sockets struct {
 	rxFd, txFd int
 	ring       []byte
@@ -109,12 +111,21 @@ func (s *sockets) open(ifindex, slot int) (err error) {
 	if err := unix.Bind(s.txFd, &unix.SockaddrLinklayer{Ifindex: ifindex}); err != nil {
 		return fmt.Errorf("bind for sending: %w", err)
 	}
-	if unix.SetsockoptInt(s.txFd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, sendBuffer) != nil {
-		if err := unix.SetsockoptInt(s.txFd, unix.SOL_SOCKET, unix.SO_SNDBUF, sendBuffer); err != nil {
-			return fmt.Errorf("set send buffer: %w", err)
-		}
+	if err := buffer(s.txFd, unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, sendBuffer); err != nil {
+		return fmt.Errorf("set send buffer: %w", err)
+	}
+	if err := unix.SetsockoptInt(s.txFd, unix.SOL_PACKET, unix.PACKET_VNET_HDR, 1); err != nil {
+		return fmt.Errorf("set PACKET_VNET_HDR for sending: %w", err)
 	}
 	return nil
+}
+
+// buffer sets the size of a socket's buffer: as much as the system's limit allows where the process may not go beyond it.
+func buffer(fd, force, plain, n int) error {
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, n) == nil {
+		return nil
+	}
+	return unix.SetsockoptInt(fd, unix.SOL_SOCKET, plain, n)
 }
 
 // openRing sets the receiving socket's options in the order the kernel wants and maps its ring.
@@ -125,11 +136,15 @@ func (s *sockets) openRing(slot int) error {
 	}{
 		{"PACKET_VERSION", unix.PACKET_VERSION, unix.TPACKET_V2},
 		{"PACKET_VNET_HDR", unix.PACKET_VNET_HDR, 1},
+		{"PACKET_COPY_THRESH", unix.PACKET_COPY_THRESH, 1},
 		{"PACKET_IGNORE_OUTGOING (Linux 4.20)", unix.PACKET_IGNORE_OUTGOING, 1},
 	} {
 		if err := unix.SetsockoptInt(s.rxFd, unix.SOL_PACKET, o.opt, o.value); err != nil {
 			return fmt.Errorf("set %s: %w", o.name, err)
 		}
+	}
+	if err := buffer(s.rxFd, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, keptBuffer); err != nil {
+		return fmt.Errorf("set receive buffer: %w", err)
 	}
 	if err := refuseAll(s.rxFd); err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 
 const (
 	txMessages = 2 * port.Burst
-	txSegments = 2 * txMessages
+	txPieces   = 4 * txMessages
 )
 
 // mmsghdr is struct mmsghdr of sendmmsg(2).
@@ -20,15 +20,20 @@ type mmsghdr struct {
 	_   uint64 // bytes sent, written by the kernel, and padding
 }
 
-// messages are the arguments of one sendmmsg, laid out once. The iovecs point into buffers outside the Go heap.
+// messages are the arguments of one sendmmsg, laid out once: a message is a packet, or segments that are sent as one. The first piece of
+// each is its virtio-net header, with the headers of a super-packet behind it; the others lie in buffers outside the Go heap.
 type messages struct {
-	hdrs [txMessages]mmsghdr
-	iovs [txSegments]unix.Iovec
+	hdrs  [txMessages]mmsghdr
+	iovs  [txPieces]unix.Iovec
+	heads [txMessages][vnetHeader + maxHead]byte
+	taken [txMessages]int // buffers that a message is of
+	n     int
+	used  int // of iovs
 }
 
-func (q *queue) prepareMessages() {
-	for i := range q.tx.hdrs {
-		q.tx.hdrs[i].hdr.Iov = &q.tx.iovs[0]
+func (t *messages) prepare() {
+	for i := range t.hdrs {
+		t.hdrs[i].hdr.Iov = &t.iovs[0]
 	}
 }
 
@@ -37,13 +42,15 @@ func (q *queue) prepareMessages() {
 func (q *queue) TxBurst(ms []*mbuf.Mbuf) int {
 	done := 0
 	for done < len(ms) {
-		n := q.gather(ms[done:])
+		q.tx.gather(ms[done:])
 		sent, errno := 0, unix.Errno(unix.EMSGSIZE)
-		if n > 0 {
-			sent, errno = q.send(n)
+		if q.tx.n > 0 {
+			sent, errno = q.send(q.tx.n)
 		}
-		q.cache.FreeBurst(ms[done : done+sent])
-		done += sent
+		for _, n := range q.tx.taken[:sent] {
+			q.cache.FreeBurst(ms[done : done+n])
+			done += n
+		}
 		switch errno {
 		case 0, unix.EINTR:
 		case unix.EAGAIN, unix.ENOBUFS, unix.ENOMEM:
@@ -52,8 +59,12 @@ func (q *queue) TxBurst(ms []*mbuf.Mbuf) int {
 			q.refuse(ms[done:])
 			return len(ms)
 		default:
-			q.refuse(ms[done : done+1])
-			done++
+			n := 1
+			if q.tx.n > 0 {
+				n = q.tx.taken[0]
+			}
+			q.refuse(ms[done : done+n])
+			done += n
 		}
 	}
 	return done
@@ -64,25 +75,70 @@ func (q *queue) refuse(ms []*mbuf.Mbuf) {
 	q.cache.FreeBurst(ms)
 }
 
-// gather fills in messages for as many packets as fit and returns how many; zero means the first has too many segments.
-func (q *queue) gather(ms []*mbuf.Mbuf) int {
-	used := 0
-	for i, m := range ms[:min(len(ms), txMessages)] {
-		first := used
-		for ; m != nil; m = (*mbuf.Mbuf)(m.Next) {
-			if used == txSegments {
-				return i
-			}
-			v := &q.tx.iovs[used]
-			v.Base = (*byte)(unsafe.Add(m.BufAddr, m.DataOff()))
-			v.Len = uint64(m.DataLen)
-			used++
+// gather fills in messages for as many packets as fit. There is none when the first has too many segments.
+func (t *messages) gather(ms []*mbuf.Mbuf) {
+	t.n, t.used = 0, 0
+	for len(ms) > 0 && t.n < txMessages {
+		n := t.message(ms)
+		if n == 0 {
+			return
 		}
-		h := &q.tx.hdrs[i].hdr
-		h.Iov = &q.tx.iovs[first]
-		h.Iovlen = uint64(used - first)
+		ms = ms[n:]
 	}
-	return min(len(ms), txMessages)
+}
+
+// message makes a message of the packets at the front of ms and returns of how many; none where there are no iovs left for it.
+func (t *messages) message(ms []*mbuf.Mbuf) int {
+	first, m := t.used, ms[0]
+	head := &t.heads[t.n]
+	t.used++
+	if !t.pieces(m, 0) {
+		t.used = first
+		return 0
+	}
+	var v vnetInfo
+	c := chain{n: 1}
+	length := vnetHeader
+	if m.OlFlags&mbuf.TxTCPCksum != 0 {
+		end := c.start(m)
+		if m.NbSegs == 1 {
+			t.iovs[first+1].Len = uint64(end) // the kernel would sum padding up too
+		}
+		for c.open && c.n < len(ms) && t.used < txPieces && c.add(m, ms[c.n]) {
+			t.pieces(ms[c.n-1], c.head)
+		}
+		c.describe(&v)
+		if c.n > 1 {
+			length += copy(head[vnetHeader:], m.Data()[:c.head])
+			c.header(head[vnetHeader:length])
+			body := &t.iovs[first+1]
+			body.Base = (*byte)(unsafe.Add(unsafe.Pointer(body.Base), c.head))
+			body.Len -= uint64(c.head)
+		}
+	}
+	v.put(head[:])
+	t.iovs[first] = unix.Iovec{Base: &head[0], Len: uint64(length)}
+	h := &t.hdrs[t.n].hdr
+	h.Iov = &t.iovs[first]
+	h.Iovlen = uint64(t.used - first)
+	t.taken[t.n] = c.n
+	t.n++
+	return c.n
+}
+
+// pieces adds the bytes of m from skip on, which lies in its first buffer. It reports false where there are not enough iovs.
+func (t *messages) pieces(m *mbuf.Mbuf, skip int) bool {
+	for ; m != nil; m = (*mbuf.Mbuf)(m.Next) {
+		if t.used == txPieces {
+			return false
+		}
+		v := &t.iovs[t.used]
+		v.Base = (*byte)(unsafe.Add(m.BufAddr, m.DataOff()+skip))
+		v.Len = uint64(int(m.DataLen) - skip)
+		skip = 0
+		t.used++
+	}
+	return true
 }
 
 // send hands n messages to the kernel and returns how many it took. The call never sleeps, so the Go scheduler need not

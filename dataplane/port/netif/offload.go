@@ -22,12 +22,7 @@ func (h *Handle) OffloadHint(name string) string {
 	return hint
 }
 
-// Aggregates reports whether the interface itself makes super-packets of what it receives (GRO, LRO). Its other offloads are for
-// what this machine sends, which a port does not receive.
-func (h *Handle) Aggregates(name string) bool {
-	return h.Value(name, unix.ETHTOOL_GGRO) != 0 || h.largeReceive(name)
-}
-
+// largeReceive reports whether the interface's NIC joins what it receives.
 func (h *Handle) largeReceive(name string) bool {
 	return h.Value(name, unix.ETHTOOL_GFLAGS)&lroFlag != 0
 }

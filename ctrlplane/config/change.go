@@ -34,7 +34,17 @@ func orNone(s string) string {
 }
 
 // reloadable are the keys that a running control plane can change, for new connections.
-var reloadable = []string{"policy", "rules", "teps", "aeads", "application_aware", "rekey.frames", "rekey.bytes", "rekey.time", "resume", "authenticated", "on_mismatch", "log.level", "debug.key_log"}
+var reloadable = []string{"policy", "rules", "teps", "aeads", "application_aware", "rekey.frames", "rekey.bytes", "rekey.time", "resume", "authenticated", "on_mismatch", "peers", "log.level", "debug.key_log"}
+
+// beginPeering are the keys that a running control plane can change as long as it has no key for peers.
+var beginPeering = []string{"peering.key", "peering.listen"}
+
+// KeepPeering makes peering go by what is in force already, where that can only be changed by a restart.
+func (c *Config) KeepPeering(inForce *Config) {
+	if inForce.Peering.Key != "" {
+		c.Peering.Key, c.Peering.Listen = inForce.Peering.Key, inForce.Peering.Listen
+	}
+}
 
 // Changes returns the keys whose values differ, in the order of the table: those that take effect when the configuration is loaded
 // again, and those that need a restart.
@@ -44,7 +54,7 @@ func Changes(old, fresh *Config) (now, later []Change) {
 		c := Change{k.Name, k.Value(old), k.Value(fresh)}
 		switch {
 		case c.Old == c.New:
-		case slices.Contains(reloadable, k.Name):
+		case slices.Contains(reloadable, k.Name), old.Peering.Key == "" && slices.Contains(beginPeering, k.Name):
 			now = append(now, c)
 		default:
 			later = append(later, c)
@@ -54,7 +64,8 @@ func Changes(old, fresh *Config) (now, later []Change) {
 }
 
 // Weakened returns those of the changes that protect new connections less than before: a policy that lets more pass in the clear, an
-// application-aware bit that is not demanded any more, a key agreement or a cipher that was not agreed to before.
+// application-aware bit that is not demanded any more, a key agreement or a cipher that was not agreed to before, a prefix that is behind no
+// peer any more.
 func Weakened(old, fresh *Config) []Change {
 	weaker := map[string]bool{
 		"policy":            policy.Strength(fresh.Policy) < policy.Strength(old.Policy),
@@ -63,6 +74,7 @@ func Weakened(old, fresh *Config) []Change {
 		"on_mismatch":       old.OnMismatch == MismatchReset && fresh.OnMismatch != MismatchReset,
 		"teps":              policy.Widened(old.TEPs, fresh.TEPs),
 		"aeads":             policy.Widened(old.AEADs, fresh.AEADs),
+		"peers":             unpeered(old.Peers, fresh.Peers),
 	}
 	now, _ := Changes(old, fresh)
 	return slices.DeleteFunc(now, func(c Change) bool { return !weaker[c.Key] })
@@ -81,15 +93,19 @@ func (c *Config) Unsaid(file string, changes []Change) []error {
 			write = fmt.Sprintf("write `%s: %s` there", ch.Key, lookup(ch.Key).written(c))
 		}
 		errs = append(errs, &Error{Position: Position{File: file}, Key: ch.Key, Reason: fmt.Errorf(
-			"the key is not given, and its default, %s, protects less than %s, which is in force; to have it so, %s", ch.New, ch.Old, write)})
+			"the key is not given, and its default, %s, protects less than %s, which is in force; to have it so, %s", orNone(ch.New), ch.Old, write)})
 	}
 	return errs
 }
 
 // written returns the key's value as a line of a file has it.
 func (k *Key) written(c *Config) string {
-	if k.List {
-		return "[" + k.Value(c) + "]"
+	switch v := k.Value(c); {
+	case k.List:
+		return "[" + v + "]"
+	case v == "" && k.Default == "[]":
+		return k.Default
+	default:
+		return v
 	}
-	return k.Value(c)
 }

@@ -69,8 +69,10 @@ func TestWhatProtectsLessIsToldFromWhatProtectsMore(t *testing.T) {
 	}{
 		{"policy: require", "policy: require", ""},
 		{"policy: require", "", "policy"},
-		{withPeer + "policy: require\nauthenticated: yes\non_mismatch: reset", "", "policy,authenticated,on_mismatch"},
+		{withPeer + "policy: require\nauthenticated: yes\non_mismatch: reset", "", "policy,authenticated,on_mismatch,peers"},
 		{"", withPeer + "policy: require\nauthenticated: yes\non_mismatch: reset", ""},
+		{withPeer, strings.Replace(withPeer, "10.0.0.0/8", "0.0.0.0/0", 1), ""},
+		{withPeer, strings.Replace(withPeer, "10.0.0.0/8", "10.0.0.0/9", 1), "peers"},
 		{"policy: require", "policy: opportunistic", "policy"},
 		{"policy: require", "policy: disabled", "policy"},
 		{"policy: opportunistic", "policy: disabled", "policy"},
@@ -99,6 +101,11 @@ func TestWhatProtectsLessIsToldFromWhatProtectsMore(t *testing.T) {
 func TestWeakeningThatNobodyAskedForIsAnErrorThatSaysWhatToWrite(t *testing.T) {
 	old := mustParse(t, "policy: require\nteps: [ECDHE_Curve448]\n")
 	empty := mustParse(t, "")
+	if errs := empty.Unsaid("gw.yaml", Weakened(mustParse(t, withPeer), empty)); len(errs) != 1 ||
+		!strings.HasPrefix(errs[0].Error(), "gw.yaml: peers: the key is not given, and its default, none, protects less than [{name: ") ||
+		!strings.HasSuffix(errs[0].Error(), "write `peers: []` there") {
+		t.Errorf("%v", errs)
+	}
 	errs := empty.Unsaid("gw.yaml", Weakened(old, empty))
 	if len(errs) != 2 {
 		t.Fatalf("%v", errs)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"linecrypt/ctrlplane/config/keyfile"
@@ -99,4 +100,16 @@ func (c *Config) validatePeers() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// unpeered reports whether hosts that lay behind a peer lie behind none any more.
+func unpeered(old, fresh []Peer) bool {
+	covered := func(p netip.Prefix) bool {
+		return slices.ContainsFunc(fresh, func(f Peer) bool {
+			return slices.ContainsFunc(f.Prefixes, func(q netip.Prefix) bool { return q.Bits() <= p.Bits() && q.Contains(p.Addr()) })
+		})
+	}
+	return slices.ContainsFunc(old, func(o Peer) bool {
+		return slices.ContainsFunc(o.Prefixes, func(p netip.Prefix) bool { return !covered(p) })
+	})
 }

@@ -42,7 +42,10 @@ peers:
 			t.Fatalf("%s: %q: %v", key, lookup(key).Value(c), err)
 		}
 	}
-	if now, later := Changes(c, mustParse(t, "")); len(now) != 0 || len(later) != 4 {
+	if now, later := Changes(c, mustParse(t, "")); len(now) != 1 || len(later) != 3 {
+		t.Errorf("%v, %v", now, later)
+	}
+	if now, later := Changes(mustParse(t, ""), c); len(now) != 3 || len(later) != 1 { // where there was no key, peering begins
 		t.Errorf("%v, %v", now, later)
 	}
 	if err := again.Set("test", "peering.timeout", "3s"); err != nil {

@@ -74,11 +74,15 @@ func (c *Config) check() error {
 	if len(c.Key) != ed25519.PrivateKeySize {
 		return fmt.Errorf("no key of this gateway: %w", ErrConfig)
 	}
-	if len(c.Peers) > MaxPeers {
-		return fmt.Errorf("%d peers, more than %d: %w", len(c.Peers), MaxPeers, ErrConfig)
+	return checkPeers(c.Peers, c.Key.Public().(ed25519.PublicKey))
+}
+
+// checkPeers refuses peers that make no sense beside a gateway's own key.
+func checkPeers(peers []Peer, own ed25519.PublicKey) error {
+	if len(peers) > MaxPeers {
+		return fmt.Errorf("%d peers, more than %d: %w", len(peers), MaxPeers, ErrConfig)
 	}
-	own := c.Key.Public().(ed25519.PublicKey)
-	for i, p := range c.Peers {
+	for i, p := range peers {
 		switch {
 		case len(p.Key) != ed25519.PublicKeySize:
 			return fmt.Errorf("peer %s has no key: %w", p.Name, ErrConfig)
@@ -87,7 +91,7 @@ func (c *Config) check() error {
 		case len(p.Prefixes) == 0:
 			return fmt.Errorf("peer %s has no prefixes behind it: %w", p.Name, ErrConfig)
 		}
-		for _, q := range c.Peers[:i] {
+		for _, q := range peers[:i] {
 			if p.Name == q.Name || p.Key.Equal(q.Key) {
 				return fmt.Errorf("peers %s and %s have the same name or key: %w", q.Name, p.Name, ErrConfig)
 			}

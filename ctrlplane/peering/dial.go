@@ -10,21 +10,25 @@ import (
 	"time"
 )
 
-// keepDialing dials a peer whenever there is no connection with it, until ctx is done.
+// keepDialing dials a peer whenever there is no connection with it, until ctx is done or the peer has no address any more.
 func (n *Node) keepDialing(ctx context.Context, peer int) {
-	p := n.peers[peer]
 	retry := n.times.FirstRetry
 	for ctx.Err() == nil {
-		if gone := n.connectedUntil(peer); gone != nil {
+		p, gone, moved, ok := n.listing(peer)
+		if !ok {
+			return
+		}
+		if gone != nil {
 			select {
 			case <-gone:
 				retry = n.times.FirstRetry
+			case <-moved:
 			case <-ctx.Done():
 			}
 			continue
 		}
 		began := time.Now()
-		err := n.dial(ctx, peer)
+		err := n.dial(ctx, peer, &p)
 		if ctx.Err() != nil {
 			return
 		}
@@ -36,15 +40,32 @@ func (n *Node) keepDialing(ctx context.Context, peer int) {
 		// Two gateways that lose each other must not try at the same moments for ever.
 		select {
 		case <-time.After(retry/2 + rand.N(retry/2+1)):
+			retry = min(2*retry, n.times.LastRetry)
+		case <-moved:
+			retry = n.times.FirstRetry
 		case <-ctx.Done():
 		}
-		retry = min(2*retry, n.times.LastRetry)
 	}
 }
 
+// listing returns a peer as it is listed, and channels that are closed when its connection ends, nil where there is none, and when the
+// list changes. False: it is not to be dialled any more, and whoever asked ends.
+func (n *Node) listing(peer int) (p Peer, gone, moved <-chan struct{}, ok bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s := n.peers[peer]
+	if !s.toDial() {
+		s.dialing = false
+		return p, nil, nil, false
+	}
+	if s.link != nil {
+		gone = s.gone
+	}
+	return s.Peer, gone, s.moved, true
+}
+
 // dial connects to a peer and serves the connection to its end.
-func (n *Node) dial(ctx context.Context, peer int) error {
-	p := n.peers[peer]
+func (n *Node) dial(ctx context.Context, peer int, p *Peer) error {
 	early, cancel := context.WithTimeout(ctx, n.times.Handshake)
 	defer cancel()
 	raw, err := n.dialer(early, p.Address)

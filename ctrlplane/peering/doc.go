@@ -11,7 +11,8 @@
 //	dial.go    to each peer that has an address, with a back-off, while there is no connection
 //	listen.go  bounded, by source and overall, before a key was shown
 //	link.go    one connection: Hello, then messages both ways at a bounded rate
-//	node.go    peers, sessions, verdicts
+//	node.go    sessions, verdicts
+//	peers.go   who the peers are, which may change at any time
 //
 // Where both sides dial at once, the connection stays that the side with the lower public key has dialled. A peer that was started anew
 // is known by its Hello and replaces its older connection at once.

@@ -60,8 +60,11 @@ func (n *Node) welcome(ctx context.Context, conn *tls.Conn) *link {
 	err := conn.HandshakeContext(early)
 	if err == nil {
 		state := conn.ConnectionState()
-		peer, _ := n.peerOf(keyOf(&state))
-		l, err = n.greet(early, conn, peer, false)
+		if peer, ok := n.peerOf(keyOf(&state)); ok {
+			l, err = n.greet(early, conn, peer, false)
+		} else {
+			err = errUnlisted
+		}
 	}
 	if err != nil {
 		conn.Close()

@@ -7,10 +7,8 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,13 +27,14 @@ type Node struct {
 	log      *slog.Logger
 	times    Times
 	begun    time.Time
-	prefixes *book.Prefixes
+	prefixes atomic.Pointer[book.Prefixes]
 	running  sync.WaitGroup
 
 	paced, refused atomic.Uint64
 
 	mu       sync.Mutex
-	peers    []*peerState
+	ctx      context.Context // of Run, nil before and behind it
+	peers    []*peerState    // by number; one that is not listed any more keeps its own
 	book     *book.Book
 	verdicts []book.Verdict // not taken yet
 }
@@ -43,6 +42,9 @@ type Node struct {
 // peerState is a peer with the connection that is used with it.
 type peerState struct {
 	Peer
+	out       bool          // not listed any more
+	dialing   bool          // there is a goroutine that dials
+	moved     chan struct{} // closed when address or listing has changed, then another one
 	link      *link         // nil for none
 	gone      chan struct{} // closed when link is
 	connected uint64        // connections that were used
@@ -70,35 +72,34 @@ func New(c Config) (*Node, error) {
 	}
 	n := &Node{
 		own: c.Key.Public().(ed25519.PublicKey), cert: cert, listener: c.Listener, dialer: c.Dial, log: c.Log, times: c.Times, begun: time.Now(),
-		book: book.New(len(c.Peers), c.Book),
+		book: book.New(0, c.Book),
 	}
 	_, _ = rand.Read(n.nonce[:])
-	var behind [][]netip.Prefix
-	for _, p := range c.Peers {
-		n.peers = append(n.peers, &peerState{Peer: p})
-		behind = append(behind, p.Prefixes)
-	}
-	if n.prefixes, err = book.NewPrefixes(behind); err != nil {
-		return nil, fmt.Errorf("%w: %w", err, ErrConfig)
+	if _, err := n.SetPeers(c.Peers); err != nil {
+		return nil, err
 	}
 	return n, nil
 }
 
 // Run keeps connections with the peers until ctx is done.
 func (n *Node) Run(ctx context.Context) {
+	n.mu.Lock()
+	n.ctx = ctx
 	if n.listener != nil {
 		n.running.Go(func() { n.accept(ctx) })
 	}
-	for i, p := range n.peers {
-		if p.Address != "" {
-			n.running.Go(func() { n.keepDialing(ctx, i) })
-		}
+	for i := range n.peers {
+		n.dialFrom(i)
 	}
+	n.mu.Unlock()
 	tick := time.NewTicker(n.times.Tick)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
+			n.mu.Lock()
+			n.ctx = nil // nobody begins to dial any more
+			n.mu.Unlock()
 			n.running.Wait()
 			return
 		case <-tick.C:
@@ -117,19 +118,30 @@ func (n *Node) now() int64 { return int64(time.Since(n.begun)) + 1 }
 
 // peerOf returns the peer with a key.
 func (n *Node) peerOf(key ed25519.PublicKey) (int, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.listed(key)
+}
+
+// listed is peerOf for who holds n.mu.
+func (n *Node) listed(key ed25519.PublicKey) (int, bool) {
 	for i, p := range n.peers {
-		if p.Key.Equal(key) {
+		if !p.out && p.Key.Equal(key) {
 			return i, true
 		}
 	}
 	return 0, false
 }
 
-// PeerFor returns the number of the peer behind which an address lies.
-func (n *Node) PeerFor(addr [16]byte) (peer int, ok bool) { return n.prefixes.Find(addr) }
+// PeerFor returns the number of the peer behind which an address lies. It is that peer's for as long as the node lives.
+func (n *Node) PeerFor(addr [16]byte) (peer int, ok bool) { return n.prefixes.Load().Find(addr) }
 
 // Name returns a peer's name.
-func (n *Node) Name(peer int) string { return n.peers[peer].Name }
+func (n *Node) Name(peer int) string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.peers[peer].Name
+}
 
 // Open enters a session whose far end lies behind a peer, and returns what is known of it already.
 func (n *Node) Open(s book.Session, peer int) book.State {
@@ -206,16 +218,6 @@ func (n *Node) receive(l *link, m *message.Message) bool {
 	return true
 }
 
-// connectedUntil returns a channel that is closed when the connection with a peer ends, nil where there is none.
-func (n *Node) connectedUntil(peer int) <-chan struct{} {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if p := n.peers[peer]; p.link != nil {
-		return p.gone
-	}
-	return nil
-}
-
 // failed notes why there is no connection with a peer.
 func (n *Node) failed(peer int, err error) {
 	n.mu.Lock()
@@ -248,6 +250,9 @@ func (n *Node) adopt(l *link) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	p := n.peers[l.peer]
+	if p.out {
+		return false
+	}
 	if old := p.link; old != nil {
 		if old.nonce == l.nonce && n.preferred(old) && !n.preferred(l) {
 			return false
@@ -274,7 +279,7 @@ func (n *Node) abandon(ctx context.Context, l *link, err error) {
 	p.link, p.why = nil, err
 	close(p.gone)
 	n.book.Disconnect(l.peer)
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || p.out {
 		return // it is this side that ends
 	}
 	n.log.Warn("the connection with a peer has ended; what its policy demands of it waits", "peer", p.Name, "error", err)

@@ -17,12 +17,15 @@ type Status struct {
 	Authenticated int       `json:"authenticated"` // of them
 }
 
-// Status returns what is known of the peers, in their order.
+// Status returns what is known of the peers, in the order in which they were listed first.
 func (n *Node) Status() []Status {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	var all []Status
 	for i, p := range n.peers {
+		if p.out {
+			continue
+		}
 		s := Status{Name: p.Name, Address: p.Address, Connected: p.link != nil}
 		s.Sessions, s.Authenticated = n.book.Of(i)
 		switch {

@@ -37,6 +37,9 @@ func (s *Server) await(ctx context.Context, wait time.Duration) (*shm.Segment, e
 		select {
 		case <-ctx.Done():
 			err = nil
+		case job := <-s.jobs:
+			job()
+			continue
 		case <-time.After(retryEvery):
 			if !late {
 				continue
@@ -120,8 +123,8 @@ func (s *Server) detach() {
 	s.responder.SetCache(nil, nil)
 	s.keys.Clear()
 	s.orders.clear()
-	if s.opts.Peering != nil {
-		s.opts.Peering.Clear()
+	if n := s.peering.Load(); n != nil {
+		n.Clear()
 		s.verdicts = nil
 	}
 	s.report.flush(s.seg)

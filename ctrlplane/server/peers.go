@@ -18,19 +18,17 @@ import (
 	"linecrypt/flowtable"
 )
 
-// NewPeering makes a configuration's peering, nil where it lists no peer, and opens its address. The error is one of the configuration's.
+// NewPeering makes a configuration's peering, nil where it names no key for it, and opens its address. The error is one of the
+// configuration's.
 func NewPeering(c *config.Config, log *slog.Logger) (*peering.Node, error) {
-	if len(c.Peers) == 0 {
+	if c.Peering.Key == "" {
 		return nil, nil
 	}
 	key, err := identity.Read(c.Peering.Key)
 	if err != nil {
 		return nil, c.Err("peering.key", err)
 	}
-	o := peering.Config{Key: key, Log: log}
-	for _, p := range c.Peers {
-		o.Peers = append(o.Peers, peering.Peer{Name: p.Name, Key: p.Key, Prefixes: p.Prefixes, Address: p.Address})
-	}
+	o := peering.Config{Key: key, Log: log, Peers: peersOf(c)}
 	if c.Peering.Listen != "" {
 		if o.Listener, err = net.Listen("tcp", c.Peering.Listen); err != nil {
 			return nil, c.Err("peering.listen", err)
@@ -47,12 +45,21 @@ func NewPeering(c *config.Config, log *slog.Logger) (*peering.Node, error) {
 	return n, nil
 }
 
-// Peers returns what is known of the peers, in their order.
-func (s *Server) Peers() []peering.Status {
-	if s.opts.Peering == nil {
-		return []peering.Status{}
+func peersOf(c *config.Config) (peers []peering.Peer) {
+	for _, p := range c.Peers {
+		peers = append(peers, peering.Peer{Name: p.Name, Key: p.Key, Prefixes: p.Prefixes, Address: p.Address})
 	}
-	return s.opts.Peering.Status()
+	return peers
+}
+
+// Peers returns what is known of the peers, in the order in which they were listed first.
+func (s *Server) Peers() []peering.Status {
+	if n := s.peering.Load(); n != nil {
+		if all := n.Status(); all != nil {
+			return all
+		}
+	}
+	return []peering.Status{}
 }
 
 // demands reports whether a connection's terms want its far end authenticated, and resets whether they want it reset where a peer has
@@ -70,8 +77,9 @@ func (s *Server) resets(rule flowtable.RuleRef) bool {
 func (s *Server) admit(at int, q *shm.Request, p *shm.Reply) bool {
 	demand := s.demands(q.Rule)
 	peer, known := 0, false
-	if s.opts.Peering != nil {
-		peer, known = s.opts.Peering.PeerFor(q.Tuple.Outside)
+	node := s.peering.Load()
+	if node != nil {
+		peer, known = node.PeerFor(q.Tuple.Outside)
 	}
 	if demand && !known {
 		s.events.noPeer.Add(1)
@@ -84,7 +92,7 @@ func (s *Server) admit(at int, q *shm.Request, p *shm.Reply) bool {
 	case !ok:
 		return !demand // nobody would know of it when its peer speaks
 	}
-	if s.opts.Peering.Open(s.told(e, demand), peer) == book.Authenticated {
+	if node.Open(s.told(e, demand), peer) == book.Authenticated {
 		s.sessions.SetAuth(&e.Tuple, e.Worker, e.Index, e.Gen, sessiontable.Authenticated)
 		return true
 	}
@@ -103,23 +111,32 @@ func (s *Server) told(e *sessiontable.Entry, held bool) book.Session {
 
 // forgetSession tells the peer that a session is over.
 func (s *Server) forgetSession(e *sessiontable.Entry) {
-	if s.opts.Peering != nil && e.Auth != sessiontable.AuthNone {
-		s.opts.Peering.Close(e.SessionID)
+	if n := s.peering.Load(); n != nil && e.Auth != sessiontable.AuthNone {
+		n.Close(e.SessionID)
 	}
 }
 
 // retell enters all sessions of the table again, as an earlier control plane left them, and goes on with connections that are held and
 // whose far end it had authenticated: the order may have been lost.
 func (s *Server) retell() {
-	if s.opts.Peering == nil || s.sessions == nil {
+	node := s.peering.Load()
+	if node == nil || s.sessions == nil {
 		return
 	}
 	var changed []sessiontable.Entry
 	s.sessions.Range(func(e *sessiontable.Entry) bool {
 		held := s.held(e)
-		peer, known := s.opts.Peering.PeerFor(e.Tuple.Outside)
+		peer, known := node.PeerFor(e.Tuple.Outside)
 		switch {
 		case !known:
+			// Nobody will ever say anything of it. A host that waits for that is not to wait longer; what was confirmed once goes on.
+			if held {
+				s.order(e, shm.Kill, shm.ReasonUnauthenticated)
+			}
+			if e.Auth != sessiontable.AuthNone {
+				e.Auth = sessiontable.AuthNone
+				changed = append(changed, *e)
+			}
 			return true
 		case e.Auth == sessiontable.AuthNone:
 			e.Auth = sessiontable.AuthWaiting
@@ -129,7 +146,7 @@ func (s *Server) retell() {
 		case e.Auth == sessiontable.AuthMismatch && held:
 			s.order(e, shm.Kill, shm.ReasonMismatch)
 		}
-		if s.opts.Peering.Open(s.told(e, held), peer) == book.Authenticated && e.Auth != sessiontable.Authenticated {
+		if node.Open(s.told(e, held), peer) == book.Authenticated && e.Auth != sessiontable.Authenticated {
 			e.Auth = sessiontable.Authenticated
 			changed = append(changed, *e)
 		}
@@ -157,10 +174,11 @@ func (s *Server) held(e *sessiontable.Entry) bool {
 // judge does what follows from what peers have told, and reports whether there was anything. What the data plane has no room to hear
 // of waits for the next round.
 func (s *Server) judge() bool {
-	if s.opts.Peering == nil {
+	node := s.peering.Load()
+	if node == nil {
 		return false
 	}
-	s.verdicts = append(s.verdicts, s.opts.Peering.Verdicts()...)
+	s.verdicts = append(s.verdicts, node.Verdicts()...)
 	for i := range s.verdicts {
 		if !s.sentence(&s.verdicts[i]) {
 			s.verdicts = s.verdicts[:copy(s.verdicts, s.verdicts[i:])]
@@ -212,26 +230,23 @@ func (s *Server) alarm(v *book.Verdict, reset bool) {
 		}
 		k := &v.Session.Tuple
 		s.log.Warn("a peer has another session ID than this gateway: somebody is in the middle of the connection",
-			"peer", s.opts.Peering.Name(v.Peer), "host", netip.AddrPortFrom(netip.AddrFrom16(k.Inside).Unmap(), k.InsidePort),
+			"peer", s.peering.Load().Name(v.Peer), "host", netip.AddrPortFrom(netip.AddrFrom16(k.Inside).Unmap(), k.InsidePort),
 			"far_end", netip.AddrPortFrom(netip.AddrFrom16(k.Outside).Unmap(), k.OutsidePort),
 			"session_id", tcpcrypt.SessionID(v.Session.ID).String(), "peers_session_id", theirs, "reset", reset, "alarms", s.unsaid)
 		s.unsaid = 0
 	}
 }
 
-// peeringEvents names what a node counts.
-func peeringEvents(n *peering.Node, noPeer func() uint64) []metrics.Event {
-	if n == nil {
-		return []metrics.Event{{Name: "peers_missing", Help: "connections refused because policy wants their far end authenticated and no peer has it behind it", Value: noPeer}}
-	}
+// peeringEvents names what peering counts; all is zero while there is none.
+func (s *Server) peeringEvents() []metrics.Event {
 	count := func(f func(*peering.Stats) uint64) func() uint64 {
 		return func() uint64 {
-			s := n.Stats()
-			return f(&s)
+			st := s.PeeringStats()
+			return f(&st)
 		}
 	}
 	return []metrics.Event{
-		{Name: "peers_missing", Help: "connections refused because policy wants their far end authenticated and no peer has it behind it", Value: noPeer},
+		{Name: "peers_missing", Help: "connections refused because policy wants their far end authenticated and no peer has it behind it", Value: s.events.noPeer.Load},
 		{Name: "peers_connected", Help: "peers with which there is a connection", Value: count(func(s *peering.Stats) uint64 { return uint64(s.Connected) }), Gauge: true},
 		{Name: "peer_connections", Help: "connections with peers that were used", Value: count(func(s *peering.Stats) uint64 { return s.Connections })},
 		{Name: "peer_refusals", Help: "connections to the address for peers that showed no peer's key", Value: count(func(s *peering.Stats) uint64 { return s.Refused })},
@@ -250,8 +265,8 @@ func peeringEvents(n *peering.Node, noPeer func() uint64) []metrics.Event {
 
 // PeeringStats returns what peering counts, zero without peers.
 func (s *Server) PeeringStats() peering.Stats {
-	if s.opts.Peering == nil {
-		return peering.Stats{}
+	if n := s.peering.Load(); n != nil {
+		return n.Stats()
 	}
-	return s.opts.Peering.Stats()
+	return peering.Stats{}
 }

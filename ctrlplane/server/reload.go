@@ -41,7 +41,13 @@ func (s *settings) again(apply func(*config.Config) error) config.Reloaded {
 		return failed(err)
 	}
 	now, _ := config.Changes(s.current, fresh)
+	if s.started.Peering.Key == "" && fresh.Peering.Key != "" { // peering has begun as it says
+		begun := *s.started
+		begun.Peering.Key, begun.Peering.Listen = fresh.Peering.Key, fresh.Peering.Listen
+		s.started = &begun
+	}
 	_, later := config.Changes(s.started, fresh)
+	fresh.KeepPeering(s.started)
 	s.current = fresh
 	return config.Reloaded{Errors: []string{}, Changed: say(now), Weakened: say(weakened), Restart: say(later)}
 }
@@ -143,6 +149,9 @@ func (p *process) reloads(ctx context.Context, srv *Server) {
 func (p *process) reload(srv *Server) config.Reloaded {
 	r := p.settings.again(func(c *config.Config) error {
 		if err := p.logKeysTo(c); err != nil {
+			return err
+		}
+		if err := srv.SetPeers(c); err != nil {
 			return err
 		}
 		if err := srv.SetTerms(responder.TermsOf(c)); err != nil {

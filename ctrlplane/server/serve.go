@@ -34,6 +34,8 @@ func (s *Server) serve(ctx context.Context) {
 		select {
 		case <-done:
 			return
+		case job := <-s.jobs:
+			job()
 		default:
 		}
 		worked := s.round()

@@ -37,7 +37,7 @@ type Options struct {
 	Rand io.Reader
 	// Log is told what happens to the process, never anything of a connection; nil for nowhere.
 	Log *slog.Logger
-	// Peering tells the session IDs to peers; nil for no peers. Run runs it.
+	// Peering tells the session IDs to peers; nil for no peers. Run runs it. SetPeers may put one in its place that is nil.
 	Peering *peering.Node
 	// Wait is how long Run waits for the first segment; 0 for DefaultWait.
 	Wait time.Duration
@@ -74,9 +74,14 @@ type Server struct {
 
 	orders orders // to the workers
 
-	verdicts  []book.Verdict // that wait to be carried out
-	nextAlarm int64          // ns of the monotonic clock before which none is logged
-	unsaid    int            // alarms since the last one in the log
+	peering    atomic.Pointer[peering.Node] // nil for none; once there it stays
+	jobs       chan func()                  // for the goroutine of Run
+	endOnce    sync.Once
+	ended      chan struct{}       // closed when Run has ended
+	verdicts   []book.Verdict      // that wait to be carried out
+	runPeering func(*peering.Node) // set by Run
+	nextAlarm  int64               // ns of the monotonic clock before which none is logged
+	unsaid     int                 // alarms since the last one in the log
 
 	views flowViews
 	aware awareness
@@ -108,11 +113,12 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{opts: o, log: o.Log, responder: r}
+	s := &Server{opts: o, log: o.Log, responder: r, jobs: make(chan func()), ended: make(chan struct{})}
+	s.peering.Store(o.Peering)
 	s.policy.Store(uint32(o.Terms.Policy))
 	s.keys = fairqueue.New[flowID](keyLimits, s.giveUp)
 	events := append(s.events.table(), s.resumption()...)
-	events = append(events, peeringEvents(o.Peering, s.events.noPeer.Load)...)
+	events = append(events, s.peeringEvents()...)
 	s.metrics = metrics.New(metrics.Config{Segments: s, Stats: r.Stats(), Events: events, Log: o.Log})
 	return s, nil
 }
@@ -122,12 +128,14 @@ func New(o Options) (*Server, error) {
 // those of OpenSessions.
 func (s *Server) Run(ctx context.Context) error {
 	wait := s.opts.Wait
-	if s.opts.Peering != nil {
-		var peers sync.WaitGroup
-		peered, stop := context.WithCancel(ctx)
-		peers.Go(func() { s.opts.Peering.Run(peered) })
-		defer peers.Wait()
-		defer stop()
+	defer s.endOnce.Do(func() { close(s.ended) })
+	var peers sync.WaitGroup
+	defer peers.Wait()
+	peered, stop := context.WithCancel(ctx)
+	defer stop()
+	s.runPeering = func(n *peering.Node) { peers.Go(func() { n.Run(peered) }) }
+	if n := s.peering.Load(); n != nil {
+		s.runPeering(n)
 	}
 	for {
 		seg, err := s.await(ctx, wait)

@@ -40,7 +40,7 @@ func (s *Server) publish(at int, q *shm.Request, p *shm.Reply, known bool) (*ses
 	if known {
 		e.Auth = sessiontable.AuthWaiting
 	}
-	if s.opts.Peering != nil {
+	if s.peering.Load() != nil {
 		var old sessiontable.Entry
 		if s.sessions.Lookup(&q.Tuple, &old) && old.SessionID != e.SessionID {
 			s.forgetSession(&old) // its end has not been heard of
@@ -89,7 +89,7 @@ func (s *Server) unpublish(at int, q *shm.Request) {
 		return
 	}
 	var e sessiontable.Entry
-	found := s.opts.Peering != nil && s.sessions.Lookup(&q.Tuple, &e)
+	found := s.peering.Load() != nil && s.sessions.Lookup(&q.Tuple, &e)
 	if s.sessions.Delete(&q.Tuple, uint16(at), q.Ref.Index, q.Ref.Gen) && found {
 		s.forgetSession(&e)
 	}

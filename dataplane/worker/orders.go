@@ -40,8 +40,11 @@ func (w *Worker) obey(o *shm.Order, now int64) {
 
 // killCounter counts a connection that is killed for a reason.
 func killCounter(why shm.Reason) shm.Counter {
-	if why == shm.ReasonMismatch {
+	switch why {
+	case shm.ReasonMismatch:
 		return shm.AbortMismatch
+	case shm.ReasonUnauthenticated:
+		return shm.AbortUnauthenticated
 	}
 	return shm.AbortOrdered
 }

@@ -151,6 +151,16 @@ func (b *Book) Close(id message.ID, now int64) (peer int, ok bool) {
 }
 
 func (b *Book) close(o *own, now int64) {
+	b.remove(o)
+	if o.State != Mismatch {
+		b.recent.add(o.ID, o.peer, o.Role, now+b.params.Remember)
+	}
+	if p := b.peers[o.peer]; p.connected && o.told != 0 && o.State == Waiting {
+		b.reply(p, message.Message{Kind: message.Gone, ID: o.ID})
+	}
+}
+
+func (b *Book) remove(o *own) {
 	delete(b.sessions, o.ID)
 	if a := addressesOf(&o.Tuple); b.at[a] == o {
 		delete(b.at, a)
@@ -159,12 +169,30 @@ func (b *Book) close(o *own, now int64) {
 	if o.State != Authenticated {
 		b.stats.Waiting--
 	}
-	if o.State != Mismatch {
-		b.recent.add(o.ID, o.peer, o.Role, now+b.params.Remember)
+}
+
+// AddPeer makes room for one more peer and returns its number, which no other peer ever has.
+func (b *Book) AddPeer() int {
+	b.peers = append(b.peers, newPeer())
+	return len(b.peers) - 1
+}
+
+// Release takes the sessions of a peer out whose word does not count for them any more: all but those that stays says. It returns them
+// as they were.
+func (b *Book) Release(n int, stays func(*Session) bool) (out []Session) {
+	p := b.peers[n]
+	for _, o := range b.sessions {
+		if o.peer != n || stays(&o.Session) {
+			continue
+		}
+		out = append(out, o.Session)
+		told := p.connected && o.told != 0 && o.State == Waiting
+		b.remove(o)
+		if told {
+			b.reply(p, message.Message{Kind: message.Gone, ID: o.ID})
+		}
 	}
-	if p := b.peers[o.peer]; p.connected && o.told != 0 && o.State == Waiting {
-		b.reply(p, message.Message{Kind: message.Gone, ID: o.ID})
-	}
+	return out
 }
 
 // Clear takes all sessions out: there is no data plane whose they are.

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +18,7 @@ import (
 	"time"
 
 	"linecrypt/ctrlplane/cli"
+	"linecrypt/ctrlplane/peering"
 	"linecrypt/ctrlplane/server"
 )
 
@@ -77,9 +80,38 @@ func (t *Topology) Start(side Side, kind PortKind, set ...string) (*Gateway, err
 
 // StartFile is Start with a configuration in a file, which the gateway reads again when it is told to.
 func (t *Topology) StartFile(side Side, kind PortKind, file string, set ...string) (*Gateway, error) {
+	return t.start(place{side, t.Place(side), Inside, Outside}, kind, file, set)
+}
+
+// StartMiddle puts somebody in the middle, in place of the wire: two gateways back to back, of which one ends the connections that
+// gateway A encrypts, and the other encrypts them again towards gateway B.
+func (t *Topology) StartMiddle(set ...string) (toA, toB *Gateway, err error) {
+	const midA, midB = "mid-a", "mid-b"
+	if _, err = t.Wire.Run("ip", "link", "del", "bridge0"); err != nil {
+		return nil, nil, err
+	}
+	if err = (veth{t.Wire, midA, t.Wire, midB}).add(); err != nil {
+		return nil, nil, err
+	}
+	if toA, err = t.start(place{'x', t.Wire, midA, WireA}, Packet, "", set); err != nil {
+		return nil, nil, err
+	}
+	toB, err = t.start(place{'y', t.Wire, midB, WireB}, Packet, "", set)
+	return toA, toB, err
+}
+
+// place is where a gateway stands.
+type place struct {
+	side            Side
+	ns              NetNS
+	inside, outside string // devices
+}
+
+func (t *Topology) start(at place, kind PortKind, file string, set []string) (*Gateway, error) {
+	side := at.side
 	g := &Gateway{Side: side, Name: t.ID + "-" + side.String(), top: t, done: make(chan error, 1),
 		stderr: &tail{out: t.opts.Log, prefix: "gateway " + side.String() + ": "}}
-	args := []string{"run", "--name", g.Name, "--inside", kind.Spec(0, Inside), "--outside", kind.Spec(1, Outside),
+	args := []string{"run", "--name", g.Name, "--inside", kind.Spec(0, at.inside), "--outside", kind.Spec(1, at.outside),
 		"--set", "workers.poll=adaptive"}
 	if file != "" {
 		args = append(args, "--config", file)
@@ -87,7 +119,7 @@ func (t *Topology) StartFile(side Side, kind PortKind, file string, set ...strin
 	for _, s := range set {
 		args = append(args, "--set", s)
 	}
-	g.cmd = t.Place(side).Command(context.Background(), filepath.Join(t.opts.Bin, "linecrypt"), args...)
+	g.cmd = at.ns.Command(context.Background(), filepath.Join(t.opts.Bin, "linecrypt"), args...)
 	g.cmd.Env = t.Env()
 	g.cmd.Stderr = g.stderr
 	stdout, err := g.cmd.StdoutPipe()
@@ -214,6 +246,25 @@ func (g *Gateway) Rekey(one, other string) (r server.Rekeying, err error) {
 // Rules returns what `linecrypt policy list --json` prints.
 func (g *Gateway) Rules() (rules []cli.RuleInfo, err error) {
 	return rules, g.look(&rules, "policy", "list")
+}
+
+// Peers returns what `linecrypt peers --json` prints.
+func (g *Gateway) Peers() (peers []peering.Status, err error) { return peers, g.look(&peers, "peers") }
+
+// Metrics returns what the control plane serves on its control socket.
+func (g *Gateway) Metrics() (string, error) {
+	socket := filepath.Join(g.top.RunDir(), g.Name, "control.sock")
+	client := http.Client{Timeout: Patience, Transport: &http.Transport{DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		}}}
+	answer, err := client.Get("http://control/metrics")
+	if err != nil {
+		return "", fmt.Errorf("gateway %s: metrics: %w", g.Side, err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	return string(text), err
 }
 
 func (g *Gateway) look(into any, command ...string) error {

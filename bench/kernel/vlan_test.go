@@ -56,7 +56,7 @@ func (b *bed) trunks(outer uint16, vlans ...string) (servers []string) {
 			for _, args := range []string{
 				"ip link add " + dev + " type veth peer name " + far,
 				"ethtool -K " + dev + " tx off tso off gso off gro off",
-				// Packet sockets take a frame that is longer than the MTU by no more than one tag of a customer's.
+				// A veth takes a frame that is longer than its MTU by no more than one tag.
 				fmt.Sprintf("ip link set dev %s mtu %d up", dev, 1500-8*strings.Count(vlan, ".")), "ip link set dev " + far + " up",
 				fmt.Sprintf("ip addr add 10.98.%d.%d/24 dev %s", i+1, side+1, dev),
 			} {

@@ -90,7 +90,7 @@ func (t *Topology) StartMiddle(set ...string) (toA, toB *Gateway, err error) {
 	if _, err = t.Wire.Run("ip", "link", "del", "bridge0"); err != nil {
 		return nil, nil, err
 	}
-	if err = (veth{t.Wire, midA, t.Wire, midB}).add(); err != nil {
+	if err = (veth{t.Wire, midA, t.Wire, midB}).add(t.opts); err != nil {
 		return nil, nil, err
 	}
 	if toA, err = t.start(place{'x', t.Wire, midA, WireA}, Packet, "", set); err != nil {

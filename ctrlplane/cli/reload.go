@@ -24,7 +24,7 @@ var reloadCommand = command{
 	args:    "[--name NAME]",
 	summary: "load the configuration of a running gateway again",
 	details: `Has a running instance load its configuration again, as SIGHUP does, and tells what came of it. Policy, key agreements, ciphers,
-the application-aware bit, the log level and the key log change for new connections; which other keys differ, and so need a restart, is told.
+the application-aware bit, the log level and the key log change for new connections, and peers for all; which other keys differ, and so need a restart, is told.
 What would weaken the policy needs the word in the file: a key that is missing there is not taken as its default.`,
 	define: func(a *App, fs *flag.FlagSet) func() error {
 		name := addNameFlag(fs)

@@ -12,6 +12,7 @@ const (
 	OutsideUnanswered
 	OutsideAnswered
 	Tombs // connections that are over, which an end may not know
+	Met   // connections that were met in the middle, and pass in the clear
 	numLists
 )
 

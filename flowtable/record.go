@@ -108,7 +108,7 @@ type Rare struct {
 	OwnTimer int64  // ns of the monotonic clock when the gateway's own frame at the front of Egress.Queue is sent again, 0 none
 	Tries    uint8  // times the own frame at the front of Egress.Queue was sent again
 	Unaware  uint8  // of a connection that is over: bits UnawareXxx, the ends that may not know it
-	Abort    uint16 // the counter (package shm) that the connection was aborted under, 0 while it was not
+	Abort    uint16 // the counter (package shm) that the connection was aborted or left in the clear under, 0 while it was not
 	Request  uint32 // number of the latest question to the control plane
 	SealInit uint32 // bytes of the Init message in front of the first frame that was sealed,
 	OpenInit uint32 // and opened
@@ -191,16 +191,17 @@ type Local struct {
 
 // Bits of Identity.Flags.
 const (
-	FlagSACK       = 1 << 0 // both ends agreed on selective acknowledgements
-	FlagTimestamps = 1 << 1 // both ends agreed on timestamps
-	FlagWScale     = 1 << 2 // both ends agreed on window scaling
-	FlagActive     = 1 << 3 // the host opened the connection
-	FlagOwnClosing = 1 << 4 // the gateway aborted the connection itself
-	FlagReported   = 1 << 5 // the control plane knows the connection and is to be told of its end
-	FlagStarted    = 1 << 6 // the translator has state for the connection
-	FlagWatch      = 1 << 8 // in the clear, and the far end's first data may be an Init message
-	FlagHeld       = 1 << 9 // keys are in place, and the host waits for the control plane's word that the far end is authenticated
-	FlagSendENO    = 1 << 7 // segments of the gateway's own carry ENO until the far end's first non-SYN segment
+	FlagSACK       = 1 << 0  // both ends agreed on selective acknowledgements
+	FlagTimestamps = 1 << 1  // both ends agreed on timestamps
+	FlagWScale     = 1 << 2  // both ends agreed on window scaling
+	FlagActive     = 1 << 3  // the host opened the connection
+	FlagOwnClosing = 1 << 4  // the gateway aborted the connection itself
+	FlagReported   = 1 << 5  // the control plane knows the connection and is to be told of its end
+	FlagStarted    = 1 << 6  // the translator has state for the connection
+	FlagWatch      = 1 << 8  // in the clear, and the far end's first data may be an Init message
+	FlagHeld       = 1 << 9  // keys are in place, and the host waits for the control plane's word that the far end is authenticated
+	FlagMet        = 1 << 10 // the gateway has seen no SYN of the connection, which is older
+	FlagSendENO    = 1 << 7  // segments of the gateway's own carry ENO until the far end's first non-SYN segment
 )
 
 // HasKeys reports whether keys are in place and the connection is not over, though its host may not know of it yet.

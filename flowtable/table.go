@@ -29,7 +29,7 @@ type Table struct {
 	lists [numLists]ends
 	sink  uint64 // what LookupBurst touched, so that the loads stay
 
-	_ [56]byte // to whole cache lines: another worker's Table may follow
+	_ [48]byte // to whole cache lines: another worker's Table may follow
 }
 
 // New formats mem, clearing it, as an empty table and returns it. Mem must begin on a cache line and hold Size(l) bytes. The

@@ -175,6 +175,7 @@ const (
 	PlainDisabled
 	PlainHostENO
 	PlainOlder
+	PlainMet
 
 	RefusedNoENOInSyn
 	RefusedSeveralENO
@@ -227,6 +228,7 @@ const (
 	TombProbes
 	TombsEvicted
 	TombsLost
+	MetUnlisted
 	HatesRemembered
 	HatesForgotten
 	HatesDoubted

@@ -71,9 +71,12 @@ func streamConfig(c *config.Config, cache *mbuf.Cache) stream.Config {
 // tombs is how many connections that are over have a place of their own while all of flows.max are taken.
 func tombs(c *config.Config) int { return c.Flows.Max/4 + 64 }
 
-// capacity is how many records a worker's table holds: established connections, half-open ones of openers inside and outside, and
-// those that are over.
-func capacity(c *config.Config) int { return c.Flows.Max + 2*c.Handshake.HalfOpen + tombs(c) }
+// met is how many connections that are older than the gateway are remembered.
+func met(c *config.Config) int { return c.Flows.Max/16 + 64 }
+
+// capacity is how many records a worker's table holds: established connections, half-open ones of openers inside and outside,
+// those that are over, and those that are older than the gateway.
+func capacity(c *config.Config) int { return c.Flows.Max + 2*c.Handshake.HalfOpen + tombs(c) + met(c) }
 
 // Sizes returns what one worker is made of, for a benchmark that drives a worker by itself.
 func Sizes(c *config.Config, cache *mbuf.Cache) (flowtable.Layout, stream.Config, worker.Params) {
@@ -101,7 +104,7 @@ func params(c *config.Config) worker.Params {
 	p.Nonce = c.Resumption.Nonce
 	p.Adaptive = c.Workers.Poll == config.Adaptive
 	p.IdleSleep = int64(c.Workers.IdleSleep)
-	p.Flows, p.HalfOpen, p.Tombs = c.Flows.Max, c.Handshake.HalfOpen, tombs(c)
+	p.Flows, p.HalfOpen, p.Tombs, p.Met = c.Flows.Max, c.Handshake.HalfOpen, tombs(c), met(c)
 	p.Blocks = min(p.Blocks, c.Flows.Max)
 	return p
 }

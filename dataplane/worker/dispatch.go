@@ -42,6 +42,10 @@ func (w *Worker) segment(s flowtable.Side, p *packet.Packet, k *flowtable.Key, h
 	}
 	switch r.State {
 	case flowtable.Plain:
+		if r.Flags&flowtable.FlagMet != 0 {
+			w.met(s, p, k, hash, i, r, now)
+			return
+		}
 		if r.Flags&flowtable.FlagWatch == 0 || s == flowtable.Inside || p.PayloadLen == 0 {
 			w.plain(s, p, k, hash, i, r, now)
 			return

@@ -9,6 +9,7 @@
 //	stream   (dispatch.go)   the flow's state decides: pass, set-up, the translator, or what is over (closing.go, buried.go)
 //	         (fast.go)       nearly every segment of an encrypted flow takes the translator's fast path, and its headers a short way
 //	         (open.go)       a segment of a connection that the table does not know: a SYN begins one
+//	         (met.go)        any other is of one that is older than the gateway
 //	         (setup.go)      connection set-up: package handshake decides, what it says is carried out here
 //	         (icmp.go)       errors about segments of a flow, translated; what they tell of paths (paths.go, pmtu.go)
 //	         (handover.go)   what the port gave to another worker, in the same place of the loop

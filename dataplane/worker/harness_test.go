@@ -133,7 +133,7 @@ func newRig(t testing.TB, flows, buffers int, offload bool, change ...func(*Conf
 	if err != nil {
 		t.Fatal(err)
 	}
-	layout := flowtable.Layout{Capacity: uint32(flows + 2*testHalfOpen + testTombs), Chunks: uint32(2*flows + 1024)}
+	layout := flowtable.Layout{Capacity: uint32(flows + 2*testHalfOpen + testTombs + testMet), Chunks: uint32(2*flows + 1024)}
 	g := &rig{t: t, ctl: &testControl{}, now: 1e9}
 	mem := alignedBytes(flowtable.Size(layout))
 	table, err := flowtable.New(mem, layout, [2]uint64{1, 2}, g.now)
@@ -151,7 +151,7 @@ func newRig(t testing.TB, flows, buffers int, offload bool, change ...func(*Conf
 	requests, replies := g.ring(), g.ring()
 	g.asked, g.answer = shm.NewConsumer(requests), shm.NewProducer(replies)
 	params := DefaultParams()
-	params.Flows, params.HalfOpen, params.Tombs = flows, testHalfOpen, testTombs
+	params.Flows, params.HalfOpen, params.Tombs, params.Met = flows, testHalfOpen, testTombs, testMet
 	cfg := Config{
 		Inside: g.in, Outside: g.out, TxCksum: [2]bool{offload, offload}, Cache: cache, Table: table, Engine: engine,
 		Requests: shm.NewProducer(requests), Replies: shm.NewConsumer(replies), Control: g.ctl, Pairs: new(Pairs), Params: params,
@@ -200,6 +200,7 @@ func (g *rig) note(to *[][]byte, m *mbuf.Mbuf) {
 const (
 	testHalfOpen = 16
 	testTombs    = 4
+	testMet      = 4
 )
 
 // flowAddr gives flow n an address and a port of its own.

@@ -24,7 +24,7 @@ func (w *Worker) stranger(s flowtable.Side, p *packet.Packet, k *flowtable.Key, 
 		w.graves.close(k, hash) // the host begins anew, and so knows
 	}
 	if !opens(p) {
-		w.stray(s, p, w.strayPolicy(k))
+		w.stray(s, p, k, hash, now)
 		return
 	}
 	rules, rule := w.ctl.Decide(k, s)
@@ -52,34 +52,6 @@ func (w *Worker) stranger(s flowtable.Side, p *packet.Packet, k *flowtable.Key, 
 		w.n[shm.HandshakesActive]++
 	case flowtable.PassiveSyn:
 		w.n[shm.HandshakesPassive]++
-	}
-}
-
-// strayPolicy returns the policy for a connection whose SYN nobody saw, so that either end may have opened it: the one that protects more.
-func (w *Worker) strayPolicy(k *flowtable.Key) flowtable.Policy {
-	rules, _ := w.ctl.Decide(k, inside)
-	out := rules.Policy
-	rules, _ = w.ctl.Decide(k, outside)
-	switch in := rules.Policy; {
-	case in == flowtable.Require || out == flowtable.Require:
-		return flowtable.Require
-	case in == flowtable.Opportunistic:
-		return in
-	}
-	return out
-}
-
-// stray handles a segment that is no SYN of a connection without a record. An ACK with ENO from outside was the third segment of a
-// connection that is forgotten, and the next bytes are an Init message: the host must not have them as data. The far end learns
-// that its ACK has come, ENO and all, so that it does not take the path for one that hates ENO.
-func (w *Worker) stray(s flowtable.Side, p *packet.Packet, policy flowtable.Policy) {
-	switch {
-	case policy == flowtable.Require:
-		w.drop(p, shm.DropUnknownFlow)
-	case s == flowtable.Outside && policy != flowtable.Disabled && p.Opt.HasAny(packet.OptENO) && p.Flags&(packet.FlagSYN|packet.FlagRST|packet.FlagACK) == packet.FlagACK:
-		w.refuseStrayENO(p)
-	default:
-		w.pass(s, p)
 	}
 }
 

@@ -81,6 +81,9 @@ func (w *Worker) makePlace(r *flowtable.Record, now int64) bool {
 
 // expendable is how readily a plain connection is given up, 0 not at all. Under policy require one passes no more without its record.
 func (w *Worker) expendable(r *flowtable.Record) uint64 {
+	if r.Flags&flowtable.FlagMet != 0 {
+		return 0 // it has no place among the established ones to give up
+	}
 	idle := max(w.now-r.LastSeen, 0)
 	if r.Verdict == flowtable.Require && idle < requiredIdle {
 		return 0

@@ -172,6 +172,7 @@ func (w *Worker) perform(i flowtable.Index, r *flowtable.Record, before *handsha
 			w.confirm(i, r, now)
 		case handshake.ActPlain:
 			w.n[a.Why]++
+			r.Rare.Abort = uint16(a.Why)
 			if a.Why == shm.PlainDisabled {
 				w.verdict(r, policy.Off)
 			} else {

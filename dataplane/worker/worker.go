@@ -38,6 +38,7 @@ type Params struct {
 	Flows      int   // established connections; 0: what the table holds besides the stocks below
 	HalfOpen   int   // half-open connections of openers inside, and as many of openers outside
 	Tombs      int   // connections that are over and that an end may not know to be, while all places of Flows are taken
+	Met        int   // connections that are older than the gateway and remembered
 	Blocks     int   // key exchanges at a time
 	Retransmit int64 // first interval of what is sent again during set-up
 	Timeout    int64 // set-up as a whole
@@ -184,7 +185,7 @@ func New(cfg Config) (*Worker, error) {
 		HoldTime: cfg.Params.HoldTime, ENOTries: cfg.Params.ENOTries,
 	})
 	if w.params.Flows == 0 {
-		w.params.Flows = max(cfg.Table.Capacity()-2*w.params.HalfOpen-w.params.Tombs, 1)
+		w.params.Flows = max(cfg.Table.Capacity()-2*w.params.HalfOpen-w.params.Tombs-w.params.Met, 1)
 	}
 	w.trace.tap = trace.NewTap(cfg.Trace)
 	w.blocks.init(cfg.Params.Blocks)

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"linecrypt/ctrlplane/connections"
 	"linecrypt/ctrlplane/policy"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/trace"
@@ -281,12 +282,10 @@ func (t *tracer) rule(seg *shm.Segment, ref flowtable.RuleRef) string {
 			return name
 		}
 	}
-	set, err := seg.RuleSet(ref.Set())
-	if err != nil {
+	if t.rules = connections.RuleSet(seg); t.rules == nil {
 		return ""
 	}
-	t.rules = set
-	name, _ := set.Name(ref)
+	name, _ := t.rules.Name(ref)
 	return name
 }
 

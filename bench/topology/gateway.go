@@ -232,6 +232,12 @@ func (g *Gateway) Sessions() ([]cli.Session, error) {
 	return list, g.look(&list, "sessions")
 }
 
+// Plain returns what `linecrypt sessions --plain --json` prints.
+func (g *Gateway) Plain() ([]cli.Session, error) {
+	var list []cli.Session
+	return list, g.look(&list, "sessions", "--plain")
+}
+
 // Status returns what `linecrypt status --json` prints.
 func (g *Gateway) Status() (cli.Status, error) {
 	var st cli.Status

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,8 +11,10 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"time"
 
+	"linecrypt/ctrlplane/connections"
 	"linecrypt/ctrlplane/sessiontable"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
@@ -38,7 +41,7 @@ type Process struct {
 	Epoch   uint64 `json:"epoch"`
 }
 
-// Session is an element of what GET /sessions on the control socket answers.
+// Session is an encrypted connection in what GET /sessions/watch on the control socket answers.
 type Session struct {
 	Client    string    `json:"client"` // address:port of the opener
 	Server    string    `json:"server"`
@@ -51,7 +54,8 @@ type Session struct {
 	OwnAware  bool      `json:"own_aware"`
 	PeerAware bool      `json:"peer_aware"`
 	Auth      string    `json:"auth"`
-	Rule      uint32    `json:"rule"`
+	Rule      string    `json:"rule"`    // name of the policy rule that decided; empty where it is not known any more
+	Verdict   string    `json:"verdict"` // what that rule said: opportunistic or require
 	Since     time.Time `json:"since"`
 }
 
@@ -68,7 +72,7 @@ func (s *Server) ControlHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", s.metrics.Handler())
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Status()) })
-	mux.HandleFunc("GET /sessions", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Sessions()) })
+	mux.HandleFunc("GET /sessions", s.serveSessions)
 	mux.HandleFunc("POST /rekey", s.serveRekey)
 	mux.HandleFunc("GET /sessions/watch", s.watchSessions)
 	mux.HandleFunc("POST /trace", s.serveTrace)
@@ -101,13 +105,76 @@ func (s *Server) Sessions() []Session {
 	list := []Session{}
 	if s.sessions != nil {
 		s.sessions.Range(func(e *sessiontable.Entry) bool {
-			list = append(list, sessionOf(e))
+			list = append(list, s.session(e))
 			return true
 		})
 	}
 	return list
 }
 
+// serveSessions answers GET /sessions?state=encrypted|plain&peer=PREFIX&port=N&sort=ORDER with connections as `linecrypt sessions --json` prints
+// them.
+func (s *Server) serveSessions(w http.ResponseWriter, r *http.Request) {
+	list, err := s.connections(r.FormValue("state"), r.FormValue("peer"), r.FormValue("port"), cmp.Or(r.FormValue("sort"), "age"))
+	switch {
+	case errors.Is(err, ErrNoDataPlane):
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+	case err != nil:
+		http.Error(w, err.Error(), http.StatusBadRequest)
+	default:
+		writeJSON(w, list)
+	}
+}
+
+func (s *Server) connections(state, peer, port, order string) (list []connections.Connection, err error) {
+	var f connections.Filter
+	if peer != "" {
+		if f.Peer, err = connections.ParsePeer(peer); err != nil {
+			return nil, err
+		}
+	}
+	if port != "" {
+		n, err := strconv.ParseUint(port, 10, 16)
+		if err != nil {
+			return nil, fmt.Errorf("port %q is not 1 to 65535", port)
+		}
+		f.Port = uint16(n)
+	}
+	err = ErrNoDataPlane
+	s.View(func(seg *shm.Segment) {
+		switch state {
+		case "", connections.Encrypted:
+			var ids connections.IDs
+			if s.sessions != nil {
+				ids = s.sessions
+			}
+			list, err = connections.ListEncrypted(seg, ids)
+		case connections.Plain:
+			list, err = connections.ListPlain(seg)
+		default:
+			err = fmt.Errorf("state %q is neither %s nor %s", state, connections.Encrypted, connections.Plain)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	list = f.Only(list)
+	return list, connections.Sort(list, order)
+}
+
+// session is an entry of the session table in the form in which watchers get it.
+func (s *Server) session(e *sessiontable.Entry) Session {
+	one := sessionOf(e)
+	ref := flowtable.RuleRef(e.Rule)
+	if set := s.responder.Set(); set != nil {
+		if name, known := set.Name(ref); known {
+			one.Rule, one.Verdict = name, s.responder.Decided(ref).Policy.String()
+		}
+	}
+	return one
+}
+
+// sessionOf is what the entry says by itself.
 func sessionOf(e *sessiontable.Entry) Session {
 	client := netip.AddrPortFrom(netip.AddrFrom16(e.Tuple.Inside).Unmap(), e.Tuple.InsidePort).String()
 	server := netip.AddrPortFrom(netip.AddrFrom16(e.Tuple.Outside).Unmap(), e.Tuple.OutsidePort).String()
@@ -117,7 +184,7 @@ func sessionOf(e *sessiontable.Entry) Session {
 	return Session{
 		Client: client, Server: server, Role: e.Role.String(), TEP: fmt.Sprintf("0x%02x", e.TEP&0x7f), AEAD: tcpcrypt.AEAD(e.AEAD).String(),
 		SessionID: tcpcrypt.SessionID(e.SessionID).String(), VLAN: e.Tuple.VLAN,
-		Resumed: e.Resumed, OwnAware: e.OwnAware, PeerAware: e.PeerAware, Auth: e.Auth.String(), Rule: e.Rule, Since: time.Unix(0, e.Start),
+		Resumed: e.Resumed, OwnAware: e.OwnAware, PeerAware: e.PeerAware, Auth: e.Auth.String(), Since: time.Unix(0, e.Start),
 	}
 }
 

@@ -92,7 +92,7 @@ func (s *Server) watchSessions(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.watchers.leave(one)
 	w.Header().Set("Content-Type", "application/jsonl")
-	out := eventWriter{json: json.NewEncoder(w), control: http.NewResponseController(w)}
+	out := eventWriter{s: s, json: json.NewEncoder(w), control: http.NewResponseController(w)}
 	for _, session := range s.Sessions() {
 		if out.write(SessionEvent{Event: "open", Time: session.Since, Session: &session}) != nil {
 			return
@@ -115,6 +115,7 @@ func (s *Server) watchSessions(w http.ResponseWriter, r *http.Request) {
 
 // eventWriter writes lines, each within a time.
 type eventWriter struct {
+	s       *Server
 	json    *json.Encoder
 	control *http.ResponseController
 }
@@ -131,7 +132,7 @@ func (o *eventWriter) flush() error { return o.control.Flush() }
 // writeAll writes a change and those that wait behind it.
 func (o *eventWriter) writeAll(one *watcher, c change) error {
 	for {
-		session := sessionOf(&c.entry)
+		session := o.s.session(&c.entry)
 		if err := o.write(SessionEvent{Event: c.kind.String(), Time: c.at, Session: &session}); err != nil {
 			return err
 		}

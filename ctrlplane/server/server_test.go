@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"linecrypt/ctrlplane/config"
+	"linecrypt/ctrlplane/connections"
 	"linecrypt/ctrlplane/eno"
 	"linecrypt/ctrlplane/responder"
 	"linecrypt/ctrlplane/sessiontable"
@@ -323,7 +324,10 @@ func TestControlSocketTellsStatusSessionsAndMetrics(t *testing.T) {
 	if err := json.Unmarshal([]byte(get("/status")), &st); err != nil || st.Name != "gw" || st.Policy != "opportunistic" || !st.DataPlane.Running {
 		t.Errorf("status %+v, %v", st, err)
 	}
-	var list []Session
+	rec := p.lanes[0].flows.Record(ref.Index) // as the worker writes it once it has the keys
+	rec.Role, rec.TEP, rec.AEAD = keys.Role, keys.TEP, keys.AEAD
+	p.lanes[0].flows.SetState(ref.Index, flowtable.Encrypted)
+	var list []connections.Connection
 	if err := json.Unmarshal([]byte(get("/sessions")), &list); err != nil || len(list) != 1 {
 		t.Fatalf("sessions %+v, %v", list, err)
 	}

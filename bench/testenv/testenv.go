@@ -130,3 +130,11 @@ func Skip(t testing.TB, why string) {
 	}
 	t.Skip(why)
 }
+
+// NeedCommand skips the test where a program is not installed; bench/scripts/deps installs those that tests need.
+func NeedCommand(t testing.TB, name string) {
+	t.Helper()
+	if _, err := exec.LookPath(name); err != nil {
+		Skip(t, name+" is not installed")
+	}
+}

@@ -47,7 +47,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		runCommand, reloadCommand, flushCommand, stopCommand, sessionsCommand, policyCommand, rekeyCommand, traceCommand, statusCommand, peersCommand, configCommand, keyGenerateCommand, keyShowCommand, hugepagesCommand, benchCryptoCommand, benchRunCommand, benchListCommand,
-		versionCommand,
+		completionCommand(), manualCommand(), versionCommand,
 	}
 }
 

@@ -7,7 +7,9 @@ import (
 	"text/tabwriter"
 )
 
-const intro = `Linecrypt encrypts the TCP connections that pass through it (tcpcrypt, RFC 8548).
+const introSentence = "Linecrypt encrypts the TCP connections that pass through it (tcpcrypt, RFC 8548)."
+
+const intro = introSentence + `
 
 Usage: linecrypt COMMAND [FLAGS]
 

@@ -3,9 +3,11 @@ package gvisor
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -268,6 +270,48 @@ func TestResumedConnectionSendsItsDataOneRoundTripEarlier(t *testing.T) {
 	t.Logf("from SYN to the first data: %v with a key exchange, %v resumed", fresh, again)
 	if fresh < 4*way || again < 2*way || fresh-again < 3*way/2 {
 		t.Errorf("from SYN to the first data: %v with a key exchange, %v resumed, round trip %v", fresh, again, 2*way)
+	}
+}
+
+// TestResumedConnectionWhoseClientSpeaksFirstLeavesENOOffOnceAnswered: with ENO in all segments no full one would fit, and none would take
+// the fast path.
+func TestResumedConnectionWhoseClientSpeaksFirstLeavesENOOffOnceAnswered(t *testing.T) {
+	n := hosts.New(t, hosts.Options{})
+	var data, withENO atomic.Int64
+	n.Wire.Tap(func(d hosts.Direction, frame []byte) {
+		seg, ok := hosts.Parse(frame)
+		if !ok || d != hosts.ToServer || seg.PayloadLen == 0 {
+			return
+		}
+		data.Add(1)
+		if _, ok := seg.Option(hosts.KindENO); ok {
+			withENO.Add(1)
+		}
+	})
+	l := n.Listen(t, hosts.IPv4)
+	for _, want := range []bool{false, true} {
+		data.Store(0)
+		withENO.Store(0)
+		client, err := dial(n, l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent := make(chan error, 1)
+		go func() { sent <- send(client, up, 1_000_000, 50_000) }()
+		server, err := l.AcceptWithin(hosts.Patience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resumed(t, n, client, want)
+		if err := errors.Join(receive(server, up, 1_000_000), <-sent); err != nil {
+			t.Fatal(err)
+		}
+		// Those of the first window go before the answer is there.
+		if all, eno := data.Load(), withENO.Load(); eno > all/4 {
+			t.Errorf("resumed %v: of %d segments %d carry ENO", want, all, eno)
+		}
+		client.Close()
+		server.Close()
 	}
 }
 

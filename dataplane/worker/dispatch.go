@@ -51,7 +51,7 @@ func (w *Worker) segment(s flowtable.Side, p *packet.Packet, k *flowtable.Key, h
 			return
 		}
 	case flowtable.Encrypted:
-		if p.Flags&packet.FlagSYN == 0 && r.Local.HsBlock == 0 {
+		if p.Flags&packet.FlagSYN == 0 && r.Local.HsBlock == 0 && r.Flags&flowtable.FlagSendENO == 0 {
 			w.translate(s, p, i, r, now)
 			return
 		}

@@ -78,6 +78,14 @@ bench-peers: ## the packet path against dpdk-testpmd, and ipsec-secgw where IPSE
 	@bench/scripts/deps bench
 	CGO_ENABLED=0 go run -pgo=$(PROFILE) ./bench/peers $(PEERS_FLAGS)
 
+.PHONY: bench-wireguard
+bench-wireguard: ## one TCP stream through two gateways against two wireguard-go, offloads on, in turns (two minutes, as root; WIREGUARD_FLAGS='--runs 1')
+	@bench/scripts/deps all
+	@$(MAKE) -s build
+	@go build -o bin/throughput ./bench/throughput
+	@CGO_ENABLED=0 go build -o bin/wireguard-go golang.zx2c4.com/wireguard
+	bin/throughput --against wireguard-go --runs 5 $(WIREGUARD_FLAGS)
+
 CRYPTO_RESULT ?= bench/crypto/results/zen5.json
 CRYPTO_REPORT = CGO_ENABLED=0 go run ./bench/crypto/report -file $(CRYPTO_RESULT) -document cmd/linecrypt/docs/performance.md
 

@@ -1,6 +1,7 @@
 // Command throughput measures what a gateway costs: one TCP stream of iperf3 between two namespaces, through two gateways,
-// against the same through two dpdk-testpmd, which only forward packets, on the same devices. Both take turns in one
-// topology, and what counts are the medians. The script bench/e2e builds and runs it.
+// against the same through something else in their place. That is two dpdk-testpmd, which only forward packets, on the same devices; or
+// two wireguard-go, which encrypt them, while the gateways have packet ports and all devices their offloads. Both take turns in one
+// topology, and what counts are the medians. The script bench/e2e and `make bench-wireguard` build and run it.
 package main
 
 import (
@@ -19,12 +20,18 @@ import (
 	"linecrypt/bench/topology"
 )
 
-// wanted is the least share of the forwarding rate that the gateways are to carry.
-const wanted = 0.5
+// Whom the gateways are measured against.
+const (
+	testpmd   = "dpdk-testpmd"
+	wireguard = "wireguard-go"
+)
+
+// wanted is the least that the gateways are to carry of what the other does.
+var wanted = map[string]float64{testpmd: 0.5, wireguard: 1.8}
 
 type options struct {
-	runs, seconds int
-	device, poll  string
+	runs, seconds          int
+	device, poll, opponent string
 }
 
 func main() {
@@ -33,6 +40,7 @@ func main() {
 	flag.IntVar(&o.seconds, "seconds", 5, "measure for `S` seconds each time")
 	flag.StringVar(&o.device, "device", string(topology.AFXDP), "DPDK's `DRIVER` on the namespaces' devices: net_af_xdp or net_af_packet")
 	flag.StringVar(&o.poll, "poll", "adaptive", "how linecrypt polls: adaptive or busy")
+	flag.StringVar(&o.opponent, "against", testpmd, "`WHOM` to measure against: dpdk-testpmd or wireguard-go")
 	flag.Parse()
 	err := o.check()
 	ok := false
@@ -53,12 +61,18 @@ func (o *options) check() error {
 		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
 	case o.runs < 1 || o.runs > 100 || o.seconds < 1 || o.seconds > 300:
 		return errors.New("--runs is 1 to 100, --seconds 1 to 300")
+	case wanted[o.opponent] == 0:
+		return fmt.Errorf("--against %s: want %s or %s", o.opponent, testpmd, wireguard)
 	case o.device != string(topology.AFXDP) && o.device != string(topology.AFPacket):
 		return fmt.Errorf("--device %s: want %s or %s", o.device, topology.AFXDP, topology.AFPacket)
 	case os.Geteuid() != 0:
 		return errors.New("needs root")
 	}
-	return topology.Tools("iperf3", "dpdk-testpmd")
+	if o.opponent == wireguard {
+		o.device = string(topology.Packet)
+		return topology.Tools("iperf3")
+	}
+	return topology.Tools("iperf3", testpmd)
 }
 
 // measure prints both figures and their ratio, and reports whether it is as wanted.
@@ -77,7 +91,7 @@ func (o *options) measure() (ok bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	top, err := topology.New(topology.Options{Direct: true, Bin: filepath.Dir(self)})
+	top, err := topology.New(topology.Options{Direct: true, Offloads: o.opponent == wireguard, Bin: filepath.Dir(self)})
 	if err != nil {
 		return false, err
 	}
@@ -96,31 +110,39 @@ func (o *options) measure() (ok bool, err error) {
 }
 
 func (o *options) describe(huge *topology.Reservation) {
-	fmt.Printf("iperf3, one stream, %d s, %d runs each, in turns; DPDK device %s; %s\n", o.seconds, o.runs, o.device, huge.Text)
+	fmt.Printf("iperf3, one stream, %d s, %d runs each, in turns; port %s; %s\n", o.seconds, o.runs, o.device, huge.Text)
 	fmt.Printf("machine: %s; kernel %s\n", cpuModel(), kernel())
+	if o.opponent == wireguard {
+		fmt.Printf("linecrypt polls: %s; all offloads are on\n", o.poll)
+		return
+	}
 	fmt.Printf("linecrypt polls: %s; dpdk-testpmd polls busily, as it always does\n", o.poll)
 }
 
 // bench holds the figures in bits a second.
 type bench struct {
 	*options
-	top              *topology.Topology
-	huge             bool
-	forward, encrypt []float64
+	top         *topology.Topology
+	huge        bool
+	other, ours []float64
 }
 
 func (b *bench) takeTurns(ctx context.Context) error {
+	start := b.startForwarders
+	if b.opponent == wireguard {
+		start = b.startWireguard
+	}
 	for i := range b.runs {
-		f, err := b.once(ctx, b.startForwarders)
+		other, err := b.once(ctx, start)
 		if err != nil {
-			return fmt.Errorf("dpdk-testpmd: %w", err)
+			return fmt.Errorf("%s: %w", b.opponent, err)
 		}
-		e, err := b.once(ctx, b.startGateways)
+		ours, err := b.once(ctx, b.startGateways)
 		if err != nil {
 			return fmt.Errorf("linecrypt: %w", err)
 		}
-		b.forward, b.encrypt = append(b.forward, f), append(b.encrypt, e)
-		fmt.Printf("run %d: dpdk-testpmd %.3f Gbit/s, linecrypt %.3f Gbit/s\n", i+1, f/1e9, e/1e9)
+		b.other, b.ours = append(b.other, other), append(b.ours, ours)
+		fmt.Printf("run %d: %s %.3f Gbit/s, linecrypt %.3f Gbit/s\n", i+1, b.opponent, other/1e9, ours/1e9)
 	}
 	return nil
 }
@@ -186,11 +208,11 @@ func (b *bench) startGateways() (func() error, error) {
 
 // report prints the medians and their ratio.
 func (b *bench) report() bool {
-	f, e := median(b.forward), median(b.encrypt)
-	ratio := e / f
-	fmt.Printf("\ndpdk-testpmd (forwarding only): %.3f Gbit/s\nlinecrypt (tcpcrypt):           %.3f Gbit/s\nratio:                          %.2f (wanted: %.2f)\n",
-		f/1e9, e/1e9, ratio, wanted)
-	return ratio >= wanted
+	other, ours := median(b.other), median(b.ours)
+	ratio := ours / other
+	fmt.Printf("\n%-22s %.3f Gbit/s\n%-22s %.3f Gbit/s\n%-22s %.2f (wanted: %.2f)\n", b.opponent+":", other/1e9, "linecrypt:", ours/1e9,
+		"ratio:", ratio, wanted[b.opponent])
+	return ratio >= wanted[b.opponent]
 }
 
 func median(x []float64) float64 {

@@ -137,6 +137,9 @@ func (t *Topology) start(at place, kind PortKind, file string, set []string) (*G
 	return g, nil
 }
 
+// Bin is the folder of the programs.
+func (t *Topology) Bin() string { return t.opts.Bin }
+
 // Env is the environment in which programs find this topology's gateways.
 func (t *Topology) Env() []string { return append(os.Environ(), "LINECRYPT_RUN_DIR="+t.RunDir()) }
 

@@ -72,6 +72,15 @@ func need(t *testing.T) {
 	}
 }
 
+// needTool skips the test where a program is missing.
+func needTool(t *testing.T, name string) {
+	t.Helper()
+	testenv.NeedRoot(t)
+	if err := topology.Tools(name); err != nil {
+		testenv.Skip(t, err.Error())
+	}
+}
+
 // needPorts skips the test where the programs cannot open ports of a kind.
 func needPorts(t *testing.T, kind topology.PortKind) {
 	t.Helper()

@@ -20,7 +20,7 @@ func (b *bed) between(from, to topology.NetNS, addr string) (opener, other *net.
 	b.t.Helper()
 	l, err := to.Listen(addr)
 	if err != nil {
-		b.t.Fatal(err)
+		return nil, nil, err
 	}
 	defer l.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

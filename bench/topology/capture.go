@@ -37,10 +37,15 @@ func (t *Topology) Capture(name string) (*Capture, error) {
 	if t.Wire == "" {
 		return nil, errors.New("capture: the topology was built without a wire to capture on")
 	}
+	return t.CaptureAt(t.Wire, WireA, name)
+}
+
+// CaptureAt records what passes a device of a namespace.
+func (t *Topology) CaptureAt(ns NetNS, dev, name string) (*Capture, error) {
 	c := &Capture{path: t.Dir + "/" + name, fd: -1, done: make(chan error, 1)}
 	file, err := pcap.Create(c.path)
 	if err == nil {
-		err = t.Wire.Do(func() error { return c.open(WireA) })
+		err = ns.Do(func() error { return c.open(dev) })
 	}
 	if err != nil {
 		c.release()

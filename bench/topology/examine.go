@@ -39,7 +39,7 @@ func (w *Wire) add(packet []byte) {
 			w.First = fmt.Sprintf("packet %d: %d bytes of stream %d from byte %d on", w.Packets, r.Len, r.Stream, r.Offset)
 		}
 	}
-	tcp := tcpOf(packet)
+	tcp := TCP(packet)
 	if tcp == nil {
 		return
 	}
@@ -66,8 +66,8 @@ func (w *Wire) add(packet []byte) {
 	}
 }
 
-// tcpOf returns the TCP segment in an untagged Ethernet frame without IPv6 extension headers, nil where there is none.
-func tcpOf(packet []byte) header.TCP {
+// TCP returns the TCP segment in an untagged Ethernet frame without IPv6 extension headers, nil where there is none.
+func TCP(packet []byte) header.TCP {
 	if len(packet) < header.EthernetMinimumSize {
 		return nil
 	}

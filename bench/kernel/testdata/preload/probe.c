@@ -2,7 +2,7 @@
  * A program that knows nothing of gateways: it connects or listens, and prints what its socket says of the session, a line "name=value"
  * for each option, "name=!errno" where there is none. It ends when its standard input does.
  *
- *	probe connect ADDRESS PORT [aware]
+ *	probe connect ADDRESS PORT [aware|flush]
  *	probe serve ADDRESS PORT [aware]
  *	probe misuse
  */
@@ -105,7 +105,7 @@ int main(int argc, char **argv)
 	if (argc < 4 || getaddrinfo(argv[2], argv[3], &hints, &ai) != 0)
 		return 2;
 	int s = socket(ai->ai_family, SOCK_STREAM, 0);
-	if (argc > 4 && setsockopt(s, IPPROTO_TCP, TCP_ENO_SELF_AWARE, &one, sizeof one) != 0)
+	if (argc > 4 && !strcmp(argv[4], "aware") && setsockopt(s, IPPROTO_TCP, TCP_ENO_SELF_AWARE, &one, sizeof one) != 0)
 		return die("aware");
 	if (!strcmp(argv[1], "connect")) {
 		if (connect(s, ai->ai_addr, ai->ai_addrlen) != 0)
@@ -121,6 +121,8 @@ int main(int argc, char **argv)
 			return die("accept");
 	}
 	printf("small=%d\n", getsockopt(s, IPPROTO_TCP, TCP_CRYPT_SESSIONID, small, &len) ? errno : 0);
+	if (argc > 4 && !strcmp(argv[4], "flush"))
+		printf("flush=%d\n", setsockopt(s, IPPROTO_TCP, TCP_CRYPT_CACHE_FLUSH, &one, sizeof one) ? errno : 0);
 	report(s);
 	char c;
 	while (read(0, &c, 1) > 0)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -170,7 +171,7 @@ func TestStatusListsEveryDropReasonInJSON(t *testing.T) {
 		t.Fatalf("status %d, error %s", status, errs)
 	}
 	st := decode(t, out).(map[string]any)
-	want := []string{"aborts", "control_plane", "cores", "counters", "data_plane", "drops", "engine", "flows", "key_log", "name", "overloads", "plain", "policy", "poll", "ports", "ready", "refusals", "resumption", "segment", "stages"}
+	want := []string{"aborts", "control_plane", "cores", "counters", "data_plane", "drops", "encryption", "engine", "flows", "key_log", "name", "overloads", "plain", "policy", "poll", "ports", "ready", "refusals", "resumption", "segment", "since", "stages"}
 	if got := fields(t, st); !slices.Equal(got, want) {
 		t.Errorf("fields %v, want %v", got, want)
 	}
@@ -217,46 +218,61 @@ func TestStatusListsEveryDropReasonInJSON(t *testing.T) {
 	}
 }
 
-func TestStatusTextShowsWhatIsNotZeroAndNamesTheRest(t *testing.T) {
+func TestStatusBeginsWithWhatIsEncryptedAndThenSaysWhatIsWrong(t *testing.T) {
 	st := &Status{
 		Name: "gw", Policy: "require", Engine: "generic", Poll: "busy", Segment: SegmentStatus{"/dev/hugepages/x", 3<<20 - 1, 2 << 20, true}, DataPlane: ProcessState{true, 7, 1}, Ready: true,
-		Ports:     []PortStatus{{"inside", "eth0", "packet", "up", 1500, 2, 1, 2, 3, 4}, {"outside", "eth1", "packet", "gone", 1400, 2, 5, 6, 7, 8}},
-		Cores:     []CoreStatus{{0, 3, 6, 10, 2, 0.256, 0, 1}, {1, -1, 0, 0, 0, 0, 0, 0}},
-		Flows:     FlowStatus{200, 1, map[string]uint64{"encrypted": 1, "plain": 0}},
-		Drops:     []NamedCount{{"drop_a", 2, "packets", "things"}, {"drop_b", 0, "packets", "x"}, {"drop_c", 0, "packets", "x"}},
-		Plain:     []NamedCount{{"plain_no_eno", 3, "connections", "no option"}, {"plain_policy", 0, "connections", "x"}},
-		Overloads: []NamedCount{{"overload_keys_late", 4, "requests", "late"}},
-		Stages:    []StageStatus{{"rx", 4, 100, 25}},
+		Since:      time.Date(2026, 11, 29, 9, 12, 0, 0, time.Local),
+		Encryption: Encryption{Encrypted: 997, Plain: 2, Refused: 1, EncryptedNow: 12, PlainNow: 1, EncryptedBytes: 999_999_999, PlainBytes: 1},
+		now:        rates{encrypted: 2.25, sealed: 1.25e9, opened: 900, clear: 0},
+		KeyLog:     "/root/keys",
+		Ports:      []PortStatus{{"inside", "eth0", "packet", "up", 1500, 2, 1, 2, 3, 4}, {"outside", "eth1", "packet", "gone", 1400, 2, 5_600_000, 6e9, 7, 8}},
+		Cores:      []CoreStatus{{0, 3, 6, 10, 2, 0.256, 0, 1}, {1, -1, 0, 0, 0, 0, 0, 0}},
+		Flows:      FlowStatus{200, 1, map[string]uint64{"encrypted": 1, "plain": 0}},
+		Drops:      []NamedCount{{"drop_egress_old", 2, "packets", "things"}, {"drop_rx_missed", 9, "packets", "x"}, {"drop_c", 0, "packets", "x"}},
+		Plain:      []NamedCount{{"plain_bad_eno", 1, "connections", "connections left plain because of this"}, {"plain_no_eno_in_syn", 3, "connections", "connections left plain because no option came"}, {"plain_policy", 0, "connections", "x"}},
+		Refusals:   []NamedCount{{"refused_table_full", 1, "connections", "connections refused because the table is full"}},
+		Overloads:  []NamedCount{{"half_open_evicted", 4, "requests", "old ones"}},
+		Counters:   []NamedCount{{"refused_table_full", 1, "connections", "said already"}},
+		Stages:     []StageStatus{{"rx", 4, 100, 25}, {"parse", 0, 0, 0}},
 	}
-	const want = `instance gw   policy require   engine generic   polling busy
-data plane: pid 7, ready
-control plane: not running: encrypted connections go on, new ones follow the policy
-segment: 3 MiB of huge pages of 2048 KiB in /dev/hugepages/x
+	const want = `gateway gw between eth0 (inside) and eth1 (outside), policy require, since 2026-11-29 09:12:00
 
-PORT      NAME   KIND     LINK   MTU    QUEUES   RX PACKETS   RX BYTES   TX PACKETS   TX BYTES
-inside    eth0   packet   up     1500   2        1            2          3            4
-outside   eth1   packet   gone   1400   2        5            6          7            8
+ENCRYPTED     99.7 % of the connections (997, 12 of them now), 99.9 % of the data (1.0 GB)
+              now 1.2 Gbit/s sealed, 900 bit/s opened, 2.2 new a second
+IN THE CLEAR  0.2 % of the connections (2, 1 of them now), 1 B, now 0 bit/s
+           3  no_eno_in_syn: no option came
+           1  bad_eno: of this
+REFUSED       0.1 % of the connections (1)
+           1  table_full: the table is full
 
-WORKER   CORE   RX PACKETS   TX PACKETS   DROPS   BUSY     FLOWS
-0        3      6            10           2       25.6 %   1
-1        any    0            0            0       0.0 %    0
+TROUBLE
+  the control plane does not run: encrypted connections go on, new ones follow the policy
+  WARNING: the keys of new connections are written to /root/keys; debug.key_log: off and ` + "`linecrypt reload`" + ` end that
+  port eth1 (outside) is gone
+  9 drop_rx_missed: a worker is too slow: give each a core of its own (workers.cores), add workers, or set workers.poll: busy
+  1 refused_table_full: raise flows.max: connections are refused because there is no place for them
 
-FLOWS       1 of 200
-encrypted   1
+PORT      NAME   KIND     LINK   MTU    QUEUES   RECEIVED                SENT
+inside    eth0   packet   up     1500   2        1 packets, 2 B          3 packets, 4 B
+outside   eth1   packet   gone   1400   2        5.6 M packets, 6.0 GB   7 packets, 8 B
 
-LEFT IN THE CLEAR   COUNT   
-plain_no_eno        3       no option
-none: plain_policy
+WORKER   CORE   BUSY NOW   RECEIVED    SENT         FLOWS
+0        3      25.6 %     6 packets   10 packets   1
+1        any    0.0 %      0 packets   0 packets    0
 
-DROPPED   COUNT   
-drop_a    2       things
-none: drop_b drop_c
+CONNECTIONS   1 of 200
+encrypted     1
 
-OVERLOAD             COUNT   
-overload_keys_late   4       late
+DROPPED ON PURPOSE
+drop_egress_old   2   things
 
-STAGE   PACKETS   CYCLES PER PACKET
-rx      4         25.0
+BOUNDS THAT WERE REACHED
+half_open_evicted   4   old ones
+
+STAGE   PACKETS   CYCLES A PACKET
+rx      4         25
+
+data plane pid 7, control plane not running, engine generic, polling busy, 3 MiB of huge pages of 2048 KiB in /dev/hugepages/x
 `
 	var b bytes.Buffer
 	if err := st.print(&b); err != nil {
@@ -264,6 +280,11 @@ rx      4         25.0
 	}
 	if b.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
+	}
+	quiet := &Status{Name: "gw", DataPlane: ProcessState{Running: true}, ControlPlane: ProcessState{Running: true}, Ready: true, Ports: make([]PortStatus, 2)}
+	b.Reset()
+	if err := quiet.print(&b); err != nil || !strings.Contains(b.String(), "no TCP connection has come through yet") || !strings.Contains(b.String(), "TROUBLE       none") {
+		t.Errorf("%v\n%s", err, b.String())
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"linecrypt/ctrlplane/tcpcrypt"
@@ -269,53 +268,4 @@ func vlanCell(v uint32) string {
 		return "-"
 	}
 	return vlanText(v)
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
-}
-
-// humanAge is a time in seconds in at most six columns: 12s, 3m12s, 4h07m, 12d03h.
-func humanAge(s float64) string {
-	d := time.Duration(s * float64(time.Second)).Round(time.Second)
-	h, m := int(d.Hours()), int(d.Minutes())
-	switch {
-	case m < 1:
-		return fmt.Sprintf("%ds", int(d.Seconds()))
-	case h < 1:
-		return fmt.Sprintf("%dm%02ds", m, int(d.Seconds())-60*m)
-	case h < 24:
-		return fmt.Sprintf("%dh%02dm", h, m-60*h)
-	}
-	return fmt.Sprintf("%dd%02dh", h/24, h%24)
-}
-
-// humanRate is a rate in bit/s.
-func humanRate(bps float64) string {
-	units := []string{"bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s"}
-	u := 0
-	for bps >= 1000 && u < len(units)-1 {
-		bps /= 1000
-		u++
-	}
-	if u == 0 || bps >= 100 {
-		return fmt.Sprintf("%.0f %s", bps, units[u])
-	}
-	return fmt.Sprintf("%.1f %s", bps, units[u])
-}
-
-func humanBytes(n uint64) string {
-	units := []string{"B", "kB", "MB", "GB", "TB", "PB", "EB"}
-	f, u := float64(n), 0
-	for f >= 1000 && u < len(units)-1 {
-		f /= 1000
-		u++
-	}
-	if u == 0 {
-		return fmt.Sprintf("%d B", n)
-	}
-	return fmt.Sprintf("%.1f %s", f, units[u])
 }

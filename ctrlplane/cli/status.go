@@ -2,6 +2,7 @@ package cli
 
 import (
 	"flag"
+	"time"
 
 	"linecrypt/ctrlplane/instance"
 	"linecrypt/ctrlplane/shm"
@@ -12,13 +13,18 @@ var statusCommand = command{
 	name:    "status",
 	args:    "[--json] [--name NAME]",
 	summary: "ports, cores, flows and drops of a running gateway",
-	details: `Prints what a running instance does: its ports and links, its workers and their load, connections by state, by name every way
-into plaintext, every refusal, abort, drop and bound that was reached, and the cycles that a packet takes in each stage. All
-counts are since the data plane's start.`,
+	details: `Prints how much of the traffic of a running instance is encrypted, how much is in the clear or was refused and why, then what is
+wrong and what to do about it, then the rest: ports and links, workers and their load, connections by state, drops and aborts by name, and the
+cycles that a packet takes in each stage. All counts are since the data plane's start; what is "now" is measured for a quarter of a second. What
+is zero is left out; --json has every counter.`,
 	define: func(a *App, fs *flag.FlagSet) func() error {
 		look := addLookFlags(fs)
 		return func() error {
 			return look.with(func(in *instance.Instance, s *shm.Segment) error {
+				before, begin := readTotals(s), time.Now()
+				if !*look.json {
+					time.Sleep(sampleTime)
+				}
 				st, err := readStatus(in, s)
 				if err != nil {
 					return err
@@ -26,6 +32,7 @@ counts are since the data plane's start.`,
 				if *look.json {
 					return printJSON(a.Stdout, st)
 				}
+				st.now = readTotals(s).since(&before, time.Since(begin))
 				return st.print(a.Stdout)
 			})
 		}
@@ -54,6 +61,21 @@ type Status struct {
 	Resumption   []NamedCount  `json:"resumption"` // connections by what came of an earlier session that they might have resumed
 	Counters     []NamedCount  `json:"counters"`   // everything that is no drop, abort or cycle count, those three lists too
 	Stages       []StageStatus `json:"stages"`
+	Since        time.Time     `json:"since"` // when the data plane began to count
+	Encryption   Encryption    `json:"encryption"`
+
+	now rates
+}
+
+// Encryption says how much of the TCP traffic is encrypted.
+type Encryption struct {
+	Encrypted      uint64 `json:"encrypted"`       // connections that were, in all
+	Plain          uint64 `json:"plain"`           // that were left in the clear
+	Refused        uint64 `json:"refused"`         // that were refused
+	EncryptedNow   uint64 `json:"encrypted_now"`   // that are
+	PlainNow       uint64 `json:"plain_now"`       // that are in the clear
+	EncryptedBytes uint64 `json:"encrypted_bytes"` // of data, sealed and opened
+	PlainBytes     uint64 `json:"plain_bytes"`     // of TCP data that passed in the clear
 }
 
 // SegmentStatus says where the shared memory lies.
@@ -138,8 +160,59 @@ func readStatus(in *instance.Instance, s *shm.Segment) (*Status, error) {
 		Resumption:   r.kind(shm.KindResume),
 		Counters:     r.kind(shm.KindPackets, shm.KindBytes, shm.KindEvent, shm.KindPlain, shm.KindRefusal, shm.KindOverload, shm.KindResume),
 		Stages:       r.stages(),
+		Since:        s.Created(),
 	}
-	return st, st.readFlows(&r)
+	if err := st.readFlows(&r); err != nil {
+		return nil, err
+	}
+	t := readTotals(s)
+	st.Encryption = Encryption{
+		Encrypted: t.encrypted, Plain: sum(st.Plain), Refused: sum(st.Refusals),
+		EncryptedNow: st.Flows.States[flowtable.Encrypted.String()], PlainNow: st.Flows.States[flowtable.Plain.String()],
+		EncryptedBytes: t.sealed + t.opened, PlainBytes: t.clear,
+	}
+	return st, nil
+}
+
+func sum(counts []NamedCount) (n uint64) {
+	for i := range counts {
+		n += counts[i].Count
+	}
+	return n
+}
+
+// totals are counters that rates are made of.
+type totals struct {
+	encrypted, sealed, opened, clear uint64
+	busy, idle                       []uint64 // cycles by worker
+}
+
+func readTotals(s *shm.Segment) totals {
+	r := counterReader{seg: s, table: s.Counters()}
+	t := totals{encrypted: r.total("handshakes_done"), sealed: r.total("sealed_bytes"), opened: r.total("opened_bytes"), clear: r.total("clear_bytes")}
+	for i := range s.Workers() {
+		t.busy, t.idle = append(t.busy, r.worker(i, "busy_cycles")), append(t.idle, r.worker(i, "idle_cycles"))
+	}
+	return t
+}
+
+// rates are what there was in a second; bytes count as bits.
+type rates struct {
+	encrypted, sealed, opened, clear float64
+	busy                             []float64 // share of a worker's time that it worked, 0 to 1
+}
+
+func (t totals) since(before *totals, d time.Duration) rates {
+	per := func(now, then uint64) float64 { return float64(now-min(now, then)) / d.Seconds() }
+	r := rates{
+		encrypted: per(t.encrypted, before.encrypted),
+		sealed:    8 * per(t.sealed, before.sealed), opened: 8 * per(t.opened, before.opened), clear: 8 * per(t.clear, before.clear),
+	}
+	for i := range t.busy {
+		busy, idle := t.busy[i]-before.busy[i], t.idle[i]-before.idle[i]
+		r.busy = append(r.busy, float64(busy)/float64(max(busy+idle, 1)))
+	}
+	return r
 }
 
 func processState(p shm.Process, running bool) ProcessState {

@@ -2,64 +2,185 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
+	"linecrypt/ctrlplane/trouble"
 	"linecrypt/flowtable"
 )
 
-// print writes the status for people: what is not zero, and the rest by its number only.
+// print writes the status for people: first what is asked first, then trouble, then the rest of what is not zero.
 func (st *Status) print(out io.Writer) error {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "instance %s   policy %s   engine %s   polling %s\n", st.Name, st.Policy, st.Engine, st.Poll)
-	fmt.Fprintf(&b, "data plane: %s\ncontrol plane: %s\nsegment: %s\n", st.dataPlane(), st.controlPlane(), st.segment())
-	if st.KeyLog != "" {
-		fmt.Fprintf(&b, "WARNING: the keys of new connections are written to %s; debug.key_log: off and `linecrypt reload` end that\n", st.KeyLog)
-	}
-	table(&b, "PORT\tNAME\tKIND\tLINK\tMTU\tQUEUES\tRX PACKETS\tRX BYTES\tTX PACKETS\tTX BYTES\n", func(w io.Writer) {
-		for _, p := range st.Ports {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\n", p.Side, p.Name, p.Kind, p.Link, p.MTU, p.Queues, p.RxPackets, p.RxBytes, p.TxPackets, p.TxBytes)
-		}
-	})
-	table(&b, "WORKER\tCORE\tRX PACKETS\tTX PACKETS\tDROPS\tBUSY\tFLOWS\n", func(w io.Writer) {
-		for _, c := range st.Cores {
-			fmt.Fprintf(w, "%d\t%s\t%d\t%d\t%d\t%.1f %%\t%d\n", c.Worker, coreName(c.Core), c.RxPackets, c.TxPackets, c.Drops, 100*c.Busy, c.Flows)
-		}
-	})
+	st.printEncryption(&b)
+	st.printTrouble(&b)
+	st.printPorts(&b)
+	st.printWorkers(&b)
 	st.printFlows(&b)
 	for _, list := range []struct {
 		title  string
 		counts []NamedCount
-	}{{"LEFT IN THE CLEAR", st.Plain}, {"REFUSED", st.Refusals}, {"ABORTED", st.Aborts}, {"DROPPED", st.Drops}, {"OVERLOAD", st.Overloads}, {"RESUMPTION", st.Resumption}} {
+	}{{"ABORTED", st.Aborts}, {"DROPPED ON PURPOSE", st.Drops}, {"BOUNDS THAT WERE REACHED", st.Overloads}, {"RESUMPTION", st.Resumption}} {
 		printCounts(&b, list.title, list.counts)
 	}
-	table(&b, "STAGE\tPACKETS\tCYCLES PER PACKET\n", func(w io.Writer) {
-		for _, s := range st.Stages {
-			fmt.Fprintf(w, "%s\t%d\t%.1f\n", s.Name, s.Packets, s.CyclesPerPacket)
-		}
-	})
+	st.printStages(&b)
+	fmt.Fprintf(&b, "\ndata plane %s, control plane %s, engine %s, polling %s, %s\n", pid(st.DataPlane), pid(st.ControlPlane), st.Engine, st.Poll, st.segment())
 	_, err := out.Write(b.Bytes())
 	return err
 }
 
-func (st *Status) dataPlane() string {
-	switch {
-	case !st.DataPlane.Running:
-		return "not running"
-	case !st.Ready:
-		return fmt.Sprintf("pid %d, not ready yet", st.DataPlane.PID)
+// printEncryption says how much is encrypted, in the clear and refused, and why.
+func (st *Status) printEncryption(b *bytes.Buffer) {
+	e := &st.Encryption
+	fmt.Fprintf(b, "gateway %s between %s (inside) and %s (outside), policy %s, since %s\n\n",
+		st.Name, st.Ports[0].Name, st.Ports[1].Name, st.Policy, st.Since.Format(time.DateTime))
+	all, bytes := e.Encrypted+e.Plain+e.Refused, e.EncryptedBytes+e.PlainBytes
+	if all == 0 {
+		fmt.Fprintln(b, "no TCP connection has come through yet")
+		return
 	}
-	return fmt.Sprintf("pid %d, ready", st.DataPlane.PID)
+	fmt.Fprintf(b, "ENCRYPTED     %s of the connections (%d, %d of them now), %s of the data (%s)\n",
+		percent(e.Encrypted, all), e.Encrypted, e.EncryptedNow, percent(e.EncryptedBytes, bytes), humanBytes(e.EncryptedBytes))
+	fmt.Fprintf(b, "              now %s sealed, %s opened, %s new a second\n", humanRate(st.now.sealed), humanRate(st.now.opened), perSecond(st.now.encrypted))
+	if e.Plain > 0 {
+		fmt.Fprintf(b, "IN THE CLEAR  %s of the connections (%d, %d of them now), %s, now %s\n", percent(e.Plain, all), e.Plain, e.PlainNow, humanBytes(e.PlainBytes), humanRate(st.now.clear))
+		printReasons(b, st.Plain, "plain_")
+	}
+	if e.Refused > 0 {
+		fmt.Fprintf(b, "REFUSED       %s of the connections (%d)\n", percent(e.Refused, all), e.Refused)
+		printReasons(b, st.Refusals, "refused_")
+	}
 }
 
-func (st *Status) controlPlane() string {
-	if !st.ControlPlane.Running {
-		return "not running: encrypted connections go on, new ones follow the policy"
+// printReasons writes the counters that are not zero, the largest first, with the cause of each.
+func printReasons(b *bytes.Buffer, counts []NamedCount, prefix string) {
+	for _, c := range largest(counts) {
+		cause := c.Help
+		if _, because, found := strings.Cut(cause, " because "); found {
+			cause = because
+		}
+		fmt.Fprintf(b, "%12d  %s: %s\n", c.Count, strings.TrimPrefix(c.Name, prefix), cause)
 	}
-	return fmt.Sprintf("pid %d", st.ControlPlane.PID)
+}
+
+// largest returns the counters that are not zero, the largest first.
+func largest(counts []NamedCount) []NamedCount {
+	list := slices.DeleteFunc(slices.Clone(counts), func(c NamedCount) bool { return c.Count == 0 })
+	slices.SortStableFunc(list, func(a, b NamedCount) int { return cmp.Compare(b.Count, a.Count) })
+	return list
+}
+
+// printTrouble says what is wrong, and what to do.
+func (st *Status) printTrouble(b *bytes.Buffer) {
+	var lines []string
+	switch {
+	case !st.DataPlane.Running:
+		lines = append(lines, "the data plane does not run: nothing passes; start the gateway again")
+	case !st.Ready:
+		lines = append(lines, "the data plane is not ready yet: nothing passes")
+	}
+	if !st.ControlPlane.Running {
+		lines = append(lines, "the control plane does not run: encrypted connections go on, new ones follow the policy")
+	}
+	if st.KeyLog != "" {
+		lines = append(lines, fmt.Sprintf("WARNING: the keys of new connections are written to %s; debug.key_log: off and `linecrypt reload` end that", st.KeyLog))
+	}
+	for _, p := range st.Ports {
+		if p.Link == "down" || p.Link == "gone" {
+			lines = append(lines, fmt.Sprintf("port %s (%s) is %s", p.Name, p.Side, p.Link))
+		}
+	}
+	told := map[string]bool{}
+	for _, list := range [][]NamedCount{st.Drops, st.Aborts, st.Plain, st.Refusals, st.Overloads, st.Counters} {
+		for _, c := range largest(list) {
+			if text, bad := trouble.Advice(c.Name); bad && !told[c.Name] {
+				told[c.Name] = true
+				lines = append(lines, fmt.Sprintf("%d %s: %s", c.Count, c.Name, text))
+			}
+		}
+	}
+	if len(lines) == 0 {
+		fmt.Fprintln(b, "\nTROUBLE       none")
+		return
+	}
+	fmt.Fprintln(b, "\nTROUBLE")
+	for _, line := range lines {
+		fmt.Fprintln(b, "  "+line)
+	}
+}
+
+func (st *Status) printPorts(b *bytes.Buffer) {
+	table(b, "PORT\tNAME\tKIND\tLINK\tMTU\tQUEUES\tRECEIVED\tSENT\n", func(w io.Writer) {
+		for _, p := range st.Ports {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%s, %s\t%s, %s\n", p.Side, p.Name, p.Kind, p.Link, p.MTU, p.Queues,
+				humanCount(p.RxPackets, "packets"), humanBytes(p.RxBytes), humanCount(p.TxPackets, "packets"), humanBytes(p.TxBytes))
+		}
+	})
+}
+
+func (st *Status) printWorkers(b *bytes.Buffer) {
+	table(b, "WORKER\tCORE\tBUSY NOW\tRECEIVED\tSENT\tFLOWS\n", func(w io.Writer) {
+		for i, c := range st.Cores {
+			if i < len(st.now.busy) {
+				c.Busy = st.now.busy[i]
+			}
+			fmt.Fprintf(w, "%d\t%s\t%.1f %%\t%s\t%s\t%d\n", c.Worker, coreName(c.Core), 100*c.Busy, humanCount(c.RxPackets, "packets"), humanCount(c.TxPackets, "packets"), c.Flows)
+		}
+	})
+}
+
+func (st *Status) printStages(b *bytes.Buffer) {
+	if !slices.ContainsFunc(st.Stages, func(s StageStatus) bool { return s.Packets > 0 }) {
+		return
+	}
+	table(b, "STAGE\tPACKETS\tCYCLES A PACKET\n", func(w io.Writer) {
+		for _, s := range st.Stages {
+			if s.Packets > 0 {
+				fmt.Fprintf(w, "%s\t%s\t%.0f\n", s.Name, humanCount(s.Packets, ""), s.CyclesPerPacket)
+			}
+		}
+	})
+}
+
+func (st *Status) printFlows(out io.Writer) {
+	if st.Flows.Total == 0 {
+		return
+	}
+	table(out, fmt.Sprintf("CONNECTIONS\t%d of %d\n", st.Flows.Total, st.Flows.Capacity), func(w io.Writer) {
+		for state := flowtable.Free + 1; state < flowtable.NumStates; state++ {
+			if n := st.Flows.States[state.String()]; n > 0 {
+				fmt.Fprintf(w, "%v\t%d\n", state, n)
+			}
+		}
+	})
+}
+
+// printCounts writes the counters that are not zero and no trouble.
+func printCounts(out io.Writer, title string, counts []NamedCount) {
+	list := slices.DeleteFunc(largest(counts), func(c NamedCount) bool {
+		_, bad := trouble.Advice(c.Name)
+		return bad
+	})
+	if len(list) == 0 {
+		return
+	}
+	table(out, title+"\n", func(w io.Writer) {
+		for _, c := range list {
+			fmt.Fprintf(w, "%s\t%d\t%s\n", c.Name, c.Count, c.Help)
+		}
+	})
+}
+
+func pid(p ProcessState) string {
+	if !p.Running {
+		return "not running"
+	}
+	return fmt.Sprintf("pid %d", p.PID)
 }
 
 // segment says where the shared memory lies, and in what pages.
@@ -85,36 +206,4 @@ func table(out io.Writer, header string, rows func(io.Writer)) {
 	fmt.Fprint(w, "\n", header)
 	rows(w)
 	_ = w.Flush()
-}
-
-func (st *Status) printFlows(out io.Writer) {
-	table(out, fmt.Sprintf("FLOWS\t%d of %d\n", st.Flows.Total, st.Flows.Capacity), func(w io.Writer) {
-		for state := flowtable.Free + 1; state < flowtable.NumStates; state++ {
-			if n := st.Flows.States[state.String()]; n > 0 {
-				fmt.Fprintf(w, "%v\t%d\n", state, n)
-			}
-		}
-	})
-}
-
-// printCounts writes the counters that are not zero, and then the names of those that are.
-func printCounts(out io.Writer, title string, counts []NamedCount) {
-	if len(counts) == 0 {
-		return
-	}
-	var zero []string
-	nonzero := slices.DeleteFunc(slices.Clone(counts), func(c NamedCount) bool { return c.Count == 0 })
-	for _, c := range counts {
-		if c.Count == 0 {
-			zero = append(zero, c.Name)
-		}
-	}
-	table(out, title+"\tCOUNT\t\n", func(w io.Writer) {
-		for _, c := range nonzero {
-			fmt.Fprintf(w, "%s\t%d\t%s\n", c.Name, c.Count, c.Help)
-		}
-	})
-	if len(zero) > 0 {
-		fmt.Fprintf(out, "none: %s\n", strings.Join(zero, " "))
-	}
 }

@@ -12,6 +12,7 @@ var counterInfos = [NumCounters]Info{
 	TxOutsideBytes:      {"tx_outside_bytes", "bytes", "bytes sent on the outside port", KindBytes},
 	PassedPackets:       {"passed_packets", "packets", "packets passed through untouched", KindPackets},
 	PassedBytes:         {"passed_bytes", "bytes", "bytes passed through untouched", KindBytes},
+	ClearBytes:          {"clear_bytes", "bytes", "bytes of TCP data passed through in the clear", KindBytes},
 	FastSegments:        {"fast_segments", "packets", "segments of encrypted connections that took the fast path", KindPackets},
 	Polls:               {"polls", "events", "rounds of the polling loop", KindEvent},
 	IdlePolls:           {"idle_polls", "events", "rounds of the polling loop that found nothing to do", KindEvent},

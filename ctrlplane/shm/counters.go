@@ -82,6 +82,7 @@ const (
 	TxOutsideBytes
 	PassedPackets
 	PassedBytes
+	ClearBytes
 	FastSegments
 	Polls
 	IdlePolls

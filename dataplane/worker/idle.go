@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"linecrypt/dataplane/port"
+	"linecrypt/dataplane/tsc"
 )
 
 // idler decides what a worker does between two polls that found nothing. A busy worker goes on polling, but for short pauses
@@ -19,6 +20,7 @@ type idler struct {
 	empty    int
 	fds      []unix.PollFd
 	sleeps   *uint64
+	cycles   *uint64 // spent here, which are idle ones
 }
 
 const (
@@ -27,8 +29,8 @@ const (
 	pause     = 1 * time.Microsecond // at least: waking up takes a few more
 )
 
-func (d *idler) init(p Params, sleeps *uint64, queues ...port.Queue) {
-	d.adaptive, d.shared, d.max, d.sleeps = p.Adaptive, p.SharedCore, time.Duration(p.IdleSleep), sleeps
+func (d *idler) init(p Params, sleeps, cycles *uint64, queues ...port.Queue) {
+	d.adaptive, d.shared, d.max, d.sleeps, d.cycles = p.Adaptive, p.SharedCore, time.Duration(p.IdleSleep), sleeps, cycles
 	for _, q := range queues {
 		fds := port.Fds(q)
 		if fds == nil {
@@ -48,14 +50,17 @@ func (d *idler) after(work int) {
 		return
 	}
 	d.empty++
-	switch {
-	case d.empty < spins:
-	case d.adaptive:
+	if d.empty < spins || !d.adaptive && (!d.shared || d.empty&pauseMask != 0) {
+		return
+	}
+	t := tsc.Now()
+	if d.adaptive {
 		d.sleep()
-	case d.shared && d.empty&pauseMask == 0:
+	} else {
 		ts := unix.NsecToTimespec(int64(pause))
 		_ = unix.Nanosleep(&ts, nil)
 	}
+	*d.cycles += tsc.Now() - t
 }
 
 // sleep waits for a packet where the ports can tell, else for a short while. The control plane's answers cannot wake it, so

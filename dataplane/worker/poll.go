@@ -181,6 +181,9 @@ func (w *Worker) pass(s flowtable.Side, p *packet.Packet) {
 	if p.M.PktLen > uint32(w.portMTU[s.Other()])+leastL2 && !w.fitsPort(s, p) {
 		return
 	}
+	if p.Class == packet.TCP {
+		w.n[shm.ClearBytes] += uint64(p.PayloadLen)
+	}
 	complete(p, w.tx[s.Other()].offload)
 	w.passBuffer(s, p.M)
 }

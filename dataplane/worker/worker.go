@@ -199,7 +199,7 @@ func New(cfg Config) (*Worker, error) {
 		packets: &w.n[shm.TxInsidePackets], bytes: &w.n[shm.TxInsideBytes], full: &w.n[shm.DropTxFull]}
 	w.tx[outside] = txQueue{q: cfg.Outside, cache: cfg.Cache, offload: cfg.TxCksum[outside],
 		packets: &w.n[shm.TxOutsidePackets], bytes: &w.n[shm.TxOutsideBytes], full: &w.n[shm.DropTxFull]}
-	w.idle.init(cfg.Params, &w.n[shm.IdleSleeps], cfg.Inside, cfg.Outside)
+	w.idle.init(cfg.Params, &w.n[shm.IdleSleeps], &w.n[shm.IdleCycles], cfg.Inside, cfg.Outside)
 	return w, nil
 }
 

@@ -1,9 +1,12 @@
 package kernel
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -81,5 +84,78 @@ func (b *bed) wantReset(dead topology.Side, end string, c *net.TCPConn) {
 	_, err := io.Copy(io.Discard, c)
 	if !errors.Is(err, syscall.ECONNRESET) {
 		b.t.Errorf("gateway %s died: the %s at %s got %v", dead, end, c.LocalAddr(), err)
+	}
+}
+
+// TestHostsThatWaitForAPeersWordHearOfADataPlaneThatDied has a connection held back at either gateway, because the peer that would have to
+// confirm it is away, and kills that gateway's data plane. Nobody is left to wait for ever: both ends are reset by the data plane that follows.
+func TestHostsThatWaitForAPeersWordHearOfADataPlaneThatDied(t *testing.T) {
+	for _, side := range []topology.Side{topology.SideA, topology.SideB} {
+		t.Run("held by "+side.String(), func(t *testing.T) {
+			b := newBed(t)
+			key, _ := b.newKey("a.key")
+			_, far := b.newKey("b.key")
+			prefix := map[topology.Side]string{topology.SideA: servers, topology.SideB: clients}[side]
+			held := []string{"peering.key=" + key, "peering.timeout=120s", "policy=require", "authenticated=yes",
+				fmt.Sprintf("peers=[{name: away, key: %q, prefixes: %s, address: '127.0.0.1:1'}]", far, prefix)}
+			start := func() *topology.Gateway {
+				if side == topology.SideA {
+					b.startA(topology.Packet, held...)
+					return b.a
+				}
+				b.startB(topology.Packet, held...)
+				return b.b
+			}
+			holder := start()
+			if side == topology.SideA {
+				b.startB(topology.Packet)
+			} else {
+				b.startA(topology.Packet)
+			}
+			l, err := b.top.Server.Listen(topology.Server4 + ":7001")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			b.check(l.SetDeadline(time.Now().Add(patience)))
+			accepted := make(chan *net.TCPConn, 1)
+			go func() {
+				if c, err := l.AcceptTCP(); err == nil {
+					accepted <- c
+				}
+			}()
+			ends := make(chan error, 1)
+			go func() {
+				ctx, cancel := context.WithTimeout(context.Background(), patience)
+				defer cancel()
+				c, err := b.top.Client.Dial(ctx, topology.Server4+":7001")
+				if err == nil {
+					defer c.Close()
+					_ = c.SetReadDeadline(time.Now().Add(patience))
+					_, err = c.Read(make([]byte, 1))
+				}
+				ends <- err
+			}()
+			b.eventually("a connection is held", func() bool {
+				st, err := holder.Status()
+				return err == nil && count(st.Counters, "handshakes_held") == 1
+			})
+			b.check(holder.KillDataPlane())
+			killed := time.Now()
+			start()
+			// The kernel may have sent its SYN once more by then, which is a new connection, and held likewise.
+			if err := <-ends; !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("the client got %v", err)
+			}
+			t.Logf("the client heard of it %v after the kill", time.Since(killed).Round(time.Millisecond))
+			if side == topology.SideA {
+				b.wantReset(side, "server", <-accepted)
+				return
+			}
+			b.eventually("the server forgets the connection that it never had", func() bool {
+				out, err := b.top.Server.Run("ss", "-Htan", "state", "syn-recv")
+				return err == nil && strings.TrimSpace(out) == ""
+			})
+		})
 	}
 }

@@ -184,6 +184,24 @@ func TestPeersChangeByReload(t *testing.T) {
 	b.eventually("the other side sees it", func() bool { return !b.peers(b.b)[0].Connected })
 }
 
+// TestKeyFilesThatOthersMayReadKeepAGatewayFromStarting, and what it says is what to do.
+func TestKeyFilesThatOthersMayReadKeepAGatewayFromStarting(t *testing.T) {
+	b := newBed(t)
+	key, _ := b.newKey("a.key")
+	b.check(os.Chmod(key, 0o640))
+	if _, err := b.top.Start(topology.SideA, topology.Packet, "peering.key="+key); err == nil || !strings.Contains(err.Error(), "chmod 600 "+key) {
+		t.Errorf("peering.key: %v", err)
+	}
+	dir := certify(t, map[string]string{"gateway": "127.0.0.1"})
+	private := filepath.Join(dir, "gateway-key.pem")
+	b.check(os.Chmod(private, 0o644))
+	if _, err := b.top.Start(topology.SideA, topology.Packet, "sessions.listen=127.0.0.1:8548", "sessions.certificate="+filepath.Join(dir, "gateway.pem"),
+		"sessions.key="+private, "sessions.client_ca="+filepath.Join(dir, "ca.pem")); err == nil || !strings.Contains(err.Error(), "chmod 600 "+private) {
+		t.Errorf("sessions.key: %v", err)
+	}
+	b.startA(topology.Packet) // nothing is left in its way
+}
+
 // metric returns a metric's value as a gateway's control plane serves it.
 func (b *bed) metric(g *topology.Gateway, name string) string {
 	b.t.Helper()

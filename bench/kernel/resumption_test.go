@@ -210,6 +210,13 @@ func TestResumptionOutlivesChangedAddressesAndRestarts(t *testing.T) {
 	b.check(b.b.Stop())
 	b.startB(topology.Packet, "policy=require")
 	connect("behind a restart of the server's gateway", b.top.Client, topology.Client4, false)
+	for g, name := range map[*topology.Gateway]string{b.a: "resume_missed", b.b: "resume_unknown"} {
+		st, err := g.Status()
+		b.check(err)
+		if count(st.Resumption, name) == 0 {
+			t.Errorf("gateway %s counts nothing as %s: %+v", g.Side, name, st.Resumption)
+		}
+	}
 	connect("and the next", b.top.Client, topology.Client4, true)
 }
 

@@ -46,7 +46,7 @@ type command struct {
 
 func commands() []command {
 	return []command{
-		runCommand, reloadCommand, flushCommand, stopCommand, sessionsCommand, policyCommand, rekeyCommand, traceCommand, statusCommand, peersCommand, configCommand, keyGenerateCommand, keyShowCommand, hugepagesCommand, benchCryptoCommand, benchRunCommand, benchListCommand,
+		runCommand, reloadCommand, flushCommand, stopCommand, sessionsCommand, policyCommand, rekeyCommand, traceCommand, statusCommand, topCommand, peersCommand, configCommand, keyGenerateCommand, keyShowCommand, hugepagesCommand, benchCryptoCommand, benchRunCommand, benchListCommand,
 		completionCommand(), manualCommand(), versionCommand,
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"linecrypt/ctrlplane/human"
 	"linecrypt/ctrlplane/tcpcrypt"
 )
 
@@ -32,10 +33,10 @@ var encryptedColumns = []column{
 	{head: "SERVER", cell: func(s *Session) string { return s.Server }},
 	{head: "TEP", cell: func(s *Session) string { return tepName(s.TEP) }},
 	{head: "AEAD", cell: func(s *Session) string { return aeadName(s.AEAD) }},
-	{head: "RATE", cell: func(s *Session) string { return humanRate(s.Rate) }},
-	{head: "DATA", cell: func(s *Session) string { return humanBytes(s.Sealed.Bytes + s.Opened.Bytes) }},
-	{head: "IDLE", cell: func(s *Session) string { return humanAge(s.IdleS) }},
-	{head: "AGE", cell: func(s *Session) string { return humanAge(s.AgeS) }},
+	{head: "RATE", cell: func(s *Session) string { return human.Rate(s.Rate) }},
+	{head: "DATA", cell: func(s *Session) string { return human.Bytes(s.Sealed.Bytes + s.Opened.Bytes) }},
+	{head: "IDLE", cell: func(s *Session) string { return human.Age(s.IdleS) }},
+	{head: "AGE", cell: func(s *Session) string { return human.Age(s.AgeS) }},
 	{head: "KEYS", quiet: "0/0", cell: func(s *Session) string { return fmt.Sprintf("%d/%d", s.Sealed.Generation, s.Opened.Generation) }},
 	{head: "VLAN", quiet: "-", cell: func(s *Session) string { return vlanCell(s.VLAN) }},
 	{head: "RULE", quiet: "default", cell: func(s *Session) string { return orDash(s.Rule) }, cut: true},
@@ -50,8 +51,8 @@ var plainColumns = []column{
 	{head: "POLICY", cell: func(s *Session) string { return s.Verdict }},
 	{head: "RULE", quiet: "default", cell: func(s *Session) string { return orDash(s.Rule) }, cut: true},
 	{head: "VLAN", quiet: "-", cell: func(s *Session) string { return vlanCell(s.VLAN) }},
-	{head: "IDLE", cell: func(s *Session) string { return humanAge(s.IdleS) }},
-	{head: "AGE", cell: func(s *Session) string { return humanAge(s.AgeS) }},
+	{head: "IDLE", cell: func(s *Session) string { return human.Age(s.IdleS) }},
+	{head: "AGE", cell: func(s *Session) string { return human.Age(s.AgeS) }},
 }
 
 // printSessions prints a table of encrypted connections, and totals.
@@ -78,7 +79,7 @@ func printSessions(out io.Writer, list []Session, wide bool) error {
 	case 0:
 		text.WriteString("no encrypted connections; --plain lists those that pass in the clear\n")
 	default:
-		fmt.Fprintf(&text, "%s, %s sealed, %s opened, %s now\n", plural(len(list), "encrypted connection"), humanBytes(sealed), humanBytes(opened), humanRate(rate))
+		fmt.Fprintf(&text, "%s, %s sealed, %s opened, %s now\n", human.Plural(len(list), "encrypted connection"), human.Bytes(sealed), human.Bytes(opened), human.Rate(rate))
 		also := []string{}
 		for _, n := range []struct {
 			n    int
@@ -103,7 +104,7 @@ func printPlain(out io.Writer, list []Session, wide bool) error {
 	if len(list) == 0 {
 		text.WriteString("no connections in the clear\n")
 	} else {
-		fmt.Fprintf(&text, "%s in the clear:\n", plural(len(list), "connection"))
+		fmt.Fprintf(&text, "%s in the clear:\n", human.Plural(len(list), "connection"))
 	}
 	count, because := map[string]int{}, map[string]string{}
 	for i := range list {

@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"linecrypt/ctrlplane/human"
 	"linecrypt/ctrlplane/trouble"
 	"linecrypt/flowtable"
 )
@@ -45,14 +46,14 @@ func (st *Status) printEncryption(b *bytes.Buffer) {
 		return
 	}
 	fmt.Fprintf(b, "ENCRYPTED     %s of the connections (%d, %d of them now), %s of the data (%s)\n",
-		percent(e.Encrypted, all), e.Encrypted, e.EncryptedNow, percent(e.EncryptedBytes, bytes), humanBytes(e.EncryptedBytes))
-	fmt.Fprintf(b, "              now %s sealed, %s opened, %s new a second\n", humanRate(st.now.sealed), humanRate(st.now.opened), perSecond(st.now.encrypted))
+		human.Percent(e.Encrypted, all), e.Encrypted, e.EncryptedNow, human.Percent(e.EncryptedBytes, bytes), human.Bytes(e.EncryptedBytes))
+	fmt.Fprintf(b, "              now %s sealed, %s opened, %s new a second\n", human.Rate(st.now.sealed), human.Rate(st.now.opened), human.PerSecond(st.now.encrypted))
 	if e.Plain > 0 {
-		fmt.Fprintf(b, "IN THE CLEAR  %s of the connections (%d, %d of them now), %s, now %s\n", percent(e.Plain, all), e.Plain, e.PlainNow, humanBytes(e.PlainBytes), humanRate(st.now.clear))
+		fmt.Fprintf(b, "IN THE CLEAR  %s of the connections (%d, %d of them now), %s, now %s\n", human.Percent(e.Plain, all), e.Plain, e.PlainNow, human.Bytes(e.PlainBytes), human.Rate(st.now.clear))
 		printReasons(b, st.Plain, "plain_")
 	}
 	if e.Refused > 0 {
-		fmt.Fprintf(b, "REFUSED       %s of the connections (%d)\n", percent(e.Refused, all), e.Refused)
+		fmt.Fprintf(b, "REFUSED       %s of the connections (%d)\n", human.Percent(e.Refused, all), e.Refused)
 		printReasons(b, st.Refusals, "refused_")
 	}
 }
@@ -75,9 +76,8 @@ func largest(counts []NamedCount) []NamedCount {
 	return list
 }
 
-// printTrouble says what is wrong, and what to do.
-func (st *Status) printTrouble(b *bytes.Buffer) {
-	var lines []string
+// wrong says what is wrong with the processes and ports, a line each.
+func (st *Status) wrong() (lines []string) {
 	switch {
 	case !st.DataPlane.Running:
 		lines = append(lines, "the data plane does not run: nothing passes; start the gateway again")
@@ -95,6 +95,12 @@ func (st *Status) printTrouble(b *bytes.Buffer) {
 			lines = append(lines, fmt.Sprintf("port %s (%s) is %s", p.Name, p.Side, p.Link))
 		}
 	}
+	return lines
+}
+
+// printTrouble says what is wrong, and what to do.
+func (st *Status) printTrouble(b *bytes.Buffer) {
+	lines := st.wrong()
 	told := map[string]bool{}
 	for _, list := range [][]NamedCount{st.Drops, st.Aborts, st.Plain, st.Refusals, st.Overloads, st.Counters} {
 		for _, c := range largest(list) {
@@ -118,7 +124,7 @@ func (st *Status) printPorts(b *bytes.Buffer) {
 	table(b, "PORT\tNAME\tKIND\tLINK\tMTU\tQUEUES\tRECEIVED\tSENT\n", func(w io.Writer) {
 		for _, p := range st.Ports {
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%s, %s\t%s, %s\n", p.Side, p.Name, p.Kind, p.Link, p.MTU, p.Queues,
-				humanCount(p.RxPackets, "packets"), humanBytes(p.RxBytes), humanCount(p.TxPackets, "packets"), humanBytes(p.TxBytes))
+				human.Count(p.RxPackets, "packets"), human.Bytes(p.RxBytes), human.Count(p.TxPackets, "packets"), human.Bytes(p.TxBytes))
 		}
 	})
 }
@@ -129,7 +135,7 @@ func (st *Status) printWorkers(b *bytes.Buffer) {
 			if i < len(st.now.busy) {
 				c.Busy = st.now.busy[i]
 			}
-			fmt.Fprintf(w, "%d\t%s\t%.1f %%\t%s\t%s\t%d\n", c.Worker, coreName(c.Core), 100*c.Busy, humanCount(c.RxPackets, "packets"), humanCount(c.TxPackets, "packets"), c.Flows)
+			fmt.Fprintf(w, "%d\t%s\t%.1f %%\t%s\t%s\t%d\n", c.Worker, coreName(c.Core), 100*c.Busy, human.Count(c.RxPackets, "packets"), human.Count(c.TxPackets, "packets"), c.Flows)
 		}
 	})
 }
@@ -141,7 +147,7 @@ func (st *Status) printStages(b *bytes.Buffer) {
 	table(b, "STAGE\tPACKETS\tCYCLES A PACKET\n", func(w io.Writer) {
 		for _, s := range st.Stages {
 			if s.Packets > 0 {
-				fmt.Fprintf(w, "%s\t%s\t%.0f\n", s.Name, humanCount(s.Packets, ""), s.CyclesPerPacket)
+				fmt.Fprintf(w, "%s\t%s\t%.0f\n", s.Name, human.Count(s.Packets, ""), s.CyclesPerPacket)
 			}
 		}
 	})

@@ -1,4 +1,5 @@
-package cli
+// Package human writes sizes, rates, counts and times as people read them: three digits and a unit.
+package human
 
 import (
 	"fmt"
@@ -15,8 +16,8 @@ func scaled(f float64, units int) (float64, int) {
 	return f, u
 }
 
-// humanBytes is a size, such as 4.2 kB.
-func humanBytes(n uint64) string {
+// Bytes is a size, such as 4.2 kB.
+func Bytes(n uint64) string {
 	units := []string{"B", "kB", "MB", "GB", "TB", "PB", "EB"}
 	f, u := scaled(float64(n), len(units))
 	if u == 0 {
@@ -25,8 +26,8 @@ func humanBytes(n uint64) string {
 	return fmt.Sprintf("%.1f %s", f, units[u])
 }
 
-// humanRate is a rate in bit/s, such as 1.2 Gbit/s.
-func humanRate(bps float64) string {
+// Rate is a rate in bit/s, such as 1.2 Gbit/s.
+func Rate(bps float64) string {
 	units := []string{"bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s"}
 	f, u := scaled(bps, len(units))
 	if u == 0 || f >= 100 {
@@ -35,8 +36,8 @@ func humanRate(bps float64) string {
 	return fmt.Sprintf("%.1f %s", f, units[u])
 }
 
-// humanCount is a number of things, such as 4.2 M packets.
-func humanCount(n uint64, what string) string {
+// Count is a number of things, such as 4.2 M packets.
+func Count(n uint64, what string) string {
 	units := []string{"", " k", " M", " G", " T"}
 	text := fmt.Sprintf("%d", n)
 	if f, u := scaled(float64(n), len(units)); u > 0 {
@@ -48,8 +49,8 @@ func humanCount(n uint64, what string) string {
 	return text
 }
 
-// humanAge is a time in seconds in at most seven columns: 12s, 3m12s, 4h07m, 12d03h.
-func humanAge(s float64) string {
+// Age is a time in seconds in at most seven columns: 12s, 3m12s, 4h07m, 12d03h.
+func Age(s float64) string {
 	d := time.Duration(s * float64(time.Second)).Round(time.Second)
 	h, m := int(d.Hours()), int(d.Minutes())
 	switch {
@@ -63,8 +64,8 @@ func humanAge(s float64) string {
 	return fmt.Sprintf("%dd%02dh", h/24, h%24)
 }
 
-// percent is a share in words: never 100 % nor none where it is not.
-func percent(part, all uint64) string {
+// Percent is a share in words: never 100 % nor none where it is not.
+func Percent(part, all uint64) string {
 	switch {
 	case part == 0:
 		return "none"
@@ -74,15 +75,15 @@ func percent(part, all uint64) string {
 	return fmt.Sprintf("%.1f %%", min(max(100*float64(part)/float64(all), 0.1), 99.9))
 }
 
-// perSecond is a rate of events.
-func perSecond(n float64) string {
+// PerSecond is a rate of events.
+func PerSecond(n float64) string {
 	if n > 0 && n < 10 {
 		return fmt.Sprintf("%.1f", n)
 	}
 	return fmt.Sprintf("%.0f", n)
 }
 
-func plural(n int, what string) string {
+func Plural(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}

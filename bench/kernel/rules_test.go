@@ -76,7 +76,9 @@ func (b *bed) wantOutcome(from, to topology.NetNS, addr string, want outcome) (o
 	case err == nil:
 		b.check(exchange(opener, other, n, n, false))
 	}
-	if after := b.decided(b.a, want.rule)[want.verdict.String()]; after != before+1 {
+	after := b.decided(b.a, want.rule)[want.verdict.String()]
+	// The far end's gateway takes a reset for a path that hates ENO, and tries once more without.
+	if again := want.verdict == policy.Refused && after == before+2; after != before+1 && !again {
 		b.t.Errorf("%s: rule %s has %d connections more that are %v", what, want.rule, after-before, want.verdict)
 	}
 	if w := b.wire(); (w.Plaintext > 0) != (want.verdict == policy.Clear || want.verdict == policy.Off) {
@@ -131,11 +133,13 @@ rules:
   - {name: aware-said, ports: [7012], application_aware: on}
   - {name: fresh, ports: [7006], resume: off}
   - {name: rekeys, ports: [7007], rekey: {frames: 4}}
-  - {name: net-6, inside: ["fd99::/64"], ports: [7000-7999], aeads: [CHACHA20_POLY1305], resume: off}
+  - {name: net-6, inside: ["fd99::/64"], ports: [7000-7100], aeads: [CHACHA20_POLY1305], resume: off}
+  - {name: inbound-aware, direction: inbound, ports: [7111], policy: require, application_aware: mandatory, resume: off}
+  - {name: inbound-both, direction: inbound, ports: [7112], policy: require, application_aware: mandatory, resume: off}
   - {name: inbound, direction: inbound, teps: [ECDHE_Curve448], aeads: [AES_256_GCM], resume: off}
 `)
 	// The server's gateway is for every port but one; on another one its applications are aware.
-	b.startB(topology.Packet, "rules=[{name: none, ports: [7010, 7013], policy: off}, {name: aware, ports: [7011], application_aware: on}]")
+	b.startB(topology.Packet, "rules=[{name: none, ports: [7010, 7013], policy: off}, {name: aware, ports: [7011, 7112], application_aware: on}]")
 	const x25519, p256, x448 = "0x23", "0x21", "0x24"
 	to := func(host string, port int) string { return net.JoinHostPort(host, fmt.Sprint(port)) }
 	out := func(host string, port int, want outcome) (*net.TCPConn, *net.TCPConn, cli.Session) {
@@ -143,12 +147,14 @@ rules:
 		return b.wantOutcome(b.top.Client, b.top.Server, to(host, port), want)
 	}
 	// A gateway that offers to resume has room for one key agreement beside it, so that these come first.
-	in := func(host string, want outcome) {
+	in := func(host string, port int, want outcome) {
 		t.Helper()
-		b.wantOutcome(b.top.Server, b.top.Client, to(host, 7100), want)
+		b.wantOutcome(b.top.Server, b.top.Client, to(host, port), want)
 	}
-	in(topology.Client4, outcome{"inbound", policy.Encrypted, x448, "AES_256_GCM"})
-	in(topology.Client6, outcome{"net-6", policy.Encrypted, x25519, "CHACHA20_POLY1305"})
+	in(topology.Client4, 7100, outcome{"inbound", policy.Encrypted, x448, "AES_256_GCM"})
+	in(topology.Client6, 7100, outcome{"net-6", policy.Encrypted, x25519, "CHACHA20_POLY1305"})
+	in(topology.Client4, 7111, outcome{rule: "inbound-aware", verdict: policy.Refused})
+	in(topology.Client6, 7112, outcome{rule: "inbound-both", verdict: policy.Encrypted})
 	for _, host := range []string{topology.Server4, topology.Server6} {
 		out(host, 7001, outcome{rule: "off", verdict: policy.Off})
 		out(host, 7002, outcome{"strict", policy.Encrypted, p256, "CHACHA20_POLY1305"})
@@ -178,4 +184,7 @@ rules:
 	out(topology.Server4, 7003, outcome{"to-server-4", policy.Encrypted, "", "AES_256_GCM"})
 	out(topology.Server6, 7003, outcome{"net-6", policy.Encrypted, "", "CHACHA20_POLY1305"})
 	out(topology.Server4, 7013, outcome{rule: "default", verdict: policy.Clear})
+	if n := b.metric(b.a, `linecrypt_rule_connections_total{rule="strict",verdict="encrypted"}`); n != "2" {
+		t.Errorf("the metric of a rule is %q", n)
+	}
 }

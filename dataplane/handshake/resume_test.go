@@ -99,6 +99,7 @@ func TestAnswerThatResumesFitsWhatAHostsSYNACKLeaves(t *testing.T) {
 func TestWhatIsNotKnownIsAnsweredByAFreshKeyExchange(t *testing.T) {
 	other := testSecret
 	other.Theirs[0]++
+	otherTEP, _ := eno.Append(nil, eno.Global{}, eno.Suboption{byte(testSecret.TEP)}, tcpcrypt.AppendHalf(nil, tcpcrypt.ECDHEP256, testSecret.Theirs[:], nil))
 	for name, c := range map[string]struct {
 		option []byte
 		secret Resumption
@@ -107,6 +108,7 @@ func TestWhatIsNotKnownIsAnsweredByAFreshKeyExchange(t *testing.T) {
 		"another secret":           {resumeA, other},
 		"data shorter than a half": {[]byte{eno.Kind, 8, 0xa3, 1, 2, 3, 4, 5}, testSecret},
 		"no offer to resume":       {offerA, testSecret},
+		"its half by another TEP":  {otherTEP, testSecret},
 		"v = 1 and no data":        {[]byte{eno.Kind, 3, 0xa3}, testSecret},
 	} {
 		got, _ := answering(t, testRules(flowtable.Opportunistic), c.option, c.secret, 40)

@@ -128,8 +128,9 @@ func (g *Gateway) makeWorkers() error {
 		g.loader.controls = append(g.loader.controls, control)
 		c := worker.Config{
 			ID: uint16(i), Inside: g.opt.Inside.Queue(i), Outside: g.opt.Outside.Queue(i),
-			TxCksum: [2]bool{g.opt.Inside.Caps().TxTCPCksum, g.opt.Outside.Caps().TxTCPCksum},
-			Cache:   g.opt.Caches[i], Table: table, Engine: g.opt.Engine, Counters: part.Counters, Pairs: pairs, Circle: circle, MTU: &g.mtus, Secrets: secrets, Trace: part.Trace,
+			TxCksum:     [2]bool{g.opt.Inside.Caps().TxTCPCksum, g.opt.Outside.Caps().TxTCPCksum},
+			LargeBursts: [2]bool{g.opt.Inside.Caps().LargeBursts, g.opt.Outside.Caps().LargeBursts},
+			Cache:       g.opt.Caches[i], Table: table, Engine: g.opt.Engine, Counters: part.Counters, Pairs: pairs, Circle: circle, MTU: &g.mtus, Secrets: secrets, Trace: part.Trace,
 			Requests: shm.NewProducer(part.Requests), Replies: shm.NewConsumer(part.Replies),
 			Control: control, Verdicts: g.seg.Verdicts(i),
 			Stream: streamConfig(g.opt.Config, g.opt.Caches[i]), Params: params(g.opt.Config),

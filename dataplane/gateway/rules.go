@@ -24,7 +24,7 @@ type loader struct {
 }
 
 // loadEvery is how soon published rules are in force.
-const loadEvery = 2 * time.Millisecond
+const loadEvery = 10 * time.Millisecond
 
 // firstRules are those that hold until a control plane publishes some: what the configuration says.
 func (g *Gateway) firstRules() (*policy.Set, error) {

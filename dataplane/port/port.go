@@ -10,8 +10,11 @@ import (
 	"linecrypt/dataplane/mbuf"
 )
 
-// Burst is the number of packets a worker asks for and hands over at a time.
-const Burst = 32
+// Burst is the number of packets a worker asks for and hands over at a time, LargeBurst that at ports with Caps.LargeBursts.
+const (
+	Burst      = 32
+	LargeBurst = 4 * Burst
+)
 
 // Queue is one receive and one transmit queue of a port. One worker polls it; it is not safe for concurrent use, except for Stats.
 // It stays the same while the port's device goes away and comes back.
@@ -55,6 +58,7 @@ type Caps struct {
 	RxCksum     bool // verifies IPv4 and TCP checksums and says so in OlFlags
 	TxIPv4Cksum bool
 	TxTCPCksum  bool
+	LargeBursts bool // a call costs so much that it should be for many packets
 	RSS         bool // spreads flows over queues symmetrically: both directions of a connection reach the same queue
 }
 

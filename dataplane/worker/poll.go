@@ -21,7 +21,7 @@ func (w *Worker) spend(s shm.Stage, t0 uint64, packets int) uint64 {
 // pollPort takes a burst from a port as far as the translator.
 func (w *Worker) pollPort(s flowtable.Side, now int64) int {
 	t := tsc.Now()
-	n := w.rx[s].RxBurst(w.ms[:])
+	n := w.rx[s].RxBurst(w.ms[:w.asks[s]])
 	if n == 0 {
 		return 0
 	}

@@ -19,10 +19,10 @@ type tracer struct {
 	packet uint32 // number of the packet that is being worked, 0 for none
 	last   uint32 // number of the latest one
 	event  trace.Event
-	parsed packet.Packet          // of what is sent
-	before shm.Block              // the counters when the packet came
-	burst  [port.Burst]*mbuf.Mbuf // of which one packet at a time is worked
-	src    [16]byte               // of the packet at hand
+	parsed packet.Packet               // of what is sent
+	before shm.Block                   // the counters when the packet came
+	burst  [port.LargeBurst]*mbuf.Mbuf // of which one packet at a time is worked
+	src    [16]byte                    // of the packet at hand
 	dst    [16]byte
 }
 

@@ -6,7 +6,7 @@ import (
 )
 
 const (
-	txBurst   = 2 * port.Burst
+	txBurst   = 2 * port.LargeBurst
 	txRetries = 8 // attempts to place what a full queue left over, before it is dropped
 )
 
@@ -15,6 +15,7 @@ type txQueue struct {
 	q       port.Queue
 	cache   *mbuf.Cache
 	n       int
+	most    int // packets that are gathered before some are sent
 	told    int // of them, those that a trace has told
 	ms      [txBurst]*mbuf.Mbuf
 	offload bool
@@ -25,7 +26,7 @@ type txQueue struct {
 
 // push takes a packet over.
 func (t *txQueue) push(m *mbuf.Mbuf) {
-	if t.n == len(t.ms) {
+	if t.n == t.most {
 		t.flush()
 	}
 	t.ms[t.n] = m

@@ -68,6 +68,7 @@ type Config struct {
 	ID              uint16
 	Inside, Outside port.Queue
 	TxCksum         [2]bool // the port fills in TCP checksums: inside, outside
+	LargeBursts     [2]bool // the port is asked for port.LargeBurst packets at a time
 	Cache           *mbuf.Cache
 	Table           *flowtable.Table
 	Requests        *shm.Producer
@@ -108,15 +109,16 @@ type Worker struct {
 	pairs  *Pairs
 
 	rx          [2]port.Queue
+	asks        [2]int // packets at a time
 	tx          [2]txQueue
-	ms          [port.Burst]*mbuf.Mbuf
-	pkts        [port.Burst]packet.Packet
-	tcp         [port.Burst]uint8         // positions in pkts of the TCP segments among them
-	run         [port.Burst]uint8         // by TCP segment: the run of segments of one connection that it belongs to
-	keys        [port.Burst]flowtable.Key // by run
-	hashes      [port.Burst]uint32
-	found       [port.Burst]flowtable.Index
-	records     [port.Burst]*flowtable.Record // of found
+	ms          [port.LargeBurst]*mbuf.Mbuf
+	pkts        [port.LargeBurst]packet.Packet
+	tcp         [port.LargeBurst]uint8         // positions in pkts of the TCP segments among them
+	run         [port.LargeBurst]uint8         // by TCP segment: the run of segments of one connection that it belongs to
+	keys        [port.LargeBurst]flowtable.Key // by run
+	hashes      [port.LargeBurst]uint32
+	found       [port.LargeBurst]flowtable.Index
+	records     [port.LargeBurst]*flowtable.Record // of found
 	seg         stream.Segment
 	scratch     packet.Packet
 	common      packet.Common // of an emit of the common kind, with what becomes of it
@@ -173,10 +175,17 @@ func New(cfg Config) (*Worker, error) {
 	}
 	w := &Worker{
 		cfg: cfg, params: cfg.Params, table: cfg.Table, core: core, cache: cfg.Cache, ctl: cfg.Control, pairs: cfg.Pairs,
-		n:   cfg.Counters,
-		out: stream.NewOutput(2 * port.Burst), batch: cfg.Engine.NewBatcher(8 * port.Burst),
-		rx: [2]port.Queue{cfg.Inside, cfg.Outside},
+		n:    cfg.Counters,
+		rx:   [2]port.Queue{cfg.Inside, cfg.Outside},
+		asks: [2]int{port.Burst, port.Burst},
 	}
+	for s, large := range cfg.LargeBursts {
+		if large {
+			w.asks[s] = port.LargeBurst
+		}
+	}
+	both := w.asks[inside] + w.asks[outside]
+	w.out, w.batch = stream.NewOutput(both), cfg.Engine.NewBatcher(4*both)
 	for d := range w.events {
 		w.events[d] = make([]stream.Event, 0, cap(w.out.Events))
 	}
@@ -195,9 +204,9 @@ func New(cfg Config) (*Worker, error) {
 		w.others = uint8(cfg.Circle.Workers() - 1)
 		w.hops = w.others
 	}
-	w.tx[inside] = txQueue{q: cfg.Inside, cache: cfg.Cache, offload: cfg.TxCksum[inside],
+	w.tx[inside] = txQueue{q: cfg.Inside, cache: cfg.Cache, offload: cfg.TxCksum[inside], most: both,
 		packets: &w.n[shm.TxInsidePackets], bytes: &w.n[shm.TxInsideBytes], full: &w.n[shm.DropTxFull]}
-	w.tx[outside] = txQueue{q: cfg.Outside, cache: cfg.Cache, offload: cfg.TxCksum[outside],
+	w.tx[outside] = txQueue{q: cfg.Outside, cache: cfg.Cache, offload: cfg.TxCksum[outside], most: both,
 		packets: &w.n[shm.TxOutsidePackets], bytes: &w.n[shm.TxOutsideBytes], full: &w.n[shm.DropTxFull]}
 	w.idle.init(cfg.Params, &w.n[shm.IdleSleeps], &w.n[shm.IdleCycles], cfg.Inside, cfg.Outside)
 	return w, nil

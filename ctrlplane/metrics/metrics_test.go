@@ -131,8 +131,8 @@ func TestCountersAreServedByCoreUnderTheNamesOfTheTable(t *testing.T) {
 		}
 	}
 	n := 0
-	seg.Counters().Range(func(c shm.Counter, _ shm.Info) bool {
-		if !c.Control() {
+	seg.Counters().Range(func(c shm.Counter, info shm.Info) bool {
+		if !c.Control() && info.Kind != shm.KindBucket {
 			n++
 		}
 		return true
@@ -151,6 +151,30 @@ func TestCountersAreServedByCoreUnderTheNamesOfTheTable(t *testing.T) {
 	}
 	if served != 2*n {
 		t.Errorf("%d counters of 2 workers are served, the table has %d", served, n)
+	}
+}
+
+func TestHandshakeTimesAreAHistogram(t *testing.T) {
+	seg := newSegment(t)
+	n := seg.Worker(0).Counters
+	for _, took := range []int64{1, 500_000, 500_001, 3e9, 11e9} {
+		n[shm.HandshakeBucket(took)]++
+		n[shm.HandshakeNanos] += uint64(took)
+	}
+	s, _ := newSet(t, seg)
+	for _, m := range scrape(t, s)["linecrypt_handshake_seconds"].GetMetric() {
+		if m.GetLabel()[1].GetValue() != "0" {
+			continue
+		}
+		h := m.GetHistogram()
+		if h.GetSampleCount() != 5 || h.GetSampleSum() < 14.001 || h.GetSampleSum() > 14.002 {
+			t.Errorf("%d samples, sum %v", h.GetSampleCount(), h.GetSampleSum())
+		}
+		for _, b := range h.GetBucket() {
+			if want := map[float64]uint64{0.0005: 2, 0.001: 3, 2: 3, 5: 4, 10: 4}; want[b.GetUpperBound()] != 0 && b.GetCumulativeCount() != want[b.GetUpperBound()] {
+				t.Errorf("up to %v s: %d", b.GetUpperBound(), b.GetCumulativeCount())
+			}
+		}
 	}
 }
 

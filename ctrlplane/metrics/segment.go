@@ -48,18 +48,19 @@ func workerDesc(name, help string, more ...string) *prometheus.Desc {
 }
 
 var (
-	descFlows     = workerDesc("flows", "connections in the flow table by state", "state")
-	descCapacity  = workerDesc("flow_table_capacity", "connections the flow table can hold")
-	descRingUsed  = workerDesc("ring_used_bytes", "bytes that wait in a ring between the processes", "ring")
-	descRingFull  = workerDesc("ring_full_total", "times a ring between the processes had no room", "ring")
-	descRingReset = workerDesc("ring_damaged_total", "times the damaged content of a ring was thrown away", "ring")
-	descEngine    = prometheus.NewDesc(namespace+"_engine_info", "the AEAD engine of the data plane", []string{"engine"}, nil)
-	descPorts     = prometheus.NewDesc(namespace+"_port_info", "the ports of the instance", []string{"instance_name", "inside", "outside"}, nil)
-	descUp        = prometheus.NewDesc(namespace+"_process_up", "1 while the process gives signs of life", []string{"process"}, nil)
-	descEpoch     = prometheus.NewDesc(namespace+"_process_starts", "processes that had this part since the segment was made", []string{"process"}, nil)
-	descReady     = prometheus.NewDesc(namespace+"_ready", "1 while packets flow", nil, nil)
-	descCreated   = prometheus.NewDesc(namespace+"_segment_created_seconds", "unix time at which the shared segment was made", nil, nil)
-	descLocked    = prometheus.NewDesc(namespace+"_segment_locked", "1 if the control plane has locked the shared segment into memory", nil, nil)
+	descFlows      = workerDesc("flows", "connections in the flow table by state", "state")
+	descHandshakes = workerDesc("handshake_seconds", "time from the first SYN of a connection to its keys")
+	descCapacity   = workerDesc("flow_table_capacity", "connections the flow table can hold")
+	descRingUsed   = workerDesc("ring_used_bytes", "bytes that wait in a ring between the processes", "ring")
+	descRingFull   = workerDesc("ring_full_total", "times a ring between the processes had no room", "ring")
+	descRingReset  = workerDesc("ring_damaged_total", "times the damaged content of a ring was thrown away", "ring")
+	descEngine     = prometheus.NewDesc(namespace+"_engine_info", "the AEAD engine of the data plane", []string{"engine"}, nil)
+	descPorts      = prometheus.NewDesc(namespace+"_port_info", "the ports of the instance", []string{"instance_name", "inside", "outside"}, nil)
+	descUp         = prometheus.NewDesc(namespace+"_process_up", "1 while the process gives signs of life", []string{"process"}, nil)
+	descEpoch      = prometheus.NewDesc(namespace+"_process_starts", "processes that had this part since the segment was made", []string{"process"}, nil)
+	descReady      = prometheus.NewDesc(namespace+"_ready", "1 while packets flow", nil, nil)
+	descCreated    = prometheus.NewDesc(namespace+"_segment_created_seconds", "unix time at which the shared segment was made", nil, nil)
+	descLocked     = prometheus.NewDesc(namespace+"_segment_locked", "1 if the control plane has locked the shared segment into memory", nil, nil)
 )
 
 func gauge(d *prometheus.Desc, v float64, labels ...string) prometheus.Metric {
@@ -107,7 +108,7 @@ func collectWorker(ch chan<- prometheus.Metric, s *shm.Segment, i int) {
 	}
 	labels := []string{strconv.Itoa(i), strconv.Itoa(s.Core(i))}
 	s.Counters().Range(func(c shm.Counter, info shm.Info) bool {
-		if c.Control() {
+		if c.Control() || info.Kind == shm.KindBucket {
 			return true
 		}
 		name, label := metricName(c, info)
@@ -119,6 +120,7 @@ func collectWorker(ch chan<- prometheus.Metric, s *shm.Segment, i int) {
 		ch <- counter(workerDesc(name, help(c, info), more...), atomic.LoadUint64(&w.Counters[c]), values...)
 		return true
 	})
+	ch <- handshakes(w.Counters, labels)
 	for name, r := range map[string]shm.Ring{"requests": w.Requests, "replies": w.Replies} {
 		ch <- gauge(descRingUsed, float64(r.Used()), labels[0], labels[1], name)
 		ch <- counter(descRingFull, r.Full(), labels[0], labels[1], name)
@@ -132,6 +134,17 @@ func collectWorker(ch chan<- prometheus.Metric, s *shm.Segment, i int) {
 	for st := flowtable.Free + 1; st < flowtable.NumStates; st++ {
 		ch <- gauge(descFlows, float64(flows.Count(st)), labels[0], labels[1], st.String())
 	}
+}
+
+// handshakes is the histogram of how long handshakes took.
+func handshakes(n *shm.Block, labels []string) prometheus.Metric {
+	buckets, count := map[float64]uint64{}, uint64(0)
+	for i, bound := range shm.HandshakeBounds {
+		count += atomic.LoadUint64(&n[shm.HandshakeIn500us+shm.Counter(i)])
+		buckets[float64(bound)/1e9] = count
+	}
+	count += atomic.LoadUint64(&n[shm.HandshakeInMore])
+	return prometheus.MustNewConstHistogram(descHandshakes, count, float64(atomic.LoadUint64(&n[shm.HandshakeNanos]))/1e9, buckets, labels...)
 }
 
 // collectControl collects what the control plane counts in the segment.

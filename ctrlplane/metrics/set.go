@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"bytes"
 	"log/slog"
 	"net/http"
 	"time"
@@ -72,11 +73,41 @@ func (s *Set) ObserveRequest(kind shm.RequestKind, d time.Duration) {
 	s.requests.WithLabelValues(kind.String()).Observe(d.Seconds())
 }
 
-// Handler serves the metrics in the formats that Prometheus asks for. What cannot be collected is left out and logged.
+// Bounds of a scrape.
+const (
+	scrapesAtOnce  = 4                // that are being collected; a further one is answered 503
+	scrapePatience = 10 * time.Second // in which the answer must have been read
+)
+
+// Handler serves the metrics in the formats that Prometheus asks for. What cannot be collected is left out and logged. Collecting takes its turn;
+// an answer is written when it is whole, so that somebody who reads slowly, or nothing, holds up nobody else.
 func (s *Set) Handler() http.Handler {
-	o := promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 4}
+	o := promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: scrapesAtOnce}
 	if s.log != nil {
 		o.ErrorLog = slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)
 	}
-	return promhttp.HandlerFor(s.registry, o)
+	collect := promhttp.HandlerFor(s.registry, o)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		whole := answer{header: w.Header(), status: http.StatusOK}
+		collect.ServeHTTP(&whole, r)
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(scrapePatience)) // where the connection has deadlines
+		w.WriteHeader(whole.status)
+		_, _ = w.Write(whole.body.Bytes()) // the client is gone if this fails
+	})
 }
+
+// answer keeps what is to be answered.
+type answer struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+// Header implements http.ResponseWriter.
+func (a *answer) Header() http.Header { return a.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (a *answer) WriteHeader(status int) { a.status = status }
+
+// Write implements http.ResponseWriter.
+func (a *answer) Write(b []byte) (int, error) { return a.body.Write(b) }

@@ -17,8 +17,8 @@ type events struct {
 	waiting, waitingPeers atomic.Uint64 // requests for keys that wait now, and peers of theirs
 }
 
-// resumption names what the cache of session secrets counts.
-func (s *Server) resumption() []metrics.Event {
+// state names what the server has besides events: the cache of session secrets, and whether keys are written down.
+func (s *Server) state() []metrics.Event {
 	counts := func(of func(*resumption.Stats) uint64) func() uint64 {
 		return func() (n uint64) {
 			s.cached(func(c *resumption.Cache) { n = of(c.Stats()) })
@@ -26,6 +26,12 @@ func (s *Server) resumption() []metrics.Event {
 		}
 	}
 	return []metrics.Event{
+		{Name: "key_log", Help: "1 while the keys of new connections are written to a file", Gauge: true, Value: func() uint64 {
+			if s.keyLog.Load() != nil {
+				return 1
+			}
+			return 0
+		}},
 		{Name: "resumption_secrets", Help: "session secrets that are kept to resume with", Gauge: true, Value: func() uint64 { return uint64(s.Resumption().Secrets) }},
 		{Name: "resumption_kept", Help: "session secrets kept for later connections", Value: counts((*resumption.Stats).Kept)},
 		{Name: "resumption_full", Help: "session secrets not kept because no other one could go for them", Value: counts((*resumption.Stats).Full)},
@@ -33,8 +39,8 @@ func (s *Server) resumption() []metrics.Event {
 		{Name: "resumption_expired", Help: "session secrets that reached the end of their lifetime", Value: counts((*resumption.Stats).Expired)},
 		{Name: "resumption_evicted", Help: "session secrets that went for others", Value: counts((*resumption.Stats).Evicted)},
 		{Name: "resumption_flushed", Help: "session secrets that were flushed", Value: counts((*resumption.Stats).Flushed)},
-		{Name: "resumed_as_a", Help: "sessions in role A that came from an earlier one, without a key exchange", Value: func() uint64 { return s.Stats().Resumed(flowtable.RoleA) }},
-		{Name: "resumed_as_b", Help: "sessions in role B that came from an earlier one, without a key exchange", Value: func() uint64 { return s.Stats().Resumed(flowtable.RoleB) }},
+		{Name: "resumed_rolea", Help: "sessions in role A that came from an earlier one, without a key exchange", Value: func() uint64 { return s.Stats().Resumed(flowtable.RoleA) }},
+		{Name: "resumed_roleb", Help: "sessions in role B that came from an earlier one, without a key exchange", Value: func() uint64 { return s.Stats().Resumed(flowtable.RoleB) }},
 	}
 }
 

@@ -117,7 +117,7 @@ func New(o Options) (*Server, error) {
 	s.peering.Store(o.Peering)
 	s.policy.Store(uint32(o.Terms.Policy))
 	s.keys = fairqueue.New[flowID](keyLimits, s.giveUp)
-	events := append(s.events.table(), s.resumption()...)
+	events := append(s.events.table(), s.state()...)
 	events = append(events, s.peeringEvents()...)
 	s.metrics = metrics.New(metrics.Config{Segments: s, Stats: r.Stats(), Events: events, Log: o.Log})
 	return s, nil

@@ -318,6 +318,24 @@ const (
 	AbortKeys
 	AbortCaller
 
+	// How long handshakes took, from the SYN to keys, by bound: see HandshakeBounds.
+	HandshakeIn500us
+	HandshakeIn1ms
+	HandshakeIn2ms
+	HandshakeIn5ms
+	HandshakeIn10ms
+	HandshakeIn20ms
+	HandshakeIn50ms
+	HandshakeIn100ms
+	HandshakeIn200ms
+	HandshakeIn500ms
+	HandshakeIn1s
+	HandshakeIn2s
+	HandshakeIn5s
+	HandshakeIn10s
+	HandshakeInMore
+	HandshakeNanos
+
 	KeysAskedAgain
 	KeysAnswered
 	KeysNotAwaited
@@ -327,6 +345,19 @@ const (
 	OverloadKeysReplies
 	NumCounters
 )
+
+// HandshakeBounds are the bounds in ns of the counters from HandshakeIn500us on; what took longer is counted by HandshakeInMore.
+var HandshakeBounds = [...]int64{500000, 1000000, 2000000, 5000000, 10000000, 20000000, 50000000, 100000000, 200000000, 500000000, 1000000000, 2000000000, 5000000000, 10000000000}
+
+// HandshakeBucket returns the counter of a handshake that took a time in ns.
+func HandshakeBucket(took int64) Counter {
+	for i, bound := range HandshakeBounds {
+		if took <= bound {
+			return HandshakeIn500us + Counter(i)
+		}
+	}
+	return HandshakeInMore
+}
 
 // Control reports whether the control plane counts it, and not the workers.
 func (c Counter) Control() bool { return c >= KeysAskedAgain && c < NumCounters }
@@ -355,10 +386,11 @@ const (
 	KindRefusal              // connections refused for one reason
 	KindOverload             // requests or state given up for one reason because a bound was reached
 	KindResume               // connections by what came of an earlier session that they might have resumed
+	KindBucket               // events by the time that they took, or the sum of these times
 	endKinds
 )
 
-var kindNames = [endKinds]string{"none", "packets", "bytes", "drop", "abort", "event", "cycles", "plain", "refusal", "overload", "resume"}
+var kindNames = [endKinds]string{"none", "packets", "bytes", "drop", "abort", "event", "cycles", "plain", "refusal", "overload", "resume", "bucket"}
 
 // String returns the kind's name.
 func (k Kind) String() string {

@@ -151,6 +151,9 @@ func (w *Worker) install(i flowtable.Index, r *flowtable.Record, hold bool, now 
 	}
 	w.blocks.wipe(&w.blocks.all[r.Local.HsBlock])
 	w.n[done]++
+	took := max(now-r.Rare.Created, 0)
+	w.n[shm.HandshakeBucket(took)]++
+	w.n[shm.HandshakeNanos] += uint64(took)
 	if rep.Resumed {
 		w.cfg.Secrets.Spend(resumption.Handle(r.Setup.Resume), w.flow(i, r))
 		w.n[shm.ResumeDone]++

@@ -1,0 +1,220 @@
+package gvisor
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"linecrypt/bench/hosts"
+	"linecrypt/bench/testenv"
+	"linecrypt/ctrlplane/metrics/dashboards"
+)
+
+// queries returns the expressions of the dashboard and of the alerts, with Grafana's variables filled in.
+func queries(t *testing.T) (list []string) {
+	t.Helper()
+	var d struct {
+		Panels []struct {
+			Title   string
+			Targets []struct{ Expr string }
+		}
+	}
+	if err := json.Unmarshal(dashboards.Grafana, &d); err != nil {
+		t.Fatal(err)
+	}
+	filled := strings.NewReplacer("$job", ".*", "$instance", ".*", "$__rate_interval", "10s")
+	for _, p := range d.Panels {
+		for _, q := range p.Targets {
+			list = append(list, filled.Replace(q.Expr))
+		}
+	}
+	var a struct {
+		Groups []struct {
+			Rules []struct{ Alert, Expr string }
+		}
+	}
+	if err := yaml.Unmarshal(dashboards.Alerts, &a); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range a.Groups[0].Rules {
+		list = append(list, r.Expr)
+	}
+	if len(list) < 25 {
+		t.Fatalf("only %d queries", len(list))
+	}
+	return list
+}
+
+// prometheus runs a real one that scrapes an address, and returns its own.
+func prometheus(t *testing.T, target string) string {
+	t.Helper()
+	dir := t.TempDir()
+	rules := filepath.Join(dir, "linecrypt.rules.yml")
+	config := filepath.Join(dir, "prometheus.yml")
+	text := fmt.Sprintf("global: {scrape_interval: 1s, evaluation_interval: 1s}\nrule_files: [%s]\nscrape_configs:\n  - job_name: linecrypt\n    static_configs: [{targets: [%q]}]\n", rules, target)
+	if err := os.WriteFile(rules, dashboards.Alerts, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("promtool", "check", "config", config).CombinedOutput(); err != nil {
+		t.Fatalf("promtool: %v: %s", err, out)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, "prometheus", "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address, "--log.level=error")
+	var log bytes.Buffer
+	cmd.Stderr = &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Log(log.String())
+		}
+	})
+	return "http://" + address
+}
+
+// ask returns the number of series that a query has, -1 while there is no answer.
+func ask(t *testing.T, at, query string) int {
+	t.Helper()
+	answer, err := http.Get(at + "/api/v1/query?" + url.Values{"query": {query}}.Encode())
+	if err != nil {
+		return -1
+	}
+	defer answer.Body.Close()
+	var a struct {
+		Status, Error string
+		Data          struct{ Result []any }
+	}
+	if err := json.NewDecoder(answer.Body).Decode(&a); err != nil || answer.StatusCode == http.StatusServiceUnavailable {
+		return -1
+	}
+	if a.Status != "success" {
+		t.Errorf("%s: %s", query, a.Error)
+	}
+	return len(a.Data.Result)
+}
+
+func TestPrometheusScrapesAndEveryQueryIsAboutMetricsThatExist(t *testing.T) {
+	if _, err := exec.LookPath("prometheus"); err != nil {
+		testenv.Skip(t, "prometheus is missing (Debian package prometheus)")
+	}
+	n := hosts.New(t, hosts.Options{})
+	l := n.Listen(t, hosts.IPv4)
+	load := func() {
+		client, srv := n.Connect(t, l)
+		mustExchange(t, client, srv, 100_000, 100_000, 8192)
+	}
+	load()
+	web := httptest.NewServer(n.A.Control().MetricsHandler())
+	defer web.Close()
+	text := get(t, web.URL+"/metrics")
+	check := exec.Command("promtool", "check", "metrics")
+	check.Stdin = strings.NewReader(ours(text))
+	if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("promtool check metrics: %v\n%s", err, out)
+	}
+	at := prometheus(t, strings.TrimPrefix(web.URL, "http://"))
+	for end := time.Now().Add(hosts.Patience); ask(t, at, "rate(linecrypt_sealed_bytes_total[10s]) > 0") < 1; time.Sleep(200 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("Prometheus has not scraped twice")
+		}
+		load()
+	}
+	names := regexp.MustCompile(`linecrypt_[a-z0-9_]+`)
+	for _, q := range queries(t) {
+		ask(t, at, q)
+		for _, name := range names.FindAllString(q, -1) {
+			if !strings.Contains(text, "\n"+name+"{") && !strings.Contains(text, "\n"+name+" ") {
+				t.Errorf("%s: there is no metric %s", q, name)
+			}
+		}
+	}
+	if ask(t, at, "histogram_quantile(0.5, sum by (le) (linecrypt_handshake_seconds_bucket)) > 0") != 1 {
+		t.Error("no time of a handshake")
+	}
+	if ask(t, at, `ALERTS{alertstate="firing",severity="critical"}`) != 0 {
+		t.Error("a gateway that is well raises an alarm")
+	}
+}
+
+// ours are the metrics that are not the Go runtime's.
+func ours(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		if name := strings.TrimPrefix(strings.TrimPrefix(line, "# HELP "), "# TYPE "); strings.HasPrefix(name, "linecrypt_") {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
+}
+
+func get(t *testing.T, at string) string {
+	t.Helper()
+	answer, err := http.Get(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestScrapersThatReadNothingHoldUpNobody(t *testing.T) {
+	n := hosts.New(t, hosts.Options{})
+	web := httptest.NewServer(n.A.Control().MetricsHandler())
+	defer web.Close()
+	for range 16 {
+		c, err := net.Dial("tcp", strings.TrimPrefix(web.URL, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		for range 20 { // far more than a socket's buffers hold
+			if _, err := io.WriteString(c, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	time.Sleep(500 * time.Millisecond)
+	client := http.Client{Timeout: 5 * time.Second}
+	for range 3 {
+		answer, err := client.Get(web.URL + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if err != nil || answer.StatusCode != http.StatusOK || !strings.Contains(string(text), "linecrypt_ready") {
+			t.Errorf("%s, %v, %d bytes", answer.Status, err, len(text))
+		}
+	}
+}

@@ -100,6 +100,37 @@ func TestProgramForgetsWhatItsConnectionLeftByASocketOption(t *testing.T) {
 	}
 }
 
+// TestProgramSaysBeforeItConnectsOrListensThatNothingIsResumed: by a socket option at either end its connections resume nothing, and leave
+// nothing to resume with (RFC 8548 section 3.5).
+func TestProgramSaysBeforeItConnectsOrListensThatNothingIsResumed(t *testing.T) {
+	b := gateways(t, topology.Packet)
+	const other = "7100"
+	for i, c := range []struct {
+		client, server, resumed string
+	}{
+		{"fresh", "", "0"}, {"", "", "0"}, // the first has left nothing
+		{"fresh", "", "0"}, {"", "", "1"}, // and has taken nothing of what the second left
+		{"", "fresh", "0"}, {"", "", "0"}, // the offer is answered by a fresh key exchange, which the client's end forgets
+		{"", "", "1"},
+	} {
+		args := func(mode, option string) []string {
+			if option == "" {
+				return []string{mode, topology.Server4, other}
+			}
+			return []string{mode, topology.Server4, other, option}
+		}
+		srv := b.probe(b.top.Server, nil, "probe", args("serve", c.server)...)
+		srv.expect("listening")
+		client := b.probe(b.top.Client, nil, "probe", args("connect", c.client)...)
+		what := fmt.Sprintf("connection %d, %+v", i, c)
+		want(t, what, client.report(), map[string]string{"resumed": c.resumed})
+		want(t, what, srv.report(), map[string]string{"resumed": c.resumed})
+		client.stdin.Close()
+		srv.stdin.Close()
+		b.eventuallyNoSession()
+	}
+}
+
 // TestBothHostsResumeAtOnceAndBehindALostSYN opens connections from both ends at the same moment, and has a SYN that offers to resume
 // lost and sent again.
 func TestBothHostsResumeAtOnceAndBehindALostSYN(t *testing.T) {

@@ -31,6 +31,9 @@ func (c *control) Alive(int64) bool { return true }
 // Aware implements worker.Control.
 func (c *control) Aware(*[16]byte, uint16) bool { return false }
 
+// Fresh implements worker.Control.
+func (c *control) Fresh(*[16]byte, uint16) bool { return false }
+
 // Decide implements worker.Control.
 func (c *control) Decide(*flowtable.Key, flowtable.Side) (*handshake.Rules, flowtable.RuleRef) {
 	return c.Rules(), 0

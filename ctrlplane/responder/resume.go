@@ -43,7 +43,7 @@ func (b *batch) resume(q *shm.Request) shm.Reply {
 		return fail(r)
 	}
 	defer session.Wipe()
-	if taken.First && b.rules.terms.Resume {
+	if taken.First && b.rules.terms.Resume && !q.Fresh {
 		b.kept.cache.Keep(resumption.Session{
 			Secret: &taken.Secret, Index: taken.Index, TEP: taken.TEP, AEAD: taken.AEAD, Sends: taken.Sends, Chain: taken.Chain,
 			Flow: resumption.Flow(q.Ref), Tuple: &q.Tuple,
@@ -93,7 +93,7 @@ func resumed(q *shm.Request, t *resumption.Taken) (tcpcrypt.Session, eno.Role, R
 // keep keeps what follows from a fresh session, for a later one. Host A's keys are the same ones whenever they are asked for, so that
 // of those nothing is kept again.
 func (b *batch) keep(q *shm.Request, s *tcpcrypt.Session, role eno.Role) {
-	if b.kept == nil || !b.rules.terms.Resume || role == eno.A && q.Again {
+	if b.kept == nil || !b.rules.terms.Resume || q.Fresh || role == eno.A && q.Again {
 		return
 	}
 	sends := tcpcrypt.AB

@@ -148,7 +148,7 @@ func (s *Server) answerApplication(q *wire.Request, who application, set asked) 
 	switch q.Verb {
 	case wire.State:
 		return s.stateOf(q)
-	case wire.SetAware:
+	case wire.SetAware, wire.SetFresh:
 		return s.setAware(q, who, set)
 	case wire.ClearAware:
 		s.clearAware(q.Token, who, set)

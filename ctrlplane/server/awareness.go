@@ -17,14 +17,24 @@ const (
 	maxAddresses = 64  // that "any address" may stand for
 )
 
-// awareness is what applications asked for: endpoints whose connections carry the application-aware bit. It outlives the segment into which
+// awareness is what applications asked for: endpoints whose connections carry the application-aware bit, or resume nothing. It outlives the segment into which
 // it is written. An endpoint stays as long as the socket on which it was asked for is open, so that a server that goes on in a child
 // process keeps it; one that an earlier control plane left, as long as the process runs that asked for it.
 type awareness struct {
 	mu        sync.Mutex
-	endpoints map[wire.Endpoint]*awareEndpoint
+	endpoints map[wish]*awareEndpoint
 	users     map[uint32]int // endpoints by user, each as often as it was asked for
 	total     int            // likewise
+}
+
+// wish is one thing that is asked for an endpoint.
+type wish struct {
+	wire.Endpoint
+	fresh bool // as shm.AwareEndpoint has it
+}
+
+func (e wish) endpoint(owner uint64) shm.AwareEndpoint {
+	return shm.AwareEndpoint{Addr: e.Addr, Port: e.Port, Fresh: e.fresh, Owner: owner}
 }
 
 type awareEndpoint struct {
@@ -33,7 +43,7 @@ type awareEndpoint struct {
 }
 
 // asked is what one socket asked for, by token.
-type asked map[uint32][]wire.Endpoint
+type asked map[uint32][]wish
 
 // owner names a process by its number and its start time, so that another one of that number is another one.
 func owner(pid int32) uint64 { return uint64(pid)&(1<<22-1) | startTime(pid)<<22 }
@@ -59,9 +69,13 @@ func startTime(pid int32) uint64 {
 
 // setAware enters what an application asks for, and notes it down in a. The addresses must be the application's host's own.
 func (s *Server) setAware(q *wire.Request, who application, a asked) wire.Answer {
-	list, answer := endpointsOf(q.Local, who)
+	endpoints, answer := endpointsOf(q.Local, who)
 	if answer != wire.Done {
 		return answer
+	}
+	var list []wish
+	for _, e := range endpoints {
+		list = append(list, wish{e, q.Verb == wire.SetFresh})
 	}
 	s.clearAware(q.Token, who, a)
 	s.mu.RLock()
@@ -87,10 +101,10 @@ func (s *Server) setAware(q *wire.Request, who application, a asked) wire.Answer
 	return wire.Done
 }
 
-func (w *awareness) enter(seg *shm.Segment, e wire.Endpoint, who application) error {
+func (w *awareness) enter(seg *shm.Segment, e wish, who application) error {
 	at := w.endpoints[e]
 	if at == nil {
-		if err := seg.SetAware(shm.AwareEndpoint{Addr: e.Addr, Port: e.Port, Owner: owner(who.pid)}); err != nil {
+		if err := seg.SetAware(e.endpoint(owner(who.pid))); err != nil {
 			return err
 		}
 		at = &awareEndpoint{}
@@ -103,7 +117,7 @@ func (w *awareness) enter(seg *shm.Segment, e wire.Endpoint, who application) er
 	return nil
 }
 
-func (w *awareness) leave(seg *shm.Segment, e wire.Endpoint, uid uint32) {
+func (w *awareness) leave(seg *shm.Segment, e wish, uid uint32) {
 	at := w.endpoints[e]
 	if at == nil || at.asked == 0 {
 		return
@@ -118,10 +132,10 @@ func (w *awareness) leave(seg *shm.Segment, e wire.Endpoint, uid uint32) {
 	}
 }
 
-func (w *awareness) drop(seg *shm.Segment, e wire.Endpoint) {
+func (w *awareness) drop(seg *shm.Segment, e wish) {
 	delete(w.endpoints, e)
 	if seg != nil {
-		seg.ClearAware(&e.Addr, e.Port)
+		seg.ClearAware(e.endpoint(0))
 	}
 }
 
@@ -144,16 +158,16 @@ func (s *Server) attachAware(seg *shm.Segment) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.endpoints == nil {
-		w.endpoints, w.users = map[wire.Endpoint]*awareEndpoint{}, map[uint32]int{}
+		w.endpoints, w.users = map[wish]*awareEndpoint{}, map[uint32]int{}
 	}
 	for _, left := range seg.MendAware() {
-		e := wire.Endpoint{Addr: left.Addr, Port: left.Port}
+		e := wish{wire.Endpoint{Addr: left.Addr, Port: left.Port}, left.Fresh}
 		if w.endpoints[e] == nil {
 			w.endpoints[e] = &awareEndpoint{orphan: left.Owner}
 		}
 	}
 	for e, at := range w.endpoints {
-		if at.asked > 0 && seg.SetAware(shm.AwareEndpoint{Addr: e.Addr, Port: e.Port}) != nil {
+		if at.asked > 0 && seg.SetAware(e.endpoint(0)) != nil {
 			s.events.awareLost.Add(1)
 		}
 	}

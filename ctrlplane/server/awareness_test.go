@@ -79,6 +79,24 @@ func TestEndpointIsAwareAsLongAsTheSocketIsOpenOnWhichThatWasAsked(t *testing.T)
 	eventually(t, "the endpoint is not aware any more", func() bool { return !p.seg.Aware(&addr, 4000) })
 }
 
+func TestEndpointThatIsToResumeNothingIsAnotherWishThanTheBit(t *testing.T) {
+	_, p, _ := withApplications(t)
+	addr := ownAddress(t)
+	a := newApp(t)
+	local := wire.Endpoint{Addr: addr, Port: 4000}
+	if got := a.ask(wire.Request{Verb: wire.SetFresh, Local: local, Token: 1}); got != wire.Done || !p.seg.Fresh(&addr, 4000) || p.seg.Aware(&addr, 4000) || p.seg.Fresh(&addr, 4001) {
+		t.Fatalf("%v", got)
+	}
+	if got := a.ask(wire.Request{Verb: wire.SetAware, Local: local, Token: 2}); got != wire.Done || !p.seg.Fresh(&addr, 4000) || !p.seg.Aware(&addr, 4000) {
+		t.Errorf("both: %v", got)
+	}
+	if got := a.ask(wire.Request{Verb: wire.ClearAware, Token: 1}); got != wire.Done || p.seg.Fresh(&addr, 4000) || !p.seg.Aware(&addr, 4000) {
+		t.Errorf("taken back: %v", got)
+	}
+	a.c.Close()
+	eventually(t, "nothing is left", func() bool { return !p.seg.Aware(&addr, 4000) })
+}
+
 func TestAnyAddressIsTheHostsOwnAndStrangersAddressesAreRefused(t *testing.T) {
 	_, p, _ := withApplications(t)
 	addr := ownAddress(t)
@@ -126,7 +144,7 @@ func TestNextControlPlaneKeepsTheEndpointsOfProcessesThatRun(t *testing.T) {
 	who := application{uid: 1, pid: int32(os.Getpid())}
 	gone := application{uid: 1, pid: 1<<22 - 1}
 	for port, who := range map[uint16]application{5: who, 6: gone} {
-		if err := s.aware.enter(s.seg, wire.Endpoint{Addr: addr, Port: port}, who); err != nil {
+		if err := s.aware.enter(s.seg, wish{Endpoint: wire.Endpoint{Addr: addr, Port: port}}, who); err != nil {
 			t.Fatal(err)
 		}
 	}

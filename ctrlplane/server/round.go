@@ -82,6 +82,7 @@ func (s *Server) take(at int, msg []byte) {
 // answer works a request and sends what results.
 func (s *Server) answer(at int, q *shm.Request, since time.Time) {
 	var p shm.Reply
+	q.Fresh = s.seg.Fresh(&q.Tuple.Inside, q.Tuple.InsidePort)
 	s.responder.Handle(q, &p)
 	s.logKeys(q, &p)
 	s.deliver(at, q, &p)

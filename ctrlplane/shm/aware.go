@@ -7,16 +7,17 @@ import (
 )
 
 // ErrAwareFull is returned when there is no room for a further endpoint.
-var ErrAwareFull = errors.New("too many endpoints with the application-aware bit")
+var ErrAwareFull = errors.New("too many endpoints for which applications asked for something")
 
-// Sizes of the table of endpoints whose applications said that they are aware of encryption.
+// Sizes of the table of endpoints for which applications asked for something.
 const (
 	AwareEndpoints = 1024
 	awareProbes    = 16 // slots in which an endpoint may lie
 )
 
-// awareTable holds the endpoints of hosts inside whose connections carry the application-aware bit (RFC 8547 section 4.2) because their
-// application asked for it. The control plane writes it, and the workers look into it when a connection begins.
+// awareTable holds the endpoints of hosts inside whose connections carry the application-aware bit (RFC 8547 section 4.2), or have nothing
+// to do with resumption (RFC 8548 section 3.5), because their application asked for it. The control plane writes it, and the workers look
+// into it when a connection begins.
 type awareTable struct {
 	count atomic.Uint64 // of endpoints in use: most gateways have none
 	_     [56]byte
@@ -26,50 +27,71 @@ type awareTable struct {
 // awareSlot is one endpoint. Its sequence number is odd while it is written.
 type awareSlot struct {
 	seq   atomic.Uint32
-	port  atomic.Uint32 // with awareUsed, 0 for an empty slot
+	port  atomic.Uint32 // with awareUsed and perhaps awareFresh, 0 for an empty slot
 	addr  [2]atomic.Uint64
 	owner atomic.Uint64
 }
 
-const awareUsed = 1 << 31
+const (
+	awareUsed  = 1 << 31
+	awareFresh = 1 << 30 // it is about resumption, not about the bit
+)
 
 // AwareEndpoint is an endpoint in the table, and the process that asked for it as the control plane notes it down, for the control plane
 // that follows it.
 type AwareEndpoint struct {
 	Addr  [16]byte
 	Port  uint16
+	Fresh bool // its connections resume no session and leave none; else they carry the application-aware bit
 	Owner uint64
+}
+
+// word is what its slot has as port.
+func (e *AwareEndpoint) word() uint32 {
+	if e.Fresh {
+		return uint32(e.Port) | awareUsed | awareFresh
+	}
+	return uint32(e.Port) | awareUsed
 }
 
 func awareWords(addr *[16]byte) (hi, lo uint64) {
 	return binary.LittleEndian.Uint64(addr[:]), binary.LittleEndian.Uint64(addr[8:])
 }
 
-func awareHome(hi, lo uint64, port uint16) uint64 {
-	h := (hi ^ lo*0x9e3779b97f4a7c15 ^ uint64(port)<<32) * 0xff51afd7ed558ccd
+func awareHome(hi, lo uint64, word uint32) uint64 {
+	h := (hi ^ lo*0x9e3779b97f4a7c15 ^ uint64(word)<<32) * 0xff51afd7ed558ccd
 	return h >> 32
 }
 
 // Aware reports whether the application at a host's endpoint said that it is aware of encryption. It takes one load where none did. An
 // endpoint that is entered or taken out at this moment may be seen either way.
 func (s *Segment) Aware(addr *[16]byte, port uint16) bool {
-	t := &s.hdr.aware
+	return s.hdr.aware.has(addr, uint32(port)|awareUsed)
+}
+
+// Fresh reports whether the application at a host's endpoint wants neither that its connections resume a session nor that they leave
+// anything to resume with, likewise.
+func (s *Segment) Fresh(addr *[16]byte, port uint16) bool {
+	return s.hdr.aware.has(addr, uint32(port)|awareUsed|awareFresh)
+}
+
+func (t *awareTable) has(addr *[16]byte, word uint32) bool {
 	if t.count.Load() == 0 {
 		return false
 	}
 	hi, lo := awareWords(addr)
-	home := awareHome(hi, lo, port)
+	home := awareHome(hi, lo, word)
 	for n := range uint64(awareProbes) {
-		if t.slots[(home+n)%AwareEndpoints].is(hi, lo, port) {
+		if t.slots[(home+n)%AwareEndpoints].is(hi, lo, word) {
 			return true
 		}
 	}
 	return false
 }
 
-func (a *awareSlot) is(hi, lo uint64, port uint16) bool {
+func (a *awareSlot) is(hi, lo uint64, word uint32) bool {
 	seq := a.seq.Load()
-	same := a.port.Load() == uint32(port)|awareUsed && a.addr[0].Load() == hi && a.addr[1].Load() == lo
+	same := a.port.Load() == word && a.addr[0].Load() == hi && a.addr[1].Load() == lo
 	return same && seq&1 == 0 && a.seq.Load() == seq
 }
 
@@ -86,11 +108,11 @@ func (a *awareSlot) write(port uint32, hi, lo, owner uint64) {
 func (s *Segment) SetAware(e AwareEndpoint) error {
 	t := &s.hdr.aware
 	hi, lo := awareWords(&e.Addr)
-	home := awareHome(hi, lo, e.Port)
+	home := awareHome(hi, lo, e.word())
 	var free *awareSlot
 	for n := range uint64(awareProbes) {
 		a := &t.slots[(home+n)%AwareEndpoints]
-		if a.is(hi, lo, e.Port) {
+		if a.is(hi, lo, e.word()) {
 			a.owner.Store(e.Owner)
 			return nil
 		}
@@ -101,19 +123,19 @@ func (s *Segment) SetAware(e AwareEndpoint) error {
 	if free == nil || s.part != partControl {
 		return ErrAwareFull
 	}
-	free.write(uint32(e.Port)|awareUsed, hi, lo, e.Owner)
+	free.write(e.word(), hi, lo, e.Owner)
 	t.count.Add(1)
 	return nil
 }
 
 // ClearAware takes an endpoint out. Only the control plane may, one goroutine at a time.
-func (s *Segment) ClearAware(addr *[16]byte, port uint16) {
+func (s *Segment) ClearAware(e AwareEndpoint) {
 	t := &s.hdr.aware
-	hi, lo := awareWords(addr)
-	home := awareHome(hi, lo, port)
+	hi, lo := awareWords(&e.Addr)
+	home := awareHome(hi, lo, e.word())
 	for n := range uint64(awareProbes) {
 		a := &t.slots[(home+n)%AwareEndpoints]
-		if a.is(hi, lo, port) && s.part == partControl {
+		if a.is(hi, lo, e.word()) && s.part == partControl {
 			a.write(0, 0, 0, 0)
 			t.count.Add(^uint64(0))
 			return
@@ -139,7 +161,7 @@ func (s *Segment) MendAware() []AwareEndpoint {
 		if port&awareUsed == 0 {
 			continue
 		}
-		e := AwareEndpoint{Port: uint16(port), Owner: a.owner.Load()}
+		e := AwareEndpoint{Port: uint16(port), Fresh: port&awareFresh != 0, Owner: a.owner.Load()}
 		binary.LittleEndian.PutUint64(e.Addr[:], a.addr[0].Load())
 		binary.LittleEndian.PutUint64(e.Addr[8:], a.addr[1].Load())
 		left = append(left, e)

@@ -47,11 +47,22 @@ func TestEndpointsAreAwareUntilTheyAreTakenOut(t *testing.T) {
 	}
 	for i := range n {
 		e := endpointOf(i)
-		ctrl.ClearAware(&e.Addr, e.Port)
-		ctrl.ClearAware(&e.Addr, e.Port)
+		ctrl.ClearAware(e)
+		ctrl.ClearAware(e)
 		if data.Aware(&e.Addr, e.Port) {
 			t.Errorf("endpoint %d is still aware", i)
 		}
+	}
+	e := endpointOf(1)
+	e.Fresh = true
+	if ctrl.SetAware(e) != nil || !data.Fresh(&e.Addr, e.Port) || data.Aware(&e.Addr, e.Port) {
+		t.Error("what an endpoint wants of resumption is taken for the bit")
+	}
+	if left := ctrl.MendAware(); len(left) != 1 || left[0] != e {
+		t.Errorf("left is %+v", left)
+	}
+	if ctrl.ClearAware(e); data.Fresh(&e.Addr, e.Port) {
+		t.Error("it is still there")
 	}
 	if data.hdr.aware.count.Load() != 0 {
 		t.Errorf("%d endpoints are counted", data.hdr.aware.count.Load())
@@ -104,9 +115,9 @@ func TestReaderNeverMixesTwoEndpoints(t *testing.T) {
 		defer wg.Done()
 		for range 20_000 {
 			_ = ctrl.SetAware(a)
-			ctrl.ClearAware(&a.Addr, a.Port)
+			ctrl.ClearAware(a)
 			_ = ctrl.SetAware(b)
-			ctrl.ClearAware(&b.Addr, b.Port)
+			ctrl.ClearAware(b)
 		}
 	}()
 	for range 100_000 {

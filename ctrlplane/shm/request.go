@@ -54,6 +54,7 @@ type Request struct {
 	Resume resumption.Handle // the secret that the connection has claimed; ActiveResume and PassiveResume only
 	Tuple  flowtable.Key
 	Rule   flowtable.RuleRef // that the connection was decided on by
+	Fresh  bool              // it is to leave nothing to resume with. No part of the message: the control plane knows it
 	ENOA   []byte            // host A's option, 2 to MaxENO bytes; all but Closed
 	ENOB   []byte            // host B's option, likewise
 	Secret []byte            // what the control plane gave with Init1, up to MaxSecret bytes

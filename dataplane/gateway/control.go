@@ -79,6 +79,9 @@ func (c *control) Alive(now int64) bool {
 // Aware reports what applications asked for; it stays while the control plane is away.
 func (c *control) Aware(addr *[16]byte, port uint16) bool { return c.seg.Aware(addr, port) }
 
+// Fresh is likewise.
+func (c *control) Fresh(addr *[16]byte, port uint16) bool { return c.seg.Fresh(addr, port) }
+
 // Decide returns the rules for a new connection.
 func (c *control) Decide(k *flowtable.Key, opener flowtable.Side) (*handshake.Rules, flowtable.RuleRef) {
 	v := c.views.Load().all[0]

@@ -59,11 +59,13 @@ type testControl struct {
 	policy flowtable.Policy
 	dead   bool
 	aware  bool
+	fresh  bool
 	rules  handshake.Rules
 }
 
 func (c *testControl) Alive(int64) bool             { return !c.dead }
 func (c *testControl) Aware(*[16]byte, uint16) bool { return c.aware }
+func (c *testControl) Fresh(*[16]byte, uint16) bool { return c.fresh }
 
 func (c *testControl) Decide(*flowtable.Key, flowtable.Side) (*handshake.Rules, flowtable.RuleRef) {
 	return c.Rules(), 0

@@ -13,9 +13,9 @@ import (
 )
 
 // resumable looks for what a new connection may resume: for a host's SYN by the two hosts, for a far end's by the identifier that it
-// names, wherever it comes from (RFC 8548 section 3.5). Nobody is asked for that. What is found is claimed once set-up has decided.
+// names, wherever it comes from (RFC 8548 section 3.5), unless the host's application wants none. Nobody is asked for that. What is found is claimed once set-up has decided.
 func (w *Worker) resumable(e *handshake.Resumption, s flowtable.Side, seg *handshake.Segment, k *flowtable.Key, rules *handshake.Rules, now int64) {
-	if !rules.Terms.Resume || w.cfg.Secrets == nil {
+	if !rules.Terms.Resume || w.cfg.Secrets == nil || w.ctl.Fresh(&k.Inside, k.InsidePort) {
 		return
 	}
 	likes := func(tep tcpcrypt.TEP, aead tcpcrypt.AEAD) bool {

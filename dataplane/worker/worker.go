@@ -26,6 +26,8 @@ type Control interface {
 	Alive(now int64) bool
 	// Aware reports whether the application at a host's endpoint asked for the application-aware bit.
 	Aware(addr *[16]byte, port uint16) bool
+	// Fresh reports whether it asked that its connections resume no session.
+	Fresh(addr *[16]byte, port uint16) bool
 	// Decide returns what is in force for a connection that a host on a side opens, and the name of the rule that says so. It stays in
 	// force while the control plane is dead. The rules belong to the worker until the next call.
 	Decide(k *flowtable.Key, opener flowtable.Side) (*handshake.Rules, flowtable.RuleRef)

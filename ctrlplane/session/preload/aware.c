@@ -1,5 +1,5 @@
 /*
- * Sockets of this process whose connections are to carry the application-aware bit. The gateway sends the SYN, so its control plane is told
+ * Sockets of this process whose connections are to carry the application-aware bit, or to resume nothing. The gateway sends the SYN, so its control plane is told
  * the endpoint before connect() or listen(), over a socket that stays open: the bit ends with the socket, and so with the last process that
  * has it. A child of fork() keeps its parent's open and opens one of its own for what it asks for itself.
  */
@@ -21,6 +21,7 @@ static struct link links[MAX_INSTANCES];
 static int n_links;
 static struct set {
 	uint32_t token;
+	enum verb verb;
 	struct endpoint local;
 } sets[MAX_SET];
 static int n_sets;
@@ -60,7 +61,7 @@ static struct link *link_to(const char *path)
 	if (l->fd < 0)
 		return NULL;
 	for (int i = 0; i < n_sets; i++)
-		if (ask(l->fd, VERB_SET_AWARE, &sets[i].local, NULL, ANY_VLAN, sets[i].token) < 0)
+		if (ask(l->fd, sets[i].verb, &sets[i].local, NULL, ANY_VLAN, sets[i].token) < 0)
 			break;
 	return l;
 }
@@ -89,7 +90,7 @@ static int reason(int answer)
 	return answer == ANSWER_REFUSED ? EACCES : answer == ANSWER_FULL ? ENOBUFS : EAGAIN;
 }
 
-uint32_t aware_set(const struct endpoint *local)
+uint32_t aware_set(enum verb verb, const struct endpoint *local)
 {
 	struct instance list[MAX_INSTANCES];
 	int denied, done = 0, why = ENOENT;
@@ -103,14 +104,14 @@ uint32_t aware_set(const struct endpoint *local)
 		n = 0;
 	}
 	for (int i = 0; i < n; i++) {
-		int a = tell(list[i].socket, VERB_SET_AWARE, local, token);
+		int a = tell(list[i].socket, verb, local, token);
 		if (a == ANSWER_DONE)
 			done = 1;
 		else
 			why = reason(a);
 	}
 	if (done)
-		sets[n_sets++] = (struct set){ token, *local };
+		sets[n_sets++] = (struct set){ token, verb, *local };
 	pthread_mutex_unlock(&lock);
 	if (done)
 		return token;

@@ -1,4 +1,4 @@
-/* The application-aware bit of a socket, from setsockopt() until the SYN. */
+/* What is set for the connections of a socket, from setsockopt() until the SYN: the application-aware bit, and whether they may resume. */
 #define _GNU_SOURCE
 #include "internal.h"
 
@@ -30,23 +30,33 @@ int announce(int fd)
 {
 	struct endpoint e;
 	struct sock s = get_sock(fd);
-	if (!s.aware || s.token)
+	int bit = s.aware && !s.token, fresh = s.fresh && !s.fresh_token;
+	if (!bit && !fresh)
 		return 0;
 	if (have_port(fd, &e) != 0)
 		return -1;
 	if (loopback(&e))
 		return 0;
-	s.token = aware_set(&e);
-	return s.token ? put_sock(fd, s) : -1;
+	if (bit && !(s.token = aware_set(VERB_SET_AWARE, &e)))
+		return -1;
+	if (fresh && !(s.fresh_token = aware_set(VERB_SET_FRESH, &e))) {
+		if (bit)
+			aware_clear(s.token);
+		return -1;
+	}
+	return put_sock(fd, s);
 }
 
 void withdraw(int fd)
 {
 	struct sock s = get_sock(fd);
-	if (!s.token)
+	if (!s.token && !s.fresh_token)
 		return;
-	aware_clear(s.token);
-	s.token = 0;
+	if (s.token)
+		aware_clear(s.token);
+	if (s.fresh_token)
+		aware_clear(s.fresh_token);
+	s.token = s.fresh_token = 0;
 	put_sock(fd, s);
 }
 
@@ -57,26 +67,35 @@ static int connected(int fd)
 	return getpeername(fd, (struct sockaddr *)&sa, &len) == 0;
 }
 
-int set_aware(int fd, int on)
+/* set switches something on or off, which of the two is known by its place in *s. */
+static int set(int fd, struct sock *s, int *what, int on)
 {
 	int listening = 0;
 	socklen_t len = sizeof listening;
-	struct sock s = get_sock(fd);
 	if (on != 0 && on != 1)
 		return fail(EINVAL);
 	if (connected(fd))
 		return fail(EISCONN);
 	if (on && aware_possible() != 0)
 		return -1;
-	s.aware = on;
-	if (put_sock(fd, s) != 0)
+	*what = on;
+	if (put_sock(fd, *s) != 0)
 		return -1;
-	if (!on) {
-		withdraw(fd);
-		return 0;
-	}
+	if (!on)
+		withdraw(fd); /* of both; what is left on is announced anew */
 	if (real_getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) == 0 && listening)
 		return announce(fd);
 	return 0;
 }
 
+int set_aware(int fd, int on)
+{
+	struct sock s = get_sock(fd);
+	return set(fd, &s, &s.aware, on);
+}
+
+int set_fresh(int fd, int on)
+{
+	struct sock s = get_sock(fd);
+	return set(fd, &s, &s.fresh, on);
+}

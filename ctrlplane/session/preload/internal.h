@@ -51,7 +51,7 @@ struct instance {
 };
 
 /* Verbs and answers of the applications socket: ctrlplane/session/wire/wire.go. */
-enum verb { VERB_STATE = 1, VERB_SET_AWARE, VERB_CLEAR_AWARE, VERB_FLUSH };
+enum verb { VERB_STATE = 1, VERB_SET_AWARE, VERB_CLEAR_AWARE, VERB_FLUSH, VERB_SET_FRESH };
 enum answer {
 	ANSWER_UNKNOWN, ANSWER_CONNECTING, ANSWER_PLAIN, ANSWER_ENCRYPTED, ANSWER_AMBIGUOUS,
 	ANSWER_DONE, ANSWER_REFUSED, ANSWER_FULL, ANSWER_BAD, ANSWER_AWAY, ANSWERS
@@ -70,8 +70,9 @@ HIDDEN int ask_connect(const char *path);
 /* ask sends one request and returns the answer, -1 with errno. */
 HIDDEN int ask(int fd, enum verb verb, const struct endpoint *local, const struct endpoint *remote, uint32_t vlan, uint32_t token);
 
-/* aware_set asks for the bit for what is opened or accepted from an endpoint. It returns a token, 0 with errno. */
-HIDDEN uint32_t aware_set(const struct endpoint *local);
+/* aware_set asks for the bit, or with VERB_SET_FRESH for fresh key exchanges, for what is opened or accepted from an endpoint. It returns
+   a token, 0 with errno. */
+HIDDEN uint32_t aware_set(enum verb verb, const struct endpoint *local);
 HIDDEN void aware_clear(uint32_t token);
 /* aware_possible says whether it could be asked for: 0, or -1 with errno. */
 HIDDEN int aware_possible(void);
@@ -80,8 +81,8 @@ HIDDEN int aware_possible(void);
 struct sock {
 	uint64_t inode; /* of its socket, 0: nothing is set */
 	uint32_t vlan;
-	uint32_t token; /* of aware_set, 0 for none */
-	int aware;
+	uint32_t token, fresh_token; /* of aware_set, 0 for none */
+	int aware, fresh;
 };
 
 HIDDEN struct sock get_sock(int fd);
@@ -95,9 +96,10 @@ HIDDEN int tuple_of(int fd, struct tuple *t);
 /* session_of finds the session of a socket: 0, or the errno of its verdict. */
 HIDDEN int session_of(int fd, struct session *s);
 
-/* set_aware sets the bit of a socket; announce tells the control planes of one whose bit is set, before its SYN leaves; withdraw takes
-   that back. */
+/* set_aware sets the bit of a socket, set_fresh that its connections have nothing to do with resumption; announce tells the control planes
+   of one for which either is set, before its SYN leaves; withdraw takes that back. */
 HIDDEN int set_aware(int fd, int on);
+HIDDEN int set_fresh(int fd, int on);
 HIDDEN int announce(int fd);
 HIDDEN void withdraw(int fd);
 

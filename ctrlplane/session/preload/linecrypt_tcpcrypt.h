@@ -19,7 +19,7 @@
  *	ENOTUNIQ    several connections have these addresses: set TCP_CRYPT_VLAN, or the environment variable LINECRYPT_INSTANCE
  *	EINVAL      the buffer is too small (nothing is cut off), or the value is none
  *	EISCONN     what is to be set had to be set before connect()
- *	ENOBUFS     too many sockets have the application-aware bit set
+ *	ENOBUFS     too many sockets have the application-aware bit set, or TCP_CRYPT_RESUME
  *
  * The environment: LINECRYPT_INSTANCE names the instances to ask, with commas in between, and LINECRYPT_RUN_DIR the folder in which
  * they lie. Without them all instances are asked that can be found.
@@ -43,6 +43,8 @@
 #define TCP_CRYPT_AUTH        854803 /* get: what the gateways know of the far end: TCP_CRYPT_AUTH_NONE and so on */
 #define TCP_CRYPT_CACHE_FLUSH 854804 /* set: any int; forgets what could be resumed with the far end of this connection */
 #define TCP_CRYPT_VLAN        854805 /* set: the VLAN of the connection, 0 for untagged, where several have its addresses; -1: any */
+#define TCP_CRYPT_RESUME      854806 /* set, before connect() or listen(): 0 for connections that resume nothing and leave nothing to
+                                        resume with; get, before connect(): 1 or 0 */
 
 #define TCP_CRYPT_AUTH_NONE          0
 #define TCP_CRYPT_AUTH_WAITING       1

@@ -36,6 +36,8 @@ int get_option(int fd, int name, void *value, socklen_t *len)
 	int why = session_of(fd, &s);
 	if (name == TCP_ENO_SELF_AWARE && why == ENOTCONN)
 		return give_int(value, len, get_sock(fd).aware);
+	if (name == TCP_CRYPT_RESUME && why == ENOTCONN)
+		return give_int(value, len, !get_sock(fd).fresh);
 	if (name == TCP_ENO_ROLE && why == EOPNOTSUPP)
 		return give_int(value, len, 0);
 	if (why)
@@ -101,6 +103,7 @@ int set_option(int fd, int name, const void *value, socklen_t len)
 	memcpy(&n, value, sizeof n);
 	switch (name) {
 	case TCP_ENO_SELF_AWARE:    return set_aware(fd, n);
+	case TCP_CRYPT_RESUME:      return n == 0 || n == 1 ? set_fresh(fd, !n) : fail(EINVAL);
 	case TCP_CRYPT_CACHE_FLUSH: return flush(fd);
 	case TCP_CRYPT_VLAN: {
 		struct sock s = get_sock(fd);

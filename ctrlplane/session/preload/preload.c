@@ -11,7 +11,7 @@
 static int ours(int level, int name)
 {
 	return level == IPPROTO_TCP && ((name >= TCP_ENO_SESSID && name <= TCP_ENO_TRANSCRIPT) ||
-	                                (name >= TCP_CRYPT_SESSIONID && name <= TCP_CRYPT_VLAN));
+	                                (name >= TCP_CRYPT_SESSIONID && name <= TCP_CRYPT_RESUME));
 }
 
 EXPORT int getsockopt(int fd, int level, int name, void *value, socklen_t *len)

@@ -48,19 +48,21 @@ struct sock get_sock(int fd)
 
 int put_sock(int fd, struct sock s)
 {
-	uint32_t stale = 0;
+	uint32_t stale = 0, stale_fresh = 0;
 	uint64_t now = inode(fd);
 	pthread_mutex_lock(&socks_lock);
 	struct sock *at = sock_at(fd, 1);
 	if (at) {
 		if (at->inode != now)
-			stale = at->token;
+			stale = at->token, stale_fresh = at->fresh_token;
 		*at = s;
 		at->inode = now;
 	}
 	pthread_mutex_unlock(&socks_lock);
 	if (stale)
 		aware_clear(stale);
+	if (stale_fresh)
+		aware_clear(stale_fresh);
 	if (at)
 		return 0;
 	errno = ENOBUFS;
@@ -69,17 +71,20 @@ int put_sock(int fd, struct sock s)
 
 void forget(int fd)
 {
-	uint32_t token = 0;
+	uint32_t token = 0, fresh_token = 0;
 	if (fd < 0 || fd >= PAGE * PAGES || !__atomic_load_n(&socks[fd / PAGE], __ATOMIC_RELAXED))
 		return;
 	pthread_mutex_lock(&socks_lock);
 	struct sock *at = sock_at(fd, 0);
 	if (at) {
 		token = at->token;
+		fresh_token = at->fresh_token;
 		memset(at, 0, sizeof *at);
 	}
 	pthread_mutex_unlock(&socks_lock);
 	if (token)
 		aware_clear(token);
+	if (fresh_token)
+		aware_clear(fresh_token);
 }
 

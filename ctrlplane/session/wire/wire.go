@@ -32,8 +32,9 @@ type Verb uint8
 const (
 	State      Verb = 1 + iota // what the gateway does with the connection of Local and Remote
 	SetAware                   // what is opened or accepted from Local on carries the application-aware bit, as long as this socket is open
-	ClearAware                 // takes SetAware back
+	ClearAware                 // takes SetAware or SetFresh back
 	Flush                      // forget what could be resumed with the far end of the connection of Local and Remote
+	SetFresh                   // what is opened or accepted from Local on resumes no session and leaves none, as long as this socket is open
 	endVerbs
 )
 
@@ -49,7 +50,7 @@ type Request struct {
 	Local  Endpoint
 	Remote Endpoint // State and Flush only
 	VLAN   uint32
-	Token  uint32 // SetAware and ClearAware: the application's name for what it sets
+	Token  uint32 // SetAware, SetFresh and ClearAware: the application's name for what it sets
 }
 
 // Answer says what came of a request.

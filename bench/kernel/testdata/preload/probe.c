@@ -2,8 +2,8 @@
  * A program that knows nothing of gateways: it connects or listens, and prints what its socket says of the session, a line "name=value"
  * for each option, "name=!errno" where there is none. It ends when its standard input does.
  *
- *	probe connect ADDRESS PORT [aware|flush]
- *	probe serve ADDRESS PORT [aware]
+ *	probe connect ADDRESS PORT [aware|flush|fresh]
+ *	probe serve ADDRESS PORT [aware|fresh]
  *	probe misuse
  */
 #include <arpa/inet.h>
@@ -107,6 +107,9 @@ int main(int argc, char **argv)
 	int s = socket(ai->ai_family, SOCK_STREAM, 0);
 	if (argc > 4 && !strcmp(argv[4], "aware") && setsockopt(s, IPPROTO_TCP, TCP_ENO_SELF_AWARE, &one, sizeof one) != 0)
 		return die("aware");
+	int off = 0;
+	if (argc > 4 && !strcmp(argv[4], "fresh") && setsockopt(s, IPPROTO_TCP, TCP_CRYPT_RESUME, &off, sizeof off) != 0)
+		return die("fresh");
 	if (!strcmp(argv[1], "connect")) {
 		if (connect(s, ai->ai_addr, ai->ai_addrlen) != 0)
 			return die("connect");

@@ -173,7 +173,7 @@ func (d *demo) setUp() error {
 	if err != nil {
 		return err
 	}
-	if d.top, err = topology.New(topology.Options{Bin: filepath.Dir(self)}); err != nil {
+	if d.top, err = topology.New(topology.Options{Offloads: d.kind == topology.Packet, Bin: filepath.Dir(self)}); err != nil {
 		return err
 	}
 	fmt.Printf("namespaces: %s (%s) - %s - %s - %s - %s (%s)\n", d.top.Client, topology.Client4, d.top.A, d.top.Wire, d.top.B,

@@ -98,7 +98,7 @@ func newGateway(t testing.TB, name string, own Settings, pool mbuf.Pool, oneQueu
 		}
 	}
 	arena := func(workers int) *mbuf.Arena {
-		a, err := mbuf.NewArena(workers*gateway.Buffers(g.Config), mbuf.DefaultDataRoom)
+		a, err := mbuf.NewArena(workers*gateway.Buffers(g.Config, mbuf.DefaultDataRoom), mbuf.DefaultDataRoom)
 		if err != nil {
 			t.Fatalf("gateway %s: %v", name, err)
 		}

@@ -14,7 +14,7 @@ import (
 func TestOffloadsMayStayOn(t *testing.T) {
 	for _, c := range []struct {
 		mtu, workers int
-	}{{1500, 1}, {1500, 2}} {
+	}{{1500, 1}, {1500, 2}, {9000, 1}} {
 		t.Run(fmt.Sprintf("MTU %d, %d workers", c.mtu, c.workers), func(t *testing.T) {
 			b := bedOf(t, topology.Options{Direct: true, Offloads: true, MTU: c.mtu})
 			b.startA(topology.Packet, fmt.Sprintf("workers.count=%d", c.workers))

@@ -93,7 +93,7 @@ func (w *World) make() error {
 		return err
 	}
 	workers := max(len(w.opt.Cores), 1)
-	if w.pool, err = newPool(workers*gateway.Buffers(cfg), cfg.Memory.HugePages); err != nil {
+	if w.pool, err = newPool(workers*gateway.Buffers(cfg, mbuf.DefaultDataRoom), cfg.Memory.HugePages); err != nil {
 		return err
 	}
 	var caches []*mbuf.Cache

@@ -19,7 +19,7 @@ type Wire struct {
 	// Plaintext counts packets with a run of at least pattern.MinRun bytes of a pattern stream; First describes the first.
 	Plaintext int
 	First     string
-	// Frames counts segments whose data begins like a frame of RFC 8548 that fills the segment exactly.
+	// Frames counts segments whose data is frames of RFC 8548 that fill it exactly: one, or several in a super-packet.
 	Frames int
 }
 
@@ -46,7 +46,7 @@ func (w *Wire) add(packet []byte) {
 	w.Segments++
 	data := tcp.Payload()
 	w.Payload += len(data)
-	if len(data) >= 20 && int(data[1])<<8|int(data[2]) == len(data)-3 {
+	if len(data) > 0 && filledByFrames(data) {
 		w.Frames++
 	}
 	if tcp.Flags()&header.TCPFlagSyn == 0 {
@@ -64,6 +64,19 @@ func (w *Wire) add(packet []byte) {
 		w.SYNACK++
 		w.SYNACKWithENO += withENO
 	}
+}
+
+// filledByFrames reports whether data is a number of whole frames.
+func filledByFrames(data []byte) bool {
+	const least = 20
+	for len(data) >= least {
+		n := 3 + int(data[1])<<8 + int(data[2])
+		if n < least || n > len(data) {
+			return false
+		}
+		data = data[n:]
+	}
+	return len(data) == 0
 }
 
 // TCP returns the TCP segment in an untagged Ethernet frame without IPv6 extension headers, nil where there is none.

@@ -20,12 +20,12 @@ const maxFlowFrames = 1 << 14
 // those who have much in flight; as it is rare that all connections have something in flight, the other half is enough for the rest.
 func ledgerChunks(c *config.Config) uint32 { return uint32(2*c.Flows.Max + 8192) }
 
-// Buffers returns the number of packet buffers of a worker.
-func Buffers(c *config.Config) int {
+// Buffers returns the number of packet buffers of a worker, each with room bytes behind its headroom.
+func Buffers(c *config.Config, room int) int {
 	if c.Buffers.Count > 0 {
 		return c.Buffers.Count
 	}
-	return c.Buffers.Memory / mbuf.BufferSize(mbuf.DefaultDataRoom)
+	return c.Buffers.Memory / mbuf.BufferSize(room)
 }
 
 // keys is how many expanded keys a worker has place for: two a connection, and some for those that change keys.
@@ -39,8 +39,8 @@ func layout(c *config.Config) flowtable.Layout {
 // streamConfig sizes a translator. What it keeps for flows is bounded by the number of flows and by the buffers there are: of a pool
 // that workers share, each has the part that the configuration gives a worker.
 func streamConfig(c *config.Config, cache *mbuf.Cache) stream.Config {
-	buffers := min(Buffers(c), cache.Share())
 	segment := cache.Pool().DataRoom()
+	buffers := min(Buffers(c, segment), cache.Share())
 	return stream.Config{
 		Keys:           keys(c),
 		HugePages:      c.Memory.HugePages,
@@ -90,7 +90,7 @@ const largeBuffer = 64 << 10
 // and packet buffers for the most part.
 func Memory(c *config.Config) (segment, private int) {
 	segment = flowtable.Size(layout(c))
-	private = keys(c)*cryptobatch.KeySize + Buffers(c)*mbuf.BufferSize(mbuf.DefaultDataRoom) + c.Reassembly.LargeBuffers*largeBuffer
+	private = keys(c)*cryptobatch.KeySize + Buffers(c, mbuf.DefaultDataRoom)*mbuf.BufferSize(mbuf.DefaultDataRoom) + c.Reassembly.LargeBuffers*largeBuffer
 	return segment, private
 }
 

@@ -17,7 +17,7 @@ const (
 )
 
 // maxPacket is the longest packet that a message holds: what fits into a buffer.
-const maxPacket = mbuf.DefaultDataRoom
+const maxPacket = mbuf.JumboDataRoom
 
 // Message is what one worker hands to the next. It lies in the queue: a worker fills it in between Reserve and Commit, and
 // reads it between Peek and Release.

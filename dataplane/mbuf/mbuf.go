@@ -20,6 +20,12 @@ const Headroom = 128
 // DefaultDataRoom is the number of bytes behind the headroom: a full Ethernet frame, a frame's overhead and a tag fit.
 const DefaultDataRoom = 2048
 
+// JumboDataRoom is the same for jumbo frames, of an MTU of 9000 bytes and some more.
+const JumboDataRoom = 9216
+
+// MaxDataRoom is the largest: what with the headroom can be counted in a buffer's fields.
+const MaxDataRoom = 65535 - Headroom
+
 // Offload flags (rte_mbuf_core.h). Receive flags say what the port verified, transmit flags what it shall fill in.
 const (
 	RxL4CksumBad  = uint64(1) << 3

@@ -9,6 +9,8 @@ import (
 	"sync"
 
 	"linecrypt/ctrlplane/instance"
+	"linecrypt/dataplane/mbuf"
+	"linecrypt/dataplane/port/afpacket"
 	"linecrypt/dataplane/port/netif"
 	"linecrypt/dataplane/port/portspec"
 )
@@ -81,6 +83,23 @@ func (c *claims) below(spec portspec.Spec) ([]netif.Interface, error) {
 		found = append(found, i)
 	}
 	return found, nil
+}
+
+// dataRoom returns how large buffers are for what the interfaces of two packet ports carry now.
+func (c *claims) dataRoom(specs [2]portspec.Spec) (int, error) {
+	room := mbuf.DefaultDataRoom
+	for _, spec := range specs {
+		found, err := c.below(spec)
+		if err != nil {
+			return 0, err
+		}
+		for _, i := range found {
+			if n := i.MTU + afpacket.LinkOverhead; n > room {
+				room = max(n, mbuf.JumboDataRoom)
+			}
+		}
+	}
+	return min(room, mbuf.MaxDataRoom), nil
 }
 
 // interfacesOf lists the kernel's interfaces of a PCI device.

@@ -25,7 +25,7 @@ const (
 
 // dpdkPool starts EAL and makes the pool of all workers. RxQueues tells how many receive queues an interface has.
 func dpdkPool(cfg *config.Config, specs [2]portspec.Spec, workers int, rxQueues func(string) int, log *slog.Logger) (mbuf.Pool, error) {
-	n := workers * (gateway.Buffers(cfg) + driverPerQueue + driverPerThread)
+	n := workers * (gateway.Buffers(cfg, mbuf.DefaultDataRoom) + driverPerQueue + driverPerThread)
 	for _, spec := range specs {
 		if spec.AFXDP() {
 			n += xdpPerQueue * (min(dpdk.XDPQueues(spec.Device, rxQueues(spec.Interface())), dpdk.MaxXDPQueues) - 1)

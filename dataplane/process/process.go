@@ -216,8 +216,12 @@ func (p *ports) makeBuffers(cfg *config.Config, workers int, log *slog.Logger) e
 	if cfg.Memory.HugePages {
 		newArena = mbuf.NewReservedArena
 	}
+	room, err := p.claims.dataRoom(p.specs)
+	if err != nil {
+		return err
+	}
 	for range workers {
-		arena, err := newArena(gateway.Buffers(cfg), mbuf.DefaultDataRoom)
+		arena, err := newArena(gateway.Buffers(cfg, room), room)
 		if err != nil {
 			return cfg.Err("buffers.memory", err)
 		}

@@ -99,7 +99,7 @@ func (p *Port) takeUp(i netif.Interface) error {
 // carries returns the MTU of the port on an interface: what fits both the interface and the buffers. A fault says that the
 // interface could carry more.
 func (p *Port) carries(i netif.Interface) (mtu int, fault error) {
-	room := p.room - linkOverhead
+	room := p.room - LinkOverhead
 	if i.MTU <= room {
 		return i.MTU, nil
 	}
@@ -109,7 +109,7 @@ func (p *Port) carries(i netif.Interface) (mtu int, fault error) {
 
 // mustRenew reports whether the slots of the rings in use are too small for an MTU.
 func (p *Port) mustRenew(i netif.Interface, mtu int) bool {
-	return i.Index == p.index && slotSize(mtu+linkOverhead) > p.queues[0].current.frameSize
+	return i.Index == p.index && slotSize(mtu+LinkOverhead) > p.queues[0].current.frameSize
 }
 
 func (p *Port) setMTU(mtu int) {
@@ -117,7 +117,7 @@ func (p *Port) setMTU(mtu int) {
 		return
 	}
 	for _, q := range p.queues {
-		q.current.maxFrame.Store(int64(mtu + linkOverhead))
+		q.current.maxFrame.Store(int64(mtu + LinkOverhead))
 	}
 	p.mtu.Store(int64(mtu))
 }

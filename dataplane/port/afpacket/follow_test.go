@@ -132,7 +132,7 @@ func TestMTUOfTheInterfaceIsFollowed(t *testing.T) {
 	w := newWire(t)
 	cfg := config(t, 1, 64)
 	far := openIn(t, w.nsB, w.devB, cfg)
-	room := mbuf.DefaultDataRoom - linkOverhead
+	room := mbuf.DefaultDataRoom - LinkOverhead
 	for _, mtu := range []int{1400, 1500, room, 1500} {
 		for _, end := range [][2]string{{w.nsA, w.devA}, {w.nsB, w.devB}} {
 			testenv.RunIn(t, end[0], "ip", "link", "set", end[1], "mtu", fmt.Sprint(mtu))

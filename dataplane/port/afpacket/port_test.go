@@ -514,7 +514,7 @@ func TestOpenSaysWhyItCannot(t *testing.T) {
 		{"a-name-longer-than-allowed", "no such interface"},
 		{"", "no such interface"},
 		{"lo", "not an Ethernet interface"},
-		{jumbo, fmt.Sprintf("ip link set dev %s mtu %d", jumbo, mbuf.DefaultDataRoom-linkOverhead)},
+		{jumbo, fmt.Sprintf("ip link set dev %s mtu %d", jumbo, mbuf.DefaultDataRoom-LinkOverhead)},
 	} {
 		testenv.InNetNS(t, ns, func() {
 			_, err := Open(c.dev, cfg)

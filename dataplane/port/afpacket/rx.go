@@ -63,7 +63,7 @@ func (q *queue) RxBurst(ms []*mbuf.Mbuf) int {
 			n += q.rx.hand(ms[n:])
 		}
 		atomic.StoreUint32(&hdr.Status, unix.TP_STATUS_KERNEL)
-		s.next = (s.next + 1) % ringFrames
+		s.next = (s.next + 1) % s.frames
 	}
 	if n > 0 {
 		q.idle = 0

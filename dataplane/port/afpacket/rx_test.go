@@ -22,7 +22,7 @@ func slotFor(frame []byte, status uint32, vnet []byte) []byte {
 
 func ringQueue(t testing.TB) *queue {
 	q := &queue{cache: config(t, 1, 8).Caches[0], at: &sockets{rxFd: -1, txFd: -1, frameSize: 2048}}
-	q.at.maxFrame.Store(1500 + linkOverhead)
+	q.at.maxFrame.Store(1500 + LinkOverhead)
 	return q
 }
 

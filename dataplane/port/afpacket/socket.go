@@ -11,17 +11,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// LinkOverhead is what a frame may be longer than the MTU: the Ethernet header and two VLAN tags.
+const LinkOverhead = ethHeader + 2*vlanTag
+
 const (
 	ethHeader = 14
 	vlanTag   = 4
-	// linkOverhead is what a frame may be longer than the MTU: the Ethernet header and two VLAN tags.
-	linkOverhead = ethHeader + 2*vlanTag
 	// slotOverhead covers the kernel's headers before a frame in a ring slot: tpacket2_hdr, sockaddr_ll, padding and the
 	// virtio-net header (76 bytes in all for Ethernet).
 	slotOverhead = 96
 	// ringFrames is the number of slots of a receive ring: 40 ms at 100,000 packets a second, because on few cores a worker
-	// may have to wait for its turn.
+	// may have to wait for its turn. There are fewer where they are large: ringBytes bounds what a ring takes of memory.
 	ringFrames = 4096
+	ringBytes  = 32 << 20
 	// blockSize is the unit in which the kernel allocates a ring.
 	blockSize = 64 << 10
 	// sendBuffer bounds what may wait in the queueing discipline for one queue.
@@ -36,6 +38,7 @@ type sockets struct {
 	rxFd, txFd int
 	ring       []byte
 	frameSize  int
+	frames     int          // slots of the ring
 	next       int          // the slot the next packet will be in; the worker's own
 	maxFrame   atomic.Int64 // longest frame in bytes taken
 }
@@ -82,8 +85,8 @@ func join(all []*sockets, ifindex int) error {
 
 func openSockets(ifindex, mtu int) (*sockets, error) {
 	s := &sockets{rxFd: -1, txFd: -1}
-	s.maxFrame.Store(int64(mtu + linkOverhead))
-	if err := s.open(ifindex, slotSize(mtu+linkOverhead)); err != nil {
+	s.maxFrame.Store(int64(mtu + LinkOverhead))
+	if err := s.open(ifindex, slotSize(mtu+LinkOverhead)); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
@@ -149,18 +152,18 @@ func (s *sockets) openRing(slot int) error {
 	if err := refuseAll(s.rxFd); err != nil {
 		return err
 	}
-	s.frameSize = slot
+	s.frameSize, s.frames = slot, min(ringFrames, ringBytes/slot)
 	block := max(blockSize, slot)
 	req := unix.TpacketReq{
 		Block_size: uint32(block),
-		Block_nr:   uint32(ringFrames * slot / block),
+		Block_nr:   uint32(s.frames * slot / block),
 		Frame_size: uint32(slot),
-		Frame_nr:   ringFrames,
+		Frame_nr:   uint32(s.frames),
 	}
 	if err := unix.SetsockoptTpacketReq(s.rxFd, unix.SOL_PACKET, unix.PACKET_RX_RING, &req); err != nil {
-		return fmt.Errorf("make a receive ring of %d KiB: %w", ringFrames*slot>>10, err)
+		return fmt.Errorf("make a receive ring of %d KiB: %w", s.frames*slot>>10, err)
 	}
-	ring, err := unix.Mmap(s.rxFd, 0, ringFrames*slot, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	ring, err := unix.Mmap(s.rxFd, 0, s.frames*slot, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
 		return fmt.Errorf("map the receive ring: %w", err)
 	}

@@ -161,7 +161,7 @@ func bareQueue(t testing.TB, buffers int) *queue {
 	}
 	t.Cleanup(func() { _ = a.Close() })
 	q := &queue{cache: mbuf.NewCache(a), at: &sockets{rxFd: -1, txFd: -1}}
-	q.at.maxFrame.Store(1500 + linkOverhead)
+	q.at.maxFrame.Store(1500 + LinkOverhead)
 	q.rx.prepare()
 	q.tx.prepare()
 	return q
@@ -474,7 +474,7 @@ func FuzzSplit(f *testing.F) {
 			} else {
 				payload += int(p.PayloadLen) - udpHeader
 			}
-			if int(m.DataLen) != int(p.Payload)+int(p.PayloadLen) || int(m.DataLen) > 1500+linkOverhead {
+			if int(m.DataLen) != int(p.Payload)+int(p.PayloadLen) || int(m.DataLen) > 1500+LinkOverhead {
 				t.Errorf("segment %d is %d bytes long and says %d", i, m.DataLen, int(p.Payload)+int(p.PayloadLen))
 			}
 			if class == packet.TCP {

@@ -200,7 +200,7 @@ func examine(path string, lost int) error {
 	defer os.Remove(path)
 	fmt.Printf("wire:      %d packets captured (%d lost), %d bytes of TCP data\n", w.Packets, lost, w.Payload)
 	fmt.Printf("           ENO (kind 69) in %d of %d SYN and %d of %d SYN-ACK segments\n", w.SYNWithENO, w.SYN, w.SYNACKWithENO, w.SYNACK)
-	fmt.Printf("           %d packets with %d or more bytes of the file's plaintext; %d segments are one frame each\n", w.Plaintext,
+	fmt.Printf("           %d packets with %d or more bytes of the file's plaintext; %d segments are whole frames\n", w.Plaintext,
 		pattern.MinRun, w.Frames)
 	switch {
 	case w.Plaintext != 0:

@@ -231,11 +231,12 @@ func TestResumptionOutlivesChangedAddressesAndRestarts(t *testing.T) {
 	}
 	connect("from another address, as both see it", b.top.Client, "10.99.0.3", false)
 	connect("from the first address again", b.top.Client, topology.Client4, true)
+	saidA, saidB := b.a.Stderr(), b.b.Stderr()
 	for _, g := range []*topology.Gateway{b.a, b.b} {
-		before := g.Stderr()
 		b.check(syscall.Kill(g.ControlPlane(), syscall.SIGKILL))
-		b.awaitSaid(g, before, "attached to the data plane")
 	}
+	b.awaitSaid(b.a, saidA, "attached to the data plane")
+	b.awaitSaid(b.b, saidB, "attached to the data plane")
 	connect("behind restarts of both control planes", b.top.Client, topology.Client4, true)
 	// A data plane that was started anew has nothing to resume with, and the far end has: the key exchange is in the same handshake.
 	b.check(b.b.Stop())

@@ -158,27 +158,27 @@ rules:
 	for _, host := range []string{topology.Server4, topology.Server6} {
 		out(host, 7001, outcome{rule: "off", verdict: policy.Off})
 		out(host, 7002, outcome{"strict", policy.Encrypted, p256, "CHACHA20_POLY1305"})
-		out(host, 7010, outcome{rule: "unheard", verdict: policy.Refused})
-		out(host, 7004, outcome{rule: "aware", verdict: policy.Refused})
-		out(host, 7005, outcome{rule: "aware-if", verdict: policy.Clear})
-		if _, _, s := out(host, 7011, outcome{rule: "aware-both", verdict: policy.Encrypted}); !s.OwnAware || !s.PeerAware {
-			t.Errorf("both are aware: %+v", s)
+	}
+	const host, host6 = topology.Server4, topology.Server6
+	out(host, 7010, outcome{rule: "unheard", verdict: policy.Refused})
+	out(host6, 7004, outcome{rule: "aware", verdict: policy.Refused})
+	out(host, 7005, outcome{rule: "aware-if", verdict: policy.Clear})
+	if _, _, s := out(host6, 7011, outcome{rule: "aware-both", verdict: policy.Encrypted}); !s.OwnAware || !s.PeerAware {
+		t.Errorf("both are aware: %+v", s)
+	}
+	if _, _, s := out(host, 7012, outcome{rule: "aware-said", verdict: policy.Encrypted}); !s.OwnAware || s.PeerAware {
+		t.Errorf("one is aware: %+v", s)
+	}
+	for range 2 { // it would resume otherwise: the hosts have spoken before
+		if _, _, s := out(host, 7006, outcome{rule: "fresh", verdict: policy.Encrypted}); s.Resumed {
+			t.Errorf("resumed by a rule that does not: %+v", s)
 		}
-		if _, _, s := out(host, 7012, outcome{rule: "aware-said", verdict: policy.Encrypted}); !s.OwnAware || s.PeerAware {
-			t.Errorf("one is aware: %+v", s)
-		}
-		for range 2 { // it would resume otherwise: the hosts have spoken before
-			if _, _, s := out(host, 7006, outcome{rule: "fresh", verdict: policy.Encrypted}); s.Resumed {
-				t.Errorf("resumed by a rule that does not: %+v", s)
-			}
-		}
-		if client, srv, _ := out(host, 7007, outcome{rule: "rekeys", verdict: policy.Encrypted}); client != nil {
-			b.check(exchange(client, srv, 100_000, 100, false))
-			b.wire()
-			if s := b.wantSameSession(client); s.Sealed.Generation < 2 {
-				t.Errorf("after %d frames the keys are of generation %d, by a limit of 4", s.Sealed.Frames, s.Sealed.Generation)
-			}
-		}
+	}
+	client, srv, _ := out(host6, 7007, outcome{rule: "rekeys", verdict: policy.Encrypted})
+	b.check(exchange(client, srv, 100_000, 100, false))
+	b.wire()
+	if s := b.wantSameSession(client); s.Sealed.Generation < 2 {
+		t.Errorf("after %d frames the keys are of generation %d, by a limit of 4", s.Sealed.Frames, s.Sealed.Generation)
 	}
 	// Rules of other ciphers have left sessions to resume with: a rule resumes none but of its own.
 	out(topology.Server4, 7003, outcome{"to-server-4", policy.Encrypted, "", "AES_256_GCM"})

@@ -40,6 +40,7 @@ type command struct {
 	details string
 	takes   int  // arguments behind the flags
 	fewer   bool // or fewer of them: the command says itself what it wants
+	starts  bool // an instance, and does not ask one that runs
 	// define adds the command's flags to fs and returns what to do once they are parsed.
 	define func(a *App, fs *flag.FlagSet) func() error
 }
@@ -77,12 +78,17 @@ func (a *App) Main(args []string) int {
 		return exitOK
 	case errors.As(err, &usage):
 		fmt.Fprintln(a.Stderr, err)
+		tellFailure(err)
 		return exitUsage
 	case errors.As(err, &conf):
 		// Such an error begins with file and line, where an editor looks for them.
 		fmt.Fprintln(a.Stderr, err)
 	default:
 		fmt.Fprintln(a.Stderr, "linecrypt:", err)
+	}
+	tellFailure(err)
+	if wrong := (*configurationError)(nil); managed() && errors.As(err, &wrong) {
+		return exitConfiguration
 	}
 	return exitFailure
 }
@@ -114,6 +120,11 @@ func (a *App) dispatch(args []string) error {
 	}
 	if fs.NArg() < c.takes && !c.fewer {
 		return &usageError{c.name, errors.New("an argument is missing")}
+	}
+	if f := fs.Lookup("name"); f != nil && !c.starts {
+		if err := becomeOwner(f.Value.String()); err != nil {
+			return err
+		}
 	}
 	return body()
 }

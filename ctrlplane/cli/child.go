@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -24,6 +25,9 @@ type child struct {
 	ready chan struct{}
 	// done delivers the child's end once.
 	done chan error
+	// told is closed when the child has no more to report; reason is then why it could not begin, if it has said so.
+	told   chan struct{}
+	reason string
 }
 
 // startChild starts a program with args and --ready-fd. What it writes to standard output and standard error goes to out.
@@ -38,7 +42,7 @@ func startChild(name, path string, args []string, out io.Writer) (*child, error)
 	cmd.ExtraFiles = []*os.File{w}
 	// A group of its own keeps the terminal's SIGINT from the child: run decides in which order the two end.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: true}
-	c := &child{name: name, cmd: cmd, started: time.Now(), ready: make(chan struct{}), done: make(chan error, 1)}
+	c := &child{name: name, cmd: cmd, started: time.Now(), ready: make(chan struct{}), told: make(chan struct{}), done: make(chan error, 1)}
 	started := make(chan error)
 	go c.live(started)
 	err = <-started
@@ -62,12 +66,35 @@ func (c *child) live(started chan<- error) {
 	}
 }
 
-// awaitReady takes any whole line as the report, and the end of the pipe without one as none.
+// reasonPrefix begins a report that is not that the child is ready: why it could not begin follows.
+const reasonPrefix = "failed: "
+
+// maxReport bounds what is read of a report.
+const maxReport = 4096
+
+// awaitReady takes any whole line as the report that the child is ready, but for one that says why it could not begin, and the end of the
+// pipe without a line as none.
 func (c *child) awaitReady(r *os.File) {
+	defer close(c.told)
 	defer r.Close()
-	if _, err := bufio.NewReaderSize(io.LimitReader(r, 64), 64).ReadString('\n'); err == nil {
+	line, err := bufio.NewReaderSize(io.LimitReader(r, maxReport), maxReport).ReadString('\n')
+	if reason, failed := strings.CutPrefix(line, reasonPrefix); failed {
+		c.reason = strings.TrimSpace(reason)
+	} else if err == nil {
 		close(c.ready)
 	}
+}
+
+// why returns the error of a child that has ended, with what it said of it.
+func (c *child) why(err error) error {
+	<-c.told // the pipe ends with the child at the latest
+	if c.reason == "" {
+		return err
+	}
+	if err == nil {
+		return errors.New(c.reason)
+	}
+	return fmt.Errorf("%w: %s", err, c.reason)
 }
 
 // stop ends the child: SIGTERM, and SIGKILL after the grace time or when another signal arrives meanwhile. A child that

@@ -30,6 +30,7 @@ plane ends, so does the gateway. At SIGHUP the policy is loaded again from the f
 
 PORT is a network interface (eth0), a PCI address (0000:03:00.0) or an EAL device string (net_af_xdp0,iface=eth0);
 packet: or dpdk: in front names the kind where the name does not. Flags count more than the file.`,
+	starts: true,
 	define: defineRun,
 }
 
@@ -38,7 +39,7 @@ func defineRun(a *App, fs *flag.FlagSet) func() error {
 	return func() error {
 		c, err := flags.Load()
 		if err != nil {
-			return err
+			return &configurationError{err}
 		}
 		if err := c.RequirePorts(); err != nil {
 			return &usageError{"run", err}

@@ -59,7 +59,7 @@ func (s *supervisor) run(signals <-chan os.Signal) error {
 			}
 			s.reload()
 		case err := <-s.data.done:
-			err = errors.Join(dataPlaneEnded(err), s.stopControl(signals))
+			err = errors.Join(dataPlaneEnded(s.data.why(err)), s.stopControl(signals))
 			if _, left := s.in.LeftSegment(); !left || !s.announced {
 				// It ended cleanly, or no packet was ever moved: there is nothing that the next data plane has to know of.
 				return errors.Join(err, s.remove())
@@ -74,6 +74,9 @@ func (s *supervisor) run(signals <-chan os.Signal) error {
 			s.announce()
 		case <-s.awaiting(s.ctrl, s.ctrlReady):
 			s.ctrlReady = true
+			if s.announced {
+				tell("STATUS=packets flow")
+			}
 			s.announce()
 		}
 	}
@@ -106,6 +109,7 @@ func (s *supervisor) announce() {
 	if s.dataReady && s.ctrlReady && !s.announced {
 		s.announced = true
 		fmt.Fprintln(s.stdout, "ready")
+		tell("READY=1\nSTATUS=packets flow")
 	}
 }
 
@@ -130,6 +134,7 @@ func (s *supervisor) startControl() error {
 // been given something it cannot work with, and would give up again.
 func (s *supervisor) controlEnded(err error) error {
 	lived := time.Since(s.ctrl.started)
+	err = s.ctrl.why(err)
 	s.ctrl = nil
 	if _, ok := s.in.Running(instance.ControlPlane); ok {
 		s.again.Reset(0)
@@ -143,6 +148,7 @@ func (s *supervisor) controlEnded(err error) error {
 	}
 	fmt.Fprintf(s.stderr, "linecrypt: the control plane ended (%v); encrypted connections go on, new ones follow the policy; starting it again in %v\n",
 		orClean(err), s.backoff)
+	tell(fmt.Sprintf("STATUS=the control plane ended (%v); it is started again", orClean(err)))
 	s.again.Reset(s.backoff)
 	s.backoff = min(2*s.backoff, s.timing.maxBackoff)
 	return nil
@@ -165,6 +171,7 @@ func (s *supervisor) reload() {
 // end stops both processes, the data plane first so that the control plane can serve it to the end, and removes what the
 // instance left.
 func (s *supervisor) end(signals <-chan os.Signal) error {
+	tell("STOPPING=1")
 	err := s.data.stop(s.timing.grace, signals)
 	if err != nil {
 		err = fmt.Errorf("the data plane: %w", err)

@@ -62,6 +62,24 @@ func FindPublished(names ...string) ([]Published, error) {
 	return found, nil
 }
 
+// Owner returns the user whose instance of that name it is, of those that other users may see (see FindPublished), and false where there
+// is none. It says nothing of whether it runs.
+func Owner(name string) (uid int, ok bool) {
+	if CheckName(name) != nil {
+		return 0, false
+	}
+	for _, base := range Bases() {
+		owner, err := checkPublic(base)
+		if err != nil {
+			continue
+		}
+		if st, err := lstatDir(filepath.Join(base, name)); err == nil && (st.Uid == owner || st.Uid == 0) {
+			return int(st.Uid), true
+		}
+	}
+	return 0, false
+}
+
 // namesIn returns the names to be looked for below a base folder. One that cannot be listed may hold the default instance.
 func namesIn(base string, names []string) []string {
 	if len(names) > 0 {

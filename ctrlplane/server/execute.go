@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -51,6 +52,7 @@ func Execute(args []string, stderr io.Writer) int {
 	}
 	if err := p.run(stderr); err != nil {
 		fmt.Fprintf(stderr, "%s: %v\n", programName, err)
+		_ = p.report("failed: " + strings.ReplaceAll(err.Error(), "\n", "; "))
 		return exitFailure
 	}
 	return exitOK
@@ -254,15 +256,21 @@ func (p *process) listenRemote(ctx context.Context, c *config.Config, srv *Serve
 
 // ready reports to the process that started this one.
 func (p *process) ready() {
-	if p.readyFD < 0 {
-		return
-	}
-	f := os.NewFile(uintptr(p.readyFD), "ready-fd")
-	if f == nil {
-		return
-	}
-	if _, err := f.WriteString("ready\n"); err != nil {
+	if err := p.report("ready"); err != nil {
 		p.log.Warn("report to --ready-fd", "error", err)
 	}
-	f.Close()
+}
+
+// report tells the process that started this one a line, once: the descriptor is closed then.
+func (p *process) report(line string) error {
+	if p.readyFD < 0 {
+		return nil
+	}
+	f := os.NewFile(uintptr(p.readyFD), "ready-fd")
+	p.readyFD = -1
+	if f == nil {
+		return nil
+	}
+	_, err := f.WriteString(line + "\n")
+	return errors.Join(err, f.Close())
 }

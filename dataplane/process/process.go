@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"strings"
 	"time"
 
 	"linecrypt/cryptobatch"
@@ -47,16 +48,17 @@ func Main(ctx context.Context, args []string, stderr io.Writer) int {
 		err = cfg.RequirePorts()
 	}
 	if err == nil {
-		err = run(ctx, cfg, *readyFD, stderr)
+		err = run(ctx, cfg, readyFD, stderr)
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "linecrypt-dataplane: %v\n", err)
+		_ = report(readyFD, "failed: "+strings.ReplaceAll(err.Error(), "\n", "; "))
 		return 1
 	}
 	return 0
 }
 
-func run(ctx context.Context, cfg *config.Config, readyFD int, stderr io.Writer) error {
+func run(ctx context.Context, cfg *config.Config, readyFD *int, stderr io.Writer) error {
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: cfg.Log.Level})).With("process", "dataplane")
 	if err := harden.Process(); errors.Is(err, harden.ErrNotLocked) {
 		log.Warn("secrets may reach a swap device", "reason", err)
@@ -110,7 +112,9 @@ func run(ctx context.Context, cfg *config.Config, readyFD int, stderr io.Writer)
 	}
 	err = g.Run(ctx, func() {
 		log.Info("packets flow", "inside", p.inside.Name(), "outside", p.outside.Name(), "cores", cores.Numbers, "engine", engine.Name())
-		reportReady(readyFD, log)
+		if err := report(readyFD, "ready"); err != nil {
+			log.Warn("could not report readiness", "error", err)
+		}
 	})
 	return errors.Join(err, g.Close())
 }
@@ -121,19 +125,19 @@ func tellSegment(in *instance.Instance, s *shm.Segment, why string, log *slog.Lo
 	return in.SetSegmentDir(s.Dir())
 }
 
-// reportReady tells whoever started the process, through a descriptor it gave, that packets flow.
-func reportReady(fd int, log *slog.Logger) {
-	if fd < 0 {
-		return
+// report tells whoever started the process, through a descriptor it gave, that packets flow, or why they do not. It does so once: the
+// descriptor is closed then, and becomes -1, which is none.
+func report(fd *int, line string) error {
+	if *fd < 0 {
+		return nil
 	}
-	f := os.NewFile(uintptr(fd), "ready")
+	f := os.NewFile(uintptr(*fd), "ready")
+	*fd = -1
 	if f == nil {
-		return
+		return nil
 	}
-	if _, err := f.WriteString("ready\n"); err != nil {
-		log.Warn("could not report readiness", "error", err)
-	}
-	f.Close()
+	_, err := f.WriteString(line + "\n")
+	return errors.Join(err, f.Close())
 }
 
 // ports are the two open ports with the buffers they share.

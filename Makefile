@@ -43,6 +43,24 @@ test: build ## all tests: plain Go, DPDK ports, real kernel TCP in namespaces
 test-kernel: deps build ## only the tests with real kernel TCP (TEST_FLAGS='-v -run X' as go test takes them)
 	go test $(TAGS) -count=1 -timeout 10m $(TEST_FLAGS) $(KERNEL)
 
+.PHONY: deb
+deb: ## build the Debian packages linecrypt and, where DPDK is to be had, linecrypt-dpdk into bin/deb (VERSION=X)
+	@bench/scripts/deps deb
+	@cmd/linecrypt/debian/build bin/deb
+
+# The system that packages are tested on takes a minute to make, and is kept.
+DEB_TEST := $(CURDIR)/bin/deb-test
+
+.PHONY: test-deb
+test-deb: ## install, start, break, upgrade and purge the package in a container with systemd, with traffic (two minutes, as root)
+	@bench/scripts/deps test-deb
+	@cmd/linecrypt/debian/root $(DEB_TEST)/root
+	@rm -rf $(DEB_TEST)/old $(DEB_TEST)/new
+	@VERSION=0.1 cmd/linecrypt/debian/build $(DEB_TEST)/old linecrypt
+	@VERSION=0.2 cmd/linecrypt/debian/build $(DEB_TEST)/new linecrypt
+	@lintian --fail-on error,warning --tag-display-limit 0 $(DEB_TEST)/new/*.deb
+	LINECRYPT_TEST_DEB=$(DEB_TEST) go test -count=1 -timeout 10m $(TEST_FLAGS) ./bench/debian
+
 .PHONY: fuzz-seeds
 fuzz-seeds: ## run the seed corpus of every fuzz target
 	CGO_ENABLED=0 go test -run '^Fuzz' ./...

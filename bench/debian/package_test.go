@@ -41,7 +41,7 @@ func TestPackageHasWhatAMachineNeeds(t *testing.T) {
 		"/lib/systemd/system/linecrypt@.service", "/usr/lib/sysusers.d/linecrypt.conf", "/usr/lib/tmpfiles.d/linecrypt.conf", "/etc/linecrypt/example.yaml",
 		"/usr/share/man/man1/linecrypt.1.gz", "/usr/share/man/man1/linecrypt-setup-hugepages.1.gz", "/usr/share/man/man5/linecrypt.yaml.5.gz",
 		"/usr/share/bash-completion/completions/linecrypt", "/usr/share/zsh/vendor-completions/_linecrypt", "/usr/share/fish/vendor_completions.d/linecrypt.fish",
-		"/liblinecrypt-session.so", "/usr/include/linecrypt_tcpcrypt.h", "/tcpcrypt.lua", "/usr/share/doc/linecrypt/README.md.gz",
+		"/liblinecrypt-session.so", "/usr/include/linecrypt_tcpcrypt.h", "/tcpcrypt.lua", "/grafana/linecrypt.json", "/prometheus/linecrypt.rules.yml", "/usr/share/doc/linecrypt/README.md.gz",
 		"/usr/share/doc/linecrypt/docs/configuration.md.gz", "/usr/share/doc/linecrypt/copyright"} {
 		if !strings.Contains(content, path) {
 			t.Errorf("%s is not in the package", path)

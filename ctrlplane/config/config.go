@@ -150,6 +150,7 @@ type KeepAlive struct {
 // Metrics is the Prometheus endpoint.
 type Metrics struct {
 	Listen string // address:port, empty when switched off
+	Page   bool   // serve a page for browsers too
 }
 
 // Sessions is where hosts behind the gateway look their session IDs up, over HTTPS.

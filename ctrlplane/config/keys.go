@@ -137,6 +137,8 @@ var keys = []Key{
 
 	{"metrics.listen", "127.0.0.1:9469", "Address and port at which the control plane serves /metrics; off for none. When the default is taken by another program the control plane goes on without.",
 		listenAddress(func(c *Config) *string { return &c.Metrics.Listen })},
+	{"metrics.page", "on", "A page for browsers at that address too, for whoever can reach it: the load of the last ten minutes, and connections, without keys and whole session IDs.",
+		choice(func(c *Config) *bool { return &c.Metrics.Page }, option[bool]{"on", true}, option[bool]{"off", false})},
 	{"session_table.group", "", "Group whose members may look session IDs up. Empty: only the user that runs the gateway.",
 		text("group name or number", func(c *Config) *string { return &c.SessionTable.Group }, word)},
 

@@ -147,6 +147,9 @@ func (p *process) serve(c *config.Config) error {
 	}
 	for _, l := range sockets {
 		h := srv.MetricsHandler()
+		if c.Metrics.Page {
+			h = srv.PageHandler()
+		}
 		if l.Addr().Network() == "unix" {
 			h = srv.ControlHandler()
 		}

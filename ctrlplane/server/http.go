@@ -15,6 +15,9 @@ import (
 	"time"
 
 	"linecrypt/ctrlplane/connections"
+	"linecrypt/ctrlplane/history"
+	"linecrypt/ctrlplane/page"
+	"linecrypt/ctrlplane/sample"
 	"linecrypt/ctrlplane/sessiontable"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
@@ -64,6 +67,54 @@ func (s *Server) MetricsHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", s.metrics.Handler())
 	return mux
+}
+
+// PageHandler serves /metrics, and a page for browsers at /.
+func (s *Server) PageHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", s.metrics.Handler())
+	mux.Handle("/", page.Handler(page.Source{Tail: &s.tail, About: s.about, Connections: s.pageConnections}))
+	return mux
+}
+
+// about is what the head of the page says.
+func (s *Server) about() page.About {
+	st := s.Status()
+	a := page.About{Name: st.Name, Inside: st.Inside, Outside: st.Outside, Policy: st.Policy, Ready: st.Ready}
+	for stage := range shm.NumStages {
+		a.Stages = append(a.Stages, stage.String())
+	}
+	return a
+}
+
+// pageConnections lists connections for the page, with the beginning of their session IDs only: what the session table is kept from others for.
+func (s *Server) pageConnections(plain bool) ([]connections.Connection, error) {
+	state := connections.Encrypted
+	if plain {
+		state = connections.Plain
+	}
+	list, err := s.connections(state, "", "", "age")
+	for i := range list {
+		list[i].SessionID = list[i].SessionID[:min(len(list[i].SessionID), pageDigits)]
+	}
+	return list, err
+}
+
+// pageDigits is how many digits of a session ID the page shows.
+const pageDigits = 16
+
+// sampling adds a point to the tail once a second.
+func (s *Server) sampling(ctx context.Context) {
+	tick := time.NewTicker(history.Interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			s.View(func(seg *shm.Segment) { s.tail.Add(sample.Take(seg)) })
+		}
+	}
 }
 
 // ControlHandler serves /metrics, /status, /sessions, /sessions/watch, /resumption, /peers and, by POST, /rekey, /trace, /resumption/flush and /reload, for

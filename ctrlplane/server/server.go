@@ -12,6 +12,7 @@ import (
 
 	"linecrypt/ctrlplane/config"
 	"linecrypt/ctrlplane/fairqueue"
+	"linecrypt/ctrlplane/history"
 	"linecrypt/ctrlplane/keylog"
 	"linecrypt/ctrlplane/metrics"
 	"linecrypt/ctrlplane/peering"
@@ -88,6 +89,7 @@ type Server struct {
 
 	watchers watchers
 	tracing  tracing
+	tail     history.Tail
 	lanes    []lane
 	keys     *fairqueue.Queue[flowID, *waiting]
 	message  []byte // being taken off a ring
@@ -137,6 +139,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if n := s.peering.Load(); n != nil {
 		s.runPeering(n)
 	}
+	peers.Go(func() { s.sampling(peered) })
 	for {
 		seg, err := s.await(ctx, wait)
 		if seg == nil {

@@ -1,0 +1,159 @@
+package page
+
+import (
+	"embed"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"linecrypt/ctrlplane/connections"
+	"linecrypt/ctrlplane/history"
+)
+
+//go:embed static
+var static embed.FS
+
+// Bounds of what the page answers.
+const (
+	maxRows  = 200 // connections at a time
+	patience = 10 * time.Second
+)
+
+// About is what the head of the page says.
+type About struct {
+	Name    string   `json:"name"`
+	Inside  string   `json:"inside"`
+	Outside string   `json:"outside"`
+	Policy  string   `json:"policy"`
+	Ready   bool     `json:"ready"`
+	Stages  []string `json:"stages"`
+}
+
+// Source is what the page shows. All of it may be called at any time.
+type Source struct {
+	Tail  *history.Tail
+	About func() About
+	// Connections lists those that are encrypted, or in the clear.
+	Connections func(plain bool) ([]connections.Connection, error)
+}
+
+// Handler serves the page at /, and what it asks for.
+func Handler(s Source) http.Handler {
+	files, err := fs.Sub(static, "static")
+	if err != nil {
+		panic(err) // the folder is embedded
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", http.FileServerFS(files))
+	mux.HandleFunc("/api/about", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.About()) })
+	mux.HandleFunc("/api/history", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.Tail.All()) })
+	mux.HandleFunc("/api/events", s.events)
+	mux.HandleFunc("/api/connections", s.list)
+	return guard(mux)
+}
+
+// guard lets through what reads, and what a browser that was pointed at this address by its user would send: a page of another site cannot read the
+// answers, and a name that resolves to this address all of a sudden (DNS rebinding) is refused.
+func guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		switch {
+		case r.Method != http.MethodGet && r.Method != http.MethodHead:
+			h.Set("Allow", "GET, HEAD")
+			http.Error(w, "the page only reads", http.StatusMethodNotAllowed)
+		case !named(r.Host):
+			http.Error(w, "ask by address, or as localhost", http.StatusForbidden)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// named reports whether a request's host is an address or localhost.
+func named(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.Trim(host, "[]")
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	return strings.EqualFold(host, "localhost")
+}
+
+func answer(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(v) // the client is gone if this fails
+}
+
+// events streams each new point as a server-sent event.
+func (s Source) events(w http.ResponseWriter, r *http.Request) {
+	points, end := s.Tail.Follow()
+	if points == nil {
+		w.Header().Set("Retry-After", "10")
+		http.Error(w, "too many pages are open", http.StatusServiceUnavailable)
+		return
+	}
+	defer end()
+	w.Header().Set("Content-Type", "text/event-stream")
+	control := http.NewResponseController(w)
+	write := func(text string) bool {
+		if control.SetWriteDeadline(time.Now().Add(patience)) != nil {
+			return false
+		}
+		_, err := fmt.Fprint(w, text)
+		return err == nil && control.Flush() == nil
+	}
+	if !write("retry: 2000\n\n") {
+		return
+	}
+	for {
+		select {
+		case <-r.Context().Done():
+			return
+		case p := <-points:
+			b, err := json.Marshal(p)
+			if err != nil || !write("data: "+string(b)+"\n\n") {
+				return
+			}
+		}
+	}
+}
+
+// list answers with connections of ?state=encrypted|plain that contain ?q=.
+func (s Source) list(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	state := q.Get("state")
+	if state != connections.Encrypted && state != connections.Plain {
+		http.Error(w, "state is encrypted or plain", http.StatusBadRequest)
+		return
+	}
+	all, err := s.Connections(state == connections.Plain)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	_ = connections.Sort(all, "bytes")
+	words, rows := strings.ToLower(q.Get("q")), []connections.Connection{}
+	matches := 0
+	for i := range all {
+		c := &all[i]
+		text := strings.ToLower(strings.Join([]string{c.Client, c.Server, c.SessionID, c.Rule, c.Reason, c.AEAD, c.Auth}, " "))
+		if strings.Contains(text, words) {
+			if matches++; len(rows) < maxRows {
+				rows = append(rows, *c)
+			}
+		}
+	}
+	answer(w, map[string]any{"total": len(all), "matches": matches, "rows": rows})
+}

@@ -130,7 +130,7 @@ authenticated: no
 on_mismatch: reset
 peering: {key: k, listen: "[::]:9470", timeout: 4s}
 peers: []
-metrics: {listen: off}
+metrics: {listen: off, page: off}
 session_table: {group: users}
 sessions: {listen: "192.0.2.1:8548", certificate: /etc/c.pem, key: /etc/k.pem, client_ca: /etc/ca.pem}
 dpdk: {eal: [--no-huge, "-m 64"], memory_mb: 64}

@@ -30,16 +30,17 @@ type child struct {
 	reason string
 }
 
-// startChild starts a program with args and --ready-fd. What it writes to standard output and standard error goes to out.
+// startChild starts a program with args and --ready-fd. What it writes to standard output and standard error goes to out. It has the files of
+// keep open as long as it runs.
 // The kernel sends it SIGTERM when this process dies, however that happens.
-func startChild(name, path string, args []string, out io.Writer) (*child, error) {
+func startChild(name, path string, args []string, out io.Writer, keep ...*os.File) (*child, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("start the %s: %w", name, err)
 	}
 	cmd := exec.Command(path, append(append([]string(nil), args...), "--ready-fd", readyFD)...)
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.ExtraFiles = []*os.File{w}
+	cmd.ExtraFiles = append([]*os.File{w}, keep...)
 	// A group of its own keeps the terminal's SIGINT from the child: run decides in which order the two end.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: true}
 	c := &child{name: name, cmd: cmd, started: time.Now(), ready: make(chan struct{}), told: make(chan struct{}), done: make(chan error, 1)}

@@ -64,11 +64,15 @@ func defineRun(a *App, fs *flag.FlagSet) func() error {
 		if err != nil {
 			return err
 		}
-		signals := make(chan os.Signal, 4)
-		signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-		defer signal.Stop(signals)
-		return s.run(signals)
+		return s.runUntilSignal()
 	}
+}
+
+func (s *supervisor) runUntilSignal() error {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	return s.run(signals)
 }
 
 func (a *App) supervisor(in *instance.Instance, args []string) (*supervisor, error) {

@@ -22,6 +22,13 @@ type timing struct {
 
 var defaultTiming = timing{grace: 5 * time.Second, backoff: time.Second, maxBackoff: 30 * time.Second, foreign: 500 * time.Millisecond}
 
+// hostHooks are what host mode adds to a supervisor. Each may be nil.
+type hostHooks struct {
+	keep  []*os.File   // the data plane has them open
+	ready func() error // called once packets flow, before that is announced
+	ended func() error // called as soon as the data plane has ended in another way than it was asked to
+}
+
 // supervisor runs the two processes of an instance. It is one loop over what can happen: a signal, a report that a
 // process is ready, the end of a process, or the time to start the control plane again.
 type supervisor struct {
@@ -32,6 +39,7 @@ type supervisor struct {
 	dataPath string
 	ctrlPath string
 	timing   timing
+	host     hostHooks
 
 	data, ctrl *child // ctrl is nil while no control plane of ours runs
 	backoff    time.Duration
@@ -45,7 +53,7 @@ type supervisor struct {
 // ended then.
 func (s *supervisor) run(signals <-chan os.Signal) error {
 	var err error
-	if s.data, err = startChild("data plane", s.dataPath, s.args, s.stderr); err != nil {
+	if s.data, err = startChild("data plane", s.dataPath, s.args, s.stderr, s.host.keep...); err != nil {
 		return err
 	}
 	s.backoff = s.timing.backoff
@@ -59,7 +67,11 @@ func (s *supervisor) run(signals <-chan os.Signal) error {
 			}
 			s.reload()
 		case err := <-s.data.done:
-			err = errors.Join(dataPlaneEnded(s.data.why(err)), s.stopControl(signals))
+			err = dataPlaneEnded(s.data.why(err))
+			if s.host.ended != nil {
+				err = errors.Join(err, s.host.ended())
+			}
+			err = errors.Join(err, s.stopControl(signals))
 			if _, left := s.in.LeftSegment(); !left || !s.announced {
 				// It ended cleanly, or no packet was ever moved: there is nothing that the next data plane has to know of.
 				return errors.Join(err, s.remove())
@@ -71,13 +83,13 @@ func (s *supervisor) run(signals <-chan os.Signal) error {
 			err = s.startControl()
 		case <-s.awaiting(s.data, s.dataReady):
 			s.dataReady = true
-			s.announce()
+			err = s.announce()
 		case <-s.awaiting(s.ctrl, s.ctrlReady):
 			s.ctrlReady = true
 			if s.announced {
 				tell("STATUS=packets flow")
 			}
-			s.announce()
+			err = s.announce()
 		}
 	}
 	return errors.Join(err, s.end(signals))
@@ -105,12 +117,19 @@ func (s *supervisor) ctrlDone() <-chan error {
 	return s.ctrl.done
 }
 
-func (s *supervisor) announce() {
-	if s.dataReady && s.ctrlReady && !s.announced {
-		s.announced = true
-		fmt.Fprintln(s.stdout, "ready")
-		tell("READY=1\nSTATUS=packets flow")
+func (s *supervisor) announce() error {
+	if !s.dataReady || !s.ctrlReady || s.announced {
+		return nil
 	}
+	if s.host.ready != nil {
+		if err := s.host.ready(); err != nil {
+			return err
+		}
+	}
+	s.announced = true
+	fmt.Fprintln(s.stdout, "ready")
+	tell("READY=1\nSTATUS=packets flow")
+	return nil
 }
 
 // startControl starts the control plane, unless one that somebody else started is there: then it looks again later.
@@ -120,9 +139,8 @@ func (s *supervisor) startControl() error {
 			fmt.Fprintf(s.stderr, "linecrypt: a control plane of instance %q runs already (pid %d); it will be replaced when it ends\n", s.in.Name(), pid)
 		}
 		s.waiting, s.ctrlReady = true, true
-		s.announce()
 		s.again.Reset(s.timing.foreign)
-		return nil
+		return s.announce()
 	}
 	s.waiting, s.ctrlReady = false, false
 	var err error

@@ -1,0 +1,159 @@
+package cli
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+
+	"linecrypt/ctrlplane/config"
+	"linecrypt/ctrlplane/hostmode"
+	"linecrypt/ctrlplane/instance"
+	"linecrypt/flowtable"
+)
+
+var hostCommand = command{
+	name:    "host",
+	args:    "--interface IF... [--container] [--open] [--name NAME] [--config FILE] [--set KEY=VALUE]...",
+	summary: "protect the TCP of this machine, in the foreground",
+	details: `Runs a gateway for the TCP that this machine itself has on its interface IF, until SIGINT or SIGTERM, and prints "ready" on standard output
+once it is protected. Addresses, routes and names stay as they are. Other protocols, TCP that is only forwarded, the loopback
+interface, and connections that are open already are left alone. --interface may be repeated. With --container each IF is the host's end of a
+container's veth pair, and the container is protected.
+
+When it ends, however that happens, the network is as before within a second, and encrypted connections are reset. Where policy is "require",
+for all connections or by a rule, the interface remains closed for new TCP instead: until host runs again, or "linecrypt host --interface IF --open".
+
+It needs root, or CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF, and Linux 6.6 or newer.`,
+	define: defineHost,
+}
+
+func defineHost(a *App, fs *flag.FlagSet) func() error {
+	flags := config.AddFlags(fs)
+	var o hostmode.Options
+	fs.Func("interface", "protect this interface, `IF`; may be repeated", func(s string) error {
+		o.Interfaces = append(o.Interfaces, s)
+		return nil
+	})
+	fs.BoolVar(&o.Container, "container", false, "the interfaces are the host's ends of containers' veth pairs: protect the containers")
+	open := fs.Bool("open", false, "let TCP pass again that was closed when an earlier one ended, and do nothing else")
+	return func() error {
+		if len(o.Interfaces) == 0 {
+			return &usageError{"host", errors.New("--interface is missing")}
+		}
+		if *open {
+			return a.openHost(o.Interfaces)
+		}
+		c, err := flags.Load()
+		if err != nil {
+			return err
+		}
+		if c.IsSet("inside") || c.IsSet("outside") {
+			return &usageError{"host", errors.New("it makes its own ports: leave inside and outside away")}
+		}
+		o.Guard, o.Name = requires(c), c.Name
+		o.Log = slog.New(slog.NewTextHandler(a.Stderr, &slog.HandlerOptions{Level: c.Log.Level})).With("process", "host")
+		return a.host(c, o, flags)
+	}
+}
+
+// requires reports whether some connections may not pass in the clear.
+func requires(c *config.Config) bool {
+	return c.Policy == flowtable.Require || slices.ContainsFunc(c.Rules, func(r config.Rule) bool { return r.Policy == flowtable.Require })
+}
+
+func (a *App) openHost(names []string) error {
+	var errs []error
+	for _, name := range names {
+		was, err := hostmode.Open(name)
+		if err == nil && !was {
+			fmt.Fprintf(a.Stdout, "%s was not closed\n", name)
+		} else if err == nil {
+			fmt.Fprintf(a.Stdout, "%s is open\n", name)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (a *App) host(c *config.Config, o hostmode.Options, flags *config.Flags) error {
+	if err := hostmode.Fit(o); err != nil {
+		return err
+	}
+	in, err := instance.Open(c.Name)
+	if err != nil {
+		return err
+	}
+	if pid, ok := in.Running(instance.DataPlane); ok {
+		return &instance.RunningError{Name: c.Name, Process: instance.DataPlane, PID: pid}
+	}
+	lock, err := in.Lock(instance.Supervisor)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	claims, err := claimInterfaces(in, o.Interfaces)
+	defer func() {
+		for _, d := range claims {
+			d.Release()
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	s, err := a.supervisor(in, nil)
+	if err != nil {
+		return err
+	}
+	if err := hostmode.AbortOrphans(in); err != nil {
+		return err
+	}
+	h, err := hostmode.New(o)
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.runHost(h, append(flags.Args(), "--name", c.Name)), h.Close())
+}
+
+// runHost runs the gateway of a host.
+func (s *supervisor) runHost(h *hostmode.Host, args []string) error {
+	inside, outside := h.Ports()
+	s.args = append(args, "--inside", inside, "--outside", outside)
+	keep, err := h.Files()
+	defer func() {
+		for _, f := range keep {
+			f.Close()
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	s.host = hostHooks{keep: keep, ready: h.Protect, ended: func() error {
+		// Before anything leaves in the clear, what was encrypted is to be over.
+		err := hostmode.AbortOrphans(s.in)
+		for _, f := range keep {
+			f.Close()
+		}
+		keep = nil
+		return errors.Join(err, h.Release())
+	}}
+	return s.runUntilSignal()
+}
+
+func claimInterfaces(in *instance.Instance, names []string) (claims []*instance.Device, err error) {
+	for _, name := range names {
+		l, err := netlink.LinkByName(name)
+		if err != nil {
+			return claims, fmt.Errorf("interface %s: %w", name, err)
+		}
+		d, err := in.ClaimInterface(l.Attrs().Index, name)
+		if err != nil {
+			return claims, err
+		}
+		claims = append(claims, d)
+	}
+	return claims, nil
+}

@@ -1,0 +1,48 @@
+package hostmode
+
+import (
+	"net/netip"
+
+	"linecrypt/ctrlplane/instance"
+	"linecrypt/ctrlplane/shm"
+	"linecrypt/flowtable"
+)
+
+// AbortOrphans aborts the machine's connections that a data plane which was killed had encrypted, or was about to: what they would go on to say
+// is plaintext. A data plane that ended by itself has reset them, and leaves no record.
+func AbortOrphans(in *instance.Instance) error { return abort(orphans(in)) }
+
+// orphans reads the segments that were left. The records come from a process that was killed: they may say anything, and name the
+// connections of this machine at most.
+func orphans(in *instance.Instance) map[ends]bool {
+	all := map[ends]bool{}
+	for _, dir := range in.LeftSegments() {
+		seg, err := shm.Open(dir, in.Name())
+		if err != nil {
+			continue
+		}
+		for i := range seg.Workers() {
+			part := seg.Worker(i)
+			if part == nil {
+				continue
+			}
+			table, err := part.Flows()
+			if err != nil {
+				continue
+			}
+			table.Range(func(_ flowtable.Index, r *flowtable.Record) bool {
+				if r.State != flowtable.Free && r.State != flowtable.Plain && r.State != flowtable.PlainSyn {
+					k := &r.Key
+					all[ends{addrPort(k.Inside, k.InsidePort), addrPort(k.Outside, k.OutsidePort)}] = true
+				}
+				return true
+			})
+		}
+		_ = seg.Close()
+	}
+	return all
+}
+
+func addrPort(addr [16]byte, port uint16) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom16(addr).Unmap(), port)
+}

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//
+// The programs that lead a machine's TCP through a gateway. steer is attached to a protected interface, once to each direction, and takes
+// TCP to a gateway's port, which is a TAP device that nobody reads: the gateway sees what arrives there, and what it sends there emit takes
+// back to the interface, on its way out or in. `go generate` compiles this file to ../steer.o.
+
+#include <linux/bpf.h>
+
+typedef __u8 u8;
+typedef __u16 u16;
+typedef __u32 u32;
+
+#define SEC(name) __attribute__((section(name), used))
+#define INLINE static inline __attribute__((always_inline))
+#define htons(n) __builtin_bswap16(n)
+
+static void *(*const map_lookup)(void *map, const void *key) = (void *)BPF_FUNC_map_lookup_elem;
+static long (*const map_delete)(void *map, const void *key) = (void *)BPF_FUNC_map_delete_elem;
+static long (*const load_bytes)(const void *skb, u32 offset, void *to, u32 len) = (void *)BPF_FUNC_skb_load_bytes;
+static long (*const redirect)(u32 ifindex, __u64 flags) = (void *)BPF_FUNC_redirect;
+static long (*const vlan_push)(void *skb, u16 proto, u16 tci) = (void *)BPF_FUNC_skb_vlan_push;
+static long (*const vlan_pop)(void *skb) = (void *)BPF_FUNC_skb_vlan_pop;
+static long (*const fib_lookup)(void *skb, struct bpf_fib_lookup *p, int len, u32 flags) = (void *)BPF_FUNC_fib_lookup;
+
+enum {
+	AF_INET = 2, AF_INET6 = 10,
+	ETH_IP = 0x0800, ETH_IP6 = 0x86dd, ETH_VLAN = 0x8100,
+	ETH_LEN = 14,
+	PROTO_TCP = 6, PROTO_ICMP = 1, PROTO_ICMP6 = 58,
+	SYN = 0x02, ACK = 0x10,
+	PASS = -1, // to the next program, which is the kernel's own way
+	STOP = 2,  // drop
+};
+
+// What a program is loaded with.
+const volatile u32 target;   // interface that TCP is taken to; 0: none, and TCP is dropped
+const volatile u32 mark;     // on what comes from the gateway
+const volatile u32 keepmark; // the mark is left on for a program behind this one
+const volatile u32 inward;   // frames come from the far end: their destination is the near end
+const volatile u32 own;      // only connections of the machine's own addresses are taken
+const volatile u32 tag;      // VLAN that tells interfaces apart at the gateway's ports, 0 for none
+const volatile u32 side;     // of emit: the port that it is attached to, 0 inside and 1 outside
+
+struct connection {
+	u8 near[16], far[16]; // IPv4 addresses are mapped
+	u16 near_port, far_port;
+};
+
+struct exit {
+	u32 ifindex;
+	u32 flags;
+};
+
+// older has the connections that were open before the gateway started.
+struct {
+	int (*type)[BPF_MAP_TYPE_HASH];
+	struct connection *key;
+	u32 *value;
+	int (*max_entries)[1024];
+} older SEC(".maps");
+
+// exits says where what the gateway sends leaves, by port and VLAN.
+struct {
+	int (*type)[BPF_MAP_TYPE_ARRAY];
+	u32 *key;
+	struct exit *value;
+	int (*max_entries)[128];
+} exits SEC(".maps");
+
+// state has a 1 while TCP is taken to the gateway.
+struct {
+	int (*type)[BPF_MAP_TYPE_ARRAY];
+	u32 *key;
+	u32 *value;
+	int (*max_entries)[1];
+} state SEC(".maps");
+
+struct packet {
+	struct connection c;
+	u32 at;       // of what follows the IP header
+	u8 proto;
+	u8 fragment;  // not the first one: there are no ports in it
+	u8 v6;
+};
+
+INLINE void mapped(u8 *to, const u8 *v4)
+{
+	__builtin_memset(to, 0, 10);
+	to[10] = to[11] = 0xff;
+	__builtin_memcpy(to + 12, v4, 4);
+}
+
+// orient puts the two ends of a packet in their places.
+INLINE void orient(struct connection *c, const u8 *src, const u8 *dst, u32 in)
+{
+	__builtin_memcpy(c->near, in ? dst : src, 16);
+	__builtin_memcpy(c->far, in ? src : dst, 16);
+}
+
+INLINE int read4(struct __sk_buff *skb, u32 at, struct packet *p, u32 in)
+{
+	u8 h[20], src[16], dst[16];
+	if (load_bytes(skb, at, h, sizeof h) < 0)
+		return 0;
+	mapped(src, h + 12);
+	mapped(dst, h + 16);
+	orient(&p->c, src, dst, in);
+	p->at = at + (h[0] & 0xf) * 4;
+	p->proto = h[9];
+	p->fragment = ((h[6] & 0x1f) | h[7]) != 0;
+	p->v6 = 0;
+	return 1;
+}
+
+INLINE int read6(struct __sk_buff *skb, u32 at, struct packet *p, u32 in)
+{
+	u8 h[40], e[8];
+	if (load_bytes(skb, at, h, sizeof h) < 0)
+		return 0;
+	orient(&p->c, h + 8, h + 24, in);
+	p->fragment = 0;
+	p->v6 = 1;
+	p->proto = h[6];
+	at += 40;
+#pragma unroll
+	for (int i = 0; i < 6; i++) {
+		if (p->proto != 0 && p->proto != 43 && p->proto != 60 && p->proto != 44)
+			break;
+		if (load_bytes(skb, at, e, sizeof e) < 0)
+			return 0;
+		if (p->proto == 44) {
+			p->fragment = (e[2] | (e[3] & 0xf8)) != 0;
+			at += 8;
+		} else {
+			at += 8 + e[1] * 8;
+		}
+		p->proto = e[0];
+		if (p->fragment)
+			break;
+	}
+	p->at = at;
+	return 1;
+}
+
+INLINE int read_ip(struct __sk_buff *skb, u32 at, int v6, struct packet *p, u32 in)
+{
+	return v6 ? read6(skb, at, p, in) : read4(skb, at, p, in);
+}
+
+// erroneous makes of an ICMP error the packet that it is about, which the near end sent, and reports whether there is one.
+INLINE int erroneous(struct __sk_buff *skb, struct packet *p)
+{
+	u8 type;
+	if (p->fragment || load_bytes(skb, p->at, &type, 1) < 0)
+		return 0;
+	if (p->v6 ? type < 1 || type > 4 : type != 3 && type != 4 && type != 11 && type != 12)
+		return 0;
+	return read_ip(skb, p->at + 8, p->v6, p, 0) && p->proto == PROTO_TCP;
+}
+
+// ours reports whether an address is the machine's own: the kernel would not send on what has it for its destination.
+INLINE int ours(struct __sk_buff *skb, const struct packet *p)
+{
+	struct bpf_fib_lookup f = {};
+	f.ifindex = skb->ifindex;
+	if (p->v6) {
+		f.family = AF_INET6;
+		__builtin_memcpy(f.ipv6_dst, p->c.near, 16);
+		__builtin_memcpy(f.ipv6_src, p->c.far, 16);
+	} else {
+		f.family = AF_INET;
+		__builtin_memcpy(&f.ipv4_dst, p->c.near + 12, 4);
+		__builtin_memcpy(&f.ipv4_src, p->c.far + 12, 4);
+	}
+	long to = fib_lookup(skb, &f, sizeof f, BPF_FIB_LOOKUP_SKIP_NEIGH);
+	return to == BPF_FIB_LKUP_RET_NOT_FWDED || to == BPF_FIB_LKUP_RET_FWD_DISABLED;
+}
+
+// old reports whether a packet is of a connection from before. One whose machine begins it anew is not: only what the near end itself
+// sends says so, since anybody may send a SYN from outside.
+INLINE int old(struct __sk_buff *skb, struct packet *p, int quoted)
+{
+	u8 h[14];
+	if (p->fragment || load_bytes(skb, p->at, h, quoted ? 4 : sizeof h) < 0)
+		return 0;
+	u32 in = quoted ? 0 : inward;
+	__builtin_memcpy(&p->c.near_port, h + (in ? 2 : 0), 2);
+	__builtin_memcpy(&p->c.far_port, h + (in ? 0 : 2), 2);
+	if (!map_lookup(&older, &p->c))
+		return 0;
+	if (!quoted && !in && (h[13] & SYN)) {
+		map_delete(&older, &p->c);
+		return 0;
+	}
+	return 1;
+}
+
+SEC("tc") int steer(struct __sk_buff *skb)
+{
+	struct packet p = {};
+	int quoted = 0;
+	if (skb->mark == mark) {
+		if (!keepmark)
+			skb->mark = 0;
+		return PASS;
+	}
+	if (skb->vlan_present || skb->protocol != htons(ETH_IP) && skb->protocol != htons(ETH_IP6))
+		return PASS;
+	if (inward && own && skb->pkt_type != 0) // not for this machine
+		return PASS;
+	if (!read_ip(skb, ETH_LEN, skb->protocol == htons(ETH_IP6), &p, inward))
+		return PASS;
+	if (inward && p.proto == (p.v6 ? PROTO_ICMP6 : PROTO_ICMP)) {
+		if (!erroneous(skb, &p))
+			return PASS;
+		quoted = 1;
+	}
+	if (p.proto != PROTO_TCP || old(skb, &p, quoted))
+		return PASS;
+	// What leaves without having come from anywhere is the machine's own.
+	if (own && (inward || skb->ingress_ifindex) && !ours(skb, &p))
+		return PASS;
+	if (!target)
+		return STOP;
+	u32 *on = map_lookup(&state, &(u32){0});
+	if (!on || !*on)
+		return PASS;
+	if (tag && vlan_push(skb, htons(ETH_VLAN), tag) < 0)
+		return STOP;
+	return redirect(target, BPF_F_INGRESS);
+}
+
+SEC("tc") int emit(struct __sk_buff *skb)
+{
+	u32 vid = 0;
+	if (skb->vlan_present) {
+		vid = skb->vlan_tci & 0xfff;
+	} else if (skb->protocol == htons(ETH_VLAN)) {
+		u8 tci[2];
+		if (load_bytes(skb, ETH_LEN, tci, 2) < 0)
+			return STOP;
+		vid = (tci[0] & 0xf) << 8 | tci[1];
+	}
+	u32 at = side * 64 + (vid & 63);
+	struct exit *e = map_lookup(&exits, &at);
+	if (!e || !e->ifindex || vid > 63)
+		return STOP;
+	if (vid && vlan_pop(skb) < 0)
+		return STOP;
+	skb->mark = mark;
+	return redirect(e->ifindex, e->flags);
+}
+
+// sink keeps what was taken to a port, and the gateway has seen there, from going anywhere else.
+SEC("tc") int sink(struct __sk_buff *skb)
+{
+	return STOP;
+}
+
+char license_of_programs[] SEC("license") = "Dual MIT/GPL";

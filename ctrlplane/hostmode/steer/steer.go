@@ -1,0 +1,298 @@
+// Package steer holds the programs that lead TCP through a gateway's ports inside the kernel, and attaches them: _src/steer.c says what they do,
+// steer.o is what clang makes of it. All of it lives as long as the descriptors of a Set's links: when the last process that has them
+// ends, however it ends, the kernel takes the programs off the interfaces.
+package steer
+
+import (
+	"bytes"
+	_ "embed"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+)
+
+// The object is made by Debian's clang (the packages clang, llvm and libc6-dev); nothing but this command needs them.
+//
+//go:generate sh -c "command -v clang >/dev/null || { echo 'steer.o is left as it is: there is no clang' >&2; exit 0; }; clang -O2 -g -target bpfel -I/usr/include/x86_64-linux-gnu -Wall -Wno-parentheses -ffile-prefix-map=$PWD=. -c _src/steer.c -o steer.o && llvm-strip -g steer.o"
+
+//go:embed steer.o
+var object []byte
+
+// Side is a port of the gateway.
+type Side uint32
+
+// The ports of the gateway.
+const (
+	Inside Side = iota
+	Outside
+)
+
+// Connection is a key of the map of older connections, as the kernel has it.
+type Connection struct {
+	near, far         [16]byte
+	nearPort, farPort [2]byte
+}
+
+// NewConnection returns the key of a connection between the near end, which is protected, and the far end.
+func NewConnection(near, far netip.AddrPort) Connection {
+	big := func(p uint16) [2]byte { return [2]byte{byte(p >> 8), byte(p)} }
+	return Connection{near.Addr().As16(), far.Addr().As16(), big(near.Port()), big(far.Port())}
+}
+
+// MaxInterfaces is how many interfaces one gateway protects.
+const MaxInterfaces = 64
+
+// Set is the programs of one gateway with what they share. It is not safe for concurrent use.
+type Set struct {
+	older, exits, state *ebpf.Map
+	mark                uint32
+	guarded             bool
+	links               []link.Link
+	programs            []*ebpf.Program
+}
+
+type exit struct{ Interface, Flags uint32 }
+
+// New makes the maps. Mark is put on packets from the gateway while they pass an interface's programs; older is how many connections from before
+// there may be. Guarded says that a guard stands behind the programs on the interfaces.
+func New(mark uint32, older int, guarded bool) (*Set, error) {
+	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(object))
+	if err != nil {
+		return nil, fmt.Errorf("the programs of host mode: %w", err)
+	}
+	s := &Set{mark: mark, guarded: guarded}
+	spec.Maps["older"].MaxEntries = uint32(older)
+	if s.older, err = ebpf.NewMap(spec.Maps["older"]); err == nil {
+		s.exits, err = ebpf.NewMap(spec.Maps["exits"])
+	}
+	if err == nil {
+		s.state, err = ebpf.NewMap(spec.Maps["state"])
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("map of host mode: %w", err), s.Close())
+	}
+	return s, nil
+}
+
+// load returns a program with its constants.
+func (s *Set) load(name string, constants map[string]uint32) (*ebpf.Program, error) {
+	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(object))
+	if err != nil {
+		return nil, err
+	}
+	constants["mark"] = s.mark
+	for c, v := range constants {
+		if err := spec.Variables[c].Set(v); err != nil {
+			return nil, fmt.Errorf("constant %s: %w", c, err)
+		}
+	}
+	for p := range spec.Programs {
+		if p != name {
+			delete(spec.Programs, p)
+		}
+	}
+	c, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: map[string]*ebpf.Map{"older": s.older, "exits": s.exits, "state": s.state}})
+	if err != nil {
+		return nil, fmt.Errorf("program %s: %w", name, err)
+	}
+	defer c.Close()
+	p := c.DetachProgram(name)
+	s.programs = append(s.programs, p)
+	return p, nil
+}
+
+// attach puts a program on an interface.
+func (s *Set) attach(p *ebpf.Program, index int, at ebpf.AttachType) error {
+	l, err := link.AttachTCX(link.TCXOptions{Interface: index, Program: p, Attach: at})
+	if err != nil {
+		return fmt.Errorf("attach to interface %d: %w", index, err)
+	}
+	s.links = append(s.links, l)
+	return nil
+}
+
+// Ports makes the interfaces of that number the gateway's ports: what the gateway sends there leaves by Protect's interfaces, and what arrives
+// there goes nowhere but to the gateway.
+func (s *Set) Ports(inside, outside int) error {
+	for side, index := range []int{inside, outside} {
+		sink, err := s.load("sink", map[string]uint32{})
+		if err != nil {
+			return err
+		}
+		emit, err := s.load("emit", map[string]uint32{"side": uint32(side)})
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(s.attach(sink, index, ebpf.AttachTCXIngress), s.attach(emit, index, ebpf.AttachTCXEgress)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Protected is an interface whose TCP goes through the gateway.
+type Protected struct {
+	Index     int
+	Tag       int  // VLAN that stands for it at the gateway's ports, 0 for none
+	Container bool // the interface's other end is protected, whatever its addresses: the host's end of a container's veth pair
+}
+
+// Protect attaches to an interface what leads its TCP to the two ports once it is switched on. Ports was called.
+func (s *Set) Protect(p Protected, inside, outside int) error {
+	out, in := exit{uint32(p.Index), 0}, exit{uint32(p.Index), unix.BPF_F_INGRESS}
+	if p.Container {
+		out, in = in, out
+	}
+	for side, e := range []exit{Inside: in, Outside: out} {
+		if err := s.exits.Put(uint32(side*MaxInterfaces+p.Tag), e); err != nil {
+			return fmt.Errorf("exits of interface %d: %w", p.Index, err)
+		}
+	}
+	for _, inward := range []bool{false, true} {
+		target := inside
+		if inward {
+			target = outside
+		}
+		program, err := s.load("steer", p.constants(target, inward, s.guarded))
+		if err != nil {
+			return err
+		}
+		if err := s.attach(program, p.Index, p.hook(inward)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// constants are those of the program for one direction.
+func (p *Protected) constants(target int, inward, keepMark bool) map[string]uint32 {
+	return map[string]uint32{"target": uint32(target), "inward": number(inward), "own": number(!p.Container), "tag": uint32(p.Tag), "keepmark": number(keepMark)}
+}
+
+// hook is where a direction passes the interface.
+func (p *Protected) hook(inward bool) ebpf.AttachType {
+	if inward != p.Container {
+		return ebpf.AttachTCXIngress
+	}
+	return ebpf.AttachTCXEgress
+}
+
+func number(b bool) uint32 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Guard returns the two programs, on the way in and on the way out, that let no TCP pass an interface but that of the gateway and of older
+// connections. They hold without this process where they are attached so.
+func (s *Set) Guard(p Protected) (ingress, egress *ebpf.Program, err error) {
+	for _, inward := range []bool{false, true} {
+		program, err := s.load("steer", p.constants(0, inward, false))
+		if err != nil {
+			return nil, nil, err
+		}
+		if p.hook(inward) == ebpf.AttachTCXIngress {
+			ingress = program
+		} else {
+			egress = program
+		}
+	}
+	return ingress, egress, nil
+}
+
+// Switch has TCP led to the ports, or not.
+func (s *Set) Switch(on bool) error {
+	if err := s.state.Put(uint32(0), number(on)); err != nil {
+		return fmt.Errorf("switch host mode: %w", err)
+	}
+	return nil
+}
+
+// Older adds connections from before the gateway started.
+func (s *Set) Older(all map[Connection]bool) error {
+	for c := range all {
+		if err := s.older.Put(&c, uint32(1)); err != nil {
+			return fmt.Errorf("connections from before: %w", err)
+		}
+	}
+	return nil
+}
+
+// Prune forgets older connections that are not among those that there are now.
+func (s *Set) Prune(now map[Connection]bool) error {
+	var c Connection
+	var value uint32
+	var gone []Connection
+	for it := s.older.Iterate(); it.Next(&c, &value); {
+		if !now[c] {
+			gone = append(gone, c)
+		}
+	}
+	for _, c := range gone {
+		if err := s.older.Delete(&c); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return fmt.Errorf("connections from before: %w", err)
+		}
+	}
+	return nil
+}
+
+// Files returns copies of the descriptors by which the programs stay attached, for another process that is to keep them there. The caller
+// closes them.
+func (s *Set) Files() ([]*os.File, error) {
+	var files []*os.File
+	for _, l := range s.links {
+		fd, err := unix.FcntlInt(uintptr(l.(interface{ FD() int }).FD()), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			return files, fmt.Errorf("keep a program attached: %w", err)
+		}
+		files = append(files, os.NewFile(uintptr(fd), "program"))
+	}
+	return files, nil
+}
+
+// Release takes the programs off the interfaces, unless another process keeps them there.
+func (s *Set) Release() error {
+	var errs []error
+	for _, l := range s.links {
+		errs = append(errs, l.Close())
+	}
+	s.links = nil
+	return errors.Join(errs...)
+}
+
+// Close is Release, and gives up all else.
+func (s *Set) Close() error {
+	errs := []error{s.Release()}
+	for _, p := range s.programs {
+		errs = append(errs, p.Close())
+	}
+	for _, m := range []*ebpf.Map{s.older, s.exits, s.state} {
+		if m != nil {
+			errs = append(errs, m.Close())
+		}
+	}
+	s.programs, s.older, s.exits, s.state = nil, nil, nil, nil
+	return errors.Join(errs...)
+}
+
+// ErrNoTCX is returned where the kernel cannot attach programs as host mode needs it.
+var ErrNoTCX = errors.New("this kernel has no tcx, which came with Linux 6.6")
+
+// Check returns an error where programs cannot be attached to an interface. It changes nothing.
+func Check(index int) error {
+	for _, at := range []ebpf.AttachType{ebpf.AttachTCXIngress, ebpf.AttachTCXEgress} {
+		if _, err := link.QueryPrograms(link.QueryOptions{Target: index, Attach: at}); err != nil {
+			if errors.Is(err, unix.EPERM) {
+				return fmt.Errorf("ask about programs on it: %w", err)
+			}
+			return fmt.Errorf("%w (%w)", ErrNoTCX, err)
+		}
+	}
+	return nil
+}

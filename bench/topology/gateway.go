@@ -59,7 +59,7 @@ func (k PortKind) Spec(n int, dev string) string {
 // Patience bounds how long a gateway may take until it is ready, and to end.
 const Patience = 30 * time.Second
 
-// Gateway is a `linecrypt run` in its namespace.
+// Gateway is a `linecrypt run` or `linecrypt host` in its namespace.
 type Gateway struct {
 	Side Side
 	Name string // of the instance
@@ -108,18 +108,28 @@ type place struct {
 }
 
 func (t *Topology) start(at place, kind PortKind, file string, set []string) (*Gateway, error) {
-	side := at.side
-	g := &Gateway{Side: side, Name: t.ID + "-" + side.String(), top: t, done: make(chan error, 1),
-		stderr: &tail{out: t.opts.Log, prefix: "gateway " + side.String() + ": "}}
-	args := []string{"run", "--name", g.Name, "--inside", kind.Spec(0, at.inside), "--outside", kind.Spec(1, at.outside),
-		"--set", "workers.poll=adaptive"}
+	args := []string{"run", "--inside", kind.Spec(0, at.inside), "--outside", kind.Spec(1, at.outside)}
 	if file != "" {
 		args = append(args, "--config", file)
 	}
+	return t.launch(at.side, at.ns, args, set)
+}
+
+// StartHost has the client's machine (side A) or the server's protect itself, and waits until it does. The gateways' places are to be plain.
+func (t *Topology) StartHost(side Side, set ...string) (*Gateway, error) {
+	ns := map[Side]NetNS{SideA: t.Client, SideB: t.Server}[side]
+	return t.launch(side, ns, []string{"host", "--interface", Host}, set)
+}
+
+// launch runs the command in a namespace with a name and settings, and waits until it is ready.
+func (t *Topology) launch(side Side, ns NetNS, args, set []string) (*Gateway, error) {
+	g := &Gateway{Side: side, Name: t.ID + "-" + side.String(), top: t, done: make(chan error, 1),
+		stderr: &tail{out: t.opts.Log, prefix: "gateway " + side.String() + ": "}}
+	args = append(args, "--name", g.Name, "--set", "workers.poll=adaptive")
 	for _, s := range set {
 		args = append(args, "--set", s)
 	}
-	g.cmd = at.ns.Command(context.Background(), filepath.Join(t.opts.Bin, "linecrypt"), args...)
+	g.cmd = ns.Command(context.Background(), filepath.Join(t.opts.Bin, "linecrypt"), args...)
 	g.cmd.Env = t.Env()
 	g.cmd.Stderr = g.stderr
 	stdout, err := g.cmd.StdoutPipe()
@@ -304,6 +314,15 @@ func (g *Gateway) Hangup() error { return g.cmd.Process.Signal(syscall.SIGHUP) }
 
 // ControlPlane returns the process number of the control plane, 0 while there is none.
 func (g *Gateway) ControlPlane() int { return g.child("linecrypt-ctrlplane") }
+
+// DataPlane returns the process number of the data plane, 0 while there is none.
+func (g *Gateway) DataPlane() int { return g.child("linecrypt-dataplane") }
+
+// Supervisor returns the process number of the command itself.
+func (g *Gateway) Supervisor() int { return g.cmd.Process.Pid }
+
+// Ended waits for the end that somebody else has brought about.
+func (g *Gateway) Ended() { _ = g.wait() }
 
 func (g *Gateway) child(program string) int {
 	for _, pid := range children(g.cmd.Process.Pid) {

@@ -26,7 +26,7 @@ var defaultTiming = timing{grace: 5 * time.Second, backoff: time.Second, maxBack
 type hostHooks struct {
 	keep  []*os.File   // the data plane has them open
 	ready func() error // called once packets flow, before that is announced
-	ended func() error // called as soon as the data plane has ended in another way than it was asked to
+	ended func() error // called as soon as the data plane has ended, asked to or not
 }
 
 // supervisor runs the two processes of an instance. It is one loop over what can happen: a signal, a report that a
@@ -67,11 +67,7 @@ func (s *supervisor) run(signals <-chan os.Signal) error {
 			}
 			s.reload()
 		case err := <-s.data.done:
-			err = dataPlaneEnded(s.data.why(err))
-			if s.host.ended != nil {
-				err = errors.Join(err, s.host.ended())
-			}
-			err = errors.Join(err, s.stopControl(signals))
+			err = errors.Join(dataPlaneEnded(s.data.why(err)), s.leave(), s.stopControl(signals))
 			if _, left := s.in.LeftSegment(); !left || !s.announced {
 				// It ended cleanly, or no packet was ever moved: there is nothing that the next data plane has to know of.
 				return errors.Join(err, s.remove())
@@ -194,7 +190,15 @@ func (s *supervisor) end(signals <-chan os.Signal) error {
 	if err != nil {
 		err = fmt.Errorf("the data plane: %w", err)
 	}
-	return errors.Join(err, s.stopControl(signals), s.remove())
+	return errors.Join(err, s.leave(), s.stopControl(signals), s.remove())
+}
+
+// leave does what is to be done as soon as there is no data plane.
+func (s *supervisor) leave() error {
+	if s.host.ended == nil {
+		return nil
+	}
+	return s.host.ended()
 }
 
 // remove takes away what the instance left, unless another process of it runs.

@@ -18,6 +18,15 @@ const (
 	guardHandle   = 1
 )
 
+// guardOrOpen sees to it that an interface has a guard or, where it is to have none, that none of an earlier process is left.
+func (h *Host) guardOrOpen(n int) error {
+	if h.opt.Guard {
+		return h.guard(n)
+	}
+	_, err := Open(h.opt.Interfaces[n])
+	return err
+}
+
 // guard puts the classifiers on an interface, in the place of those that an earlier process left there.
 func (h *Host) guard(n int) error {
 	p := h.protected(n)

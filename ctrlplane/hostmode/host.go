@@ -135,11 +135,9 @@ func (h *Host) Protect() error {
 	if err := h.set.Older(older); err != nil {
 		return err
 	}
-	if h.opt.Guard {
-		for n := range h.links {
-			if err := h.guard(n); err != nil {
-				return err
-			}
+	for n := range h.links {
+		if err := h.guardOrOpen(n); err != nil {
+			return err
 		}
 	}
 	if err := h.set.Switch(true); err != nil {
@@ -217,9 +215,7 @@ func (h *Host) look() error {
 		h.links[n] = l
 		if l.Attrs().Index != was {
 			errs = append(errs, h.attach(n))
-			if h.opt.Guard {
-				errs = append(errs, h.guard(n))
-			}
+			errs = append(errs, h.guardOrOpen(n))
 		}
 	}
 	errs = append(errs, h.followMTU(), h.prune())

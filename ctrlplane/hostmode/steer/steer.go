@@ -6,6 +6,7 @@ package steer
 import (
 	"bytes"
 	_ "embed"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -32,16 +33,15 @@ const (
 	Outside
 )
 
-// Connection is a key of the map of older connections, as the kernel has it.
-type Connection struct {
-	near, far         [16]byte
-	nearPort, farPort [2]byte
-}
+// Connection is a key of the map of older connections, as the kernel has it: near address, far address, near port, far port.
+type Connection [36]byte
 
 // NewConnection returns the key of a connection between the near end, which is protected, and the far end.
 func NewConnection(near, far netip.AddrPort) Connection {
-	big := func(p uint16) [2]byte { return [2]byte{byte(p >> 8), byte(p)} }
-	return Connection{near.Addr().As16(), far.Addr().As16(), big(near.Port()), big(far.Port())}
+	n, f := near.Addr().As16(), far.Addr().As16()
+	b := append(n[:], f[:]...)
+	b = binary.BigEndian.AppendUint16(b, near.Port())
+	return Connection(binary.BigEndian.AppendUint16(b, far.Port()))
 }
 
 // MaxInterfaces is how many interfaces one gateway protects.
@@ -85,6 +85,7 @@ func (s *Set) load(name string, constants map[string]uint32) (*ebpf.Program, err
 	if err != nil {
 		return nil, err
 	}
+	spec.Maps["older"].MaxEntries = s.older.MaxEntries()
 	constants["mark"] = s.mark
 	for c, v := range constants {
 		if err := spec.Variables[c].Set(v); err != nil {

@@ -1,0 +1,186 @@
+package kernel
+
+import (
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"linecrypt/bench/topology"
+)
+
+// protectedHosts returns a bed whose two hosts protect themselves, with nothing but a cable between them.
+func protectedHosts(t *testing.T, set ...string) *bed {
+	t.Helper()
+	b := cableOf(t)
+	b.startHosts(set...)
+	return b
+}
+
+// cableOf returns a bed of two hosts with all offloads on and bridges in the gateways' places.
+func cableOf(t *testing.T) *bed {
+	t.Helper()
+	b := bedOf(t, topology.Options{Offloads: true})
+	b.check(errors.Join(b.top.Plain(topology.SideA), b.top.Plain(topology.SideB)))
+	return b
+}
+
+func (b *bed) startHosts(set ...string) {
+	b.t.Helper()
+	var err error
+	if b.a, err = b.top.StartHost(topology.SideA, append([]string{insist}, set...)...); err != nil {
+		b.t.Fatal(err)
+	}
+	if b.b, err = b.top.StartHost(topology.SideB, append([]string{insist}, set...)...); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// machine is what ip shows of the client's machine: interfaces, addresses, routes and classifiers.
+func (b *bed) machine() string {
+	b.t.Helper()
+	var all strings.Builder
+	for _, args := range [][]string{{"ip", "-o", "link"}, {"ip", "-o", "addr"}, {"ip", "route"}, {"ip", "-6", "route"}, {"tc", "qdisc"}, {"tc", "filter", "show", "dev", topology.Host, "egress"}} {
+		text, err := b.top.Client.Run(args[0], args[1:]...)
+		b.check(err)
+		all.WriteString(text)
+	}
+	return all.String()
+}
+
+// wantMachine fails unless the client's machine is within a second as it was.
+func (b *bed) wantMachine(was string) {
+	b.t.Helper()
+	now := ""
+	for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if now = b.machine(); now == was {
+			return
+		}
+	}
+	b.t.Errorf("the machine's network was\n%sand is a second later\n%s", was, now)
+}
+
+func TestHostsProtectEveryConnectionAndChangeNothingElse(t *testing.T) {
+	b := cableOf(t)
+	before := b.machine()
+	oldClient, oldServer := b.mustConnect(ipv4)
+	b.check(exchange(oldClient, oldServer, 10_000, 10_000, false))
+	b.wire()
+	b.startHosts()
+	for _, f := range families {
+		for _, up := range []bool{true, false} {
+			client, srv := b.mustConnect(f)
+			sizes := map[bool][2]int64{true: {8 << 20, 1000}, false: {1000, 8 << 20}}[up]
+			b.check(exchange(client, srv, sizes[0], sizes[1], false))
+			b.wantSameSession(client)
+		}
+	}
+	b.wantEncrypted(4 * (8 << 20))
+	b.check(exchange(oldClient, oldServer, 10_000, 10_000, false))
+	if list, err := b.a.Plain(); err != nil || len(list) != 0 {
+		t.Errorf("the connection from before went through the gateway: %+v, %v", list, err)
+	}
+	b.check(b.a.Stop())
+	b.wantMachine(before)
+	b.check(exchange(oldClient, oldServer, 10_000, 10_000, false))
+}
+
+func TestNetworkIsAsBeforeWhenAProcessOfHostModeIsKilled(t *testing.T) {
+	for name, kill := range map[string]func(*topology.Gateway) []int{
+		"data plane": func(g *topology.Gateway) []int { return []int{g.DataPlane()} },
+		"supervisor": func(g *topology.Gateway) []int { return []int{g.Supervisor()} },
+		"all three":  func(g *topology.Gateway) []int { return []int{g.Supervisor(), g.ControlPlane(), g.DataPlane()} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := cableOf(t)
+			before := b.machine()
+			b.startHosts()
+			client, srv := b.mustConnect(ipv4)
+			b.check(exchange(client, srv, 10_000, 10_000, false))
+			b.wantSameSession(client)
+			b.wire()
+			pids := kill(b.a)
+			for _, pid := range pids {
+				b.check(syscall.Kill(pid, syscall.SIGKILL))
+			}
+			b.wantMachine(before)
+			again, other := b.mustConnect(ipv4)
+			b.check(exchange(again, other, 10_000, 10_000, false))
+			if len(pids) == 1 { // else nobody may be left to tell the host
+				b.wantOver(client)
+			}
+			b.a.Ended()
+			b.a = nil
+		})
+	}
+}
+
+// wantOver fails unless a connection has ended for its program, and takes nothing any more.
+func (b *bed) wantOver(c *net.TCPConn) {
+	b.t.Helper()
+	b.check(c.SetDeadline(time.Now().Add(5 * time.Second)))
+	if _, err := io.Copy(io.Discard, c); !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.ECONNABORTED) {
+		b.t.Errorf("the connection that was encrypted: %v", err)
+	}
+	if _, err := c.Write([]byte("plaintext")); err == nil {
+		b.t.Error("the connection that was encrypted takes what would leave in the clear")
+	}
+}
+
+func TestHostThatRequiresEncryptionIsClosedWhenAllProcessesAreKilled(t *testing.T) {
+	b := cableOf(t)
+	before := b.machine()
+	oldClient, oldServer := b.mustConnect(ipv4)
+	b.startHosts("policy=require")
+	client, srv := b.mustConnect(ipv4)
+	b.check(exchange(client, srv, 10_000, 10_000, false))
+	b.wire()
+	for _, pid := range []int{b.a.Supervisor(), b.a.ControlPlane(), b.a.DataPlane()} {
+		b.check(syscall.Kill(pid, syscall.SIGKILL))
+	}
+	b.a.Ended()
+	_, _ = client.Write([]byte("plaintext"))
+	err := b.top.Client.Do(func() error {
+		c, err := net.DialTimeout("tcp", b.servers[ipv4].addr, 2*time.Second)
+		if err == nil {
+			c.Close()
+		}
+		return err
+	})
+	if err == nil {
+		t.Error("a new connection was let through")
+	}
+	if w := b.wire(); w.SYN+w.Payload != 0 {
+		t.Errorf("TCP left the machine: %+v", w)
+	}
+	b.check(exchange(oldClient, oldServer, 10_000, 10_000, false))
+	_, err = b.top.Client.Run(programs+"/linecrypt", "host", "--interface", topology.Host, "--open")
+	b.check(err)
+	b.wantMachine(before)
+	b.a = nil
+}
+
+func TestUnfitInterfaceIsRefusedBeforeAnythingIsChanged(t *testing.T) {
+	b := cableOf(t)
+	before := b.machine()
+	host := func(want string, args ...string) {
+		t.Helper()
+		text, err := b.top.Client.Run(programs+"/linecrypt", append([]string{"host", "--name", b.top.ID + "-u"}, args...)...)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v %s; want %q", args, err, text, want)
+		}
+	}
+	host("loopback", "--interface", "lo")
+	host("ip -brief link", "--interface", "nosuch0")
+	host("given twice", "--interface", topology.Host, "--interface", topology.Host)
+	text, err := b.top.A.Run(programs+"/linecrypt", "host", "--name", b.top.ID+"-u", "--interface", topology.Inside)
+	if err == nil || !strings.Contains(err.Error(), "nomaster") {
+		t.Errorf("a bridge's port: %v %s", err, text)
+	}
+	b.wantMachine(before)
+	b.startHosts()
+	host("-a", "--interface", topology.Host)
+}

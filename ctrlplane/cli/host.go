@@ -27,7 +27,7 @@ container's veth pair, and the container is protected.
 When it ends, however that happens, the network is as before within a second, and encrypted connections are reset. Where policy is "require",
 for all connections or by a rule, the interface remains closed for new TCP instead: until host runs again, or "linecrypt host --interface IF --open".
 
-It needs root, or CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF, and Linux 6.6 or newer.`,
+It needs root, or CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF and CAP_PERFMON, and Linux 6.6 or newer.`,
 	define: defineHost,
 }
 

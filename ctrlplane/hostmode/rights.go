@@ -7,11 +7,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// needed are the capabilities that host mode works with.
+// needed are the capabilities that host mode works with. Without CAP_PERFMON the kernel takes programs for suspect that choose between two
+// pointers; CAP_SYS_ADMIN stands for the last two.
 var needed = []struct {
 	name   string
 	number uint
-}{{"CAP_NET_ADMIN", unix.CAP_NET_ADMIN}, {"CAP_NET_RAW", unix.CAP_NET_RAW}, {"CAP_BPF", unix.CAP_BPF}}
+}{{"CAP_NET_ADMIN", unix.CAP_NET_ADMIN}, {"CAP_NET_RAW", unix.CAP_NET_RAW}, {"CAP_BPF", unix.CAP_BPF}, {"CAP_PERFMON", unix.CAP_PERFMON}}
 
 // checkRights names the capabilities that are missing. Root of the machine has them all.
 func checkRights() error {
@@ -26,7 +27,7 @@ func checkRights() error {
 func missing(have uint64) error {
 	var lack []string
 	for _, c := range needed {
-		if have>>c.number&1 == 0 && (c.number != unix.CAP_BPF || have>>unix.CAP_SYS_ADMIN&1 == 0) {
+		if have>>c.number&1 == 0 && (c.number != unix.CAP_BPF && c.number != unix.CAP_PERFMON || have>>unix.CAP_SYS_ADMIN&1 == 0) {
 			lack = append(lack, c.name)
 		}
 	}

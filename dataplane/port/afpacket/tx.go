@@ -129,7 +129,7 @@ func (t *messages) message(ms []*mbuf.Mbuf) int {
 // pieces adds the bytes of m from skip on, which lies in its first buffer. It reports false where there are not enough iovs.
 func (t *messages) pieces(m *mbuf.Mbuf, skip int) bool {
 	for ; m != nil; m = (*mbuf.Mbuf)(m.Next) {
-		if t.used == txPieces {
+		if t.used >= txPieces { // the header may have taken one that there is not
 			return false
 		}
 		v := &t.iovs[t.used]

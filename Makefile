@@ -31,8 +31,8 @@ build: ## build the programs, and the library for LD_PRELOAD, into bin/
 	@echo "built: $(PROGRAMS:%=bin/%)"
 
 .PHONY: demo
-demo: deps build ## two gateways between a client and a server, with real traffic (KEEP=1 keeps them, PORTS=packet, WORKERS=2 choose)
-	@set -e; go build $(TAGS) -o bin/demo ./bench/demo; exec bin/demo $(if $(KEEP),--keep) $(if $(PORTS),--ports $(PORTS)) $(if $(WORKERS),--workers $(WORKERS))
+demo: deps build ## two gateways between a client and a server, with real traffic (KEEP=1 keeps them, PORTS=packet, WORKERS=2 choose; HOST=1: the two protect themselves)
+	@set -e; go build $(TAGS) -o bin/demo ./bench/demo; exec bin/demo $(if $(HOST),--host) $(if $(KEEP),--keep) $(if $(PORTS),--ports $(PORTS)) $(if $(WORKERS),--workers $(WORKERS))
 
 .PHONY: test
 test: build ## all tests: plain Go, DPDK ports, real kernel TCP in namespaces

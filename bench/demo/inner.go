@@ -23,7 +23,7 @@ import (
 const limit = 5 * time.Minute
 
 // inner makes the topology, runs the demo in it and removes it, or stays with it.
-func inner(ports string, workers int, keep bool) (err error) {
+func inner(ports string, workers int, keep, host bool) (err error) {
 	parent := os.NewFile(3, "front")
 	syscall.CloseOnExec(3)
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
@@ -44,7 +44,7 @@ func inner(ports string, workers int, keep bool) (err error) {
 	if err := topology.Tools("curl", "iperf3"); err != nil {
 		return err
 	}
-	d := &demo{ctx: ctx, workers: workers}
+	d := &demo{ctx: ctx, workers: workers, host: host}
 	defer func() { err = errors.Join(err, d.close()) }()
 	if err := d.choosePorts(ports, userNamespace); err != nil {
 		return err
@@ -98,7 +98,8 @@ func stay(parent *os.File) error {
 type demo struct {
 	ctx     context.Context
 	kind    topology.PortKind
-	workers int // of each gateway
+	workers int  // of each gateway
+	host    bool // client and server protect themselves
 	huge    *topology.Reservation
 	top     *topology.Topology
 	a, b    *topology.Gateway
@@ -110,6 +111,14 @@ type demo struct {
 func (d *demo) choosePorts(ports string, userNamespace bool) error {
 	fmt.Printf("Linecrypt demo on %s/%s with %d cores\n", runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
 	kind := topology.PortKind(ports)
+	if d.host {
+		if userNamespace {
+			return errors.New("--host needs root: tcx programs belong to the machine")
+		}
+		fmt.Println("client and server protect themselves, with linecrypt host")
+		d.kind = topology.Packet
+		return nil
+	}
 	switch kind {
 	case "auto":
 		kind = topology.AFXDP
@@ -179,6 +188,9 @@ func (d *demo) setUp() error {
 	fmt.Printf("namespaces: %s (%s) - %s - %s - %s - %s (%s)\n", d.top.Client, topology.Client4, d.top.A, d.top.Wire, d.top.B,
 		d.top.Server, topology.Server4)
 	count := fmt.Sprintf("workers.count=%d", d.workers)
+	if d.host {
+		return d.protectHosts(count)
+	}
 	if d.a, err = d.top.Start(topology.SideA, d.kind, count); err != nil {
 		return err
 	}
@@ -193,9 +205,29 @@ func (d *demo) setUp() error {
 	return d.ctx.Err()
 }
 
+// protectHosts has client and server protect themselves; in the places of the gateways there are bridges.
+func (d *demo) protectHosts(set ...string) (err error) {
+	for _, side := range []topology.Side{topology.SideA, topology.SideB} {
+		if err := d.top.Plain(side); err != nil {
+			return err
+		}
+	}
+	if d.a, err = d.top.StartHost(topology.SideA, set...); err != nil {
+		return err
+	}
+	if d.b, err = d.top.StartHost(topology.SideB, set...); err != nil {
+		return err
+	}
+	fmt.Printf("hosts: both protected, by `linecrypt host --interface %s` on each\n", topology.Host)
+	return d.ctx.Err()
+}
+
 // explain adds what the gateways said to an error.
 func (d *demo) explain(err error) error {
 	for _, g := range []*topology.Gateway{d.a, d.b} {
+		if g == nil {
+			continue
+		}
 		if text := g.Stderr(); text != "" {
 			err = fmt.Errorf("%w\ngateway %s said:\n%s", err, g.Side, text)
 		}

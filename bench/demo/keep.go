@@ -16,6 +16,10 @@ func (d *demo) howToPlay(userNamespace bool) {
 		into := fmt.Sprintf("nsenter --preserve-credentials -U -m -n -t %d ", os.Getpid())
 		enter, look = into+enter, into+"env "+look
 	}
+	counters := d.top.A
+	if d.host {
+		counters = d.top.Client
+	}
 	fmt.Printf("\nEverything stays up until process %d is ended:\n\n", os.Getpid())
 	for _, line := range []struct{ text, command string }{
 		{"a shell on the client", enter + string(d.top.Client) + " bash"},
@@ -25,7 +29,7 @@ func (d *demo) howToPlay(userNamespace bool) {
 		{"gateway a", look + " status --name " + d.a.Name},
 		{"its sessions", look + " sessions --name " + d.a.Name},
 		{"gateway b", look + " status --name " + d.b.Name},
-		{"counters", enter + string(d.top.A) + " curl -s http://127.0.0.1:9469/metrics"},
+		{"counters", enter + string(counters) + " curl -s http://127.0.0.1:9469/metrics"},
 		{"tear it down", fmt.Sprintf("kill %d", os.Getpid())},
 	} {
 		fmt.Printf("  %-22s %s\n", line.text+":", line.command)

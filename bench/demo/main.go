@@ -25,6 +25,7 @@ const innerEnv = "LINECRYPT_DEMO_INNER"
 func main() {
 	keep := flag.Bool("keep", false, "leave the topology up")
 	ports := flag.String("ports", "auto", "`KIND` of ports: auto, net_af_xdp, net_af_packet or packet")
+	host := flag.Bool("host", false, "have client and server protect themselves, without gateways between them")
 	workers := flag.Int("workers", 1, "`NUMBER` of workers of each gateway")
 	flag.Parse()
 	var err error
@@ -32,7 +33,7 @@ func main() {
 	case flag.NArg() != 0:
 		err = fmt.Errorf("unexpected argument %q", flag.Arg(0))
 	case os.Getenv(innerEnv) != "":
-		err = inner(*ports, *workers, *keep)
+		err = inner(*ports, *workers, *keep, *host)
 	default:
 		err = front()
 	}

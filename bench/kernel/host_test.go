@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -86,6 +87,21 @@ func TestHostsProtectEveryConnectionAndChangeNothingElse(t *testing.T) {
 	b.check(b.a.Stop())
 	b.wantMachine(before)
 	b.check(exchange(oldClient, oldServer, 10_000, 10_000, false))
+}
+
+func TestProgramsOnProtectedHostsReadTheirSessionIDBySocketOptions(t *testing.T) {
+	b := protectedHosts(t)
+	for _, f := range families {
+		p := b.probe(b.top.Client, nil, "probe.py", "connect", host(f), fmt.Sprint(port))
+		said := p.report()
+		sa, sb := b.only(b.a), b.only(b.b)
+		if sa.SessionID == "" || sa.SessionID != sb.SessionID {
+			t.Fatalf("%v: the hosts have %q and %q", f, sa.SessionID, sb.SessionID)
+		}
+		want(t, string(f), said, map[string]string{"session_id": sa.SessionID, "role": "1"})
+		p.stdin.Close()
+		b.eventuallyNoSession()
+	}
 }
 
 func TestNetworkIsAsBeforeWhenAProcessOfHostModeIsKilled(t *testing.T) {

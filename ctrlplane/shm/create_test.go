@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"path/filepath"
+	"runtime"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -155,5 +157,36 @@ func TestSegmentOfHugePagesIsZeroWhereNothingIsWritten(t *testing.T) {
 			mem[i] = 0xff
 		}
 		s.Close()
+	}
+}
+
+func TestFolderThatIsClosedToTheUserIsPassedOver(t *testing.T) {
+	base := t.TempDir()
+	closed, own := filepath.Join(base, "closed"), filepath.Join(base, "own")
+	for _, dir := range []string{closed, own} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if os.Geteuid() == 0 {
+		const nobody = 65534
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		if err := errors.Join(os.Chown(own, nobody, nobody), os.Chmod(base, 0o755), os.Chmod(filepath.Dir(base), 0o755)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := unix.SetfsuidRetUid(nobody); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _, _ = unix.SetfsuidRetUid(0) }()
+	} else if err := os.Chmod(closed, 0); err != nil {
+		t.Fatal(err)
+	}
+	left, err := claimAll(&Place{Huge: []string{closed}, Dir: own, Stale: []string{closed}}, "test")
+	if err != nil || len(left) != 0 {
+		t.Errorf("%d segments, %v", len(left), err)
+	}
+	if _, err := claimAll(&Place{Dir: closed}, "test"); !errors.Is(err, os.ErrPermission) {
+		t.Errorf("the folder to make it in: %v", err)
 	}
 }

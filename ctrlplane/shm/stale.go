@@ -11,12 +11,16 @@ import (
 // stales are the segments that earlier data planes left, by path, each with the open file that holds its lock.
 type stales map[string]int
 
-// claimAll claims what was left in any of the folders. Nobody else may replace it until it is closed.
+// claimAll claims what was left in any of the folders. Nobody else may replace it until it is closed. A folder that is closed to this user, as
+// that of huge pages may be, has nothing of an earlier data plane of the same user, unless it is the one to make a segment in at last.
 func claimAll(at *Place, name string) (stales, error) {
 	left := stales{}
 	for _, dir := range at.all() {
 		path := Path(dir, name)
 		fd, err := claimStale(path)
+		if errors.Is(err, os.ErrPermission) && dir != at.Dir {
+			continue
+		}
 		if err != nil {
 			left.unmark()
 			left.close()

@@ -1,3 +1,5 @@
+//go:build dpdk && cgo
+
 package rings
 
 import (

@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 
 	"linecrypt/ctrlplane/config"
+	"linecrypt/ctrlplane/connections"
 	"linecrypt/ctrlplane/instance"
 	"linecrypt/ctrlplane/policy"
 	"linecrypt/ctrlplane/shm"
@@ -71,28 +72,12 @@ func (q *policyQuestion) with(f func(*policy.Set, *shm.Segment) error) error {
 		return f(set, nil)
 	}
 	return q.look.with(func(_ *instance.Instance, s *shm.Segment) error {
-		set, err := ruleSet(s)
+		set, err := connections.RuleSet(s)
 		if err != nil {
 			return err
 		}
 		return f(set, s)
 	})
-}
-
-// ruleSet returns the rules in force.
-func ruleSet(s *shm.Segment) (*policy.Set, error) {
-	var r shm.Rules
-	var err error
-	for range 3 { // others may come into force while they are read
-		if !s.Rules(&r) {
-			return nil, fmt.Errorf("instance %q has no rules yet: it is starting", s.Name())
-		}
-		var set *policy.Set
-		if set, err = s.RuleSet(r.Set); err == nil {
-			return set, nil
-		}
-	}
-	return nil, err
 }
 
 // connectionOf returns the connection that words describe. A port that is not given is 0.

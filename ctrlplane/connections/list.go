@@ -76,7 +76,8 @@ func ListPlain(seg *shm.Segment) ([]Connection, error) { return list(seg, flowta
 
 func list(seg *shm.Segment, state flowtable.State, ids IDs) ([]Connection, error) {
 	found := []Connection{}
-	l := lister{seg: seg, now: monotonic(), ids: ids, rules: RuleSet(seg)}
+	l := lister{seg: seg, now: monotonic(), ids: ids}
+	l.rules, _ = RuleSet(seg) // no name is known while there are none
 	for i := range seg.Workers() {
 		table, err := seg.Worker(i).Flows()
 		if err != nil {
@@ -151,18 +152,20 @@ func (l *lister) rule(ref flowtable.RuleRef) string {
 	return name
 }
 
-// RuleSet returns the rules in force, which also name those of earlier sets that connections still have; nil while there are none.
-func RuleSet(seg *shm.Segment) *policy.Set {
+// RuleSet returns the rules in force, which also name those of earlier sets that connections still have.
+func RuleSet(seg *shm.Segment) (*policy.Set, error) {
 	var r shm.Rules
+	var err error
 	for range 3 { // others may come into force while they are read
 		if !seg.Rules(&r) {
-			return nil
+			return nil, fmt.Errorf("instance %q has no rules yet: it is starting", seg.Name())
 		}
-		if set, err := seg.RuleSet(r.Set); err == nil {
-			return set
+		var set *policy.Set
+		if set, err = seg.RuleSet(r.Set); err == nil {
+			return set, nil
 		}
 	}
-	return nil
+	return nil, err
 }
 
 // reason returns why a connection is in the clear, as a name and in words; of a reason that is not known, nothing.

@@ -245,7 +245,7 @@ func (s *Server) flushResumption(w http.ResponseWriter, q *http.Request) {
 	n := 0
 	switch {
 	case peer != "":
-		p, err := parsePrefix(peer)
+		p, err := connections.ParsePeer(peer)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
@@ -269,18 +269,6 @@ func (s *Server) flushResumption(w http.ResponseWriter, q *http.Request) {
 	answer := s.Resumption()
 	answer.Flushed = n
 	writeJSON(w, answer)
-}
-
-// parsePrefix takes an address for the prefix that holds it alone.
-func parsePrefix(s string) (netip.Prefix, error) {
-	if a, err := netip.ParseAddr(s); err == nil {
-		return netip.PrefixFrom(a, a.BitLen()), nil
-	}
-	p, err := netip.ParsePrefix(s)
-	if err != nil {
-		return p, fmt.Errorf("%q is neither an address nor a prefix", s)
-	}
-	return p.Masked(), nil
 }
 
 func writeJSON(w http.ResponseWriter, v any) {

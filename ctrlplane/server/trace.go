@@ -142,7 +142,7 @@ func traceEnd(text string) (trace.End, error) {
 	if a, err := netip.ParseAddrPort(text); err == nil {
 		return trace.End{Addr: a.Addr().As16(), Bits: 128, Port: a.Port()}, nil
 	}
-	if p, err := parsePrefix(text); err == nil {
+	if p, err := connections.ParsePeer(text); err == nil {
 		bits := p.Bits()
 		if p.Addr().Is4() {
 			bits += 96
@@ -282,10 +282,12 @@ func (t *tracer) rule(seg *shm.Segment, ref flowtable.RuleRef) string {
 			return name
 		}
 	}
-	if t.rules = connections.RuleSet(seg); t.rules == nil {
+	set, err := connections.RuleSet(seg)
+	if err != nil {
 		return ""
 	}
-	name, _ := t.rules.Name(ref)
+	t.rules = set
+	name, _ := set.Name(ref)
 	return name
 }
 

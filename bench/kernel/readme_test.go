@@ -22,7 +22,7 @@ var elsewhere = map[string]string{
 	"linecrypt config --check /etc/": "make test-deb",
 	"systemctl enable":               "make test-deb",
 	"systemctl status":               "make test-deb",
-	"bin/linecrypt host":             "TestHostMode...",
+	"bin/linecrypt host":             "TestHostsProtectEveryConnectionAndChangeNothingElse",
 	"ssh -L":                         "another machine's business",
 }
 

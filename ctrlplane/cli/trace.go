@@ -8,11 +8,8 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"os/signal"
 	"strconv"
 	"strings"
 	"syscall"
@@ -58,16 +55,9 @@ func (a *App) trace(name string, ends []string, packets int, asJSON bool) error 
 	if _, ok := in.Running(instance.ControlPlane); !ok {
 		return fmt.Errorf("instance %q has no control plane just now, which would have its workers trace", name)
 	}
-	signal.Ignore(syscall.SIGPIPE) // an error of the write instead
-	defer signal.Reset(syscall.SIGPIPE)
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	ctx, closed := context.WithCancel(ctx)
-	defer closed()
-	if f, ok := a.Stdout.(*os.File); ok {
-		go func() { awaitHangup(int(f.Fd())); closed() }()
-	}
-	err = followTrace(ctx, in.ControlSocket(), ends, packets, func(l *server.TraceLine) error {
+	ctx, end := a.untilClosed()
+	defer end()
+	err = followTrace(ctx, in, ends, packets, func(l *server.TraceLine) error {
 		if asJSON {
 			return json.NewEncoder(a.Stdout).Encode(l)
 		}
@@ -80,19 +70,13 @@ func (a *App) trace(name string, ends []string, packets int, asJSON bool) error 
 }
 
 // followTrace has a control plane trace, and calls take with each line.
-func followTrace(ctx context.Context, socket string, ends []string, packets int, take func(*server.TraceLine) error) error {
-	client := http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-		},
-		DisableKeepAlives: true,
-	}}
+func followTrace(ctx context.Context, in *instance.Instance, ends []string, packets int, take func(*server.TraceLine) error) error {
 	what := url.Values{"end": ends, "packets": {strconv.Itoa(packets)}}
 	q, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://control/trace?"+what.Encode(), nil)
 	if err != nil {
 		return err
 	}
-	answer, err := client.Do(q)
+	answer, err := controlClient(in, 0).Do(q) // as long as packets come
 	if err != nil {
 		return fmt.Errorf("the control plane does not answer: %w", err)
 	}

@@ -23,16 +23,25 @@ import (
 // watch prints sessions as they come and go, a line of JSON each, until it is interrupted, its output is closed or the instance ends. While
 // the control plane is away it waits for the next one, and says then what has changed.
 func (a *App) watch(name string) error {
-	signal.Ignore(syscall.SIGPIPE) // an error of the write instead
-	defer signal.Reset(syscall.SIGPIPE)
+	ctx, end := a.untilClosed()
+	defer end()
+	return watchInstance(ctx, name, a.Stdout)
+}
+
+// untilClosed returns a context that ends at SIGINT or SIGTERM, or when nobody can read the output any more. A broken pipe is an error of the
+// write then, until end is called.
+func (a *App) untilClosed() (ctx context.Context, end func()) {
+	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
 	ctx, closed := context.WithCancel(ctx)
-	defer closed()
 	if f, ok := a.Stdout.(*os.File); ok {
 		go func() { awaitHangup(int(f.Fd())); closed() }()
 	}
-	return watchInstance(ctx, name, a.Stdout)
+	return ctx, func() {
+		closed()
+		stop()
+		signal.Reset(syscall.SIGPIPE)
+	}
 }
 
 // awaitHangup waits until nobody can read what is written to a pipe any more.

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"linecrypt/ctrlplane/instance"
+	"linecrypt/ctrlplane/sample"
 	"linecrypt/ctrlplane/sessiontable"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/flowtable"
@@ -223,7 +224,7 @@ func TestStatusBeginsWithWhatIsEncryptedAndThenSaysWhatIsWrong(t *testing.T) {
 		Name: "gw", Policy: "require", Engine: "generic", Poll: "busy", Segment: SegmentStatus{"/dev/hugepages/x", 3<<20 - 1, 2 << 20, true}, DataPlane: ProcessState{true, 7, 1}, Ready: true,
 		Since:      time.Date(2026, 11, 29, 9, 12, 0, 0, time.Local),
 		Encryption: Encryption{Encrypted: 997, Plain: 2, Refused: 1, EncryptedNow: 12, PlainNow: 1, EncryptedBytes: 999_999_999, PlainBytes: 1},
-		now:        rates{encrypted: 2.25, sealed: 1.25e9, opened: 900, clear: 0},
+		now:        sample.Rates{Handshakes: 2.25, Sealed: 1.25e9, Opened: 900},
 		KeyLog:     "/root/keys",
 		Ports:      []PortStatus{{"inside", "eth0", "packet", "up", 1500, 2, 1, 2, 3, 4}, {"outside", "eth1", "packet", "gone", 1400, 2, 5_600_000, 6e9, 7, 8}},
 		Cores:      []CoreStatus{{0, 3, 6, 10, 2, 0.256, 0, 1}, {1, -1, 0, 0, 0, 0, 0, 0}},

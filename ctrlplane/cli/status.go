@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"linecrypt/ctrlplane/instance"
+	"linecrypt/ctrlplane/sample"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/flowtable"
 )
@@ -21,7 +22,7 @@ is zero is left out; --json has every counter.`,
 		look := addLookFlags(fs)
 		return func() error {
 			return look.with(func(in *instance.Instance, s *shm.Segment) error {
-				before, begin := readTotals(s), time.Now()
+				before := sample.Take(s)
 				if !*look.json {
 					time.Sleep(sampleTime)
 				}
@@ -32,7 +33,8 @@ is zero is left out; --json has every counter.`,
 				if *look.json {
 					return printJSON(a.Stdout, st)
 				}
-				st.now = readTotals(s).since(&before, time.Since(begin))
+				now := sample.Take(s)
+				st.now = now.Since(&before)
 				return st.print(a.Stdout)
 			})
 		}
@@ -64,7 +66,7 @@ type Status struct {
 	Since        time.Time     `json:"since"` // when the data plane began to count
 	Encryption   Encryption    `json:"encryption"`
 
-	now rates
+	now sample.Rates
 }
 
 // Encryption says how much of the TCP traffic is encrypted.
@@ -165,11 +167,11 @@ func readStatus(in *instance.Instance, s *shm.Segment) (*Status, error) {
 	if err := st.readFlows(&r); err != nil {
 		return nil, err
 	}
-	t := readTotals(s)
+	t := sample.Take(s)
 	st.Encryption = Encryption{
-		Encrypted: t.encrypted, Plain: sum(st.Plain), Refused: sum(st.Refusals),
+		Encrypted: t.Handshakes, Plain: sum(st.Plain), Refused: sum(st.Refusals),
 		EncryptedNow: st.Flows.States[flowtable.Encrypted.String()], PlainNow: st.Flows.States[flowtable.Plain.String()],
-		EncryptedBytes: t.sealed + t.opened, PlainBytes: t.clear,
+		EncryptedBytes: t.Sealed + t.Opened, PlainBytes: t.Clear,
 	}
 	return st, nil
 }
@@ -179,40 +181,6 @@ func sum(counts []NamedCount) (n uint64) {
 		n += counts[i].Count
 	}
 	return n
-}
-
-// totals are counters that rates are made of.
-type totals struct {
-	encrypted, sealed, opened, clear uint64
-	busy, idle                       []uint64 // cycles by worker
-}
-
-func readTotals(s *shm.Segment) totals {
-	r := counterReader{seg: s, table: s.Counters()}
-	t := totals{encrypted: r.total("handshakes_done"), sealed: r.total("sealed_bytes"), opened: r.total("opened_bytes"), clear: r.total("clear_bytes")}
-	for i := range s.Workers() {
-		t.busy, t.idle = append(t.busy, r.worker(i, "busy_cycles")), append(t.idle, r.worker(i, "idle_cycles"))
-	}
-	return t
-}
-
-// rates are what there was in a second; bytes count as bits.
-type rates struct {
-	encrypted, sealed, opened, clear float64
-	busy                             []float64 // share of a worker's time that it worked, 0 to 1
-}
-
-func (t totals) since(before *totals, d time.Duration) rates {
-	per := func(now, then uint64) float64 { return float64(now-min(now, then)) / d.Seconds() }
-	r := rates{
-		encrypted: per(t.encrypted, before.encrypted),
-		sealed:    8 * per(t.sealed, before.sealed), opened: 8 * per(t.opened, before.opened), clear: 8 * per(t.clear, before.clear),
-	}
-	for i := range t.busy {
-		busy, idle := t.busy[i]-before.busy[i], t.idle[i]-before.idle[i]
-		r.busy = append(r.busy, float64(busy)/float64(max(busy+idle, 1)))
-	}
-	return r
 }
 
 func processState(p shm.Process, running bool) ProcessState {

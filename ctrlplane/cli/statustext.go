@@ -47,9 +47,9 @@ func (st *Status) printEncryption(b *bytes.Buffer) {
 	}
 	fmt.Fprintf(b, "ENCRYPTED     %s of the connections (%d, %d of them now), %s of the data (%s)\n",
 		human.Percent(e.Encrypted, all), e.Encrypted, e.EncryptedNow, human.Percent(e.EncryptedBytes, bytes), human.Bytes(e.EncryptedBytes))
-	fmt.Fprintf(b, "              now %s sealed, %s opened, %s new a second\n", human.Rate(st.now.sealed), human.Rate(st.now.opened), human.PerSecond(st.now.encrypted))
+	fmt.Fprintf(b, "              now %s sealed, %s opened, %s new a second\n", human.Rate(st.now.Sealed), human.Rate(st.now.Opened), human.PerSecond(st.now.Handshakes))
 	if e.Plain > 0 {
-		fmt.Fprintf(b, "IN THE CLEAR  %s of the connections (%d, %d of them now), %s, now %s\n", human.Percent(e.Plain, all), e.Plain, e.PlainNow, human.Bytes(e.PlainBytes), human.Rate(st.now.clear))
+		fmt.Fprintf(b, "IN THE CLEAR  %s of the connections (%d, %d of them now), %s, now %s\n", human.Percent(e.Plain, all), e.Plain, e.PlainNow, human.Bytes(e.PlainBytes), human.Rate(st.now.Clear))
 		printReasons(b, st.Plain, "plain_")
 	}
 	if e.Refused > 0 {
@@ -132,8 +132,8 @@ func (st *Status) printPorts(b *bytes.Buffer) {
 func (st *Status) printWorkers(b *bytes.Buffer) {
 	table(b, "WORKER\tCORE\tBUSY NOW\tRECEIVED\tSENT\tFLOWS\n", func(w io.Writer) {
 		for i, c := range st.Cores {
-			if i < len(st.now.busy) {
-				c.Busy = st.now.busy[i]
+			if i < len(st.now.Workers) {
+				c.Busy = st.now.Workers[i].Busy
 			}
 			fmt.Fprintf(w, "%d\t%s\t%.1f %%\t%s\t%s\t%d\n", c.Worker, coreName(c.Core), 100*c.Busy, human.Count(c.RxPackets, "packets"), human.Count(c.TxPackets, "packets"), c.Flows)
 		}

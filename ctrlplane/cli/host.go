@@ -83,14 +83,7 @@ func (a *App) host(c *config.Config, o hostmode.Options, flags *config.Flags) er
 	if err := hostmode.Fit(o); err != nil {
 		return err
 	}
-	in, err := instance.Open(c.Name)
-	if err != nil {
-		return err
-	}
-	if pid, ok := in.Running(instance.DataPlane); ok {
-		return &instance.RunningError{Name: c.Name, Process: instance.DataPlane, PID: pid}
-	}
-	lock, err := in.Lock(instance.Supervisor)
+	in, lock, err := beginSupervising(c.Name)
 	if err != nil {
 		return err
 	}

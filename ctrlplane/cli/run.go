@@ -34,6 +34,19 @@ packet: or dpdk: in front names the kind where the name does not. Flags count mo
 	define: defineRun,
 }
 
+// beginSupervising opens an instance that does not run, and takes its supervisor's lock.
+func beginSupervising(name string) (*instance.Instance, *instance.Lock, error) {
+	in, err := instance.Open(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	if pid, ok := in.Running(instance.DataPlane); ok {
+		return nil, nil, &instance.RunningError{Name: name, Process: instance.DataPlane, PID: pid}
+	}
+	lock, err := in.Lock(instance.Supervisor)
+	return in, lock, err
+}
+
 func defineRun(a *App, fs *flag.FlagSet) func() error {
 	flags := config.AddFlags(fs)
 	return func() error {
@@ -44,14 +57,7 @@ func defineRun(a *App, fs *flag.FlagSet) func() error {
 		if err := c.RequirePorts(); err != nil {
 			return &usageError{"run", err}
 		}
-		in, err := instance.Open(c.Name)
-		if err != nil {
-			return err
-		}
-		if pid, ok := in.Running(instance.DataPlane); ok {
-			return &instance.RunningError{Name: c.Name, Process: instance.DataPlane, PID: pid}
-		}
-		lock, err := in.Lock(instance.Supervisor)
+		in, lock, err := beginSupervising(c.Name)
 		if err != nil {
 			return err
 		}

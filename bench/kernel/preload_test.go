@@ -146,6 +146,23 @@ func (p *probe) report() map[string]string {
 	}
 }
 
+// end has the program end, and waits until it has.
+func (p *probe) end() {
+	p.t.Helper()
+	p.stdin.Close()
+	late := time.After(patience)
+	for {
+		select {
+		case _, ok := <-p.lines:
+			if !ok {
+				return
+			}
+		case <-late:
+			p.t.Fatal("the program does not end")
+		}
+	}
+}
+
 // want compares some of what a program said.
 func want(t *testing.T, what string, said, want map[string]string) {
 	t.Helper()

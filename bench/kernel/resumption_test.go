@@ -125,8 +125,9 @@ func TestProgramSaysBeforeItConnectsOrListensThatNothingIsResumed(t *testing.T) 
 		what := fmt.Sprintf("connection %d, %+v", i, c)
 		want(t, what, client.report(), map[string]string{"resumed": c.resumed})
 		want(t, what, srv.report(), map[string]string{"resumed": c.resumed})
-		client.stdin.Close()
-		srv.stdin.Close()
+		client.end()
+		srv.end()
+		time.Sleep(200 * time.Millisecond) // until the control planes have seen that the programs are gone, and forget what they said of the port
 		b.eventuallyNoSession()
 	}
 }

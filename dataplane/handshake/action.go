@@ -25,7 +25,7 @@ const (
 	ActBlock       // take a block. May fail: FailBlock
 	ActFreeBlock   // give it back, erased
 	ActClaim       // take the secret that the connection resumes with, before a segment tells of it. May fail: FailClaim
-	ActDisown      // give that secret up for good, and what follows from it: the far end agreed to nothing that was offered with it
+	ActDisown      // give that secret up for good, and what follows from it: the far end agreed to nothing that was offered with it, or to a fresh key exchange
 	ActAsk         // put question Ask to the control plane. May fail: FailRing
 	ActStart       // start the translator in the role that the connection is in, and send what is to be sent first
 	ActInit1       // Init1 of the block goes out with the translator that starts. May fail: FailBuffer

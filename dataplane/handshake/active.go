@@ -141,7 +141,10 @@ func (t *step) synAck() {
 	case resumed:
 		c.Flags |= flowtable.SetupResume
 	case c.Resume != 0:
-		c.Resume = 0 // the far end wants a fresh key exchange
+		// The far end wants a fresh key exchange. It does not know the secret, or wants none of it, and will not know the next one either: were
+		// that offered, as where a connection came to nothing, later connections would pay too.
+		t.out.add(ActDisown)
+		c.Resume = 0
 		t.out.why(ActCount, shm.ResumeMissed)
 	}
 	t.ask(c.question())

@@ -164,7 +164,7 @@ func TestFarEndsAnswerToAnOfferDecides(t *testing.T) {
 		if conn.State != c.state || asks != c.asks || missed != c.missed {
 			t.Errorf("%s: state %v, asks %v, missed %v", name, conn.State, asks, missed)
 		}
-		if disowned != (c.state == flowtable.Plain) {
+		if disowned != (c.state == flowtable.Plain || c.missed) {
 			t.Errorf("%s: disowned %v in state %v", name, disowned, conn.State)
 		}
 	}

@@ -76,9 +76,9 @@ func (w *Worker) claim(i flowtable.Index, r *flowtable.Record) handshake.Failure
 	return handshake.FailNone
 }
 
-// disown gives up for good what follows from the secret that a connection has claimed.
-func (w *Worker) disown(i flowtable.Index, r *flowtable.Record) {
-	w.cfg.Secrets.Disown(resumption.Handle(r.Setup.Resume), w.flow(i, r))
+// disown gives up for good what follows from the secret that a connection had claimed before the step that says so.
+func (w *Worker) disown(i flowtable.Index, r *flowtable.Record, secret uint32) {
+	w.cfg.Secrets.Disown(resumption.Handle(secret), w.flow(i, r))
 }
 
 // claimed reads what may be known of the secret that a connection has claimed.

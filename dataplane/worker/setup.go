@@ -159,7 +159,7 @@ func (w *Worker) perform(i flowtable.Index, r *flowtable.Record, before *handsha
 		case handshake.ActClaim:
 			failed = w.claim(i, r)
 		case handshake.ActDisown:
-			w.disown(i, r)
+			w.disown(i, r, before.Resume)
 		case handshake.ActTakeInit1:
 			w.takeInit1(r)
 		case handshake.ActInit1:

@@ -104,6 +104,13 @@ bench-wireguard: ## one TCP stream through two gateways against two wireguard-go
 	@CGO_ENABLED=0 go build -o bin/wireguard-go golang.zx2c4.com/wireguard
 	bin/throughput --against wireguard-go --runs 5 $(WIREGUARD_FLAGS)
 
+.PHONY: bench-host
+bench-host: ## one TCP stream between two hosts that protect themselves against two gateways, offloads on, in turns (two minutes, as root; HOST_FLAGS='--runs 1')
+	@bench/scripts/deps all
+	@$(MAKE) -s build
+	@go build -o bin/throughput ./bench/throughput
+	bin/throughput --against gateways --runs 5 $(HOST_FLAGS)
+
 CRYPTO_RESULT ?= bench/crypto/results/zen5.json
 CRYPTO_REPORT = CGO_ENABLED=0 go run ./bench/crypto/report -file $(CRYPTO_RESULT) -document cmd/linecrypt/docs/performance.md
 

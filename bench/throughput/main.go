@@ -1,7 +1,8 @@
 // Command throughput measures what a gateway costs: one TCP stream of iperf3 between two namespaces, through two gateways,
 // against the same through something else in their place. That is two dpdk-testpmd, which only forward packets, on the same devices; or
-// two wireguard-go, which encrypt them, while the gateways have packet ports and all devices their offloads. Both take turns in one
-// topology, and what counts are the medians. The script bench/e2e and `make bench-wireguard` build and run it.
+// two wireguard-go, which encrypt them, while the gateways have packet ports and all devices their offloads. Or hosts that protect
+// themselves (linecrypt host), with a cable between them, are measured against two such gateways. Both take turns, and what counts are the
+// medians. The script bench/e2e, `make bench-wireguard` and `make bench-host` build and run it.
 package main
 
 import (
@@ -24,10 +25,11 @@ import (
 const (
 	testpmd   = "dpdk-testpmd"
 	wireguard = "wireguard-go"
+	gateways  = "gateways" // measured are hosts that protect themselves
 )
 
-// wanted is the least that the gateways are to carry of what the other does.
-var wanted = map[string]float64{testpmd: 0.5, wireguard: 1.8}
+// wanted is the least that the gateways, or the hosts, are to carry of what the other does.
+var wanted = map[string]float64{testpmd: 0.5, wireguard: 1.8, gateways: 0.9}
 
 type options struct {
 	runs, seconds          int
@@ -40,7 +42,7 @@ func main() {
 	flag.IntVar(&o.seconds, "seconds", 5, "measure for `S` seconds each time")
 	flag.StringVar(&o.device, "device", string(topology.AFXDP), "DPDK's `DRIVER` on the namespaces' devices: net_af_xdp or net_af_packet")
 	flag.StringVar(&o.poll, "poll", "adaptive", "how linecrypt polls: adaptive or busy")
-	flag.StringVar(&o.opponent, "against", testpmd, "`WHOM` to measure against: dpdk-testpmd or wireguard-go")
+	flag.StringVar(&o.opponent, "against", testpmd, "`WHOM` to measure against: dpdk-testpmd, wireguard-go, or gateways, which measures hosts that protect themselves against two gateways")
 	flag.Parse()
 	err := o.check()
 	ok := false
@@ -62,18 +64,21 @@ func (o *options) check() error {
 	case o.runs < 1 || o.runs > 100 || o.seconds < 1 || o.seconds > 300:
 		return errors.New("--runs is 1 to 100, --seconds 1 to 300")
 	case wanted[o.opponent] == 0:
-		return fmt.Errorf("--against %s: want %s or %s", o.opponent, testpmd, wireguard)
+		return fmt.Errorf("--against %s: want %s, %s or %s", o.opponent, testpmd, wireguard, gateways)
 	case o.device != string(topology.AFXDP) && o.device != string(topology.AFPacket):
 		return fmt.Errorf("--device %s: want %s or %s", o.device, topology.AFXDP, topology.AFPacket)
 	case os.Geteuid() != 0:
 		return errors.New("needs root")
 	}
-	if o.opponent == wireguard {
+	if o.offloads() {
 		o.device = string(topology.Packet)
 		return topology.Tools("iperf3")
 	}
 	return topology.Tools("iperf3", testpmd)
 }
+
+// offloads reports whether all devices have theirs, and the gateways packet ports.
+func (o *options) offloads() bool { return o.opponent != testpmd }
 
 // measure prints both figures and their ratio, and reports whether it is as wanted.
 func (o *options) measure() (ok bool, err error) {
@@ -91,18 +96,12 @@ func (o *options) measure() (ok bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	top, err := topology.New(topology.Options{Direct: true, Offloads: o.opponent == wireguard, Bin: filepath.Dir(self)})
-	if err != nil {
+	b := &bench{options: o, bin: filepath.Dir(self), huge: huge.Huge}
+	defer func() { err = errors.Join(err, b.close()) }()
+	if err := b.build(); err != nil {
 		return false, err
 	}
-	defer func() { err = errors.Join(err, top.Close()) }()
-	stopIperf, err := top.StartIperf()
-	if err != nil {
-		return false, err
-	}
-	defer stopIperf()
 	o.describe(huge)
-	b := &bench{options: o, top: top, huge: huge.Huge}
 	if err := b.takeTurns(ctx); err != nil {
 		return false, err
 	}
@@ -112,70 +111,125 @@ func (o *options) measure() (ok bool, err error) {
 func (o *options) describe(huge *topology.Reservation) {
 	fmt.Printf("iperf3, one stream, %d s, %d runs each, in turns; port %s; %s\n", o.seconds, o.runs, o.device, huge.Text)
 	fmt.Printf("machine: %s; kernel %s\n", cpuModel(), kernel())
-	if o.opponent == wireguard {
+	if o.offloads() {
 		fmt.Printf("linecrypt polls: %s; all offloads are on\n", o.poll)
 		return
 	}
 	fmt.Printf("linecrypt polls: %s; dpdk-testpmd polls busily, as it always does\n", o.poll)
 }
 
-// bench holds the figures in bits a second.
+// bench is what takes turns: what is measured, and whom it is measured against.
 type bench struct {
 	*options
-	top         *topology.Topology
-	huge        bool
-	other, ours []float64
+	bin  string
+	huge bool
+
+	top  *topology.Topology
+	stop []func() // iperf3's servers
+
+	cable *topology.Topology // of hosts that protect themselves, else nil
+	turns [2]turn
 }
 
-func (b *bench) takeTurns(ctx context.Context) error {
-	start := b.startForwarders
-	if b.opponent == wireguard {
-		start = b.startWireguard
+// turn is one of the two.
+type turn struct {
+	name  string
+	top   *topology.Topology
+	start func() (stop func() error, err error)
+	rates []float64 // bits a second
+}
+
+func (b *bench) build() (err error) {
+	if b.top, err = b.topology(topology.Options{Direct: true}); err != nil {
+		return err
 	}
-	for i := range b.runs {
-		other, err := b.once(ctx, start)
-		if err != nil {
-			return fmt.Errorf("%s: %w", b.opponent, err)
+	b.turns = [2]turn{{name: b.opponent, top: b.top, start: b.startForwarders}, {name: "linecrypt", top: b.top, start: b.startGateways}}
+	switch b.opponent {
+	case wireguard:
+		b.turns[0].start = b.startWireguard
+	case gateways:
+		if b.cable, err = b.topology(topology.Options{Cable: true}); err != nil {
+			return err
 		}
-		ours, err := b.once(ctx, b.startGateways)
-		if err != nil {
-			return fmt.Errorf("linecrypt: %w", err)
-		}
-		b.other, b.ours = append(b.other, other), append(b.ours, ours)
-		fmt.Printf("run %d: %s %.3f Gbit/s, linecrypt %.3f Gbit/s\n", i+1, b.opponent, other/1e9, ours/1e9)
+		b.turns[0].start = b.startGateways
+		b.turns[1] = turn{name: "host mode", top: b.cable, start: b.startHosts}
 	}
 	return nil
 }
 
-// once measures with what start puts into both gateways' places.
-func (b *bench) once(ctx context.Context, start func() (stop func() error, err error)) (rate float64, err error) {
-	stop, err := start()
+// topology builds one with iperf3's server in it.
+func (b *bench) topology(o topology.Options) (*topology.Topology, error) {
+	o.Offloads, o.Bin = b.offloads(), b.bin
+	top, err := topology.New(o)
+	if err != nil {
+		return nil, err
+	}
+	stop, err := top.StartIperf()
+	if err != nil {
+		return nil, errors.Join(err, top.Close())
+	}
+	b.stop = append(b.stop, stop)
+	return top, nil
+}
+
+func (b *bench) close() error {
+	var errs []error
+	for _, stop := range b.stop {
+		stop()
+	}
+	for _, top := range []*topology.Topology{b.top, b.cable} {
+		if top != nil {
+			errs = append(errs, top.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (b *bench) takeTurns(ctx context.Context) error {
+	for i := range b.runs {
+		for n := range b.turns {
+			t := &b.turns[n]
+			rate, err := b.once(ctx, t)
+			if err != nil {
+				return fmt.Errorf("%s: %w", t.name, err)
+			}
+			t.rates = append(t.rates, rate)
+		}
+		x, y := &b.turns[0], &b.turns[1]
+		fmt.Printf("run %d: %s %.3f Gbit/s, %s %.3f Gbit/s\n", i+1, x.name, x.rates[i]/1e9, y.name, y.rates[i]/1e9)
+	}
+	return nil
+}
+
+// once measures with what one of the two puts in place.
+func (b *bench) once(ctx context.Context, t *turn) (rate float64, err error) {
+	stop, err := t.start()
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	if err := b.awaitPath(ctx); err != nil {
+	if err := awaitPath(ctx, t.top); err != nil {
 		return 0, err
 	}
-	return b.top.Iperf(ctx, b.seconds)
+	return t.top.Iperf(ctx, b.seconds)
 }
 
 // probePort is for awaitPath alone: a visitor that goes away at once upsets iperf3's server.
 const probePort = 5200
 
-// awaitPath waits until the server answers through both forwarders.
-func (b *bench) awaitPath(ctx context.Context) error {
+// awaitPath waits until the server answers the client through what is in place.
+func awaitPath(ctx context.Context, top *topology.Topology) error {
 	ctx, cancel := context.WithTimeout(ctx, topology.Patience)
 	defer cancel()
 	addr := fmt.Sprintf("%s:%d", topology.Server4, probePort)
-	l, err := b.top.Server.Listen(addr)
+	l, err := top.Server.Listen(addr)
 	if err != nil {
 		return err
 	}
 	defer l.Close()
 	for {
 		try, cancelTry := context.WithTimeout(ctx, 2*time.Second)
-		conn, err := b.top.Client.Dial(try, addr)
+		conn, err := top.Client.Dial(try, addr)
 		cancelTry()
 		if err == nil {
 			return conn.Close()
@@ -187,31 +241,55 @@ func (b *bench) awaitPath(ctx context.Context) error {
 }
 
 func (b *bench) startGateways() (func() error, error) {
-	kind := topology.PortKind(b.device)
-	var gateways []*topology.Gateway
-	stop := func() error {
+	return b.startBoth(func(side topology.Side) (*topology.Gateway, error) {
+		return b.top.Start(side, topology.PortKind(b.device), "workers.poll="+b.poll)
+	})
+}
+
+// startHosts has client and server protect themselves.
+func (b *bench) startHosts() (func() error, error) {
+	return b.startBoth(func(side topology.Side) (*topology.Gateway, error) {
+		return b.cable.StartHost(side, "workers.poll="+b.poll)
+	})
+}
+
+// startBoth starts a gateway on each side. Stop stops them, and returns an error where one of them has encrypted nothing: then it was not
+// measured.
+func (b *bench) startBoth(start func(topology.Side) (*topology.Gateway, error)) (stop func() error, err error) {
+	var started []*topology.Gateway
+	end := func(ask func(*topology.Gateway) error) error {
 		var errs []error
-		for _, g := range gateways {
-			errs = append(errs, g.Stop())
+		for _, g := range started {
+			errs = append(errs, ask(g), g.Stop())
 		}
 		return errors.Join(errs...)
 	}
 	for _, side := range []topology.Side{topology.SideA, topology.SideB} {
-		g, err := b.top.Start(side, kind, "workers.poll="+b.poll)
+		g, err := start(side)
 		if err != nil {
-			return nil, errors.Join(err, stop())
+			return nil, errors.Join(err, end(func(*topology.Gateway) error { return nil }))
 		}
-		gateways = append(gateways, g)
+		started = append(started, g)
 	}
-	return stop, nil
+	return func() error { return end(encrypted) }, nil
 }
 
-// report prints the medians and their ratio.
+func encrypted(g *topology.Gateway) error {
+	st, err := g.Status()
+	if err == nil && st.Encryption.EncryptedBytes == 0 {
+		err = fmt.Errorf("gateway %s encrypted nothing", g.Side)
+	}
+	return err
+}
+
+// report prints the medians, what lies around them, and their ratio.
 func (b *bench) report() bool {
-	other, ours := median(b.other), median(b.ours)
-	ratio := ours / other
-	fmt.Printf("\n%-22s %.3f Gbit/s\n%-22s %.3f Gbit/s\n%-22s %.2f (wanted: %.2f)\n", b.opponent+":", other/1e9, "linecrypt:", ours/1e9,
-		"ratio:", ratio, wanted[b.opponent])
+	fmt.Println()
+	for _, t := range b.turns {
+		fmt.Printf("%-22s %.3f Gbit/s (%.3f to %.3f)\n", t.name+":", median(t.rates)/1e9, slices.Min(t.rates)/1e9, slices.Max(t.rates)/1e9)
+	}
+	ratio := median(b.turns[1].rates) / median(b.turns[0].rates)
+	fmt.Printf("%-22s %.2f (wanted: %.2f)\n", "ratio:", ratio, wanted[b.opponent])
 	return ratio >= wanted[b.opponent]
 }
 

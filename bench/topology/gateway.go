@@ -115,7 +115,8 @@ func (t *Topology) start(at place, kind PortKind, file string, set []string) (*G
 	return t.launch(at.side, at.ns, args, set)
 }
 
-// StartHost has the client's machine (side A) or the server's protect itself, and waits until it does. The gateways' places are to be plain.
+// StartHost has the client's machine (side A) or the server's protect itself, and waits until it does. The gateways' places are to be plain,
+// where there are any.
 func (t *Topology) StartHost(side Side, set ...string) (*Gateway, error) {
 	ns := map[Side]NetNS{SideA: t.Client, SideB: t.Server}[side]
 	return t.launch(side, ns, []string{"host", "--interface", Host}, set)

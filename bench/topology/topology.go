@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -24,6 +25,8 @@ const (
 type Options struct {
 	// Direct leaves the wire out: the gateways are next to each other, and nothing can be captured.
 	Direct bool
+	// Cable joins client and server directly: there is no place for gateways, and the two may protect themselves.
+	Cable bool
 	// Offloads leaves the devices' offloads as the kernel sets them: they hand over super-packets of up to 64 KiB with unfinished
 	// checksums. Without it packets are as on a wire of copper: with checksums, and none larger than the MTU.
 	Offloads bool
@@ -39,7 +42,7 @@ type Options struct {
 type Topology struct {
 	ID             string
 	Client, Server NetNS
-	A, B, Wire     NetNS  // the gateways' namespaces, and what is between them
+	A, B, Wire     NetNS  // the gateways' namespaces, and what is between them; empty where Options leave them out
 	Dir            string // for the files of this topology: it is removed with it
 
 	opts     Options
@@ -54,8 +57,11 @@ func New(opts Options) (*Topology, error) {
 	}
 	t := &Topology{ID: id, opts: opts, Client: NetNS(id + "-client"), A: NetNS(id + "-a"), Wire: NetNS(id + "-wire"),
 		B: NetNS(id + "-b"), Server: NetNS(id + "-server")}
-	if opts.Direct {
+	if opts.Direct || opts.Cable {
 		t.Wire = ""
+	}
+	if opts.Cable {
+		t.A, t.B = "", ""
 	}
 	if t.opts.Bin == "" {
 		if t.opts.Bin, err = binFolder(); err != nil {
@@ -93,11 +99,10 @@ func binFolder() (string, error) {
 	}
 }
 
-func (t *Topology) namespaces() []NetNS {
-	if t.Wire == "" {
-		return []NetNS{t.Client, t.A, t.B, t.Server}
-	}
-	return []NetNS{t.Client, t.A, t.Wire, t.B, t.Server}
+func (t *Topology) namespaces() []NetNS { return present(t.Client, t.A, t.Wire, t.B, t.Server) }
+
+func present(all ...NetNS) []NetNS {
+	return slices.DeleteFunc(all, func(ns NetNS) bool { return ns == "" })
 }
 
 func (t *Topology) build() error {
@@ -106,11 +111,7 @@ func (t *Topology) build() error {
 			return err
 		}
 	}
-	quiet := []NetNS{t.A, t.B}
-	if t.Wire != "" {
-		quiet = append(quiet, t.Wire)
-	}
-	for _, ns := range quiet {
+	for _, ns := range present(t.A, t.B, t.Wire) {
 		if err := ns.quiet(); err != nil {
 			return err
 		}
@@ -151,6 +152,9 @@ type veth struct {
 }
 
 func (t *Topology) veths() []veth {
+	if t.A == "" {
+		return []veth{{t.Client, Host, t.Server, Host}}
+	}
 	pairs := []veth{{t.Client, Host, t.A, Inside}, {t.B, Inside, t.Server, Host}}
 	if t.Wire == "" {
 		return append(pairs, veth{t.A, Outside, t.B, Outside})

@@ -14,6 +14,7 @@ import (
 type Wire struct {
 	Packets, Bytes    int
 	Segments, Payload int // TCP segments, and the bytes of data in them
+	Longest           int // bytes of data in the segment that has most
 	// SYN and SYN-ACK segments, and those of them with an ENO option. What goes out more than once counts each time.
 	SYN, SYNWithENO, SYNACK, SYNACKWithENO int
 	// Plaintext counts packets with a run of at least pattern.MinRun bytes of a pattern stream; First describes the first.
@@ -46,6 +47,7 @@ func (w *Wire) add(packet []byte) {
 	w.Segments++
 	data := tcp.Payload()
 	w.Payload += len(data)
+	w.Longest = max(w.Longest, len(data))
 	if len(data) > 0 && filledByFrames(data) {
 		w.Frames++
 	}

@@ -173,10 +173,14 @@ type SessionTable struct {
 	Group string // the group that may read it, empty for none
 }
 
+// MaxMTU is the largest MTU in bytes that buffers for jumbo frames hold, with the link-layer header and two tags before it.
+const MaxMTU = 9194
+
 // DPDK is what the environment abstraction layer is started with.
 type DPDK struct {
 	EAL      []string // arguments appended to the gateway's own
 	MemoryMB int      // 0: what the buffers need
+	MTU      int      // of devices without an interface, 0: their drivers' own
 }
 
 // Log is what the processes write to standard error.

@@ -133,7 +133,7 @@ peers: []
 metrics: {listen: off, page: off}
 session_table: {group: users}
 sessions: {listen: "192.0.2.1:8548", certificate: /etc/c.pem, key: /etc/k.pem, client_ca: /etc/ca.pem}
-dpdk: {eal: [--no-huge, "-m 64"], memory_mb: 64}
+dpdk: {eal: [--no-huge, "-m 64"], memory_mb: 64, mtu: 9000}
 log: {level: debug}
 debug: {key_log: /tmp/keys}
 fastpath: off
@@ -160,7 +160,7 @@ rules:
 		Peering:    Peering{"k", "[::]:9470", 4 * time.Second},
 		Rekey:      Rekey{10, 1 << 30, 90 * time.Minute}, KeepAlive: KeepAlive{2 * time.Hour, 30 * time.Second, 4}, Resumption: Resumption{100, 2 * time.Minute, 4}, SessionTable: SessionTable{"users"},
 		Sessions: Sessions{"192.0.2.1:8548", "/etc/c.pem", "/etc/k.pem", "/etc/ca.pem"},
-		DPDK:     DPDK{[]string{"--no-huge", "-m 64"}, 64}, Log: Log{slog.LevelDebug}, Debug: Debug{"/tmp/keys"},
+		DPDK:     DPDK{[]string{"--no-huge", "-m 64"}, 64, 9000}, Log: Log{slog.LevelDebug}, Debug: Debug{"/tmp/keys"},
 		Rules: []Rule{{
 			Name: "db", Policy: flowtable.Disabled, set: c.Rules[0].set,
 			Match: policy.Match{

@@ -155,6 +155,8 @@ var keys = []Key{
 		list("EAL arguments", func(c *Config) *[]string { return &c.DPDK.EAL }, parseArgument, true, true)},
 	{"dpdk.memory_mb", "0", "Memory that DPDK reserves, in MiB; 0 is what the buffers need.",
 		integer(func(c *Config) *int { return &c.DPDK.MemoryMB }, 0, 1<<20)},
+	{"dpdk.mtu", "0", "MTU of DPDK ports whose device has no interface of the kernel's, such as a NIC bound to vfio-pci: 9000 for jumbo frames; 0 is the driver's own. Interfaces keep theirs.",
+		integer(func(c *Config) *int { return &c.DPDK.MTU }, 0, MaxMTU)},
 	{"log.level", "info", "The least important messages that are written to standard error.",
 		choice(func(c *Config) *slog.Level { return &c.Log.Level }, option[slog.Level]{"debug", slog.LevelDebug}, option[slog.Level]{"info", slog.LevelInfo}, option[slog.Level]{"warn", slog.LevelWarn}, option[slog.Level]{"error", slog.LevelError})},
 

@@ -92,6 +92,8 @@ type Config struct {
 	Queues int
 	// Caches holds one buffer cache for each queue; the queue's worker shares it.
 	Caches []*mbuf.Cache
+	// MTU is what a device without an interface of the kernel's is opened with; 0 leaves it to its driver. Interfaces keep their own.
+	MTU int
 	// OpenTimeout bounds how long opening may wait for a link to come up.
 	OpenTimeout time.Duration
 	// Claim is asked before the port attaches to a kernel interface, by its name and number, and again whenever the port is to

@@ -85,21 +85,42 @@ func (c *claims) below(spec portspec.Spec) ([]netif.Interface, error) {
 	return found, nil
 }
 
-// dataRoom returns how large buffers are for what the interfaces of two packet ports carry now.
-func (c *claims) dataRoom(specs [2]portspec.Spec) (int, error) {
-	room := mbuf.DefaultDataRoom
+// dataRoom returns how large buffers are for what the interfaces of two ports carry now, and for the MTU of devices without one, 0 for
+// their drivers' own. Once they are larger than usual they hold jumbo frames, so that MTUs may grow.
+func (c *claims) dataRoom(specs [2]portspec.Spec, mtu int) (int, error) {
+	room, limit := mbuf.DefaultDataRoom, mbuf.MaxDataRoom
 	for _, spec := range specs {
 		found, err := c.below(spec)
 		if err != nil {
 			return 0, err
 		}
+		if len(found) == 0 {
+			found = []netif.Interface{{MTU: mtu}}
+		}
 		for _, i := range found {
-			if n := i.MTU + afpacket.LinkOverhead; n > room {
+			if n := roomFor(spec, i.MTU); n > room {
 				room = max(n, mbuf.JumboDataRoom)
 			}
 		}
+		limit = min(limit, largestRoom(spec))
 	}
-	return min(room, mbuf.MaxDataRoom), nil
+	return min(room, limit), nil
+}
+
+// roomFor returns how large buffers are for a port that carries IP packets of mtu bytes.
+func roomFor(spec portspec.Spec, mtu int) int {
+	if spec.Kind == portspec.DPDK {
+		return dpdkRoom(spec.Device, mtu)
+	}
+	return mtu + afpacket.LinkOverhead
+}
+
+// largestRoom returns how large buffers may be for a port.
+func largestRoom(spec portspec.Spec) int {
+	if spec.AFXDP() {
+		return xdpRoom()
+	}
+	return mbuf.MaxDataRoom
 }
 
 // interfacesOf lists the kernel's interfaces of a PCI device.

@@ -23,9 +23,16 @@ const (
 	xdpPerQueue = 2048 + 512
 )
 
-// dpdkPool starts EAL and makes the pool of all workers. RxQueues tells how many receive queues an interface has.
-func dpdkPool(cfg *config.Config, specs [2]portspec.Spec, workers int, rxQueues func(string) int, log *slog.Logger) (mbuf.Pool, error) {
-	n := workers * (gateway.Buffers(cfg, mbuf.DefaultDataRoom) + driverPerQueue + driverPerThread)
+// dpdkRoom returns how large buffers are for a DPDK port that carries IP packets of mtu bytes.
+func dpdkRoom(device string, mtu int) int { return dpdk.DataRoom(device, mtu) }
+
+// xdpRoom returns how large buffers may be for an AF_XDP port.
+func xdpRoom() int { return dpdk.XDPDataRoom() }
+
+// dpdkPool starts EAL and makes the pool of all workers, of buffers with room bytes each. RxQueues tells how many receive queues an
+// interface has.
+func dpdkPool(cfg *config.Config, specs [2]portspec.Spec, workers, room int, rxQueues func(string) int, log *slog.Logger) (mbuf.Pool, error) {
+	n := workers * (gateway.Buffers(cfg, room) + driverPerQueue + driverPerThread)
 	for _, spec := range specs {
 		if spec.AFXDP() {
 			n += xdpPerQueue * (min(dpdk.XDPQueues(spec.Device, rxQueues(spec.Interface())), dpdk.MaxXDPQueues) - 1)
@@ -33,7 +40,7 @@ func dpdkPool(cfg *config.Config, specs [2]portspec.Spec, workers int, rxQueues 
 	}
 	mem := cfg.DPDK.MemoryMB
 	if mem == 0 {
-		mem = dpdk.MemMB(n, mbuf.DefaultDataRoom)
+		mem = dpdk.MemMB(n, room)
 	}
 	info, err := dpdk.Init(dpdk.Options{
 		Name: cfg.Name, MemMB: mem, PCI: specs[0].PCI || specs[1].PCI, Args: cfg.DPDK.EAL,
@@ -42,7 +49,7 @@ func dpdkPool(cfg *config.Config, specs [2]portspec.Spec, workers int, rxQueues 
 		return nil, cfg.Err("dpdk.eal", err)
 	}
 	log.Info("EAL is up", "version", info.Version, "hugepages", info.HugePages, "without", info.Reason, "memory_mb", info.MemMB)
-	pool, err := dpdk.NewPool("packets", n, mbuf.DefaultDataRoom)
+	pool, err := dpdk.NewPool("packets", n, room)
 	if err != nil {
 		return nil, cfg.Err("buffers.memory", fmt.Errorf("pool of %d buffers: %w", n, err))
 	}

@@ -10,7 +10,12 @@ import (
 	"linecrypt/dataplane/port/portspec"
 )
 
-// dpdkPool is for binaries with DPDK.
-func dpdkPool(*config.Config, [2]portspec.Spec, int, func(string) int, *slog.Logger) (mbuf.Pool, error) {
+// What follows is for binaries with DPDK.
+
+func dpdkPool(*config.Config, [2]portspec.Spec, int, int, func(string) int, *slog.Logger) (mbuf.Pool, error) {
 	return nil, portspec.ErrNoDPDK
 }
+
+func dpdkRoom(string, int) int { return 0 }
+
+func xdpRoom() int { return mbuf.DefaultDataRoom }

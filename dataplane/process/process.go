@@ -188,7 +188,7 @@ func (p *ports) open(cfg *config.Config, in *instance.Instance, workers int, log
 	if err := p.makeBuffers(cfg, workers, log); err != nil {
 		return err
 	}
-	pc := port.Config{Queues: workers, Caches: p.caches, OpenTimeout: openTimeout, Claim: p.claims.claim}
+	pc := port.Config{Queues: workers, Caches: p.caches, MTU: cfg.DPDK.MTU, OpenTimeout: openTimeout, Claim: p.claims.claim}
 	pair, err := portspec.OpenPair(p.specs, pc)
 	if failed := (*portspec.SideError)(nil); errors.As(err, &failed) {
 		return cfg.Err(sideKeys[failed.Side], failed.Err)
@@ -206,8 +206,12 @@ func (p *ports) open(cfg *config.Config, in *instance.Instance, workers int, log
 // makeBuffers makes one pool a worker, or a single one of DPDK's where one of the ports is a DPDK device. Without one, both ports are
 // packet ports, which the kernel spreads connections over, so that workers free no buffers of one another.
 func (p *ports) makeBuffers(cfg *config.Config, workers int, log *slog.Logger) error {
+	room, err := p.claims.dataRoom(p.specs, cfg.DPDK.MTU)
+	if err != nil {
+		return err
+	}
 	if p.specs[0].Kind == portspec.DPDK || p.specs[1].Kind == portspec.DPDK {
-		pool, err := dpdkPool(cfg, p.specs, workers, p.claims.net.RxQueues, log)
+		pool, err := dpdkPool(cfg, p.specs, workers, room, p.claims.net.RxQueues, log)
 		if err != nil {
 			return err
 		}
@@ -219,10 +223,6 @@ func (p *ports) makeBuffers(cfg *config.Config, workers int, log *slog.Logger) e
 	newArena := mbuf.NewArena
 	if cfg.Memory.HugePages {
 		newArena = mbuf.NewReservedArena
-	}
-	room, err := p.claims.dataRoom(p.specs)
-	if err != nil {
-		return err
 	}
 	for range workers {
 		arena, err := newArena(gateway.Buffers(cfg, room), room)

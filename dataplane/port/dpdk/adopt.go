@@ -31,7 +31,7 @@ func (d *device) adopt(id uint16, cfg port.Config) (err error) {
 		return err
 	}
 	e := &ethdev{id: C.uint16_t(id)}
-	if err := e.start(d.pools); err != nil {
+	if err := e.start(d.pools, func(int) int { return cfg.MTU }); err != nil {
 		return err
 	}
 	return d.use(&attachment{devices: []*ethdev{e}, pools: d.pools}, netif.Interface{})

@@ -87,10 +87,9 @@ func xdpDevices(device string, n int) []string {
 	return names
 }
 
-// checkUMEM sees that net_af_xdp can lay its UMEM over the pools: one object is one chunk, which the kernel wants between
-// 2048 bytes and a page.
+// checkUMEM sees that net_af_xdp can lay its UMEM over the pools: one object is one chunk, see XDPDataRoom.
 func (d *device) checkUMEM() error {
-	const minChunk = 2048
+	const minChunk = 2048 // XDP_UMEM_MIN_CHUNK_SIZE
 	if C.rte_eal_iova_mode() != C.RTE_IOVA_VA {
 		return errors.New("net_af_xdp needs virtual I/O addresses, but a physical device made EAL choose physical ones")
 	}

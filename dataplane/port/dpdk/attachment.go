@@ -39,8 +39,9 @@ type ethdev struct {
 	socks  []int // sockets of the driver, one a queue where there are any
 }
 
-// attach probes and starts a device for each of names, or none.
-func attach(names []string, pools []*pool) (*attachment, error) {
+// attach probes and starts a device for each of names, or none. Wanted says what MTU to start a device with that has the interface of a
+// number beside it, 0 for none.
+func attach(names []string, pools []*pool, wanted func(index int) int) (*attachment, error) {
 	a := &attachment{pools: pools}
 	for _, name := range names {
 		before := driverSockets()
@@ -48,7 +49,7 @@ func attach(names []string, pools []*pool) (*attachment, error) {
 		if err == nil {
 			a.devices = append(a.devices, e)
 			e.socks = newSockets(before, driverSockets())
-			err = e.start(pools)
+			err = e.start(pools, wanted)
 		}
 		if err != nil {
 			return nil, errors.Join(err, a.release())
@@ -74,15 +75,23 @@ func probe(name string) (*ethdev, error) {
 }
 
 // start configures the device and brings it up.
-func (e *ethdev) start(pools []*pool) error {
+func (e *ethdev) start(pools []*pool, wanted func(index int) int) error {
 	c := (*C.struct_lc_dev)(C.calloc(1, C.sizeof_struct_lc_dev))
 	defer C.free(unsafe.Pointer(c))
 	c.port, c.queues = e.id, C.uint16_t(len(pools))
-	rc := C.lc_dev_configure(c)
-	if rc < 0 && c.queues > c.max_queues {
-		return fmt.Errorf("%w: %d are asked for, the device has %d", port.ErrFewQueues, c.queues, c.max_queues)
+	rc := C.lc_dev_examine(c)
+	if rc == 0 {
+		e.driver, e.index = C.GoString(c.driver), int(c.if_index)
+		if c.queues > c.max_queues {
+			return fmt.Errorf("%w: %d are asked for, the device has %d", port.ErrFewQueues, c.queues, c.max_queues)
+		}
+		mtu := wanted(e.index)
+		if mtu > int(c.max_mtu) {
+			return fmt.Errorf("an MTU of %d is asked for, and the driver %s carries %d at most; take a packet port, which carries jumbo frames", mtu, e.driver, c.max_mtu)
+		}
+		c.mtu = C.uint16_t(mtu)
+		rc = C.lc_dev_configure(c)
 	}
-	e.driver, e.index = C.GoString(c.driver), int(c.if_index)
 	for i := 0; i < len(pools) && rc == 0; i++ {
 		before := driverSockets()
 		rc = C.lc_dev_queue(c, C.uint16_t(i), pools[i].mp)

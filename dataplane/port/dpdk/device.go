@@ -46,6 +46,7 @@ type device struct {
 	queues []*queue
 	caps   port.Caps
 	mtu    atomic.Int64
+	setMTU int // what the user wants of a device without an interface, 0 for what its driver has
 
 	// What follows belongs to the goroutine that opens, follows and closes the port.
 	at       *attachment // nil while there is no device
@@ -75,7 +76,7 @@ func IsPCI(s string) bool {
 // Open probes, configures and starts a device (see IsDevice for its name). Init must have been called, and every cache of
 // cfg must lie over a pool of NewPool. An interface named by `iface=` must exist and be up.
 func Open(name string, cfg port.Config) (port.Port, error) {
-	d := &device{name: name, claim: cfg.Claim, xdp: strings.HasPrefix(name, "net_af_xdp")}
+	d := &device{name: name, claim: cfg.Claim, xdp: strings.HasPrefix(name, "net_af_xdp"), setMTU: cfg.MTU}
 	if err := d.open(cfg); err != nil {
 		return nil, fmt.Errorf("dpdk port %s: %w", name, errors.Join(err, d.close()))
 	}
@@ -99,7 +100,9 @@ func (d *device) open(cfg port.Config) (err error) {
 		return err
 	}
 	if d.iface = interfaceOf(d.name); d.iface == "" {
-		err = d.attach(netif.Interface{})
+		if err = d.checkSet(); err == nil {
+			err = d.attach(netif.Interface{})
+		}
 	} else {
 		err = d.openInterface()
 	}
@@ -176,7 +179,10 @@ func (d *device) attach(i netif.Interface) error {
 		}
 	}
 	names := []string{d.name}
-	if d.xdp {
+	switch driver(d.name) {
+	case "net_af_packet":
+		names[0] = withSlots(d.name, d.pools[0].dataRoom)
+	case "net_af_xdp":
 		var err error
 		if names, err = d.prepareXDP(i); err != nil {
 			return err
@@ -194,12 +200,9 @@ func (d *device) attach(i netif.Interface) error {
 
 // claimMade claims the interface that a driver made by itself (net_tap), or has beside the kernel's driver (mlx5).
 func (d *device) claimMade(index int) error {
-	if d.claim == nil || index == 0 {
+	i := d.beside(index)
+	if d.claim == nil || i.Index == 0 {
 		return nil
-	}
-	i, err := d.kernel.ByIndex(index)
-	if err != nil {
-		return nil // in another network namespace
 	}
 	return d.claim(i.Name, index)
 }
@@ -228,7 +231,7 @@ func (d *device) use(a *attachment, i netif.Interface) error {
 func (d *device) bringUp(names []string) (*attachment, error) {
 	for wait := busyWait; ; wait *= 4 {
 		discardLog()
-		a, err := attach(names, d.pools)
+		a, err := attach(names, d.pools, d.wanted)
 		if err == nil || !d.xdp || wait > busyWaitMax {
 			return a, err
 		}
@@ -258,13 +261,22 @@ func (d *device) quiet() bool {
 	return true
 }
 
-func (d *device) readMTU() error {
+// readMTU takes the MTU of a device that sits on no interface from its driver, and from the interface beside it, if it has one and
+// that carries less. A fault says that the interface could carry more.
+func (d *device) readMTU() (fault error) {
 	var mtu C.uint16_t
-	if rc := C.rte_eth_dev_get_mtu(d.at.devices[0].id, &mtu); rc < 0 {
+	e := d.at.devices[0]
+	if rc := C.rte_eth_dev_get_mtu(e.id, &mtu); rc < 0 {
 		return fmt.Errorf("read MTU: %w", syscall.Errno(-rc))
 	}
-	d.mtu.Store(int64(mtu))
-	return nil
+	carried := min(int(mtu), d.room())
+	if i := d.beside(e.index); i.MTU > carried {
+		fault = fmt.Errorf("interface %s has an MTU of %d, of which the driver %s carries %d (`ip link set %s mtu %d`)", i.Name, i.MTU, e.driver, carried, i.Name, carried)
+	} else if i.MTU != 0 {
+		carried = i.MTU
+	}
+	d.mtu.Store(int64(carried))
+	return fault
 }
 
 func (d *device) awaitLink(limit time.Duration) {

@@ -29,7 +29,7 @@ var (
 
 func TestMain(m *testing.M) {
 	var err error
-	if testInfo, err = Init(Options{Name: instance(), MemMB: MemMB(poolSize, dataRoom) + 64}); err == nil {
+	if testInfo, err = Init(Options{Name: instance(), MemMB: MemMB(poolSize, dataRoom) + 128}); err == nil {
 		var p mbuf.Pool
 		p, err = NewPool("test", poolSize, dataRoom)
 		testPool, _ = p.(*pool)
@@ -46,8 +46,14 @@ func instance() string { return fmt.Sprintf("test-%d", os.Getpid()) }
 // open opens a device with one queue over a cache of its own; it is closed when the test ends.
 func open(t testing.TB, device string) (port.Port, *mbuf.Cache) {
 	t.Helper()
-	c := mbuf.NewCache(testPool)
-	p, err := Open(device, port.Config{Queues: 1, Caches: []*mbuf.Cache{c}})
+	return openOver(t, device, testPool, 0)
+}
+
+// openOver is open over another pool, with an MTU for a device without an interface.
+func openOver(t testing.TB, device string, pool mbuf.Pool, mtu int) (port.Port, *mbuf.Cache) {
+	t.Helper()
+	c := mbuf.NewCache(pool)
+	p, err := Open(device, port.Config{Queues: 1, Caches: []*mbuf.Cache{c}, MTU: mtu})
 	if err != nil {
 		t.Fatal(err)
 	}

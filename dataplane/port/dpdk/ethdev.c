@@ -63,12 +63,21 @@ want_offloads(const struct rte_eth_dev_info *info, struct rte_eth_conf *conf)
 	conf->txmode.offloads |= info->tx_offload_capa & (RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM);
 }
 
-int
-lc_dev_configure(struct lc_dev *d)
+/* The largest MTU that rte_eth_dev_configure takes: it counts the frame as the driver does where that tells, else with a checksum. */
+static uint16_t
+largest_mtu(const struct rte_eth_dev_info *info)
 {
-	struct rte_eth_conf conf = {0};
+	const uint32_t overhead = RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN;
+
+	if (info->max_mtu != UINT16_MAX || info->max_rx_pktlen >= UINT16_MAX + overhead)
+		return info->max_mtu;
+	return info->max_rx_pktlen > overhead ? info->max_rx_pktlen - overhead : 0;
+}
+
+int
+lc_dev_examine(struct lc_dev *d)
+{
 	struct rte_eth_dev_info info;
-	uint8_t key[LC_RSS_KEY_MAX];
 	int rc;
 
 	d->step = "read what it can do";
@@ -78,9 +87,24 @@ lc_dev_configure(struct lc_dev *d)
 	d->driver = info.driver_name;
 	d->if_index = info.if_index;
 	d->max_queues = RTE_MIN(info.max_rx_queues, info.max_tx_queues);
+	d->max_mtu = largest_mtu(&info);
+	return 0;
+}
+
+int
+lc_dev_configure(struct lc_dev *d)
+{
+	struct rte_eth_conf conf = {0};
+	struct rte_eth_dev_info info;
+	uint8_t key[LC_RSS_KEY_MAX];
+	int rc;
+
 	d->step = "configure";
-	if (d->queues > d->max_queues)
-		return -ENOSPC;
+	rc = rte_eth_dev_info_get(d->port, &info);
+	if (rc < 0)
+		return rc;
+	/* Buffers hold a whole frame of that size, so none is scattered over several. */
+	conf.rxmode.mtu = d->mtu;
 	if (d->queues > 1)
 		want_rss(&info, &conf, key);
 	want_offloads(&info, &conf);

@@ -34,9 +34,8 @@ func (d *device) Follow() port.State {
 		if C.lc_dev_link(d.at.devices[0].id) != 0 {
 			s.Link = port.LinkUp
 		}
-		if d.readMTU() == nil {
-			s.MTU = d.MTU()
-		}
+		s.Fault = d.readMTU()
+		s.MTU = d.MTU()
 		return s
 	}
 	i, err := d.find()
@@ -135,29 +134,4 @@ func (d *device) withdraw(gone bool) error {
 	err := d.at.release()
 	d.at, d.index = nil, 0
 	return err
-}
-
-// carries returns the MTU of the port on an interface: what fits both the interface and the buffers. A fault says that the
-// interface could carry more. Without an interface it is 0.
-func (d *device) carries(i netif.Interface) (mtu int, fault error) {
-	room := d.room()
-	if i.MTU <= room {
-		return i.MTU, nil
-	}
-	return room, fmt.Errorf("interface %s has an MTU of %d, of which %d fit a buffer (ip link set %s mtu %d)",
-		d.iface, i.MTU, room, d.iface, room)
-}
-
-// room is the largest IP packet in bytes that fits a buffer.
-func (d *device) room() int {
-	const ethernet, xdpHeadroom = 14 + 2*4, 256
-	room := d.pools[0].dataRoom
-	for _, p := range d.pools {
-		room = min(room, p.dataRoom)
-	}
-	if d.xdp {
-		// The kernel keeps that much of a buffer to itself.
-		room -= xdpHeadroom
-	}
-	return room - ethernet
 }

@@ -55,13 +55,18 @@ func (b *bed) machine() string {
 // wantMachine fails unless the client's machine is within a second as it was.
 func (b *bed) wantMachine(was string) {
 	b.t.Helper()
+	b.wantMachineWithin(was, time.Second)
+}
+
+func (b *bed) wantMachineWithin(was string, limit time.Duration) {
+	b.t.Helper()
 	now := ""
-	for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if now = b.machine(); now == was {
 			return
 		}
 	}
-	b.t.Errorf("the machine's network was\n%sand is a second later\n%s", was, now)
+	b.t.Errorf("the machine's network was\n%sand is %v later\n%s", was, limit, now)
 }
 
 func TestHostsProtectEveryConnectionAndChangeNothingElse(t *testing.T) {
@@ -134,6 +139,58 @@ func TestNetworkIsAsBeforeWhenAProcessOfHostModeIsKilled(t *testing.T) {
 	}
 }
 
+func TestNetworkIsAsBeforeWhenTheDataPlaneOfHostModeStandsStill(t *testing.T) {
+	b := cableOf(t)
+	before := b.machine()
+	b.startHosts()
+	client, srv := b.mustConnect(ipv4)
+	b.check(exchange(client, srv, 10_000, 10_000, false))
+	b.wantSameSession(client)
+	b.wire()
+	b.check(syscall.Kill(b.a.DataPlane(), syscall.SIGSTOP))
+	start := time.Now()
+	b.wantOver(client)
+	b.wantMachineWithin(before, 2*time.Second-time.Since(start)) // with a second for who looks
+	t.Logf("as before after %v", time.Since(start))
+	again, other := b.mustConnect(ipv4)
+	b.check(exchange(again, other, 10_000, 10_000, false))
+	b.a.Ended()
+	if !strings.Contains(b.a.Stderr(), "does not answer any more") {
+		t.Errorf("nothing is said of it:\n%s", b.a.Stderr())
+	}
+	b.a = nil
+}
+
+func TestHostThatRequiresEncryptionIsClosedWhenItsDataPlaneStandsStill(t *testing.T) {
+	b := cableOf(t)
+	b.startHosts("policy=require")
+	client, srv := b.mustConnect(ipv4)
+	b.check(exchange(client, srv, 10_000, 10_000, false))
+	b.wire()
+	b.check(syscall.Kill(b.a.DataPlane(), syscall.SIGSTOP))
+	b.a.Ended()
+	b.wantClosed()
+	b.a = nil
+}
+
+// wantClosed fails if a new connection is let through, or anything of TCP leaves.
+func (b *bed) wantClosed() {
+	b.t.Helper()
+	err := b.top.Client.Do(func() error {
+		c, err := net.DialTimeout("tcp", b.servers[ipv4].addr, 2*time.Second)
+		if err == nil {
+			c.Close()
+		}
+		return err
+	})
+	if err == nil {
+		b.t.Error("a new connection was let through")
+	}
+	if w := b.wire(); w.SYN+w.Payload != 0 {
+		b.t.Errorf("TCP left the machine: %+v", w)
+	}
+}
+
 // wantOver fails unless a connection has ended for its program, and takes nothing any more.
 func (b *bed) wantOver(c *net.TCPConn) {
 	b.t.Helper()
@@ -159,21 +216,9 @@ func TestHostThatRequiresEncryptionIsClosedWhenAllProcessesAreKilled(t *testing.
 	}
 	b.a.Ended()
 	_, _ = client.Write([]byte("plaintext"))
-	err := b.top.Client.Do(func() error {
-		c, err := net.DialTimeout("tcp", b.servers[ipv4].addr, 2*time.Second)
-		if err == nil {
-			c.Close()
-		}
-		return err
-	})
-	if err == nil {
-		t.Error("a new connection was let through")
-	}
-	if w := b.wire(); w.SYN+w.Payload != 0 {
-		t.Errorf("TCP left the machine: %+v", w)
-	}
+	b.wantClosed()
 	b.check(exchange(oldClient, oldServer, 10_000, 10_000, false))
-	_, err = b.top.Client.Run(programs+"/linecrypt", "host", "--interface", topology.Host, "--open")
+	_, err := b.top.Client.Run(programs+"/linecrypt", "host", "--interface", topology.Host, "--open")
 	b.check(err)
 	b.wantMachine(before)
 	b.a = nil

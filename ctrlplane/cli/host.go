@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -124,7 +125,15 @@ func (s *supervisor) runHost(h *hostmode.Host, args []string) error {
 	if err != nil {
 		return err
 	}
-	s.host = hostHooks{keep: keep, ready: h.Protect, ended: func() error {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	s.host = hostHooks{keep: keep, ready: func() (err error) {
+		if s.host.still, err = hostmode.Pulse(ctx, s.in); err != nil {
+			return err
+		}
+		return h.Protect()
+	}, ended: func() error {
+		stop()
 		// Before anything leaves in the clear, what was encrypted is to be over.
 		err := hostmode.AbortOrphans(s.in)
 		for _, f := range keep {

@@ -24,9 +24,10 @@ var defaultTiming = timing{grace: 5 * time.Second, backoff: time.Second, maxBack
 
 // hostHooks are what host mode adds to a supervisor. Each may be nil.
 type hostHooks struct {
-	keep  []*os.File   // the data plane has them open
-	ready func() error // called once packets flow, before that is announced
-	ended func() error // called as soon as the data plane has ended, asked to or not
+	keep  []*os.File      // the data plane has them open
+	ready func() error    // called once packets flow, before that is announced
+	still <-chan struct{} // closed when the data plane stands still; set by ready
+	ended func() error    // called as soon as the data plane has ended, asked to or not, and before it is awaited that one that stands still does
 }
 
 // supervisor runs the two processes of an instance. It is one loop over what can happen: a signal, a report that a
@@ -73,6 +74,8 @@ func (s *supervisor) run(signals <-chan os.Signal) error {
 				return errors.Join(err, s.remove())
 			}
 			return errors.Join(err, s.forgetKeys())
+		case <-s.host.still:
+			err = s.killStill()
 		case err = <-s.ctrlDone():
 			err = s.controlEnded(err)
 		case <-s.again.C:
@@ -96,6 +99,14 @@ func dataPlaneEnded(err error) error {
 		err = errors.New("without being asked to")
 	}
 	return fmt.Errorf("the data plane ended: %w", err)
+}
+
+// killStill ends a data plane that stands still. The network does not wait for its end, which one that hangs in the kernel may owe.
+func (s *supervisor) killStill() error {
+	s.host.still = nil
+	fmt.Fprintln(s.stderr, "linecrypt: the data plane does not answer any more; it is killed")
+	_ = s.data.cmd.Process.Kill()
+	return s.leave()
 }
 
 // awaiting returns the channel that reports that c is ready, nil (which never does) if there is nothing to wait for.

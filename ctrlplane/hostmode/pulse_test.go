@@ -1,0 +1,75 @@
+package hostmode
+
+import (
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestDataPlaneStandsStillWhenItSaysNothingAndWantsNothing(t *testing.T) {
+	type look struct {
+		after time.Duration
+		beat  int64
+		cpu   uint64
+		wants bool
+	}
+	repeat := func(n int, l look) (all []look) {
+		for range n {
+			all = append(all, l)
+		}
+		return all
+	}
+	const every = lookAtPulse
+	spins := []look{{every, 5, 1, true}}
+	for i := range missedBeats {
+		spins = append(spins, look{every, 5, uint64(i) + 2, true})
+	}
+	for name, c := range map[string]struct {
+		looks []look
+		want  bool
+	}{
+		"beats": {[]look{{every, 1, 1, false}, {every, 2, 1, false}, {every, 3, 1, false}, {every, 4, 1, false}, {every, 5, 1, false},
+			{every, 6, 1, false}, {every, 7, 1, false}, {every, 8, 1, false}}, false},
+		"stopped":                          {append([]look{{every, 5, 1, false}}, repeat(missedBeats, look{every, 5, 1, false})...), true},
+		"says nothing, but not for long":   {append([]look{{every, 5, 1, false}}, repeat(missedBeats-1, look{every, 5, 1, false})...), false},
+		"works on, but says nothing":       {spins, true},
+		"waits for a core":                 {append([]look{{every, 5, 1, true}}, repeat(3*missedBeats, look{every, 5, 1, true})...), false},
+		"the looks themselves are delayed": {append([]look{{every, 5, 1, false}}, repeat(3*missedBeats, look{10 * every, 5, 1, false})...), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var p pulse
+			now, got := time.Now(), false
+			for _, l := range c.looks {
+				now = now.Add(l.after)
+				got = p.stands(now, l.beat, func() (uint64, bool) { return l.cpu, l.wants }) || got
+			}
+			if got != c.want {
+				t.Errorf("stands still: %v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+func TestStoppedProcessWantsNoCore(t *testing.T) {
+	cmd := exec.Command("sh", "-c", "while :; do :; done")
+	if err := cmd.Start(); err != nil {
+		t.Skip(err)
+	}
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	if ticks, wants := working(os.Getpid()); !wants {
+		t.Errorf("this process has had %d ticks and wants nothing", ticks)
+	}
+	if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if _, wants := working(cmd.Process.Pid); !wants {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal("a process that was stopped is taken for one that wants a core")
+		}
+	}
+}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -50,6 +52,7 @@ func TestEndsHearOfADataPlaneThatDied(t *testing.T) {
 					b.check(b.a.KillDataPlane())
 					b.startA(topology.Packet, set...)
 				}
+				b.wantFirstSYNs(side, 20)
 				for i := range clients {
 					b.wantReset(side, "client", clients[i])
 					b.wantReset(side, "server", servers[i])
@@ -85,6 +88,42 @@ func (b *bed) wantReset(dead topology.Side, end string, c *net.TCPConn) {
 	if !errors.Is(err, syscall.ECONNRESET) {
 		b.t.Errorf("gateway %s died: the %s at %s got %v", dead, end, c.LocalAddr(), err)
 	}
+}
+
+// wantFirstSYNs fails unless connections that are opened at once, right behind the start of a data plane, all get through with their first
+// SYN. The server's queue has room for all of them: where it has not, its kernel drops SYNs, with gateways and without.
+func (b *bed) wantFirstSYNs(dead topology.Side, n int) {
+	b.t.Helper()
+	before := b.resentSYNs()
+	pairs := make([]pair, n)
+	b.all(n, func(i int) (err error) {
+		pairs[i].client, pairs[i].srv, err = b.connect(families[i%len(families)])
+		return err
+	})
+	if again := b.resentSYNs() - before; again > 0 {
+		b.t.Errorf("gateway %s was started again: %d SYNs of %d connections had to be sent again", dead, again, n)
+	}
+	b.all(n, func(i int) error { return pairs[i].use(i) })
+}
+
+// resentSYNs returns how many SYNs and SYN-ACKs the client's kernel has sent more than once.
+func (b *bed) resentSYNs() int {
+	b.t.Helper()
+	out, err := b.top.Client.Run("cat", "/proc/net/netstat")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	lines := strings.Split(out, "\n")
+	for i := 0; i+1 < len(lines); i += 2 {
+		names, values := strings.Fields(lines[i]), strings.Fields(lines[i+1])
+		if at := slices.Index(names, "TCPSynRetrans"); at >= 0 {
+			n, err := strconv.Atoi(values[at])
+			b.check(err)
+			return n
+		}
+	}
+	b.t.Fatal("the kernel does not count SYNs that it sends again")
+	return 0
 }
 
 // TestHostsThatWaitForAPeersWordHearOfADataPlaneThatDied has a connection held back at either gateway, because the peer that would have to

@@ -129,6 +129,7 @@ func (g *Gateway) makeWorkers() error {
 		c := worker.Config{
 			ID: uint16(i), Inside: g.opt.Inside.Queue(i), Outside: g.opt.Outside.Queue(i),
 			TxCksum:     [2]bool{g.opt.Inside.Caps().TxTCPCksum, g.opt.Outside.Caps().TxTCPCksum},
+			TxUDPCksum:  [2]bool{g.opt.Inside.Caps().TxUDPCksum, g.opt.Outside.Caps().TxUDPCksum},
 			LargeBursts: [2]bool{g.opt.Inside.Caps().LargeBursts, g.opt.Outside.Caps().LargeBursts},
 			Cache:       g.opt.Caches[i], Table: table, Engine: g.opt.Engine, Counters: part.Counters, Pairs: pairs, Circle: circle, MTU: &g.mtus, Secrets: secrets, Trace: part.Trace,
 			Requests: shm.NewProducer(part.Requests), Replies: shm.NewConsumer(part.Replies),

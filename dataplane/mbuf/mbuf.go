@@ -34,6 +34,7 @@ const (
 	RxL4CksumGood = uint64(1) << 8
 
 	TxTCPCksum = uint64(1) << 52
+	TxUDPCksum = uint64(3) << 52 // a number of two bits: whoever asks for TxTCPCksum's finds it here too
 	TxIPCksum  = uint64(1) << 54
 	TxIPv4     = uint64(1) << 55
 	TxIPv6     = uint64(1) << 56

@@ -127,7 +127,7 @@ func (p *Packet) Verify() bool {
 // rxCksumFlags is what a port says about a received packet; it is no longer true of a rewritten one.
 const rxCksumFlags = mbuf.RxL4CksumGood | mbuf.RxL4CksumBad | mbuf.RxIPCksumGood | mbuf.RxIPCksumBad
 
-const txFlags = mbuf.TxTCPCksum | mbuf.TxIPCksum | mbuf.TxIPv4 | mbuf.TxIPv6
+const txFlags = mbuf.TxTCPCksum | mbuf.TxUDPCksum | mbuf.TxIPCksum | mbuf.TxIPv4 | mbuf.TxIPv6
 
 // Finish makes the TCP checksum of a rewritten or built segment right: in software, or where offload is true by setting
 // the mbuf up for the transmitting port to do it (pseudo-header sum in the field, TxTCPCksum, header lengths in TxOffload
@@ -150,6 +150,24 @@ func (p *Packet) Finish(offload bool) {
 	binary.BigEndian.PutUint16(field, ps)
 	m.OlFlags |= mbuf.TxTCPCksum | mbuf.TxIPv4<<(p.Ver>>1&1)
 	m.TxOffload = uint64(l3) | uint64(l4-l3)<<l2Bits | uint64(int(p.Payload)-l4)<<(l2Bits+l3Bits)
+}
+
+// FinishUDP makes the checksum of a UDP packet right whose field holds the sum of the pseudo-header, as Finish does TCP's.
+func (p *Packet) FinishUDP(offload bool) {
+	const header, field = 8, 6
+	m, n := p.M, int(p.Payload)-int(p.L3)
+	m.OlFlags &^= rxCksumFlags | txFlags
+	if offload && n <= maxL3Len {
+		m.OlFlags |= mbuf.TxUDPCksum | mbuf.TxIPv4<<(p.Ver>>1&1)
+		m.TxOffload = uint64(p.L3) | uint64(n)<<l2Bits | header<<(l2Bits+l3Bits)
+		return
+	}
+	b := p.PayloadBytes()
+	sum := ^Sum(b, 0)
+	if sum == 0 {
+		sum = 0xffff
+	}
+	binary.BigEndian.PutUint16(b[field:], sum)
 }
 
 // Widths of the first fields of rte_mbuf's tx_offload: lengths of the link-layer and of the network header.

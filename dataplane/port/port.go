@@ -58,6 +58,7 @@ type Caps struct {
 	RxCksum     bool // verifies IPv4 and TCP checksums and says so in OlFlags
 	TxIPv4Cksum bool
 	TxTCPCksum  bool
+	TxUDPCksum  bool
 	LargeBursts bool // a call costs so much that it should be for many packets
 	RSS         bool // spreads flows over queues symmetrically: both directions of a connection reach the same queue
 }

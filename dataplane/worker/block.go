@@ -40,7 +40,7 @@ func (b *block) keepSynAck(p *packet.Packet) {
 	if p.PayloadLen > 0 {
 		p.SetPayloadLen(0)
 	}
-	complete(p, false)
+	complete(p, false, false)
 	b.nSynAck = uint16(copy(b.synAck[:], p.Data()))
 }
 

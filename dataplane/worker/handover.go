@@ -16,7 +16,7 @@ func (w *Worker) elsewhere(k *flowtable.Key) bool { return w.hops > 0 && w.pairs
 
 // handOver gives a packet from side s to the next worker.
 func (w *Worker) handOver(s flowtable.Side, p *packet.Packet) {
-	complete(p, false)
+	complete(p, false, false)
 	q := w.cfg.Circle.Next(int(w.cfg.ID))
 	msg := q.Reserve()
 	if msg == nil || !msg.SetPacket(p.M.Data()) {

@@ -1,8 +1,6 @@
 package worker
 
 import (
-	"encoding/binary"
-
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/packet"
@@ -184,7 +182,7 @@ func (w *Worker) pass(s flowtable.Side, p *packet.Packet) {
 	if p.Class == packet.TCP {
 		w.n[shm.ClearBytes] += uint64(p.PayloadLen)
 	}
-	complete(p, w.tx[s.Other()].offload)
+	complete(p, w.tx[s.Other()].offload, w.tx[s.Other()].udp)
 	w.passBuffer(s, p.M)
 }
 
@@ -199,21 +197,18 @@ func (w *Worker) passBuffer(s flowtable.Side, m *mbuf.Mbuf) {
 }
 
 // complete fills in a TCP or UDP checksum that the port reported as not computed yet, which a packet that stays on the
-// machine of its sender has, and forgets what the port said of the packet. With offload TCP's is left to the port that sends it.
-func complete(p *packet.Packet, offload bool) {
+// machine of its sender has, and forgets what the port said of the packet. Tcp and udp say
+// what is left to the port that sends it.
+func complete(p *packet.Packet, tcp, udp bool) {
 	const unfinished = mbuf.RxL4CksumGood | mbuf.RxL4CksumBad
 	if p.M.OlFlags&unfinished == unfinished {
 		switch {
 		case p.Class == packet.TCP:
-			p.Finish(offload)
+			p.Finish(tcp)
 			return
 		case p.Class == packet.NonTCP && p.Proto == protoUDP && p.PayloadLen >= 8:
-			// The field holds the sum of the pseudo header, which goes into the sum with the rest.
-			sum := ^packet.Sum(p.PayloadBytes(), 0)
-			if sum == 0 {
-				sum = 0xffff
-			}
-			binary.BigEndian.PutUint16(p.PayloadBytes()[6:], sum)
+			p.FinishUDP(udp)
+			return
 		}
 	}
 	p.M.OlFlags = 0

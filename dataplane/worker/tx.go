@@ -18,7 +18,8 @@ type txQueue struct {
 	most    int // packets that are gathered before some are sent
 	told    int // of them, those that a trace has told
 	ms      [txBurst]*mbuf.Mbuf
-	offload bool
+	offload bool // TCP checksums are left to the port
+	udp     bool // and those of UDP
 	packets *uint64
 	bytes   *uint64
 	full    *uint64

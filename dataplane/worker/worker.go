@@ -70,6 +70,7 @@ type Config struct {
 	ID              uint16
 	Inside, Outside port.Queue
 	TxCksum         [2]bool // the port fills in TCP checksums: inside, outside
+	TxUDPCksum      [2]bool // and those of UDP
 	LargeBursts     [2]bool // the port is asked for port.LargeBurst packets at a time
 	Cache           *mbuf.Cache
 	Table           *flowtable.Table
@@ -206,9 +207,9 @@ func New(cfg Config) (*Worker, error) {
 		w.others = uint8(cfg.Circle.Workers() - 1)
 		w.hops = w.others
 	}
-	w.tx[inside] = txQueue{q: cfg.Inside, cache: cfg.Cache, offload: cfg.TxCksum[inside], most: both,
+	w.tx[inside] = txQueue{q: cfg.Inside, cache: cfg.Cache, offload: cfg.TxCksum[inside], udp: cfg.TxUDPCksum[inside], most: both,
 		packets: &w.n[shm.TxInsidePackets], bytes: &w.n[shm.TxInsideBytes], full: &w.n[shm.DropTxFull]}
-	w.tx[outside] = txQueue{q: cfg.Outside, cache: cfg.Cache, offload: cfg.TxCksum[outside], most: both,
+	w.tx[outside] = txQueue{q: cfg.Outside, cache: cfg.Cache, offload: cfg.TxCksum[outside], udp: cfg.TxUDPCksum[outside], most: both,
 		packets: &w.n[shm.TxOutsidePackets], bytes: &w.n[shm.TxOutsideBytes], full: &w.n[shm.DropTxFull]}
 	w.idle.init(cfg.Params, &w.n[shm.IdleSleeps], &w.n[shm.IdleCycles], cfg.Inside, cfg.Outside)
 	return w, nil

@@ -116,7 +116,9 @@ func (p *Port) Queue(i int) port.Queue { return p.queues[i] }
 func (p *Port) Queues() int { return len(p.queues) }
 
 // Caps implements port.Port. RxCksum is false because the kernel verifies some packets' checksums only; OlFlags say which.
-func (p *Port) Caps() port.Caps { return port.Caps{RSS: true, TxTCPCksum: true, LargeBursts: true} }
+func (p *Port) Caps() port.Caps {
+	return port.Caps{RSS: true, TxTCPCksum: true, TxUDPCksum: true, LargeBursts: true}
+}
 
 // MTU implements port.Port: the interface's MTU, or what the buffers hold where that is less.
 func (p *Port) MTU() int { return int(p.mtu.Load()) }

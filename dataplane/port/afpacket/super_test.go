@@ -263,10 +263,16 @@ func TestSuperPacketWithoutBuffersIsCountedSegmentBySegment(t *testing.T) {
 func ready(t testing.TB, m *mbuf.Mbuf) {
 	t.Helper()
 	var p packet.Packet
-	if p.Parse(m) != packet.TCP {
+	switch class := p.Parse(m); {
+	case class == packet.TCP:
+		p.Finish(true)
+	case class == packet.NonTCP && p.Proto == protoUDP:
+		at := int(p.Payload)
+		binary.BigEndian.PutUint16(m.Data()[at+udpSum:], pseudoOf(m.Data(), at, protoUDP))
+		p.FinishUDP(true)
+	default:
 		t.Fatalf("no segment: %x", m.Data())
 	}
-	p.Finish(true)
 }
 
 // message returns what message i hands to the kernel.
@@ -282,7 +288,7 @@ func (t *messages) bytes(i int) (vnetInfo, []byte) {
 func TestWhatWasSplitIsJoinedToTheSameBytes(t *testing.T) {
 	for name, s := range shapes {
 		f, v := s.build()
-		if s.udp || s.ext != "" || (s.payload+s.size-1)/s.size > txMessages {
+		if s.ext != "" || (s.payload+s.size-1)/s.size > txMessages {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
@@ -348,6 +354,14 @@ func TestSegmentsAreJoinedWhereGROWouldAndNowhereElse(t *testing.T) {
 				b[18], b[19], b[20] = 0, 0, 0
 			}
 		}, []int{1, 1, 1}},
+		{"another port of UDP", "UDP", tcp(35, 9), []int{1, 1, 1}},
+		{"another TTL of UDP", "UDP", tcp(22, 9), []int{1, 1, 1}},
+		{"another address of UDP", "UDP over IPv6", tcp(53, 9), []int{1, 1, 1}},
+		{"a shorter one of UDP", "UDP", func(f [][]byte) {
+			f[1] = f[1][:1000]
+			binary.BigEndian.PutUint16(f[1][16:], 1000-14)
+		}, []int{2, 1}},
+		{"TCP between UDP", "UDP", func(f [][]byte) { f[1] = shapes["IPv4"].cut()[0] }, []int{1, 1, 1}},
 		{"padding", "IPv4", func(f [][]byte) { f[1] = append(f[1], 0) }, []int{1, 1, 1}},
 		{"a shorter one", "IPv4", func(f [][]byte) {
 			f[1] = f[1][:1000]
@@ -411,9 +425,6 @@ func TestSuperPacketCrossesTheKernel(t *testing.T) {
 	cfg := config(t, 1, 1024)
 	far := openIn(t, w.nsB, w.devB, cfg)
 	for name, s := range shapes {
-		if s.udp {
-			continue
-		}
 		t.Run(name, func(t *testing.T) {
 			s.payload = min(s.payload, txMessages*s.size)
 			want := s.cut()
@@ -432,8 +443,12 @@ func TestSuperPacketCrossesTheKernel(t *testing.T) {
 				t.Fatalf("%d of %d segments; %+v", len(got), len(want), w.port.Queue(0).Stats())
 			}
 			_, v := s.build()
+			proto := byte(6)
+			if s.udp {
+				proto = protoUDP
+			}
 			for i, f := range got {
-				binary.BigEndian.PutUint16(f[v.csumStart+v.csumOffset:], pseudoOf(f, v.csumStart, 6))
+				binary.BigEndian.PutUint16(f[v.csumStart+v.csumOffset:], pseudoOf(f, v.csumStart, proto))
 				if complete(f, v.csumStart, v.csumOffset); !bytes.Equal(f, want[i]) {
 					t.Fatalf("segment %d:\n%x\nwant\n%x", i, f[:min(len(f), 100)], want[i][:min(len(want[i]), 100)])
 				}
@@ -479,6 +494,8 @@ func FuzzSplit(f *testing.F) {
 			}
 			if class == packet.TCP {
 				p.Finish(true)
+			} else {
+				p.FinishUDP(true)
 			}
 		}
 		if len(ms) > 0 && payload > len(frame) {
@@ -507,7 +524,7 @@ func FuzzJoin(f *testing.F) {
 	q := bareQueue(f, 256)
 	f.Fuzz(func(t *testing.T, seed uint64, count uint16) {
 		rng := rand.New(rand.NewPCG(seed, 7))
-		s := shape{size: 1 + rng.IntN(1400), flags: packet.FlagACK, v6: rng.IntN(2) == 0, df: rng.IntN(2) == 0}
+		s := shape{size: 1 + rng.IntN(1400), flags: packet.FlagACK, v6: rng.IntN(2) == 0, df: rng.IntN(2) == 0, udp: rng.IntN(3) == 0}
 		if rng.IntN(2) == 0 {
 			s.options = timestamps
 		}
@@ -519,13 +536,19 @@ func FuzzJoin(f *testing.F) {
 			if rng.IntN(8) == 0 {
 				_, v := s.build()
 				at := []int{0, 15, 22, v.csumStart + 7, v.csumStart + 13, v.csumStart + 15, v.csumStart + 9}[rng.IntN(7)]
-				b[at] ^= 1 << rng.IntN(8)
+				b[min(at, len(b)-1)] ^= 1 << rng.IntN(8)
 			}
 			m := q.cache.Alloc()
 			m.Append(b)
 			var p packet.Packet
-			if p.Parse(m) == packet.TCP {
+			switch class := p.Parse(m); {
+			case class == packet.TCP:
 				p.Finish(true)
+			case class == packet.NonTCP && p.Proto == protoUDP && p.PayloadLen >= udpHeader:
+				at := int(p.Payload)
+				binary.BigEndian.PutUint16(b[at+udpSum:], pseudoOf(b, at, protoUDP))
+				copy(m.Data(), b)
+				p.FinishUDP(true)
 			}
 			ms = append(ms, m)
 		}

@@ -99,7 +99,7 @@ func (t *messages) message(ms []*mbuf.Mbuf) int {
 	var v vnetInfo
 	c := chain{n: 1}
 	length := vnetHeader
-	if m.OlFlags&mbuf.TxTCPCksum != 0 {
+	if m.OlFlags&mbuf.TxTCPCksum != 0 { // or TxUDPCksum
 		end := c.start(m)
 		if m.NbSegs == 1 {
 			t.iovs[first+1].Len = uint64(end) // the kernel would sum padding up too

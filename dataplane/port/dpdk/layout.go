@@ -39,6 +39,7 @@ enum {
 	LC_RX_IP_GOOD = __builtin_ctzll(RTE_MBUF_F_RX_IP_CKSUM_GOOD),
 	LC_RX_L4_GOOD = __builtin_ctzll(RTE_MBUF_F_RX_L4_CKSUM_GOOD),
 	LC_TX_TCP = __builtin_ctzll(RTE_MBUF_F_TX_TCP_CKSUM),
+	LC_TX_UDP = RTE_MBUF_F_TX_UDP_CKSUM >> __builtin_ctzll(RTE_MBUF_F_TX_TCP_CKSUM),
 	LC_TX_IP = __builtin_ctzll(RTE_MBUF_F_TX_IP_CKSUM),
 	LC_TX_IPV4 = __builtin_ctzll(RTE_MBUF_F_TX_IPV4),
 	LC_TX_IPV6 = __builtin_ctzll(RTE_MBUF_F_TX_IPV6),
@@ -83,6 +84,7 @@ var (
 	_ [0]byte = [mbuf.RxIPCksumGood ^ 1<<C.LC_RX_IP_GOOD]byte{}
 	_ [0]byte = [mbuf.RxL4CksumGood ^ 1<<C.LC_RX_L4_GOOD]byte{}
 	_ [0]byte = [mbuf.TxTCPCksum ^ 1<<C.LC_TX_TCP]byte{}
+	_ [0]byte = [mbuf.TxUDPCksum ^ C.LC_TX_UDP<<C.LC_TX_TCP]byte{}
 	_ [0]byte = [mbuf.TxIPCksum ^ 1<<C.LC_TX_IP]byte{}
 	_ [0]byte = [mbuf.TxIPv4 ^ 1<<C.LC_TX_IPV4]byte{}
 	_ [0]byte = [mbuf.TxIPv6 ^ 1<<C.LC_TX_IPV6]byte{}

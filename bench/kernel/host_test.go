@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"linecrypt/bench/pattern"
 	"linecrypt/bench/topology"
 )
 
@@ -130,9 +131,7 @@ func TestNetworkIsAsBeforeWhenAProcessOfHostModeIsKilled(t *testing.T) {
 			b.wantMachine(before)
 			again, other := b.mustConnect(ipv4)
 			b.check(exchange(again, other, 10_000, 10_000, false))
-			if len(pids) == 1 { // else nobody may be left to tell the host
-				b.wantOver(client)
-			}
+			b.wantOver(client)
 			b.a.Ended()
 			b.a = nil
 		})
@@ -188,6 +187,61 @@ func (b *bed) wantClosed() {
 	}
 	if w := b.wire(); w.SYN+w.Payload != 0 {
 		b.t.Errorf("TCP left the machine: %+v", w)
+	}
+}
+
+// When every process is killed in one moment nobody is left to end the connections: the guard in the kernel keeps what their programs say from
+// leaving, and what their far ends say from being read as data.
+func TestNothingOfEncryptedConnectionsIsInTheClearWhenAllProcessesOfAHostAreKilled(t *testing.T) {
+	for _, side := range []topology.Side{topology.SideA, topology.SideB} {
+		t.Run("side "+side.String(), func(t *testing.T) {
+			b := cableOf(t)
+			before := b.machine()
+			oldClient, oldServer := b.mustConnect(ipv4)
+			b.startHosts()
+			type pair struct{ here, there *net.TCPConn }
+			var all []pair
+			for _, f := range []family{ipv4, ipv4, ipv6} { // the second one resumes the session
+				client, srv := b.mustConnect(f)
+				b.check(exchange(client, srv, 10_000, 10_000, false))
+				b.wantSameSession(client)
+				if side == topology.SideB {
+					client, srv = srv, client
+				}
+				all = append(all, pair{client, srv})
+			}
+			b.wire()
+			killed := map[topology.Side]*topology.Gateway{topology.SideA: b.a, topology.SideB: b.b}[side]
+			killed.KillAll()
+			for _, p := range all {
+				text := make([]byte, 20_000)
+				pattern.Fill(text, streams.Add(1), 0)
+				_, _ = p.here.Write(text)
+				_, _ = p.there.Write([]byte("what arrives as a frame"))
+			}
+			for _, p := range all {
+				b.check(p.here.SetReadDeadline(time.Now().Add(500 * time.Millisecond)))
+				var got [100]byte
+				if n, _ := p.here.Read(got[:]); n != 0 {
+					t.Errorf("a program reads %q of a connection whose gateway is gone", got[:n])
+				}
+			}
+			if w := b.wire(); w.Plaintext != 0 {
+				t.Errorf("plaintext on the wire in %d packets: %s", w.Plaintext, w.First)
+			}
+			again, other := b.mustConnect(ipv4)
+			b.check(exchange(again, other, 10_000, 10_000, false))
+			b.check(exchange(oldClient, oldServer, 10_000, 10_000, false))
+			if side == topology.SideB {
+				b.b = nil
+				return
+			}
+			_, err := b.top.Client.Run("env", "LINECRYPT_RUN_DIR="+b.top.RunDir(), programs+"/linecrypt", "host", "--name", killed.Name, "--interface", topology.Host, "--open")
+			b.check(err)
+			b.wantMachine(before)
+			b.wantOver(all[0].here)
+			b.a = nil
+		})
 	}
 }
 

@@ -367,3 +367,14 @@ func (t *tail) String() string {
 	defer t.mu.Unlock()
 	return string(t.kept)
 }
+
+// KillAll kills the command and every process that it started, all in one moment, as far as there is one, and waits for the end.
+func (g *Gateway) KillAll() {
+	all := append([]int{g.cmd.Process.Pid}, children(g.cmd.Process.Pid)...)
+	for _, signal := range []syscall.Signal{syscall.SIGSTOP, syscall.SIGKILL} {
+		for _, pid := range all {
+			_ = syscall.Kill(pid, signal)
+		}
+	}
+	g.Ended()
+}

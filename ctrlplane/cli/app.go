@@ -104,6 +104,9 @@ func (a *App) dispatch(args []string) error {
 		args = append([]string{versionCommand.name}, args[1:]...)
 	}
 	c, rest := match(args)
+	if args[0] == guardianCommand.name {
+		c, rest = &guardianCommand, args[1:]
+	}
 	if c == nil {
 		return &usageError{err: unknownCommand(args)}
 	}

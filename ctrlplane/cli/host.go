@@ -40,22 +40,22 @@ func defineHost(a *App, fs *flag.FlagSet) func() error {
 		return nil
 	})
 	fs.BoolVar(&o.Container, "container", false, "the interfaces are the host's ends of containers' veth pairs: protect the containers")
-	open := fs.Bool("open", false, "let TCP pass again that was closed when an earlier one ended, and do nothing else")
+	open := fs.Bool("open", false, "let TCP pass again that an earlier one left closed, once connections that it had encrypted are over, and do nothing else")
 	return func() error {
 		if len(o.Interfaces) == 0 {
 			return &usageError{"host", errors.New("--interface is missing")}
-		}
-		if *open {
-			return a.openHost(o.Interfaces)
 		}
 		c, err := flags.Load()
 		if err != nil {
 			return err
 		}
+		if *open {
+			return a.openHost(c.Name, o.Interfaces)
+		}
 		if c.IsSet("inside") || c.IsSet("outside") {
 			return &usageError{"host", errors.New("it makes its own ports: leave inside and outside away")}
 		}
-		o.Guard, o.Name = requires(c), c.Name
+		o.Guard, o.Name, o.Connections = requires(c), c.Name, guardedConnections(c)
 		o.Log = slog.New(slog.NewTextHandler(a.Stderr, &slog.HandlerOptions{Level: c.Log.Level})).With("process", "host")
 		return a.host(c, o, flags)
 	}
@@ -66,8 +66,19 @@ func requires(c *config.Config) bool {
 	return c.Policy == flowtable.Require || slices.ContainsFunc(c.Rules, func(r config.Rule) bool { return r.Policy == flowtable.Require })
 }
 
-func (a *App) openHost(names []string) error {
+// maxGuarded bounds the kernel's memory for guarded connections, of which each has about 100 bytes.
+const maxGuarded = 1 << 18
+
+// guardedConnections is how many encrypted ones there may be.
+func guardedConnections(c *config.Config) int {
+	return min(max(c.Flows.Max, 1024)*max(c.Workers.Count, len(c.Workers.Cores), 1), maxGuarded)
+}
+
+func (a *App) openHost(instanceName string, names []string) error {
 	var errs []error
+	if left := instance.FindLeft(instanceName); left != nil {
+		errs = append(errs, hostmode.AbortOrphans(left))
+	}
 	for _, name := range names {
 		was, err := hostmode.Open(name)
 		if err == nil && !was {
@@ -109,11 +120,15 @@ func (a *App) host(c *config.Config, o hostmode.Options, flags *config.Flags) er
 	if err != nil {
 		return err
 	}
-	return errors.Join(s.runHost(h, append(flags.Args(), "--name", c.Name)), h.Close())
+	guardian, err := a.startGuardian(o)
+	if err != nil {
+		return errors.Join(err, h.Close())
+	}
+	return errors.Join(s.runHost(h, o, append(flags.Args(), "--name", c.Name)), h.Close(), guardian.dismiss())
 }
 
 // runHost runs the gateway of a host.
-func (s *supervisor) runHost(h *hostmode.Host, args []string) error {
+func (s *supervisor) runHost(h *hostmode.Host, o hostmode.Options, args []string) error {
 	inside, outside := h.Ports()
 	s.args = append(args, "--inside", inside, "--outside", outside)
 	keep, err := h.Files()
@@ -136,6 +151,9 @@ func (s *supervisor) runHost(h *hostmode.Host, args []string) error {
 		stop()
 		// Before anything leaves in the clear, what was encrypted is to be over.
 		err := hostmode.AbortOrphans(s.in)
+		if _, left := s.in.LeftSegment(); o.Container && left {
+			h.LeaveGuard() // the containers' connections are in namespaces of their own, and are reset by the next data plane
+		}
 		for _, f := range keep {
 			f.Close()
 		}

@@ -18,22 +18,14 @@ const (
 	guardHandle   = 1
 )
 
-// guardOrOpen sees to it that an interface has a guard or, where it is to have none, that none of an earlier process is left.
-func (h *Host) guardOrOpen(n int) error {
-	if h.opt.Guard {
-		return h.guard(n)
-	}
-	_, err := Open(h.opt.Interfaces[n])
-	return err
-}
-
 // guard puts the classifiers on an interface, in the place of those that an earlier process left there.
 func (h *Host) guard(n int) error {
 	p := h.protected(n)
-	ingress, egress, err := h.set.Guard(p)
+	ingress, egress, err := h.set.Guard(p, h.opt.Guard)
 	if err != nil {
 		return err
 	}
+	h.guarded = true
 	name := h.opt.Interfaces[n]
 	clsact := &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: p.Index, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT}}
 	if err := netlink.QdiscAdd(clsact); err != nil && !errors.Is(err, unix.EEXIST) {
@@ -54,10 +46,12 @@ func (h *Host) guard(n int) error {
 	return nil
 }
 
-// Open removes the guard from an interface, and reports whether there was one.
+// Open removes the guard from an interface, and reports whether there was one. An interface that is gone has none.
 func Open(name string) (was bool, err error) {
 	l, err := netlink.LinkByName(name)
-	if err != nil {
+	if missing := (netlink.LinkNotFoundError{}); errors.As(err, &missing) {
+		return false, nil
+	} else if err != nil {
 		return false, fmt.Errorf("interface %s: %w", name, err)
 	}
 	for _, parent := range []uint32{netlink.HANDLE_MIN_INGRESS, netlink.HANDLE_MIN_EGRESS} {

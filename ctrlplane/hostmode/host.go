@@ -22,9 +22,11 @@ const lookEvery = time.Second
 type Options struct {
 	Interfaces []string
 	Container  bool // they are the host's ends of containers' veth pairs, and the containers are protected
-	Guard      bool // without a gateway no TCP is to pass
-	Name       string
-	Log        *slog.Logger
+	Guard      bool // without a gateway no TCP is to pass, not only none of encrypted connections
+	// Connections is how many encrypted ones are kept from going on in the clear when all processes are killed at once.
+	Connections int
+	Name        string
+	Log         *slog.Logger
 }
 
 // Host protects interfaces of the network namespace that it is made in.
@@ -35,6 +37,9 @@ type Host struct {
 	set    *steer.Set
 	stop   context.CancelFunc
 	looked chan struct{} // closed when look has ended
+
+	guarded bool // guards were put on interfaces
+	stays   bool // and are to stay there
 }
 
 // Fit returns an error that says why not and what to do when the interfaces cannot be protected. It changes nothing.
@@ -77,7 +82,7 @@ func New(o Options) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{opt: o, links: links}
+	h := &Host{opt: o, links: links, stays: o.Guard}
 	if err := h.make(); err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
@@ -101,7 +106,7 @@ func (h *Host) make() error {
 		return fmt.Errorf("mark of packets: %w", err)
 	}
 	// There may be more by the time that they are protected.
-	if h.set, err = steer.New(binary.NativeEndian.Uint32(mark[:])|1, 2*len(older)+1024, h.opt.Guard); err != nil {
+	if h.set, err = steer.New(binary.NativeEndian.Uint32(mark[:])|1, 2*len(older)+1024, h.opt.Connections); err != nil {
 		return err
 	}
 	if err := h.set.Ports(h.ports[0].index, h.ports[1].index); err != nil {
@@ -136,7 +141,7 @@ func (h *Host) Protect() error {
 		return err
 	}
 	for n := range h.links {
-		if err := h.guardOrOpen(n); err != nil {
+		if err := h.guard(n); err != nil {
 			return err
 		}
 	}
@@ -215,7 +220,7 @@ func (h *Host) look() error {
 		h.links[n] = l
 		if l.Attrs().Index != was {
 			errs = append(errs, h.attach(n))
-			errs = append(errs, h.guardOrOpen(n))
+			errs = append(errs, h.guard(n))
 		}
 	}
 	errs = append(errs, h.followMTU(), h.prune())
@@ -236,15 +241,18 @@ func (h *Host) followMTU() error {
 	return nil
 }
 
+// prune does not ask about containers' connections, which are in namespaces of their own: what is not in use gives way to what is.
 func (h *Host) prune() error {
-	now, err := open()
-	if err != nil {
-		return err
+	if h.opt.Container {
+		return nil
 	}
-	return h.set.Prune(now)
+	return h.set.Prune(open)
 }
 
-// Release lets TCP go the kernel's own way again, where no guard stands.
+// LeaveGuard has Release and Close leave the guards where they are, which they do by themselves where Options ask for them.
+func (h *Host) LeaveGuard() { h.stays = true }
+
+// Release lets TCP go the kernel's own way again, where no guard stays.
 func (h *Host) Release() error {
 	if h.stop != nil {
 		h.stop()
@@ -254,7 +262,15 @@ func (h *Host) Release() error {
 	if h.set == nil {
 		return nil
 	}
-	return errors.Join(h.set.Switch(false), h.set.Release())
+	errs := []error{h.set.Switch(false), h.set.Release()}
+	if h.guarded && !h.stays {
+		h.guarded = false
+		for _, name := range h.opt.Interfaces {
+			_, err := Open(name)
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Close is Release, and removes the ports.

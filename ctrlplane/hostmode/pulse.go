@@ -18,7 +18,7 @@ import (
 // missedBeats looks: within a second, with the time for what follows.
 const (
 	lookAtPulse = 100 * time.Millisecond
-	missedBeats = 6
+	missedBeats = 5
 )
 
 // Pulse returns a channel that is closed once the running data plane of an instance exists but does nothing any more: it was stopped

@@ -49,32 +49,30 @@ const MaxInterfaces = 64
 
 // Set is the programs of one gateway with what they share. It is not safe for concurrent use.
 type Set struct {
-	older, exits, state *ebpf.Map
-	mark                uint32
-	guarded             bool
-	links               []link.Link
-	programs            []*ebpf.Program
+	maps     map[string]*ebpf.Map // by their names in steer.c
+	mark     uint32
+	links    []link.Link
+	programs []*ebpf.Program
 }
 
 type exit struct{ Interface, Flags uint32 }
 
 // New makes the maps. Mark is put on packets from the gateway while they pass an interface's programs; older is how many connections from before
-// there may be. Guarded says that a guard stands behind the programs on the interfaces.
-func New(mark uint32, older int, guarded bool) (*Set, error) {
+// there may be, and encrypted how many encrypted ones are known: of more, those that have said nothing for the longest time are forgotten.
+func New(mark uint32, older, encrypted int) (*Set, error) {
 	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(object))
 	if err != nil {
 		return nil, fmt.Errorf("the programs of host mode: %w", err)
 	}
-	s := &Set{mark: mark, guarded: guarded}
+	s := &Set{mark: mark, maps: map[string]*ebpf.Map{}}
 	spec.Maps["older"].MaxEntries = uint32(older)
-	if s.older, err = ebpf.NewMap(spec.Maps["older"]); err == nil {
-		s.exits, err = ebpf.NewMap(spec.Maps["exits"])
-	}
-	if err == nil {
-		s.state, err = ebpf.NewMap(spec.Maps["state"])
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("map of host mode: %w", err), s.Close())
+	spec.Maps["encrypted"].MaxEntries = uint32(encrypted)
+	for _, name := range []string{"older", "encrypted", "agreed", "exits", "state"} {
+		m, err := ebpf.NewMap(spec.Maps[name])
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("map of host mode: %w", err), s.Close())
+		}
+		s.maps[name] = m
 	}
 	return s, nil
 }
@@ -85,7 +83,9 @@ func (s *Set) load(name string, constants map[string]uint32) (*ebpf.Program, err
 	if err != nil {
 		return nil, err
 	}
-	spec.Maps["older"].MaxEntries = s.older.MaxEntries()
+	for n, m := range s.maps {
+		spec.Maps[n].MaxEntries = m.MaxEntries()
+	}
 	constants["mark"] = s.mark
 	for c, v := range constants {
 		if err := spec.Variables[c].Set(v); err != nil {
@@ -97,7 +97,7 @@ func (s *Set) load(name string, constants map[string]uint32) (*ebpf.Program, err
 			delete(spec.Programs, p)
 		}
 	}
-	c, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: map[string]*ebpf.Map{"older": s.older, "exits": s.exits, "state": s.state}})
+	c, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: s.maps})
 	if err != nil {
 		return nil, fmt.Errorf("program %s: %w", name, err)
 	}
@@ -150,7 +150,7 @@ func (s *Set) Protect(p Protected, inside, outside int) error {
 		out, in = in, out
 	}
 	for side, e := range []exit{Inside: in, Outside: out} {
-		if err := s.exits.Put(uint32(side*MaxInterfaces+p.Tag), e); err != nil {
+		if err := s.maps["exits"].Put(uint32(side*MaxInterfaces+p.Tag), e); err != nil {
 			return fmt.Errorf("exits of interface %d: %w", p.Index, err)
 		}
 	}
@@ -159,7 +159,7 @@ func (s *Set) Protect(p Protected, inside, outside int) error {
 		if inward {
 			target = outside
 		}
-		program, err := s.load("steer", p.constants(target, inward, s.guarded))
+		program, err := s.load("steer", p.constants(target, inward, true))
 		if err != nil {
 			return err
 		}
@@ -190,11 +190,14 @@ func number(b bool) uint32 {
 	return 0
 }
 
-// Guard returns the two programs, on the way in and on the way out, that let no TCP pass an interface but that of the gateway and of older
-// connections. They hold without this process where they are attached so.
-func (s *Set) Guard(p Protected) (ingress, egress *ebpf.Program, err error) {
+// Guard returns the two programs, on the way in and on the way out, that stand behind those of Protect and hold without this process where
+// they are attached so. Strict ones let no TCP pass an interface but that of the gateway and of older connections, others none of connections
+// that were encrypted.
+func (s *Set) Guard(p Protected, strict bool) (ingress, egress *ebpf.Program, err error) {
 	for _, inward := range []bool{false, true} {
-		program, err := s.load("steer", p.constants(0, inward, false))
+		c := p.constants(0, inward, false)
+		c["lenient"] = number(!strict)
+		program, err := s.load("steer", c)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -209,7 +212,7 @@ func (s *Set) Guard(p Protected) (ingress, egress *ebpf.Program, err error) {
 
 // Switch has TCP led to the ports, or not.
 func (s *Set) Switch(on bool) error {
-	if err := s.state.Put(uint32(0), number(on)); err != nil {
+	if err := s.maps["state"].Put(uint32(0), number(on)); err != nil {
 		return fmt.Errorf("switch host mode: %w", err)
 	}
 	return nil
@@ -218,26 +221,36 @@ func (s *Set) Switch(on bool) error {
 // Older adds connections from before the gateway started.
 func (s *Set) Older(all map[Connection]bool) error {
 	for c := range all {
-		if err := s.older.Put(&c, uint32(1)); err != nil {
+		if err := s.maps["older"].Put(&c, uint32(1)); err != nil {
 			return fmt.Errorf("connections from before: %w", err)
 		}
 	}
 	return nil
 }
 
-// Prune forgets older connections that are not among those that there are now.
-func (s *Set) Prune(now map[Connection]bool) error {
-	var c Connection
-	var value uint32
-	var gone []Connection
-	for it := s.older.Iterate(); it.Next(&c, &value); {
-		if !now[c] {
-			gone = append(gone, c)
+// Prune forgets older and encrypted connections that are not among those that there are. These are asked for once it is known which are
+// looked for, so that none that begins meanwhile is forgotten.
+func (s *Set) Prune(there func() (map[Connection]bool, error)) error {
+	known := map[string][]Connection{}
+	for _, name := range []string{"older", "encrypted"} {
+		var c Connection
+		var value uint32
+		for it := s.maps[name].Iterate(); it.Next(&c, &value); {
+			known[name] = append(known[name], c)
 		}
 	}
-	for _, c := range gone {
-		if err := s.older.Delete(&c); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return fmt.Errorf("connections from before: %w", err)
+	now, err := there()
+	if err != nil {
+		return err
+	}
+	for name, all := range known {
+		for _, c := range all {
+			if now[c] {
+				continue
+			}
+			if err := s.maps[name].Delete(&c); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+				return fmt.Errorf("%s connections: %w", name, err)
+			}
 		}
 	}
 	return nil
@@ -273,12 +286,10 @@ func (s *Set) Close() error {
 	for _, p := range s.programs {
 		errs = append(errs, p.Close())
 	}
-	for _, m := range []*ebpf.Map{s.older, s.exits, s.state} {
-		if m != nil {
-			errs = append(errs, m.Close())
-		}
+	for _, m := range s.maps {
+		errs = append(errs, m.Close())
 	}
-	s.programs, s.older, s.exits, s.state = nil, nil, nil, nil
+	s.programs, s.maps = nil, nil
 	return errors.Join(errs...)
 }
 

@@ -15,6 +15,7 @@ typedef __u32 u32;
 #define htons(n) __builtin_bswap16(n)
 
 static void *(*const map_lookup)(void *map, const void *key) = (void *)BPF_FUNC_map_lookup_elem;
+static long (*const map_update)(void *map, const void *key, const void *value, __u64 flags) = (void *)BPF_FUNC_map_update_elem;
 static long (*const map_delete)(void *map, const void *key) = (void *)BPF_FUNC_map_delete_elem;
 static long (*const load_bytes)(const void *skb, u32 offset, void *to, u32 len) = (void *)BPF_FUNC_skb_load_bytes;
 static long (*const redirect)(u32 ifindex, __u64 flags) = (void *)BPF_FUNC_redirect;
@@ -27,13 +28,15 @@ enum {
 	ETH_IP = 0x0800, ETH_IP6 = 0x86dd, ETH_VLAN = 0x8100,
 	ETH_LEN = 14,
 	PROTO_TCP = 6, PROTO_ICMP = 1, PROTO_ICMP6 = 58,
-	SYN = 0x02, ACK = 0x10,
+	SYN = 0x02, RST = 0x04, ACK = 0x10,
+	OPT_END = 0, OPT_NOP = 1, OPT_TS = 8, OPT_ENO = 69,
 	PASS = -1, // to the next program, which is the kernel's own way
 	STOP = 2,  // drop
 };
 
 // What a program is loaded with.
 const volatile u32 target;   // interface that TCP is taken to; 0: none, and TCP is dropped
+const volatile u32 lenient;  // without target: only TCP of encrypted connections is dropped
 const volatile u32 mark;     // on what comes from the gateway
 const volatile u32 keepmark; // the mark is left on for a program behind this one
 const volatile u32 inward;   // frames come from the far end: their destination is the near end
@@ -58,6 +61,23 @@ struct {
 	u32 *value;
 	int (*max_entries)[1024];
 } older SEC(".maps");
+
+// encrypted has the connections that the gateway encrypts, and that are of no use to anybody without it.
+struct {
+	int (*type)[BPF_MAP_TYPE_LRU_HASH];
+	struct connection *key;
+	u32 *value;
+	int (*max_entries)[4096];
+} encrypted SEC(".maps");
+
+// agreed has connections whose far end says that they are to be encrypted. Anybody may say that of any connection, so they are in encrypted
+// only once the near end has answered.
+struct {
+	int (*type)[BPF_MAP_TYPE_LRU_HASH];
+	struct connection *key;
+	u32 *value;
+	int (*max_entries)[4096];
+} agreed SEC(".maps");
 
 // exits says where what the gateway sends leaves, by port and VLAN.
 struct {
@@ -176,6 +196,64 @@ INLINE int ours(struct __sk_buff *skb, const struct packet *p)
 	return to == BPF_FIB_LKUP_RET_NOT_FWDED || to == BPF_FIB_LKUP_RET_FWD_DISABLED;
 }
 
+INLINE void read_ports(struct packet *p, const u8 *h, u32 in)
+{
+	__builtin_memcpy(&p->c.near_port, h + (in ? 2 : 0), 2);
+	__builtin_memcpy(&p->c.far_port, h + (in ? 0 : 2), 2);
+}
+
+// has_eno reports whether a segment that is no SYN has an ENO option: its sender says that the connection is encrypted (RFC 8547, 4.2).
+INLINE int has_eno(struct __sk_buff *skb, u32 at, const u8 *h)
+{
+	u8 o[4];
+	u32 end = at + (h[12] >> 4) * 4;
+	at += 20;
+	if (h[13] & SYN || at >= end || load_bytes(skb, at, o, 4) < 0)
+		return 0;
+	if (o[0] == OPT_NOP && o[1] == OPT_NOP && o[2] == OPT_TS && at + 12 == end) // nearly all are so
+		return 0;
+	for (int i = 0; i < 20 && at < end; i++) {
+		if (load_bytes(skb, at, o, 2) < 0 || o[0] == OPT_END)
+			return 0;
+		if (o[0] == OPT_ENO)
+			return 1;
+		if (o[0] != OPT_NOP && o[1] < 2)
+			return 0;
+		at += o[0] == OPT_NOP ? 1 : o[1];
+	}
+	return 0;
+}
+
+// note keeps in encrypted what a packet that a gateway is to have says of its connection.
+INLINE void note(struct __sk_buff *skb, struct packet *p)
+{
+	u8 h[20];
+	u32 one = 1;
+	if (p->fragment || load_bytes(skb, p->at, h, sizeof h) < 0)
+		return;
+	if (inward) {
+		if (has_eno(skb, p->at, h))
+			map_update(&agreed, &p->c, &one, 0);
+	} else if (!(h[13] & (SYN | RST)) && map_lookup(&agreed, &p->c)) {
+		map_update(&encrypted, &p->c, &one, 0);
+		map_delete(&agreed, &p->c);
+	}
+}
+
+// useless reports whether a packet that goes past the gateway is of a connection that was encrypted. The near end begins anew with a SYN.
+INLINE int useless(struct __sk_buff *skb, struct packet *p, int quoted)
+{
+	u8 h[14];
+	if (p->fragment || load_bytes(skb, p->at, h, quoted ? 4 : sizeof h) < 0)
+		return 0;
+	if (!quoted && !inward && (h[13] & (SYN | ACK)) == SYN) {
+		map_delete(&encrypted, &p->c);
+		map_delete(&agreed, &p->c);
+		return 0;
+	}
+	return map_lookup(&encrypted, &p->c) || map_lookup(&agreed, &p->c);
+}
+
 // old reports whether a packet is of a connection from before. One whose machine begins it anew is not: only what the near end itself
 // sends says so, since anybody may send a SYN from outside.
 INLINE int old(struct __sk_buff *skb, struct packet *p, int quoted)
@@ -184,8 +262,7 @@ INLINE int old(struct __sk_buff *skb, struct packet *p, int quoted)
 	if (p->fragment || load_bytes(skb, p->at, h, quoted ? 4 : sizeof h) < 0)
 		return 0;
 	u32 in = quoted ? 0 : inward;
-	__builtin_memcpy(&p->c.near_port, h + (in ? 2 : 0), 2);
-	__builtin_memcpy(&p->c.far_port, h + (in ? 0 : 2), 2);
+	read_ports(p, h, in);
 	if (!map_lookup(&older, &p->c))
 		return 0;
 	if (!quoted && !in && (h[13] & SYN)) {
@@ -221,13 +298,31 @@ SEC("tc") int steer(struct __sk_buff *skb)
 	if (own && (inward || skb->ingress_ifindex) && !ours(skb, &p))
 		return PASS;
 	if (!target)
-		return STOP;
+		return !lenient || useless(skb, &p, quoted) ? STOP : PASS;
 	u32 *on = map_lookup(&state, &(u32){0});
 	if (!on || !*on)
 		return PASS;
+	if (!quoted)
+		note(skb, &p);
 	if (tag && vlan_push(skb, htons(ETH_VLAN), tag) < 0)
 		return STOP;
 	return redirect(target, BPF_F_INGRESS);
+}
+
+// note_own keeps in encrypted what the gateway says of a connection to its far end.
+INLINE void note_own(struct __sk_buff *skb)
+{
+	struct packet p = {};
+	u8 h[20];
+	u32 one = 1;
+	if (skb->protocol != htons(ETH_IP) && skb->protocol != htons(ETH_IP6))
+		return;
+	if (!read_ip(skb, ETH_LEN, skb->protocol == htons(ETH_IP6), &p, 0) || p.proto != PROTO_TCP || p.fragment)
+		return;
+	if (load_bytes(skb, p.at, h, sizeof h) < 0 || !has_eno(skb, p.at, h))
+		return;
+	read_ports(&p, h, 0);
+	map_update(&encrypted, &p.c, &one, 0);
 }
 
 SEC("tc") int emit(struct __sk_buff *skb)
@@ -247,6 +342,8 @@ SEC("tc") int emit(struct __sk_buff *skb)
 		return STOP;
 	if (vid && vlan_pop(skb) < 0)
 		return STOP;
+	if (side == 1)
+		note_own(skb);
 	skb->mark = mark;
 	return redirect(e->ifindex, e->flags);
 }

@@ -111,6 +111,13 @@ bench-host: ## one TCP stream between two hosts that protect themselves against 
 	@go build -o bin/throughput ./bench/throughput
 	bin/throughput --against gateways --runs 5 $(HOST_FLAGS)
 
+.PHONY: bench-watching
+bench-watching: ## what linecrypt top, the page, and a trace that is off cost, in turns (three minutes, as root; WATCHING_FLAGS='-only trace')
+	@bench/scripts/deps all
+	@$(MAKE) -s build
+	@CGO_ENABLED=0 go build -pgo=$(PROFILE) -o bin/watching ./bench/watching
+	bin/watching $(WATCHING_FLAGS)
+
 CRYPTO_RESULT ?= bench/crypto/results/zen5.json
 CRYPTO_REPORT = CGO_ENABLED=0 go run ./bench/crypto/report -file $(CRYPTO_RESULT) -document cmd/linecrypt/docs/performance.md
 

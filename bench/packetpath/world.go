@@ -25,6 +25,7 @@ type Options struct {
 	Engine string // of the AEADs; "": the fastest
 	NoHuge bool   // tables lie in ordinary pages even where reserved huge pages are free, which are used as the data plane does otherwise
 	Full   bool   // every segment goes through the full translator, none takes the fast path
+	Trace  bool   // somebody could trace packets, and does not
 	// Cores are those of several workers, which take turns at the two queues (package spread); the first is that of the caller's
 	// thread. Empty: one worker, to which the queues belong.
 	Cores []int
@@ -169,6 +170,9 @@ func (w *World) hire(i int, cfg worker.Config, cache *mbuf.Cache, queues [2]port
 	m := &member{n: part.Counters, ctl: &control{encrypt: !w.opt.Plain, asked: shm.NewConsumer(part.Requests), answer: shm.NewProducer(part.Replies)}}
 	cfg.ID, cfg.Inside, cfg.Outside, cfg.Cache, cfg.Table = uint16(i), queues[0], queues[1], cache, table
 	cfg.Requests, cfg.Replies, cfg.Control, cfg.Counters = shm.NewProducer(part.Requests), shm.NewConsumer(part.Replies), m.ctl, part.Counters
+	if w.opt.Trace {
+		cfg.Trace = part.Trace
+	}
 	if m.worker, err = worker.New(cfg); err != nil {
 		return nil, err
 	}

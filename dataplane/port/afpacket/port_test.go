@@ -475,6 +475,11 @@ func TestInterfaceThatComesBackUpCarriesAgain(t *testing.T) {
 		t.Errorf("down: %+v, its far end: %+v", a, b)
 	}
 	testenv.RunIn(t, w.nsA, "ip", "link", "set", w.devA, "up")
+	for end := time.Now().Add(10 * time.Second); far.Follow().Link != port.LinkUp || w.port.Follow().Link != port.LinkUp; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the link does not come up") // the kernel tells the far end a little later
+		}
+	}
 	send(t, far, cfg.Caches[0], testFrame(60, 1))
 	if got, _ := receive(w.port, w.cache, 0, 1, etherType(0x88b5)); len(got) != 1 {
 		t.Error("nothing received")

@@ -81,6 +81,11 @@ func TestPageShowsLoadAndConnectionsInABrowser(t *testing.T) {
 	}()
 	defer func() { stop(); <-done }()
 	time.Sleep(3 * history.Interval)
+	atOnce := httptest.NewServer(n.A.Control().PageHandler())
+	defer atOnce.CloseClientConnections()
+	if dom := chromium(t, atOnce.URL+"/", "--dump-dom"); !strings.Contains(dom, `id="share">100 %<`) || !strings.Contains(dom, stays.Local().String()) {
+		t.Errorf("the document that has just come does not show what there is:\n%s", dom)
+	}
 	dom := chromium(t, web.URL+"/", "--dump-dom")
 	for _, want := range []string{
 		">live<", `id="share">100 %<`, "bit/s", stays.Local().String(), stays.Remote().String(), "AES_128_GCM", `class="line c0"`, "crypto", "of the data encrypted", "10 min ago", "default",

@@ -1,6 +1,7 @@
 package page
 
 import (
+	"bytes"
 	"embed"
 	"encoding/json"
 	"fmt"
@@ -48,8 +49,13 @@ func Handler(s Source) http.Handler {
 	if err != nil {
 		panic(err) // the folder is embedded
 	}
+	document, err := fs.ReadFile(files, "index.html")
+	if err != nil {
+		panic(err)
+	}
 	mux := http.NewServeMux()
 	mux.Handle("/", http.FileServerFS(files))
+	mux.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) { s.document(w, document) })
 	mux.HandleFunc("/api/about", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.About()) })
 	mux.HandleFunc("/api/history", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.Tail.All()) })
 	mux.HandleFunc("/api/events", s.events)
@@ -130,6 +136,28 @@ func (s Source) events(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// begin is the element of the document that has what the page begins with.
+const begin = `id="begin">`
+
+// document answers with the document and what there is to show at the moment: a browser without a screen looks when the document is there. What
+// stands in the element can end neither it nor the document, for JSON is written without angle brackets.
+func (s Source) document(w http.ResponseWriter, text []byte) {
+	first := map[string]any{"about": s.About(), "history": s.Tail.All()}
+	if found, err := s.find(false, ""); err == nil {
+		first["connections"] = found
+	}
+	data, err := json.Marshal(first)
+	before, after, ok := bytes.Cut(text, []byte(begin+"null"))
+	if err != nil || !ok {
+		http.Error(w, "the page cannot be made", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	for _, part := range [][]byte{before, []byte(begin), data, after} {
+		_, _ = w.Write(part) // the client is gone if this fails
+	}
+}
+
 // list answers with connections of ?state=encrypted|plain that contain ?q=.
 func (s Source) list(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
@@ -138,13 +166,29 @@ func (s Source) list(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "state is encrypted or plain", http.StatusBadRequest)
 		return
 	}
-	all, err := s.Connections(state == connections.Plain)
+	found, err := s.find(state == connections.Plain, q.Get("q"))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
+	answer(w, found)
+}
+
+// found is some connections of many.
+type found struct {
+	Total   int                      `json:"total"`
+	Matches int                      `json:"matches"`
+	Rows    []connections.Connection `json:"rows"` // of the matches, at most maxRows
+}
+
+// find returns the connections, in the clear or encrypted, that have a text in what is said of them.
+func (s Source) find(plain bool, text string) (found, error) {
+	all, err := s.Connections(plain)
+	if err != nil {
+		return found{}, err
+	}
 	_ = connections.Sort(all, "bytes")
-	words, rows := strings.ToLower(q.Get("q")), []connections.Connection{}
+	words, rows := strings.ToLower(text), []connections.Connection{}
 	matches := 0
 	for i := range all {
 		c := &all[i]
@@ -155,5 +199,5 @@ func (s Source) list(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
-	answer(w, map[string]any{"total": len(all), "matches": matches, "rows": rows})
+	return found{len(all), matches, rows}, nil
 }

@@ -1,5 +1,6 @@
 'use strict';
-// The page draws what /api/history has, and then each point that /api/events sends. Text goes into the document as text only.
+// The page draws what came with the document, so that it is whole as soon as it is there, and then each point that /api/events sends. Text goes into
+// the document as text only.
 const keep = 600, colours = 8;
 let points = [], stages = [];
 const el = id => document.getElementById(id);
@@ -99,6 +100,18 @@ const columns = {
   encrypted: [['Client', c => c.client], ['Server', c => c.server], ['Cipher', c => c.aead], ['Data', c => size(c.sealed.bytes + c.opened.bytes)], ['Age', c => age(c.age_s)], ['Idle', c => age(c.idle_s)], ['Keys', c => c.sealed.generation + '/' + c.opened.generation], ['Rule', c => c.rule], ['Far end', c => c.auth === 'none' ? '' : c.auth], ['Session ID', c => c.session_id.slice(0, 16)]],
   plain: [['Client', c => c.client], ['Server', c => c.server], ['Reason', c => c.because || c.reason || ''], ['Policy', c => c.verdict], ['Rule', c => c.rule], ['Age', c => age(c.age_s)], ['Idle', c => age(c.idle_s)]],
 };
+function fill(state, found) {
+  const head = make('tr');
+  for (const [name] of columns[state]) head.append(make('th', '', name));
+  el('head').replaceChildren(head);
+  el('rows').replaceChildren(...found.rows.map(c => {
+    const row = make('tr');
+    for (const [name, f] of columns[state]) row.append(make('td', name === 'Session ID' ? 'id' : '', f(c)));
+    return row;
+  }));
+  el('matches').textContent = found.matches + ' of ' + found.total + (found.rows.length < found.matches ? ', the ' + found.rows.length + ' with most data' : '');
+}
+
 let asked = 0;
 async function list() {
   const state = document.querySelector('input[name=state]:checked').value, turn = ++asked;
@@ -106,16 +119,7 @@ async function list() {
     const answer = await fetch('api/connections?state=' + state + '&q=' + encodeURIComponent(el('q').value.trim()));
     if (!answer.ok) throw new Error(await answer.text());
     const found = await answer.json();
-    if (turn !== asked) return;
-    const head = make('tr');
-    for (const [name] of columns[state]) head.append(make('th', '', name));
-    el('head').replaceChildren(head);
-    el('rows').replaceChildren(...found.rows.map(c => {
-      const row = make('tr');
-      for (const [name, f] of columns[state]) row.append(make('td', name === 'Session ID' ? 'id' : '', f(c)));
-      return row;
-    }));
-    el('matches').textContent = found.matches + ' of ' + found.total + (found.rows.length < found.matches ? ', the ' + found.rows.length + ' with most data' : '');
+    if (turn === asked) fill(state, found);
   } catch (e) {
     if (turn === asked) el('matches').textContent = e.message;
   }
@@ -123,14 +127,16 @@ async function list() {
 
 function say(text, bad) { el('link').textContent = text; el('link').className = bad ? 'bad' : ''; }
 
-async function start() {
-  const about = await (await fetch('api/about')).json();
+function start() {
+  const begin = JSON.parse(el('begin').textContent), about = begin.about;
   stages = about.stages;
   el('name').textContent = about.name;
   document.title = 'Linecrypt ' + about.name;
   el('about').textContent = about.inside + ' (inside) ↔ ' + about.outside + ' (outside), policy ' + about.policy;
-  points = await (await fetch('api/history')).json();
+  points = begin.history || [];
   draw();
+  if (points.length) say('as of ' + new Date(points[points.length - 1].t).toLocaleTimeString());
+  if (begin.connections) fill('encrypted', begin.connections); else list();
   const events = new EventSource('api/events');
   events.onopen = () => say(about.ready ? 'live' : 'the data plane is not ready: no packet passes', !about.ready);
   events.onerror = () => say('the control plane does not answer; trying again', true);
@@ -145,5 +151,4 @@ el('q').addEventListener('input', () => { clearTimeout(typing); typing = setTime
 for (const r of document.querySelectorAll('input[name=state]')) r.addEventListener('change', list);
 el('search').addEventListener('submit', e => { e.preventDefault(); list(); });
 setInterval(() => { if (!document.hidden) list(); }, 5000);
-list();
-start().catch(e => say('the control plane does not answer: ' + e.message, true));
+start();

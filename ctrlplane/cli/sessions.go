@@ -19,31 +19,36 @@ const sampleTime = 250 * time.Millisecond
 
 var sessionsCommand = command{
 	name:    "sessions",
-	args:    "[--plain] [--peer PREFIX] [--port N] [--sort ORDER] [--wide] [--json | --watch] [--name NAME]",
-	summary: "connections of a running gateway, encrypted or in the clear",
+	args:    "[--plain | --refused] [--peer PREFIX] [--port N] [--sort ORDER] [--wide] [--json | --watch] [--name NAME]",
+	summary: "connections of a running gateway: encrypted, in the clear, refused",
 	details: `Lists the connections that a running instance encrypts, the oldest first, with their session IDs; --plain those that pass in the clear,
-with the reason. It works also while the control plane is away. A table fits 100 columns: session IDs and long names are shortened, and columns
+with the reason; --refused the latest ones that were refused or aborted while they were set up, a few of each network of far ends. It works
+also while the control plane is away. A table fits 100 columns: session IDs and long names are shortened, and columns
 that would say nothing are left out, unless --wide is given; --json has everything. Rates are measured for a quarter of a second, with --json
-only where --sort rate asks for them. --watch prints a line of JSON for each encrypted connection that there is, comes, changes or goes, until
-it is interrupted.`,
+only where --sort rate asks for them. --watch prints a line of JSON for each connection, encrypted or in the clear, that there is, comes,
+changes or goes, and for each that is refused, until it is interrupted.`,
 	define: func(a *App, fs *flag.FlagSet) func() error {
 		look := addLookFlags(fs)
 		var q sessionsQuery
-		watch := fs.Bool("watch", false, "print sessions as they come and go, a line of JSON each")
+		watch := fs.Bool("watch", false, "print connections as they come, go and are refused, a line of JSON each")
 		fs.BoolVar(&q.plain, "plain", false, "list the connections that pass in the clear, with the reason")
+		fs.BoolVar(&q.refused, "refused", false, "list the latest connections that were refused, with the reason")
 		fs.BoolVar(&q.wide, "wide", false, "shorten nothing")
 		fs.StringVar(&q.order, "sort", "age", "sort by this `ORDER`: "+connections.Orders)
 		peer := fs.String("peer", "", "only those whose far end's address is in this `PREFIX`")
 		port := fs.Int("port", 0, "only those with this `PORT` at either end")
 		return func() error {
 			if *watch {
-				if fs.NFlag() > 1 && (q.plain || q.wide || *peer != "" || *port != 0 || q.order != "age") {
-					return &usageError{"sessions", errors.New("--watch prints every session: it takes no filter, and no other order")}
+				if fs.NFlag() > 1 && (q.plain || q.refused || q.wide || *peer != "" || *port != 0 || q.order != "age") {
+					return &usageError{"sessions", errors.New("--watch prints every connection: it takes no filter, and no other order")}
 				}
 				return a.watch(*look.name)
 			}
 			if err := q.read(*peer, *port); err != nil {
 				return &usageError{"sessions", err}
+			}
+			if q.plain && q.refused {
+				return &usageError{"sessions", errors.New("--plain and --refused are two lists: give one of them")}
 			}
 			q.json = *look.json
 			return look.with(func(in *instance.Instance, s *shm.Segment) error { return a.sessions(in, s, &q) })
@@ -53,9 +58,9 @@ it is interrupted.`,
 
 // sessionsQuery is what to list, and how.
 type sessionsQuery struct {
-	plain, wide, json bool
-	order             string
-	filter            connections.Filter
+	plain, refused, wide, json bool
+	order                      string
+	filter                     connections.Filter
 }
 
 func (q *sessionsQuery) read(peer string, port int) (err error) {
@@ -89,6 +94,9 @@ func (a *App) sessions(in *instance.Instance, s *shm.Segment, q *sessionsQuery) 
 	if q.plain {
 		return printPlain(a.Stdout, list, q.wide)
 	}
+	if q.refused {
+		return printRefused(a.Stdout, list, q.wide)
+	}
 	return printSessions(a.Stdout, list, q.wide)
 }
 
@@ -96,6 +104,9 @@ func (a *App) sessions(in *instance.Instance, s *shm.Segment, q *sessionsQuery) 
 func readSessions(in *instance.Instance, s *shm.Segment, q *sessionsQuery) ([]Session, error) {
 	if q.plain {
 		return connections.ListPlain(s)
+	}
+	if q.refused {
+		return connections.ListRefused(s), nil
 	}
 	ids, done, err := openSessionIDs(in)
 	if err != nil {

@@ -55,6 +55,15 @@ var plainColumns = []column{
 	{head: "AGE", cell: func(s *Session) string { return human.Age(s.AgeS) }},
 }
 
+var refusedColumns = []column{
+	{head: "CLIENT", cell: func(s *Session) string { return s.Client }},
+	{head: "SERVER", cell: func(s *Session) string { return s.Server }},
+	{head: "REASON", cell: func(s *Session) string { return orDash(s.Reason) }},
+	{head: "RULE", quiet: "default", cell: func(s *Session) string { return orDash(s.Rule) }, cut: true},
+	{head: "VLAN", quiet: "-", cell: func(s *Session) string { return vlanCell(s.VLAN) }},
+	{head: "AGO", cell: func(s *Session) string { return human.Age(s.AgeS) }},
+}
+
 // printSessions prints a table of encrypted connections, and totals.
 func printSessions(out io.Writer, list []Session, wide bool) error {
 	var text strings.Builder
@@ -106,6 +115,27 @@ func printPlain(out io.Writer, list []Session, wide bool) error {
 	} else {
 		fmt.Fprintf(&text, "%s in the clear:\n", human.Plural(len(list), "connection"))
 	}
+	writeReasons(&text, list)
+	_, err := io.WriteString(out, text.String())
+	return err
+}
+
+// printRefused prints a table of refused connections, and how many there are for each reason.
+func printRefused(out io.Writer, list []Session, wide bool) error {
+	var text strings.Builder
+	writeTable(&text, refusedColumns, list, wide)
+	if len(list) == 0 {
+		text.WriteString("no refused connections\n")
+	} else {
+		fmt.Fprintf(&text, "%s refused lately:\n", human.Plural(len(list), "connection"))
+	}
+	writeReasons(&text, list)
+	_, err := io.WriteString(out, text.String())
+	return err
+}
+
+// writeReasons writes how many connections there are for each reason.
+func writeReasons(text *strings.Builder, list []Session) {
 	count, because := map[string]int{}, map[string]string{}
 	for i := range list {
 		count[orDash(list[i].Reason)]++
@@ -122,10 +152,8 @@ func printPlain(out io.Writer, list []Session, wide bool) error {
 		return strings.Compare(a, b)
 	})
 	for _, reason := range reasons {
-		fmt.Fprintf(&text, "%6d  %s: %s\n", count[reason], reason, orDash(because[reason]))
+		fmt.Fprintf(text, "%6d  %s: %s\n", count[reason], reason, orDash(because[reason]))
 	}
-	_, err := io.WriteString(out, text.String())
-	return err
 }
 
 // writeTable writes connections as a table that fits textWidth, unless it is to be wide. Where addresses are too long for that, a connection

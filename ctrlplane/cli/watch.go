@@ -11,16 +11,18 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"linecrypt/ctrlplane/connections"
 	"linecrypt/ctrlplane/instance"
 	"linecrypt/ctrlplane/server"
 )
 
-// watch prints sessions as they come and go, a line of JSON each, until it is interrupted, its output is closed or the instance ends. While
+// watch prints connections as they come and go, a line of JSON each, until it is interrupted, its output is closed or the instance ends. While
 // the control plane is away it waits for the next one, and says then what has changed.
 func (a *App) watch(name string) error {
 	ctx, end := a.untilClosed()
@@ -82,6 +84,9 @@ func watchInstance(ctx context.Context, name string, out io.Writer) error {
 	}
 }
 
+// sameMoment is how far apart two readings of one time in two clocks are at most.
+const sameMoment = 100 * time.Millisecond
+
 var (
 	errRefused = errors.New("the control plane refuses")
 	errOutput  = errors.New("cannot write")
@@ -90,7 +95,7 @@ var (
 // watching is what was printed.
 type watching struct {
 	out    io.Writer
-	known  map[string]server.SessionEvent // open sessions, by whatever tells them apart
+	known  map[string]server.SessionEvent // open connections, by whatever tells them apart
 	listed map[string]bool                // of known, those that the control plane has listed; nil behind the list
 }
 
@@ -135,12 +140,14 @@ func (w *watching) take(e server.SessionEvent) error {
 	case e.Session == nil:
 		return w.print(e)
 	}
-	id := e.SessionID + " " + e.Client + " " + e.Server + " " + e.Role
+	id := e.SessionID + " " + e.Client + " " + e.Server + " " + e.Role + " " + strconv.FormatUint(uint64(e.VLAN), 10)
 	if w.listed != nil {
 		w.listed[id] = true
 	}
 	old, there := w.known[id]
 	switch e.Event {
+	case "refused":
+		return w.print(e)
 	case "close":
 		if !there {
 			return nil
@@ -148,7 +155,7 @@ func (w *watching) take(e server.SessionEvent) error {
 		delete(w.known, id)
 		return w.print(e)
 	case "open", "change":
-		if there && *old.Session == *e.Session {
+		if there && (*old.Session == *e.Session || e.State == connections.Plain && e.Since.Sub(old.Since).Abs() < sameMoment) {
 			return nil
 		}
 		w.known[id] = e

@@ -1,6 +1,7 @@
 package connections
 
 import (
+	"cmp"
 	"encoding/hex"
 	"fmt"
 	"math"
@@ -18,12 +19,12 @@ import (
 	"linecrypt/flowtable"
 )
 
-// Connection is an encrypted connection, or one in the clear, as it is printed.
+// Connection is an encrypted connection, one in the clear, or one that was refused, as it is printed.
 type Connection struct {
 	Client    string  `json:"client"` // of the end that opened the connection, address:port; the host inside where that is not known
 	Server    string  `json:"server"`
 	VLAN      uint32  `json:"vlan,omitempty"` // an inner tag has the outer one's ID, shifted by 12 bits, in front of it
-	State     string  `json:"state"`          // encrypted or plain
+	State     string  `json:"state"`          // encrypted, plain or refused
 	Role      string  `json:"role"`           // of the gateway: A or B
 	TEP       string  `json:"tep"`            // without the v bit, 0x23
 	AEAD      string  `json:"aead"`
@@ -34,17 +35,17 @@ type Connection struct {
 	Auth      string  `json:"auth"`             // none, waiting, authenticated or mismatch
 	Rule      string  `json:"rule"`             // name of the policy rule that decided
 	Verdict   string  `json:"verdict"`          // what that rule said: opportunistic, require or disabled
-	Reason    string  `json:"reason,omitempty"` // why it is in the clear, the name of a counter without plain_
+	Reason    string  `json:"reason,omitempty"` // why it is in the clear, or was refused: the name of a counter without plain_, refused_ or abort_
 	Because   string  `json:"because,omitempty"`
 	Sealed    Traffic `json:"sealed"`
 	Opened    Traffic `json:"opened"`
 	Rate      float64 `json:"rate_bps"` // bit/s of the application's data, both ways; 0 unless it was measured
 	IdleS     float64 `json:"idle_s"`   // since the last packet, or the last acceptable one of an encrypted connection
-	AgeS      float64 `json:"age_s"`
+	AgeS      float64 `json:"age_s"`    // of a refused one, since it was refused
 
 	Key     flowtable.Key `json:"-"`
 	Ref     shm.FlowRef   `json:"-"`
-	Created int64         `json:"-"` // ns of CLOCK_MONOTONIC
+	Created int64         `json:"-"` // ns of CLOCK_MONOTONIC; of a refused one in a list, when it was refused
 }
 
 // Traffic counts frames, and the bytes of the application in them, and tells the number of the key generation in use.
@@ -58,6 +59,7 @@ type Traffic struct {
 const (
 	Encrypted = "encrypted"
 	Plain     = "plain"
+	Refused   = "refused"
 )
 
 // IDs is where session IDs are looked up: the session table.
@@ -85,9 +87,11 @@ func list(seg *shm.Segment, state flowtable.State, ids IDs) ([]Connection, error
 		}
 		found = l.append(found, uint16(i), table, state)
 	}
-	slices.SortStableFunc(found, func(a, b Connection) int { return int(min(1, max(-1, a.Created-b.Created))) })
+	slices.SortStableFunc(found, oldestFirst)
 	return found, nil
 }
+
+func oldestFirst(a, b Connection) int { return cmp.Compare(a.Created, b.Created) }
 
 // lister reads the records of one segment.
 type lister struct {
@@ -123,7 +127,7 @@ func (l *lister) connection(ref shm.FlowRef, r *flowtable.Record, state flowtabl
 	c.AgeS, c.IdleS = seconds(l.now-r.Rare.Created), seconds(l.now-r.LastSeen)
 	c.Rule, c.Verdict, c.Auth = l.rule(r.Rule), r.Verdict.String(), sessiontable.AuthNone.String()
 	if state == flowtable.Plain {
-		c.Reason, c.Because = reason(l.seg.Counters(), shm.Counter(r.Rare.Abort))
+		c.Reason, c.Because = Reason(l.seg.Counters(), shm.Counter(r.Rare.Abort))
 		return c
 	}
 	c.State, c.Role, c.TEP, c.AEAD = Encrypted, r.Role.String(), fmt.Sprintf("0x%02x", r.TEP&0x7f), tcpcrypt.AEAD(r.AEAD).String()
@@ -168,18 +172,22 @@ func RuleSet(seg *shm.Segment) (*policy.Set, error) {
 	return nil, err
 }
 
-// reason returns why a connection is in the clear, as a name and in words; of a reason that is not known, nothing.
-func reason(table *shm.Table, c shm.Counter) (name, because string) {
+// Reason returns why a connection is in the clear or was refused, as a name and in words; of a reason that is not known, nothing.
+func Reason(table *shm.Table, c shm.Counter) (name, because string) {
 	info := table.Info(c)
-	if info.Kind != shm.KindPlain {
+	kind, known := reasons[info.Kind]
+	if !known {
 		return "", ""
 	}
 	because = info.Help
 	if _, cause, found := strings.Cut(because, " because "); found {
 		because = cause
 	}
-	return strings.TrimPrefix(info.Name, "plain_"), because
+	return strings.TrimPrefix(info.Name, kind), because
 }
+
+// reasons are the kinds of counters that are reasons, with what the names of each begin with.
+var reasons = map[shm.Kind]string{shm.KindPlain: "plain_", shm.KindRefusal: "refused_", shm.KindAbort: "abort_"}
 
 // traffic is what has passed of a direction whose frames take wire bytes and carry the plaintext up to a position: the packet path does
 // not count frames, each is longer than its data by its overhead. One with urgent data is longer by 2 more, so that ten of these

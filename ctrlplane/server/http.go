@@ -44,11 +44,13 @@ type Process struct {
 	Epoch   uint64 `json:"epoch"`
 }
 
-// Session is an encrypted connection in what GET /sessions/watch on the control socket answers.
+// Session is a connection in what GET /sessions/watch on the control socket answers. One that is not encrypted has neither role, TEP, AEAD
+// nor session ID.
 type Session struct {
 	Client    string    `json:"client"` // address:port of the opener
 	Server    string    `json:"server"`
-	Role      string    `json:"role"` // the gateway's: "A" or "B"
+	State     string    `json:"state"` // encrypted, plain or refused
+	Role      string    `json:"role"`  // the gateway's: "A" or "B"
 	TEP       string    `json:"tep"`
 	AEAD      string    `json:"aead"`
 	SessionID string    `json:"session_id"`
@@ -57,8 +59,10 @@ type Session struct {
 	OwnAware  bool      `json:"own_aware"`
 	PeerAware bool      `json:"peer_aware"`
 	Auth      string    `json:"auth"`
-	Rule      string    `json:"rule"`    // name of the policy rule that decided; empty where it is not known any more
-	Verdict   string    `json:"verdict"` // what that rule said: opportunistic or require
+	Rule      string    `json:"rule"`             // name of the policy rule that decided; empty where it is not known any more
+	Verdict   string    `json:"verdict"`          // what that rule said: opportunistic, require or disabled
+	Reason    string    `json:"reason,omitempty"` // why it is in the clear, or was refused
+	Because   string    `json:"because,omitempty"`
 	Since     time.Time `json:"since"`
 }
 
@@ -163,7 +167,7 @@ func (s *Server) Sessions() []Session {
 	return list
 }
 
-// serveSessions answers GET /sessions?state=encrypted|plain&peer=PREFIX&port=N&sort=ORDER with connections as `linecrypt sessions --json` prints
+// serveSessions answers GET /sessions?state=encrypted|plain|refused&peer=PREFIX&port=N&sort=ORDER with connections as `linecrypt sessions --json` prints
 // them.
 func (s *Server) serveSessions(w http.ResponseWriter, r *http.Request) {
 	list, err := s.connections(r.FormValue("state"), r.FormValue("peer"), r.FormValue("port"), cmp.Or(r.FormValue("sort"), "age"))
@@ -202,8 +206,10 @@ func (s *Server) connections(state, peer, port, order string) (list []connection
 			list, err = connections.ListEncrypted(seg, ids)
 		case connections.Plain:
 			list, err = connections.ListPlain(seg)
+		case connections.Refused:
+			list, err = connections.ListRefused(seg), nil
 		default:
-			err = fmt.Errorf("state %q is neither %s nor %s", state, connections.Encrypted, connections.Plain)
+			err = fmt.Errorf("state %q is none of %s, %s and %s", state, connections.Encrypted, connections.Plain, connections.Refused)
 		}
 	})
 	if err != nil {
@@ -233,7 +239,7 @@ func sessionOf(e *sessiontable.Entry) Session {
 		client, server = server, client
 	}
 	return Session{
-		Client: client, Server: server, Role: e.Role.String(), TEP: fmt.Sprintf("0x%02x", e.TEP&0x7f), AEAD: tcpcrypt.AEAD(e.AEAD).String(),
+		Client: client, Server: server, State: connections.Encrypted, Role: e.Role.String(), TEP: fmt.Sprintf("0x%02x", e.TEP&0x7f), AEAD: tcpcrypt.AEAD(e.AEAD).String(),
 		SessionID: tcpcrypt.SessionID(e.SessionID).String(), VLAN: e.Tuple.VLAN,
 		Resumed: e.Resumed, OwnAware: e.OwnAware, PeerAware: e.PeerAware, Auth: e.Auth.String(), Since: time.Unix(0, e.Start),
 	}

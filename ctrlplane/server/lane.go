@@ -32,17 +32,17 @@ func (l *lane) flows() *flowtable.Table {
 	return l.view
 }
 
-// outcome is what became of a reply.
-type outcome uint8
+// sendResult is what became of a reply.
+type sendResult uint8
 
 const (
-	sent outcome = iota
+	sent sendResult = iota
 	noRoom
 	unfit // it cannot be encoded
 )
 
 // send writes a reply to the ring.
-func (l *lane) send(p *shm.Reply) outcome {
+func (l *lane) send(p *shm.Reply) sendResult {
 	room := l.replies.Reserve(p.Size())
 	if room == nil {
 		if p.Size() > shm.MaxMessage {

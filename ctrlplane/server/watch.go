@@ -7,18 +7,21 @@ import (
 	"sync/atomic"
 	"time"
 
+	"linecrypt/ctrlplane/connections"
 	"linecrypt/ctrlplane/sessiontable"
 )
 
 // Bounds of GET /sessions/watch.
 const (
 	maxWatchers   = 16
-	watchBacklog  = 8192 // changes that one watcher may be behind
+	notesEvery    = 50 * time.Millisecond // workers' notes of connections that are not encrypted are read
+	watchBacklog  = 8192                  // changes that one watcher may be behind
 	watchPatience = 10 * time.Second
 )
 
-// SessionEvent is a line of what GET /sessions/watch answers. First come the sessions that there are, as "open", and a line "listed"; then
-// what happens: "open", "change" and "close". A watcher that does not keep up gets a line "lost" with how many changes it missed.
+// SessionEvent is a line of what GET /sessions/watch answers. First come the connections that there are, encrypted and in the clear, as
+// "open", and a line "listed"; then what happens: "open", "change", "close", and "refused" for one that never opened. A watcher that does not
+// keep up gets a line "lost" with how many changes it missed.
 type SessionEvent struct {
 	Event string    `json:"event"`
 	Time  time.Time `json:"time"`
@@ -83,7 +86,8 @@ func (w *watchers) leave(one *watcher) {
 	w.n.Add(-1)
 }
 
-// watchSessions streams the changes of the session table until the client goes. What changes while the list is made comes after it too.
+// watchSessions streams the changes of the session table, and what the workers note of other connections, until the client goes. What changes
+// while the list is made comes after it too.
 func (s *Server) watchSessions(w http.ResponseWriter, r *http.Request) {
 	one := s.watchers.enter()
 	if one == nil {
@@ -93,7 +97,18 @@ func (s *Server) watchSessions(w http.ResponseWriter, r *http.Request) {
 	defer s.watchers.leave(one)
 	w.Header().Set("Content-Type", "application/jsonl")
 	out := eventWriter{s: s, json: json.NewEncoder(w), control: http.NewResponseController(w)}
-	for _, session := range s.Sessions() {
+	var notes noteReaders
+	s.View(notes.attach)
+	plain, err := s.connections(connections.Plain, "", "", "age")
+	if err != nil {
+		plain = nil // nobody has a segment
+	}
+	clock := newWallClock()
+	list := s.Sessions()
+	for i := range plain {
+		list = append(list, unencrypted(&plain[i], clock))
+	}
+	for _, session := range list {
 		if out.write(SessionEvent{Event: "open", Time: session.Since, Session: &session}) != nil {
 			return
 		}
@@ -101,10 +116,16 @@ func (s *Server) watchSessions(w http.ResponseWriter, r *http.Request) {
 	if out.write(SessionEvent{Event: "listed", Time: time.Now()}) != nil || out.flush() != nil {
 		return
 	}
+	tick := time.NewTicker(notesEvery)
+	defer tick.Stop()
 	for {
 		select {
 		case <-r.Context().Done():
 			return
+		case <-tick.C:
+			if out.writeNotes(&notes) != nil {
+				return
+			}
 		case c := <-one.changes:
 			if out.writeAll(one, c) != nil {
 				return

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"unsafe"
 
+	"linecrypt/ctrlplane/outcome"
 	"linecrypt/ctrlplane/policy"
 	"linecrypt/ctrlplane/resumption"
 	"linecrypt/ctrlplane/trace"
@@ -107,6 +108,7 @@ type regions struct {
 	flows    int
 	verdicts int
 	trace    int
+	outcomes int
 	size     int
 }
 
@@ -144,7 +146,8 @@ func (s shape) regions() (regions, error) {
 	r.flows = alignPage(r.replies + replies)
 	r.verdicts = alignPage(r.flows + flowtable.Size(s.layout()))
 	r.trace = alignPage(r.verdicts + int(unsafe.Sizeof(Verdicts{})))
-	r.perOne = alignPage(r.trace + trace.Size)
+	r.outcomes = alignPage(r.trace + trace.Size)
+	r.perOne = alignPage(r.outcomes + outcome.Size)
 	r.size = r.workers + int(s.Workers)*r.perOne
 	return r, nil
 }
@@ -156,11 +159,11 @@ func layoutHash() uint64 {
 	for _, t := range []reflect.Type{
 		reflect.TypeFor[segmentHeader](), reflect.TypeFor[ringControl](), reflect.TypeFor[Block](),
 		reflect.TypeFor[flowtable.Record](), reflect.TypeFor[flowtable.Chunk](),
-		reflect.TypeFor[trace.Filter](), reflect.TypeFor[trace.Event](),
+		reflect.TypeFor[trace.Filter](), reflect.TypeFor[trace.Event](), reflect.TypeFor[outcome.Note](),
 	} {
 		describe(h, t)
 	}
-	fmt.Fprint(h, flowtable.NumStates, flowtable.RecordStride, tableBytes, requestFixed, replyFixed, replyFlags, keyBlock, endRequests, endReplies, OrderSize, endOrders, NumReasons, policy.TermsSize, policy.MaxImage, policy.MaxNames, policy.NumVerdicts, trace.Size, trace.NumStations)
+	fmt.Fprint(h, flowtable.NumStates, flowtable.RecordStride, tableBytes, requestFixed, replyFixed, replyFlags, keyBlock, endRequests, endReplies, OrderSize, endOrders, NumReasons, policy.TermsSize, policy.MaxImage, policy.MaxNames, policy.NumVerdicts, trace.Size, trace.NumStations, outcome.Size, outcome.PerPart)
 	for s := range flowtable.NumStates {
 		fmt.Fprint(h, s)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"linecrypt/ctrlplane/outcome"
 	"linecrypt/ctrlplane/resumption"
 	"linecrypt/ctrlplane/trace"
 	"linecrypt/flowtable"
@@ -286,6 +287,10 @@ func (s *Segment) Worker(i int) *Worker {
 	if err != nil {
 		return nil
 	}
+	notes, err := outcome.Attach(base[s.regions.outcomes:])
+	if err != nil {
+		return nil
+	}
 	return &Worker{
 		Counters:   (*Block)(unsafe.Pointer(unsafe.SliceData(base))),
 		Requests:   requests,
@@ -293,6 +298,7 @@ func (s *Segment) Worker(i int) *Worker {
 		FlowMemory: base[s.regions.flows:][:size:size],
 		Layout:     s.shape.layout(),
 		Trace:      tracing,
+		Outcomes:   notes,
 	}
 }
 
@@ -318,6 +324,7 @@ type Worker struct {
 	FlowMemory []byte
 	Layout     flowtable.Layout // of FlowMemory
 	Trace      trace.Region     // control plane to data plane, and back
+	Outcomes   outcome.Region   // data plane to whoever reads
 }
 
 // Flows returns a view of the worker's flow table, which the worker must have made by flowtable.New in FlowMemory.

@@ -131,7 +131,7 @@ func (g *Gateway) makeWorkers() error {
 			TxCksum:     [2]bool{g.opt.Inside.Caps().TxTCPCksum, g.opt.Outside.Caps().TxTCPCksum},
 			TxUDPCksum:  [2]bool{g.opt.Inside.Caps().TxUDPCksum, g.opt.Outside.Caps().TxUDPCksum},
 			LargeBursts: [2]bool{g.opt.Inside.Caps().LargeBursts, g.opt.Outside.Caps().LargeBursts},
-			Cache:       g.opt.Caches[i], Table: table, Engine: g.opt.Engine, Counters: part.Counters, Pairs: pairs, Circle: circle, MTU: &g.mtus, Secrets: secrets, Trace: part.Trace,
+			Cache:       g.opt.Caches[i], Table: table, Engine: g.opt.Engine, Counters: part.Counters, Pairs: pairs, Circle: circle, MTU: &g.mtus, Secrets: secrets, Trace: part.Trace, Outcomes: part.Outcomes,
 			Requests: shm.NewProducer(part.Requests), Replies: shm.NewConsumer(part.Replies),
 			Control: control, Verdicts: g.seg.Verdicts(i),
 			Stream: streamConfig(g.opt.Config, g.opt.Caches[i]), Params: params(g.opt.Config),

@@ -102,6 +102,7 @@ func (w *Worker) plainEnds(s flowtable.Side, p *packet.Packet, i flowtable.Index
 	}
 	both := r.Egress.Flags&flowtable.EgressFIN != 0 && r.Ingress.Flags&flowtable.IngressWireFIN != 0
 	if both || p.Flags&packet.FlagRST != 0 {
+		w.tellOver(r, now)
 		r.Rare.Linger = now + plainLinger
 		w.schedule(i, r)
 	}

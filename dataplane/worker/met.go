@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"linecrypt/ctrlplane/outcome"
 	"linecrypt/ctrlplane/policy"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/packet"
@@ -72,6 +73,7 @@ func (w *Worker) remember(k *flowtable.Key, hash uint32, verdict flowtable.Polic
 	} else {
 		w.verdict(r, policy.Clear)
 	}
+	w.tell(outcome.Plain, r, shm.PlainMet, now)
 	w.schedule(i, r)
 }
 

@@ -3,6 +3,7 @@ package worker
 import (
 	"encoding/binary"
 
+	"linecrypt/ctrlplane/outcome"
 	"linecrypt/ctrlplane/policy"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
@@ -89,6 +90,9 @@ func (w *Worker) stepFrom(i flowtable.Index, r *flowtable.Record, p *packet.Pack
 		w.machine.Step(c, e, now, out)
 	}
 	if r.Gen == gen && r.State != flowtable.Free {
+		if r.State == flowtable.Plain && before.State != flowtable.Plain {
+			w.tell(outcome.Plain, r, shm.Counter(r.Rare.Abort), now)
+		}
 		w.schedule(i, r)
 	}
 }
@@ -189,10 +193,12 @@ func (w *Worker) perform(i flowtable.Index, r *flowtable.Record, before *handsha
 			w.verdict(r, policy.Refused)
 			w.n[shm.HandshakesRefused]++
 			why = a.Why
+			w.tell(outcome.Refused, r, why, now)
 		case handshake.ActAbort:
 			w.n[a.Why]++
 			if before.State != flowtable.Encrypted {
 				w.verdict(r, policy.Refused)
+				w.tell(outcome.Refused, r, a.Why, now)
 			}
 			w.n[shm.HandshakesAborted]++
 			why = a.Why
@@ -334,6 +340,7 @@ func (w *Worker) forget(i flowtable.Index, r *flowtable.Record) {
 	if unpassable(r) {
 		w.pairs.add(&r.Key, -1)
 	}
+	w.tellOver(r, w.now)
 	w.report(i, r, shm.ReasonFinished)
 	if r.Flags&flowtable.FlagStarted != 0 {
 		w.core.Release(i, r)

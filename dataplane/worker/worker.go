@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"linecrypt/cryptobatch"
+	"linecrypt/ctrlplane/outcome"
 	"linecrypt/ctrlplane/resumption"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
@@ -85,6 +86,7 @@ type Config struct {
 	MTU             *PortMTUs         // nil: not known
 	Secrets         *resumption.Table // of earlier sessions to resume; nil: none
 	Trace           trace.Region      // in shared memory; of none, nothing is ever traced
+	Outcomes        outcome.Region    // in shared memory; this worker alone writes it; none for nowhere
 	Stream          stream.Config
 	Params          Params
 }
@@ -157,6 +159,8 @@ type Worker struct {
 	order   shm.Order
 	idle    idler
 	trace   tracer
+	notes   outcome.Pen
+	note    outcome.Note
 	stop    atomic.Bool
 }
 
@@ -200,6 +204,7 @@ func New(cfg Config) (*Worker, error) {
 		w.params.Flows = max(cfg.Table.Capacity()-2*w.params.HalfOpen-w.params.Tombs-w.params.Met, 1)
 	}
 	w.trace.tap = trace.NewTap(cfg.Trace)
+	w.notes = outcome.NewPen(cfg.Outcomes)
 	w.blocks.init(cfg.Params.Blocks)
 	w.paths.init()
 	w.ipID = cfg.ID

@@ -1,0 +1,87 @@
+package server
+
+import (
+	"time"
+
+	"linecrypt/ctrlplane/connections"
+	"linecrypt/ctrlplane/outcome"
+	"linecrypt/ctrlplane/policy"
+	"linecrypt/ctrlplane/shm"
+)
+
+// noteReaders read what the workers of the segment that is being served note of connections that are not encrypted.
+type noteReaders struct {
+	seg     *shm.Segment
+	readers []*outcome.Reader
+}
+
+// attach begins with what is noted from now on, unless it reads that segment already. The server's lock is held.
+func (n *noteReaders) attach(seg *shm.Segment) {
+	if n.seg == seg {
+		return
+	}
+	n.seg, n.readers = seg, nil
+	for i := range seg.Workers() {
+		if w := seg.Worker(i); w != nil {
+			n.readers = append(n.readers, outcome.NewReader(w.Outcomes))
+		}
+	}
+}
+
+// noteEvents are the events that notes are told as.
+var noteEvents = map[outcome.Kind]string{outcome.Plain: "open", outcome.Over: "close", outcome.Refused: "refused"}
+
+// writeNotes writes what was noted since the last time.
+func (o *eventWriter) writeNotes(n *noteReaders) error {
+	var list []SessionEvent
+	var lost uint64
+	o.s.View(func(seg *shm.Segment) {
+		n.attach(seg)
+		var rules *policy.Set
+		for _, d := range n.readers {
+			notes, missed := d.Read()
+			lost += missed
+			if rules == nil && len(notes) > 0 {
+				rules = o.s.responder.Set()
+			}
+			clock := newWallClock()
+			for i := range notes {
+				c := connections.Told(seg.Counters(), rules, &notes[i])
+				one := unencrypted(&c, clock)
+				list = append(list, SessionEvent{Event: noteEvents[notes[i].Kind], Time: clock.at(notes[i].At), Session: &one})
+			}
+		}
+	})
+	for _, e := range list {
+		if err := o.write(e); err != nil {
+			return err
+		}
+	}
+	if lost > 0 {
+		if err := o.write(SessionEvent{Event: "lost", Time: time.Now(), Lost: lost}); err != nil {
+			return err
+		}
+	}
+	if len(list) == 0 && lost == 0 {
+		return nil
+	}
+	return o.flush()
+}
+
+// unencrypted is a connection in the clear, or a refused one, in the form in which watchers get it.
+func unencrypted(c *connections.Connection, clock wallClock) Session {
+	return Session{
+		Client: c.Client, Server: c.Server, State: c.State, VLAN: c.VLAN, Auth: c.Auth, Rule: c.Rule, Verdict: c.Verdict,
+		Reason: c.Reason, Because: c.Because, Since: clock.at(c.Created),
+	}
+}
+
+// wallClock tells what time it was at a reading of the monotonic clock.
+type wallClock struct {
+	wall time.Time
+	mono int64
+}
+
+func newWallClock() wallClock { return wallClock{wall: time.Now().Round(0), mono: monotonic()} }
+
+func (w wallClock) at(mono int64) time.Time { return w.wall.Add(time.Duration(mono - w.mono)) }

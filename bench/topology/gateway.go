@@ -252,6 +252,12 @@ func (g *Gateway) Plain() ([]cli.Session, error) {
 	return list, g.look(&list, "sessions", "--plain")
 }
 
+// Refused returns what `linecrypt sessions --refused --json` prints.
+func (g *Gateway) Refused() ([]cli.Session, error) {
+	var list []cli.Session
+	return list, g.look(&list, "sessions", "--refused")
+}
+
 // Status returns what `linecrypt status --json` prints.
 func (g *Gateway) Status() (cli.Status, error) {
 	var st cli.Status

@@ -6,8 +6,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
+	"linecrypt/ctrlplane/connections"
+	"linecrypt/ctrlplane/outcome"
 	"linecrypt/ctrlplane/sessiontable"
+	"linecrypt/ctrlplane/shm"
+	"linecrypt/flowtable"
 )
 
 func TestWatcherIsToldOfEverySessionHoweverShort(t *testing.T) {
@@ -71,5 +76,61 @@ func TestSlowWatcherIsToldWhatItMissedAndHoldsNobodyUp(t *testing.T) {
 	w.leave(slow)
 	if w.enter() == nil {
 		t.Error("the place of one that went is not free")
+	}
+}
+
+func TestWatcherIsToldOfConnectionsThatAreNotEncrypted(t *testing.T) {
+	s, p := attached(t)
+	_, old := p.flow(0, 1000, flowtable.Plain)
+	srv := httptest.NewServer(s.ControlHandler())
+	defer srv.Close()
+	answer, err := http.Get(srv.URL + "/sessions/watch")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	lines := json.NewDecoder(bufio.NewReader(answer.Body))
+	next := func(want string) SessionEvent {
+		t.Helper()
+		var e SessionEvent
+		if err := lines.Decode(&e); err != nil || e.Event != want {
+			t.Fatalf("%+v instead of %s: %v", e, want, err)
+		}
+		return e
+	}
+	if e := next("open"); e.State != connections.Plain || e.Server != "10.0.0.1:1000" {
+		t.Errorf("%+v", e.Session)
+	}
+	next("listed")
+	pen := outcome.NewPen(p.seg.Worker(0).Outcomes)
+	note := outcome.Note{At: monotonic(), Created: monotonic(), Key: old, Kind: outcome.Plain, Why: uint16(shm.PlainNoENOInSynAck), Verdict: flowtable.Opportunistic, Active: true}
+	pen.Write(&note)
+	if e := next("open"); e.State != connections.Plain || e.Reason != "no_eno_in_syn_ack" || e.Client != "10.0.0.1:1000" || time.Since(e.Since).Abs() > patience {
+		t.Errorf("%+v", e.Session)
+	}
+	note.Kind = outcome.Over
+	pen.Write(&note)
+	next("close")
+	note.Kind, note.Why, note.Verdict = outcome.Refused, uint16(shm.AbortUnauthenticated), flowtable.Require
+	pen.Write(&note)
+	if e := next("refused"); e.State != connections.Refused || e.Reason != "unauthenticated" || e.Because == "" || e.Verdict != "require" {
+		t.Errorf("%+v", e.Session)
+	}
+	list, err := s.connections(connections.Refused, "", "", "age")
+	if err != nil || len(list) != 1 || list[0].Reason != "unauthenticated" || list[0].Client != "10.0.0.1:1000" {
+		t.Errorf("%+v, %v", list, err)
+	}
+	for range outcome.Plains + 200 { // too many for a watcher that reads now and then
+		note.Kind = outcome.Plain
+		pen.Write(&note)
+	}
+	for {
+		var e SessionEvent
+		if err := lines.Decode(&e); err != nil {
+			t.Fatal(err)
+		}
+		if e.Event == "lost" {
+			return
+		}
 	}
 }

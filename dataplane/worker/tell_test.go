@@ -49,6 +49,7 @@ func TestConnectionInTheClearIsToldWhenItBeginsAndWhenItIsOver(t *testing.T) {
 	port := g.record(0).Key.InsidePort
 	wantSaid(t, "open", said(), fmt.Sprintf("plain plain_no_eno_in_syn_ack %d opportunistic true", port))
 	g.host(fromHost(1, 1, ack))
+	g.toHost, g.toWire = nil, nil
 	g.plainData()
 	g.host(fromHost(9, 7, ack|fin))
 	wantSaid(t, "half closed", said())

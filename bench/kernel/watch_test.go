@@ -30,7 +30,7 @@ func TestWatchTellsOfPlainAndRefusedConnections(t *testing.T) {
 	next := func(event, state, client, reason string) {
 		t.Helper()
 		for lines.Scan() {
-			var e struct{
+			var e struct {
 				Event, State, Client, Reason string
 				SessionID                    string `json:"session_id"`
 			}

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"log"
 	"net"
 	"net/http"
@@ -72,22 +73,46 @@ func (s *Server) answerRemote(w http.ResponseWriter, r *http.Request) {
 	s.events.remoteAsked.Add(1)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(remoteStatus[reply.Error])
-	_ = json.NewEncoder(w).Encode(reply) // the client is gone if this fails
+	var answer any = reply
+	if reply.Error != "" {
+		failure := remoteFailure{reply.Error, remoteMessages[reply.Error]}
+		if reply.Error == wire.ErrorBadRequest {
+			failure.Message = err.Error()
+		}
+		answer = failure
+	}
+	_ = json.NewEncoder(w).Encode(answer) // the client is gone if this fails
+}
+
+// remoteFailure is the answer to a question that has no other.
+type remoteFailure struct {
+	Error   string `json:"error"` // for programs
+	Message string `json:"message"`
+}
+
+var remoteMessages = map[string]string{
+	wire.ErrorUnknown:      "the gateway knows no such connection, or it is over",
+	wire.ErrorNotEncrypted: "the connection is in the clear",
+	wire.ErrorNotConnected: "the connection is still being set up",
+	wire.ErrorNotAllowed:   "the client certificate does not name the address inside: it may ask about connections of its own addresses",
+	wire.ErrorAmbiguous:    "several connections have these addresses, in different VLANs: name one with vlan=",
+	wire.ErrorUnavailable:  "the gateway is starting, or is behind: ask again",
+	wire.ErrorTooMany:      "too many questions a second on this connection",
 }
 
 func remoteKey(q url.Values) (key flowtable.Key, err error) {
 	inside, err := netip.ParseAddrPort(q.Get("inside"))
 	if err != nil {
-		return key, err
+		return key, fmt.Errorf("inside=%q is not address:port", q.Get("inside"))
 	}
 	outside, err := netip.ParseAddrPort(q.Get("outside"))
 	if err != nil {
-		return key, err
+		return key, fmt.Errorf("outside=%q is not address:port", q.Get("outside"))
 	}
 	vlan := uint64(wire.AnyVLAN)
 	if text := q.Get("vlan"); text != "" {
 		if vlan, err = strconv.ParseUint(text, 10, 32); err != nil {
-			return key, err
+			return key, fmt.Errorf("vlan=%q is not a number", text)
 		}
 	}
 	return flowtable.Key{

@@ -8,12 +8,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -298,6 +300,28 @@ func TestKeyFilesThatOthersCanReadAndMissingFilesAreErrorsThatSayWhatToDo(t *tes
 		o := session.RemoteOptions{Address: "127.0.0.1:1", Certificate: c.files.Certificate, Key: c.files.Key, ServerCA: c.files.ClientCA}
 		if _, err := session.Remote(o); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s, of the host: %v", name, err)
+		}
+	}
+}
+
+func TestEveryRefusalOverHTTPSSaysWhatIsTheMatter(t *testing.T) {
+	for code := range remoteStatus {
+		if text := remoteMessages[code]; text == "" && code != "" && code != wire.ErrorBadRequest {
+			t.Errorf("%s has no message", code)
+		}
+	}
+	s, _ := attached(t)
+	for query, want := range map[string]string{
+		"inside=host&outside=192.0.2.1:80":                  `inside="host"`,
+		"inside=192.0.2.1:80":                               `outside=""`,
+		"inside=192.0.2.1:80&outside=192.0.2.1:80&vlan=one": `vlan="one"`,
+		"inside=192.0.2.1:80&outside=192.0.2.1:80":          "its own addresses",
+	} {
+		w := httptest.NewRecorder()
+		s.answerRemote(w, httptest.NewRequest(http.MethodGet, wire.PathSession+"?"+query, nil))
+		var answer map[string]string
+		if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || len(answer) != 2 || answer["error"] == "" || !strings.Contains(answer["message"], want) {
+			t.Errorf("%s: %s, %v", query, w.Body, err)
 		}
 	}
 }

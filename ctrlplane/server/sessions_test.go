@@ -57,7 +57,7 @@ func TestSessionsAreListedWithRuleAndVerdictAndPlainOnesWithTheReason(t *testing
 	if list, _, text := get("?state=plain&port=1000"); list == nil || len(list) != 0 {
 		t.Errorf("filtered: %s", text)
 	}
-	for _, query := range []string{"?state=refused", "?port=70000", "?peer=host", "?sort=size"} {
+	for _, query := range []string{"?state=odd", "?port=70000", "?peer=host", "?sort=size"} {
 		if _, status, text := get(query); status != http.StatusBadRequest || text == "" {
 			t.Errorf("%s: status %d, %s", query, status, text)
 		}

@@ -154,6 +154,8 @@ func TestReaderNeverSeesHalfOfTheRules(t *testing.T) {
 	if err := control.PublishRules(variants[0]); err != nil {
 		t.Fatal(err)
 	}
+	reader := data.RulesReader()
+	must(reader.Look())(t) // from here on it has some, also while they change faster than it reads
 	stop := make(chan struct{})
 	var writer sync.WaitGroup
 	writer.Go(func() {
@@ -166,7 +168,6 @@ func TestReaderNeverSeesHalfOfTheRules(t *testing.T) {
 			}
 		}
 	})
-	reader := data.RulesReader()
 	for range 50_000 {
 		got := must(reader.Look())(t)
 		if !slices.ContainsFunc(variants, func(v *Rules) bool { return *v == *got }) {

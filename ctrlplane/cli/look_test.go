@@ -243,7 +243,7 @@ ENCRYPTED     99.7 % of the connections (997, 12 of them now), 99.9 % of the dat
 IN THE CLEAR  0.2 % of the connections (2, 1 of them now), 1 B, now 0 bit/s
            3  no_eno_in_syn: no option came
            1  bad_eno: of this
-REFUSED       0.1 % of the connections (1)
+REFUSED       0.1 % of the connections (1); linecrypt sessions --refused lists the latest
            1  table_full: the table is full
 
 TROUBLE

@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"linecrypt/ctrlplane/connections"
+	"linecrypt/ctrlplane/outcome"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/flowtable"
 )
@@ -45,6 +46,7 @@ func TestTablesFitAHundredColumnsWhateverIsInThem(t *testing.T) {
 		for kind, print := range map[string]func(*strings.Builder) error{
 			"encrypted": func(b *strings.Builder) error { return printSessions(b, list, false) },
 			"plain":     func(b *strings.Builder) error { return printPlain(b, list, false) },
+			"refused":   func(b *strings.Builder) error { return printRefused(b, list, false) },
 		} {
 			var b strings.Builder
 			if err := print(&b); err != nil {
@@ -65,6 +67,32 @@ func TestTablesFitAHundredColumnsWhateverIsInThem(t *testing.T) {
 	var b strings.Builder
 	if err := printSessions(&b, []Session{v6}, true); err != nil || !strings.Contains(b.String(), v6.SessionID) || !strings.Contains(b.String(), v6.Rule) {
 		t.Errorf("--wide shortens: %v\n%s", err, b.String())
+	}
+}
+
+func TestRefusedConnectionsAreListedWithTheReasonOldestFirst(t *testing.T) {
+	g := newFakeGateway(t)
+	if out := must(t, "sessions", "--refused", "--name", "gw"); out != "no refused connections\n" {
+		t.Errorf("%q", out)
+	}
+	pens := []outcome.Pen{outcome.NewPen(g.seg.Worker(0).Outcomes), outcome.NewPen(g.seg.Worker(1).Outcomes)}
+	for n, why := range []shm.Counter{shm.RefusedNoENOInSynAck, shm.AbortUnauthenticated, shm.RefusedNoENOInSynAck} {
+		pens[(n+1)%2].Write(&outcome.Note{At: now(t) - int64(30-n)*1e9, Key: v4Key(1, byte(2+n), uint16(1000+n), 80), Kind: outcome.Refused, Why: uint16(why), Verdict: flowtable.Require, Active: n != 1})
+	}
+	out := must(t, "sessions", "--refused", "--name", "gw")
+	for _, want := range []string{
+		"192.0.2.1:1000   198.51.100.2:80  no_eno_in_syn_ack  -     30s\n",
+		"198.51.100.3:80  192.0.2.1:1001   unauthenticated    -     29s\n",
+		"3 connections refused lately:\n",
+		"     2  no_eno_in_syn_ack: the far end's SYN-ACK has no ENO option\n",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	list := decode(t, must(t, "sessions", "--refused", "--json", "--port", "1001", "--name", "gw")).([]any)
+	if first := list[0].(map[string]any); len(list) != 1 || first["state"] != "refused" || first["reason"] != "unauthenticated" || first["verdict"] != "require" {
+		t.Errorf("%v", list)
 	}
 }
 
@@ -138,7 +166,7 @@ func TestSessionsAreFilteredAndSorted(t *testing.T) {
 			t.Errorf("%v: %s, not %s", c.args, got, c.want)
 		}
 	}
-	for _, args := range [][]string{{"--sort", "size"}, {"--port", "65536"}, {"--port", "-1"}, {"--peer", "host"}, {"--watch", "--plain"}, {"--watch", "--port", "1"}} {
+	for _, args := range [][]string{{"--sort", "size"}, {"--port", "65536"}, {"--port", "-1"}, {"--peer", "host"}, {"--watch", "--plain"}, {"--watch", "--refused"}, {"--plain", "--refused"}, {"--watch", "--port", "1"}} {
 		if status, _, errs := call(t, append([]string{"sessions", "--name", "gw"}, args...)...); status != exitUsage || !strings.Contains(errs, args[0]) {
 			t.Errorf("%v: status %d, %s", args, status, errs)
 		}

@@ -86,7 +86,7 @@ func printSessions(out io.Writer, list []Session, wide bool) error {
 	}
 	switch len(list) {
 	case 0:
-		text.WriteString("no encrypted connections; --plain lists those that pass in the clear\n")
+		text.WriteString("no encrypted connections; --plain lists those that pass in the clear, --refused those that were refused\n")
 	default:
 		fmt.Fprintf(&text, "%s, %s sealed, %s opened, %s now\n", human.Plural(len(list), "encrypted connection"), human.Bytes(sealed), human.Bytes(opened), human.Rate(rate))
 		also := []string{}

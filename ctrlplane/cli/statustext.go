@@ -53,7 +53,7 @@ func (st *Status) printEncryption(b *bytes.Buffer) {
 		printReasons(b, st.Plain, "plain_")
 	}
 	if e.Refused > 0 {
-		fmt.Fprintf(b, "REFUSED       %s of the connections (%d)\n", human.Percent(e.Refused, all), e.Refused)
+		fmt.Fprintf(b, "REFUSED       %s of the connections (%d); linecrypt sessions --refused lists the latest\n", human.Percent(e.Refused, all), e.Refused)
 		printReasons(b, st.Refusals, "refused_")
 	}
 }

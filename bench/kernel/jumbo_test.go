@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -12,13 +13,13 @@ import (
 // byte must arrive, encrypted, in segments that are as long as the MTU allows. Packet ports are in TestOffloadsMayStayOn.
 func TestJumboFramesPassDPDKPorts(t *testing.T) {
 	for _, c := range []struct {
-		kind topology.PortKind
-		mtu  int
-	}{{topology.AFPacket, 9000}, {topology.AFXDP, 3434}} {
-		t.Run(string(c.kind), func(t *testing.T) {
+		kind         topology.PortKind
+		mtu, workers int
+	}{{topology.AFPacket, 9000, 1}, {topology.AFPacket, 9000, 2}, {topology.AFXDP, 3434, 1}} {
+		t.Run(fmt.Sprintf("%s with %d workers", c.kind, c.workers), func(t *testing.T) {
 			b := bedOf(t, topology.Options{MTU: c.mtu})
-			b.startA(c.kind)
-			b.startB(c.kind)
+			b.startA(c.kind, fmt.Sprintf("workers.count=%d", c.workers))
+			b.startB(c.kind, fmt.Sprintf("workers.count=%d", c.workers))
 			for _, f := range families {
 				t.Run(string(f), func(t *testing.T) { b.in(t).jumbo(f, c.mtu) })
 			}

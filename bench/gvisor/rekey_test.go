@@ -32,7 +32,7 @@ func TestAnOrderChangesTheKeysOfBothEnds(t *testing.T) {
 	if r := mustRekey(t, n.A, client.Local().String(), client.Remote().String()); r.Sealed != 1 || r.Opened != 1 {
 		t.Errorf("ordered at gateway A: %+v", r)
 	}
-	if r := mustRekey(t, n.B, hex.EncodeToString(a.SessionID[:6])); r.Sealed != 2 || r.Opened != 2 {
+	if r := mustRekey(t, n.B, hex.EncodeToString(a.SessionID[:6])+"…"); r.Sealed != 2 || r.Opened != 2 {
 		t.Errorf("ordered at gateway B: %+v", r)
 	}
 	if err := exchangeByte(client, server); err != nil {

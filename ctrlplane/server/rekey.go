@@ -285,9 +285,9 @@ func (s *Server) between(a, b string) ([]sessiontable.Entry, error) {
 	return nil, fmt.Errorf("%s and %s: %w", a, b, ErrNoConnection)
 }
 
-// withID returns the connection whose session ID begins with digits.
+// withID returns the connection whose session ID begins with digits, which may come as the table of sessions shortens them.
 func (s *Server) withID(digits string) ([]sessiontable.Entry, error) {
-	prefix := strings.ToLower(digits)
+	prefix := strings.ToLower(strings.TrimSuffix(digits, "…"))
 	if len(prefix) < minIDDigits || len(prefix) > 2*sessiontable.SessionIDSize || strings.Trim(prefix, "0123456789abcdef") != "" {
 		return nil, fmt.Errorf("%q is not %d to %d hexadecimal digits of a session ID: %w", digits, minIDDigits, 2*sessiontable.SessionIDSize, ErrSelection)
 	}

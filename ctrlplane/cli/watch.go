@@ -90,6 +90,7 @@ const sameMoment = 100 * time.Millisecond
 var (
 	errRefused = errors.New("the control plane refuses")
 	errOutput  = errors.New("cannot write")
+	errBehind  = errors.New("changes were missed")
 )
 
 // watching is what was printed.
@@ -97,9 +98,10 @@ type watching struct {
 	out    io.Writer
 	known  map[string]server.SessionEvent // open connections, by whatever tells them apart
 	listed map[string]bool                // of known, those that the control plane has listed; nil behind the list
+	behind bool                           // changes were missed, so that known may be wrong
 }
 
-// follow prints what a control plane tells until the connection ends.
+// follow prints what a control plane tells until the connection ends, or until it has told that changes were missed.
 func (w *watching) follow(ctx context.Context, socket string) error {
 	client := http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -120,7 +122,7 @@ func (w *watching) follow(ctx context.Context, socket string) error {
 		text, _ := io.ReadAll(io.LimitReader(answer.Body, 1000))
 		return fmt.Errorf("%w: %s: %s", errRefused, answer.Status, text)
 	}
-	w.listed = map[string]bool{}
+	w.listed, w.behind = map[string]bool{}, false
 	for lines := json.NewDecoder(bufio.NewReader(answer.Body)); ; {
 		var e server.SessionEvent
 		if err := lines.Decode(&e); err != nil {
@@ -128,6 +130,9 @@ func (w *watching) follow(ctx context.Context, socket string) error {
 		}
 		if err := w.take(e); err != nil {
 			return err
+		}
+		if w.behind && w.listed == nil {
+			return errBehind // another list puts known right
 		}
 	}
 }
@@ -138,6 +143,7 @@ func (w *watching) take(e server.SessionEvent) error {
 	case e.Event == "listed":
 		return w.forgetUnlisted(e.Time)
 	case e.Session == nil:
+		w.behind = true
 		return w.print(e)
 	}
 	id := e.SessionID + " " + e.Client + " " + e.Server + " " + e.Role + " " + strconv.FormatUint(uint64(e.VLAN), 10)

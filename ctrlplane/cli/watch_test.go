@@ -4,6 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -85,5 +89,38 @@ func TestWatchingNoInstanceIsAnError(t *testing.T) {
 	newFakeGateway(t)
 	if status, _, errs := call(t, "sessions", "--watch", "--name", "none"); status != exitFailure || !strings.Contains(errs, "none") {
 		t.Errorf("status %d, %s", status, errs)
+	}
+}
+
+func TestWatcherThatMissedChangesAsksWhatThereIs(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "control")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lists := [][]server.SessionEvent{
+		{event("open", "one"), event("open", "two"), event("listed", ""), event("lost", ""), event("open", "never read")},
+		{event("open", "two"), event("open", "three"), event("listed", "")},
+	}
+	srv := http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		to := json.NewEncoder(w)
+		for _, e := range lists[0] {
+			_ = to.Encode(e)
+		}
+		lists = lists[1:]
+	})}
+	go srv.Serve(l)
+	defer srv.Close()
+	var out bytes.Buffer
+	w := watching{out: &out, known: map[string]server.SessionEvent{}}
+	if err := w.follow(t.Context(), socket); !errors.Is(err, errBehind) {
+		t.Error(err)
+	}
+	if err := w.follow(t.Context(), socket); !errors.Is(err, io.EOF) {
+		t.Error(err)
+	}
+	want := []string{"open one", "open two", "lost", "open three", "close one"}
+	if got := said(t, &out); !slices.Equal(got, want) {
+		t.Errorf("printed %q", got)
 	}
 }

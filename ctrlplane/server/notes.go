@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"time"
 
 	"linecrypt/ctrlplane/connections"
@@ -15,12 +16,12 @@ type noteReaders struct {
 	readers []*outcome.Reader
 }
 
-// attach begins with what is noted from now on, unless it reads that segment already. The server's lock is held.
+// errAnotherSegment ends what was told of a segment that is not served any more.
+var errAnotherSegment = errors.New("another segment is served")
+
+// attach begins with what is noted from now on. The server's lock is held.
 func (n *noteReaders) attach(seg *shm.Segment) {
-	if n.seg == seg {
-		return
-	}
-	n.seg, n.readers = seg, nil
+	n.seg = seg
 	for i := range seg.Workers() {
 		if w := seg.Worker(i); w != nil {
 			n.readers = append(n.readers, outcome.NewReader(w.Outcomes))
@@ -31,12 +32,15 @@ func (n *noteReaders) attach(seg *shm.Segment) {
 // noteEvents are the events that notes are told as.
 var noteEvents = map[outcome.Kind]string{outcome.Plain: "open", outcome.Over: "close", outcome.Refused: "refused"}
 
-// writeNotes writes what was noted since the last time.
+// writeNotes writes what was noted since the last time. The error is errAnotherSegment where the segment is not served any more.
 func (o *eventWriter) writeNotes(n *noteReaders) error {
 	var list []SessionEvent
 	var lost uint64
+	served := false
 	o.s.View(func(seg *shm.Segment) {
-		n.attach(seg)
+		if served = seg == n.seg; !served {
+			return
+		}
 		var rules *policy.Set
 		for _, d := range n.readers {
 			notes, missed := d.Read()
@@ -52,6 +56,9 @@ func (o *eventWriter) writeNotes(n *noteReaders) error {
 			}
 		}
 	})
+	if !served {
+		return errAnotherSegment
+	}
 	for _, e := range list {
 		if err := o.write(e); err != nil {
 			return err

@@ -21,7 +21,8 @@ const (
 
 // SessionEvent is a line of what GET /sessions/watch answers. First come the connections that there are, encrypted and in the clear, as
 // "open", and a line "listed"; then what happens: "open", "change", "close", and "refused" for one that never opened. A watcher that does not
-// keep up gets a line "lost" with how many changes it missed.
+// keep up gets a line "lost" with how many changes it missed. There is no answer before there is a data plane to serve, and the answer ends
+// when another one is served: its list is another.
 type SessionEvent struct {
 	Event string    `json:"event"`
 	Time  time.Time `json:"time"`
@@ -95,10 +96,16 @@ func (s *Server) watchSessions(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.watchers.leave(one)
+	var notes noteReaders
+	for s.View(notes.attach); notes.seg == nil; s.View(notes.attach) {
+		select {
+		case <-r.Context().Done():
+			return
+		case <-time.After(notesEvery):
+		}
+	}
 	w.Header().Set("Content-Type", "application/jsonl")
 	out := eventWriter{s: s, json: json.NewEncoder(w), control: http.NewResponseController(w)}
-	var notes noteReaders
-	s.View(notes.attach)
 	plain, err := s.connections(connections.Plain, "", "", "age")
 	if err != nil {
 		plain = nil // nobody has a segment

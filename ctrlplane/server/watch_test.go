@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 	"time"
 
@@ -132,5 +133,57 @@ func TestWatcherIsToldOfConnectionsThatAreNotEncrypted(t *testing.T) {
 		if e.Event == "lost" {
 			return
 		}
+	}
+}
+
+func TestWatcherIsToldWhatThereIsOnceADataPlaneIsServedAndUntilItIsNotAnyMore(t *testing.T) {
+	p := newPlane(t, t.TempDir(), 2)
+	p.flow(0, 1000, flowtable.Plain)
+	s, err := New(options(p.dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(s.ControlHandler())
+	defer srv.Close()
+	told, listed := make(chan []string, 1), make(chan bool, 1)
+	go func() {
+		var events []string
+		defer func() { told <- events }()
+		answer, err := http.Get(srv.URL + "/sessions/watch")
+		if err != nil {
+			return
+		}
+		defer answer.Body.Close()
+		for lines := json.NewDecoder(bufio.NewReader(answer.Body)); ; {
+			var e SessionEvent
+			if err := lines.Decode(&e); err != nil {
+				return
+			}
+			if events = append(events, e.Event); e.Event == "listed" {
+				listed <- true
+			}
+		}
+	}()
+	eventually(t, "somebody watches", func() bool { return s.watchers.n.Load() == 1 })
+	seg, err := options(p.dir).Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.attach(seg); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-listed:
+	case <-time.After(patience):
+		t.Error("nothing is listed")
+	}
+	s.detach()
+	select {
+	case got := <-told:
+		if !slices.Equal(got, []string{"open", "listed"}) {
+			t.Errorf("told %q", got)
+		}
+	case <-time.After(patience):
+		t.Error("it is still told")
 	}
 }

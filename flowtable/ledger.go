@@ -119,9 +119,22 @@ func (c Chunks) MaxEntryID() int { return len(c.mem) * ChunkEntries }
 // At returns the entry.
 func (c Chunks) At(id EntryID) *Entry { return &c.mem[id/ChunkEntries].Entries[id%ChunkEntries] }
 
+// HasRoom reports whether the ledger's last chunk has room for an entry.
+func (l *Ledger) HasRoom() bool { return l.Last != 0 && l.Tail < ChunkEntries }
+
+// PushBehind is Push for a ledger that HasRoom: the entry is not the first one of its chunk.
+func (c Chunks) PushBehind(l *Ledger) (*Entry, EntryID) {
+	id := EntryID(l.Last)*ChunkEntries + EntryID(l.Tail)
+	e := &c.mem[l.Last].Entries[l.Tail]
+	l.Tail++
+	l.Count++
+	*e = Entry{}
+	return e, id
+}
+
 // Push appends an empty entry to the ledger and returns it, or nil when no chunk is free.
 func (c Chunks) Push(l *Ledger) (*Entry, EntryID) {
-	if l.Last == 0 || l.Tail == ChunkEntries {
+	if !l.HasRoom() {
 		i := c.alloc()
 		if i == 0 {
 			return nil, 0

@@ -2,6 +2,7 @@ package packet
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"unsafe"
 
 	"linecrypt/dataplane/mbuf"
@@ -12,23 +13,26 @@ type Translation struct {
 	Seq, Ack     uint32
 	Win          uint16
 	Flags        uint8
-	NewTS        bool // the timestamps are to be written too
-	TSVal, TSEcr uint32
+	TSVal, TSEcr uint32 // written where the segment has timestamps
 }
 
 // commonTS is a timestamps option as nearly every sender writes it (RFC 7323 appendix A): two NOPs, kind and length.
 const commonTS = 0x0101080a
 
-// CommonOptions reports whether the segment's only option is the timestamps in their usual place, if ts, or that it has none.
+// CommonOptions reports whether the segment's only option is the timestamps in their usual place, if ts, or that it has none, and whether
+// its headers are no longer than the fields of an mbuf can say.
 func (p *Packet) CommonOptions(ts bool) bool {
 	n := p.Payload - p.L4
+	if p.L4-p.L3 > maxL3Len {
+		return false
+	}
 	if ts {
 		return n == tcpMinLen+12 && p.Opt.Present == OptTimestamps && p.Opt.TSOff == p.L4+tcpMinLen+2
 	}
 	return n == tcpMinLen
 }
 
-// Common is where the headers of a segment with common options lie in its mbuf, as NoteHeaders kept it.
+// Common is where the headers of a segment with common options lie in its mbuf, from its first byte on.
 type Common struct {
 	L3, L4, Payload int
 	IPv4            bool
@@ -42,6 +46,11 @@ const (
 	tsLen     = 12
 )
 
+// Common returns where the headers of a parsed segment lie.
+func (p *Packet) Common() Common {
+	return Common{L3: int(p.L3), L4: int(p.L4), Payload: int(p.Payload), IPv4: p.Ver == 4}
+}
+
 // Read reads where the headers lie of a segment for which CommonOptions held and NoteHeaders was called, and reports false where that
 // does not agree with the bounds of the mbuf.
 func (h *Common) Read(m *mbuf.Mbuf) bool {
@@ -51,7 +60,7 @@ func (h *Common) Read(m *mbuf.Mbuf) bool {
 		return m.At(ethLen)>>4 == 4
 	}
 	l3, l4, payload := int(uint16(o)), int(uint16(o>>noteL4)), int(uint16(o>>notePayload))
-	if l3 < ethLen || l4 < l3+20 || payload < l4+tcpMinLen || payload > l4+tcpMinLen+MaxOptions || payload > int(m.DataLen) {
+	if l3 < ethLen || l4 < l3+20 || payload < l4+tcpMinLen || payload > l4+tcpMinLen+MaxOptions || payload > int(m.DataLen) || l4-l3 > maxL3Len {
 		return false
 	}
 	h.L3, h.L4, h.Payload = l3, l4, payload
@@ -59,79 +68,92 @@ func (h *Common) Read(m *mbuf.Mbuf) bool {
 	return h.IPv4 || l4 >= l3+40
 }
 
-// Translate makes the headers in front of the payload of m, whose bounds say how long it is now, those of the translated segment:
-// lengths, TCP header, timestamps and checksum, this in software or, where offload is true, by the port as Finish does. Urgent pointer and
-// reserved bits become 0.
-func (h *Common) Translate(m *mbuf.Mbuf, t *Translation, offload bool) {
-	if h.L4-h.L3 == 20 && h.IPv4 && offload {
-		h.translatePlain(m, t)
+// Translate moves the headers of m so that they end at offset at of its buffer, with n bytes of payload behind them, and makes them those
+// of the translated segment: bounds, lengths, TCP header, timestamps where there are any, and the sum of the pseudo header in the place of
+// TCP's checksum, which the port completes, or CompleteSum. Urgent pointer and reserved bits become 0. The caller has checked that there
+// is room.
+func (h *Common) Translate(m *mbuf.Mbuf, at, n int, t *Translation) {
+	if h.L4-h.L3 == 20 && h.L3 == ethLen && h.IPv4 {
+		h.translatePlain(m, at, n, t)
 		return
 	}
+	from := m.DataOff()
+	start := at - h.Payload
+	if start != from {
+		buf := m.Buf()
+		copy(buf[start:at], buf[from:from+h.Payload])
+	}
+	m.SetBounds(start, h.Payload+n)
 	b := m.Data()
 	l4 := b[h.L4:]
-	n := len(l4)
+	length := len(l4)
 	var ps uint64 // of the pseudo header, in host order of bytes
 	l3 := b[h.L3:h.L4]
 	_ = l3[19]
+	m.OlFlags &^= rxCksumFlags | txFlags
 	if h.IPv4 {
 		was, is := binary.BigEndian.Uint16(l3[2:]), uint16(len(b)-h.L3)
 		binary.BigEndian.PutUint16(l3[2:], is)
 		binary.BigEndian.PutUint16(l3[10:], Update16(binary.BigEndian.Uint16(l3[10:]), was, is))
 		ps = uint64(binary.LittleEndian.Uint32(l3[12:])) + uint64(binary.LittleEndian.Uint32(l3[16:]))
+		m.OlFlags |= mbuf.TxTCPCksum | mbuf.TxIPv4
 	} else {
 		a := l3[8:40]
 		binary.BigEndian.PutUint16(l3[4:], uint16(len(b)-h.L3-40))
 		for i := 0; i < 32; i += 4 {
 			ps += uint64(binary.LittleEndian.Uint32(a[i:]))
 		}
+		m.OlFlags |= mbuf.TxTCPCksum | mbuf.TxIPv6
 	}
-	ps += uint64(n&0xff)<<8 | uint64(n>>8) + protoTCP<<8
+	ps += uint64(length&0xff)<<8 | uint64(length>>8) + protoTCP<<8
 	_ = l4[19]
 	binary.BigEndian.PutUint32(l4[4:], t.Seq)
 	binary.BigEndian.PutUint32(l4[8:], t.Ack)
 	l4[13] = t.Flags
 	binary.BigEndian.PutUint16(l4[14:], t.Win)
-	if t.NewTS {
-		ts := l4[tcpMinLen+4 : tcpMinLen+12]
+	binary.LittleEndian.PutUint32(l4[16:], uint32(fold(ps)))
+	if h.Payload-h.L4 == tcpMinLen+tsLen {
+		ts := l4[tcpMinLen+4 : tcpMinLen+tsLen]
 		binary.BigEndian.PutUint32(ts, t.TSVal)
 		binary.BigEndian.PutUint32(ts[4:], t.TSEcr)
-	}
-	m.OlFlags &^= rxCksumFlags | txFlags
-	if !offload || h.L4-h.L3 > maxL3Len {
-		binary.LittleEndian.PutUint32(l4[16:], 0)
-		binary.BigEndian.PutUint16(l4[16:], ^Sum(l4, swap(fold(ps))))
-		return
-	}
-	binary.LittleEndian.PutUint32(l4[16:], uint32(fold(ps)))
-	m.OlFlags |= mbuf.TxTCPCksum
-	if h.IPv4 {
-		m.OlFlags |= mbuf.TxIPv4
-	} else {
-		m.OlFlags |= mbuf.TxIPv6
 	}
 	m.TxOffload = uint64(h.L3) | uint64(h.L4-h.L3)<<l2Bits | uint64(h.Payload-h.L4)<<(l2Bits+l3Bits)
 }
 
-// translatePlain is Translate for IPv4 without options and a port with checksum offload: all of it is at a place that is known. Read has
-// seen that the headers lie within the packet.
-func (h *Common) translatePlain(m *mbuf.Mbuf, t *Translation) {
-	b := (*[20 + tcpMinLen]byte)(unsafe.Add(m.BufAddr, m.DataOff()+h.L3))
-	is := uint16(int(m.DataLen) - h.L3)
-	was := binary.BigEndian.Uint16(b[2:])
-	binary.BigEndian.PutUint16(b[2:], is)
-	binary.BigEndian.PutUint16(b[10:], Update16(binary.BigEndian.Uint16(b[10:]), was, is))
-	n := is - 20
-	ps := uint64(binary.LittleEndian.Uint32(b[12:])) + uint64(binary.LittleEndian.Uint32(b[16:])) + uint64(n<<8|n>>8) + protoTCP<<8
-	binary.BigEndian.PutUint64(b[20+4:], uint64(t.Seq)<<32|uint64(t.Ack))
-	b[20+13] = t.Flags
-	binary.BigEndian.PutUint16(b[20+14:], t.Win)
-	binary.LittleEndian.PutUint32(b[20+16:], uint32(fold(ps)))
-	if t.NewTS {
-		binary.BigEndian.PutUint64((*[8]byte)(unsafe.Add(unsafe.Pointer(b), plainHead-ethLen+4))[:], uint64(t.TSVal)<<32|uint64(t.TSEcr))
+// translatePlain is Translate for untagged IPv4 without options: all of it is at a place that is known. The headers are read whole, as
+// words, before they are written, because both places overlap.
+func (h *Common) translatePlain(m *mbuf.Mbuf, at, n int, t *Translation) {
+	from := (*[plainHead]byte)(unsafe.Add(m.BufAddr, m.DataOff()))
+	start := at - h.Payload
+	to := (*[plainHead + tsLen]byte)(unsafe.Add(m.BufAddr, start))
+	w0, w1 := binary.LittleEndian.Uint64(from[0:]), binary.LittleEndian.Uint64(from[8:])
+	lengths, sums := binary.LittleEndian.Uint64(from[16:]), binary.LittleEndian.Uint64(from[24:])
+	ports, offset := binary.LittleEndian.Uint64(from[32:]), uint64(from[46])
+
+	m.SetBounds(start, h.Payload+n)
+	size := h.Payload - ethLen + n
+	was, is := uint16(lengths), bits.ReverseBytes16(uint16(size))
+	tcp := bits.ReverseBytes16(uint16(size - 20))
+	ps := fold(sums>>16 + ports&0xffff + uint64(tcp) + protoTCP<<8)
+	binary.LittleEndian.PutUint64(to[0:], w0)
+	binary.LittleEndian.PutUint64(to[8:], w1)
+	binary.LittleEndian.PutUint64(to[16:], lengths&^0xffff|uint64(is))
+	binary.LittleEndian.PutUint64(to[24:], sums&^0xffff|uint64(Update16(uint16(sums), was, is)))
+	binary.LittleEndian.PutUint64(to[32:], ports)
+	binary.BigEndian.PutUint64(to[38:], uint64(t.Seq)<<32|uint64(t.Ack))
+	binary.LittleEndian.PutUint64(to[46:], offset|uint64(t.Flags)<<8|uint64(bits.ReverseBytes16(t.Win))<<16|uint64(ps)<<32)
+	if h.Payload == plainHead+tsLen {
+		binary.BigEndian.PutUint32(to[54:], commonTS)
+		binary.BigEndian.PutUint64(to[58:], uint64(t.TSVal)<<32|uint64(t.TSEcr))
 	}
 	m.OlFlags = m.OlFlags&^(rxCksumFlags|txFlags) | mbuf.TxTCPCksum | mbuf.TxIPv4
-	m.TxOffload = uint64(h.L3) | 20<<l2Bits | uint64(h.Payload-h.L4)<<(l2Bits+l3Bits)
+	m.TxOffload = ethLen | 20<<l2Bits | uint64(h.Payload-plainL4)<<(l2Bits+l3Bits)
 }
 
-// swap turns a sum of words in one order of bytes into that of the other (RFC 1071 section 2).
-func swap(sum uint16) uint16 { return sum<<8 | sum>>8 }
+// CompleteSum makes the TCP checksum of a segment that Translate made right, for a port that does not do so.
+func CompleteSum(m *mbuf.Mbuf) {
+	o := m.TxOffload
+	l4 := m.Data()[o&(1<<l2Bits-1)+o>>l2Bits&(1<<l3Bits-1):]
+	binary.BigEndian.PutUint16(l4[16:18], ^Sum(l4, 0)) // the field holds the sum of the pseudo header
+	m.OlFlags &^= txFlags
+}

@@ -60,26 +60,35 @@ func TestTranslateWritesWhatResumeAndFinishDo(t *testing.T) {
 		b.SetBounds(a.DataOff(), int(a.DataLen))
 		copy(b.Data(), a.Data())
 		b.TxOffload, b.OlFlags = a.TxOffload, a.OlFlags
-		n := rng.IntN(1400)
-		tr := Translation{Seq: rng.Uint32(), Ack: rng.Uint32(), Win: uint16(rng.Uint32()), Flags: FlagACK | FlagPSH, NewTS: ts && rng.IntN(2) == 0, TSVal: rng.Uint32(), TSEcr: rng.Uint32()}
+		n, shift := rng.IntN(1400), []int{-4, 0, 4}[rng.IntN(3)]
+		tr := Translation{Seq: rng.Uint32(), Ack: rng.Uint32(), Win: uint16(rng.Uint32()), Flags: FlagACK | FlagPSH, TSVal: rng.Uint32(), TSEcr: rng.Uint32()}
 
 		var full Packet
+		head := append([]byte(nil), a.Data()[:p.Payload]...)
+		a.SetBounds(a.DataOff()+shift, int(a.DataLen))
+		copy(a.Data(), head)
+		payload := append([]byte(nil), b.Buf()[b.DataOff()+int(p.Payload)+shift:][:n]...)
+		copy(a.Buf()[a.DataOff()+int(p.Payload):], payload)
 		if !full.Resume(a, n) {
 			t.Fatal("resume")
 		}
-		if tr.NewTS {
+		if ts {
 			full.SetTimestamps(tr.TSVal, tr.TSEcr)
 		}
 		full.SetTCP(tr.Seq, tr.Ack, tr.Win, tr.Flags, 0)
 		full.Finish(offload)
 
-		b.SetBounds(b.DataOff(), int(p.Payload)+n)
 		var h Common
 		ok := h.Read(b)
 		if !ok || h.Payload != int(p.Payload) {
 			t.Fatalf("%d: headers %+v, ok %v", i, h, ok)
 		}
-		h.Translate(b, &tr, offload)
+		at := b.DataOff() + int(p.Payload) + shift
+		h.Translate(b, at, n, &tr)
+		copy(b.Buf()[at:], payload)
+		if !offload {
+			CompleteSum(b)
+		}
 		if !bytes.Equal(a.Data(), b.Data()) || a.OlFlags != b.OlFlags || a.TxOffload != b.TxOffload && offload {
 			t.Fatalf("%d: %x flags %x offload %x, want %x flags %x offload %x", i, b.Data(), b.OlFlags, b.TxOffload, a.Data(), a.OlFlags, a.TxOffload)
 		}

@@ -44,6 +44,7 @@ type Core struct {
 	peerSeed       uint64 // nobody outside knows who shares with whom
 	large          largeBuffers
 	turn           [numResources]int // where reclaim looks next
+	run            Run
 }
 
 // Defaults of Config fields that are zero.

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/flowtable"
 )
@@ -8,11 +9,53 @@ import (
 // The fast path takes the segment that nearly every segment is: in order, acceptable at a glance, of a connection in its common state,
 // with a whole frame in it or none at all. FastEgress and FastIngress look whether a segment is one before they change anything, and
 // leave every other to EgressSegment and IngressSegment, which take these too, to the same end: the same packets, records and counters.
-// The fast path leaves out the questions whose answers the common state knows. Most of what both do to a record is said once, in what
-// they share; fastSeal, fastOpen, openedCommon and toWireCommon say again, and shorter, what sealSegment, wireData, openedNext and toWire
-// do: who changes one changes both, and the twin tests tell.
-//
-// Both want room in the output (Output.Room).
+// The fast path leaves out the questions whose answers the common state knows, and asks the others once for all segments of a run. Most
+// of what both ways do to a record is said once, in what they share; this file and the two beside it say again, and shorter, what
+// sealSegment, forwardHostAck, toWire, wireData, forwardWireAck, openedNext and toHost do: who changes one changes both, and the twin
+// tests tell.
+
+// A Run is the segments of one connection that come one behind the other from one end of it within a burst, with nothing between them
+// that could change the connection. The caller begins it with Core.BeginRun, gives it the segments that may be of the common kind, and
+// ends it with EndRun before it does anything else with the Core. The output wants room for all of them (Output.Room).
+type Run struct {
+	flow
+	ack   uint32 // what toWireCommon answered last,
+	win   uint16
+	told  bool   // as long as it would answer so again
+	bytes uint64 // of plaintext that were framed
+	// number of frames that were made
+	frames uint32
+}
+
+// BeginRun begins a run and returns it. It is the Core's, and good until EndRun.
+func (c *Core) BeginRun(idx flowtable.Index, r *flowtable.Record, now int64, out *Output) *Run {
+	x := &c.run
+	x.view(c, idx, r, now, out)
+	x.common, x.told = true, false
+	x.bytes, x.frames = 0, 0
+	if len(c.keys.retired) > 0 && !out.Pending() {
+		c.keys.sweep()
+	}
+	return x
+}
+
+// EndRun ends the run that BeginRun began.
+func (x *Run) EndRun() {
+	if x.frames > 0 {
+		n := x.c.n
+		n[shm.SealedFrames] += uint64(x.frames)
+		n[shm.SealedBytes] += x.bytes
+	}
+}
+
+// turn is begin for a segment of a run.
+func (x *Run) turn() {
+	c := x.c
+	if c.calls++; c.calls%lookEvery == 0 {
+		c.scarce = c.cache.Avail() < c.cfg.PoolLow
+		x.told = false
+	}
+}
 
 // commonIngress are the flags of Ingress that a connection in its common state has.
 const commonIngress = flowtable.IngressInit | flowtable.IngressKeys
@@ -31,15 +74,19 @@ func (c *Core) judge(r *flowtable.Record) {
 // frameHead is what a frame without urgent data has in front of its data.
 const frameHead = tcpcrypt.HeaderLen + tcpcrypt.FlagsLen
 
-// toWireCommon is toWire for a connection in its common state: what the host has acknowledged is all that is acknowledged.
-func (f *flow) toWireCommon() (ack uint32, win uint16) {
-	in := &f.r.Ingress
+// toWireCommon is toWire for a connection in its common state: what the host has acknowledged is all that is acknowledged. Its answer is
+// kept while nothing of that changes.
+func (x *Run) toWireCommon() (ack uint32, win uint16) {
+	if x.told {
+		return x.ack, x.win
+	}
+	in := &x.r.Ingress
 	w := max(in.WAcked, in.WAckH)
 	edge := in.WAckH
 	if in.PEdge > in.PAckH {
 		edge += in.PEdge - in.PAckH + tcpcrypt.Overhead
 	}
-	if edge > in.WEdge && f.c.crowded() {
+	if edge > in.WEdge && x.c.crowded() {
 		edge = max(in.WEdge, min(edge, w+scarceWindow))
 	}
 	if edge >= in.WEdge {
@@ -49,9 +96,22 @@ func (f *flow) toWireCommon() (ack uint32, win uint16) {
 		edge = in.WEdge
 	}
 	if edge > w {
-		win = uint16(min((edge-w)>>f.r.Host.WScale, 65535))
+		win = uint16(min((edge-w)>>x.r.Host.WScale, 65535))
 	}
-	ack = f.peerISN() + uint32(w)
+	ack = x.peerISN() + uint32(w)
 	in.WAcked, in.AckTold, in.WinTold = w, ack, win
+	x.ack, x.win, x.told = ack, win, true
 	return ack, win
+}
+
+// emitCommon is emit for a segment of the common kind. There is room for it.
+func (x *Run) emitCommon(dir Direction, seg *Segment, off, n int) *Emit {
+	o := x.out
+	at := len(o.Emits)
+	o.Emits = o.Emits[:at+1]
+	em := &o.Emits[at]
+	em.R, em.M, em.Flow, em.Off, em.Len = x.r, seg.M, x.idx, off, n
+	em.TSVal, em.TSEcr, em.HasTS, em.NewTS = seg.TSVal, seg.TSEcr, seg.HasTS, false
+	em.Urg, em.Flags, em.NSACK, em.Dir, em.Kind = 0, seg.Flags, 0, dir, EmitCommon
+	return em
 }

@@ -9,91 +9,94 @@ import (
 )
 
 // FastEgress takes a segment from the host if it is one of the common kind, and reports whether it did; if not, nothing has changed, and
-// the segment is for EgressSegment. The caller has seen that its only option, if any, is the timestamps that the connection agreed on, in
-// their usual place.
-func (c *Core) FastEgress(idx flowtable.Index, r *flowtable.Record, seg *Segment, now int64, out *Output) bool {
+// the segment is for EgressSegment. Where something is to be sent, it returns the emit, the last one of the output, whose headers the
+// caller moves before it does anything else. The caller has seen that the segment's only option, if any, is the timestamps that the connection agreed on, in their usual place.
+func (x *Run) FastEgress(seg *Segment) (em *Emit, took bool) {
+	r := x.r
 	e, in, host := &r.Egress, &r.Ingress, &r.Host
 	fresh := seg.Ack - (r.Peer.ISN + 1 + uint32(in.HostAck)) // bytes that the segment acknowledges anew
 	if !r.Local.Common || seg.Flags&^PSH != ACK || seg.Seq != host.ISN+1+uint32(e.PNext) ||
-		uint64(fresh) > in.PNext-in.HostAck || seg.HasTS && !later(seg.TSVal, host.TSVal) {
-		return false
+		uint64(fresh) > in.PNext-in.HostAck || seg.HasTS && !later(seg.TSVal, host.TSVal) || seg.Len > 0 && !x.fits(seg) {
+		return nil, false
 	}
-	var f flow
-	f.view(c, idx, r, now, out)
-	f.common = true
-	if seg.Len > 0 && !f.fastFits(seg) {
-		return false
-	}
-	c.begin(out)
+	x.turn()
 	if seg.HasTS {
 		host.TSVal = seg.TSVal
 	} else {
 		seg.TSVal, seg.TSEcr = host.TSVal, r.Peer.TSVal
 	}
-	f.learn(seg, host)
+	x.learn(seg, host)
 	ack := in.HostAck + uint64(fresh)
-	if seg.Len > 0 {
-		if fresh != 0 || ack+uint64(seg.Win)<<host.WScale != in.PEdge {
-			var news ackNews
-			f.hostAck(seg, int64(ack), &news)
-		}
-		f.fastSeal(seg)
-	} else {
+	if seg.Len == 0 {
+		return x.fastHostAck(seg, int64(ack)), true
+	}
+	if fresh != 0 || ack+uint64(seg.Win)<<host.WScale != in.PEdge {
 		var news ackNews
-		f.hostAck(seg, int64(ack), &news)
-		n := len(out.Emits)
-		f.forwardHostAck(seg, &news)
-		f.fastEmit(n)
+		x.hostAck(seg, int64(ack), &news)
+		x.told = false
 	}
-	return true
+	return x.fastSeal(seg), true
 }
 
-// fastEmit marks the emit that was made of a segment of the common kind, if one was, where n was the number before.
-func (f *flow) fastEmit(n int) {
-	if len(f.out.Emits) > n {
-		f.out.Emits[n].Kind = EmitCommon
+// fastHostAck passes a segment without payload on, or drops it, as forwardHostAck does.
+func (x *Run) fastHostAck(seg *Segment, ack int64) *Emit {
+	in := &x.r.Ingress
+	var news ackNews
+	x.hostAck(seg, ack, &news)
+	x.told = false
+	oldAck, oldWin := in.AckTold, in.WinTold
+	wireAck, win := x.toWireCommon()
+	if wireAck == oldAck && win == oldWin && (!news.dup || in.WAcked > in.WAckH+1) {
+		x.drop(seg.M, shm.AbsorbedAcks)
+		return nil
 	}
+	em := x.emitCommon(ToWire, seg, seg.Off, 0)
+	em.Seq, em.Ack, em.Win = x.hostISN()+uint32(x.r.Egress.WNext), wireAck, win
+	return em
 }
 
-// fastFits reports whether a segment's payload becomes a frame at once: buffer, window, share, ledger, key and output allow it.
-func (f *flow) fastFits(seg *Segment) bool {
-	e, m, c := &f.r.Egress, seg.M, f.c
+// fits reports whether a segment's payload becomes a frame at once: buffer, window, share, ledger, key and output allow it.
+func (x *Run) fits(seg *Segment) bool {
+	e, m, c, o := &x.r.Egress, seg.M, x.c, x.out
 	n := seg.Len + tcpcrypt.Overhead
 	return m.DataOff() >= frameHead && seg.Off+seg.Len+tcpcrypt.TagLen <= int(m.BufLen) && seg.Len <= tcpcrypt.MaxData-tcpcrypt.UrgentLen &&
 		int64(n) <= int64(e.WEdge-e.WNext) && e.GenFrames < e.GenStop && int32(e.GenEdge-uint32(e.WNext)) > 0 &&
-		(e.Queue.Tail != flowtable.ChunkEntries && e.Queue.Last != 0 || c.chunks.Free() > 0) &&
-		len(f.out.Seals) < cap(f.out.Seals) && len(f.out.Emits) < cap(f.out.Emits) &&
-		f.mayFly(e.PNext+uint64(seg.Len))
+		len(o.Seals) < cap(o.Seals) && len(o.Emits) < cap(o.Emits) &&
+		(e.Queue.HasRoom() || c.chunks.Free() > 0) &&
+		(e.Queue.Count < minFlight && minFlight <= c.cfg.FlowFrames || x.mayFly(e.PNext+uint64(seg.Len)))
 }
 
 // fastSeal frames a segment's payload in place, as sealSegment and enqueueSeal do.
-func (f *flow) fastSeal(seg *Segment) {
-	c, r, m, out := f.c, f.r, seg.M, f.out
+func (x *Run) fastSeal(seg *Segment) *Emit {
+	c, r, m, out := x.c, x.r, seg.M, x.out
 	e := &r.Egress
-	start, n := seg.Off-frameHead, seg.Len+tcpcrypt.Overhead
-	w := e.WNext
-	en, id := c.pushFrame(r)
-	moveHeaders(m, seg.Off, start, n)
-	em := f.emit(EmitCommon, ToWire, m, start, n)
-	frame := m.Buf()[start : start+n : start+n]
+	start, n, w := seg.Off-frameHead, seg.Len+tcpcrypt.Overhead, e.WNext
+	var en *flowtable.Entry
+	var id flowtable.EntryID
+	if e.Queue.HasRoom() {
+		en, id = c.chunks.PushBehind(&e.Queue)
+		c.flight.took(r, e.Queue.Count)
+	} else {
+		en, id = c.pushFrame(r)
+	}
+	em := x.emitCommon(ToWire, seg, start, n)
 	// Control byte, length and flags: none are set.
-	binary.BigEndian.PutUint32(frame, uint32(n-tcpcrypt.HeaderLen)<<8)
+	binary.BigEndian.PutUint32(em.FrameHead[:], uint32(n-tcpcrypt.HeaderLen)<<8)
 	if n > packLimit || !c.packs(r) {
-		f.keepWhole(id, m, start)
+		x.keepWhole(id, m, start)
 	}
 	en.WEnd, en.Len, en.Over, en.Flags = w+uint64(n), uint32(n), tcpcrypt.Overhead, flowtable.EntryPending
-	out.seal(c.keyOf(r.Local.SealKey), &e.NR, w, frame)
-	out.sealRef(f, en.WEnd, id)
-	e.WNext = en.WEnd
+	out.seal(c.keyOf(r.Local.SealKey), &e.NR, w, m.Buf()[start:start+n:start+n])
+	out.sealRef(&x.flow, w+uint64(n), id)
+	e.WNext = w + uint64(n)
 	e.PNext += uint64(seg.Len)
 	e.GenFrames++
-	c.n[shm.SealedFrames]++
-	c.n[shm.SealedBytes] += uint64(seg.Len)
+	x.frames++
+	x.bytes += uint64(seg.Len)
 	if e.Queue.Count == 1 {
-		f.progress()
+		x.progress()
 	}
-	em.Seq = f.hostISN() + uint32(w)
-	em.Ack, em.Win = f.toWireCommon()
-	em.TSVal, em.TSEcr, em.NewTS = seg.TSVal, seg.TSEcr, false
-	em.Flags = seg.Flags
+	em.Seq = x.hostISN() + uint32(w)
+	em.Ack, em.Win = x.toWireCommon()
+	return em
 }

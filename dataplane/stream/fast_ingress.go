@@ -7,66 +7,87 @@ import (
 )
 
 // FastIngress is FastEgress for a segment from the wire. A frame in it is queued to be opened; openedCommon delivers it.
-func (c *Core) FastIngress(idx flowtable.Index, r *flowtable.Record, seg *Segment, now int64, out *Output) bool {
+func (x *Run) FastIngress(seg *Segment) (em *Emit, took bool) {
+	r := x.r
 	e, in, peer := &r.Egress, &r.Ingress, &r.Peer
 	w := in.WNext
 	fresh := seg.Ack - (r.Host.ISN + 1 + uint32(e.WAck))
 	if !r.Local.Common || seg.Flags&^PSH != ACK || seg.Seq != peer.ISN+1+uint32(w) || w > in.WEdge ||
-		uint64(fresh) > e.WNext-e.WAck || seg.HasTS && !later(seg.TSVal, peer.TSVal) {
-		return false
+		uint64(fresh) > e.WNext-e.WAck || seg.HasTS && !later(seg.TSVal, peer.TSVal) || seg.Len > 0 && !x.fastFrame(seg) {
+		return nil, false
 	}
-	var f flow
-	f.view(c, idx, r, now, out)
-	f.common = true
-	if seg.Len > 0 && !f.fastFrame(seg) {
-		return false
-	}
-	c.begin(out)
+	x.turn()
 	if seg.HasTS {
 		peer.TSVal = seg.TSVal
 	} else {
 		seg.TSVal, seg.TSEcr = peer.TSVal, r.Host.TSVal
 	}
-	f.learn(seg, peer)
-	var news ackNews
-	f.ackFromWire(seg, int64(w), int64(e.WAck+uint64(fresh)), &news)
-	if seg.Len > 0 {
-		f.fastOpen(seg)
-	} else {
-		n := len(out.Emits)
-		f.forwardWireAck(seg, &news)
-		f.fastEmit(n)
+	x.learn(seg, peer)
+	ack := e.WAck + uint64(fresh)
+	if seg.Len == 0 {
+		return x.fastWireAck(seg, int64(w), int64(ack)), true
 	}
-	return true
+	if fresh == 0 && seg.Win != 0 && ack+uint64(seg.Win)<<peer.WScale == e.WEdge {
+		e.WL1 = max(e.WL1, w)
+	} else {
+		var news ackNews
+		x.ackFromWire(seg, int64(w), int64(ack), &news)
+	}
+	x.fastOpen(seg)
+	return nil, true
+}
+
+// fastWireAck passes a segment without payload on, or drops it, as forwardWireAck does.
+func (x *Run) fastWireAck(seg *Segment, w, wireAck int64) *Emit {
+	e := &x.r.Egress
+	var news ackNews
+	x.ackFromWire(seg, w, wireAck, &news)
+	oldAck, oldWin := e.AckTold, e.WinTold
+	ack, win := x.toHost()
+	if ack == oldAck && win == oldWin && !news.dup {
+		x.drop(seg.M, shm.AbsorbedAcks)
+		return nil
+	}
+	em := x.emitCommon(ToHost, seg, seg.Off, 0)
+	em.Seq, em.Ack, em.Win = x.peerISN()+uint32(x.r.Ingress.PNext), ack, win
+	return em
 }
 
 // fastFrame reports whether a segment's payload is one whole frame of the current generation, and there is room to open it.
-func (f *flow) fastFrame(seg *Segment) bool {
+func (x *Run) fastFrame(seg *Segment) bool {
 	h, err := tcpcrypt.ParseHeader(seg.M.Buf()[seg.Off : seg.Off+seg.Len])
-	return err == nil && h.FrameLen() == seg.Len && !h.Rekey() && f.openRoom()
+	return err == nil && h.FrameLen() == seg.Len && !h.Rekey() && x.openRoom()
 }
 
 // fastOpen queues the frame that a segment is to be opened, as wireData does.
-func (f *flow) fastOpen(seg *Segment) {
-	in := &f.r.Ingress
-	o, n := f.out, len(f.out.openRefs)
-	o.open(f.c.keyOf(f.r.Local.OpenKey), &in.NR, in.WNext, seg.M.Buf()[seg.Off:seg.Off+seg.Len])
+func (x *Run) fastOpen(seg *Segment) {
+	in := &x.r.Ingress
+	o, n := x.out, len(x.out.openRefs)
+	o.open(x.c.keyOf(x.r.Local.OpenKey), &in.NR, in.WNext, seg.M.Buf()[seg.Off:seg.Off+seg.Len])
 	o.openRefs = o.openRefs[:n+1]
 	ref := &o.openRefs[n]
-	ref.r, ref.flow, ref.m, ref.w, ref.p = f.r, f.idx, seg.M, WPos(in.WNext), 0
+	ref.r, ref.flow, ref.m, ref.w, ref.p = x.r, x.idx, seg.M, WPos(in.WNext), 0
 	ref.off, ref.n, ref.hdrEnd, ref.kind, ref.flags = seg.Off, seg.Len, seg.Off, openNext, seg.Flags
 	ref.large, ref.delivery, ref.rekey = 0, 0, false
 	ref.tsVal, ref.tsEcr, ref.hasTS, ref.common = seg.TSVal, seg.TSEcr, seg.HasTS, true
 	in.WNext += uint64(seg.Len)
-	if f.wireNews() {
-		f.ackWire()
+	in.WAcked = max(in.WAcked, in.WAckH)
+	if x.peerISN()+uint32(in.WAcked) != in.AckTold {
+		x.ackWire()
 	}
+}
+
+// delivered is what is known of the frames that openedCommon delivered one behind the other: of one connection, and nothing else
+// happened between them.
+type delivered struct {
+	r       *flowtable.Record // nil: nothing is known
+	limited uint64            // that the host's window ends with the flow's share, which is counted with each segment
 }
 
 // openedCommon delivers a frame that FastIngress took and that is authentic, as openedNext does, and reports whether it did: the
 // connection is still in its common state, and the frame carries data and nothing else.
-func (f *flow) openedCommon(ref *openRef) bool {
-	c, r, in := f.c, f.r, &f.r.Ingress
+func (f *flow) openedCommon(ref *openRef, before *delivered) bool {
+	c, r, in, e := f.c, f.r, &f.r.Ingress, &f.r.Egress
 	if !r.Local.Common || uint64(ref.w) != in.WOpen || ref.n <= tcpcrypt.Overhead ||
 		ref.m.Buf()[ref.off+tcpcrypt.HeaderLen]&(tcpcrypt.FlagFIN|tcpcrypt.FlagURG) != 0 {
 		return false
@@ -82,15 +103,20 @@ func (f *flow) openedCommon(ref *openRef) bool {
 	in.PNext += uint64(n)
 	c.n[shm.OpenedFrames]++
 	c.n[shm.OpenedBytes] += uint64(n)
-	m, off := ref.m, ref.off+frameHead
+	m := ref.m
 	ref.m = nil
-	moveHeaders(m, ref.hdrEnd, off, n)
-	em := f.emit(EmitCommon, ToHost, m, off, n)
+	em := f.emit(EmitCommon, ToHost, m, ref.off+frameHead, n)
 	if em == nil {
 		return true
 	}
-	em.Seq = f.peerISN() + uint32(p)
-	em.Ack, em.Win = f.toHost()
+	if before.r != r {
+		limited := c.n[shm.WindowLimited]
+		f.toHost()
+		before.r, before.limited = r, c.n[shm.WindowLimited]-limited
+	} else {
+		c.n[shm.WindowLimited] += before.limited
+	}
+	em.Seq, em.Ack, em.Win = f.peerISN()+uint32(p), e.AckTold, e.WinTold
 	em.TSVal, em.TSEcr = r.Peer.TSVal, ref.tsEcr
 	em.NewTS = ref.hasTS && ref.tsVal != em.TSVal
 	em.Flags = ref.flags

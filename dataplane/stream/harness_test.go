@@ -319,10 +319,10 @@ func (g *gateway) translate(w *world, from int, seg *Segment) {
 	fast := fastPath && w.rng.IntN(4) > 0 && seg.NSACK == 0
 	switch {
 	case from == fromHost:
-		if !fast || !g.core.FastEgress(testFlow, &g.rec, seg, w.now, g.out) {
+		if !fast || !g.core.takeFast(testFlow, &g.rec, seg, false, w.now, g.out) {
 			g.core.EgressSegment(testFlow, &g.rec, seg, w.now, g.out)
 		}
-	case !fast || !g.core.FastIngress(testFlow, &g.rec, seg, w.now, g.out):
+	case !fast || !g.core.takeFast(testFlow, &g.rec, seg, true, w.now, g.out):
 		g.core.IngressSegment(testFlow, &g.rec, seg, w.now, g.out)
 	}
 }
@@ -397,6 +397,7 @@ func (g *gateway) event(w *world, ev Event) {
 
 // transmit turns an emit into a packet, checks it and puts it on its link.
 func (g *gateway) transmit(w *world, e *Emit) {
+	e.placeHeaders()
 	if e.Kind == EmitNone {
 		return
 	}

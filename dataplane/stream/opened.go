@@ -10,14 +10,16 @@ import (
 // Opened takes the results of out.Opens and empties it; it delivers, and may add emits and, for rekeying, seals.
 func (c *Core) Opened(out *Output, now int64) {
 	n := len(out.Opens)
+	var f flow
+	var before delivered
 	for i := range n {
 		ref := &out.openRefs[i]
-		var f flow
 		f.view(c, ref.flow, ref.r, now, out)
 		ok := out.Opens[i].Status == cryptobatch.StatusOK
-		if ref.common && ok && f.openedCommon(ref) {
+		if ref.common && ok && f.openedCommon(ref, &before) {
 			continue
 		}
+		before.r = nil
 		if ref.r.Egress.Flags&flowtable.EgressDead != 0 {
 			f.count(shm.DropClosed)
 			c.freeRef(ref)

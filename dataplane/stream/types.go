@@ -70,8 +70,11 @@ const (
 	// headers from the record's template in front of it.
 	EmitBuild
 	// EmitCommon is EmitForward for a packet whose only TCP option, if any, is the timestamps that the connection agreed on, in their
-	// usual place.
+	// usual place, and whose headers lie where they were received: the caller moves them in front of Off. Those of a new frame, which
+	// grow into what the frame begins with, it moves at once, and stores FrameHead behind them.
 	EmitCommon
+	// EmitReady: the caller has made the headers of an EmitCommon already. The translator makes none.
+	EmitReady
 )
 
 // BuildOffset is the offset in the buffer at which the payload of an EmitBuild lies: room for Ethernet, two VLAN tags,
@@ -95,7 +98,10 @@ type Emit struct {
 	NewTS    bool // EmitForward: the packet's timestamps are not those of the emit and must be rewritten
 	Dir      Direction
 	Kind     EmitKind
-	SACK     [4][2]uint32
+
+	FrameHead [frameHead]byte // EmitCommon to the wire, with payload: its first bytes
+
+	SACK [4][2]uint32
 }
 
 // EventKind says what an Event tells.

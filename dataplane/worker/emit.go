@@ -15,10 +15,18 @@ func (w *Worker) emit(e *stream.Emit) {
 	switch e.Kind {
 	case stream.EmitNone:
 		return
-	case stream.EmitCommon:
-		if w.emitCommon(e) {
+	case stream.EmitReady:
+		w.emitReady(e)
+		return
+	case stream.EmitCommon: // a frame that was opened
+		if h := &w.fastRun.common; h.Read(e.M) {
+			w.ready(h, e)
+			w.emitReady(e)
 			return
 		}
+		w.n[shm.DropInternal]++
+		w.cache.Free(e.M)
+		return
 	}
 	to, tpl := inside, &e.R.Rare.ToHost
 	if e.Dir == stream.ToWire {

@@ -2,47 +2,104 @@ package worker
 
 import (
 	"linecrypt/ctrlplane/shm"
+	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/dataplane/packet"
 	"linecrypt/dataplane/stream"
 	"linecrypt/flowtable"
 )
 
-// fast gives a segment of an encrypted flow to the translator's fast path and reports whether that took it; r is nil where it is of no
-// flow. What the full way does beside the translator (templates, paths, their MTU) must have nothing to do for this segment.
-func (w *Worker) fast(s flowtable.Side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) bool {
-	if r == nil || !r.Local.Common || r.State != flowtable.Encrypted {
+// fastRun is the run of one connection's segments that the translator's fast path is taking, with what the worker asks once for all of
+// them. What the full way does beside the translator (templates, paths, their MTU) must have nothing to do for such segments.
+type fastRun struct {
+	run    *stream.Run // nil: there is none
+	i      flowtable.Index
+	r      *flowtable.Record
+	side   flowtable.Side
+	ts     bool // segments carry timestamps
+	limit  int  // longest IP packet that becomes one which fits its way
+	taken  uint64
+	common packet.Common
+	tr     packet.Translation
+}
+
+// fastBegin begins a run with a segment from side s, and reports whether its connection is one for the fast path; r is nil where it is of
+// no connection.
+func (w *Worker) fastBegin(s flowtable.Side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) bool {
+	if r == nil || !r.Local.Common || r.State != flowtable.Encrypted || !w.params.FastPath ||
+		r.Local.PathGen != w.paths.gen || now>>freshTick != r.LastSeen>>freshTick {
 		return false
 	}
-	ts := r.Flags&flowtable.FlagTimestamps != 0
-	if !w.params.FastPath || r.Local.PathGen != w.paths.gen || now>>freshTick != r.LastSeen>>freshTick ||
-		p.Flags&^packet.FlagPSH != packet.FlagACK || !p.CommonOptions(ts) || !p.Verify() {
+	from, to, path, grows := &r.Host, &r.Peer, r.Local.PeerPath, overhead
+	if s == outside {
+		from, to, path, grows = &r.Peer, &r.Host, r.Local.HostPath, -overhead
+	}
+	if from.Flags&endpointFresh == 0 {
+		return false
+	}
+	room := max(to.MSS, minMSS)
+	if path != 0 {
+		room = min(room, path)
+	}
+	f := &w.fastRun
+	f.i, f.r, f.side, f.taken = i, r, s, 0
+	f.ts = r.Flags&flowtable.FlagTimestamps != 0
+	f.limit = int(room) + int(headers(p.Ver == 4)) - grows
+	f.run = w.core.BeginRun(i, r, now, w.out)
+	return true
+}
+
+// fastSegment gives the fast path another segment of the run and reports whether that took it.
+func (w *Worker) fastSegment(p *packet.Packet) bool {
+	f := &w.fastRun
+	if p.Flags&^packet.FlagPSH != packet.FlagACK || !p.CommonOptions(f.ts) || !p.Verify() || p.PayloadLen > 0 && p.IPLen() > f.limit {
 		return false
 	}
 	seg := &w.seg
 	seg.M = p.M
 	seg.Off, seg.Len = p.M.DataOff()+int(p.Payload), int(p.PayloadLen)
 	seg.Seq, seg.Ack, seg.Win, seg.Urg, seg.Flags = p.Seq, p.Ack, p.Win, 0, p.Flags
-	seg.HasTS, seg.TSVal, seg.TSEcr = ts, p.Opt.TSVal, p.Opt.TSEcr
+	seg.HasTS, seg.TSVal, seg.TSEcr = f.ts, p.Opt.TSVal, p.Opt.TSEcr
 	seg.NSACK = 0
-	p.NoteHeaders() // without a look at what is there: that line of the buffer is cold
-	taken := false
-	if s == inside {
-		taken = r.Host.Flags&endpointFresh != 0 && !w.exceeds(p, r) && w.core.FastEgress(i, r, seg, now, w.out)
+	var em *stream.Emit
+	took := false
+	if f.side == inside {
+		em, took = f.run.FastEgress(seg)
 	} else {
-		taken = r.Peer.Flags&endpointFresh != 0 && w.core.FastIngress(i, r, seg, now, w.out)
+		if p.PayloadLen > 0 {
+			p.NoteHeaders() // for when the frame is opened; without a look at what is there: that line of the buffer is cold
+		}
+		em, took = f.run.FastIngress(seg)
 	}
-	if !taken {
+	if !took {
 		return false
 	}
-	w.n[shm.FastSegments]++
-	w.scheduleCommon(i, r, now)
+	f.taken++
+	if em != nil {
+		f.common = p.Common()
+		w.ready(&f.common, em)
+	}
 	return true
 }
 
-// exceeds reports whether a host's segment makes a longer frame than the path takes, so that the host is perhaps to be told.
-func (w *Worker) exceeds(p *packet.Packet, r *flowtable.Record) bool {
-	path := int(r.Local.PeerPath)
-	return path != 0 && p.IPLen()+overhead > path+int(headers(p.Ver == 4))
+// fastEnd ends the run, if there is one.
+func (w *Worker) fastEnd(now int64) {
+	f := &w.fastRun
+	if f.run == nil {
+		return
+	}
+	f.run.EndRun()
+	f.run = nil
+	if f.taken > 0 {
+		w.n[shm.FastSegments] += f.taken
+		w.scheduleCommon(f.i, f.r, now)
+	}
+}
+
+// fast gives the fast path a segment as a run of its own and reports whether that took it.
+func (w *Worker) fast(s flowtable.Side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) bool {
+	took := w.fastBegin(s, p, i, r, now) && w.fastSegment(p)
+	w.fastEnd(now)
+	return took
 }
 
 // scheduleCommon is schedule for a flow in its common state, which waits for nothing but the far end's acknowledgements and an end of its
@@ -55,28 +112,26 @@ func (w *Worker) scheduleCommon(i flowtable.Index, r *flowtable.Record, now int6
 	w.schedule(i, r)
 }
 
-// emitCommon sends a segment of the common kind, and reports false where it does not fit its way, or its headers are not as they
-// were noted.
-func (w *Worker) emitCommon(e *stream.Emit) bool {
-	to, end, path := inside, &e.R.Host, e.R.Local.HostPath
+// ready makes the headers of an emit of the common kind, which lie where h says in the packet as it was received.
+func (w *Worker) ready(h *packet.Common, e *stream.Emit) {
+	t := &w.fastRun.tr
+	t.Seq, t.Ack, t.Win, t.Flags, t.TSVal, t.TSEcr = e.Seq, e.Ack, e.Win, e.Flags, e.TSVal, e.TSEcr
+	h.Translate(e.M, e.Off, e.Len, t)
+	if e.Dir == stream.ToWire && e.Len > 0 {
+		copy(e.M.Buf()[e.Off:e.Off+tcpcrypt.HeaderLen+tcpcrypt.FlagsLen], e.FrameHead[:])
+	}
+	e.Kind = stream.EmitReady
+}
+
+// emitReady sends a segment whose headers are made.
+func (w *Worker) emitReady(e *stream.Emit) {
+	to := inside
 	if e.Dir == stream.ToWire {
-		to, end, path = outside, &e.R.Peer, e.R.Local.PeerPath
+		to = outside
 	}
-	h, t := &w.common, &w.translation
-	if !h.Read(e.M) || e.M.DataOff()+h.Payload != e.Off || e.R.Local.PathGen != w.paths.gen {
-		return false
+	t := &w.tx[to]
+	if !t.offload {
+		packet.CompleteSum(e.M)
 	}
-	if e.Len > 0 {
-		room := max(end.MSS, minMSS)
-		if path != 0 {
-			room = min(room, path)
-		}
-		if e.Len > int(room)+int(headers(h.IPv4))-(h.Payload-h.L3) {
-			return false
-		}
-	}
-	t.Seq, t.Ack, t.Win, t.Flags, t.NewTS, t.TSVal, t.TSEcr = e.Seq, e.Ack, e.Win, e.Flags, e.NewTS, e.TSVal, e.TSEcr
-	h.Translate(e.M, t, w.tx[to].offload)
-	w.tx[to].push(e.M)
-	return true
+	t.push(e.M)
 }

@@ -141,9 +141,12 @@ func (w *Worker) work(s flowtable.Side, n, segments int, now int64) {
 		w.prefetchFrame(s, j)
 	}
 	spare := 0 // segments for which the output certainly has room
+	fast := -1 // the run that the fast path is taking
 	for i := range w.pkts[:n] {
 		p := &w.pkts[i]
 		if next == segments || int(w.tcp[next]) != i {
+			w.fastEnd(now)
+			fast = -1
 			w.other(s, p, now)
 			continue
 		}
@@ -159,19 +162,32 @@ func (w *Worker) work(s flowtable.Side, n, segments int, now int64) {
 		}
 		if spare == 0 {
 			if spare = w.out.Spare(); spare == 0 {
+				w.fastEnd(now)
+				fast = -1
 				w.finish(now)
 				spare = w.out.Spare()
 			}
 		}
 		spare--
-		if w.changed {
-			w.found[j] = w.table.Lookup(&w.keys[j], w.hashes[j])
-			w.records[j] = w.table.Record(w.found[j])
+		if fast != int(j) {
+			w.fastEnd(now)
+			if w.changed {
+				w.found[j] = w.table.Lookup(&w.keys[j], w.hashes[j])
+				w.records[j] = w.table.Record(w.found[j])
+			}
+			fast = -1
+			if w.fastBegin(s, p, w.found[j], w.records[j], now) {
+				fast = int(j)
+			}
 		}
-		if !w.fast(s, p, w.found[j], w.records[j], now) {
-			w.segment(s, p, &w.keys[j], w.hashes[j], w.found[j], now)
+		if fast >= 0 && w.fastSegment(p) {
+			continue
 		}
+		w.fastEnd(now)
+		fast = -1
+		w.segment(s, p, &w.keys[j], w.hashes[j], w.found[j], now)
 	}
+	w.fastEnd(now)
 }
 
 // pass sends a packet on untouched, if the other port carries it.

@@ -113,38 +113,37 @@ type Worker struct {
 	n      *shm.Block
 	pairs  *Pairs
 
-	rx          [2]port.Queue
-	asks        [2]int // packets at a time
-	tx          [2]txQueue
-	ms          [port.LargeBurst]*mbuf.Mbuf
-	pkts        [port.LargeBurst]packet.Packet
-	tcp         [port.LargeBurst]uint8         // positions in pkts of the TCP segments among them
-	run         [port.LargeBurst]uint8         // by TCP segment: the run of segments of one connection that it belongs to
-	keys        [port.LargeBurst]flowtable.Key // by run
-	hashes      [port.LargeBurst]uint32
-	found       [port.LargeBurst]flowtable.Index
-	records     [port.LargeBurst]*flowtable.Record // of found
-	seg         stream.Segment
-	scratch     packet.Packet
-	common      packet.Common // of an emit of the common kind, with what becomes of it
-	translation packet.Translation
-	own         packet.Seg
-	fresh       flowtable.Template // of a segment that the translator has yet to find acceptable
-	made        packet.Packet
-	icmpErr     packet.ICMPError
-	icmpKey     flowtable.Key
-	events      [eventDepth][]stream.Event
-	depth       int // of calls of finish in one another
-	expired     [64]flowtable.Index
-	paths       paths
-	orphans     orphans
-	portMTU     [flowtable.NumSides]uint16 // as Config.MTU had them, 0: not known
-	others      uint8                      // workers besides this one
-	hops        uint8                      // those that the packet being worked has not been with
-	ipID        uint16
-	said        int64 // ns when the sender of a packet that cannot pass was told last
-	changed     bool  // a record was inserted or removed since the last lookup
-	now         int64 // of the poll in progress
+	rx      [2]port.Queue
+	asks    [2]int // packets at a time
+	tx      [2]txQueue
+	ms      [port.LargeBurst]*mbuf.Mbuf
+	pkts    [port.LargeBurst]packet.Packet
+	tcp     [port.LargeBurst]uint8         // positions in pkts of the TCP segments among them
+	run     [port.LargeBurst]uint8         // by TCP segment: the run of segments of one connection that it belongs to
+	keys    [port.LargeBurst]flowtable.Key // by run
+	hashes  [port.LargeBurst]uint32
+	found   [port.LargeBurst]flowtable.Index
+	records [port.LargeBurst]*flowtable.Record // of found
+	seg     stream.Segment
+	scratch packet.Packet
+	fastRun fastRun
+	own     packet.Seg
+	fresh   flowtable.Template // of a segment that the translator has yet to find acceptable
+	made    packet.Packet
+	icmpErr packet.ICMPError
+	icmpKey flowtable.Key
+	events  [eventDepth][]stream.Event
+	depth   int // of calls of finish in one another
+	expired [64]flowtable.Index
+	paths   paths
+	orphans orphans
+	portMTU [flowtable.NumSides]uint16 // as Config.MTU had them, 0: not known
+	others  uint8                      // workers besides this one
+	hops    uint8                      // those that the packet being worked has not been with
+	ipID    uint16
+	said    int64 // ns when the sender of a packet that cannot pass was told last
+	changed bool  // a record was inserted or removed since the last lookup
+	now     int64 // of the poll in progress
 
 	machine *handshake.Machine
 	steps   stepRooms

@@ -4,11 +4,11 @@ import "unsafe"
 
 //go:generate sh -c "cd _gen && go run . -out ../prefetch_amd64.s -stubs ../prefetch_stubs_amd64.go -pkg mbuf"
 
+const lineSize = 64
+
 // What this file holds asks for lines of the cache without waiting for them, so that they come all at once and while something else is
 // done: a store to a line that is not there holds up all stores behind it. A core waits for some twenty lines at a time and forgets what
 // it is asked for beyond that.
-
-const lineSize = 64
 
 // PrefetchStructs asks for the first line of each Mbuf, where its bounds and its references are.
 func PrefetchStructs(ms []*Mbuf) {
@@ -17,17 +17,11 @@ func PrefetchStructs(ms []*Mbuf) {
 	}
 }
 
-// PrefetchHeads asks for the second line of each Mbuf and for the first two of its packet, which hold the usual headers.
+// PrefetchHeads asks for the second line of each Mbuf and for the first two of its packet, which hold the usual headers. Of a packet that
+// is longer, it asks for the line in front too, into which headers grow, and for those with the beginning of what will be sealed or opened.
 func PrefetchHeads(ms []*Mbuf) {
 	if len(ms) > 0 {
 		prefetchHeads(bytesOf(ms), len(ms))
-	}
-}
-
-// Prefetch asks for the lines of Buf from offset from up to offset to, which may lie behind its end.
-func (m *Mbuf) Prefetch(from, to int) {
-	if from &^= lineSize - 1; from < to {
-		prefetchLines((*byte)(unsafe.Add(m.BufAddr, from)), (to-from+lineSize-1)/lineSize)
 	}
 }
 

@@ -12,6 +12,7 @@ package packet
 
 import (
 	"encoding/binary"
+	"unsafe"
 
 	"linecrypt/dataplane/mbuf"
 )
@@ -144,8 +145,9 @@ func (p *Packet) Follows(o *Packet) bool {
 	if p.SrcPort != o.SrcPort || p.DstPort != o.DstPort || p.Ver != 4 || o.Ver != 4 || p.L3|o.L3 != ethLen || p.L4|o.L4 != ports {
 		return false
 	}
-	a, b := p.M.Data()[addrs:ports], o.M.Data()[addrs:ports]
-	return binary.LittleEndian.Uint64(a) == binary.LittleEndian.Uint64(b)
+	a := (*[ports - addrs]byte)(unsafe.Add(p.M.BufAddr, p.M.DataOff()+addrs)) // both were parsed, and reach beyond their ports
+	b := (*[ports - addrs]byte)(unsafe.Add(o.M.BufAddr, o.M.DataOff()+addrs))
+	return binary.LittleEndian.Uint64(a[:]) == binary.LittleEndian.Uint64(b[:])
 }
 
 // DontFragment reports whether an IPv4 packet has DF set; IPv6 always counts as having it.

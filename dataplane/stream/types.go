@@ -5,6 +5,7 @@ import (
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/dataplane/mbuf"
+	"linecrypt/dataplane/packet"
 	"linecrypt/flowtable"
 )
 
@@ -84,16 +85,13 @@ const BuildOffset = 192
 // Emit is a segment to be sent. The caller owns M's reference. A kept frame has a second reference in the flow's queue: the
 // payload bytes of an Emit must not be changed, the bytes in front of Off may.
 type Emit struct {
-	R        *flowtable.Record
-	M        *mbuf.Mbuf
+	R *flowtable.Record
+	M *mbuf.Mbuf
+	packet.Translation
 	Flow     flowtable.Index
-	Seq, Ack uint32
-	TSVal    uint32
-	TSEcr    uint32
-	Win, Urg uint16
-	Off, Len int // payload within M.Buf()
-	Flags    uint8
+	Urg      uint16
 	NSACK    uint8
+	Off, Len int // payload within M.Buf()
 	HasTS    bool
 	NewTS    bool // EmitForward: the packet's timestamps are not those of the emit and must be rewritten
 	Dir      Direction

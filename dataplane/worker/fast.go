@@ -19,7 +19,6 @@ type fastRun struct {
 	limit  int  // longest IP packet that becomes one which fits its way
 	taken  uint64
 	common packet.Common
-	tr     packet.Translation
 }
 
 // fastBegin begins a run with a segment from side s, and reports whether its connection is one for the fast path; r is nil where it is of
@@ -114,9 +113,7 @@ func (w *Worker) scheduleCommon(i flowtable.Index, r *flowtable.Record, now int6
 
 // ready makes the headers of an emit of the common kind, which lie where h says in the packet as it was received.
 func (w *Worker) ready(h *packet.Common, e *stream.Emit) {
-	t := &w.fastRun.tr
-	t.Seq, t.Ack, t.Win, t.Flags, t.TSVal, t.TSEcr = e.Seq, e.Ack, e.Win, e.Flags, e.TSVal, e.TSEcr
-	h.Translate(e.M, e.Off, e.Len, t)
+	h.Translate(e.M, e.Off, e.Len, &e.Translation)
 	if e.Dir == stream.ToWire && e.Len > 0 {
 		copy(e.M.Buf()[e.Off:e.Off+tcpcrypt.HeaderLen+tcpcrypt.FlagsLen], e.FrameHead[:])
 	}

@@ -66,8 +66,8 @@ func (w *Worker) parse(s flowtable.Side, n int) int {
 // For how many packets parse and work have lines on their way from memory. A core waits for some twenty lines at a time, and forgets what it
 // is asked for beyond that.
 const (
-	headsAhead  = 8
-	framesAhead = 3
+	headsAhead   = 8
+	recordsAhead = 3
 )
 
 // lookup finds the records of the burst's TCP segments, once for segments of one connection in a row.
@@ -94,30 +94,15 @@ func (w *Worker) lookup(s flowtable.Side, segments int) {
 	w.changed = false
 }
 
-// prefetchFrame asks for what the translator touches of a connection's record, what of a TCP segment will be sealed or opened, as far as
-// cryptobatch does not ask for it by itself, and for the line that the headers grow into.
-func (w *Worker) prefetchFrame(s flowtable.Side, j int) {
-	const head, short = 2 * 64, 3 * 64 // bytes that parse has asked for, and of a text for which cryptobatch asks at once
-	p := &w.pkts[w.tcp[j]]
+// prefetchRecord asks for what the translator touches of the record of a TCP segment's connection, where the segment begins a run.
+func (w *Worker) prefetchRecord(j int) {
 	r := w.records[w.run[j]]
-	if r == nil || r.State != flowtable.Encrypted {
+	if j > 0 && w.run[j] == w.run[j-1] || r == nil || r.State != flowtable.Encrypted {
 		return
 	}
-	if j == 0 || w.run[j] != w.run[j-1] {
-		row, local := r.Hot()
-		mbuf.PrefetchMemory(row, flowtable.HotLines)
-		mbuf.PrefetchMemory(local, 1)
-	}
-	if p.PayloadLen == 0 {
-		return
-	}
-	off := p.M.DataOff()
-	if s == inside {
-		p.M.Prefetch(off-overhead, off)
-	}
-	if end := min(int(p.M.DataLen)+overhead, head+short); end > head {
-		p.M.Prefetch(off+head, off+end)
-	}
+	row, local := r.Hot()
+	mbuf.PrefetchMemory(row, flowtable.HotLines)
+	mbuf.PrefetchMemory(local, 1)
 }
 
 // flowKey writes the key of the connection that a TCP segment received on side s belongs to.
@@ -137,8 +122,8 @@ func flowKey(k *flowtable.Key, p *packet.Packet, s flowtable.Side) {
 // work gives every packet of the burst to what its flow's state wants, in the order of arrival.
 func (w *Worker) work(s flowtable.Side, n, segments int, now int64) {
 	next := 0
-	for j := range min(segments, framesAhead) {
-		w.prefetchFrame(s, j)
+	for j := range min(segments, recordsAhead) {
+		w.prefetchRecord(j)
 	}
 	spare := 0 // segments for which the output certainly has room
 	fast := -1 // the run that the fast path is taking
@@ -151,8 +136,8 @@ func (w *Worker) work(s flowtable.Side, n, segments int, now int64) {
 			continue
 		}
 		j := w.run[next]
-		if ahead := next + framesAhead; ahead < segments {
-			w.prefetchFrame(s, ahead)
+		if ahead := next + recordsAhead; ahead < segments {
+			w.prefetchRecord(ahead)
 		}
 		next++
 		if next < segments && w.run[next] != j {

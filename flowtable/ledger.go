@@ -36,11 +36,12 @@ const ChunkEntries = 15
 // ChunkIndex names a chunk of one table; 0 means none.
 type ChunkIndex uint32
 
-// Chunk is a piece of a ledger, 496 bytes with its links.
+// Chunk is a piece of a ledger, 512 bytes with its links: two entries lie on each of its cache lines.
 type Chunk struct {
 	Next    ChunkIndex
 	free    uint32 // of chunk 0: number of free chunks
 	Start   uint64 // plaintext position at which the first entry begins, in the ledgers for which Mark tells it
+	_       [16]byte
 	Entries [ChunkEntries]Entry
 }
 
@@ -101,30 +102,39 @@ func (c Chunks) release(i ChunkIndex) {
 // chunk that is in use where none is free.
 func (c Chunks) Ahead(l *Ledger) EntryID {
 	if l.Count > 0 {
-		return EntryID(l.First)*ChunkEntries + EntryID(l.Head)
+		return entryID(l.First, l.Head)
 	}
 	i := c.mem[0].Next
 	if int(i) >= len(c.mem) {
 		i = 0
 	}
-	return EntryID(i) * ChunkEntries
+	return entryID(i, 0)
 }
 
-// EntryID names an entry for as long as it is queued: it indexes arrays that run parallel to the chunks.
+// EntryID names an entry for as long as it is queued: it indexes arrays that run parallel to the chunks. Entries of one chunk have IDs in
+// a row, from a multiple of EntryStride on; the last one of these is nobody's.
 type EntryID uint32
 
+// EntryStride is how many IDs a chunk has.
+const EntryStride = ChunkEntries + 1
+
+func entryID(i ChunkIndex, at uint16) EntryID { return EntryID(i)*EntryStride + EntryID(at) }
+
+// Place returns which entry of its chunk an ID names: ChunkEntries behind the last one.
+func (id EntryID) Place() uint32 { return uint32(id % EntryStride) }
+
 // MaxEntryID returns an upper bound, exclusive, of the IDs the chunks can have.
-func (c Chunks) MaxEntryID() int { return len(c.mem) * ChunkEntries }
+func (c Chunks) MaxEntryID() int { return len(c.mem) * EntryStride }
 
 // At returns the entry.
-func (c Chunks) At(id EntryID) *Entry { return &c.mem[id/ChunkEntries].Entries[id%ChunkEntries] }
+func (c Chunks) At(id EntryID) *Entry { return &c.mem[id/EntryStride].Entries[id%EntryStride] }
 
 // HasRoom reports whether the ledger's last chunk has room for an entry.
 func (l *Ledger) HasRoom() bool { return l.Last != 0 && l.Tail < ChunkEntries }
 
 // PushBehind is Push for a ledger that HasRoom: the entry is not the first one of its chunk.
 func (c Chunks) PushBehind(l *Ledger) (*Entry, EntryID) {
-	id := EntryID(l.Last)*ChunkEntries + EntryID(l.Tail)
+	id := entryID(l.Last, l.Tail)
 	e := &c.mem[l.Last].Entries[l.Tail]
 	l.Tail++
 	l.Count++
@@ -146,7 +156,7 @@ func (c Chunks) Push(l *Ledger) (*Entry, EntryID) {
 		}
 		l.Last, l.Tail = i, 0
 	}
-	id := EntryID(l.Last)*ChunkEntries + EntryID(l.Tail)
+	id := entryID(l.Last, l.Tail)
 	l.Tail++
 	l.Count++
 	e := c.At(id)
@@ -159,7 +169,7 @@ func (c Chunks) Front(l *Ledger) (*Entry, EntryID) {
 	if l.Count == 0 {
 		return nil, 0
 	}
-	id := EntryID(l.First)*ChunkEntries + EntryID(l.Head)
+	id := entryID(l.First, l.Head)
 	return c.At(id), id
 }
 
@@ -168,7 +178,7 @@ func (c Chunks) Back(l *Ledger) (*Entry, EntryID) {
 	if l.Count == 0 {
 		return nil, 0
 	}
-	id := EntryID(l.Last)*ChunkEntries + EntryID(l.Tail) - 1
+	id := entryID(l.Last, l.Tail) - 1
 	return c.At(id), id
 }
 
@@ -190,8 +200,8 @@ func (c Chunks) Pop(l *Ledger) {
 // Mark notes at which plaintext position an entry begins that was pushed just now. If that is done for all entries of a ledger,
 // iterators can pass over whole chunks of it.
 func (c Chunks) Mark(id EntryID, p uint64) {
-	if id%ChunkEntries == 0 {
-		c.mem[id/ChunkEntries].Start = p
+	if id.Place() == 0 {
+		c.mem[id/EntryStride].Start = p
 	}
 }
 
@@ -216,7 +226,7 @@ func (i *Iter) Next() (*Entry, EntryID) {
 	if i.at == ChunkEntries {
 		i.chunk, i.at = i.chunks.mem[i.chunk].Next, 0
 	}
-	id := EntryID(i.chunk)*ChunkEntries + EntryID(i.at)
+	id := entryID(i.chunk, i.at)
 	i.at++
 	i.left--
 	return i.chunks.At(id), id

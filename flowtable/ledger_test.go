@@ -77,9 +77,9 @@ func TestFreeChunksSurviveARestart(t *testing.T) {
 	}
 }
 
-func TestChunkIsFourHundredNinetySixBytes(t *testing.T) {
-	if n := unsafe.Sizeof(Chunk{}); n != 496 {
-		t.Errorf("a chunk takes %d bytes", n)
+func TestNoEntryLiesOnTwoLines(t *testing.T) {
+	if n := unsafe.Sizeof(Chunk{}); n != 8*lineSize || unsafe.Offsetof(Chunk{}.Entries)%unsafe.Sizeof(Entry{}) != 0 {
+		t.Errorf("a chunk takes %d bytes, %d before its entries", n, unsafe.Offsetof(Chunk{}.Entries))
 	}
 	if n := unsafe.Sizeof(Entry{}); n != 32 {
 		t.Errorf("an entry takes %d bytes", n)
@@ -162,7 +162,7 @@ func TestAheadNamesTheEntryThatComesNext(t *testing.T) {
 			t.Fatalf("entry %d: %d is ahead of the first one, %d of the next", i, ahead, c.Ahead(&l))
 		}
 	}
-	if id := c.Ahead(new(Ledger)); id/ChunkEntries != 0 {
+	if id := c.Ahead(new(Ledger)); id/EntryStride != 0 {
 		t.Errorf("without a free chunk, entry %d is ahead", id)
 	}
 	for l.Count > 0 {

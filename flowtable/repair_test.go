@@ -99,7 +99,7 @@ func FuzzRepair(f *testing.F) {
 	f.Fuzz(func(t *testing.T, first, last uint32, head, tail uint16, count uint32, una, ack uint64, raw []byte) {
 		c := FormatChunks(make([]Chunk, 5))
 		for i, b := range raw {
-			en := c.At(EntryID(i % c.MaxEntryID()))
+			en := c.At(entryID(ChunkIndex(i/ChunkEntries%5), uint16(i%ChunkEntries)))
 			en.WEnd, en.Len, en.Over, en.Flags = en.WEnd+uint64(b), en.Len+uint32(b), uint8(b>>2), uint8(b&7)
 		}
 		r := &Record{Identity: Identity{State: Encrypted}}

@@ -77,7 +77,7 @@ func TestLayoutOfRecordsAndBuckets(t *testing.T) {
 		t.Errorf("a record has %d bytes, every %d", RecordSize, RecordStride)
 	}
 	const flows = 1 << 20
-	if per := Size(Layout{Capacity: flows, Chunks: flows}) / flows; per > 2048-496 {
+	if per := Size(Layout{Capacity: flows, Chunks: flows}) / flows; per > 2048-512 {
 		t.Errorf("%d bytes a flow with a chunk each", per)
 	}
 }

@@ -37,7 +37,7 @@ func segmentDir() string {
 // pages that the world may use, in bytes.
 func enoughMemory(dir string, l flowtable.Layout, keys, workers int, reserved uint64) error {
 	segment := uint64(workers) * uint64(flowtable.Size(l))
-	need := segment + uint64(workers)*(uint64(keys)*cryptobatch.KeySize+uint64(l.Chunks)*flowtable.ChunkEntries*keptBytes) + spareMemory
+	need := segment + uint64(workers)*(uint64(keys)*cryptobatch.KeySize+uint64(l.Chunks)*flowtable.EntryStride*keptBytes) + spareMemory
 	if free := availableMemory() + reserved; free < need {
 		return fmt.Errorf("%w: %d MiB are needed, %d MiB are available", ErrMemory, need>>20, free>>20)
 	}

@@ -53,6 +53,15 @@ const (
 // OptBinding are the options that bind the byte stream or its headers, so that a rewritten segment would be refused.
 const OptBinding = OptMPTCP | OptAO | OptMD5
 
+// usual says which options a segment has, if they are what nearly all have.
+type usual uint8
+
+const (
+	usualNot  usual = iota
+	usualNone       // none
+	usualTS         // timestamps in their usual place, and nothing else
+)
+
 // Options are the TCP options of a segment. A value is meaningful only where Present has its bit. Offsets are those of
 // the kind byte, from the start of the packet data.
 type Options struct {
@@ -66,6 +75,8 @@ type Options struct {
 	ENOCount  uint8
 	ENOLen    uint8 // whole first ENO option, kind and length bytes included
 	TFOLen    uint8 // cookie bytes; 0 is a request for one
+
+	usual usual
 
 	MSSOff, TSOff, SACKOff, ENOOff, TFOOff uint16
 
@@ -87,17 +98,23 @@ func (p *Packet) ENO() []byte {
 	return p.M.Data()[p.Opt.ENOOff:][:p.Opt.ENOLen]
 }
 
+// timestampsOnly reads the options of nearly every segment of an established connection: timestamps as commonTS begins them, and nothing
+// else.
+func (o *Options) timestampsOnly(b *[tsLen]byte, base int) {
+	o.Present, o.Malformed, o.NSACK, o.ENOCount, o.usual = OptTimestamps, false, 0, 0, usualTS
+	o.TSOff = uint16(base + 2)
+	o.TSVal, o.TSEcr = binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint32(b[8:])
+}
+
 // parse reads b, the options of a header, which lie at offset base of the packet.
 func (o *Options) parse(b []byte, base int) {
-	o.Present, o.Malformed, o.NSACK, o.ENOCount = 0, false, 0, 0
+	o.Present, o.Malformed, o.NSACK, o.ENOCount, o.usual = 0, false, 0, 0, usualNot
 	if len(b) == 0 {
+		o.usual = usualNone
 		return
 	}
-	// Nearly every segment of an established connection carries this and nothing else.
-	if len(b) == 12 && binary.BigEndian.Uint32(b) == commonTS {
-		o.Present = OptTimestamps
-		o.TSOff = uint16(base + 2)
-		o.TSVal, o.TSEcr = binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint32(b[8:])
+	if len(b) == tsLen && binary.BigEndian.Uint32(b) == commonTS {
+		o.timestampsOnly((*[tsLen]byte)(b), base)
 		return
 	}
 	for i := 0; i < len(b); {

@@ -39,26 +39,34 @@ func (p *Packet) Parse(m *mbuf.Mbuf) Class {
 // not one.
 func (p *Packet) parseCommon(b []byte) bool {
 	const l3, l4 = ethLen, ethLen + 20
-	if len(b) < l4+tcpMinLen || binary.BigEndian.Uint16(b[12:]) != etherIPv4 || b[l3] != 4<<4|5 || b[l3+9] != protoTCP ||
-		binary.BigEndian.Uint16(b[l3+6:])&0x3fff != 0 {
+	if len(b) < l4+tcpMinLen {
 		return false
 	}
-	end, n := l3+int(binary.BigEndian.Uint16(b[l3+2:])), int(b[l4+12]>>4)*4
+	h := (*[l4 + tcpMinLen]byte)(b)
+	const begins = 0x0008 | (4<<4|5)<<16 // EtherType, version and length of the header, in the order in which they are loaded
+	if binary.LittleEndian.Uint32(h[12:])&0xffffff != begins || h[l3+9] != protoTCP || binary.LittleEndian.Uint16(h[l3+6:])&0xff3f != 0 {
+		return false
+	}
+	end, n := l3+int(binary.BigEndian.Uint16(h[l3+2:])), int(h[l4+12]>>4)*4
 	if end > len(b) || n < tcpMinLen || l4+n > end {
 		return false
 	}
-	h := b[l4 : l4+n]
-	_ = h[19]
 	p.Ver, p.Proto, p.VLAN = 4, protoTCP, 0
 	p.L3, p.L4, p.Payload, p.PayloadLen = l3, l4, uint16(l4+n), uint16(end-l4-n)
-	p.setTCP(h)
-	p.Opt.parse(h[tcpMinLen:], l4+tcpMinLen)
+	p.setTCP((*[tcpMinLen]byte)(h[l4:]))
+	if n == tcpMinLen+tsLen {
+		if o := (*[tsLen]byte)(b[l4+tcpMinLen:]); binary.BigEndian.Uint32(o[:]) == commonTS {
+			p.Opt.timestampsOnly(o, l4+tcpMinLen)
+			return true
+		}
+	}
+	p.Opt.parse(b[l4+tcpMinLen:l4+n], l4+tcpMinLen)
 	return true
 }
 
 // setTCP reads the fixed part of a TCP header.
-func (p *Packet) setTCP(h []byte) {
-	ports := binary.BigEndian.Uint32(h)
+func (p *Packet) setTCP(h *[tcpMinLen]byte) {
+	ports := binary.BigEndian.Uint32(h[0:])
 	p.SrcPort, p.DstPort = uint16(ports>>16), uint16(ports)
 	p.Seq, p.Ack = binary.BigEndian.Uint32(h[4:]), binary.BigEndian.Uint32(h[8:])
 	p.Flags = h[13]
@@ -222,7 +230,7 @@ func (p *Packet) parseTCP(b []byte, off int) Class {
 		return Malformed
 	}
 	p.L4, p.Payload, p.PayloadLen = uint16(off), uint16(off+n), uint16(len(h)-n)
-	p.setTCP(h[:tcpMinLen])
+	p.setTCP((*[tcpMinLen]byte)(h))
 	p.Opt.parse(h[tcpMinLen:n], off+tcpMinLen)
 	return TCP
 }

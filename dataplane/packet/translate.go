@@ -22,14 +22,11 @@ const commonTS = 0x0101080a
 // CommonOptions reports whether the segment's only option is the timestamps in their usual place, if ts, or that it has none, and whether
 // its headers are no longer than the fields of an mbuf can say.
 func (p *Packet) CommonOptions(ts bool) bool {
-	n := p.Payload - p.L4
-	if p.L4-p.L3 > maxL3Len {
-		return false
-	}
+	want := usualNone
 	if ts {
-		return n == tcpMinLen+12 && p.Opt.Present == OptTimestamps && p.Opt.TSOff == p.L4+tcpMinLen+2
+		want = usualTS
 	}
-	return n == tcpMinLen
+	return p.Opt.usual == want && p.L4-p.L3 <= maxL3Len
 }
 
 // Common is where the headers of a segment with common options lie in its mbuf, from its first byte on.
@@ -46,9 +43,14 @@ const (
 	tsLen     = 12
 )
 
-// Common returns where the headers of a parsed segment lie.
-func (p *Packet) Common() Common {
-	return Common{L3: int(p.L3), L4: int(p.L4), Payload: int(p.Payload), IPv4: p.Ver == 4}
+// Translate is Common's for a parsed segment.
+func (p *Packet) Translate(at, n int, t *Translation) {
+	if p.L3 == ethLen && p.L4 == plainL4 && p.Ver == 4 {
+		translatePlain(p.M, int(p.Payload), at, n, t)
+		return
+	}
+	h := Common{L3: int(p.L3), L4: int(p.L4), Payload: int(p.Payload), IPv4: p.Ver == 4}
+	h.Translate(p.M, at, n, t)
 }
 
 // Read reads where the headers lie of a segment for which CommonOptions held and NoteHeaders was called, and reports false where that
@@ -73,8 +75,8 @@ func (h *Common) Read(m *mbuf.Mbuf) bool {
 // TCP's checksum, which the port completes, or CompleteSum. Urgent pointer and reserved bits become 0. The caller has checked that there
 // is room.
 func (h *Common) Translate(m *mbuf.Mbuf, at, n int, t *Translation) {
-	if h.L4-h.L3 == 20 && h.L3 == ethLen && h.IPv4 {
-		h.translatePlain(m, at, n, t)
+	if h.L3 == ethLen && h.L4 == plainL4 && h.IPv4 {
+		translatePlain(m, h.Payload, at, n, t)
 		return
 	}
 	from := m.DataOff()
@@ -122,32 +124,37 @@ func (h *Common) Translate(m *mbuf.Mbuf, at, n int, t *Translation) {
 
 // translatePlain is Translate for untagged IPv4 without options: all of it is at a place that is known. The headers are read whole, as
 // words, before they are written, because both places overlap.
-func (h *Common) translatePlain(m *mbuf.Mbuf, at, n int, t *Translation) {
+func translatePlain(m *mbuf.Mbuf, head, at, n int, t *Translation) {
 	from := (*[plainHead]byte)(unsafe.Add(m.BufAddr, m.DataOff()))
-	start := at - h.Payload
+	start := at - head
 	to := (*[plainHead + tsLen]byte)(unsafe.Add(m.BufAddr, start))
 	w0, w1 := binary.LittleEndian.Uint64(from[0:]), binary.LittleEndian.Uint64(from[8:])
 	lengths, sums := binary.LittleEndian.Uint64(from[16:]), binary.LittleEndian.Uint64(from[24:])
 	ports, offset := binary.LittleEndian.Uint64(from[32:]), uint64(from[46])
 
-	m.SetBounds(start, h.Payload+n)
-	size := h.Payload - ethLen + n
-	was, is := uint16(lengths), bits.ReverseBytes16(uint16(size))
-	tcp := bits.ReverseBytes16(uint16(size - 20))
-	ps := fold(sums>>16 + ports&0xffff + uint64(tcp) + protoTCP<<8)
+	m.SetBounds(start, head+n)
+	size := head - ethLen + n
+	// RFC 1624, eqn. 3, and the sum of the pseudo header, both in the order in which bytes are loaded, which makes no difference.
+	is := uint64(bits.ReverseBytes16(uint16(size)))
+	sum := uint32(^uint16(sums)) + uint32(^uint16(lengths)) + uint32(is)
+	sum = sum>>16 + sum&0xffff
+	sum += sum >> 16
+	pseudo := sums>>32 + sums>>16&0xffff + ports&0xffff + uint64(bits.ReverseBytes16(uint16(size-20))) + protoTCP<<8
+	pseudo = pseudo>>16 + pseudo&0xffff
+	pseudo = pseudo>>16 + pseudo&0xffff
 	binary.LittleEndian.PutUint64(to[0:], w0)
 	binary.LittleEndian.PutUint64(to[8:], w1)
-	binary.LittleEndian.PutUint64(to[16:], lengths&^0xffff|uint64(is))
-	binary.LittleEndian.PutUint64(to[24:], sums&^0xffff|uint64(Update16(uint16(sums), was, is)))
+	binary.LittleEndian.PutUint64(to[16:], lengths&^0xffff|is)
+	binary.LittleEndian.PutUint64(to[24:], sums&^0xffff|uint64(^uint16(sum)))
 	binary.LittleEndian.PutUint64(to[32:], ports)
 	binary.BigEndian.PutUint64(to[38:], uint64(t.Seq)<<32|uint64(t.Ack))
-	binary.LittleEndian.PutUint64(to[46:], offset|uint64(t.Flags)<<8|uint64(bits.ReverseBytes16(t.Win))<<16|uint64(ps)<<32)
-	if h.Payload == plainHead+tsLen {
+	binary.LittleEndian.PutUint64(to[46:], offset|uint64(t.Flags)<<8|uint64(bits.ReverseBytes16(t.Win))<<16|pseudo<<32)
+	if head == plainHead+tsLen {
 		binary.BigEndian.PutUint32(to[54:], commonTS)
 		binary.BigEndian.PutUint64(to[58:], uint64(t.TSVal)<<32|uint64(t.TSEcr))
 	}
 	m.OlFlags = m.OlFlags&^(rxCksumFlags|txFlags) | mbuf.TxTCPCksum | mbuf.TxIPv4
-	m.TxOffload = ethLen | 20<<l2Bits | uint64(h.Payload-plainL4)<<(l2Bits+l3Bits)
+	m.TxOffload = ethLen | 20<<l2Bits | uint64(head-plainL4)<<(l2Bits+l3Bits)
 }
 
 // CompleteSum makes the TCP checksum of a segment that Translate made right, for a port that does not do so.

@@ -80,7 +80,7 @@ func (f *flow) keepWhole(id flowtable.EntryID, m *mbuf.Mbuf, off int) {
 // pack copies the bytes of a small frame behind those of the frame before it, or to a buffer in which others will follow. Only frames
 // of one ledger chunk and one key generation lie together: they go in the order they came, and the last one takes the buffer along.
 func (c *Core) pack(r *flowtable.Record, id flowtable.EntryID, b []byte, begins bool) {
-	if id%flowtable.ChunkEntries > 0 && !begins {
+	if id.Place() > 0 && !begins {
 		if k := &c.kept[id-1]; k.kind == keptPacked {
 			at := int(k.off) + int(k.n)
 			if at+len(b) <= int(k.m.BufLen) {
@@ -110,7 +110,7 @@ func (c *Core) unkeep(r *flowtable.Record, id flowtable.EntryID) {
 	case keptNothing:
 		return
 	case keptPacked:
-		if next := id + 1; next%flowtable.ChunkEntries > 0 && c.kept[next].m == k.m {
+		if next := id + 1; next.Place() < flowtable.ChunkEntries && c.kept[next].m == k.m {
 			*k = kept{} // the buffer is the next one's now
 			return
 		}

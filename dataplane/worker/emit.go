@@ -20,7 +20,7 @@ func (w *Worker) emit(e *stream.Emit) {
 		return
 	case stream.EmitCommon: // a frame that was opened
 		if h := &w.fastRun.common; h.Read(e.M) {
-			w.ready(h, e)
+			h.Translate(e.M, e.Off, e.Len, &e.Translation)
 			w.emitReady(e)
 			return
 		}

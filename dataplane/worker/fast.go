@@ -1,6 +1,8 @@
 package worker
 
 import (
+	"unsafe"
+
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/dataplane/packet"
@@ -20,6 +22,9 @@ type fastRun struct {
 	taken  uint64
 	common packet.Common
 }
+
+// frameHead is how many bytes a frame begins with that an emit of the common kind has.
+const frameHead = tcpcrypt.HeaderLen + tcpcrypt.FlagsLen
 
 // fastBegin begins a run with a segment from side s, and reports whether its connection is one for the fast path; r is nil where it is of
 // no connection.
@@ -74,8 +79,11 @@ func (w *Worker) fastSegment(p *packet.Packet) bool {
 	}
 	f.taken++
 	if em != nil {
-		f.common = p.Common()
-		w.ready(&f.common, em)
+		p.Translate(em.Off, em.Len, &em.Translation)
+		if f.side == inside && em.Len > 0 {
+			*(*[frameHead]byte)(unsafe.Add(em.M.BufAddr, em.Off)) = em.FrameHead
+		}
+		em.Kind = stream.EmitReady
 	}
 	return true
 }
@@ -109,15 +117,6 @@ func (w *Worker) scheduleCommon(i flowtable.Index, r *flowtable.Record, now int6
 		return
 	}
 	w.schedule(i, r)
-}
-
-// ready makes the headers of an emit of the common kind, which lie where h says in the packet as it was received.
-func (w *Worker) ready(h *packet.Common, e *stream.Emit) {
-	h.Translate(e.M, e.Off, e.Len, &e.Translation)
-	if e.Dir == stream.ToWire && e.Len > 0 {
-		copy(e.M.Buf()[e.Off:e.Off+tcpcrypt.HeaderLen+tcpcrypt.FlagsLen], e.FrameHead[:])
-	}
-	e.Kind = stream.EmitReady
 }
 
 // emitReady sends a segment whose headers are made.

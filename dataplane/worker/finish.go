@@ -34,8 +34,12 @@ func (w *Worker) finish(now int64) {
 	if w.trace.on {
 		w.traceEmits()
 	}
-	for e := range w.out.Emits {
-		w.emit(&w.out.Emits[e])
+	for i := range w.out.Emits {
+		if e := &w.out.Emits[i]; e.Kind == stream.EmitReady {
+			w.emitReady(e)
+		} else {
+			w.emit(e)
+		}
 	}
 	w.spend(shm.StageRewrite, t, len(w.out.Emits))
 	if len(w.out.Events) == 0 {

@@ -208,9 +208,7 @@ func TestPrefetchChangesNothingAndReachesAnywhere(t *testing.T) {
 	ms[2].SetBounds(Headroom+DefaultDataRoom, 0)
 	before := [3]Mbuf{*ms[0], *ms[1], *ms[2]}
 	PrefetchStructs(nil)
-	PrefetchHeads(nil)
 	PrefetchStructs(ms)
-	PrefetchHeads(ms)
 	PrefetchMemory(ms[0].BufAddr, 1000)
 	if after := [3]Mbuf{*ms[0], *ms[1], *ms[2]}; after != before {
 		t.Error("a buffer has changed")

@@ -17,14 +17,6 @@ func PrefetchStructs(ms []*Mbuf) {
 	}
 }
 
-// PrefetchHeads asks for the second line of each Mbuf and for the first two of its packet, which hold the usual headers. Of a packet that
-// is longer, it asks for the line in front too, into which headers grow, and for those with the beginning of what will be sealed or opened.
-func PrefetchHeads(ms []*Mbuf) {
-	if len(ms) > 0 {
-		prefetchHeads(bytesOf(ms), len(ms))
-	}
-}
-
 // PrefetchMemory asks for a number of cache lines, not 0, the first of which has p in it. It is for what is no buffer.
 func PrefetchMemory(p unsafe.Pointer, lines int) { prefetchLines((*byte)(p), lines) }
 

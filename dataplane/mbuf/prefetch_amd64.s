@@ -18,43 +18,6 @@ next:
 	JNZ        next
 	RET
 
-// func prefetchHeads(ms **byte, count int)
-// Requires: CMOV, MMX+
-TEXT ·prefetchHeads(SB), NOSPLIT, $0-16
-	MOVQ ms+0(FP), AX
-	MOVQ count+8(FP), CX
-
-next:
-	MOVQ       (AX), DX
-	MOVQ       (DX), BX
-	MOVWLZX    16(DX), SI
-	ADDQ       SI, BX
-	PREFETCHT0 64(DX)
-	PREFETCHT0 (BX)
-	PREFETCHT0 64(BX)
-	MOVWLZX    40(DX), SI
-	CMPQ       SI, $0x00000080
-	JLE        short
-	PREFETCHT0 -64(BX)
-	ADDQ       $0x14, SI
-	MOVQ       $0x00000140, DI
-	CMPQ       SI, DI
-	CMOVQGT    DI, SI
-	ADDQ       BX, SI
-	ADDQ       $0x00000080, BX
-
-text:
-	PREFETCHT0 (BX)
-	ADDQ       $0x40, BX
-	CMPQ       BX, SI
-	JLT        text
-
-short:
-	ADDQ $0x08, AX
-	DECQ CX
-	JNZ  next
-	RET
-
 // func prefetchLines(p *byte, lines int)
 // Requires: MMX+
 TEXT ·prefetchLines(SB), NOSPLIT, $0-16

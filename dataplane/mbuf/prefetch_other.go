@@ -5,5 +5,4 @@ package mbuf
 // Elsewhere nothing is asked for ahead of time: what is read comes when it is read.
 
 func prefetchFirst(**byte, int) {}
-func prefetchHeads(**byte, int) {}
 func prefetchLines(*byte, int)  {}

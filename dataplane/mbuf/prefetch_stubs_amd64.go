@@ -9,12 +9,6 @@ package mbuf
 //go:noescape
 func prefetchFirst(ms **byte, count int)
 
-// prefetchHeads reads the first line of each of count buffers, and asks for the second one and for the first two of its packet. Of one
-// that is longer, it asks for the line in front too, and for those with the beginning of its payload. count is not 0.
-//
-//go:noescape
-func prefetchHeads(ms **byte, count int)
-
 // prefetchLines asks for lines cache lines from p on. lines is not 0.
 //
 //go:noescape

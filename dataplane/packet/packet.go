@@ -96,6 +96,8 @@ type Packet struct {
 	VLAN             uint32 // outer VLAN ID << 12 | inner one; a single tag's ID alone; 0 untagged
 
 	Opt Options // TCP options
+
+	follows bool // the packet before it in its burst is a segment from the same end of the same connection
 }
 
 // Data returns the packet from its first byte to the last payload byte, without link-layer padding, aliasing the mbuf. It is
@@ -138,9 +140,13 @@ func mapped(dst *[16]byte, a []byte) {
 	binary.LittleEndian.PutUint64(dst[8:], 0xffff0000|uint64(binary.LittleEndian.Uint32(a))<<32)
 }
 
-// Follows reports at a glance whether a TCP segment comes from the same end of the same connection as another one that was received on
-// the same port. It may say no of one that does.
+// Follows reports at a glance whether a TCP segment comes from the same end of the same connection as the one before it, that was received
+// on the same port. It may say no of one that does.
 func (p *Packet) Follows(o *Packet) bool {
+	return p.follows || p.sameEnd(o)
+}
+
+func (p *Packet) sameEnd(o *Packet) bool {
 	const addrs, ports = ethLen + 12, ethLen + 20
 	if p.SrcPort != o.SrcPort || p.DstPort != o.DstPort || p.Ver != 4 || o.Ver != 4 || p.L3|o.L3 != ethLen || p.L4|o.L4 != ports {
 		return false

@@ -122,9 +122,9 @@ func (h *Common) Translate(m *mbuf.Mbuf, at, n int, t *Translation) {
 	m.TxOffload = uint64(h.L3) | uint64(h.L4-h.L3)<<l2Bits | uint64(h.Payload-h.L4)<<(l2Bits+l3Bits)
 }
 
-// translatePlain is Translate for untagged IPv4 without options: all of it is at a place that is known. The headers are read whole, as
-// words, before they are written, because both places overlap.
-func translatePlain(m *mbuf.Mbuf, head, at, n int, t *Translation) {
+// translatePlainGo is Translate for untagged IPv4 without options: all of it is at a place that is known. The headers are read whole, as
+// words, before they are written, because both places overlap. It is the twin of the assembly.
+func translatePlainGo(m *mbuf.Mbuf, head, at, n int, t *Translation) {
 	from := (*[plainHead]byte)(unsafe.Add(m.BufAddr, m.DataOff()))
 	start := at - head
 	to := (*[plainHead + tsLen]byte)(unsafe.Add(m.BufAddr, start))
@@ -142,6 +142,7 @@ func translatePlain(m *mbuf.Mbuf, head, at, n int, t *Translation) {
 	pseudo := sums>>32 + sums>>16&0xffff + ports&0xffff + uint64(bits.ReverseBytes16(uint16(size-20))) + protoTCP<<8
 	pseudo = pseudo>>16 + pseudo&0xffff
 	pseudo = pseudo>>16 + pseudo&0xffff
+	pseudo = uint64(uint16(pseudo>>16 + pseudo))
 	binary.LittleEndian.PutUint64(to[0:], w0)
 	binary.LittleEndian.PutUint64(to[8:], w1)
 	binary.LittleEndian.PutUint64(to[16:], lengths&^0xffff|is)

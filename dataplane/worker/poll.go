@@ -40,19 +40,7 @@ func (w *Worker) pollPort(s flowtable.Side, now int64) int {
 
 // parse reads the headers of the burst and returns the number of TCP segments in it.
 func (w *Worker) parse(s flowtable.Side, n int) int {
-	bytes, segments := uint64(0), 0
-	mbuf.PrefetchHeads(w.ms[:min(n, headsAhead)])
-	for i, m := range w.ms[:n] {
-		if next := i + headsAhead; next < n {
-			mbuf.PrefetchHeads(w.ms[next : next+1])
-		}
-		bytes += uint64(m.PktLen)
-		p := &w.pkts[i]
-		if p.Parse(m) == packet.TCP {
-			w.tcp[segments] = uint8(i)
-			segments++
-		}
-	}
+	bytes, segments := packet.ParseBurst(w.ms[:n], w.pkts[:n])
 	if s == inside {
 		w.n[shm.RxInsidePackets] += uint64(n)
 		w.n[shm.RxInsideBytes] += bytes
@@ -60,22 +48,40 @@ func (w *Worker) parse(s flowtable.Side, n int) int {
 		w.n[shm.RxOutsidePackets] += uint64(n)
 		w.n[shm.RxOutsideBytes] += bytes
 	}
+	if w.allTCP = segments == n; !w.allTCP {
+		w.findTCP(n)
+	}
 	return segments
 }
 
-// For how many packets parse and work have lines on their way from memory. A core waits for some twenty lines at a time, and forgets what it
-// is asked for beyond that.
-const (
-	headsAhead   = 8
-	recordsAhead = 3
-)
+// findTCP lists the TCP segments of the burst.
+func (w *Worker) findTCP(n int) {
+	segments := 0
+	for i := range w.pkts[:n] {
+		if w.pkts[i].Class == packet.TCP {
+			w.tcp[segments] = uint8(i)
+			segments++
+		}
+	}
+}
+
+// segmentAt returns which packet of the burst TCP segment j is.
+func (w *Worker) segmentAt(j int) int {
+	if w.allTCP {
+		return j
+	}
+	return int(w.tcp[j%len(w.tcp)])
+}
+
+// recordsAhead is for how many segments work has the lines of records on their way from memory.
+const recordsAhead = 3
 
 // lookup finds the records of the burst's TCP segments, once for segments of one connection in a row.
 func (w *Worker) lookup(s flowtable.Side, segments int) {
 	runs := 0
 	var before *packet.Packet
 	for j := range segments {
-		p := &w.pkts[w.tcp[j]]
+		p := &w.pkts[w.segmentAt(j)%len(w.pkts)]
 		if j == 0 || !p.Follows(before) {
 			k := &w.keys[runs]
 			flowKey(k, p, s)
@@ -129,7 +135,7 @@ func (w *Worker) work(s flowtable.Side, n, segments int, now int64) {
 	fast := -1 // the run that the fast path is taking
 	for i := range w.pkts[:n] {
 		p := &w.pkts[i]
-		if next == segments || int(w.tcp[next]) != i {
+		if next == segments || w.segmentAt(next) != i {
 			w.fastEnd(now)
 			fast = -1
 			w.other(s, p, now)

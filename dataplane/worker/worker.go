@@ -118,7 +118,8 @@ type Worker struct {
 	tx      [2]txQueue
 	ms      [port.LargeBurst]*mbuf.Mbuf
 	pkts    [port.LargeBurst]packet.Packet
-	tcp     [port.LargeBurst]uint8         // positions in pkts of the TCP segments among them
+	allTCP  bool                           // all of pkts are TCP segments
+	tcp     [port.LargeBurst]uint8         // else: positions in pkts of those that are
 	run     [port.LargeBurst]uint8         // by TCP segment: the run of segments of one connection that it belongs to
 	keys    [port.LargeBurst]flowtable.Key // by run
 	hashes  [port.LargeBurst]uint32

@@ -1,0 +1,376 @@
+// Command _gen writes the assembly of package packet: `go generate` in the folder above. What it writes has a twin in Go there, and a test
+// holds both equal, the offsets below included.
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// Offsets in an Mbuf.
+const (
+	bufAddr   = 0
+	dataOff   = 16
+	olFlags   = 24
+	pktLen    = 36
+	dataLen   = 40
+	txOffload = 72
+)
+
+// Offsets in a Packet, which has packetSize bytes.
+const (
+	packetSize = 112
+	pM         = 0
+	pClass     = 8 // class, version, protocol and flags, a byte each
+	pL3        = 12
+	pSeq       = 20
+	pWin       = 28
+	pUrg       = 30
+	pPorts     = 32
+	pVLAN      = 36
+	pPresent   = 40
+	pENOLen    = 48 // and TFOLen, usual
+	pTSOff     = 54
+	pTSVal     = 64
+	pFollows   = 104
+)
+
+// Offsets in a Translation.
+const (
+	tSeq   = 0
+	tAck   = 4
+	tWin   = 8
+	tFlags = 10
+	tTSVal = 12
+	tTSEcr = 16
+)
+
+// Where the parts of an untagged IPv4 packet without options lie, and values in them.
+const (
+	l3        = 14
+	l4        = 34
+	head      = 54
+	headTS    = 66
+	begins    = 0x450008   // EtherType, version and length of the header, as loaded
+	fragment  = 0xff3f     // more fragments, or an offset, as loaded
+	options   = 0x0a080101 // two NOPs, kind and length of timestamps, as loaded
+	tcp       = 6
+	classTCP  = 2
+	unparsed  = 255
+	usualNone = 1
+	usualTS   = 2
+	present   = 16 // OptTimestamps
+)
+
+const (
+	line  = 64
+	grows = 20 // bytes that a frame has beside its data
+	// For how many packets lines are on their way from memory: a core waits for some twenty lines at a time, and forgets what it is asked
+	// for beyond that.
+	ahead = 8
+)
+
+func main() {
+	ConstraintExpr("amd64")
+	parse()
+	translate()
+	Generate()
+}
+
+// at is the place at an offset from a register.
+func at(r reg.Register, off int) Mem { return Mem{Base: r, Disp: off} }
+
+func parse() {
+	TEXT("parseUsual", NOSPLIT, "func(ms **byte, pkts *byte, count int) (bytes uint64, usual int)")
+	Pragma("noescape")
+	Doc("parseUsual parses those of count packets that are TCP segments in untagged IPv4 packets without options, with timestamps in their",
+		"usual place as their only option or with none, and sets the class of all others to unparsed. It returns the length of all of them",
+		"and the number of the parsed ones. Of the packets that come next it asks for the lines that are read, moved, sealed and opened.",
+		"count is not 0.")
+	ms, pkt, left := reg.RAX, reg.RDI, reg.RCX
+	bytes, usual, addrs, ports := reg.R8, reg.R9, reg.R10, reg.R11
+	m, data, size, t := reg.RDX, reg.RSI, reg.R13, reg.RBX
+	Load(Param("ms"), ms)
+	Load(Param("pkts"), pkt)
+	Load(Param("count"), left)
+	XORL(bytes.As32(), bytes.As32())
+	XORL(usual.As32(), usual.As32())
+	XORL(addrs.As32(), addrs.As32())
+	XORL(ports.As32(), ports.As32())
+
+	Comment("The first packets' lines.")
+	n, from := reg.R12, reg.R13
+	MOVQ(U32(ahead), n)
+	CMPQ(left, n)
+	CMOVQLT(left, n)
+	MOVQ(ms, from)
+	Label("first")
+	MOVQ(at(from, 0), m)
+	prefetch("first", m, data, t, reg.R14)
+	ADDQ(Imm(8), from)
+	DECQ(n)
+	JNZ(LabelRef("first"))
+
+	Label("next")
+	CMPQ(left, Imm(ahead))
+	JLE(LabelRef("asked"))
+	MOVQ(at(ms, 8*ahead), m)
+	prefetch("next", m, data, t, reg.R14)
+	Label("asked")
+	MOVQ(at(ms, 0), m)
+	MOVL(at(m, pktLen), t.As32())
+	ADDQ(t, bytes)
+	MOVQ(m, at(pkt, pM))
+	MOVQ(at(m, bufAddr), data)
+	MOVWLZX(at(m, dataOff), t.As32())
+	ADDQ(t, data)
+	MOVWLZX(at(m, dataLen), size.As32())
+
+	Comment("Whether it is one.")
+	CMPQ(size, Imm(head))
+	JLT(LabelRef("other"))
+	MOVL(at(data, 12), t.As32())
+	ANDL(U32(0xffffff), t.As32())
+	CMPL(t.As32(), U32(begins))
+	JNE(LabelRef("other"))
+	CMPB(at(data, l3+9), Imm(tcp))
+	JNE(LabelRef("other"))
+	MOVWLZX(at(data, l3+6), t.As32())
+	TESTL(U32(fragment), t.As32())
+	JNE(LabelRef("other"))
+	end, header, opts := reg.R12, reg.R14, reg.RBX
+	MOVWLZX(at(data, l3+2), end.As32())
+	ROLW(Imm(8), end.As16())
+	ADDQ(Imm(l3), end)
+	CMPQ(end, size)
+	JGT(LabelRef("other"))
+	MOVBLZX(at(data, l4+12), t.As32())
+	SHRL(Imm(4), t.As32())
+	CMPL(t.As32(), Imm(5))
+	JEQ(LabelRef("none"))
+	CMPL(t.As32(), Imm(8))
+	JNE(LabelRef("other"))
+	CMPQ(end, Imm(headTS))
+	JLT(LabelRef("other"))
+	CMPL(at(data, head), U32(options))
+	JNE(LabelRef("other"))
+	MOVQ(at(data, head+4), t)
+	BSWAPQ(t)
+	ROLQ(Imm(32), t)
+	MOVQ(t, at(pkt, pTSVal))
+	MOVQ(U32(present), at(pkt, pPresent))
+	MOVL(U32(usualTS<<16), at(pkt, pENOLen))
+	MOVW(U16(head+2), at(pkt, pTSOff))
+	MOVL(U32(headTS), header.As32())
+	Label("write")
+
+	MOVBLZX(at(data, l4+13), opts.As32())
+	SHLL(Imm(24), opts.As32())
+	ORL(U32(tcp<<16|4<<8|classTCP), opts.As32())
+	MOVL(opts.As32(), at(pkt, pClass))
+	SUBQ(header, end)
+	SHLQ(Imm(16), end)
+	ORQ(header, end)
+	SHLQ(Imm(32), end)
+	ORQ(U32(l4<<16|l3), end)
+	MOVQ(end, at(pkt, pL3))
+	MOVQ(at(data, l4+4), t)
+	BSWAPQ(t)
+	ROLQ(Imm(32), t)
+	MOVQ(t, at(pkt, pSeq))
+	MOVWLZX(at(data, l4+14), t.As32())
+	ROLW(Imm(8), t.As16())
+	MOVW(t.As16(), at(pkt, pWin))
+	MOVWLZX(at(data, l4+18), t.As32())
+	ROLW(Imm(8), t.As16())
+	MOVW(t.As16(), at(pkt, pUrg))
+	MOVL(U32(0), at(pkt, pVLAN))
+
+	Comment("Whether it comes from the same end of the same connection as the one before it.")
+	MOVQ(at(data, l3+12), size)
+	MOVL(at(data, l4), header.As32())
+	XORQ(size, addrs)
+	XORQ(header, ports)
+	ORQ(addrs, ports)
+	SETEQ(at(pkt, pFollows))
+	MOVQ(size, addrs)
+	MOVQ(header, ports)
+	BSWAPL(header.As32())
+	ROLL(Imm(16), header.As32())
+	MOVL(header.As32(), at(pkt, pPorts))
+	INCQ(usual)
+	Label("done")
+	ADDQ(Imm(8), ms)
+	ADDQ(Imm(packetSize), pkt)
+	DECQ(left)
+	JNZ(LabelRef("next"))
+	Store(bytes, ReturnIndex(0))
+	Store(usual, ReturnIndex(1))
+	RET()
+
+	Label("none")
+	CMPQ(end, Imm(head))
+	JLT(LabelRef("other"))
+	MOVQ(U32(0), at(pkt, pPresent))
+	MOVL(U32(usualNone<<16), at(pkt, pENOLen))
+	MOVL(U32(head), header.As32())
+	JMP(LabelRef("write"))
+
+	Label("other")
+	Comment("No packet has port 0x10000 and more, so that none follows this one.")
+	MOVB(U8(unparsed), at(pkt, pClass))
+	MOVB(U8(0), at(pkt, pFollows))
+	MOVQ(I32(-1), ports)
+	JMP(LabelRef("done"))
+}
+
+// prefetch asks for the lines of a packet: of the headers, and where it is longer than these the line in front of it, into which they grow,
+// and those with the beginning of what will be sealed or opened.
+func prefetch(name string, m, data, size, limit reg.GPPhysical) {
+	const heads, most = 2 * line, 5 * line
+	short, text := name+"Short", name+"Text"
+	MOVQ(at(m, bufAddr), data)
+	MOVWLZX(at(m, dataOff), size.As32())
+	ADDQ(size, data)
+	PREFETCHT0(at(m, line))
+	PREFETCHT0(at(data, 0))
+	PREFETCHT0(at(data, line))
+	MOVWLZX(at(m, dataLen), size.As32())
+	CMPQ(size, U32(heads))
+	JLE(LabelRef(short))
+	PREFETCHT0(at(data, -line))
+	ADDQ(Imm(grows), size)
+	MOVQ(U32(most), limit)
+	CMPQ(size, limit)
+	CMOVQGT(limit, size)
+	ADDQ(data, size)
+	ADDQ(U32(heads), data)
+	Label(text)
+	PREFETCHT0(at(data, 0))
+	ADDQ(Imm(line), data)
+	CMPQ(data, size)
+	JLT(LabelRef(text))
+	Label(short)
+}
+
+// swapped moves four bytes, in the order of the network.
+func swapped(from, to Mem, r reg.GPPhysical) {
+	MOVL(from, r.As32())
+	BSWAPL(r.As32())
+	MOVL(r.As32(), to)
+}
+
+func translate() {
+	TEXT("translateUsual", NOSPLIT, "func(m *byte, header, to, n int, t *byte)")
+	Pragma("noescape")
+	Doc("translateUsual is translatePlain in assembly.")
+	m, header, n, t := reg.RAX, reg.RCX, reg.RDX, reg.RDI
+	buf, from, start := reg.RSI, reg.R8, reg.R9
+	Load(Param("m"), m)
+	Load(Param("header"), header)
+	Load(Param("to"), start)
+	Load(Param("n"), n)
+	Load(Param("t"), t)
+	MOVQ(at(m, bufAddr), buf)
+	MOVWLZX(at(m, dataOff), from.As32())
+	ADDQ(buf, from)
+	SUBQ(header, start)
+	size := n
+	ADDQ(header, size)
+
+	Comment("Bounds.")
+	MOVW(start.As16(), at(m, dataOff))
+	MOVW(size.As16(), at(m, dataLen))
+	MOVL(size.As32(), at(m, pktLen))
+	to := start
+	ADDQ(buf, to)
+
+	Comment("The headers whole, before any of them is written, because both places overlap.")
+	MOVUPS(at(from, 0), reg.X0)
+	lengths, sums, ports, offset := reg.R10, reg.R11, reg.R12, reg.R13
+	MOVQ(at(from, 16), lengths)
+	MOVQ(at(from, 24), sums)
+	MOVQ(at(from, 32), ports)
+	MOVBLZX(at(from, l4+12), offset.As32())
+	MOVUPS(reg.X0, at(to, 0))
+
+	Comment("RFC 1624, eqn. 3, in the order in which bytes are loaded.")
+	sum, u, is := reg.RBX, reg.RSI, reg.R8
+	SUBQ(Imm(l3), size)
+	MOVWLZX(size.As16(), is.As32())
+	ROLW(Imm(8), is.As16())
+	MOVWLZX(sums.As16(), sum.As32())
+	MOVWLZX(lengths.As16(), u.As32())
+	XORL(U32(0xffff), sum.As32())
+	XORL(U32(0xffff), u.As32())
+	ADDL(u.As32(), sum.As32())
+	ADDL(is.As32(), sum.As32())
+	MOVL(sum.As32(), u.As32())
+	SHRL(Imm(16), sum.As32())
+	ANDL(U32(0xffff), u.As32())
+	ADDL(u.As32(), sum.As32())
+	MOVL(sum.As32(), u.As32())
+	SHRL(Imm(16), u.As32())
+	ADDL(u.As32(), sum.As32())
+	NOTL(sum.As32())
+	MOVQ(lengths, at(to, 16))
+	MOVW(is.As16(), at(to, 16))
+	MOVQ(sums, at(to, 24))
+	MOVW(sum.As16(), at(to, 24))
+	MOVQ(ports, at(to, 32))
+
+	Comment("The sum of the pseudo header.")
+	SUBQ(Imm(20), size)
+	ROLW(Imm(8), size.As16())
+	MOVWLZX(size.As16(), size.As32())
+	SHRQ(Imm(16), sums)
+	MOVWLZX(ports.As16(), ports.As32())
+	ADDQ(ports, size)
+	MOVQ(sums, u)
+	SHRQ(Imm(32), u)
+	ADDQ(u, size)
+	MOVL(sums.As32(), ports.As32())
+	LEAQ(Mem{Base: ports, Index: size, Scale: 1, Disp: tcp << 8}, sum)
+	MOVQ(sum, u)
+	SHRQ(Imm(16), sum)
+	MOVWLZX(u.As16(), u.As32())
+	ADDQ(u, sum)
+	MOVQ(sum, u)
+	SHRQ(Imm(16), sum)
+	MOVWLZX(u.As16(), u.As32())
+	ADDQ(u, sum)
+	MOVQ(sum, u)
+	SHRQ(Imm(16), u)
+	ADDQ(u, sum)
+
+	Comment("The header of TCP. Its fields are loaded as they were stored, just now: a load of two would have to wait for both.")
+	swapped(at(t, tSeq), at(to, l4+4), u)
+	swapped(at(t, tAck), at(to, l4+8), u)
+	MOVB(offset.As8(), at(to, l4+12))
+	MOVBLZX(at(t, tFlags), u.As32())
+	MOVB(u.As8(), at(to, l4+13))
+	MOVWLZX(at(t, tWin), u.As32())
+	ROLW(Imm(8), u.As16())
+	MOVW(u.As16(), at(to, l4+14))
+	MOVWLZX(sum.As16(), sum.As32())
+	MOVL(sum.As32(), at(to, l4+16))
+	CMPQ(header, Imm(headTS))
+	JNE(LabelRef("short"))
+	MOVL(U32(options), at(to, head))
+	swapped(at(t, tTSVal), at(to, head+4), u)
+	swapped(at(t, tTSEcr), at(to, head+8), u)
+	Label("short")
+
+	Comment("What the port is to do.")
+	MOVQ(U64(^uint64(1<<3|1<<4|1<<7|1<<8|1<<52|1<<54|1<<55|1<<56)), u)
+	ANDQ(at(m, olFlags), u)
+	MOVQ(U64(uint64(1<<52|1<<55)), sum)
+	ORQ(sum, u)
+	MOVQ(u, at(m, olFlags))
+	SUBQ(Imm(l4), header)
+	SHLQ(Imm(16), header)
+	ORQ(U32(l3|20<<7), header)
+	MOVQ(header, at(m, txOffload))
+	RET()
+}

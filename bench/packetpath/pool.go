@@ -2,6 +2,7 @@ package packetpath
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"linecrypt/dataplane/mbuf"
 )
@@ -14,6 +15,7 @@ type pool struct {
 	ring  []*mbuf.Mbuf
 	head  int // next to be handed out
 	n     int
+	avail atomic.Int64 // n, for those who only look
 }
 
 // newPool makes a pool, in reserved huge pages where those are wanted and enough are free.
@@ -27,6 +29,7 @@ func newPool(buffers int, reserved bool) (*pool, error) {
 		return nil, err
 	}
 	p := &pool{arena: arena, ring: make([]*mbuf.Mbuf, buffers), n: buffers}
+	p.avail.Store(int64(buffers))
 	arena.AllocBulk(p.ring)
 	return p, nil
 }
@@ -45,6 +48,7 @@ func (p *pool) AllocBulk(ms []*mbuf.Mbuf) bool {
 		}
 	}
 	p.n -= len(ms)
+	p.avail.Store(int64(p.n))
 	return true
 }
 
@@ -61,17 +65,14 @@ func (p *pool) FreeBulk(ms []*mbuf.Mbuf) {
 		at++
 	}
 	p.n += len(ms)
+	p.avail.Store(int64(p.n))
 }
 
 // Size implements mbuf.Pool.
 func (p *pool) Size() int { return len(p.ring) }
 
-// Avail implements mbuf.Pool.
-func (p *pool) Avail() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.n
-}
+// Avail implements mbuf.Pool. It takes no lock: a worker looks every few packets, and a locked instruction would wait for all its stores.
+func (p *pool) Avail() int { return int(p.avail.Load()) }
 
 // AnyThread implements mbuf.AnyThread.
 func (p *pool) AnyThread() {}

@@ -19,19 +19,21 @@ import (
 // ends it with EndRun before it does anything else with the Core. The output wants room for all of them (Output.Room).
 type Run struct {
 	flow
-	ack   uint32 // what toWireCommon answered last,
-	win   uint16
-	told  bool   // as long as it would answer so again
-	bytes uint64 // of plaintext that were framed
-	// number of frames that were made
+	ack    uint32 // what toWireCommon answered last,
+	win    uint16
+	told   bool   // as long as it would answer so again
+	bytes  uint64 // of plaintext that were framed, and how many frames they became
 	frames uint32
+
+	heard    bool   // a segment of the host's with data has said what follows, and nothing else was said behind it:
+	heardWin uint16 // its window
 }
 
 // BeginRun begins a run and returns it. It is the Core's, and good until EndRun.
 func (c *Core) BeginRun(idx flowtable.Index, r *flowtable.Record, now int64, out *Output) *Run {
 	x := &c.run
 	x.view(c, idx, r, now, out)
-	x.common, x.told = true, false
+	x.common, x.told, x.heard = true, false, false
 	x.bytes, x.frames = 0, 0
 	if len(c.keys.retired) > 0 && !out.Pending() {
 		c.keys.sweep()

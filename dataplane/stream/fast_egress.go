@@ -25,6 +25,9 @@ func (x *Run) FastEgress(seg *Segment) (em *Emit, took bool) {
 	} else {
 		seg.TSVal, seg.TSEcr = host.TSVal, r.Peer.TSVal
 	}
+	if seg.Len > 0 && x.heard && fresh == 0 && seg.Win == x.heardWin {
+		return x.fastSeal(seg), true // as nearly every segment of a host that sends: its acknowledgement and window are known
+	}
 	x.learn(seg, host)
 	ack := in.HostAck + uint64(fresh)
 	if seg.Len == 0 {
@@ -35,6 +38,7 @@ func (x *Run) FastEgress(seg *Segment) (em *Emit, took bool) {
 		x.hostAck(seg, int64(ack), &news)
 		x.told = false
 	}
+	x.heard, x.heardWin = true, seg.Win
 	return x.fastSeal(seg), true
 }
 
@@ -43,7 +47,7 @@ func (x *Run) fastHostAck(seg *Segment, ack int64) *Emit {
 	in := &x.r.Ingress
 	var news ackNews
 	x.hostAck(seg, ack, &news)
-	x.told = false
+	x.told, x.heard = false, false
 	oldAck, oldWin := in.AckTold, in.WinTold
 	wireAck, win := x.toWireCommon()
 	if wireAck == oldAck && win == oldWin && (!news.dup || in.WAcked > in.WAckH+1) {

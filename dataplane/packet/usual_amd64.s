@@ -289,7 +289,7 @@ TEXT ·translateUsual(SB), NOSPLIT, $0-40
 
 short:
 	// What the port is to do.
-	MOVQ $0xfe2ffffffffffe67, SI
+	MOVQ $0xfe0ffffffffffe67, SI
 	ANDQ 24(AX), SI
 	MOVQ $0x0090000000000000, BX
 	ORQ  BX, SI

@@ -363,7 +363,7 @@ func translate() {
 	Label("short")
 
 	Comment("What the port is to do.")
-	MOVQ(U64(^uint64(1<<3|1<<4|1<<7|1<<8|1<<52|1<<54|1<<55|1<<56)), u)
+	MOVQ(U64(^uint64(1<<3|1<<4|1<<7|1<<8|1<<52|1<<53|1<<54|1<<55|1<<56)), u)
 	ANDQ(at(m, olFlags), u)
 	MOVQ(U64(uint64(1<<52|1<<55)), sum)
 	ORQ(sum, u)

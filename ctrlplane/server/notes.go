@@ -50,9 +50,13 @@ func (o *eventWriter) writeNotes(n *noteReaders) error {
 			}
 			clock := newWallClock()
 			for i := range notes {
+				event, known := noteEvents[notes[i].Kind]
+				if !known {
+					continue
+				}
 				c := connections.Told(seg.Counters(), rules, &notes[i])
 				one := unencrypted(&c, clock)
-				list = append(list, SessionEvent{Event: noteEvents[notes[i].Kind], Time: clock.at(notes[i].At), Session: &one})
+				list = append(list, SessionEvent{Event: event, Time: clock.at(notes[i].At), Session: &one})
 			}
 		}
 	})

@@ -109,6 +109,8 @@ func TestWatcherIsToldOfConnectionsThatAreNotEncrypted(t *testing.T) {
 	if e := next("open"); e.State != connections.Plain || e.Reason != "no_eno_in_syn_ack" || e.Client != "10.0.0.1:1000" || time.Since(e.Since).Abs() > patience {
 		t.Errorf("%+v", e.Session)
 	}
+	note.Kind = 99 // which no data plane of ours writes
+	pen.Write(&note)
 	note.Kind = outcome.Over
 	pen.Write(&note)
 	next("close")

@@ -73,8 +73,12 @@ func (w *Worker) segmentAt(j int) int {
 	return int(w.tcp[j%len(w.tcp)])
 }
 
-// recordsAhead is for how many segments work has the lines of records on their way from memory.
-const recordsAhead = 3
+// recordsAhead is for how many segments work has the lines of records on their way from memory, and ledgerAhead for how many what those
+// lines tell the place of.
+const (
+	recordsAhead = 6
+	ledgerAhead  = 2
+)
 
 // lookup finds the records of the burst's TCP segments, once for segments of one connection in a row.
 func (w *Worker) lookup(s flowtable.Side, segments int) {
@@ -111,6 +115,15 @@ func (w *Worker) prefetchRecord(j int) {
 	mbuf.PrefetchMemory(local, 1)
 }
 
+// prefetchLedger asks for the frame that a TCP segment of a connection in its common state will acknowledge, or begin.
+func (w *Worker) prefetchLedger(j int) {
+	if w.run[j] != w.run[j-1] {
+		if r := w.records[w.run[j]]; r != nil && r.Local.Common {
+			w.core.Ahead(r)
+		}
+	}
+}
+
 // flowKey writes the key of the connection that a TCP segment received on side s belongs to.
 func flowKey(k *flowtable.Key, p *packet.Packet, s flowtable.Side) {
 	k.VLAN = p.VLAN
@@ -145,12 +158,10 @@ func (w *Worker) work(s flowtable.Side, n, segments int, now int64) {
 		if ahead := next + recordsAhead; ahead < segments {
 			w.prefetchRecord(ahead)
 		}
-		next++
-		if next < segments && w.run[next] != j {
-			if r := w.records[w.run[next]]; r != nil && r.Local.Common {
-				w.core.Ahead(r)
-			}
+		if ahead := next + ledgerAhead; ahead < segments {
+			w.prefetchLedger(ahead)
 		}
+		next++
 		if spare == 0 {
 			if spare = w.out.Spare(); spare == 0 {
 				w.fastEnd(now)

@@ -35,6 +35,9 @@
 //	accept, acknowledge, share, frame  (fast_egress.go)   a host's, with the stations' own functions where they have something to do
 //	accept, acknowledge, open          (fast_ingress.go)  a far end's; openedCommon delivers its frame
 //
+// Such segments of one connection that come one behind the other make a Run, for which what does not change meanwhile is asked once. The
+// caller writes the headers of each from the numbers of its Emit, a packet.Translation, while they are in the cache.
+//
 // timeout.go does what time brings about, numbers.go gives the caller the numbers of a connection.
 //
 // Words:

@@ -401,7 +401,8 @@ func (d *rulesDiffer) ask(at int, w policy.Weakness, what string) {
 	}
 }
 
-// gone looks for the rules by which the connections of a rule go that is not there any more, or is about others.
+// gone looks for the rules by which the connections of a rule go that is not there any more, or is about others. A list without it is the
+// word for that; a file without a list is none.
 func (d *rulesDiffer) gone(r *policy.Rule, file string) {
 	for j := range d.fresh {
 		n := &d.fresh[j]
@@ -410,11 +411,10 @@ func (d *rulesDiffer) gone(r *policy.Rule, file string) {
 		}
 		if ws := policy.Weaker(&r.Terms, &n.Terms); len(ws) > 0 {
 			d.weaker(r, n, ws[0])
-			none := len(d.now.Rules) == 0 && d.now.IsSet("rules")
-			if d.before[n.Name] && n.Name != r.Name && !none {
+			if !d.now.IsSet("rules") {
 				d.unsaid = append(d.unsaid, &Error{Position: Position{File: file}, Key: "rules", Reason: fmt.Errorf(
-					"rule %s is not there any more, or is about less, and what it was about would be protected less, by rule %s (%v); to have it so, keep rule %s for one reload with the %s that you want",
-					r.Name, n.Name, ws[0], r.Name, ws[0].Key)})
+					"the key is not given, so that rule %s is not there any more, and what it was about would be protected less, by rule %s (%v); to have it so, write rules: []",
+					r.Name, n.Name, ws[0])})
 			}
 			return
 		}

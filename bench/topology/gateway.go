@@ -115,22 +115,46 @@ func (t *Topology) start(at place, kind PortKind, file string, set []string) (*G
 	return t.launch(at.side, at.ns, args, set)
 }
 
-// StartHost has the client's machine (side A) or the server's protect itself, and waits until it does. The gateways' places are to be plain,
-// where there are any.
-func (t *Topology) StartHost(side Side, set ...string) (*Gateway, error) {
-	ns := map[Side]NetNS{SideA: t.Client, SideB: t.Server}[side]
-	return t.launch(side, ns, []string{"host", "--interface", Host}, set)
+// HostRun says how a machine is protected by `linecrypt host`.
+type HostRun struct {
+	Side       Side     // the client's machine (side A) or the server's
+	Interfaces []string // Host where there is none
+	// Container has the machine be a container, protected from the gateway's place, which is to be plain: Inside is its veth there.
+	Container bool
+	Command   []string // before the command, which runs it as another user
 }
 
-// launch runs the command in a namespace with a name and settings, and waits until it is ready.
-func (t *Topology) launch(side Side, ns NetNS, args, set []string) (*Gateway, error) {
+// StartHost has a machine protect itself, and waits until it does. The gateways' places are to be plain, where there are any.
+func (t *Topology) StartHost(side Side, set ...string) (*Gateway, error) {
+	return t.RunHost(HostRun{Side: side}, set...)
+}
+
+// RunHost is StartHost in another way.
+func (t *Topology) RunHost(r HostRun, set ...string) (*Gateway, error) {
+	ns := map[Side]NetNS{SideA: t.Client, SideB: t.Server}[r.Side]
+	args := []string{"host"}
+	if r.Container {
+		ns, r.Interfaces, args = t.Place(r.Side), []string{Inside}, append(args, "--container")
+	}
+	if r.Interfaces == nil {
+		r.Interfaces = []string{Host}
+	}
+	for _, name := range r.Interfaces {
+		args = append(args, "--interface", name)
+	}
+	return t.launch(r.Side, ns, args, set, r.Command...)
+}
+
+// launch runs the command in a namespace with a name and settings, and waits until it is ready. Before is what runs it.
+func (t *Topology) launch(side Side, ns NetNS, args, set []string, before ...string) (*Gateway, error) {
 	g := &Gateway{Side: side, Name: t.ID + "-" + side.String(), top: t, done: make(chan error, 1),
 		stderr: &tail{out: t.opts.Log, prefix: "gateway " + side.String() + ": "}}
 	args = append(args, "--name", g.Name, "--set", "workers.poll=adaptive")
 	for _, s := range set {
 		args = append(args, "--set", s)
 	}
-	g.cmd = ns.Command(context.Background(), filepath.Join(t.opts.Bin, "linecrypt"), args...)
+	command := append(append(before, filepath.Join(t.opts.Bin, "linecrypt")), args...)
+	g.cmd = ns.Command(context.Background(), command[0], command[1:]...)
 	g.cmd.Env = t.Env()
 	g.cmd.Stderr = g.stderr
 	stdout, err := g.cmd.StdoutPipe()

@@ -296,6 +296,27 @@ func TestUnfitInterfaceIsRefusedBeforeAnythingIsChanged(t *testing.T) {
 		t.Errorf("a bridge's port: %v %s", err, text)
 	}
 	b.wantMachine(before)
+
+	// Interfaces that are there for this alone.
+	ip := func(args ...string) {
+		t.Helper()
+		_, err := b.top.Client.Run(args[0], args[1:]...)
+		b.check(err)
+	}
+	ip("ip", "link", "add", "down0", "type", "veth", "peer", "name", "shaped0")
+	ip("ip", "link", "set", "shaped0", "up")
+	ip("tc", "qdisc", "add", "dev", "shaped0", "ingress")
+	ip("ip", "tuntap", "add", "dev", "tunnel0", "mode", "tun")
+	ip("ip", "link", "set", "tunnel0", "up")
+	before = b.machine()
+	host("ip link set dev down0 up", "--interface", "down0")
+	host("tc qdisc add dev shaped0 clsact", "--interface", "shaped0")
+	host("not an Ethernet interface", "--interface", "tunnel0")
+	host("not an Ethernet interface", "--interface", topology.Host, "--interface", "tunnel0") // and the other one is left alone
+	b.wantMachine(before)
+	for _, name := range []string{"down0", "tunnel0"} {
+		ip("ip", "link", "del", name)
+	}
 	b.startHosts()
 	host("-a", "--interface", topology.Host)
 }

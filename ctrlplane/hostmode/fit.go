@@ -41,5 +41,23 @@ func unfit(l netlink.Link, container bool) error {
 	case a.Flags&net.FlagUp == 0:
 		return fmt.Errorf("it is down: bring it up with `ip link set dev %s up`", a.Name)
 	}
-	return steer.Check(a.Index)
+	if err := steer.Check(a.Index); err != nil {
+		return err
+	}
+	return placeForGuard(l)
+}
+
+// placeForGuard returns an error where the interface has the older kind of the place that the guard needs, which the kernel lets nobody have besides.
+func placeForGuard(l netlink.Link) error {
+	all, err := netlink.QdiscList(l)
+	if err != nil {
+		return fmt.Errorf("list its qdiscs: %w", err)
+	}
+	for _, q := range all {
+		if _, older := q.(*netlink.Ingress); older || q.Type() == "ingress" {
+			name := l.Attrs().Name
+			return fmt.Errorf("it has an ingress qdisc, beside which there is no place for host mode's guard: use clsact for it, which takes the same filters (`tc qdisc del dev %s ingress && tc qdisc add dev %s clsact`, then the filters again)", name, name)
+		}
+	}
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -22,7 +23,7 @@ type tap struct {
 func newTap(pattern string, mtu int) (*tap, error) {
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, fmt.Errorf("open /dev/net/tun, which host mode makes its two ports with: %w", err)
+		return nil, fmt.Errorf("open /dev/net/tun, which host mode makes its two ports with (`modprobe tun` makes it; a container has to be given it): %w", err)
 	}
 	t := &tap{file: os.NewFile(uintptr(fd), "tap")}
 	if err := t.make(pattern, mtu); err != nil {
@@ -48,6 +49,7 @@ func (t *tap) make(pattern string, mtu int) error {
 	}
 	t.index = l.Attrs().Index
 	// The kernel is to say nothing on it by itself.
+	_ = netlink.LinkSetIP6AddrGenMode(l, nl.IN6_ADDR_GEN_MODE_NONE)
 	_ = os.WriteFile(filepath.Join("/proc/sys/net/ipv6/conf", t.name, "disable_ipv6"), []byte("1"), 0)
 	if err := netlink.LinkSetARPOff(l); err != nil {
 		return err

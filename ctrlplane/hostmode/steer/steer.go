@@ -294,17 +294,22 @@ func (s *Set) Close() error {
 }
 
 // ErrNoTCX is returned where the kernel cannot attach programs as host mode needs it.
-var ErrNoTCX = errors.New("this kernel has no tcx, which came with Linux 6.6")
+var ErrNoTCX = errors.New("this kernel has no tcx, which came with Linux 6.6: start a newer one, or have a gateway stand before the machine (linecrypt run)")
 
 // Check returns an error where programs cannot be attached to an interface. It changes nothing.
 func Check(index int) error {
 	for _, at := range []ebpf.AttachType{ebpf.AttachTCXIngress, ebpf.AttachTCXEgress} {
 		if _, err := link.QueryPrograms(link.QueryOptions{Target: index, Attach: at}); err != nil {
-			if errors.Is(err, unix.EPERM) {
-				return fmt.Errorf("ask about programs on it: %w", err)
-			}
-			return fmt.Errorf("%w (%w)", ErrNoTCX, err)
+			return unattachable(err)
 		}
 	}
 	return nil
+}
+
+// unattachable says what it means that the kernel did not answer about programs.
+func unattachable(err error) error {
+	if errors.Is(err, unix.EPERM) {
+		return fmt.Errorf("ask about programs on it, for which the machine's administrator has to be asked (sysctl kernel.unprivileged_bpf_disabled, seccomp): %w", err)
+	}
+	return fmt.Errorf("%w (%w)", ErrNoTCX, err)
 }

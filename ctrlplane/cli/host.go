@@ -28,6 +28,8 @@ container's veth pair, and the container is protected.
 When it ends, however that happens, the network is as before within a second, and encrypted connections are reset. Where policy is "require",
 for all connections or by a rule, the interface remains closed for new TCP instead: until host runs again, or "linecrypt host --interface IF --open".
 
+The package has it as a service: systemctl enable --now linecrypt-host@IF.
+
 It needs root, or CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF and CAP_PERFMON, and Linux 6.6 or newer.`,
 	define: defineHost,
 }
@@ -47,7 +49,7 @@ func defineHost(a *App, fs *flag.FlagSet) func() error {
 		}
 		c, err := flags.Load()
 		if err != nil {
-			return err
+			return &configurationError{err}
 		}
 		if *open {
 			return a.openHost(c.Name, o.Interfaces)

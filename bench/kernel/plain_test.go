@@ -35,7 +35,8 @@ func TestPlainConnectionsAreListedWithTheReasonAndThoseThatWereMetToo(t *testing
 	b.startA(topology.Packet)
 	// Data may be lost with the ports' rings, until TCP sends it again.
 	b.check(exchange(client, srv, 10_000, 10_000, false))
-	if s, ok := b.plain(b.a, client); !ok || s.Reason != "met" || s.Verdict != "opportunistic" || s.Rule != "default" {
+	// A data plane that has just begun goes by its configuration, and its rules have no names until the control plane publishes them.
+	if s, ok := b.plain(b.a, client); !ok || s.Reason != "met" || s.Verdict != "opportunistic" || s.Rule != "default" && s.Rule != "" {
 		t.Errorf("a connection that is older than the gateway: %+v, listed: %v", s, ok)
 	}
 	client.Close()

@@ -10,7 +10,8 @@ import (
 
 // FastEgress takes a segment from the host if it is one of the common kind, and reports whether it did; if not, nothing has changed, and
 // the segment is for EgressSegment. Where something is to be sent, it returns the emit, the last one of the output, whose headers the
-// caller moves before it does anything else. The caller has seen that the segment's only option, if any, is the timestamps that the connection agreed on, in their usual place.
+// caller moves before it does anything else. The caller has seen that the segment's only option, if any, is the timestamps that the
+// connection agreed on, in their usual place.
 func (x *Run) FastEgress(seg *Segment) (em *Emit, took bool) {
 	r := x.r
 	e, in, host := &r.Egress, &r.Ingress, &r.Host

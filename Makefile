@@ -57,7 +57,7 @@ test-deb: ## install, start, break, upgrade and purge the package in a container
 	@cmd/linecrypt/debian/root $(DEB_TEST)/root
 	@rm -rf $(DEB_TEST)/old $(DEB_TEST)/new
 	@VERSION=0.1 cmd/linecrypt/debian/build $(DEB_TEST)/old linecrypt
-	@VERSION=0.2 cmd/linecrypt/debian/build $(DEB_TEST)/new linecrypt
+	@VERSION=0.2 cmd/linecrypt/debian/build $(DEB_TEST)/new
 	@lintian --fail-on error,warning --tag-display-limit 0 $(DEB_TEST)/new/*.deb
 	LINECRYPT_TEST_DEB=$(DEB_TEST) go test -count=1 -timeout 10m $(TEST_FLAGS) ./bench/debian
 

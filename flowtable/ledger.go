@@ -132,7 +132,7 @@ func (c Chunks) At(id EntryID) *Entry { return &c.mem[id/EntryStride].Entries[id
 // HasRoom reports whether the ledger's last chunk has room for an entry.
 func (l *Ledger) HasRoom() bool { return l.Last != 0 && l.Tail < ChunkEntries }
 
-// PushBehind is Push for a ledger that HasRoom: the entry is not the first one of its chunk.
+// PushBehind is Push for a ledger that HasRoom.
 func (c Chunks) PushBehind(l *Ledger) (*Entry, EntryID) {
 	id := entryID(l.Last, l.Tail)
 	e := &c.mem[l.Last].Entries[l.Tail]
@@ -156,12 +156,7 @@ func (c Chunks) Push(l *Ledger) (*Entry, EntryID) {
 		}
 		l.Last, l.Tail = i, 0
 	}
-	id := entryID(l.Last, l.Tail)
-	l.Tail++
-	l.Count++
-	e := c.At(id)
-	*e = Entry{}
-	return e, id
+	return c.PushBehind(l)
 }
 
 // Front returns the oldest entry, or nil.

@@ -58,12 +58,8 @@ func (a *App) sweep(o hostmode.Options) error {
 		return err
 	}
 	defer lock.Release()
-	claims, err := claimInterfaces(in, o.Interfaces)
-	defer func() {
-		for _, d := range claims {
-			d.Release()
-		}
-	}()
+	release, err := claimInterfaces(in, o.Interfaces)
+	defer release()
 	if errors.Is(err, instance.ErrRunning) {
 		return nil
 	} else if err != nil {

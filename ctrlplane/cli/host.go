@@ -102,12 +102,8 @@ func (a *App) host(c *config.Config, o hostmode.Options, flags *config.Flags) er
 		return err
 	}
 	defer lock.Release()
-	claims, err := claimInterfaces(in, o.Interfaces)
-	defer func() {
-		for _, d := range claims {
-			d.Release()
-		}
-	}()
+	release, err := claimInterfaces(in, o.Interfaces)
+	defer release()
 	if err != nil {
 		return err
 	}
@@ -165,17 +161,23 @@ func (s *supervisor) runHost(h *hostmode.Host, o hostmode.Options, args []string
 	return s.runUntilSignal()
 }
 
-func claimInterfaces(in *instance.Instance, names []string) (claims []*instance.Device, err error) {
+func claimInterfaces(in *instance.Instance, names []string) (release func(), err error) {
+	var claims []*instance.Device
+	release = func() {
+		for _, d := range claims {
+			d.Release()
+		}
+	}
 	for _, name := range names {
 		l, err := netlink.LinkByName(name)
 		if err != nil {
-			return claims, fmt.Errorf("interface %s: %w", name, err)
+			return release, fmt.Errorf("interface %s: %w", name, err)
 		}
 		d, err := in.ClaimInterface(l.Attrs().Index, name)
 		if err != nil {
-			return claims, err
+			return release, err
 		}
 		claims = append(claims, d)
 	}
-	return claims, nil
+	return release, nil
 }

@@ -108,26 +108,22 @@ func printSessions(out io.Writer, list []Session, wide bool) error {
 
 // printPlain prints a table of connections in the clear, and how many there are for each reason.
 func printPlain(out io.Writer, list []Session, wide bool) error {
-	var text strings.Builder
-	writeTable(&text, plainColumns, list, wide)
-	if len(list) == 0 {
-		text.WriteString("no connections in the clear\n")
-	} else {
-		fmt.Fprintf(&text, "%s in the clear:\n", human.Plural(len(list), "connection"))
-	}
-	writeReasons(&text, list)
-	_, err := io.WriteString(out, text.String())
-	return err
+	return printReasoned(out, plainColumns, list, wide, "no connections in the clear", "in the clear")
 }
 
 // printRefused prints a table of refused connections, and how many there are for each reason.
 func printRefused(out io.Writer, list []Session, wide bool) error {
+	return printReasoned(out, refusedColumns, list, wide, "no refused connections", "refused lately")
+}
+
+// printReasoned prints a table of connections that are not encrypted, what they are, and how many there are for each reason.
+func printReasoned(out io.Writer, columns []column, list []Session, wide bool, none, are string) error {
 	var text strings.Builder
-	writeTable(&text, refusedColumns, list, wide)
+	writeTable(&text, columns, list, wide)
 	if len(list) == 0 {
-		text.WriteString("no refused connections\n")
+		text.WriteString(none + "\n")
 	} else {
-		fmt.Fprintf(&text, "%s refused lately:\n", human.Plural(len(list), "connection"))
+		fmt.Fprintf(&text, "%s %s:\n", human.Plural(len(list), "connection"), are)
 	}
 	writeReasons(&text, list)
 	_, err := io.WriteString(out, text.String())

@@ -16,22 +16,18 @@ import (
 	"linecrypt/flowtable"
 )
 
-func TestWatcherIsToldOfEverySessionHoweverShort(t *testing.T) {
-	s, p := attached(t)
-	ref, k := p.flow(0, 1000, 0)
-	entry := sessiontable.Entry{Tuple: k, SessionID: [33]byte{0x23, 1}, Index: ref.Index, Gen: ref.Gen}
-	if err := s.sessions.Insert(&entry); err != nil {
-		t.Fatal(err)
-	}
+// watching begins to watch a server's connections. It returns the lines that come, and what waits for the next one, which is to be of a kind.
+func watching(t *testing.T, s *Server) (lines *json.Decoder, next func(want string) SessionEvent) {
+	t.Helper()
 	srv := httptest.NewServer(s.ControlHandler())
-	defer srv.Close()
+	t.Cleanup(srv.Close)
 	answer, err := http.Get(srv.URL + "/sessions/watch")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer answer.Body.Close()
-	lines := json.NewDecoder(bufio.NewReader(answer.Body))
-	next := func(want string) SessionEvent {
+	t.Cleanup(func() { answer.Body.Close() })
+	lines = json.NewDecoder(bufio.NewReader(answer.Body))
+	return lines, func(want string) SessionEvent {
 		t.Helper()
 		var e SessionEvent
 		if err := lines.Decode(&e); err != nil || e.Event != want {
@@ -39,6 +35,16 @@ func TestWatcherIsToldOfEverySessionHoweverShort(t *testing.T) {
 		}
 		return e
 	}
+}
+
+func TestWatcherIsToldOfEverySessionHoweverShort(t *testing.T) {
+	s, p := attached(t)
+	ref, k := p.flow(0, 1000, 0)
+	entry := sessiontable.Entry{Tuple: k, SessionID: [33]byte{0x23, 1}, Index: ref.Index, Gen: ref.Gen}
+	if err := s.sessions.Insert(&entry); err != nil {
+		t.Fatal(err)
+	}
+	_, next := watching(t, s)
 	if e := next("open"); e.SessionID[:4] != "2301" {
 		t.Errorf("%+v", e.Session)
 	}
@@ -83,22 +89,7 @@ func TestSlowWatcherIsToldWhatItMissedAndHoldsNobodyUp(t *testing.T) {
 func TestWatcherIsToldOfConnectionsThatAreNotEncrypted(t *testing.T) {
 	s, p := attached(t)
 	_, old := p.flow(0, 1000, flowtable.Plain)
-	srv := httptest.NewServer(s.ControlHandler())
-	defer srv.Close()
-	answer, err := http.Get(srv.URL + "/sessions/watch")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	lines := json.NewDecoder(bufio.NewReader(answer.Body))
-	next := func(want string) SessionEvent {
-		t.Helper()
-		var e SessionEvent
-		if err := lines.Decode(&e); err != nil || e.Event != want {
-			t.Fatalf("%+v instead of %s: %v", e, want, err)
-		}
-		return e
-	}
+	lines, next := watching(t, s)
 	if e := next("open"); e.State != connections.Plain || e.Server != "10.0.0.1:1000" {
 		t.Errorf("%+v", e.Session)
 	}

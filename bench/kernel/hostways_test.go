@@ -42,17 +42,7 @@ func TestHostProtectsSeveralInterfacesAtOnce(t *testing.T) {
 	b.check(err)
 	t.Cleanup(func() { second.l.Close() })
 	before := b.machine()
-	for _, side := range []topology.Side{topology.SideA, topology.SideB} {
-		g, err := b.top.RunHost(topology.HostRun{Side: side, Interfaces: []string{topology.Host, secondDevice}}, insist)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if side == topology.SideA {
-			b.a = g
-		} else {
-			b.b = g
-		}
-	}
+	b.runHosts(topology.HostRun{Interfaces: []string{topology.Host, secondDevice}})
 	b.wire()
 	other, err := b.top.CaptureAt(b.top.Wire, secondWire, "second.pcap")
 	b.check(err)
@@ -86,17 +76,7 @@ func TestHostProtectsSeveralInterfacesAtOnce(t *testing.T) {
 
 func TestContainersAreProtectedFromOutside(t *testing.T) {
 	b := cableOf(t)
-	for _, side := range []topology.Side{topology.SideA, topology.SideB} {
-		g, err := b.top.RunHost(topology.HostRun{Side: side, Container: true}, insist)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if side == topology.SideA {
-			b.a = g
-		} else {
-			b.b = g
-		}
-	}
+	b.runHosts(topology.HostRun{Container: true})
 	b.wire()
 	for _, f := range families {
 		client, srv := b.mustConnect(f)
@@ -161,17 +141,7 @@ func TestHostModeNeedsTheCapabilitiesThatItNamesAndNoOthers(t *testing.T) {
 		t.Errorf("without one capability: %v %s", err, out)
 	}
 	b.wantMachine(before)
-	for _, side := range []topology.Side{topology.SideA, topology.SideB} {
-		g, err := b.top.RunHost(topology.HostRun{Side: side, Command: as(all)}, insist)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if side == topology.SideA {
-			b.a = g
-		} else {
-			b.b = g
-		}
-	}
+	b.runHosts(topology.HostRun{Command: as(all)})
 	for _, f := range families {
 		client, srv := b.mustConnect(f)
 		b.check(exchange(client, srv, 1<<20, 1<<20, false))

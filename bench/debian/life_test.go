@@ -158,6 +158,15 @@ func TestLifeOfThePackageWithDPDK(t *testing.T) {
 		t.Errorf("the package with DPDK: %s", out)
 	}
 	f.flows(t)
+	m.run("systemctl", "stop", "linecrypt@one")
+	m.write("/etc/linecrypt/one.yaml", "inside: net_af_packet0,iface=in0\noutside: net_af_packet1,iface=out0\n"+small)
+	m.run("systemctl", "start", "linecrypt@one")
+	f.flows(t)
+	if out := m.run("linecrypt", "status", "--name", "one"); !strings.Contains(out, "net_af_packet") {
+		t.Errorf("DPDK's ports do not run:\n%s", out)
+	}
+	m.run("apt-get", "purge", "-y", "linecrypt-dpdk", "linecrypt") // the one that was replaced is only removed
+	wantPurged(t, m, "/etc/linecrypt")
 }
 
 // says fails unless a unit is in a state and `systemctl status` says why.

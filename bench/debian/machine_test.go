@@ -24,7 +24,7 @@ type machine struct {
 func boot(t *testing.T, folder string) *machine {
 	t.Helper()
 	cmd := exec.Command("systemd-nspawn", "--quiet", "--directory="+folder+"/root/root", "--volatile=overlay", "--boot", "--register=no", "--keep-unit",
-		"--private-network", "--link-journal=no", "--capability=all", "--system-call-filter=bpf", "--bind-ro="+folder+"/old:/packages/old", "--bind-ro="+folder+"/new:/packages/new", "--machine="+testenv.Name())
+		"--private-network", "--link-journal=no", "--bind-ro=/sys/module", "--capability=all", "--system-call-filter=bpf", "--bind-ro="+folder+"/old:/packages/old", "--bind-ro="+folder+"/new:/packages/new", "--machine="+testenv.Name())
 	log, err := os.Create(filepath.Join(t.TempDir(), "boot.log"))
 	if err != nil {
 		t.Fatal(err)

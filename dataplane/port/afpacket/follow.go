@@ -14,33 +14,6 @@ import (
 // retryEvery is how long Follow lets pass before it tries again to attach to an interface that it could not attach to.
 const retryEvery = time.Second
 
-// await waits until the interface is up and has a carrier. Only an interface still down after timeout is an error.
-func (p *Port) await(timeout time.Duration) (netif.Interface, error) {
-	for end := time.Now().Add(timeout); ; time.Sleep(linkPoll) {
-		i, err := p.kernel.ByName(p.name)
-		if err != nil {
-			return i, err
-		}
-		if i.Type != unix.ARPHRD_ETHER {
-			return i, fmt.Errorf("not an Ethernet interface (ARP hardware type %d)", i.Type)
-		}
-		if i.Up() {
-			return i, nil
-		}
-		if time.Now().Before(end) {
-			continue
-		}
-		if i.Flags&unix.IFF_UP == 0 {
-			return i, errDown(p.name)
-		}
-		return i, nil
-	}
-}
-
-func errDown(name string) error {
-	return fmt.Errorf("down: bring it up with `ip link set dev %s up`", name)
-}
-
 // Follow implements port.Port. It looks for the interface by the name that the user gave, since what was removed and made anew
 // has that alone; an interface that was only renamed goes on as it is.
 func (p *Port) Follow() port.State {
@@ -84,7 +57,7 @@ func (p *Port) takeUp(i netif.Interface) error {
 		return fault
 	}
 	if i.Flags&unix.IFF_UP == 0 {
-		return errDown(p.name)
+		return netif.ErrDown(p.name)
 	}
 	if time.Since(p.failed) < retryEvery {
 		return p.failure

@@ -36,9 +36,6 @@ import (
 	"linecrypt/dataplane/port/netif"
 )
 
-// linkPoll is how often Open looks whether the link came up.
-const linkPoll = 20 * time.Millisecond
-
 // Port is an open interface. It implements port.Port, and its queues port.Waiter.
 type Port struct {
 	name   string
@@ -84,7 +81,7 @@ func open(ifname string, cfg port.Config) (*Port, error) {
 }
 
 func (p *Port) start(cfg port.Config) error {
-	i, err := p.await(cfg.OpenTimeout)
+	i, err := p.kernel.AwaitUp(p.name, cfg.OpenTimeout)
 	if err != nil {
 		return err
 	}

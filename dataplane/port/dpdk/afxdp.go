@@ -41,7 +41,7 @@ func (d *device) prepareXDP(i netif.Interface) ([]string, error) {
 		return nil, fmt.Errorf("interface %s has %d receive queues, of which an AF_XDP port serves %d at most: %s",
 			d.iface, n, MaxXDPQueues, d.kernel.QueuesHint(i.Name, 1))
 	}
-	return names, xdpRights(uint64(len(names)) * d.umemBytes())
+	return names, netif.XDPRights(uint64(len(names)) * d.umemBytes())
 }
 
 // umemBytes is the memory that one AF_XDP socket shares with the kernel: the pool.

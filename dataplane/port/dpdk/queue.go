@@ -22,12 +22,6 @@ import (
 	"linecrypt/dataplane/port"
 )
 
-// A queue looks at every packet for an unfinished checksum until it has seen this many, and then at one in so many bursts.
-const (
-	inspectFirst = 1024
-	inspectEvery = 256
-)
-
 // queue is what one worker polls of a device.
 type queue struct {
 	*port.Descriptor
@@ -36,9 +30,7 @@ type queue struct {
 	at      *C.struct_lc_queue                // the worker's own, in C memory
 	next    atomic.Pointer[C.struct_lc_queue] // what the worker is to go over to, nil for nothing
 	inspect bool                              // packets may come with unfinished checksums, and the driver does not say so
-	seen    int                               // packets, then bursts, that were looked at
-
-	unfinished port.Count
+	looks   port.Inspector
 
 	// What follows belongs to the goroutine that opens, follows and closes the port.
 	current *C.struct_lc_queue // in use or handed over
@@ -59,26 +51,9 @@ func (q *queue) RxBurst(ms []*mbuf.Mbuf) int {
 			q.at = next
 		}
 	case q.inspect:
-		q.lookAt(ms[:n])
+		q.looks.Look(ms[:n])
 	}
 	return n
-}
-
-// lookAt counts packets with unfinished checksums, among the first ones and then among a sample.
-func (q *queue) lookAt(ms []*mbuf.Mbuf) {
-	if q.seen >= inspectFirst {
-		if q.seen++; q.seen%inspectEvery != 0 {
-			return
-		}
-		ms = ms[:1]
-	} else {
-		q.seen += len(ms)
-	}
-	for _, m := range ms {
-		if port.UnfinishedChecksum(m.Data()) {
-			q.unfinished.Add(1)
-		}
-	}
 }
 
 // TxBurst implements port.Queue: one call into C. An empty burst lets the driver take back what the device has sent.
@@ -103,7 +78,7 @@ func txBurst(q *C.struct_lc_queue, ms uintptr, n int) int {
 func (q *queue) Stats() port.Stats {
 	s := q.before
 	s.Add(q.counted())
-	s.RxCsumUnfinished = q.unfinished.Load()
+	s.RxCsumUnfinished = q.looks.Unfinished()
 	if q.index == 0 && q.dev.at != nil {
 		q.dev.at.addStats(&s)
 	}

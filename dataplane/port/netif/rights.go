@@ -1,6 +1,4 @@
-//go:build dpdk && cgo
-
-package dpdk
+package netif
 
 import (
 	"errors"
@@ -14,9 +12,9 @@ import (
 // initialUserNS is what the kernel calls the user namespace that it boots with (PROC_USER_INIT_INO).
 const initialUserNS = "user:[4026531837]"
 
-// xdpRights returns nil when the process may open AF_XDP sockets over umem bytes of memory, and otherwise what it lacks. The
-// driver and its libraries would say no more than that something is not permitted.
-func xdpRights(umem uint64) error {
+// XDPRights returns nil when the calling thread may open AF_XDP sockets over umem bytes of memory, and otherwise what it lacks. The
+// kernel, and DPDK's driver with its libraries, would say no more than that something is not permitted.
+func XDPRights(umem uint64) error {
 	have, err := capabilities()
 	if err != nil {
 		return err

@@ -1,0 +1,103 @@
+package afxdp
+
+import (
+	"testing"
+	"time"
+
+	"linecrypt/dataplane/mbuf"
+	"linecrypt/dataplane/port"
+)
+
+// followed polls and follows until the state is as wanted.
+func followed(t *testing.T, p port.Port, c *mbuf.Cache, want func(port.State) bool) (s port.State) {
+	t.Helper()
+	var ms [port.Burst]*mbuf.Mbuf
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		s = p.Follow()
+		for range 3 {
+			c.FreeBurst(ms[:p.Queue(0).RxBurst(ms[:])])
+		}
+		if want(s) {
+			return s
+		}
+	}
+	t.Fatalf("state %+v", s)
+	return s
+}
+
+func isUp(s port.State) bool   { return s.Link == port.LinkUp }
+func isGone(s port.State) bool { return s.Link == port.LinkGone }
+
+func TestInterfaceMadeAnewIsTakenUpAgainWithoutALeak(t *testing.T) {
+	inNamespace(t)
+	veth(t, 1, 9000)
+	c := buffers(t, mbuf.JumboDataRoom)
+	p := openJumbo(t, c)
+	fd := p.Queue(0).(port.Waiter).Fd()
+	for round := range 3 {
+		command(t, "ip link del lc-p")
+		followed(t, p, c, isGone)
+		if p.Queue(0).TxBurst([]*mbuf.Mbuf{alloc(t, c, frame(60, 1))}) != 1 {
+			t.Error("a packet for an interface that is gone is not taken")
+		}
+		veth(t, 1, 9000)
+		if s := followed(t, p, c, isUp); s.Attached != round+2 || s.Fault != nil {
+			t.Errorf("%+v", s)
+		}
+		carries(t, p, c, newHost(t), 64, 9014)
+	}
+	if got := p.Queue(0).(port.Waiter).Fd(); got != fd {
+		t.Errorf("descriptor %d was %d", got, fd)
+	}
+	if s := p.Queue(0).Stats(); s.TxErrors != 3 {
+		t.Errorf("%+v", s)
+	}
+	c.Flush()
+	if free := c.Pool().Avail(); free != c.Pool().Size() {
+		t.Errorf("%d buffers of %d are free", free, c.Pool().Size())
+	}
+}
+
+func TestMTUAndLinkOfTheInterfaceAreFollowed(t *testing.T) {
+	inNamespace(t)
+	veth(t, 1, 1500)
+	c := buffers(t, mbuf.JumboDataRoom)
+	p, h := openJumbo(t, c), newHost(t)
+	for _, mtu := range []int{1400, 9000} {
+		command(t, "ip link set lc-h mtu %d", mtu)
+		command(t, "ip link set lc-p mtu %d", mtu)
+		if s := p.Follow(); s.Fault != nil || s.MTU != mtu || p.MTU() != mtu || s.Attached != 1 {
+			t.Errorf("%+v", s)
+		}
+		carries(t, p, c, h, mtu+ethHeader)
+	}
+	command(t, "ip link set lc-p mtu 9500")
+	if s := p.Follow(); s.Fault == nil || s.MTU != mbuf.JumboDataRoom-LinkOverhead {
+		t.Errorf("%+v", s)
+	}
+	command(t, "ip link set lc-p mtu 9000 down")
+	followed(t, p, c, func(s port.State) bool { return s.Link == port.LinkDown })
+	if p.Queue(0).TxBurst([]*mbuf.Mbuf{alloc(t, c, frame(60, 1))}) != 1 {
+		t.Error("a packet for an interface that is down is not taken")
+	}
+	command(t, "ip link set lc-p up")
+	followed(t, p, c, isUp)
+	p.Queue(0).TxBurst([]*mbuf.Mbuf{alloc(t, c, frame(70, 1))}) // may meet what was left when the interface was down
+	h = newHost(t)
+	carries(t, p, c, h, 64, 9014)
+}
+
+func TestOtherReceiveQueuesAreTakenUp(t *testing.T) {
+	inNamespace(t)
+	veth(t, 4, 1500)
+	command(t, "ethtool -L lc-h tx 2")
+	command(t, "ethtool -L lc-p rx 2") // the kernel takes no queue away that has a socket
+	c := buffers(t, mbuf.DefaultDataRoom)
+	p := openJumbo(t, c)
+	command(t, "ethtool -L lc-p rx 4")
+	followed(t, p, c, func(s port.State) bool { return s.Attached == 2 && isUp(s) })
+	if got := len(p.at.sockets); got != 4 {
+		t.Errorf("%d sockets", got)
+	}
+	carries(t, p, c, newHost(t), 100)
+}

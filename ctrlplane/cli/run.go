@@ -29,7 +29,7 @@ output once packets flow. A control plane that ends is started again while encry
 plane ends, so does the gateway. At SIGHUP the policy is loaded again from the file, for new connections: see "linecrypt reload".
 
 PORT is a network interface (eth0), a PCI address (0000:03:00.0) or an EAL device string (net_af_xdp0,iface=eth0);
-packet: or dpdk: in front names the kind where the name does not. Flags count more than the file.`,
+packet: or dpdk: in front names the kind where the name does not. xdp: before an interface takes it by AF_XDP. Flags count more than the file.`,
 	starts: true,
 	define: defineRun,
 }

@@ -45,9 +45,9 @@ func policyOption(p flowtable.Policy) option[flowtable.Policy] {
 var keys = []Key{
 	{"name", "default", "Name of the instance. It separates instances on one machine: their run directory, shared memory and control socket.",
 		text("a-z, 0-9, `.`, `_`, `-`", func(c *Config) *string { return &c.Name }, instance.CheckName)},
-	{"inside", "", "Port towards the hosts, which speak plain TCP: a network interface, a PCI address or an EAL device string.",
+	{"inside", "", "Port towards the hosts, which speak plain TCP: a network interface (eth0, or xdp:eth0 by AF_XDP), a PCI address or an EAL device string.",
 		text("PORT", func(c *Config) *string { return &c.Inside }, anything)},
-	{"outside", "", "Port towards the network, on which tcpcrypt is spoken: a network interface, a PCI address or an EAL device string.",
+	{"outside", "", "Port towards the network, on which tcpcrypt is spoken: a network interface (eth0, or xdp:eth0 by AF_XDP), a PCI address or an EAL device string.",
 		text("PORT", func(c *Config) *string { return &c.Outside }, anything)},
 	{"policy", "opportunistic", "What happens to connections that cannot be encrypted: opportunistic passes them in the clear, require refuses them, disabled (or off) passes every connection untouched.",
 		choice(func(c *Config) *flowtable.Policy { return &c.Policy }, policyOption(flowtable.Opportunistic), policyOption(flowtable.Require), policyOption(flowtable.Disabled), option[flowtable.Policy]{"off", flowtable.Disabled})},

@@ -1,5 +1,5 @@
 // Package port is the interface between the pipeline and whatever moves packets: DPDK poll-mode drivers, AF_PACKET
-// sockets, or memory for tests. It holds the interface and the small types it speaks in; the kinds of port live in the
+// and AF_XDP sockets, or memory for tests. It holds the interface and the small types it speaks in; the kinds of port live in the
 // packages below it, and Open in package portspec chooses among them.
 package port
 
@@ -70,7 +70,7 @@ var ErrFewQueues = errors.New("too few queues")
 type Port interface {
 	// Name is the name the user gave it.
 	Name() string
-	// Kind is `dpdk`, `packet` or `memory`, with `+spread` behind it where workers share out what one queue receives.
+	// Kind is `dpdk`, `packet`, `xdp` or `memory`, with `+spread` behind it where workers share out what one queue receives.
 	Kind() string
 	// Queue returns queue i, 0 <= i < Queues().
 	Queue(i int) Queue

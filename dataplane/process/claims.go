@@ -11,6 +11,7 @@ import (
 	"linecrypt/ctrlplane/instance"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/port/afpacket"
+	"linecrypt/dataplane/port/afxdp"
 	"linecrypt/dataplane/port/netif"
 	"linecrypt/dataplane/port/portspec"
 )
@@ -109,15 +110,18 @@ func (c *claims) dataRoom(specs [2]portspec.Spec, mtu int) (int, error) {
 
 // roomFor returns how large buffers are for a port that carries IP packets of mtu bytes.
 func roomFor(spec portspec.Spec, mtu int) int {
-	if spec.Kind == portspec.DPDK {
+	switch spec.Kind {
+	case portspec.DPDK:
 		return dpdkRoom(spec.Device, mtu)
+	case portspec.XDP:
+		return mtu + afxdp.LinkOverhead
 	}
 	return mtu + afpacket.LinkOverhead
 }
 
 // largestRoom returns how large buffers may be for a port.
 func largestRoom(spec portspec.Spec) int {
-	if spec.AFXDP() {
+	if spec.DPDKAFXDP() {
 		return xdpRoom()
 	}
 	return mbuf.MaxDataRoom

@@ -19,14 +19,14 @@ import (
 const (
 	driverPerQueue  = 2 * 6144
 	driverPerThread = 1024
-	// xdpPerQueue is for each receive queue beyond the first of the interface below an AF_XDP port: a fill ring, and what is on its way.
+	// xdpPerQueue is for each receive queue beyond the first of the interface below a port of net_af_xdp: a fill ring, and what is on its way.
 	xdpPerQueue = 2048 + 512
 )
 
 // dpdkRoom returns how large buffers are for a DPDK port that carries IP packets of mtu bytes.
 func dpdkRoom(device string, mtu int) int { return dpdk.DataRoom(device, mtu) }
 
-// xdpRoom returns how large buffers may be for an AF_XDP port.
+// xdpRoom returns how large buffers may be for a port of net_af_xdp.
 func xdpRoom() int { return dpdk.XDPDataRoom() }
 
 // dpdkPool starts EAL and makes the pool of all workers, of buffers with room bytes each. RxQueues tells how many receive queues an
@@ -34,7 +34,7 @@ func xdpRoom() int { return dpdk.XDPDataRoom() }
 func dpdkPool(cfg *config.Config, specs [2]portspec.Spec, workers, room int, rxQueues func(string) int, log *slog.Logger) (mbuf.Pool, error) {
 	n := workers * (gateway.Buffers(cfg, room) + driverPerQueue + driverPerThread)
 	for _, spec := range specs {
-		if spec.AFXDP() {
+		if spec.DPDKAFXDP() {
 			n += xdpPerQueue * (min(dpdk.XDPQueues(spec.Device, rxQueues(spec.Interface())), dpdk.MaxXDPQueues) - 1)
 		}
 	}

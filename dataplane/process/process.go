@@ -23,6 +23,7 @@ import (
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/port"
 	"linecrypt/dataplane/port/portspec"
+	"linecrypt/dataplane/port/spread"
 	"linecrypt/flowtable"
 )
 
@@ -203,35 +204,51 @@ func (p *ports) open(cfg *config.Config, in *instance.Instance, workers int, log
 	return nil
 }
 
-// makeBuffers makes one pool a worker, or a single one of DPDK's where one of the ports is a DPDK device. Without one, both ports are
-// packet ports, which the kernel spreads connections over, so that workers free no buffers of one another.
+// makeBuffers makes one pool for all workers where they share buffers: one of DPDK's where one of the ports is a DPDK device, and one that any
+// thread may use where a port has one queue for all of them. Else both ports are packet ports, which the kernel spreads connections over, or
+// there is one worker: each worker has a pool of its own.
 func (p *ports) makeBuffers(cfg *config.Config, workers int, log *slog.Logger) error {
 	room, err := p.claims.dataRoom(p.specs, cfg.DPDK.MTU)
 	if err != nil {
 		return err
 	}
-	if p.specs[0].Kind == portspec.DPDK || p.specs[1].Kind == portspec.DPDK {
-		pool, err := dpdkPool(cfg, p.specs, workers, room, p.claims.net.RxQueues, log)
-		if err != nil {
-			return err
-		}
-		for range workers {
-			p.caches = append(p.caches, mbuf.NewShare(pool, workers))
-		}
-		return nil
-	}
 	newArena := mbuf.NewArena
 	if cfg.Memory.HugePages {
 		newArena = mbuf.NewReservedArena
 	}
-	for range workers {
-		arena, err := newArena(gateway.Buffers(cfg, room), room)
+	switch {
+	case p.specs[0].Kind == portspec.DPDK || p.specs[1].Kind == portspec.DPDK:
+		pool, err := dpdkPool(cfg, p.specs, workers, room, p.claims.net.RxQueues, log)
+		if err != nil {
+			return err
+		}
+		p.share(pool, workers)
+	case workers > 1 && (p.specs[0].AFXDP() || p.specs[1].AFXDP()):
+		arena, err := newArena(workers*(gateway.Buffers(cfg, room)+spreadPerWorker), room)
 		if err != nil {
 			return cfg.Err("buffers.memory", err)
 		}
-		p.caches = append(p.caches, mbuf.NewCache(arena))
+		p.share(mbuf.NewShared(arena), workers)
+	default:
+		for range workers {
+			arena, err := newArena(gateway.Buffers(cfg, room), room)
+			if err != nil {
+				return cfg.Err("buffers.memory", err)
+			}
+			p.caches = append(p.caches, mbuf.NewCache(arena))
+		}
 	}
 	return nil
+}
+
+// spreadPerWorker is how many buffers may lie in the rings of both ports between workers, beside those that the configuration counts.
+const spreadPerWorker = 2 * (spread.DefaultRx + spread.DefaultTx)
+
+// share makes a cache over pool for each worker.
+func (p *ports) share(pool mbuf.Pool, workers int) {
+	for range workers {
+		p.caches = append(p.caches, mbuf.NewShare(pool, workers))
+	}
 }
 
 func (p *ports) close() {

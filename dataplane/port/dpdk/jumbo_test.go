@@ -62,10 +62,10 @@ func TestPortSaysWhatItCannotCarry(t *testing.T) {
 		mtu    int
 		says   []string
 	}{
-		{xdp, small, 0, []string{"MTU of 9000", fmt.Sprint("ip link set lc-p mtu ", xdpMTU), "packet:lc-p"}},
-		{packet, small, 0, []string{"MTU of 9000", "ip link set lc-p mtu 2988", "packet ports"}},
+		{xdp, small, 0, []string{"MTU of 9000", fmt.Sprint("ip link set lc-p mtu ", xdpMTU), "xdp:lc-p", "packet:lc-p"}},
+		{packet, small, 0, []string{"MTU of 9000", "ip link set lc-p mtu 2988", "packet or xdp ports"}},
 		{packet, testPool, 0, []string{"MTU of 9000", "ip link set lc-p mtu 1964"}},
-		{tap, small, 9000, []string{"dpdk.mtu is 9000", "packet ports"}},
+		{tap, small, 9000, []string{"dpdk.mtu is 9000", "packet or xdp ports"}},
 		{tap, poolFor(t, tap, 9000), 9000, []string{"MTU of 9000", "net_tap carries", "packet port"}},
 	} {
 		_, err := Open(c.device, port.Config{Queues: 1, Caches: []*mbuf.Cache{mbuf.NewCache(c.pool)}, MTU: c.mtu})

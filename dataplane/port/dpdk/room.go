@@ -31,7 +31,7 @@ const (
 	slotAlign    = 1024
 )
 
-// XDPDataRoom is the largest number of bytes behind the headroom of a buffer that AF_XDP sockets take: net_af_xdp makes one chunk of a
+// XDPDataRoom is the largest number of bytes behind the headroom of a buffer that net_af_xdp takes: it makes one chunk of a
 // buffer, which the kernel wants within a page. Chains of them, which newer kernels know, the driver does not. DPDK pads objects of its
 // pools to an odd number of cache lines.
 func XDPDataRoom() int {
@@ -109,10 +109,10 @@ func (d *device) carries(i netif.Interface) (mtu int, fault error) {
 	hint := fmt.Sprintf("`ip link set %s mtu %d`", i.Name, room)
 	switch {
 	case d.xdp && d.widest():
-		return room, fmt.Errorf("interface %s has an MTU of %d, and an AF_XDP port carries %d at most, because its driver wants a packet within a page of memory; %s, or take packet:%s for the port, which carries jumbo frames",
-			i.Name, i.MTU, room, hint, i.Name)
+		return room, fmt.Errorf("interface %s has an MTU of %d, and a port of net_af_xdp carries %d at most, because its driver wants a packet within a page of memory; take xdp:%s for the port (Linux 6.6 or newer) or packet:%s, which carry jumbo frames, or %s",
+			i.Name, i.MTU, room, i.Name, i.Name, hint)
 	case d.widest():
-		return room, fmt.Errorf("interface %s has an MTU of %d, and %d fit buffers of a page, which the AF_XDP port beside it wants; %s, or take packet ports, which carry jumbo frames",
+		return room, fmt.Errorf("interface %s has an MTU of %d, and %d fit buffers of a page, which the port of net_af_xdp beside it wants; %s, or take packet or xdp ports, which carry jumbo frames",
 			i.Name, i.MTU, room, hint)
 	}
 	return room, fmt.Errorf("interface %s has an MTU of %d, of which %d fit a buffer; %s, or start the gateway again, which then makes larger buffers",
@@ -150,7 +150,7 @@ func (d *device) beside(index int) netif.Interface {
 // checkSet refuses an MTU that was set and no buffer holds.
 func (d *device) checkSet() error {
 	if room := d.room(); d.setMTU > room {
-		return fmt.Errorf("dpdk.mtu is %d, and %d fit buffers of a page, which the AF_XDP port beside it wants; take packet ports, which carry jumbo frames", d.setMTU, room)
+		return fmt.Errorf("dpdk.mtu is %d, and %d fit buffers of a page, which the port of net_af_xdp beside it wants; take packet or xdp ports, which carry jumbo frames", d.setMTU, room)
 	}
 	return nil
 }

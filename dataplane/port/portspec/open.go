@@ -6,6 +6,7 @@ import (
 
 	"linecrypt/dataplane/port"
 	"linecrypt/dataplane/port/afpacket"
+	"linecrypt/dataplane/port/afxdp"
 )
 
 // ErrNoDPDK is why a dpdk port cannot be opened by a binary built without the tag dpdk.
@@ -16,6 +17,12 @@ func Open(spec Spec, cfg port.Config) (port.Port, error) {
 	switch spec.Kind {
 	case Packet:
 		p, err := afpacket.Open(spec.Device, cfg)
+		if err != nil {
+			return nil, fmt.Errorf("port %s: %w", spec, err)
+		}
+		return p, nil
+	case XDP:
+		p, err := afxdp.Open(spec.Device, cfg)
 		if err != nil {
 			return nil, fmt.Errorf("port %s: %w", spec, err)
 		}

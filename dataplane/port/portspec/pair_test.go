@@ -56,6 +56,7 @@ func TestPairSpreadsInSoftwareWhereDevicesDoNot(t *testing.T) {
 	shared := mbuf.NewShared(arena)
 	nic, odd, tap, eth := Spec{Kind: DPDK, Device: "net_nic0"}, Spec{Kind: DPDK, Device: "net_dull0"}, Spec{Kind: DPDK, Device: "net_tap0"}, Spec{Kind: Packet, Device: "eth0"}
 	xdp := Spec{Kind: DPDK, Device: "net_af_xdp0,iface=eth1"}
+	own, own2 := Spec{Kind: XDP, Device: "eth2"}, Spec{Kind: XDP, Device: "eth3"}
 	for _, c := range []struct {
 		name    string
 		specs   [2]Spec
@@ -68,6 +69,7 @@ func TestPairSpreadsInSoftwareWhereDevicesDoNot(t *testing.T) {
 		{"outside has one queue", [2]Spec{nic, tap}, 3, "too few queues", []string{"net_nic0 3", "net_tap0 3", "net_nic0 1", "net_tap0 1"}},
 		{"inside has queues and does not use them", [2]Spec{odd, nic}, 2, "net_dull0 does not spread", []string{"net_dull0 2", "net_nic0 2", "net_dull0 1", "net_nic0 1"}},
 		{"AF_XDP has one queue for certain", [2]Spec{nic, xdp}, 2, "has one queue", []string{"net_nic0 1", xdp.Device + " 1"}},
+		{"an xdp port has one queue too", [2]Spec{own, own2}, 2, "xdp:eth2 has one queue", []string{"eth2 1", "eth3 1"}},
 		{"two kinds", [2]Spec{eth, nic}, 2, "differently", []string{"eth0 1", "net_nic0 1"}},
 	} {
 		f := &fakes{max: map[string]int{"net_tap0": 1}, dull: "net_dull0"}

@@ -18,6 +18,7 @@ type Kind string
 // The kinds of port.
 const (
 	Packet Kind = "packet" // a kernel network interface through AF_PACKET
+	XDP    Kind = "xdp"    // a kernel network interface through AF_XDP
 	DPDK   Kind = "dpdk"   // a DPDK device: a PCI address or an EAL virtual device
 )
 
@@ -58,7 +59,7 @@ func (s Spec) Interface() string {
 // Interfaces returns the kernel interfaces that must be there for the port to attach to, without repetition. What a driver makes
 // by itself (net_tap) is not among them.
 func (s Spec) Interfaces() []string {
-	if s.Kind == Packet {
+	if s.Kind != DPDK {
 		return []string{s.Device}
 	}
 	driver, args, _ := strings.Cut(s.Device, ",")
@@ -86,7 +87,10 @@ func attaches(driver, key string) bool {
 }
 
 // AFXDP says whether the port is one of AF_XDP, which takes an interface's frames away from the kernel; all others see copies.
-func (s Spec) AFXDP() bool { return s.Kind == DPDK && strings.HasPrefix(s.Device, "net_af_xdp") }
+func (s Spec) AFXDP() bool { return s.Kind == XDP || s.DPDKAFXDP() }
+
+// DPDKAFXDP says whether the port is one of DPDK's driver for AF_XDP.
+func (s Spec) DPDKAFXDP() bool { return s.Kind == DPDK && strings.HasPrefix(s.Device, "net_af_xdp") }
 
 // PCIAddress returns the address of a PCI device, or "".
 func (s Spec) PCIAddress() string {
@@ -98,7 +102,7 @@ func (s Spec) PCIAddress() string {
 }
 
 // Parse reads a port's name: a PCI address (`0000:03:00.0`, `03:00.0`) or an EAL device string (`net_af_xdp0,iface=eth1`)
-// is a dpdk port, an interface name a packet port, and a prefix `packet:` or `dpdk:` says so explicitly. It looks at the
+// is a dpdk port, an interface name a packet port, and a prefix `packet:`, `xdp:` or `dpdk:` says so explicitly. It looks at the
 // text alone; whether there is such a device, Check says.
 func Parse(text string) (Spec, error) {
 	spec, err := parse(text)
@@ -117,8 +121,10 @@ func parse(text string) (Spec, error) {
 			return Spec{}, fmt.Errorf("byte %d is not a printable ASCII character", i+1)
 		}
 	}
-	if device, found := strings.CutPrefix(text, string(Packet)+":"); found {
-		return parseInterface(device)
+	for _, kind := range []Kind{Packet, XDP} {
+		if device, found := strings.CutPrefix(text, string(kind)+":"); found {
+			return parseInterface(kind, device)
+		}
 	}
 	if device, found := strings.CutPrefix(text, string(DPDK)+":"); found {
 		return parseDPDK(device)
@@ -127,22 +133,22 @@ func parse(text string) (Spec, error) {
 	if pciAddress.MatchString(name) || strings.HasPrefix(name, "net_") {
 		return parseDPDK(text)
 	}
-	return parseInterface(text)
+	return parseInterface(Packet, text)
 }
 
-func parseInterface(name string) (Spec, error) {
+func parseInterface(kind Kind, name string) (Spec, error) {
 	switch {
 	case name == "":
 		return Spec{}, errors.New("empty: give an interface name, a PCI address or an EAL device string")
 	case strings.ContainsAny(name, ":,="):
-		return Spec{}, errors.New("neither an interface name, nor a PCI address such as 0000:03:00.0, " +
+		return Spec{}, errors.New("neither an interface name, plain or behind packet: or xdp:, nor a PCI address such as 0000:03:00.0, " +
 			"nor an EAL device string such as net_af_xdp0,iface=eth1")
 	case len(name) > maxInterface:
 		return Spec{}, fmt.Errorf("an interface name has at most %d bytes", maxInterface)
 	case name == ".", name == "..", strings.ContainsAny(name, "/%"):
 		return Spec{}, errors.New("not an interface name")
 	}
-	return Spec{Kind: Packet, Device: name}, nil
+	return Spec{Kind: kind, Device: name}, nil
 }
 
 func parseDPDK(device string) (Spec, error) {

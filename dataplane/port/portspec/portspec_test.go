@@ -14,6 +14,8 @@ func TestNameSaysKindAndDevice(t *testing.T) {
 		"eth0":                       {Packet, "eth0", false},
 		"enp3s0f0.100":               {Packet, "enp3s0f0.100", false},
 		"packet:net_odd":             {Packet, "net_odd", false},
+		"xdp:eth0":                   {XDP, "eth0", false},
+		"xdp":                        {Packet, "xdp", false},
 		"0000:03:00.0":               {DPDK, "0000:03:00.0", true},
 		"03:00.0":                    {DPDK, "0000:03:00.0", true},
 		"0000:AF:00.1":               {DPDK, "0000:af:00.1", true},
@@ -38,6 +40,9 @@ func TestBadNameIsRefusedWithAReason(t *testing.T) {
 	for text, reason := range map[string]string{
 		"":                                 "empty",
 		"packet:":                          "empty",
+		"xdp:":                             "empty",
+		"xdp:03:00.0":                      "neither an interface name",
+		"xdp:net_af_xdp0,iface=eth0":       "neither an interface name",
 		"dpdk:":                            "not a DPDK device",
 		"dpdk:eth0":                        "not a DPDK device",
 		"packet:03:00.0":                   "neither an interface name",
@@ -68,6 +73,7 @@ func TestBadNameIsRefusedWithAReason(t *testing.T) {
 func TestInterfacesBelowAPortAreKnown(t *testing.T) {
 	for text, want := range map[string][]string{
 		"eth0":                                {"eth0"},
+		"xdp:v":                               {"v"},
 		"net_af_xdp0,start_queue=0,iface=v":   {"v"},
 		"net_af_packet1,iface=v,blocksz=4096": {"v"},
 		"net_pcap0,iface=v":                   {"v"},
@@ -94,6 +100,13 @@ func TestInterfacesBelowAPortAreKnown(t *testing.T) {
 func TestMissingInterfaceIsNamed(t *testing.T) {
 	spec := Spec{Kind: Packet, Device: "lc-missing"}
 	if err := spec.Check(); err == nil || !strings.Contains(err.Error(), "interface lc-missing: no such interface") {
+		t.Errorf("check: %v", err)
+	}
+	if _, err := Open(spec, port.Config{}); err == nil || !strings.Contains(err.Error(), "lc-missing") {
+		t.Errorf("open: %v", err)
+	}
+	spec.Kind = XDP
+	if err := spec.Check(); err == nil || !strings.Contains(err.Error(), "xdp:lc-missing: interface lc-missing: no such interface") {
 		t.Errorf("check: %v", err)
 	}
 	if _, err := Open(spec, port.Config{}); err == nil || !strings.Contains(err.Error(), "lc-missing") {
@@ -127,7 +140,7 @@ func TestUnknownKindIsRefused(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{"eth0", "03:00.0", "0000:03:00.0,a=b", "net_af_xdp0,iface=veth0", "packet:x", "dpdk:net_tap0", "", ":",
+	for _, s := range []string{"eth0", "03:00.0", "0000:03:00.0,a=b", "net_af_xdp0,iface=veth0", "packet:x", "xdp:x", "dpdk:net_tap0", "", ":",
 		"net_pcap0,rx_pcap=a,tx_pcap=b", "\x00"} {
 		f.Add(s)
 	}

@@ -133,15 +133,15 @@ func (d *demo) choosePorts(ports string, userNamespace bool) error {
 			kind = topology.Packet
 			fmt.Println("ports: packet (AF_PACKET), because", why)
 		}
-	case topology.AFXDP, topology.AFPacket, topology.Packet:
+	case topology.AFXDP, topology.AFPacket, topology.Packet, topology.XDP:
 	default:
-		return fmt.Errorf("--ports %s: want auto, %s, %s or %s", ports, topology.AFXDP, topology.AFPacket, topology.Packet)
+		return fmt.Errorf("--ports %s: want auto, %s, %s, %s or %s", ports, topology.AFXDP, topology.AFPacket, topology.XDP, topology.Packet)
 	}
 	d.kind = kind
 	if userNamespace {
 		fmt.Println("running without root, in a user namespace")
 	}
-	if kind == topology.Packet {
+	if !kind.DPDK() {
 		return nil
 	}
 	fmt.Printf("ports: DPDK, device %s\n", kind)

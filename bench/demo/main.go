@@ -24,7 +24,7 @@ const innerEnv = "LINECRYPT_DEMO_INNER"
 
 func main() {
 	keep := flag.Bool("keep", false, "leave the topology up")
-	ports := flag.String("ports", "auto", "`KIND` of ports: auto, net_af_xdp, net_af_packet or packet")
+	ports := flag.String("ports", "auto", "`KIND` of ports: auto, net_af_xdp, net_af_packet, xdp or packet")
 	host := flag.Bool("host", false, "have client and server protect themselves, without gateways between them")
 	workers := flag.Int("workers", 1, "`NUMBER` of workers of each gateway")
 	flag.Parse()

@@ -21,7 +21,7 @@ func TestConnectionsThroughBothGateways(t *testing.T) {
 	for _, c := range []struct {
 		kind    topology.PortKind
 		workers int
-	}{{topology.AFXDP, 1}, {topology.AFPacket, 1}, {topology.Packet, 1}, {topology.Packet, 2}, {topology.AFXDP, 2}} {
+	}{{topology.AFXDP, 1}, {topology.AFPacket, 1}, {topology.Packet, 1}, {topology.Packet, 2}, {topology.AFXDP, 2}, {topology.XDP, 1}} {
 		name := string(c.kind)
 		if c.workers > 1 {
 			name = fmt.Sprintf("%s with %d workers", c.kind, c.workers)

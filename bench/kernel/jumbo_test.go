@@ -9,13 +9,14 @@ import (
 	"linecrypt/bench/topology"
 )
 
-// TestJumboFramesPassDPDKPorts sends a few megabytes each way at once over interfaces with as large an MTU as the drivers carry. Every
-// byte must arrive, encrypted, in segments that are as long as the MTU allows. Packet ports are in TestOffloadsMayStayOn.
-func TestJumboFramesPassDPDKPorts(t *testing.T) {
+// TestJumboFramesPassPortsWithoutOffloads sends a few megabytes each way at once over interfaces with as large an MTU as the ports carry.
+// Every byte must arrive, encrypted, in segments that are as long as the MTU allows. Packet ports are in TestOffloadsMayStayOn.
+func TestJumboFramesPassPortsWithoutOffloads(t *testing.T) {
 	for _, c := range []struct {
 		kind         topology.PortKind
 		mtu, workers int
-	}{{topology.AFPacket, 9000, 1}, {topology.AFPacket, 9000, 2}, {topology.AFXDP, 3434, 1}} {
+	}{{topology.AFPacket, 9000, 1}, {topology.AFPacket, 9000, 2}, {topology.AFXDP, 3434, 1},
+		{topology.XDP, 9000, 1}, {topology.XDP, 9000, 2}} {
 		t.Run(fmt.Sprintf("%s with %d workers", c.kind, c.workers), func(t *testing.T) {
 			b := bedOf(t, topology.Options{MTU: c.mtu})
 			b.startA(c.kind, fmt.Sprintf("workers.count=%d", c.workers))
@@ -66,7 +67,7 @@ func TestJumboFramesThatADriverCannotCarryAreRefusedAtTheStart(t *testing.T) {
 		_ = g.Stop()
 		t.Fatal("the gateway runs")
 	}
-	for _, want := range []string{"MTU of 9000", "ip link set inside mtu 3434", "packet:inside"} {
+	for _, want := range []string{"MTU of 9000", "ip link set inside mtu 3434", "xdp:inside", "packet:inside"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}

@@ -84,7 +84,7 @@ func needTool(t *testing.T, name string) {
 // needPorts skips the test where the programs cannot open ports of a kind.
 func needPorts(t *testing.T, kind topology.PortKind) {
 	t.Helper()
-	if kind != topology.Packet && !hasDPDK() {
+	if kind.DPDK() && !hasDPDK() {
 		testenv.Skip(t, "these programs are built without DPDK")
 	}
 }

@@ -46,7 +46,7 @@ func main() {
 	s := &soak{}
 	var only, kind string
 	flag.StringVar(&s.bin, "bin", "", "`folder` of the programs (default: bin in the module)")
-	flag.StringVar(&kind, "ports", string(topology.Packet), "`kind` of the gateways' ports: packet, net_af_xdp or net_af_packet")
+	flag.StringVar(&kind, "ports", string(topology.Packet), "`kind` of the gateways' ports: packet, xdp, net_af_xdp or net_af_packet")
 	flag.DurationVar(&s.long, "long", 30*time.Second, "`time` that a flood lasts")
 	flag.IntVar(&s.rate, "rate", 20000, "forged SYNs a second")
 	flag.IntVar(&s.far, "far", 500, "far ends that stall, and far ends that vanish")

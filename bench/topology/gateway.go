@@ -41,12 +41,19 @@ const (
 	AFXDP    PortKind = "net_af_xdp"    // DPDK over AF_XDP sockets
 	AFPacket PortKind = "net_af_packet" // DPDK over AF_PACKET sockets
 	Packet   PortKind = "packet"        // the gateway's own AF_PACKET port, without DPDK
+	XDP      PortKind = "xdp"           // the gateway's own AF_XDP port, without DPDK
 )
+
+// DPDK says whether the port is one of DPDK's.
+func (k PortKind) DPDK() bool { return k == AFXDP || k == AFPacket }
 
 // Spec is the port's name as `linecrypt run` takes it; n tells the ports of a process apart.
 func (k PortKind) Spec(n int, dev string) string {
-	if k == Packet {
+	switch k {
+	case Packet:
 		return dev
+	case XDP:
+		return "xdp:" + dev
 	}
 	spec := fmt.Sprintf("%s%d,iface=%s", k, n, dev)
 	if k == AFPacket {

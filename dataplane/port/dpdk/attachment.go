@@ -87,7 +87,7 @@ func (e *ethdev) start(pools []*pool, wanted func(index int) int) error {
 		}
 		mtu := wanted(e.index)
 		if mtu > int(c.max_mtu) {
-			return fmt.Errorf("an MTU of %d is asked for, and the driver %s carries %d at most; take a packet or an xdp port, which carries jumbo frames", mtu, e.driver, c.max_mtu)
+			return fmt.Errorf("an MTU of %d is asked for, and the driver %s carries %d at most; take a packet port or an xdp port, which carry jumbo frames", mtu, e.driver, c.max_mtu)
 		}
 		c.mtu = C.uint16_t(mtu)
 		rc = C.lc_dev_configure(c)

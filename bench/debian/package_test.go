@@ -67,11 +67,19 @@ func TestUnitsAreWellFormedAndHardened(t *testing.T) {
 	testenv.NeedCommand(t, "systemd-analyze")
 	// 2.5 of 10 is what a network service with a capability can reach; 10 is a service without any of it. Host mode has CAP_NET_ADMIN, CAP_BPF and
 	// a device besides.
-	for name, threshold := range map[string]string{"linecrypt@": "25", "linecrypt-host@": "25"} {
-		t.Run(name, func(t *testing.T) {
+	for _, c := range []struct{ name, with, threshold string }{{"linecrypt@", "", "25"}, {"linecrypt@", "xdp.conf", "25"}, {"linecrypt-host@", "", "25"}} {
+		name, threshold := c.name, c.threshold
+		t.Run(name+c.with, func(t *testing.T) {
 			text, err := os.ReadFile(files + "/" + name + ".service")
 			if err != nil {
 				t.Fatal(err)
+			}
+			if c.with != "" {
+				more, err := os.ReadFile(files + "/" + c.with)
+				if err != nil {
+					t.Fatal(err)
+				}
+				text = append(text, more...)
 			}
 			// Systemd-analyze looks whether the program and the page are there.
 			unit := strings.ReplaceAll(string(text), "/usr/bin/linecrypt ", "/bin/true ")

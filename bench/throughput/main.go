@@ -40,7 +40,7 @@ func main() {
 	var o options
 	flag.IntVar(&o.runs, "runs", 3, "measure `N` times each")
 	flag.IntVar(&o.seconds, "seconds", 5, "measure for `S` seconds each time")
-	flag.StringVar(&o.device, "device", string(topology.AFXDP), "DPDK's `DRIVER` on the namespaces' devices: net_af_xdp or net_af_packet")
+	flag.StringVar(&o.device, "device", string(topology.AFXDP), "`KIND` of ports on the namespaces' devices: net_af_xdp, net_af_packet, or xdp, against which dpdk-testpmd has net_af_xdp")
 	flag.StringVar(&o.poll, "poll", "adaptive", "how linecrypt polls: adaptive or busy")
 	flag.StringVar(&o.opponent, "against", testpmd, "`WHOM` to measure against: dpdk-testpmd, wireguard-go, or gateways, which measures hosts that protect themselves against two gateways")
 	flag.Parse()
@@ -65,8 +65,8 @@ func (o *options) check() error {
 		return errors.New("--runs is 1 to 100, --seconds 1 to 300")
 	case wanted[o.opponent] == 0:
 		return fmt.Errorf("--against %s: want %s, %s or %s", o.opponent, testpmd, wireguard, gateways)
-	case o.device != string(topology.AFXDP) && o.device != string(topology.AFPacket):
-		return fmt.Errorf("--device %s: want %s or %s", o.device, topology.AFXDP, topology.AFPacket)
+	case !slices.Contains([]topology.PortKind{topology.AFXDP, topology.AFPacket, topology.XDP}, topology.PortKind(o.device)):
+		return fmt.Errorf("--device %s: want %s, %s or %s", o.device, topology.AFXDP, topology.AFPacket, topology.XDP)
 	case os.Geteuid() != 0:
 		return errors.New("needs root")
 	}

@@ -45,6 +45,9 @@ type forwarder struct {
 
 func (b *bench) startForwarder(side topology.Side, core, console int) (*forwarder, error) {
 	kind := topology.PortKind(b.device)
+	if kind == topology.XDP {
+		kind = topology.AFXDP // the driver of DPDK's for the same sockets
+	}
 	args := []string{"--no-pci", "--no-telemetry", "--file-prefix=" + b.top.ID + "-" + side.String(), "-m", "256",
 		fmt.Sprintf("--lcores=0@%d,1@%d", console, core), "--main-lcore=0",
 		"--vdev", kind.Spec(0, topology.Inside), "--vdev", kind.Spec(1, topology.Outside)}

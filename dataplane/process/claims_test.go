@@ -91,3 +91,21 @@ func TestKernelThatRoutesBetweenThePortsIsWarnedOf(t *testing.T) {
 		t.Errorf("%v, log %q", err, log)
 	}
 }
+
+func TestBuffersFitWhatXDPPortsCarry(t *testing.T) {
+	testenv.NeedRoot(t)
+	ns := testenv.NewNetNS(t)
+	a, _ := testenv.Veth(t, ns, ns)
+	b, _ := testenv.Veth(t, ns, ns)
+	testenv.RunIn(t, ns, "ip", "link", "set", a, "mtu", "9000")
+	p, log, err := claimant(t, ns, "one", "xdp:"+a, "xdp:"+b)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	if inside, outside := p.inside.MTU(), p.outside.MTU(); inside != 9000 || outside != 1500 {
+		t.Errorf("MTUs of %d and %d", inside, outside)
+	}
+	if _, _, err := claimant(t, ns, "two", a, "xdp:"+b); err == nil || !strings.Contains(err.Error(), a) {
+		t.Errorf("a second gateway on the interfaces: %v", err)
+	}
+}

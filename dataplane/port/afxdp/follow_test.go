@@ -1,6 +1,7 @@
 package afxdp
 
 import (
+	"runtime"
 	"testing"
 	"time"
 
@@ -100,4 +101,63 @@ func TestOtherReceiveQueuesAreTakenUp(t *testing.T) {
 		t.Errorf("%d sockets", got)
 	}
 	carries(t, p, c, newHost(t), 100)
+}
+
+// TestWorkerIsNotHeldUpByFollowing has a worker poll and send all the while on another thread, as a gateway's does.
+func TestWorkerIsNotHeldUpByFollowing(t *testing.T) {
+	inNamespace(t)
+	veth(t, 1, 1500)
+	c := buffers(t, mbuf.DefaultDataRoom)
+	p := openJumbo(t, c)
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		q := p.Queue(0)
+		var ms [port.Burst]*mbuf.Mbuf
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			n := q.RxBurst(ms[:])
+			if n == 0 {
+				ms[0], n = c.Alloc(), 1
+				ms[0].Append(frame(64, 1))
+			}
+			c.FreeBurst(ms[q.TxBurst(ms[:n]):n])
+			runtime.Gosched()
+		}
+	}()
+	for range 3 {
+		command(t, "ip link del lc-p")
+		await(t, p, isGone)
+		veth(t, 1, 1500)
+		if s := await(t, p, isUp); s.Fault != nil {
+			t.Errorf("%+v", s)
+		}
+		p.Queue(0).Stats()
+	}
+	h := newHost(t)
+	if h.receive() == nil {
+		t.Error("the worker sends nothing")
+	}
+	close(stop)
+	<-done
+	c.Flush()
+	if free := c.Pool().Avail(); free != c.Pool().Size() {
+		t.Errorf("%d buffers of %d are free", free, c.Pool().Size())
+	}
+}
+
+// await follows until the state is as wanted, with somebody else polling.
+func await(t *testing.T, p port.Port, want func(port.State) bool) (s port.State) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if s = p.Follow(); want(s) {
+			return s
+		}
+	}
+	t.Fatalf("state %+v", s)
+	return s
 }

@@ -30,8 +30,7 @@ func TestFramesOfAnySizePassBothWays(t *testing.T) {
 			if mode == "in the driver" {
 				veth(t, 1, 9000)
 			} else {
-				veth(t, 2, 9000)
-				command(t, "ethtool -L lc-p rx 1") // fewer than the other end sends by, which veth does not take a program in the driver with
+				genericVeth(t, 9000)
 			}
 			c := buffers(t, mbuf.JumboDataRoom)
 			p := openJumbo(t, c)
@@ -230,6 +229,54 @@ func countedDrops(q port.Queue, c *mbuf.Cache, want func(port.Stats) bool) (s po
 	return s
 }
 
+// TestSuperPacketsAreCounted is about those that the kernel hands over behind the driver; with a program in the driver it makes none on a
+// veth pair.
+func TestSuperPacketsAreCounted(t *testing.T) {
+	for name, room := range map[string]int{"a frame in one chunk": mbuf.DefaultDataRoom, "a frame in several": mbuf.JumboDataRoom} {
+		t.Run(name, func(t *testing.T) {
+			inNamespace(t)
+			genericVeth(t, 1500)
+			c := buffers(t, room)
+			p := openJumbo(t, c)
+			command(t, "ip addr add 10.0.0.1/24 dev lc-h")
+			command(t, "ip neigh add 10.0.0.2 lladdr 02:00:00:00:00:09 dev lc-h")
+			fd := udpSocket(t)
+			if err := unix.SetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_SEGMENT, 1000); err != nil {
+				t.Fatal(err)
+			}
+			sendUDP(t, fd, 20000)
+			if got := countedDrops(p.Queue(0), c, func(s port.Stats) bool { return s.RxSuperPacket == 1 }); got.RxSuperPacket != 1 || got.RxMissed != 0 {
+				t.Errorf("%+v", got)
+			}
+			carries(t, p, c, newHost(t), 64, 1514)
+		})
+	}
+}
+
+// genericVeth is a veth pair that takes no program in its driver, because one end sends by more queues than the other receives by.
+func genericVeth(t *testing.T, mtu int) {
+	t.Helper()
+	veth(t, 2, mtu)
+	command(t, "ethtool -L lc-p rx 1")
+}
+
+func udpSocket(t *testing.T) int {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	return fd
+}
+
+func sendUDP(t *testing.T, fd, n int) {
+	t.Helper()
+	if err := unix.Sendto(fd, make([]byte, n), 0, &unix.SockaddrInet4{Port: 7, Addr: [4]byte{10, 0, 0, 2}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestUnfinishedChecksumsAreNoticed(t *testing.T) {
 	inNamespace(t)
 	veth(t, 1, 1500)
@@ -237,14 +284,7 @@ func TestUnfinishedChecksumsAreNoticed(t *testing.T) {
 	p := openJumbo(t, c)
 	command(t, "ip addr add 10.0.0.1/24 dev lc-h")
 	command(t, "ip neigh add 10.0.0.2 lladdr 02:00:00:00:00:09 dev lc-h")
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(fd)
-	if err := unix.Sendto(fd, make([]byte, 100), 0, &unix.SockaddrInet4{Port: 7, Addr: [4]byte{10, 0, 0, 2}}); err != nil {
-		t.Fatal(err)
-	}
+	sendUDP(t, udpSocket(t), 100)
 	if got := countedDrops(p.Queue(0), c, func(s port.Stats) bool { return s.RxCsumUnfinished == 1 }); got.RxCsumUnfinished != 1 {
 		t.Errorf("%+v", got)
 	}

@@ -142,6 +142,12 @@ func (c Chunks) PushBehind(l *Ledger) (*Entry, EntryID) {
 	return e, id
 }
 
+// Behind returns the entries that PushBehind would append one after the other, as far as they lie in the last chunk of a ledger that
+// HasRoom, and the ID of the first of them. Who fills some of them adds as many to Tail and Count.
+func (c Chunks) Behind(l *Ledger) ([]Entry, EntryID) {
+	return c.mem[l.Last].Entries[l.Tail:], entryID(l.Last, l.Tail)
+}
+
 // Push appends an empty entry to the ledger and returns it, or nil when no chunk is free.
 func (c Chunks) Push(l *Ledger) (*Entry, EntryID) {
 	if !l.HasRoom() {

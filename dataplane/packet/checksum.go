@@ -120,9 +120,11 @@ func (p *Packet) VerifyIPv4() bool {
 
 // Verify reports whether both checksums of a segment are right, as VerifyTCP and VerifyIPv4 do.
 func (p *Packet) Verify() bool {
-	const good = mbuf.RxL4CksumGood | mbuf.RxIPCksumGood
-	return p.M.OlFlags&good == good || p.VerifyTCP() && p.VerifyIPv4()
+	return p.M.OlFlags&rxGood == rxGood || p.VerifyTCP() && p.VerifyIPv4()
 }
+
+// rxGood is what a port says of a packet whose checksums are right.
+const rxGood = mbuf.RxL4CksumGood | mbuf.RxIPCksumGood
 
 // rxCksumFlags is what a port says about a received packet; it is no longer true of a rewritten one.
 const rxCksumFlags = mbuf.RxL4CksumGood | mbuf.RxL4CksumBad | mbuf.RxIPCksumGood | mbuf.RxIPCksumBad

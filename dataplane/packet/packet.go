@@ -146,6 +146,14 @@ func (p *Packet) Follows(o *Packet) bool {
 	return p.follows || p.sameEnd(o)
 }
 
+// Continues reports whether a segment that follows one of the common kind in its burst (CommonOptions, Verify, no flag but ACK and PSH)
+// is of that kind itself, in an untagged IPv4 packet without options, and has the same acknowledgement and window as first, one before
+// it. All in between have that, too.
+func (p *Packet) Continues(first *Packet) bool {
+	return p.follows && p.Flags&^FlagPSH == FlagACK && p.Payload == first.Payload && p.Opt.usual == first.Opt.usual &&
+		p.Ack == first.Ack && p.Win == first.Win && p.M.OlFlags&rxGood == rxGood
+}
+
 func (p *Packet) sameEnd(o *Packet) bool {
 	const addrs, ports = ethLen + 12, ethLen + 20
 	if p.SrcPort != o.SrcPort || p.DstPort != o.DstPort || p.Ver != 4 || o.Ver != 4 || p.L3|o.L3 != ethLen || p.L4|o.L4 != ports {

@@ -53,6 +53,11 @@ func (p *Packet) Translate(at, n int, t *Translation) {
 	h.Translate(p.M, at, n, t)
 }
 
+// TranslatePlain is Translate for a segment that Continues another.
+func (p *Packet) TranslatePlain(at, n int, t *Translation) {
+	translatePlain(p.M, int(p.Payload), at, n, t)
+}
+
 // Read reads where the headers lie of a segment for which CommonOptions held and NoteHeaders was called, and reports false where that
 // does not agree with the bounds of the mbuf.
 func (h *Common) Read(m *mbuf.Mbuf) bool {

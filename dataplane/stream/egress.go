@@ -1,6 +1,8 @@
 package stream
 
 import (
+	"unsafe"
+
 	"linecrypt/cryptobatch"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
@@ -254,12 +256,17 @@ func (f *flow) enqueueSeal(en *flowtable.Entry, id flowtable.EntryID, m *mbuf.Mb
 // seal appends the operation that seals a frame in place, at wire position w. Header and plaintext lie in b, and there is room for the
 // tag.
 func (o *Output) seal(key *cryptobatch.Key, nr *[12]byte, w uint64, b []byte) {
-	const hdr = tcpcrypt.HeaderLen
 	n := len(o.Seals)
 	o.Seals = o.Seals[:n+1]
-	op, end := &o.Seals[n], len(b)-tcpcrypt.TagLen
+	sealOp(&o.Seals[n], key, nr, w, unsafe.Pointer(unsafe.SliceData(b)), len(b))
+}
+
+// sealOp makes the operation that seals a frame of n bytes in place, at wire position w.
+func sealOp(op *cryptobatch.Op, key *cryptobatch.Key, nr *[12]byte, w uint64, frame unsafe.Pointer, n int) {
+	const hdr = tcpcrypt.HeaderLen
+	text := (*byte)(unsafe.Add(frame, hdr))
 	tcpcrypt.PutNonce(&op.Nonce, nr, w)
-	op.Key, op.AAD, op.Src, op.Dst = key, b[:hdr:hdr], b[hdr:end:end], b[hdr:]
+	op.Key, op.AAD, op.Src, op.Dst = key, unsafe.Slice((*byte)(frame), hdr), unsafe.Slice(text, n-hdr-tcpcrypt.TagLen), unsafe.Slice(text, n-hdr)
 }
 
 // sealRef appends what goes with the operation of a new frame, whose emit is the last one.

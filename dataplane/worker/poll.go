@@ -73,8 +73,8 @@ func (w *Worker) segmentAt(j int) int {
 	return int(w.tcp[j%len(w.tcp)])
 }
 
-// recordsAhead is for how many segments work has the lines of records on their way from memory, and ledgerAhead for how many what those
-// lines tell the place of.
+// recordsAhead is for how many runs of segments work has the lines of records on their way from memory, and ledgerAhead for how many what
+// those lines tell the place of.
 const (
 	recordsAhead = 6
 	ledgerAhead  = 2
@@ -97,6 +97,7 @@ func (w *Worker) lookup(s flowtable.Side, segments int) {
 		w.run[j] = uint8(runs - 1)
 		before = p
 	}
+	w.runs = runs
 	w.table.LookupBurst(w.keys[:runs], w.hashes[:runs], w.found[:runs])
 	for i, found := range w.found[:runs] {
 		w.records[i] = w.table.Record(found)
@@ -104,23 +105,25 @@ func (w *Worker) lookup(s flowtable.Side, segments int) {
 	w.changed = false
 }
 
-// prefetchRecord asks for what the translator touches of the record of a TCP segment's connection, where the segment begins a run.
-func (w *Worker) prefetchRecord(j int) {
-	r := w.records[w.run[j]]
-	if j > 0 && w.run[j] == w.run[j-1] || r == nil || r.State != flowtable.Encrypted {
+// prefetchRecord asks for what the translator touches of the record of a run's connection.
+func (w *Worker) prefetchRecord(run int) {
+	if run >= w.runs {
 		return
 	}
-	row, local := r.Hot()
-	mbuf.PrefetchMemory(row, flowtable.HotLines)
-	mbuf.PrefetchMemory(local, 1)
+	if r := w.records[run]; r != nil && r.State == flowtable.Encrypted {
+		row, local := r.Hot()
+		mbuf.PrefetchMemory(row, flowtable.HotLines)
+		mbuf.PrefetchMemory(local, 1)
+	}
 }
 
-// prefetchLedger asks for the frame that a TCP segment of a connection in its common state will acknowledge, or begin.
-func (w *Worker) prefetchLedger(j int) {
-	if w.run[j] != w.run[j-1] {
-		if r := w.records[w.run[j]]; r != nil && r.Local.Common {
-			w.core.Ahead(r)
-		}
+// prefetchLedger asks for the frame that the first segment of a run will acknowledge, or begin, if its connection is in its common state.
+func (w *Worker) prefetchLedger(run int) {
+	if run >= w.runs {
+		return
+	}
+	if r := w.records[run]; r != nil && r.Local.Common {
+		w.core.Ahead(r)
 	}
 }
 
@@ -140,53 +143,55 @@ func flowKey(k *flowtable.Key, p *packet.Packet, s flowtable.Side) {
 
 // work gives every packet of the burst to what its flow's state wants, in the order of arrival.
 func (w *Worker) work(s flowtable.Side, n, segments int, now int64) {
-	next := 0
-	for j := range min(segments, recordsAhead) {
+	next, run := 0, -1
+	for j := range recordsAhead {
 		w.prefetchRecord(j)
 	}
-	spare := 0 // segments for which the output certainly has room
-	fast := -1 // the run that the fast path is taking
-	for i := range w.pkts[:n] {
+	spare := 0    // segments for which the output certainly has room
+	fast := false // the fast path is taking the run
+	for i := 0; i < n; i++ {
 		p := &w.pkts[i]
 		if next == segments || w.segmentAt(next) != i {
 			w.fastEnd(now)
-			fast = -1
+			fast, run = false, -1
 			w.other(s, p, now)
 			continue
 		}
-		j := w.run[next]
-		if ahead := next + recordsAhead; ahead < segments {
-			w.prefetchRecord(ahead)
-		}
-		if ahead := next + ledgerAhead; ahead < segments {
-			w.prefetchLedger(ahead)
-		}
+		j := int(w.run[next])
 		next++
 		if spare == 0 {
 			if spare = w.out.Spare(); spare == 0 {
 				w.fastEnd(now)
-				fast = -1
+				fast, run = false, -1
 				w.finish(now)
 				spare = w.out.Spare()
 			}
 		}
 		spare--
-		if fast != int(j) {
+		if run != j {
+			if run < j {
+				w.prefetchRecord(j + recordsAhead)
+				w.prefetchLedger(j + ledgerAhead)
+			}
 			w.fastEnd(now)
+			run = j
 			if w.changed {
 				w.found[j] = w.table.Lookup(&w.keys[j], w.hashes[j])
 				w.records[j] = w.table.Record(w.found[j])
 			}
-			fast = -1
-			if w.fastBegin(s, p, w.found[j], w.records[j], now) {
-				fast = int(j)
-			}
+			fast = w.fastBegin(s, p, w.found[j], w.records[j], now)
 		}
-		if fast >= 0 && w.fastSegment(p) {
+		if fast && w.fastSegment(p) {
+			if p.PayloadLen > 0 && s == inside {
+				taken := w.fastTrain(w.pkts[i:min(n, i+1+max(spare, 0))])
+				i += taken
+				next += taken
+				spare -= taken
+			}
 			continue
 		}
 		w.fastEnd(now)
-		fast = -1
+		fast, run = false, -1
 		w.segment(s, p, &w.keys[j], w.hashes[j], w.found[j], now)
 	}
 	w.fastEnd(now)

@@ -118,9 +118,10 @@ type Worker struct {
 	tx      [2]txQueue
 	ms      [port.LargeBurst]*mbuf.Mbuf
 	pkts    [port.LargeBurst]packet.Packet
-	allTCP  bool                           // all of pkts are TCP segments
-	tcp     [port.LargeBurst]uint8         // else: positions in pkts of those that are
-	run     [port.LargeBurst]uint8         // by TCP segment: the run of segments of one connection that it belongs to
+	allTCP  bool                   // all of pkts are TCP segments
+	tcp     [port.LargeBurst]uint8 // else: positions in pkts of those that are
+	run     [port.LargeBurst]uint8 // by TCP segment: the run of segments of one connection that it belongs to
+	runs    int
 	keys    [port.LargeBurst]flowtable.Key // by run
 	hashes  [port.LargeBurst]uint32
 	found   [port.LargeBurst]flowtable.Index

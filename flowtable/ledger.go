@@ -1,5 +1,7 @@
 package flowtable
 
+import "unsafe"
+
 // Entry is a frame in flight: sealed and not yet acknowledged (egress), or opened and not yet acknowledged by the host
 // (ingress). 32 bytes, so that a restarted data plane finds what it needs to go on: a frame that is sealed again leaves
 // only if its tag is the one recorded here.
@@ -126,8 +128,12 @@ func (id EntryID) Place() uint32 { return uint32(id % EntryStride) }
 // MaxEntryID returns an upper bound, exclusive, of the IDs the chunks can have.
 func (c Chunks) MaxEntryID() int { return len(c.mem) * EntryStride }
 
-// At returns the entry.
-func (c Chunks) At(id EntryID) *Entry { return &c.mem[id/EntryStride].Entries[id%EntryStride] }
+// At returns the entry. Entries lie in a row as their IDs do, because a chunk's links take as much as an entry.
+func (c Chunks) At(id EntryID) *Entry {
+	return (*Entry)(unsafe.Add(unsafe.Pointer(&c.mem[id/EntryStride]), entriesAt+uintptr(id%EntryStride)*unsafe.Sizeof(Entry{})))
+}
+
+const entriesAt = unsafe.Offsetof(Chunk{}.Entries)
 
 // HasRoom reports whether the ledger's last chunk has room for an entry.
 func (l *Ledger) HasRoom() bool { return l.Last != 0 && l.Tail < ChunkEntries }
@@ -140,12 +146,6 @@ func (c Chunks) PushBehind(l *Ledger) (*Entry, EntryID) {
 	l.Count++
 	*e = Entry{}
 	return e, id
-}
-
-// Behind returns the entries that PushBehind would append one after the other, as far as they lie in the last chunk of a ledger that
-// HasRoom, and the ID of the first of them. Who fills some of them adds as many to Tail and Count.
-func (c Chunks) Behind(l *Ledger) ([]Entry, EntryID) {
-	return c.mem[l.Last].Entries[l.Tail:], entryID(l.Last, l.Tail)
 }
 
 // Push appends an empty entry to the ledger and returns it, or nil when no chunk is free.

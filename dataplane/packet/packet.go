@@ -146,6 +146,9 @@ func (p *Packet) Follows(o *Packet) bool {
 	return p.follows || p.sameEnd(o)
 }
 
+// FollowsClosely reports whether parsing the burst has shown that Follows is true of the segment before.
+func (p *Packet) FollowsClosely() bool { return p.follows }
+
 // Continues reports whether a segment that follows one of the common kind in its burst (CommonOptions, Verify, no flag but ACK and PSH)
 // is of that kind itself, in an untagged IPv4 packet without options, and has the same acknowledgement and window as first, one before
 // it. All in between have that, too.

@@ -327,31 +327,33 @@ func (f *flow) noWindow(seg *Segment, hdrEnd int) {
 
 // Sealed takes the results of out.Seals and empties it.
 func (c *Core) Sealed(out *Output, now int64) {
+	refs := out.sealRefs[:len(out.Seals)]
 	for i := range out.Seals {
-		ref := &out.sealRefs[i]
-		op := &out.Seals[i]
+		ref := &refs[i]
+		ok := out.Seals[i].Status == cryptobatch.StatusOK
 		if ref.again != 0 {
 			f := flow{c: c, idx: ref.flow, r: ref.r, now: now, out: out}
-			f.resealed(ref, &out.reseals[ref.again-1], op.Status == cryptobatch.StatusOK)
+			f.resealed(ref, &out.reseals[ref.again-1], ok)
 			c.judge(ref.r)
 			continue
 		}
 		em := &out.Emits[ref.emit]
-		if op.Status == cryptobatch.StatusOK {
-			// A far end that acknowledges what was not sent yet has made the entry go.
-			if en := c.chunks.At(ref.entry); en.WEnd == ref.wEnd && ref.r.Egress.WUna < ref.wEnd {
-				copy(en.Tag[:], op.Dst[len(op.Dst)-tcpcrypt.TagLen:])
-				en.Flags &^= flowtable.EntryPending
-				if en.Len <= packLimit && en.Flags&flowtable.EntryOwn == 0 && c.kept[ref.entry].kind == keptNothing {
-					c.pack(ref.r, ref.entry, em.M.Buf()[em.Off:em.Off+em.Len], en.Flags&flowtable.EntryRekey != 0)
-				}
-			}
+		if !ok {
+			f := flow{c: c, idx: ref.flow, r: ref.r, now: now, out: out}
+			f.drop(em.M, shm.DropEgressSeal)
+			em.M, em.Kind = nil, EmitNone
+			c.Abort(ref.flow, ref.r, shm.AbortSeal, now, out)
 			continue
 		}
-		f := flow{c: c, idx: ref.flow, r: ref.r, now: now, out: out}
-		f.drop(em.M, shm.DropEgressSeal)
-		em.M, em.Kind = nil, EmitNone
-		c.Abort(ref.flow, ref.r, shm.AbortSeal, now, out)
+		// A far end that acknowledges what was not sent yet has made the entry go.
+		if en := c.chunks.At(ref.entry); en.WEnd == ref.wEnd && ref.r.Egress.WUna < ref.wEnd {
+			frame := unsafe.Slice((*byte)(unsafe.Add(em.M.BufAddr, em.Off)), em.Len)
+			en.Tag = [tcpcrypt.TagLen]byte(frame[len(frame)-tcpcrypt.TagLen:])
+			en.Flags &^= flowtable.EntryPending
+			if len(frame) <= packLimit && en.Flags&flowtable.EntryOwn == 0 && c.kept[ref.entry].kind == keptNothing {
+				c.pack(ref.r, ref.entry, frame, en.Flags&flowtable.EntryRekey != 0)
+			}
+		}
 	}
 	out.Seals, out.sealRefs, out.reseals = out.Seals[:0], out.sealRefs[:0], out.reseals[:0]
 	if !out.Pending() {

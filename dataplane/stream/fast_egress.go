@@ -76,14 +76,7 @@ func (x *Run) fastSeal(seg *Segment) *Emit {
 	c, r, m, out := x.c, x.r, seg.M, x.out
 	e := &r.Egress
 	start, n, w := seg.Off-frameHead, seg.Len+tcpcrypt.Overhead, e.WNext
-	var en *flowtable.Entry
-	var id flowtable.EntryID
-	if e.Queue.HasRoom() {
-		en, id = c.chunks.PushBehind(&e.Queue)
-		c.flight.took(r, e.Queue.Count)
-	} else {
-		en, id = c.pushFrame(r)
-	}
+	en, id := x.pushRoomy()
 	em := x.emitCommon(ToWire, seg, start, n)
 	// Control byte, length and flags: none are set.
 	binary.BigEndian.PutUint32(em.FrameHead[:], uint32(n-tcpcrypt.HeaderLen)<<8)
@@ -104,4 +97,15 @@ func (x *Run) fastSeal(seg *Segment) *Emit {
 	em.Seq = x.hostISN() + uint32(w)
 	em.Ack, em.Win = x.toWireCommon()
 	return em
+}
+
+// pushRoomy is pushFrame where there is room.
+func (x *Run) pushRoomy() (*flowtable.Entry, flowtable.EntryID) {
+	c, q := x.c, &x.r.Egress.Queue
+	if !q.HasRoom() {
+		return c.pushFrame(x.r)
+	}
+	en, id := c.chunks.PushBehind(q)
+	c.flight.took(x.r, q.Count)
+	return en, id
 }

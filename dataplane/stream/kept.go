@@ -84,8 +84,9 @@ func (c *Core) pack(r *flowtable.Record, id flowtable.EntryID, b []byte, begins 
 		if k := &c.kept[id-1]; k.kind == keptPacked {
 			at := int(k.off) + int(k.n)
 			if at+len(b) <= int(k.m.BufLen) {
-				copy(k.m.Buf()[at:], b)
-				c.kept[id] = kept{m: k.m, off: uint16(at), n: uint16(len(b)), kind: keptPacked}
+				copy(unsafe.Slice((*byte)(unsafe.Add(k.m.BufAddr, at)), len(b)), b)
+				k := &c.kept[id]
+				k.m, k.off, k.n, k.kind = c.kept[id-1].m, uint16(at), uint16(len(b)), keptPacked
 				return
 			}
 		}

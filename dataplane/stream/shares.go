@@ -181,14 +181,6 @@ func (s *shares) took(r *flowtable.Record, n uint32) {
 	}
 }
 
-// tookSome is took for as many as a flow holds more now, n, none of which but the last may come to a multiple of countEvery.
-func (s *shares) tookSome(r *flowtable.Record, more int, n uint32) {
-	s.held += more
-	if n%countEvery == 0 {
-		s.count(r)
-	}
-}
-
 // gave is told that a flow holds one less, n.
 func (s *shares) gave(r *flowtable.Record, n uint32) {
 	s.held--

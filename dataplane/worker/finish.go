@@ -35,11 +35,22 @@ func (w *Worker) finish(now int64) {
 		w.traceEmits()
 	}
 	for i := range w.out.Emits {
-		if e := &w.out.Emits[i]; e.Kind == stream.EmitReady {
-			w.emitReady(e)
-		} else {
+		e := &w.out.Emits[i]
+		if e.Kind != stream.EmitReady {
 			w.emit(e)
+			continue
 		}
+		t := &w.tx[inside]
+		if e.Dir == stream.ToWire {
+			t = &w.tx[outside]
+		}
+		if t.n == len(t.ms) || t.n == t.most || !t.offload {
+			w.emitReady(e)
+			continue
+		}
+		t.ms[t.n] = e.M // as push does
+		t.n++
+		*t.bytes += uint64(e.M.PktLen)
 	}
 	w.spend(shm.StageRewrite, t, len(w.out.Emits))
 	if len(w.out.Events) == 0 {

@@ -84,12 +84,12 @@ const (
 func (w *Worker) lookup(s flowtable.Side, segments int) {
 	runs := 0
 	var before *packet.Packet
-	for j := range segments {
+	for j := range w.run[:segments] {
 		p := &w.pkts[w.segmentAt(j)%len(w.pkts)]
-		if j == 0 || !p.Follows(before) {
+		if !p.FollowsClosely() && (runs == 0 || !p.Follows(before)) {
 			k := &w.keys[runs]
 			flowKey(k, p, s)
-			if j == 0 || p.SrcPort != before.SrcPort || !k.Equal(&w.keys[runs-1]) {
+			if runs == 0 || p.SrcPort != before.SrcPort || !k.Equal(&w.keys[runs-1]) {
 				w.hashes[runs] = w.table.Hash(k)
 				runs++
 			}

@@ -149,12 +149,17 @@ func (p *Packet) Follows(o *Packet) bool {
 // FollowsClosely reports whether parsing the burst has shown that Follows is true of the segment before.
 func (p *Packet) FollowsClosely() bool { return p.follows }
 
-// Continues reports whether a segment that follows one of the common kind in its burst (CommonOptions, Verify, no flag but ACK and PSH)
-// is of that kind itself, in an untagged IPv4 packet without options, and has the same acknowledgement and window as first, one before
-// it. All in between have that, too.
-func (p *Packet) Continues(first *Packet) bool {
+// Alike reports whether a segment that follows one of the common kind in its burst (CommonOptions, Verify, no flag but ACK and PSH) is of
+// that kind itself, with headers as long as those of first, one before it, in an untagged IPv4 packet without options. All in between are
+// alike, too.
+func (p *Packet) Alike(first *Packet) bool {
 	return p.follows && p.Flags&^FlagPSH == FlagACK && p.Payload == first.Payload && p.Opt.usual == first.Opt.usual &&
-		p.Ack == first.Ack && p.Win == first.Win && p.M.OlFlags&rxGood == rxGood
+		p.M.OlFlags&rxGood == rxGood
+}
+
+// Continues reports whether a segment is Alike and has the acknowledgement and the window of first.
+func (p *Packet) Continues(first *Packet) bool {
+	return p.Alike(first) && p.Ack == first.Ack && p.Win == first.Win
 }
 
 func (p *Packet) sameEnd(o *Packet) bool {

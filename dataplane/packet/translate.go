@@ -53,9 +53,9 @@ func (p *Packet) Translate(at, n int, t *Translation) {
 	h.Translate(p.M, at, n, t)
 }
 
-// TranslatePlain is Translate for a segment that Continues another.
-func (p *Packet) TranslatePlain(at, n int, t *Translation) {
-	translatePlain(p.M, int(p.Payload), at, n, t)
+// TranslatePlain is Translate for m in which a segment lies that is Alike another one, with headers of so many bytes.
+func TranslatePlain(m *mbuf.Mbuf, header, at, n int, t *Translation) {
+	translatePlain(m, header, at, n, t)
 }
 
 // Read reads where the headers lie of a segment for which CommonOptions held and NoteHeaders was called, and reports false where that

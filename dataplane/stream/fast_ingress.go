@@ -3,6 +3,7 @@ package stream
 import (
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
+	"linecrypt/dataplane/packet"
 	"linecrypt/flowtable"
 )
 
@@ -69,7 +70,7 @@ func (x *Run) fastOpen(seg *Segment) {
 	ref.r, ref.flow, ref.m, ref.w, ref.p = x.r, x.idx, seg.M, WPos(in.WNext), 0
 	ref.off, ref.n, ref.hdrEnd, ref.kind, ref.flags = seg.Off, seg.Len, seg.Off, openNext, seg.Flags
 	ref.large, ref.delivery, ref.rekey = 0, 0, false
-	ref.tsVal, ref.tsEcr, ref.hasTS, ref.common = seg.TSVal, seg.TSEcr, seg.HasTS, true
+	ref.tsVal, ref.tsEcr, ref.hasTS, ref.common, ref.header = seg.TSVal, seg.TSEcr, seg.HasTS, true, 0
 	in.WNext += uint64(seg.Len)
 	in.WAcked = max(in.WAcked, in.WAckH)
 	if x.peerISN()+uint32(in.WAcked) != in.AckTold {
@@ -103,10 +104,10 @@ func (f *flow) openedCommon(ref *openRef, before *delivered) bool {
 	in.PNext += uint64(n)
 	c.n[shm.OpenedFrames]++
 	c.n[shm.OpenedBytes] += uint64(n)
-	m := ref.m
+	m, o := ref.m, f.out
 	ref.m = nil
-	em := f.emit(EmitCommon, ToHost, m, ref.off+frameHead, n)
-	if em == nil {
+	if len(o.Emits) == cap(o.Emits) {
+		f.drop(m, shm.DropNoOutput)
 		return true
 	}
 	if before.r != r {
@@ -116,9 +117,15 @@ func (f *flow) openedCommon(ref *openRef, before *delivered) bool {
 	} else {
 		c.n[shm.WindowLimited] += before.limited
 	}
-	em.Seq, em.Ack, em.Win = f.peerISN()+uint32(p), e.AckTold, e.WinTold
-	em.TSVal, em.TSEcr = r.Peer.TSVal, ref.tsEcr
-	em.NewTS = ref.hasTS && ref.tsVal != em.TSVal
-	em.Flags = ref.flags
+	o.Emits = o.Emits[:len(o.Emits)+1]
+	em := &o.Emits[len(o.Emits)-1]
+	em.R, em.M, em.Flow, em.Off, em.Len = r, m, f.idx, ref.off+frameHead, n
+	em.Seq, em.Ack, em.Win, em.Flags = f.peerISN()+uint32(p), e.AckTold, e.WinTold, ref.flags
+	em.TSVal, em.TSEcr, em.HasTS, em.NewTS = r.Peer.TSVal, ref.tsEcr, ref.hasTS, ref.hasTS && ref.tsVal != r.Peer.TSVal
+	em.Urg, em.NSACK, em.Dir, em.Kind = 0, 0, ToHost, EmitCommon
+	if ref.header != 0 {
+		packet.TranslatePlain(m, int(ref.header), em.Off, n, &em.Translation)
+		em.Kind = EmitReady
+	}
 	return true
 }

@@ -1,6 +1,8 @@
 package stream
 
 import (
+	"unsafe"
+
 	"linecrypt/cryptobatch"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
@@ -37,7 +39,8 @@ type openRef struct {
 	kind     openKind
 	flags    uint8
 	rekey    bool
-	common   bool // openNext: of a segment that FastIngress took
+	common   bool  // openNext: of a segment that the fast path took,
+	header   uint8 // and one of a train: the bytes of its headers, which wait to be translated
 }
 
 // IngressSegment takes a segment from the wire.
@@ -350,12 +353,17 @@ func (f *flow) queueOpen(ref *openRef, key uint32, nr *[12]byte) {
 
 // open appends the operation that opens the frame b in place, which lies at wire position w.
 func (o *Output) open(key *cryptobatch.Key, nr *[12]byte, w uint64, b []byte) {
-	const hdr = tcpcrypt.HeaderLen
-	n, end := len(o.Opens), len(b)-tcpcrypt.TagLen
+	n := len(o.Opens)
 	o.Opens = o.Opens[:n+1]
-	op := &o.Opens[n]
+	openOp(&o.Opens[n], key, nr, w, unsafe.Pointer(unsafe.SliceData(b)), len(b))
+}
+
+// openOp makes the operation that opens a frame of n bytes in place, which lies at wire position w.
+func openOp(op *cryptobatch.Op, key *cryptobatch.Key, nr *[12]byte, w uint64, frame unsafe.Pointer, n int) {
+	const hdr = tcpcrypt.HeaderLen
+	text := (*byte)(unsafe.Add(frame, hdr))
 	tcpcrypt.PutNonce(&op.Nonce, nr, w)
-	op.Key, op.AAD, op.Src, op.Dst = key, b[:hdr:hdr], b[hdr:], b[hdr:end:end]
+	op.Key, op.AAD, op.Src, op.Dst = key, unsafe.Slice((*byte)(frame), hdr), unsafe.Slice(text, n-hdr), unsafe.Slice(text, n-hdr-tcpcrypt.TagLen)
 }
 
 // frameBytes returns the frame of an operation where it lies.

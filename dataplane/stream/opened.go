@@ -14,7 +14,9 @@ func (c *Core) Opened(out *Output, now int64) {
 	var before delivered
 	for i := range n {
 		ref := &out.openRefs[i]
-		f.view(c, ref.flow, ref.r, now, out)
+		if f.r != ref.r {
+			f.view(c, ref.flow, ref.r, now, out)
+		}
 		ok := out.Opens[i].Status == cryptobatch.StatusOK
 		if ref.common && ok && f.openedCommon(ref, &before) {
 			continue

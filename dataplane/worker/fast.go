@@ -88,12 +88,12 @@ func (w *Worker) fastSegment(p *packet.Packet) bool {
 	return true
 }
 
-// fastTrain gives the fast path the segments behind one from the host with data that it has taken, as far as nothing but their data is new,
-// and returns how many it took.
+// fastTrain gives the fast path the segments behind one that it has taken, as far as they are of one train with it, and returns how many
+// it took.
 func (w *Worker) fastTrain(pkts []packet.Packet) int {
 	f := &w.fastRun
 	first := &pkts[0]
-	taken := f.run.EgressTrain(pkts, f.ts, f.limit-first.IPLen()+int(first.PayloadLen))
+	taken := f.run.Train(pkts, f.side == inside, f.ts, f.limit-first.IPLen()+int(first.PayloadLen))
 	f.taken += uint64(taken)
 	return taken
 }

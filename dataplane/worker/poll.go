@@ -182,8 +182,8 @@ func (w *Worker) work(s flowtable.Side, n, segments int, now int64) {
 			fast = w.fastBegin(s, p, w.found[j], w.records[j], now)
 		}
 		if fast && w.fastSegment(p) {
-			if p.PayloadLen > 0 && s == inside {
-				taken := w.fastTrain(w.pkts[i:min(n, i+1+max(spare, 0))])
+			if last := min(n, i+1+spare); i+1 < last && w.pkts[i+1].FollowsClosely() {
+				taken := w.fastTrain(w.pkts[i:last])
 				i += taken
 				next += taken
 				spare -= taken

@@ -20,6 +20,7 @@ type fastRun struct {
 	ts     bool // segments carry timestamps
 	limit  int  // longest IP packet that becomes one which fits its way
 	taken  uint64
+	trains uint64 // segments of all runs that were taken in trains
 	common packet.Common
 }
 
@@ -95,6 +96,7 @@ func (w *Worker) fastTrain(pkts []packet.Packet) int {
 	first := &pkts[0]
 	taken := f.run.Train(pkts, f.side == inside, f.ts, f.limit-first.IPLen()+int(first.PayloadLen))
 	f.taken += uint64(taken)
+	f.trains += uint64(taken)
 	return taken
 }
 

@@ -18,6 +18,7 @@ type twins struct {
 	rigs   [2]*rig
 	frames [][]byte // what each far end sends, by flow
 	rng    *rand.Rand
+	good   bool // the ports say that checksums are right: without that no train is taken
 	apart  bool // packets come one at a time; what goes by the order in which work is finished within a poll is not compared
 }
 
@@ -25,7 +26,7 @@ const twinFlows = 5
 
 // newTwins makes twins of the same seed; differ makes one of them, by its number, what the other is not.
 func newTwins(t *testing.T, seed uint64, differ func(twin int, c *Config)) *twins {
-	tw := &twins{rng: rand.New(rand.NewPCG(seed, 9))}
+	tw := &twins{rng: rand.New(rand.NewPCG(seed, 9)), good: seed%4 != 0}
 	offload := tw.rng.IntN(2) == 0
 	for i := range tw.rigs {
 		g := newRig(t, 64, 4096, offload, func(c *Config) {
@@ -121,7 +122,7 @@ func (tw *twins) burst(t *testing.T) {
 		g.now += 5e6
 		for s, q := range []*testQueue{g.in, g.out} {
 			if !tw.apart {
-				feedAll(q, packets[s])
+				tw.feedAll(q, packets[s])
 				continue
 			}
 			for _, b := range packets[s] {
@@ -133,11 +134,14 @@ func (tw *twins) burst(t *testing.T) {
 	tw.compare(t)
 }
 
-func feedAll(q *testQueue, packets [][]byte) {
+func (tw *twins) feedAll(q *testQueue, packets [][]byte) {
 	next := 0
 	q.limit = len(packets)
 	q.fill = func(m *mbuf.Mbuf) bool {
 		next++
+		if tw.good {
+			m.OlFlags = mbuf.RxL4CksumGood | mbuf.RxIPCksumGood
+		}
 		return m.Append(packets[next-1])
 	}
 }
@@ -176,19 +180,31 @@ func (tw *twins) compare(t *testing.T) {
 }
 
 func TestWorkersWithAndWithoutTheFastPathDoTheSame(t *testing.T) {
-	taken, all := uint64(0), uint64(0)
+	taken, trains, all := uint64(0), uint64(0), uint64(0)
 	for seed := range uint64(12) {
 		tw := newTwins(t, seed, func(twin int, c *Config) { c.Params.FastPath = twin == 0 })
 		for range 60 {
 			tw.burst(t)
 		}
 		taken += tw.rigs[0].w.n[shm.FastSegments]
+		trains += tw.rigs[0].w.fastRun.trains
 		all += tw.rigs[0].w.n[shm.RxInsidePackets] + tw.rigs[0].w.n[shm.RxOutsidePackets]
 		if n := tw.rigs[1].w.n[shm.FastSegments]; n != 0 {
 			t.Fatalf("%d segments took the fast path that is off", n)
 		}
 	}
-	if taken < all/4 {
-		t.Errorf("%d of %d packets took the fast path", taken, all)
+	if taken < all/4 || trains < all/20 {
+		t.Errorf("%d of %d packets took the fast path, %d of them in trains", taken, all, trains)
 	}
+}
+
+// FuzzFastPath is the same for bursts that the fuzzer chooses.
+func FuzzFastPath(f *testing.F) {
+	f.Add(uint64(3), uint8(9))
+	f.Fuzz(func(t *testing.T, seed uint64, bursts uint8) {
+		tw := newTwins(t, seed, func(twin int, c *Config) { c.Params.FastPath = twin == 0 })
+		for range bursts % 64 {
+			tw.burst(t)
+		}
+	})
 }

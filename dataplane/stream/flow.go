@@ -14,13 +14,15 @@ type flow struct {
 	now int64
 	idx flowtable.Index
 
+	segment int32 // what wirePayload returns, 0 where nobody has asked
+
 	common bool // the segment is on the fast path: nothing that judge asks for is so, and those lines of the record need no look
 }
 
 // view makes f one call's view. The fields are stored one by one: a composite literal would be made elsewhere and copied, which stalls on
 // what was stored just before.
 func (f *flow) view(c *Core, idx flowtable.Index, r *flowtable.Record, now int64, out *Output) {
-	f.c, f.r, f.out, f.now, f.idx, f.common = c, r, out, now, idx, false
+	f.c, f.r, f.out, f.now, f.idx, f.segment, f.common = c, r, out, now, idx, 0, false
 }
 
 // unwrap extends a 32-bit sequence number to the stream position nearest to near; first is the number of position 0. What

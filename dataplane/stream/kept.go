@@ -30,10 +30,13 @@ type kept struct {
 // packLimit is the largest frame in bytes that is packed where buffers are scarce: a small one would hold a whole buffer otherwise.
 const packLimit = 512
 
+// packAhead is for how many lines of the buffer the next frames are packed in are on their way from memory.
+const packAhead = 2
+
 // packs reports whether frames of up to packLimit bytes are packed, which costs a copy: while less than half of the buffers are held,
-// the first ones of a flow are not.
+// those of a flow that has few in flight are not.
 func (c *Core) packs(r *flowtable.Record) bool {
-	return r.Local.Held >= minHeld || 2*c.shares.held >= c.shares.budget || c.scarce
+	return r.Egress.Queue.Count > minHeld || 2*c.shares.held >= c.shares.budget || c.scarce
 }
 
 // sealed reports whether the frame's sealed bytes are held.
@@ -84,7 +87,9 @@ func (c *Core) pack(r *flowtable.Record, id flowtable.EntryID, b []byte, begins 
 		if k := &c.kept[id-1]; k.kind == keptPacked {
 			at := int(k.off) + int(k.n)
 			if at+len(b) <= int(k.m.BufLen) {
-				copy(unsafe.Slice((*byte)(unsafe.Add(k.m.BufAddr, at)), len(b)), b)
+				to := unsafe.Add(k.m.BufAddr, at)
+				copy(unsafe.Slice((*byte)(to), len(b)), b)
+				mbuf.PrefetchMemory(unsafe.Add(to, min(2*len(b), int(k.m.BufLen)-at-1)), packAhead)
 				k := &c.kept[id]
 				k.m, k.off, k.n, k.kind = c.kept[id-1].m, uint16(at), uint16(len(b)), keptPacked
 				return
@@ -144,9 +149,16 @@ func (c *Core) pushFrame(r *flowtable.Record) (*flowtable.Entry, flowtable.Entry
 
 // popFrame removes the oldest frame in flight.
 func (c *Core) popFrame(r *flowtable.Record) {
+	_, id := c.chunks.Front(&r.Egress.Queue)
+	c.popFront(r, id)
+}
+
+// popFront is popFrame for who knows the oldest frame.
+func (c *Core) popFront(r *flowtable.Record, id flowtable.EntryID) {
 	l := &r.Egress.Queue
-	_, id := c.chunks.Front(l)
-	c.unkeep(r, id)
+	if c.kept[id].kind != keptNothing {
+		c.unkeep(r, id)
+	}
 	c.chunks.Pop(l)
 	c.flight.gave(r, l.Count)
 }

@@ -66,7 +66,10 @@ func (f *flow) acked() uint64 { return f.r.Egress.PUna + uint64(f.r.Egress.PartA
 func (f *flow) hostWindow() (win uint16, limited bool) {
 	e := &f.r.Egress
 	edge := e.PNext
-	frame := uint32(f.wirePayload())
+	if f.segment == 0 {
+		f.segment = int32(f.wirePayload())
+	}
+	frame := uint32(f.segment)
 	if e.WEdge > e.WNext {
 		free := uint32(min(e.WEdge-e.WNext, 1<<31))
 		if over := tcpcrypt.Overhead * ((free + frame - 1) / frame); over < free {

@@ -37,13 +37,17 @@ func (f *flow) advanceWire() {
 	e := &f.r.Egress
 	popped := false
 	for {
-		en, _ := f.c.chunks.Front(&e.Queue)
-		if en == nil || en.WEnd+finLen(en) > e.WAck {
+		en, id := f.c.chunks.Front(&e.Queue)
+		if en == nil {
 			break
 		}
-		e.WUna = en.WEnd + finLen(en)
-		e.PUna += plainLen(en)
-		f.c.popFrame(f.r)
+		fin := finLen(en)
+		if en.WEnd+fin > e.WAck {
+			break
+		}
+		e.WUna = en.WEnd + fin
+		e.PUna += uint64(en.Plain()) + fin
+		f.c.popFront(f.r, id)
 		popped = true
 	}
 	if popped {

@@ -112,8 +112,7 @@ bench-host: ## one TCP stream between two hosts that protect themselves against 
 	bin/throughput --against gateways --runs 5 $(HOST_FLAGS)
 
 .PHONY: bench-watching
-bench-watching: ## what linecrypt top, the page, and a trace that is off cost, in turns (three minutes, as root; WATCHING_FLAGS='-only trace')
-	@bench/scripts/deps all
+bench-watching: ## what linecrypt top, the page, and a trace that is off cost, in turns (at most six minutes; WATCHING_FLAGS='-only trace')
 	@$(MAKE) -s build
 	@CGO_ENABLED=0 go build -pgo=$(PROFILE) -o bin/watching ./bench/watching
 	bin/watching $(WATCHING_FLAGS)

@@ -20,43 +20,55 @@ const warmth = 3
 
 // Measure runs a load until at least so many packets have been handled, acknowledgements included, and says what that took. The caller
 // may have pinned its thread. The error wraps ErrWrong where what came out is not what should.
-func (w *World) Measure(l Load, packets int) (Result, error) {
+func (w *World) Measure(l Load, packets int) (r Result, err error) {
+	err = w.under(l, func(l Load) error {
+		share, t := Share(), totals{}
+		for t.packets < uint64(packets) {
+			if err := w.run(&t, l, uint64(l.Batch), false); err != nil {
+				return err
+			}
+		}
+		r = t.result(w, l)
+		r.Core = share()
+		return nil
+	})
+	return r, err
+}
+
+// under calls f with a load, defaults filled in, that has run for a while.
+func (w *World) under(l Load, f func(Load) error) error {
 	l = l.withDefaults()
 	if err := l.check(); err != nil {
-		return Result{}, err
+		return err
 	}
 	if (l.Case == Pass) != w.opt.Plain {
-		return Result{}, fmt.Errorf("case %s needs other flows", l.Case)
+		return fmt.Errorf("case %s needs other flows", l.Case)
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	// The data plane collects no garbage while it runs (a test of its own shows that it makes none).
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	w.begin(l)
-	share := Share()
-	r, err := w.measure(l, packets)
-	r.Core = share()
-	return r, errors.Join(err, w.end(l, err))
+	err := w.warm(l)
+	if err == nil {
+		err = f(l)
+	}
+	return errors.Join(err, w.end(l, err))
 }
 
-func (w *World) measure(l Load, packets int) (Result, error) {
+// warm looks at all that comes out, and lets stocks come to their size.
+func (w *World) warm(l Load) error {
 	for range proofBatches {
 		if err := w.run(nil, l, txRing/2, true); err != nil {
-			return Result{}, err
+			return err
 		}
 	}
 	for n := 0; n < warmth*l.Batch+2*l.Lag; n += l.Batch {
 		if err := w.run(nil, l, uint64(l.Batch), false); err != nil {
-			return Result{}, err
+			return err
 		}
 	}
-	var t totals
-	for t.packets < uint64(packets) {
-		if err := w.run(&t, l, uint64(l.Batch), false); err != nil {
-			return Result{}, err
-		}
-	}
-	return t.result(w, l), nil
+	return nil
 }
 
 // begin makes a load's first segments follow what the last load sent.

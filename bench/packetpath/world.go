@@ -10,6 +10,7 @@ import (
 	"linecrypt/ctrlplane/config"
 	"linecrypt/ctrlplane/instance"
 	"linecrypt/ctrlplane/shm"
+	"linecrypt/ctrlplane/trace"
 	"linecrypt/dataplane/gateway"
 	"linecrypt/dataplane/handover"
 	"linecrypt/dataplane/mbuf"
@@ -25,7 +26,8 @@ type Options struct {
 	Engine string // of the AEADs; "": the fastest
 	NoHuge bool   // tables lie in ordinary pages even where reserved huge pages are free, which are used as the data plane does otherwise
 	Full   bool   // every segment goes through the full translator, none takes the fast path
-	Trace  bool   // somebody could trace packets, and does not
+	// Instance is whose data plane the worker is, so that programs can look at it; this process holds none of its locks yet. Nil: nobody can.
+	Instance *instance.Instance
 	// Cores are those of several workers, which take turns at the two queues (package spread); the first is that of the caller's
 	// thread. Empty: one worker, to which the queues belong.
 	Cores []int
@@ -41,6 +43,7 @@ const mtu = 1500
 type World struct {
 	opt    Options
 	seg    *shm.Segment
+	shown  *shown // nil where nobody can look
 	pool   *pool
 	cache  *mbuf.Cache // the worker's
 	queues [flowtable.NumSides]*queue
@@ -76,6 +79,9 @@ func New(o Options) (*World, error) {
 	if err := w.establish(); err != nil {
 		return nil, errors.Join(fmt.Errorf("set up %d flows: %w", o.Flows, err), w.Close())
 	}
+	if w.shown != nil {
+		w.seg.SetReady(true)
+	}
 	return w, nil
 }
 
@@ -102,22 +108,17 @@ func (w *World) make() error {
 		caches = append(caches, mbuf.NewShare(w.pool, workers))
 	}
 	w.cache = caches[0]
-	layout, sizes, params := gateway.Sizes(cfg, w.cache)
-	params.FastPath = !w.opt.Full
-	w.together = min(together, params.Blocks/2)
-	place, reserved := shm.Place{Dir: segmentDir()}, uint64(0)
+	layout, sizes, limits := gateway.Sizes(cfg, w.cache)
+	limits.FastPath = !w.opt.Full
+	w.together = min(together, limits.Blocks/2)
+	reserved := uint64(0)
 	if cfg.Memory.HugePages {
-		place.Huge, reserved = instance.HugeMounts(), freeReserved()
+		reserved = freeReserved()
 	}
-	if err := enoughMemory(place.Dir, layout, sizes.Keys, workers, reserved); err != nil {
+	if err := enoughMemory(segmentDir(), layout, sizes.Keys, workers, reserved); err != nil {
 		return err
 	}
-	w.seg, _, err = shm.CreateIn(place, shm.Params{Name: cfg.Name, Engine: engine.Name(), Cores: slices.Repeat([]int{-1}, workers), Flows: layout})
-	if err != nil {
-		return err
-	}
-	// Nobody else looks at it, so that nothing is left behind however the process ends.
-	if err := w.seg.Unlink(); err != nil {
+	if err := w.makeSegment(cfg, shm.Params{Name: cfg.Name, Engine: engine.Name(), Cores: slices.Repeat([]int{-1}, workers), Flows: layout}); err != nil {
 		return err
 	}
 	for s := range w.queues {
@@ -125,7 +126,7 @@ func (w *World) make() error {
 		w.mtus.Set(flowtable.Side(s), mtu)
 	}
 	common := worker.Config{
-		TxCksum: [2]bool{true, true}, Engine: engine, Pairs: new(worker.Pairs), Circle: handover.NewCircle(workers), MTU: &w.mtus, Stream: sizes, Params: params,
+		TxCksum: [2]bool{true, true}, Engine: engine, Pairs: new(worker.Pairs), Circle: handover.NewCircle(workers), MTU: &w.mtus, Stream: sizes, Params: limits,
 	}
 	if len(w.opt.Cores) == 0 {
 		m, err := w.hire(0, common, w.cache, [2]port.Queue{w.queues[0], w.queues[1]})
@@ -138,6 +139,25 @@ func (w *World) make() error {
 	}
 	w.crypt = newCrypter(engine, w.opt.Flows)
 	return nil
+}
+
+// makeSegment makes the shared memory.
+func (w *World) makeSegment(cfg *config.Config, p shm.Params) (err error) {
+	if w.opt.Instance != nil {
+		if w.shown, err = show(w.opt.Instance, cfg, p, w.clock); err == nil {
+			w.seg = w.shown.seg
+		}
+		return err
+	}
+	place := shm.Place{Dir: segmentDir()}
+	if cfg.Memory.HugePages {
+		place.Huge = instance.HugeMounts()
+	}
+	if w.seg, _, err = shm.CreateIn(place, p); err != nil {
+		return err
+	}
+	// Nobody else looks at it, so that nothing is left behind however the process ends.
+	return w.seg.Unlink()
 }
 
 // makeCrew makes several workers.
@@ -170,13 +190,22 @@ func (w *World) hire(i int, cfg worker.Config, cache *mbuf.Cache, queues [2]port
 	m := &member{n: part.Counters, ctl: &control{encrypt: !w.opt.Plain, asked: shm.NewConsumer(part.Requests), answer: shm.NewProducer(part.Replies)}}
 	cfg.ID, cfg.Inside, cfg.Outside, cfg.Cache, cfg.Table = uint16(i), queues[0], queues[1], cache, table
 	cfg.Requests, cfg.Replies, cfg.Control, cfg.Counters = shm.NewProducer(part.Requests), shm.NewConsumer(part.Replies), m.ctl, part.Counters
-	if w.opt.Trace {
-		cfg.Trace = part.Trace
+	if w.opt.Instance != nil {
+		cfg.Trace, cfg.Outcomes = part.Trace, part.Outcomes
 	}
 	if m.worker, err = worker.New(cfg); err != nil {
 		return nil, err
 	}
 	return m, nil
+}
+
+// Traceable says whether somebody could trace packets of the one worker, which nobody does.
+func (w *World) Traceable(could bool) {
+	var r trace.Region
+	if could {
+		r = w.seg.Worker(0).Trace
+	}
+	w.worker.TraceIn(r)
 }
 
 // poll polls each worker once.
@@ -209,12 +238,15 @@ func (w *World) Close() error {
 	if w.worker != nil {
 		w.worker.Close()
 	}
+	if w.shown != nil {
+		errs = append(errs, w.shown.close())
+	}
 	if w.seg != nil {
 		errs = append(errs, w.seg.Close())
 	}
 	if w.pool != nil {
 		errs = append(errs, w.pool.close())
 	}
-	w.seg, w.pool, w.worker = nil, nil, nil
+	w.shown, w.seg, w.pool, w.worker = nil, nil, nil, nil
 	return errors.Join(errs...)
 }

@@ -26,6 +26,10 @@ type tracer struct {
 	dst    [16]byte
 }
 
+// TraceIn has the worker look for what is to be traced in a region, or nowhere. It is for benches that set one against the other, and called
+// between two polls.
+func (w *Worker) TraceIn(r trace.Region) { w.trace.tap = trace.NewTap(r) }
+
 // workTraced works a burst as as many bursts of one packet, so that what each led to can be told apart.
 func (w *Worker) workTraced(s flowtable.Side, n int, now int64) {
 	copy(w.trace.burst[:n], w.ms[:n])

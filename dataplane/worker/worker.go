@@ -204,7 +204,7 @@ func New(cfg Config) (*Worker, error) {
 	if w.params.Flows == 0 {
 		w.params.Flows = max(cfg.Table.Capacity()-2*w.params.HalfOpen-w.params.Tombs-w.params.Met, 1)
 	}
-	w.trace.tap = trace.NewTap(cfg.Trace)
+	w.TraceIn(cfg.Trace)
 	w.notes = outcome.NewPen(cfg.Outcomes)
 	w.blocks.init(cfg.Params.Blocks)
 	w.paths.init()

@@ -153,6 +153,25 @@ func TestLifeOfThePackageWithDPDK(t *testing.T) {
 	m.run("systemctl", "enable", "--now", "linecrypt@one")
 	f := startTraffic(t, client, far)
 	f.flows(t)
+
+	// Xdp ports say what the unit does not permit, and run with what comes with the package for them.
+	m.run("systemctl", "stop", "linecrypt@one")
+	m.write("/etc/linecrypt/one.yaml", "inside: xdp:in0\noutside: xdp:out0\n"+small)
+	m.fails("systemctl", "start", "linecrypt@one")
+	m.says("linecrypt@one", "activating", "lacks CAP_NET_ADMIN and CAP_BPF")
+	m.run("install", "-D", "-m", "644", "/usr/share/doc/linecrypt/examples/xdp.conf", "/etc/systemd/system/linecrypt@one.service.d/xdp.conf")
+	m.run("systemctl", "daemon-reload")
+	m.run("systemctl", "restart", "linecrypt@one")
+	f.flows(t)
+	if out := m.run("linecrypt", "status", "--name", "one"); !strings.Contains(out, "xdp") {
+		t.Errorf("xdp ports do not run:\n%s", out)
+	}
+	m.run("rm", "-r", "/etc/systemd/system/linecrypt@one.service.d")
+	m.run("systemctl", "daemon-reload")
+	m.run("systemctl", "stop", "linecrypt@one")
+	m.write("/etc/linecrypt/one.yaml", "inside: in0\noutside: out0\n"+small)
+	m.run("systemctl", "start", "linecrypt@one")
+	f.flows(t)
 	t.Log(m.run("apt-get", "install", "-y", deb(t, folder, "new", "linecrypt-dpdk")))
 	if out := m.run("linecrypt", "version"); strings.Contains(out, "not compiled in") {
 		t.Errorf("the package with DPDK: %s", out)

@@ -99,7 +99,7 @@ type ProcessState struct {
 type PortStatus struct {
 	Side      string `json:"side"` // inside or outside
 	Name      string `json:"name"`
-	Kind      string `json:"kind"`   // dpdk, packet or memory, with +spread where workers share its one queue
+	Kind      string `json:"kind"`   // dpdk, packet, xdp or memory, with +spread where workers share its one queue
 	Link      string `json:"link"`   // up, down, gone (no such interface), or unknown
 	MTU       int    `json:"mtu"`    // bytes of an IP packet
 	Queues    int    `json:"queues"` // in use, one a worker or one for all

@@ -41,6 +41,7 @@ func (p *Port) takeUp(i netif.Interface) error {
 	case p.at != nil && !lost:
 		return p.adapt(i)
 	case p.at != nil && p.queue.current == p.at:
+		p.at.program.silence() // a worker lets go of sockets that have nothing more
 		return p.queue.hand(&attachment{promisc: -1})
 	case !p.queue.taken():
 		return nil

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/port"
 )
@@ -88,19 +90,45 @@ func TestMTUAndLinkOfTheInterfaceAreFollowed(t *testing.T) {
 	carries(t, p, c, h, 64, 9014)
 }
 
+// TestOtherReceiveQueuesAreTakenUp has more come in all the while than the worker takes.
 func TestOtherReceiveQueuesAreTakenUp(t *testing.T) {
 	inNamespace(t)
 	veth(t, 4, 1500)
 	command(t, "ethtool -L lc-h tx 2")
 	command(t, "ethtool -L lc-p rx 2") // the kernel takes no queue away that has a socket
 	c := buffers(t, mbuf.DefaultDataRoom)
-	p := openJumbo(t, c)
+	p, h := openJumbo(t, c), newHost(t)
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+				_, _ = unix.Write(h.fd, udp(i%64))
+			}
+		}
+	}()
+	var ms [port.Burst]*mbuf.Mbuf
+	drain := func() int {
+		n := p.Queue(0).RxBurst(ms[:])
+		c.FreeBurst(ms[:n])
+		return n
+	}
+	for drain() < len(ms) {
+		runtime.Gosched()
+	}
 	command(t, "ethtool -L lc-p rx 4")
 	followed(t, p, c, func(s port.State) bool { return s.Attached == 2 && isUp(s) })
+	close(stop)
+	<-done
 	if got := len(p.at.sockets); got != 4 {
 		t.Errorf("%d sockets", got)
 	}
-	carries(t, p, c, newHost(t), 100)
+	for drain() > 0 {
+	}
+	carries(t, p, c, h, 100)
 }
 
 // TestWorkerIsNotHeldUpByFollowing has a worker poll and send all the while on another thread, as a gateway's does.

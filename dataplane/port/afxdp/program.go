@@ -85,6 +85,13 @@ func (p *program) hook(index int) (err error) {
 	return fmt.Errorf("attach the XDP program: %w", errors.Join(errs...))
 }
 
+// silence leads no more frames to the sockets; those that come are dropped.
+func (p *program) silence() {
+	for i := range p.sockets.MaxEntries() {
+		_ = p.sockets.Delete(i) // whose interface is gone has none any more
+	}
+}
+
 func (p *program) close() error {
 	var errs []error
 	if p.link != nil {

@@ -17,6 +17,13 @@ func PrefetchStructs(ms []*Mbuf) {
 	}
 }
 
+// PrefetchHeaders asks for the two lines of each packet in which its headers lie, where the first line of its Mbuf is there.
+func PrefetchHeaders(ms []*Mbuf) {
+	if len(ms) > 0 {
+		prefetchHeaders(bytesOf(ms), len(ms))
+	}
+}
+
 // PrefetchMemory asks for a number of cache lines, not 0, the first of which has p in it. It is for what is no buffer.
 func PrefetchMemory(p unsafe.Pointer, lines int) { prefetchLines((*byte)(p), lines) }
 

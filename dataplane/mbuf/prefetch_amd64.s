@@ -18,6 +18,23 @@ next:
 	JNZ        next
 	RET
 
+// func prefetchHeaders(ms **byte, count int)
+// Requires: MMX+
+TEXT ·prefetchHeaders(SB), NOSPLIT, $0-16
+	MOVQ ms+0(FP), AX
+	MOVQ count+8(FP), CX
+
+next:
+	MOVQ       (AX), DX
+	MOVQ       (DX), BX
+	MOVWLZX    16(DX), SI
+	PREFETCHT0 (BX)(SI*1)
+	PREFETCHT0 64(BX)(SI*1)
+	ADDQ       $0x08, AX
+	DECQ       CX
+	JNZ        next
+	RET
+
 // func prefetchLines(p *byte, lines int)
 // Requires: MMX+
 TEXT ·prefetchLines(SB), NOSPLIT, $0-16

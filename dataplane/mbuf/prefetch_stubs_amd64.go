@@ -9,6 +9,11 @@ package mbuf
 //go:noescape
 func prefetchFirst(ms **byte, count int)
 
+// prefetchHeaders asks for the two lines of each of count packets in which headers lie. count is not 0.
+//
+//go:noescape
+func prefetchHeaders(ms **byte, count int)
+
 // prefetchLines asks for lines cache lines from p on. lines is not 0.
 //
 //go:noescape

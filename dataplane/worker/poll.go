@@ -16,14 +16,45 @@ func (w *Worker) spend(s shm.Stage, t0 uint64, packets int) uint64 {
 	return t1
 }
 
+// receive takes a burst from a port.
+func (w *Worker) receive(s flowtable.Side) int {
+	t := tsc.Now()
+	n := w.rx[s].RxBurst(w.ms[s][:w.asks[s]])
+	if n > 0 {
+		w.spend(shm.StageRx, t, n)
+	}
+	return n
+}
+
+// receiveAhead takes the bursts of the next poll, so that their lines come from memory while the crypto and the sending of this one are
+// done. The next poll follows at once, as this one had work; it does not ask the ports again.
+func (w *Worker) receiveAhead() {
+	for s := range w.got {
+		w.got[s] = w.receive(flowtable.Side(s))
+	}
+	for s, n := range w.got {
+		mbuf.PrefetchHeaders(w.ms[s][:n])
+	}
+}
+
+// dropAhead drops what was received ahead, by who polls no more.
+func (w *Worker) dropAhead() {
+	for s, n := range w.got {
+		w.cache.FreeBurst(w.ms[s][:n])
+		w.got[s] = 0
+	}
+}
+
 // pollPort takes a burst from a port as far as the translator.
 func (w *Worker) pollPort(s flowtable.Side, now int64) int {
-	t := tsc.Now()
-	n := w.rx[s].RxBurst(w.ms[:w.asks[s]])
+	n := w.got[s]
 	if n == 0 {
-		return 0
+		if n = w.receive(s); n == 0 {
+			return 0
+		}
 	}
-	t = w.spend(shm.StageRx, t, n)
+	w.got[s] = 0
+	t := tsc.Now()
 	if w.trace.on {
 		w.workTraced(s, n, now)
 		w.spend(shm.StageStream, t, n)
@@ -40,7 +71,7 @@ func (w *Worker) pollPort(s flowtable.Side, now int64) int {
 
 // parse reads the headers of the burst and returns the number of TCP segments in it.
 func (w *Worker) parse(s flowtable.Side, n int) int {
-	bytes, segments := packet.ParseBurst(w.ms[:n], w.pkts[:n])
+	bytes, segments := packet.ParseBurst(w.ms[s][:n], w.pkts[:n])
 	if s == inside {
 		w.n[shm.RxInsidePackets] += uint64(n)
 		w.n[shm.RxInsideBytes] += bytes

@@ -32,9 +32,9 @@ func (w *Worker) TraceIn(r trace.Region) { w.trace.tap = trace.NewTap(r) }
 
 // workTraced works a burst as as many bursts of one packet, so that what each led to can be told apart.
 func (w *Worker) workTraced(s flowtable.Side, n int, now int64) {
-	copy(w.trace.burst[:n], w.ms[:n])
+	copy(w.trace.burst[:n], w.ms[s][:n])
 	for i := range n {
-		w.ms[0] = w.trace.burst[i]
+		w.ms[s][0] = w.trace.burst[i]
 		segments := w.parse(s, 1)
 		traced := w.traceBegin(s, &w.pkts[0], now)
 		w.lookup(s, segments)

@@ -116,7 +116,8 @@ type Worker struct {
 	rx      [2]port.Queue
 	asks    [2]int // packets at a time
 	tx      [2]txQueue
-	ms      [port.LargeBurst]*mbuf.Mbuf
+	ms      [2][port.LargeBurst]*mbuf.Mbuf
+	got     [2]int // packets in ms that were received ahead
 	pkts    [port.LargeBurst]packet.Packet
 	allTCP  bool                   // all of pkts are TCP segments
 	tcp     [port.LargeBurst]uint8 // else: positions in pkts of those that are
@@ -245,6 +246,9 @@ func (w *Worker) Poll(now int64) int {
 	work += w.pollReplies(now)
 	work += w.pollTimers(now)
 	work += w.pollOrphans(now)
+	if work > 0 {
+		w.receiveAhead()
+	}
 	w.finish(now)
 	if w.trace.on {
 		w.traceOwn()
@@ -272,6 +276,7 @@ const farewells = 3
 // is left and forgets all connections. Run must have returned.
 func (w *Worker) Shutdown(now int64, pause func()) {
 	w.now = now
+	w.dropAhead()
 	w.table.Range(func(i flowtable.Index, r *flowtable.Record) bool {
 		switch {
 		case r.State == flowtable.Encrypted:

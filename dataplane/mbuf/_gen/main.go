@@ -9,6 +9,12 @@ import (
 
 const line = 64
 
+// Offsets in an Mbuf.
+const (
+	bufAddr = 0
+	dataOff = 16
+)
+
 func main() {
 	ConstraintExpr("amd64")
 	m := reg.RDX
@@ -16,6 +22,13 @@ func main() {
 	each("prefetchFirst", func() {
 		PREFETCHT0(Mem{Base: m})
 	}, "prefetchFirst asks for the first line of each of count buffers. count is not 0.")
+
+	each("prefetchHeaders", func() {
+		MOVQ(Mem{Base: m, Disp: bufAddr}, reg.RBX)
+		MOVWLZX(Mem{Base: m, Disp: dataOff}, reg.ESI)
+		PREFETCHT0(Mem{Base: reg.RBX, Index: reg.RSI, Scale: 1})
+		PREFETCHT0(Mem{Base: reg.RBX, Index: reg.RSI, Scale: 1, Disp: line})
+	}, "prefetchHeaders asks for the two lines of each of count packets in which headers lie. count is not 0.")
 
 	TEXT("prefetchLines", NOSPLIT, "func(p *byte, lines int)")
 	Pragma("noescape")

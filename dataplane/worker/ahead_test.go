@@ -1,0 +1,25 @@
+package worker
+
+import (
+	"testing"
+
+	"linecrypt/ctrlplane/shm"
+	"linecrypt/dataplane/mbuf"
+	"linecrypt/dataplane/port"
+)
+
+func TestPacketsReceivedAheadAreWorkedByTheNextPollOrFreed(t *testing.T) {
+	g := newRig(t, 4, 512, true)
+	for _, q := range []*testQueue{g.in, g.out} {
+		q.fill = func(m *mbuf.Mbuf) bool { return m.Append(make([]byte, 60)) }
+		q.limit = 2 * port.Burst
+	}
+	for poll, want := range []uint64{2 * port.Burst, 4 * port.Burst, 4 * port.Burst} {
+		g.w.Poll(g.now)
+		if n := g.w.n[shm.PassedPackets]; n != want {
+			t.Fatalf("%d packets have passed after poll %d, want %d", n, poll+1, want)
+		}
+	}
+	g.in.limit = 2 * port.Burst
+	g.w.Poll(g.now) // half of them are left to Shutdown, after which all buffers must be back
+}

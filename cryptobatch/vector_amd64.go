@@ -146,8 +146,18 @@ func (b *vectorBatcher) Open(ops []Op) (failed int) {
 func (b *vectorBatcher) sort(ops []Op, open bool) (gcm, chacha []uint32, refused int) {
 	prefetchKeys((*byte)(unsafe.Pointer(&ops[0])), len(ops))
 	g, c := 0, 0
+	list, owner, in, out := b.gcm[:len(ops)], b.e.owner, 0, TagLen // bytes of Src and Dst beside the text
+	if open {
+		in, out = TagLen, 0
+	}
 	for i := range ops {
 		op := &ops[i]
+		n := len(op.Src) - in
+		if k := op.Key; k != nil && k.owner == owner && k.alg != ChaCha20Poly1305 && uint(n) <= MaxText && len(op.Dst) >= n+out && inPlace(op) {
+			list[g] = uint32(i) // as nearly every one
+			g++
+			continue
+		}
 		alg, s := b.e.algorithm(op.Key), StatusBadKey
 		switch {
 		case alg == 0:
@@ -164,7 +174,7 @@ func (b *vectorBatcher) sort(ops []Op, open bool) (gcm, chacha []uint32, refused
 			b.chacha[c] = uint32(i)
 			c++
 		default:
-			b.gcm[g] = uint32(i)
+			list[g] = uint32(i)
 			g++
 		}
 	}

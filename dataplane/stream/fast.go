@@ -52,11 +52,14 @@ func (x *Run) EndRun() {
 
 // turn is begin for a segment of a run.
 func (x *Run) turn() {
-	c := x.c
-	if c.calls++; c.calls%lookEvery == 0 {
-		c.scarce = c.cache.Avail() < c.cfg.PoolLow
-		x.told = false
+	if x.c.calls++; x.c.calls%lookEvery == 0 {
+		x.look()
 	}
+}
+
+func (x *Run) look() {
+	x.c.scarce = x.c.cache.Avail() < x.c.cfg.PoolLow
+	x.told = false
 }
 
 // commonIngress are the flags of Ingress that a connection in its common state has.

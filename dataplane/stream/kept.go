@@ -30,8 +30,8 @@ type kept struct {
 // packLimit is the largest frame in bytes that is packed where buffers are scarce: a small one would hold a whole buffer otherwise.
 const packLimit = 512
 
-// packAhead is for how many lines of the buffer the next frames are packed in are on their way from memory.
-const packAhead = 2
+// packLines is how many lines of a buffer to pack frames in are asked for at most: a core waits for some twenty at a time.
+const packLines = 16
 
 // packs reports whether frames of up to packLimit bytes are packed, which costs a copy: while less than half of the buffers are held,
 // those of a flow that has few in flight are not.
@@ -89,7 +89,6 @@ func (c *Core) pack(r *flowtable.Record, id flowtable.EntryID, b []byte, begins 
 			if at+len(b) <= int(k.m.BufLen) {
 				to := unsafe.Add(k.m.BufAddr, at)
 				copy(unsafe.Slice((*byte)(to), len(b)), b)
-				mbuf.PrefetchMemory(unsafe.Add(to, min(2*len(b), int(k.m.BufLen)-at-1)), packAhead)
 				k := &c.kept[id]
 				k.m, k.off, k.n, k.kind = c.kept[id-1].m, uint16(at), uint16(len(b)), keptPacked
 				return
@@ -104,6 +103,7 @@ func (c *Core) pack(r *flowtable.Record, id flowtable.EntryID, b []byte, begins 
 		c.n[shm.KeptRefused]++
 		return
 	}
+	mbuf.PrefetchMemory(m.BufAddr, min(flowtable.ChunkEntries*len(b)/64+1, packLines, int(m.BufLen)/64))
 	copy(m.Buf(), b)
 	c.kept[id] = kept{m: m, n: uint16(len(b)), kind: keptPacked}
 	c.shares.take(r)

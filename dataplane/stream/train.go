@@ -58,11 +58,13 @@ func (x *Run) sealTrain(pkts []packet.Packet, ts bool, most int) (taken int) {
 			x.keepWhole(id, m, start)
 		}
 		en.WEnd, en.Len, en.Over, en.Flags = w+uint64(n), uint32(n), tcpcrypt.Overhead, flowtable.EntryPending
-		ack, win := x.toWireCommon()
+		if !x.told {
+			x.toWireCommon()
+		}
 
 		em := &newEmits[i]
 		em.R, em.M, em.Flow, em.Off, em.Len = r, m, x.idx, start, n
-		em.Seq, em.Ack, em.Win, em.Flags = isn+uint32(w), ack, win, s.Flags
+		em.Seq, em.Ack, em.Win, em.Flags = isn+uint32(w), x.ack, x.win, s.Flags
 		em.TSVal, em.TSEcr, em.HasTS, em.NewTS = s.Opt.TSVal, s.Opt.TSEcr, ts, false
 		em.Urg, em.NSACK, em.Dir, em.Kind = 0, 0, ToWire, EmitReady
 		packet.TranslatePlain(m, header, start, n, &em.Translation)

@@ -3,7 +3,7 @@
 //
 // The stations of a packet, in order, and what each may touch:
 //
-//	rx       (poll.go)       a burst from a port's queue; the worker owns the buffers
+//	rx       (poll.go)       a burst from a port's queue, under load before the crypto of the burst before it; the worker owns the buffers
 //	parse    (poll.go)       headers into the worker's packet structures; nothing is changed
 //	lookup   (poll.go)       keys, hashes and records of the whole burst, so that cache misses overlap; a run of one flow once
 //	stream   (dispatch.go)   the flow's state decides: pass, set-up, the translator, or what is over (closing.go, buried.go)

@@ -38,17 +38,14 @@ type Port struct {
 	hash   *Hash
 	queues []*queue
 
-	_    [apart]byte
-	turn atomic.Bool // somebody has it
-	_    [apart]byte
-
-	// Whose turn it is uses the rest.
+	// Whose turn it is uses them.
 	q     port.Queue
 	cache *mbuf.Cache // of q
-	first int         // whose packets are sent first
-	sink  uint64      // what touch read, so that the loads stay
-	ms    [maxBurst]*mbuf.Mbuf
-	out   [port.Burst]*mbuf.Mbuf
+
+	_     [apart]byte
+	turn  atomic.Bool // somebody has it
+	first int         // whose packets are sent first; on the line that the turn brings with it
+	_     [apart]byte
 }
 
 // New makes a port with a queue for each of caches, which are those of the workers, of a device that was opened with one queue and
@@ -89,6 +86,12 @@ func makePort(dev port.Port, cache *mbuf.Cache, caches []*mbuf.Cache, hash *Hash
 			return nil, errors.Join(err, p.closeQueues())
 		}
 		p.queues = append(p.queues, q)
+	}
+	for _, q := range p.queues {
+		for _, o := range p.queues {
+			q.to = append(q.to, &o.rx)
+		}
+		q.to[q.index] = &q.mine
 	}
 	return p, nil
 }
@@ -137,11 +140,12 @@ func (p *Port) Close() error {
 	if p.queues == nil {
 		return nil
 	}
-	p.send()
+	p.send(p.queues[0])
+	var ms [port.Burst]*mbuf.Mbuf
 	for _, q := range p.queues {
-		for _, r := range []*ring{&q.rx, &q.tx} {
-			for n := r.take(p.ms[:]); n > 0; n = r.take(p.ms[:]) {
-				p.cache.FreeBurst(p.ms[:n])
+		for _, r := range []*ring{&q.mine, &q.rx, &q.tx} {
+			for n := r.take(ms[:]); n > 0; n = r.take(ms[:]) {
+				p.cache.FreeBurst(ms[:n])
 			}
 		}
 	}

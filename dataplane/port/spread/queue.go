@@ -16,7 +16,14 @@ type queue struct {
 	index  int
 	event  int  // eventfd that is written when rx has something for a worker that sleeps
 	waited bool // the worker asked for the descriptors, so that empty polls arm the bell
-	_      [apart]byte
+
+	// The worker's own while it has the turn.
+	mine  ring    // what it has received for itself, and not taken yet: older than what is in rx
+	to    []*ring // by worker: where packets for it go
+	burst [maxBurst]*mbuf.Mbuf
+	whose [maxBurst]uint16
+	sink  uint64 // what touch read, so that the loads stay
+	_     [apart]byte
 
 	rx    ring // from whose turn it is to the worker
 	armed atomic.Bool
@@ -33,6 +40,7 @@ func newQueue(p *Port, index, rx, tx int) (*queue, error) {
 		return nil, fmt.Errorf("eventfd: %w", err)
 	}
 	q := &queue{p: p, index: index, event: fd}
+	q.mine.init(maxBurst)
 	q.rx.init(rx)
 	q.tx.init(tx)
 	return q, nil
@@ -40,16 +48,25 @@ func newQueue(p *Port, index, rx, tx int) (*queue, error) {
 
 // RxBurst implements port.Queue.
 func (q *queue) RxBurst(ms []*mbuf.Mbuf) int {
-	n := q.rx.take(ms)
+	n := q.take(ms)
 	switch {
-	case n == 0:
-		if n = q.poll(ms); n == 0 && q.waited {
+	case n == 0 || n < len(ms)/2:
+		if n += q.poll(ms[n:]); n == 0 && q.waited {
 			n = q.arm(ms)
 		}
 	case !q.tx.empty():
 		q.flush()
 	}
 	return n
+}
+
+// take takes what is there already.
+func (q *queue) take(ms []*mbuf.Mbuf) int {
+	n := 0
+	if !q.mine.empty() {
+		n = q.mine.take(ms)
+	}
+	return n + q.rx.take(ms[n:])
 }
 
 // poll receives from the device for all workers, if nobody else does.
@@ -60,17 +77,18 @@ func (q *queue) poll(ms []*mbuf.Mbuf) int {
 	}
 	// Only whose turn it is adds to the ring, so what is not in it now is not before what the device has.
 	n := q.rx.take(ms)
-	if n == 0 {
-		n = p.receive(q, ms)
+	if n < len(ms) {
+		p.receive(q)
+		n += q.mine.take(ms[n:])
 	}
-	p.give(p.send())
+	p.give(q, p.send(q))
 	return n
 }
 
 // flush sends what is left in the ring, if nobody has the turn. Who has it does so.
 func (q *queue) flush() {
 	if q.p.take() {
-		q.p.give(q.p.send())
+		q.p.give(q, q.p.send(q))
 	}
 }
 
@@ -79,7 +97,7 @@ func (q *queue) TxBurst(ms []*mbuf.Mbuf) int {
 	p := q.p
 	if q.tx.empty() && p.take() {
 		n := p.q.TxBurst(ms)
-		p.give(n < len(ms) || p.send())
+		p.give(q, n < len(ms) || p.send(q))
 		return n
 	}
 	n := 0

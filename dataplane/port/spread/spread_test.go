@@ -119,12 +119,63 @@ func TestOrderHoldsWhileWorkersRace(t *testing.T) {
 	}
 }
 
-func TestFullRingLosesPacketsByName(t *testing.T) {
-	r := newRig(t, 2, Options{Rx: 16}, memory.Options{})
-	flow := [2]uint16{}
+// flows returns a flow of each of two workers.
+func (r *rig) flows() (flow [2]uint16) {
 	for f := range uint16(100) {
 		flow[r.hash.Worker(segment(f, 0), 2)] = f
 	}
+	return flow
+}
+
+func TestWorkerThatFindsLittleReceivesMoreBehindIt(t *testing.T) {
+	r := newRig(t, 2, Options{}, memory.Options{})
+	flow := r.flows()
+	var ms [port.Burst]*mbuf.Mbuf
+	r.end.Inject(segment(flow[1], 0))
+	r.Queue(0).RxBurst(ms[:]) // it is in the ring of worker 1
+	for n := range uint32(10) {
+		r.end.Inject(segment(flow[1], 1+n))
+	}
+	n := r.Queue(1).RxBurst(ms[:])
+	if n != 11 {
+		t.Errorf("%d of 11 packets came at once", n)
+	}
+	for want, m := range ms[:n] {
+		if numberOf(m.Data()) != uint32(want) {
+			t.Errorf("number %d, want %d", numberOf(m.Data()), want)
+		}
+	}
+	r.caches[1].FreeBurst(ms[:n])
+}
+
+func TestMoreThanABurstOfItsOwnWaitsInOrder(t *testing.T) {
+	r := newRig(t, 2, Options{Rx: 16}, memory.Options{})
+	flow := r.flows()
+	for n := range uint32(2 * port.Burst) { // all of which one turn receives
+		r.end.Inject(segment(flow[0], n))
+	}
+	var ms [port.Burst]*mbuf.Mbuf
+	next := uint32(0)
+	for range 2 {
+		n := r.Queue(0).RxBurst(ms[:])
+		for _, m := range ms[:n] {
+			if numberOf(m.Data()) != next {
+				t.Fatalf("number %d, want %d", numberOf(m.Data()), next)
+			}
+			next++
+		}
+		r.caches[0].FreeBurst(ms[:n])
+		r.turn.Store(true) // as if worker 1 had it
+	}
+	r.turn.Store(false)
+	if next != 2*port.Burst {
+		t.Errorf("%d of %d packets came", next, 2*port.Burst)
+	}
+}
+
+func TestFullRingLosesPacketsByName(t *testing.T) {
+	r := newRig(t, 2, Options{Rx: 16}, memory.Options{})
+	flow := r.flows()
 	for n := range uint32(100) {
 		r.end.Inject(segment(flow[1], n))
 	}
@@ -163,7 +214,7 @@ func TestWorkerWithoutTheTurnSendsThroughItsRing(t *testing.T) {
 	if _, ok := r.end.Collect(buf[:]); ok {
 		t.Fatal("sent without the turn")
 	}
-	r.give(false) // who gives it up sees to what came meanwhile
+	r.give(r.queues[0], false) // who gives it up sees to what came meanwhile
 	if n := r.Queue(1).TxBurst(ms[8:]); n != 4 {
 		t.Fatalf("%d packets were taken, want 4", n)
 	}
@@ -234,10 +285,7 @@ func TestClosingABusyPortLosesNoBuffer(t *testing.T) {
 
 func TestSleepingWorkerIsWoken(t *testing.T) {
 	r := newRig(t, 2, Options{}, memory.Options{})
-	flow := [2]uint16{}
-	for f := range uint16(100) {
-		flow[r.hash.Worker(segment(f, 0), 2)] = f
-	}
+	flow := r.flows()
 	ready := func(w int) (n int) {
 		for _, fd := range port.Fds(r.Queue(w)) {
 			set := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
@@ -301,11 +349,11 @@ func TestWhatWorkersWriteLiesFarApart(t *testing.T) {
 		{"a ring's slots and its producer", unsafe.Offsetof(r.mask) + 7, unsafe.Offsetof(r.head)},
 		{"a ring's producer and its consumer", unsafe.Offsetof(r.tailSeen) + 7, unsafe.Offsetof(r.tail)},
 		{"a ring's consumer and what is behind it", unsafe.Offsetof(r.headSeen) + 7, unsafe.Sizeof(r)},
-		{"the start of a queue and the ring to its worker", unsafe.Offsetof(q.waited), unsafe.Offsetof(q.rx)},
+		{"what a queue's worker uses and the ring to it", unsafe.Offsetof(q.sink) + 7, unsafe.Offsetof(q.rx)},
 		{"the bell and the ring from its worker", unsafe.Offsetof(q.armed), unsafe.Offsetof(q.tx)},
 		{"the losses and the next queue", unsafe.Offsetof(q.full) + 7, unsafe.Sizeof(q)},
-		{"the constants of a port and its turn", unsafe.Offsetof(p.queues), unsafe.Offsetof(p.turn)},
-		{"the turn and what is used by who has it", unsafe.Offsetof(p.turn), unsafe.Offsetof(p.q)},
+		{"the constants of a port and its turn", unsafe.Offsetof(p.cache) + 7, unsafe.Offsetof(p.turn)},
+		{"the turn and what is behind it", unsafe.Offsetof(p.first) + 7, unsafe.Sizeof(p)},
 	} {
 		if c.to-c.from < 128 {
 			t.Errorf("%s are %d bytes apart", c.name, c.to-c.from)

@@ -11,10 +11,10 @@ func (p *Port) take() bool { return !p.turn.Load() && p.turn.CompareAndSwap(fals
 
 // give gives the turn up. Who came too late for it has left packets in a ring and gone away before that, so that the rings are looked
 // at once more: nothing stays behind for longer than a turn, unless the device is full.
-func (p *Port) give(full bool) {
+func (p *Port) give(own *queue, full bool) {
 	p.turn.Store(false)
 	if !full && p.left() && p.take() {
-		p.send()
+		p.send(own)
 		p.turn.Store(false)
 	}
 }
@@ -31,7 +31,7 @@ func (p *Port) left() bool {
 
 // send gives the device what the workers have put into their rings, and reports whether it is full. Whose packets come first changes, so that a
 // device that is too slow is so for all.
-func (p *Port) send() (full bool) {
+func (p *Port) send(own *queue) (full bool) {
 	n := len(p.queues)
 	if p.first++; p.first >= n {
 		p.first = 0
@@ -42,8 +42,12 @@ func (p *Port) send() (full bool) {
 			at -= n
 		}
 		r := &p.queues[at].tx
-		for got := r.peek(p.out[:]); got > 0; got = r.peek(p.out[:]) {
-			sent := p.q.TxBurst(p.out[:got])
+		if r.empty() {
+			continue
+		}
+		ms := own.burst[:port.Burst]
+		for got := r.peek(ms); got > 0; got = r.peek(ms) {
+			sent := p.q.TxBurst(ms[:got])
 			r.drop(sent)
 			if sent < got {
 				return true
@@ -53,32 +57,30 @@ func (p *Port) send() (full bool) {
 	return false
 }
 
-// receive takes a burst from the device, fills ms with what is for worker own, whose ring is empty, and puts the rest into rings. A full
-// ring loses the packet.
-func (p *Port) receive(own *queue, ms []*mbuf.Mbuf) int {
-	got := p.q.RxBurst(p.ms[:min(len(p.queues)*port.Burst, maxBurst)])
-	if got == 0 {
-		return 0
+// receive takes a burst from the device and puts each packet where its worker finds it: what is for worker own, which has the turn, into
+// a ring that only this one uses, and is empty. A full ring loses the packet. What is written meanwhile lies with the worker, so that the lines of
+// it need not come from the core that had the turn before; and the way of a packet is looked up in a table, because no core guesses it.
+func (p *Port) receive(own *queue) {
+	ms := own.burst[:min(len(p.queues)*port.Burst, maxBurst)]
+	ms = ms[:p.q.RxBurst(ms)]
+	if len(ms) == 0 {
+		return
 	}
-	p.sink = touch(p.ms[:got])
-	n := 0
-	for _, m := range p.ms[:got] {
-		q := p.queues[p.hash.Worker(m.Data(), len(p.queues))]
-		switch {
-		case q == own && n < len(ms):
-			ms[n] = m
-			n++
-		case !q.rx.add(m):
-			q.full.Add(1)
+	own.sink = touch(ms)
+	for i, m := range ms {
+		own.whose[i] = uint16(p.hash.Worker(m.Data(), len(own.to)))
+	}
+	for i, m := range ms {
+		if to := own.whose[i]; !own.to[to].add(m) {
+			p.queues[to].full.Add(1)
 			p.cache.Free(m)
 		}
 	}
-	for _, q := range p.queues {
-		if q.rx.publish() {
-			q.wake()
+	for i, r := range own.to {
+		if r.publish() && i != own.index {
+			p.queues[i].wake()
 		}
 	}
-	return n
 }
 
 // touch reads what the hash will read, so that misses of the cache overlap.

@@ -19,6 +19,7 @@ type crew struct {
 	lost      func() uint64 // of these, those that no worker got
 	clock     func() int64
 	running   sync.WaitGroup
+	resting   atomic.Bool // until the next round, which is not soon
 
 	_      [128]byte
 	round  atomic.Int64 // begun; -1: the end
@@ -31,6 +32,7 @@ type member struct {
 	w    *worker.Worker
 	n    *shm.Block
 	fair switches
+	wake chan struct{} // after a rest
 
 	_     [128]byte
 	got   atomic.Uint64 // packets, ever
@@ -48,7 +50,7 @@ func newCrew(workers []*worker.Worker, blocks []*shm.Block, on []int, clock func
 	c := &crew{clock: clock, delivered: delivered, lost: lost}
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), len(on)+2))
 	for i, w := range workers {
-		m := &member{w: w, n: blocks[i]}
+		m := &member{w: w, n: blocks[i], wake: make(chan struct{}, 1)}
 		c.members = append(c.members, m)
 		if i > 0 {
 			c.running.Go(func() { c.serve(m, on[i]) })
@@ -67,8 +69,11 @@ func (c *crew) serve(m *member, core int) {
 	}
 	for seen := int64(0); ; {
 		round := c.round.Load()
-		if round == seen {
-			continue // the next one begins soon
+		if round == seen { // the next one begins soon
+			if c.resting.Load() {
+				<-m.wake
+			}
+			continue
 		}
 		if seen = round; round < 0 {
 			return
@@ -80,6 +85,7 @@ func (c *crew) serve(m *member, core int) {
 
 // poll works a round: the workers handle all that has been delivered. It reports how much they found, and whether one lost its core.
 func (c *crew) poll() (work int, stole bool) {
+	c.rouse()
 	c.target = c.delivered()
 	round := c.round.Add(1)
 	first := c.members[0]
@@ -129,8 +135,26 @@ func (c *crew) failed() error {
 	return nil
 }
 
+// rest has the threads sleep until the next round, so that their cores are free for something else.
+func (c *crew) rest() { c.resting.Store(true) }
+
+// rouse ends a rest. A member that has not gone to sleep yet finds what wakes it when it does, and looks again.
+func (c *crew) rouse() {
+	if !c.resting.Load() {
+		return
+	}
+	c.resting.Store(false)
+	for _, m := range c.members[1:] {
+		select {
+		case m.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
 // stop ends the threads.
 func (c *crew) stop() {
 	c.round.Store(-1)
+	c.rouse()
 	c.running.Wait()
 }

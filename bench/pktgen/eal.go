@@ -20,7 +20,17 @@ func (p *plan) poolBuffers() int {
 	if p.kind == scenario.PortsDevice {
 		return deviceBuffers
 	}
-	return gatewayBuffers(p.sc) + generatorBuffers
+	n := gatewayBuffers(p.sc) + generatorBuffers
+	if p.sc.Measure != scenario.Scaling {
+		return n
+	}
+	one := *p.sc
+	one.Cores.Workers = 1
+	all := gatewayBuffers(&one) + generatorBuffers + n
+	if p.spreads() {
+		all += n
+	}
+	return all
 }
 
 // poolMB is the memory in MiB that EAL is asked for.
@@ -72,7 +82,7 @@ func (p *plan) openRings(pool mbuf.Pool, caches []*mbuf.Cache) (pairs [2]pair, u
 		for range cfg.Queues {
 			cfg.Caches = append(cfg.Caches, cache)
 		}
-		r, err := rings.Open(name, cfg, cfg)
+		r, err := rings.Open(name+p.suffix, cfg, cfg)
 		if err != nil {
 			return pairs, nil, errors.Join(err, undo())
 		}

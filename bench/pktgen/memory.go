@@ -40,6 +40,29 @@ func needOf(sc *scenario.Scenario, cfg *config.Config) need {
 	return n
 }
 
+// need is what the plan takes: with measure scaling, all that is there at the same time.
+func (p *plan) need() (need, error) {
+	n := needOf(p.sc, p.cfg)
+	if p.sc.Measure != scenario.Scaling || p.cfg == nil {
+		return n, nil
+	}
+	one := *p.sc
+	one.Cores.Workers = 1
+	cfg, err := gatewayConfig(&one)
+	if err != nil {
+		return n, err
+	}
+	all := needOf(&one, cfg).and(n)
+	if p.spreads() {
+		all = all.and(n)
+	}
+	return all, nil
+}
+
+func (n need) and(m need) need {
+	return need{segment: n.segment + m.segment, private: n.private + m.private, ends: n.ends + m.ends}
+}
+
 // check refuses a run for which the machine has no memory.
 func (n need) check(sc *scenario.Scenario) error {
 	dir := segmentFolder()

@@ -27,6 +27,7 @@ type plan struct {
 	master  *tcpcrypt.MasterKey
 	hash    *spread.Hash // which worker has which connection
 	pool    mbuf.Pool    // DPDK's, once EAL runs
+	suffix  string       // of its rings' names, where other plans have some at the same time
 	against bool         // an io forwarder is measured, not a gateway
 	set     setting
 	tap     func(ends.Wire) ends.Wire // between the gateway and the ends, for tests of the checks; nil for none
@@ -62,7 +63,11 @@ func newPlan(sc *scenario.Scenario) (*plan, error) {
 			return nil, err
 		}
 	}
-	if err := needOf(sc, p.cfg).check(sc); err != nil {
+	n, err := p.need()
+	if err == nil {
+		err = n.check(sc)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if err := p.takePorts(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"linecrypt/bench/pktgen/scenario"
 	"linecrypt/ctrlplane/shm"
 )
 
@@ -49,7 +50,10 @@ func (r *Result) WriteText(out io.Writer) error {
 		}
 	}
 	for _, s := range r.Scaling {
-		line(fmt.Sprintf("%d %s", s.Cores, plural(s.Cores, "core")), "%.3f million packets a second, %.2f times one core; rounds %v", s.Mpps, s.Ratio, s.Runs)
+		r.scale(line, &s)
+	}
+	if h := r.Handover; h != nil {
+		line("core to core", "%.0f ns for a line of the cache, %.0f at most", h.Median, h.Most)
 	}
 	line("Go", "%d allocations (%.3g a packet), %d garbage collections", r.AllocsTotal, r.Allocs, r.GCCycles)
 	if r.Interrupted > 0 {
@@ -67,6 +71,17 @@ func (r *Result) WriteText(out io.Writer) error {
 	}
 	line("limits", "%s", verdict)
 	return w.Flush()
+}
+
+// scale tells what so many workers do.
+func (r *Result) scale(line func(name, format string, args ...any), s *Scale) {
+	name := fmt.Sprintf("%d %s", s.Cores, plural(s.Cores, "core"))
+	if s.Cores == 1 {
+		line(name, "%.3f million packets a second", s.Mpps)
+		return
+	}
+	how := map[string]string{string(scenario.OwnQueues): "a queue each", string(scenario.OneQueue): "one queue"}[s.Queues]
+	line(name+", "+how, "%.3f million packets a second; %.2f times one core, quartiles of %d rounds %.2f and %.2f", s.Mpps, s.Ratio, len(s.Runs), s.Quartiles[0], s.Quartiles[1])
 }
 
 func (r *Result) conditions() string {

@@ -50,6 +50,8 @@ type Result struct {
 	PerCore []PerCore `json:"per_core,omitempty"` // of the gateway's workers
 	Scaling []Scale   `json:"scaling,omitempty"`  // with measure scaling
 
+	Handover *Handover `json:"handover_ns,omitempty"` // with measure scaling
+
 	HandshakesPerSecond float64 `json:"handshakes_per_second,omitempty"`
 	ControlMicros       float64 `json:"control_us_per_handshake,omitempty"`
 
@@ -70,6 +72,13 @@ type Latency struct {
 	P50  float64 `json:"p50"`
 	P99  float64 `json:"p99"`
 	P999 float64 `json:"p999"`
+}
+
+// Handover is how long one core waits for a line of the cache that the other has just written, in ns, over the rounds. Where it changes, the
+// machine's cores do not stay where they are.
+type Handover struct {
+	Median float64 `json:"median"`
+	Most   float64 `json:"most"`
 }
 
 // Load is what was measured at a share of the largest rate.

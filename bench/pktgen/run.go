@@ -66,17 +66,22 @@ type run struct {
 
 // all opens the connections, measures, and judges.
 func (r *run) all() (*Result, error) {
+	if r.sc.Measure != scenario.Handshakes {
+		if err := r.open(); err != nil {
+			return nil, err
+		}
+	}
+	return r.again(), nil
+}
+
+// again measures and judges, with connections that are open.
+func (r *run) again() *Result {
 	about := r.d.about()
 	res := &Result{
 		Scenario: r.sc.Name, Measure: string(r.sc.Measure), Mode: about.mode, Ports: about.ports, Checksums: about.checksum, Engine: about.engine,
 		Flows: r.sc.Traffic.Flows, Size: round(averageSize(r.sc), 1), Drops: map[string]uint64{}, Note: about.note,
 	}
 	res.Cores, res.on = len(about.cores), about.cores
-	if r.sc.Measure != scenario.Handshakes {
-		if err := r.open(); err != nil {
-			return nil, err
-		}
-	}
 	if r.ctx.Err() == nil {
 		r.measure(res)
 	}
@@ -90,7 +95,7 @@ func (r *run) all() (*Result, error) {
 		res.Loss = 0 // what was on its way is not lost
 	}
 	res.judge(r.sc, e.Faults())
-	return res, nil
+	return res
 }
 
 // open opens the connections, or begins to, until ctx ends it.

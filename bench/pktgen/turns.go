@@ -47,6 +47,13 @@ type turns struct {
 func (t *turns) load() *ends.Ends { return t.ends }
 func (t *turns) about() setting   { return t.set }
 
+// rest frees the cores until it is used again.
+func (t *turns) rest() {
+	if i, ok := t.sub.(*instance); ok && i.crew != nil {
+		i.crew.rest()
+	}
+}
+
 // start is called when ends and subject are there.
 func (t *turns) start() {
 	t.packets = turnPackets * max(t.sc.Cores.Workers, 1)
@@ -90,10 +97,11 @@ func (t *turns) poll() int {
 	return work
 }
 
-// interruptedBy reports whether the machine ran something else during a poll. A crew knows; its rounds take long.
+// interruptedBy reports whether the machine ran something else during a poll. A crew knows of its threads; its rounds take long. That a
+// virtual machine itself lost a core shows only by the time, for both alike.
 func (t *turns) interruptedBy(stole bool, took float64) bool {
 	if t.sc.Cores.Workers > 1 {
-		return stole && t.mean > 0
+		return t.mean > 0 && (stole || took > max(t.hz*stolenPoll, 4*t.mean))
 	}
 	return took > max(t.hz*longPoll, 4*t.mean) && t.fair.preempted(took > t.hz*stolenPoll)
 }

@@ -129,7 +129,7 @@ var keys = []row{
 	{"time.duration", "3s", "Time that is measured. In turns it is the worker's own; the generator's comes on top.",
 		duration(func(s *Scenario) *time.Duration { return &s.Time.Duration }, time.Millisecond, 24*time.Hour)},
 
-	{"time.rounds", "3", "How often each number of workers is measured with measure scaling, in turns: medians count.",
+	{"time.rounds", "3", "How often each number of workers is measured with measure scaling, in turns: the median of the rounds' ratios counts.",
 		integer(func(s *Scenario) *int { return &s.Time.Rounds }, 1, 99)},
 
 	{"rekey.gateway", "16777216", "Frames that the gateway seals under one key of a connection before it changes it; 0 is not before the cipher wants it. A gateway elsewhere has its own setting.",

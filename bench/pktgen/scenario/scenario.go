@@ -137,7 +137,7 @@ type Cores struct {
 type Time struct {
 	Warmup   time.Duration
 	Duration time.Duration
-	Rounds   int // in turns, of which medians count; Scaling alone
+	Rounds   int // in turns, of whose ratios the median counts; Scaling alone
 }
 
 // Rekey is after how many frames of one key keys are changed, 0 for never.

@@ -101,6 +101,30 @@ func TestPageShowsLoadAndConnectionsInABrowser(t *testing.T) {
 	}
 }
 
+func TestPageListsRefusedConnectionsInABrowser(t *testing.T) {
+	if _, err := exec.LookPath("chromium"); err != nil {
+		testenv.Skip(t, "chromium is missing (Debian package chromium)")
+	}
+	n := hosts.New(t, hosts.Options{NoB: true, A: hosts.Settings{"policy": "require"}})
+	l := n.Listen(t, hosts.IPv4)
+	if c, err := dial(n, l); err == nil {
+		c.Close()
+		t.Fatal("the connection is not refused")
+	}
+	web := httptest.NewServer(lookedAtFor(3*time.Second, n.A.Control().PageHandler()))
+	defer web.CloseClientConnections()
+	dom := chromium(t, web.URL+"/#refused", "--dump-dom")
+	_, table, _ := strings.Cut(dom, `<span id="matches">`)
+	for _, want := range []string{"1 of 1: 1 ", l.Addr.String(), "require", "default", " ago</td>", "<th>Reason</th>"} {
+		if !strings.Contains(table, want) {
+			t.Errorf("no %q in the list:\n%s", want, table)
+		}
+	}
+	if folder := os.Getenv("LINECRYPT_SCREENSHOTS"); folder != "" {
+		chromium(t, web.URL+"/#refused", "--window-size=1280,1500", "--screenshot="+filepath.Join(folder, "refused.png"))
+	}
+}
+
 func TestPageOnlyReadsAndAnswersNobodyElsesPages(t *testing.T) {
 	n := hosts.New(t, hosts.Options{})
 	web := httptest.NewServer(n.A.Control().PageHandler())

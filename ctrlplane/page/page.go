@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,8 +40,8 @@ type About struct {
 type Source struct {
 	Tail  *history.Tail
 	About func() About
-	// Connections lists those that are encrypted, or in the clear.
-	Connections func(plain bool) ([]connections.Connection, error)
+	// Connections lists those of a state, one of package connections.
+	Connections func(state string) ([]connections.Connection, error)
 }
 
 // Handler serves the page at /, and what it asks for.
@@ -143,7 +144,7 @@ const begin = `id="begin">`
 // stands in the element can end neither it nor the document, for JSON is written without angle brackets.
 func (s Source) document(w http.ResponseWriter, text []byte) {
 	first := map[string]any{"about": s.About(), "history": s.Tail.All()}
-	if found, err := s.find(false, ""); err == nil {
+	if found, err := s.find(connections.Encrypted, ""); err == nil {
 		first["connections"] = found
 	}
 	data, err := json.Marshal(first)
@@ -158,15 +159,15 @@ func (s Source) document(w http.ResponseWriter, text []byte) {
 	}
 }
 
-// list answers with connections of ?state=encrypted|plain that contain ?q=.
+// list answers with connections of ?state=encrypted|plain|refused that contain ?q=.
 func (s Source) list(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	state := q.Get("state")
-	if state != connections.Encrypted && state != connections.Plain {
-		http.Error(w, "state is encrypted or plain", http.StatusBadRequest)
+	if !slices.Contains([]string{connections.Encrypted, connections.Plain, connections.Refused}, state) {
+		http.Error(w, "state is encrypted, plain or refused", http.StatusBadRequest)
 		return
 	}
-	found, err := s.find(state == connections.Plain, q.Get("q"))
+	found, err := s.find(state, q.Get("q"))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
@@ -178,26 +179,38 @@ func (s Source) list(w http.ResponseWriter, r *http.Request) {
 type found struct {
 	Total   int                      `json:"total"`
 	Matches int                      `json:"matches"`
-	Rows    []connections.Connection `json:"rows"` // of the matches, at most maxRows
+	Reasons map[string]int           `json:"reasons,omitempty"` // of the matches that are not encrypted
+	Rows    []connections.Connection `json:"rows"`              // of the matches, at most maxRows
 }
 
-// find returns the connections, in the clear or encrypted, that have a text in what is said of them.
-func (s Source) find(plain bool, text string) (found, error) {
-	all, err := s.Connections(plain)
+// find returns the connections of a state that have a text in what is said of them: those with most data first, of refused ones, which have
+// none, the latest.
+func (s Source) find(state, text string) (found, error) {
+	all, err := s.Connections(state)
 	if err != nil {
 		return found{}, err
 	}
-	_ = connections.Sort(all, "bytes")
-	words, rows := strings.ToLower(text), []connections.Connection{}
-	matches := 0
+	if state == connections.Refused {
+		slices.Reverse(all) // the list has the oldest first
+	} else {
+		_ = connections.Sort(all, "bytes") // there is that order
+	}
+	f := found{Total: len(all), Rows: []connections.Connection{}}
+	words := strings.ToLower(text)
 	for i := range all {
 		c := &all[i]
-		text := strings.ToLower(strings.Join([]string{c.Client, c.Server, c.SessionID, c.Rule, c.Reason, c.AEAD, c.Auth}, " "))
-		if strings.Contains(text, words) {
-			if matches++; len(rows) < maxRows {
-				rows = append(rows, *c)
+		if !strings.Contains(strings.ToLower(strings.Join([]string{c.Client, c.Server, c.SessionID, c.Rule, c.Reason, c.Because, c.AEAD, c.Auth}, " ")), words) {
+			continue
+		}
+		if f.Matches++; len(f.Rows) < maxRows {
+			f.Rows = append(f.Rows, *c)
+		}
+		if c.Reason != "" {
+			if f.Reasons == nil {
+				f.Reasons = map[string]int{}
 			}
+			f.Reasons[c.Reason]++
 		}
 	}
-	return found{len(all), matches, rows}, nil
+	return f, nil
 }

@@ -3,6 +3,7 @@ package page
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -27,7 +28,7 @@ func TestDocumentHasWhatThePageBeginsWith(t *testing.T) {
 	for _, failed := range []error{nil, errors.New("the data plane is away")} {
 		text := document(t, Source{
 			Tail: new(history.Tail), About: func() About { return About{Name: hostile} },
-			Connections: func(bool) ([]connections.Connection, error) {
+			Connections: func(string) ([]connections.Connection, error) {
 				return []connections.Connection{{Client: "192.0.2.1:1", Rule: hostile}}, failed
 			},
 		})
@@ -45,6 +46,34 @@ func TestDocumentHasWhatThePageBeginsWith(t *testing.T) {
 		}
 		if c := got.Connections; (failed == nil) != (c != nil) || c != nil && (c.Total != 1 || c.Rows[0].Rule != hostile) {
 			t.Errorf("connections %+v", c)
+		}
+	}
+}
+
+func TestListSearchesAndCountsReasonsAndHasTheLatestRefusedFirst(t *testing.T) {
+	h := Handler(Source{Tail: new(history.Tail), Connections: func(state string) (list []connections.Connection, _ error) {
+		for i := range 300 {
+			reason := []string{"required", "bad_init"}[i%2]
+			list = append(list, connections.Connection{State: state, Client: fmt.Sprintf("192.0.2.1:%d", 1000+i), Reason: reason, Because: "because " + reason, IdleS: float64(300 - i)})
+		}
+		return list, nil
+	}})
+	for _, test := range []struct {
+		search   string
+		matches  int
+		required int
+	}{{"", 300, 150}, {"REQUIRED", 150, 150}, {"192.0.2.1:1299", 1, 0}, {"nobody", 0, 0}} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://127.0.0.1/api/connections?state=refused&q="+test.search, nil))
+		var got found
+		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != http.StatusOK {
+			t.Fatalf("%d, %v: %s", w.Code, err, w.Body)
+		}
+		if got.Total != 300 || got.Matches != test.matches || got.Reasons["required"] != test.required || len(got.Rows) != min(test.matches, maxRows) {
+			t.Errorf("%q: %d of %d, reasons %v, %d rows", test.search, got.Matches, got.Total, got.Reasons, len(got.Rows))
+		}
+		if test.search == "" && (got.Rows[0].Client != "192.0.2.1:1299" || got.Rows[0].State != connections.Refused) {
+			t.Errorf("the first is %+v", got.Rows[0])
 		}
 	}
 }

@@ -92,12 +92,8 @@ func (s *Server) about() page.About {
 }
 
 // pageConnections lists connections for the page, with the beginning of their session IDs only: what the session table is kept from others for.
-func (s *Server) pageConnections(plain bool) ([]connections.Connection, error) {
-	state := connections.Encrypted
-	if plain {
-		state = connections.Plain
-	}
-	list, err := s.connections(state, "", "", "age")
+func (s *Server) pageConnections(state string) ([]connections.Connection, error) {
+	list, err := s.connections(state, "", "", "age") // the oldest first
 	for i := range list {
 		list[i].SessionID = list[i].SessionID[:min(len(list[i].SessionID), pageDigits)]
 	}

@@ -99,7 +99,9 @@ function draw() {
 const columns = {
   encrypted: [['Client', c => c.client], ['Server', c => c.server], ['Cipher', c => c.aead], ['Data', c => size(c.sealed.bytes + c.opened.bytes)], ['Age', c => age(c.age_s)], ['Idle', c => age(c.idle_s)], ['Keys', c => c.sealed.generation + '/' + c.opened.generation], ['Rule', c => c.rule], ['Far end', c => c.auth === 'none' ? '' : c.auth], ['Session ID', c => c.session_id.slice(0, 16)]],
   plain: [['Client', c => c.client], ['Server', c => c.server], ['Reason', c => c.because || c.reason || ''], ['Policy', c => c.verdict], ['Rule', c => c.rule], ['Age', c => age(c.age_s)], ['Idle', c => age(c.idle_s)]],
+  refused: [['Client', c => c.client], ['Server', c => c.server], ['Reason', c => c.because || c.reason || ''], ['Policy', c => c.verdict], ['Rule', c => c.rule], ['Refused', c => age(c.age_s) + ' ago']],
 };
+const chosen = () => document.querySelector('input[name=state]:checked').value;
 function fill(state, found) {
   const head = make('tr');
   for (const [name] of columns[state]) head.append(make('th', '', name));
@@ -109,12 +111,14 @@ function fill(state, found) {
     for (const [name, f] of columns[state]) row.append(make('td', name === 'Session ID' ? 'id' : '', f(c)));
     return row;
   }));
-  el('matches').textContent = found.matches + ' of ' + found.total + (found.rows.length < found.matches ? ', the ' + found.rows.length + ' with most data' : '');
+  const some = state === 'refused' ? ' latest' : ' with most data', reasons = Object.entries(found.reasons || {}).sort((a, b) => b[1] - a[1]);
+  el('matches').textContent = found.matches + ' of ' + found.total + (found.rows.length < found.matches ? ', the ' + found.rows.length + some : '') +
+    (reasons.length ? ': ' + reasons.map(([name, n]) => n + ' ' + name).join(', ') : '');
 }
 
 let asked = 0;
 async function list() {
-  const state = document.querySelector('input[name=state]:checked').value, turn = ++asked;
+  const state = chosen(), turn = ++asked;
   try {
     const answer = await fetch('api/connections?state=' + state + '&q=' + encodeURIComponent(el('q').value.trim()));
     if (!answer.ok) throw new Error(await answer.text());
@@ -136,7 +140,9 @@ function start() {
   points = begin.history || [];
   draw();
   if (points.length) say('as of ' + new Date(points[points.length - 1].t).toLocaleTimeString());
-  if (begin.connections) fill('encrypted', begin.connections); else list();
+  const wanted = location.hash.slice(1); // an address ending in #refused shows those
+  for (const r of document.querySelectorAll('input[name=state]')) if (r.value === wanted) r.checked = true;
+  if (begin.connections && chosen() === 'encrypted') fill('encrypted', begin.connections); else list();
   const events = new EventSource('api/events');
   events.onopen = () => say(about.ready ? 'live' : 'the data plane is not ready: no packet passes', !about.ready);
   events.onerror = () => say('the control plane does not answer; trying again', true);
@@ -148,7 +154,7 @@ function start() {
 }
 let typing;
 el('q').addEventListener('input', () => { clearTimeout(typing); typing = setTimeout(list, 200); });
-for (const r of document.querySelectorAll('input[name=state]')) r.addEventListener('change', list);
+for (const r of document.querySelectorAll('input[name=state]')) r.addEventListener('change', () => { history.replaceState(null, '', '#' + chosen()); list(); });
 el('search').addEventListener('submit', e => { e.preventDefault(); list(); });
 setInterval(() => { if (!document.hidden) list(); }, 5000);
 start();

@@ -65,7 +65,7 @@ func TestANetworkWithManyRefusalsHidesNoneOfOthers(t *testing.T) {
 	victim := note(Refused, 1, 1, 1)
 	p.Write(victim)
 	flood := byte(2)
-	for partOf(&note(Refused, 2, flood, 0).Key.Outside) == partOf(&victim.Key.Outside) {
+	for p.partOf(&note(Refused, 2, flood, 0).Key.Outside) == p.partOf(&victim.Key.Outside) {
 		flood++
 	}
 	for range 10_000 {
@@ -79,17 +79,33 @@ func TestANetworkWithManyRefusalsHidesNoneOfOthers(t *testing.T) {
 }
 
 func TestNetworksAreSpreadOverTheParts(t *testing.T) {
+	p := NewPen(newRegion(t))
 	v4, v6 := map[uint32]bool{}, map[uint32]bool{}
-	for i := range 256 {
-		v4[partOf(&note(Refused, 0, byte(i), 0).Key.Outside)] = true
-		v6[partOf(&[16]byte{0x20, 1, 0xd, 0xb8, 7: byte(i)})] = true
+	for i := range 4096 {
+		v4[p.partOf(&note(Refused, byte(i>>8), byte(i), 0).Key.Outside)] = true
+		v6[p.partOf(&[16]byte{0x20, 1, 0xd, 0xb8, 6: byte(i >> 8), 7: byte(i)})] = true
 	}
 	if len(v4) != Parts || len(v6) != Parts {
 		t.Errorf("%d and %d of %d", len(v4), len(v6), Parts)
 	}
 	a, b := [16]byte{0x20, 1, 15: 1}, [16]byte{0x20, 1, 8: 9, 15: 2}
-	if partOf(&a) != partOf(&b) {
+	if p.partOf(&a) != p.partOf(&b) {
 		t.Error("hosts of one /64 are in two parts")
+	}
+}
+
+func TestWhichNetworksShareAPartDiffersFromPenToPen(t *testing.T) {
+	r := newRegion(t)
+	p, q := NewPen(r), NewPen(r)
+	same := 0
+	const networks = 4096
+	for i := range networks {
+		if addr := &note(Refused, byte(i>>8), byte(i), 0).Key.Outside; p.partOf(addr) == q.partOf(addr) {
+			same++
+		}
+	}
+	if same > networks/Parts*2 {
+		t.Errorf("%d of %d networks are in the same part", same, networks)
 	}
 }
 

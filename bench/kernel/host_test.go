@@ -248,6 +248,9 @@ func TestNothingOfEncryptedConnectionsIsInTheClearWhenAllProcessesOfAHostAreKill
 			b.check(exchange(again, other, 10_000, 10_000, false))
 			b.check(exchange(oldClient, oldServer, 10_000, 10_000, false))
 			if side == topology.SideB {
+				_, err := b.top.Server.Run("env", "LINECRYPT_RUN_DIR="+b.top.RunDir(), programs+"/linecrypt", "stop", "--name", killed.Name)
+				b.check(err)
+				b.wantOver(all[0].here)
 				b.b = nil
 				return
 			}

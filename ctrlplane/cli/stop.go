@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"linecrypt/ctrlplane/hostmode"
 	"linecrypt/ctrlplane/instance"
 )
 
@@ -20,7 +21,7 @@ var stopCommand = command{
 	summary: "stop a running gateway",
 	details: `Ends a running instance, as SIGTERM to "linecrypt run" does, and returns once it has ended: its encrypted connections are reset.
 Where "linecrypt run" is gone, it ends the two processes themselves. It also removes what an instance that was killed has left, its
-shared memory among it.`,
+shared memory among it, and aborts those of this machine's connections that a "linecrypt host" had encrypted.`,
 	define: func(a *App, fs *flag.FlagSet) func() error {
 		name := addNameFlag(fs)
 		return func() error { return a.stop(*name, stopTimeout) }
@@ -37,6 +38,10 @@ func (a *App) stop(name string, timeout time.Duration) error {
 		left := instance.FindLeft(name)
 		if left == nil {
 			return err
+		}
+		// Of a host's own connections, what it has left is all that tells which were encrypted.
+		if err := hostmode.AbortOrphans(left); err != nil {
+			return fmt.Errorf("instance %q: what it had left when it was killed stays: %w", name, err)
 		}
 		if err := left.Remove(); err != nil {
 			return err

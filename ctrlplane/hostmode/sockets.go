@@ -57,6 +57,9 @@ type ends struct{ near, far netip.AddrPort }
 // abort resets those of the machine's connections that are in the set: whoever has one open learns of it (ECONNABORTED), and what it
 // says afterwards goes nowhere.
 func abort(set map[ends]bool) error {
+	if len(set) == 0 {
+		return nil
+	}
 	var errs []error
 	err := sockets(func(s *netlink.Socket, near, far netip.AddrPort) {
 		if set[ends{near, far}] {

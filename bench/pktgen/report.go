@@ -81,7 +81,11 @@ func (r *Result) scale(line func(name, format string, args ...any), s *Scale) {
 		return
 	}
 	how := map[string]string{string(scenario.OwnQueues): "a queue each", string(scenario.OneQueue): "one queue"}[s.Queues]
-	line(name+", "+how, "%.3f million packets a second; %.2f times one core, quartiles of %d rounds %.2f and %.2f", s.Mpps, s.Ratio, len(s.Runs), s.Quartiles[0], s.Quartiles[1])
+	of := ""
+	if s.OfOwn > 0 {
+		of = fmt.Sprintf("; %.2f times a queue each", s.OfOwn)
+	}
+	line(name+", "+how, "%.3f million packets a second; %.2f times one core, quartiles of %d rounds %.2f and %.2f%s", s.Mpps, s.Ratio, len(s.Runs), s.Quartiles[0], s.Quartiles[1], of)
 }
 
 func (r *Result) conditions() string {

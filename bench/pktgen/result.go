@@ -77,8 +77,9 @@ type Latency struct {
 // Handover is how long one core waits for a line of the cache that the other has just written, in ns, over the rounds. Where it changes, the
 // machine's cores do not stay where they are.
 type Handover struct {
-	Median float64 `json:"median"`
-	Most   float64 `json:"most"`
+	Median float64   `json:"median"`
+	Most   float64   `json:"most"`
+	Rounds []float64 `json:"rounds"`
 }
 
 // Load is what was measured at a share of the largest rate.

@@ -19,6 +19,7 @@ type Scale struct {
 	Runs      []float64  `json:"runs"`      // Mpps, in the order of the rounds
 	Ratio     float64    `json:"of_one"`    // of Mpps to that of one worker in the same round: median of the rounds
 	Quartiles [2]float64 `json:"quartiles"` // of these ratios
+	OfOwn     float64    `json:"of_own"`    // of Mpps to that of as many workers with a queue each in the same round: median; 0 where that was not measured
 	Core      []PerCore  `json:"per_core"`  // of the median run
 }
 
@@ -70,26 +71,26 @@ func (p *plan) scale(ctx context.Context, l *live) (res *Result, err error) {
 		l.clear()
 	}()
 	var handovers []float64
-	for round := 0; round < p.sc.Time.Rounds && ctx.Err() == nil; round++ {
+	for turn := 0; turn < p.sc.Time.Rounds && ctx.Err() == nil; turn++ {
 		if on := p.set.cores; len(on) > 1 {
 			ns, err := cores.Handover(on[0], on[1])
 			if err != nil {
 				return nil, err
 			}
-			handovers = append(handovers, ns)
+			handovers = append(handovers, round(ns, 0))
 		}
 		for i := 0; i < len(cs) && ctx.Err() == nil; i++ { // each is the first as often as any other
-			c := cs[(i+round)%len(cs)]
-			l.prefix = fmt.Sprintf("round %d of %d, %s", round+1, p.sc.Time.Rounds, c.prefix)
+			c := cs[(i+turn)%len(cs)]
+			l.prefix = fmt.Sprintf("round %d of %d, %s", turn+1, p.sc.Time.Rounds, c.prefix)
 			if err := c.measure(ctx, l); err != nil {
 				return nil, err
 			}
 		}
 	}
 	res = scaled(p.sc, cs)
-	slices.Sort(handovers)
 	if n := len(handovers); n > 0 {
-		res.Handover = &Handover{Median: round(handovers[n/2], 0), Most: round(handovers[n-1], 0)}
+		sorted := slices.Sorted(slices.Values(handovers))
+		res.Handover = &Handover{Median: sorted[n/2], Most: sorted[n-1], Rounds: handovers}
 	}
 	return res, nil
 }
@@ -106,7 +107,9 @@ func (c *contender) measure(ctx context.Context, l *live) error {
 			return err
 		}
 		res, err := driveAll(ctx, c.p.sc, d, l)
-		c.runs = append(c.runs, res)
+		if err == nil {
+			c.runs = append(c.runs, res)
+		}
 		return err
 	}
 	undo, err := cores.Pin(c.p.set.genCore)
@@ -150,7 +153,13 @@ func scaled(sc *scenario.Scenario, cs []*contender) *Result {
 			}
 		}
 		if m := c.median(); m != nil {
-			scales = append(scales, c.scale(m, cs[0]))
+			s := c.scale(m, cs[0])
+			if own := cs[1]; len(cs) > 2 && c != own {
+				if ratios := c.over(own); s.Cores > 1 && len(ratios) > 0 {
+					s.OfOwn = quartile(ratios, 2)
+				}
+			}
+			scales = append(scales, s)
 		}
 		whole += len(c.whole())
 	}
@@ -175,7 +184,7 @@ func scaled(sc *scenario.Scenario, cs []*contender) *Result {
 
 // whole are the rounds that were not stopped.
 func (c *contender) whole() []*Result {
-	return slices.DeleteFunc(slices.Clone(c.runs), func(r *Result) bool { return r == nil || r.Incomplete })
+	return slices.DeleteFunc(slices.Clone(c.runs), func(r *Result) bool { return r.Incomplete })
 }
 
 // median is the median round, nil where there is none.
@@ -191,16 +200,25 @@ func (c *contender) median() *Result {
 // scale compares its rounds with those of one worker.
 func (c *contender) scale(median *Result, one *contender) Scale {
 	s := Scale{Cores: c.p.workers(), Queues: string(c.p.sc.Ports.Queues), Mpps: median.Mpps, Core: median.PerCore}
-	var ratios []float64
-	for i, r := range c.whole() {
+	for _, r := range c.whole() {
 		s.Runs = append(s.Runs, r.Mpps)
-		if i < len(one.runs) && one.runs[i].Mpps > 0 {
-			ratios = append(ratios, r.Mpps/one.runs[i].Mpps)
-		}
 	}
-	if slices.Sort(ratios); len(ratios) > 0 {
-		at := func(share int) float64 { return round(ratios[(len(ratios)-1)*share/4], 3) }
-		s.Ratio, s.Quartiles = at(2), [2]float64{at(1), at(3)}
+	if ratios := c.over(one); len(ratios) > 0 {
+		s.Ratio, s.Quartiles = quartile(ratios, 2), [2]float64{quartile(ratios, 1), quartile(ratios, 3)}
 	}
 	return s
 }
+
+// over returns its throughput as a multiple of another's by round, in ascending order.
+func (c *contender) over(o *contender) (ratios []float64) {
+	for i := range min(len(c.runs), len(o.runs)) {
+		if a, b := c.runs[i], o.runs[i]; !a.Incomplete && !b.Incomplete && b.Mpps > 0 {
+			ratios = append(ratios, a.Mpps/b.Mpps)
+		}
+	}
+	slices.Sort(ratios)
+	return ratios
+}
+
+// quartile returns quartile n of values in ascending order.
+func quartile(of []float64, n int) float64 { return round(of[(len(of)-1)*n/4], 3) }

@@ -90,6 +90,9 @@ func TestScalingComparesAllWorkersWithOne(t *testing.T) {
 		if s.Cores != want.Cores || s.Queues != want.Queues || s.Mpps <= 0 || s.Ratio <= 0 || len(s.Runs) != 2 || len(s.Core) != s.Cores && s.Cores > 1 {
 			t.Errorf("%+v", s)
 		}
+		if shared := s.Cores == 2 && s.Queues == "one"; shared != (s.OfOwn > 0) {
+			t.Errorf("%+v", s)
+		}
 		if lower := min(s.Runs[0]/res.Scaling[0].Runs[0], s.Runs[1]/res.Scaling[0].Runs[1]); s.Ratio != round(lower, 3) || s.Quartiles[0] > s.Ratio {
 			t.Errorf("%+v: the lower of two ratios is %.3f", s, lower)
 		}

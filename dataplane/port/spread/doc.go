@@ -16,9 +16,10 @@
 // worker may be taken off its core during its turn, and the port then rests until it is back. Workers that have cores of their own
 // are not.
 //
-// What S is depends on how far the cores are from each other. With everything in the cache of one core it is some 17 to 21 ns (BenchmarkTurn). The
-// turn brings one line from the core that had it before, and the lists that are written in it lie with the worker; but a core
-// that spreads has to read the buffer and the headers of packets that another will handle, and these come from its cache once more.
+// S is some 17 to 21 ns with everything in the cache of one core (BenchmarkTurn), and 40 on two cores of a virtual machine on which T was 570
+// (linecrypt bench run scaling-spread). The turn brings one line from the core that had it before, and the lists that are written in it lie
+// with the worker; but who spreads reads the buffers and the headers of packets that another will handle, which costs more the farther the
+// cores are from each other.
 //
 // Which worker has a connection, Hash says, for both directions and for all ports that share it. Within a connection, and between two
 // hosts in anything but TCP, packets stay in order both ways.

@@ -5,6 +5,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -12,6 +16,7 @@ import (
 
 	"linecrypt/bench/pattern"
 	"linecrypt/bench/topology"
+	"linecrypt/ctrlplane/shm"
 )
 
 // protectedHosts returns a bed whose two hosts protect themselves, with nothing but a cable between them.
@@ -173,6 +178,64 @@ func TestNetworkIsAsBeforeWhenTheDataPlaneOfHostModeStandsStill(t *testing.T) {
 		t.Errorf("nothing is said of it:\n%s", b.a.Stderr())
 	}
 	b.a = nil
+}
+
+// A worker that hangs passes nothing, while its process goes on saying that it lives.
+func TestNetworkIsAsBeforeWhenAWorkerOfHostModeStandsStill(t *testing.T) {
+	b := cableOf(t)
+	before := b.machine()
+	b.startHosts()
+	client, srv := b.mustConnect(ipv4)
+	b.check(exchange(client, srv, 10_000, 10_000, false))
+	b.wantSameSession(client)
+	released := stopThread(t, b.a.DataPlane(), shm.WorkerThread(0))
+	start := time.Now()
+	b.wantOver(client)
+	b.wantMachineWithin(before, 2*time.Second-time.Since(start))
+	t.Logf("as before after %v", time.Since(start))
+	b.a.Ended()
+	<-released
+	if !strings.Contains(b.a.Stderr(), "does not answer any more") {
+		t.Errorf("nothing is said of it:\n%s", b.a.Stderr())
+	}
+	b.a = nil
+}
+
+// stopThread stops a thread of a process, and no other one, as long as that lives. Released is closed after that.
+func stopThread(t *testing.T, pid int, name string) (released chan struct{}) {
+	t.Helper()
+	stopped := make(chan error)
+	released = make(chan struct{})
+	go func() {
+		defer close(released)
+		runtime.LockOSThread() // it is this thread that traces
+		defer runtime.UnlockOSThread()
+		names, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/comm", pid))
+		for _, path := range names {
+			if text, _ := os.ReadFile(path); strings.TrimSpace(string(text)) != name {
+				continue
+			}
+			id, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+			if err == nil {
+				err = syscall.PtraceAttach(id)
+			}
+			if stopped <- err; err != nil {
+				return
+			}
+			for err == nil { // until it has gone with its process
+				var how syscall.WaitStatus
+				if _, err = syscall.Wait4(id, &how, syscall.WALL, nil); err == nil && (how.Exited() || how.Signaled()) {
+					return
+				}
+			}
+			return
+		}
+		stopped <- fmt.Errorf("process %d has no thread %q", pid, name)
+	}()
+	if err := <-stopped; err != nil {
+		t.Fatal(err)
+	}
+	return released
 }
 
 func TestHostThatRequiresEncryptionIsClosedWhenItsDataPlaneStandsStill(t *testing.T) {

@@ -8,14 +8,15 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"linecrypt/ctrlplane/instance"
 	"linecrypt/ctrlplane/shm"
 )
 
-// The data plane says every 50 ms that it lives. It is looked at every lookAtPulse, and stands still when it has said nothing at
-// missedBeats looks: within a second, with the time for what follows.
+// The data plane says every 50 ms that it lives, and its workers poll, or sleep for less than that. They are looked at every lookAtPulse, and
+// one stands still when it has said nothing at missedBeats looks: within a second, with the time for what follows.
 const (
 	lookAtPulse = 100 * time.Millisecond
 	missedBeats = 5
@@ -37,15 +38,14 @@ func Pulse(ctx context.Context, in *instance.Instance) (<-chan struct{}, error) 
 		defer seg.Close()
 		tick := time.NewTicker(lookAtPulse)
 		defer tick.Stop()
-		var p pulse
+		all := make([]pulse, 1+seg.Workers())
 		for {
 			select {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
 			}
-			process := seg.DataPlane()
-			if p.stands(time.Now(), process.Beat, func() (uint64, bool) { return working(process.PID) }) {
+			if standsAny(seg, all) {
 				close(still)
 				return
 			}
@@ -54,7 +54,24 @@ func Pulse(ctx context.Context, in *instance.Instance) (<-chan struct{}, error) 
 	return still, nil
 }
 
-// pulse is what was seen of a data plane so far.
+// standsAny looks at the data plane and at each of its workers: one that hangs while its process goes on saying that it lives passes nothing.
+func standsAny(seg *shm.Segment, all []pulse) (stands bool) {
+	process, now := seg.DataPlane(), time.Now()
+	stands = all[0].stands(now, process.Beat, func() (uint64, bool) { return working(process.PID, "") })
+	for i := range seg.Workers() {
+		part := seg.Worker(i)
+		if part == nil {
+			continue
+		}
+		polls := atomic.LoadUint64(&part.Counters[shm.Polls])
+		if all[1+i].stands(now, int64(polls), func() (uint64, bool) { return working(process.PID, shm.WorkerThread(i)) }) {
+			stands = true
+		}
+	}
+	return stands
+}
+
+// pulse is what was seen of a data plane, or of a worker of it, so far.
 type pulse struct {
 	at     time.Time
 	beat   int64
@@ -82,26 +99,24 @@ func (p *pulse) stands(now time.Time, beat int64, work func() (cpu uint64, wants
 	return p.missed >= missedBeats
 }
 
-// working returns the clock ticks that a process has had on cores, and whether one of its threads is to run.
-func working(pid int) (ticks uint64, wants bool) {
-	stat := func(path string) (fields [][]byte) {
+// working returns the clock ticks that a process has had on cores, and whether one of its threads is to run; of one thread alone where it
+// is given by its name.
+func working(pid int, thread string) (ticks uint64, wants bool) {
+	threads, _ := filepath.Glob(filepath.Join("/proc", strconv.Itoa(pid), "task", "*", "stat"))
+	for _, path := range threads {
 		text, _ := os.ReadFile(path)
-		if at := bytes.LastIndexByte(text, ')'); at >= 0 {
-			fields = bytes.Fields(text[at+1:])
+		from, to := bytes.IndexByte(text, '('), bytes.LastIndexByte(text, ')')
+		if from < 0 || to < from || thread != "" && string(text[from+1:to]) != thread {
+			continue
 		}
-		return fields
-	}
-	base := filepath.Join("/proc", strconv.Itoa(pid))
-	if f := stat(filepath.Join(base, "stat")); len(f) > 12 {
+		f := bytes.Fields(text[to+1:])
+		if len(f) <= 12 {
+			continue
+		}
 		user, _ := strconv.ParseUint(string(f[11]), 10, 64)
 		system, _ := strconv.ParseUint(string(f[12]), 10, 64)
-		ticks = user + system
+		ticks += user + system
+		wants = wants || string(f[0]) == "R"
 	}
-	threads, _ := filepath.Glob(filepath.Join(base, "task", "*", "stat"))
-	for _, path := range threads {
-		if f := stat(path); len(f) > 0 && string(f[0]) == "R" {
-			return ticks, true
-		}
-	}
-	return ticks, false
+	return ticks, wants
 }

@@ -58,14 +58,14 @@ func TestStoppedProcessWantsNoCore(t *testing.T) {
 		t.Skip(err)
 	}
 	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
-	if ticks, wants := working(os.Getpid()); !wants {
+	if ticks, wants := working(os.Getpid(), ""); !wants {
 		t.Errorf("this process has had %d ticks and wants nothing", ticks)
 	}
 	if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	for end := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if _, wants := working(cmd.Process.Pid); !wants {
+		if _, wants := working(cmd.Process.Pid, ""); !wants {
 			return
 		}
 		if time.Now().After(end) {

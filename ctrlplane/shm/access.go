@@ -1,6 +1,7 @@
 package shm
 
 import (
+	"fmt"
 	"path/filepath"
 	"sync/atomic"
 	"time"
@@ -11,6 +12,9 @@ import (
 
 // Workers returns the number of workers.
 func (s *Segment) Workers() int { return int(s.shape.Workers) }
+
+// WorkerThread is the name of the thread of worker i of a data plane.
+func WorkerThread(i int) string { return fmt.Sprintf("worker %d", i) }
 
 // Core returns the core of worker i, -1 when it is not pinned.
 func (s *Segment) Core(i int) int {

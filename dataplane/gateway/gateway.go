@@ -12,11 +12,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -158,6 +160,7 @@ func (g *Gateway) Run(ctx context.Context, ready func()) error {
 		running.Go(func() {
 			// It is not unlocked: a thread that is kept on a core ends with its worker, instead of serving others there.
 			runtime.LockOSThread()
+			nameThread(shm.WorkerThread(i))
 			if err := pin(g.opt.Cores[i]); err != nil {
 				failed <- fmt.Errorf("worker %d: %w", i, err)
 				return
@@ -220,6 +223,16 @@ func (g *Gateway) Close() error {
 		w.Close()
 	}
 	return errors.Join(g.seg.Unlink(), g.seg.Close())
+}
+
+// nameThread names the calling thread, by which it is found in /proc. The first thread's name is that of the process, and stays.
+func nameThread(name string) {
+	if unix.Gettid() == os.Getpid() {
+		return
+	}
+	if p, err := unix.BytePtrFromString(name); err == nil {
+		_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(p)), 0, 0, 0)
+	}
 }
 
 // pin keeps the calling thread on a core; -1 leaves it free. The shortest sleeps shall be short.

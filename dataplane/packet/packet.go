@@ -149,17 +149,17 @@ func (p *Packet) Follows(o *Packet) bool {
 // FollowsClosely reports whether parsing the burst has shown that Follows is true of the segment before.
 func (p *Packet) FollowsClosely() bool { return p.follows }
 
-// Alike reports whether a segment that follows one of the common kind in its burst (CommonOptions, Verify, no flag but ACK and PSH) is of
-// that kind itself, with headers as long as those of first, one before it, in an untagged IPv4 packet without options. All in between are
-// alike, too.
+// Plain reports whether a TCP segment is of the common kind and lies in an untagged IPv4 packet without options: no flag but ACK and PSH,
+// CommonOptions(ts) is true of it, and the port says that its checksums are right.
+func (p *Packet) Plain(ts bool) bool {
+	return p.L3 == ethLen && p.L4 == plainL4 && p.Ver == 4 && p.Flags&^FlagPSH == FlagACK && p.M.OlFlags&rxGood == rxGood && p.CommonOptions(ts)
+}
+
+// Alike reports whether a segment is Plain that FollowsClosely one that is, and whose headers are as long: first, or one behind it of
+// which the same is true.
 func (p *Packet) Alike(first *Packet) bool {
 	return p.follows && p.Flags&^FlagPSH == FlagACK && p.Payload == first.Payload && p.Opt.usual == first.Opt.usual &&
 		p.M.OlFlags&rxGood == rxGood
-}
-
-// Continues reports whether a segment is Alike and has the acknowledgement and the window of first.
-func (p *Packet) Continues(first *Packet) bool {
-	return p.Alike(first) && p.Ack == first.Ack && p.Win == first.Win
 }
 
 func (p *Packet) sameEnd(o *Packet) bool {

@@ -53,7 +53,7 @@ func (p *Packet) Translate(at, n int, t *Translation) {
 	h.Translate(p.M, at, n, t)
 }
 
-// TranslatePlain is Translate for m in which a segment lies that is Alike another one, with headers of so many bytes.
+// TranslatePlain is Translate for m in which a segment lies that is Plain, with headers of so many bytes.
 func TranslatePlain(m *mbuf.Mbuf, header, at, n int, t *Translation) {
 	translatePlain(m, header, at, n, t)
 }

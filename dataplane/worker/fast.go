@@ -89,11 +89,13 @@ func (w *Worker) fastSegment(p *packet.Packet) bool {
 	return true
 }
 
-// fastTrain gives the fast path the segments behind one that it has taken, as far as they are of one train with it, and returns how many
-// it took.
+// fastTrain gives the fast path the segments of the run that are in plain packets, from the first on, and returns how many it took.
 func (w *Worker) fastTrain(pkts []packet.Packet) int {
 	f := &w.fastRun
 	first := &pkts[0]
+	if !first.Plain(f.ts) {
+		return 0
+	}
 	taken := f.run.Train(pkts, f.side == inside, f.ts, f.limit-first.IPLen()+int(first.PayloadLen))
 	f.taken += uint64(taken)
 	f.trains += uint64(taken)

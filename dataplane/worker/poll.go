@@ -212,14 +212,16 @@ func (w *Worker) work(s flowtable.Side, n, segments int, now int64) {
 			}
 			fast = w.fastBegin(s, p, w.found[j], w.records[j], now)
 		}
-		if fast && w.fastSegment(p) {
-			if last := min(n, i+1+spare); i+1 < last && w.pkts[i+1].FollowsClosely() {
-				taken := w.fastTrain(w.pkts[i:last])
-				i += taken
-				next += taken
-				spare -= taken
+		if fast {
+			if taken := w.fastTrain(w.pkts[i:min(n, i+1+spare)]); taken > 0 {
+				i += taken - 1
+				next += taken - 1
+				spare -= taken - 1
+				continue
 			}
-			continue
+			if w.fastSegment(p) {
+				continue
+			}
 		}
 		w.fastEnd(now)
 		fast, run = false, -1

@@ -24,6 +24,7 @@ type realTime struct {
 	set   setting
 	clock func() int64
 	done  []func() error
+	runs  goRuntime
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -148,10 +149,10 @@ func (d *realTime) trial(ctx context.Context, rate float64, length time.Duration
 		}
 		if tell != nil && time.Since(told) >= liveEvery {
 			told = time.Now()
-			mallocs, gcs := goRuntime()
+			mallocs, gcs := d.runs.read()
 			s := finish()
 			tell(&s, length-time.Duration(now-start))
-			after, gcsAfter := goRuntime() // telling is not measured
+			after, gcsAfter := d.runs.read() // telling is not measured
 			before.allocs, before.gcs = before.allocs+after-mallocs, before.gcs+gcsAfter-gcs
 		}
 	}
@@ -173,7 +174,7 @@ func (d *realTime) take() sample {
 			s.block[c] = 0
 		}
 	}
-	s.allocs, s.gcs = goRuntime()
+	s.allocs, s.gcs = d.runs.read()
 	return s
 }
 

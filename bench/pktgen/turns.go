@@ -36,6 +36,7 @@ type turns struct {
 	next float64 // when the next packet leaves, at a rate
 	mean float64 // cycles of a poll with work, the last ones counting most
 	fair switches
+	runs goRuntime
 
 	busy        uint64
 	interrupted uint64
@@ -215,10 +216,10 @@ func (t *turns) trial(ctx context.Context, rate float64, d time.Duration, tell f
 		}
 		if tell != nil && time.Since(told) >= liveEvery {
 			told = time.Now()
-			mallocs, gcs := goRuntime()
+			mallocs, gcs := t.runs.read()
 			s := finish()
 			tell(&s, time.Duration((d.Seconds()-elapsed())*1e9))
-			after, gcsAfter := goRuntime() // telling is not measured
+			after, gcsAfter := t.runs.read() // telling is not measured
 			before.allocs, before.gcs = before.allocs+after-mallocs, before.gcs+gcsAfter-gcs
 		}
 	}
@@ -272,7 +273,7 @@ func (t *turns) take() sample {
 	for i, c := range timed {
 		s.block[c] -= t.taken[i]
 	}
-	s.allocs, s.gcs = goRuntime()
+	s.allocs, s.gcs = t.runs.read()
 	return s
 }
 

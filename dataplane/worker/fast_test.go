@@ -18,6 +18,7 @@ type twins struct {
 	rigs   [2]*rig
 	frames [][]byte // what each far end sends, by flow
 	rng    *rand.Rand
+	stamps bool // segments carry timestamps
 	good   bool // the ports say that checksums are right: without that no train is taken
 	apart  bool // packets come one at a time; what goes by the order in which work is finished within a poll is not compared
 }
@@ -26,7 +27,7 @@ const twinFlows = 5
 
 // newTwins makes twins of the same seed; differ makes one of them, by its number, what the other is not.
 func newTwins(t *testing.T, seed uint64, differ func(twin int, c *Config)) *twins {
-	tw := &twins{rng: rand.New(rand.NewPCG(seed, 9)), good: seed%4 != 0}
+	tw := &twins{rng: rand.New(rand.NewPCG(seed, 9)), good: seed%4 != 0, stamps: seed%3 != 0}
 	offload := tw.rng.IntN(2) == 0
 	for i := range tw.rigs {
 		g := newRig(t, 64, 4096, offload, func(c *Config) {
@@ -34,7 +35,10 @@ func newTwins(t *testing.T, seed uint64, differ func(twin int, c *Config)) *twin
 			c.Stream.RekeyFrames = 300
 		})
 		for n := range twinFlows {
-			g.openPassive(n)
+			if r := g.openPassive(n); tw.stamps {
+				r.Flags |= flowtable.FlagTimestamps
+				r.Host.TSVal, r.Peer.TSVal = 1000, 9000
+			}
 		}
 		g.keep = true
 		tw.rigs[i] = g
@@ -60,6 +64,15 @@ func (tw *twins) segment(s flowtable.Side, n int, sent *[twinFlows][2]uint64) []
 	r := g.record(n)
 	odd := func(of int) bool { return rng.IntN(of) == 0 }
 	seg := packet.Seg{Flags: packet.FlagACK, Win: 60000}
+	if tw.stamps {
+		seg.HasTS, seg.TSVal, seg.TSEcr = !odd(60), r.Host.TSVal, r.Peer.TSVal
+		if s == outside {
+			seg.TSVal, seg.TSEcr = r.Peer.TSVal, r.Host.TSVal
+		}
+		if seg.TSVal += uint32(rng.IntN(3)); odd(60) {
+			seg.TSVal -= 9
+		}
+	}
 	var payload []byte
 	if s == inside {
 		at := &sent[n][0]

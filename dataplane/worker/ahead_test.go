@@ -20,6 +20,11 @@ func TestPacketsReceivedAheadAreWorkedByTheNextPollOrFreed(t *testing.T) {
 			t.Fatalf("%d packets have passed after poll %d, want %d", n, poll+1, want)
 		}
 	}
+	g.in.limit = port.Burst - 1
+	g.w.Poll(g.now)
+	if g.w.got != [2]int{} {
+		t.Fatalf("%v packets were received ahead behind bursts that were not full", g.w.got)
+	}
 	g.in.limit = 2 * port.Burst
 	g.w.Poll(g.now) // half of them are left to Shutdown, after which all buffers must be back
 }

@@ -27,7 +27,8 @@ func (w *Worker) receive(s flowtable.Side) int {
 }
 
 // receiveAhead takes the bursts of the next poll, so that their lines come from memory while the crypto and the sending of this one are
-// done. The next poll follows at once, as this one had work; it does not ask the ports again.
+// done. The next poll follows at once, and does not ask these ports again: so packets that come meanwhile would wait for a poll more than they
+// need to, and the worker does this only behind a full burst, when as many wait as it can take.
 func (w *Worker) receiveAhead() {
 	for s := range w.got {
 		w.got[s] = w.receive(flowtable.Side(s))

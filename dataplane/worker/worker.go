@@ -241,12 +241,13 @@ func (w *Worker) Poll(now int64) int {
 	w.lookAtPorts()
 	w.trace.on = w.trace.tap.Look(now)
 	w.paths.expire(now)
-	work := w.pollPort(inside, now) + w.pollPort(outside, now)
+	in, out := w.pollPort(inside, now), w.pollPort(outside, now)
+	work := in + out
 	work += w.pollHandover(now)
 	work += w.pollReplies(now)
 	work += w.pollTimers(now)
 	work += w.pollOrphans(now)
-	if work > 0 {
+	if in == w.asks[inside] || out == w.asks[outside] {
 		w.receiveAhead()
 	}
 	w.finish(now)

@@ -5,49 +5,28 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/port"
+	"linecrypt/dataplane/port/porttest"
 )
 
-// followed polls and follows until the state is as wanted.
-func followed(t *testing.T, p port.Port, c *mbuf.Cache, want func(port.State) bool) (s port.State) {
-	t.Helper()
-	var ms [port.Burst]*mbuf.Mbuf
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		s = p.Follow()
-		for range 3 {
-			c.FreeBurst(ms[:p.Queue(0).RxBurst(ms[:])])
-		}
-		if want(s) {
-			return s
-		}
-	}
-	t.Fatalf("state %+v", s)
-	return s
-}
-
-func isUp(s port.State) bool   { return s.Link == port.LinkUp }
-func isGone(s port.State) bool { return s.Link == port.LinkGone }
-
 func TestInterfaceMadeAnewIsTakenUpAgainWithoutALeak(t *testing.T) {
-	inNamespace(t)
+	porttest.InNamespace(t)
 	veth(t, 1, 9000)
 	c := buffers(t, mbuf.JumboDataRoom)
 	p := openJumbo(t, c)
 	fd := p.Queue(0).(port.Waiter).Fd()
 	for round := range 3 {
 		command(t, "ip link del lc-p")
-		followed(t, p, c, isGone)
-		if p.Queue(0).TxBurst([]*mbuf.Mbuf{alloc(t, c, frame(60, 1))}) != 1 {
+		porttest.Followed(t, p, c, porttest.IsGone)
+		if p.Queue(0).TxBurst([]*mbuf.Mbuf{porttest.Alloc(t, c, porttest.Frame(60, 1))}) != 1 {
 			t.Error("a packet for an interface that is gone is not taken")
 		}
 		veth(t, 1, 9000)
-		if s := followed(t, p, c, isUp); s.Attached != round+2 || s.Fault != nil {
+		if s := porttest.Followed(t, p, c, porttest.IsUp); s.Attached != round+2 || s.Fault != nil {
 			t.Errorf("%+v", s)
 		}
-		carries(t, p, c, newHost(t), 64, 9014)
+		carries(t, p, c, porttest.NewHost(t, "lc-h"), 64, 9014)
 	}
 	if got := p.Queue(0).(port.Waiter).Fd(); got != fd {
 		t.Errorf("descriptor %d was %d", got, fd)
@@ -62,10 +41,10 @@ func TestInterfaceMadeAnewIsTakenUpAgainWithoutALeak(t *testing.T) {
 }
 
 func TestMTUAndLinkOfTheInterfaceAreFollowed(t *testing.T) {
-	inNamespace(t)
+	porttest.InNamespace(t)
 	veth(t, 1, 1500)
 	c := buffers(t, mbuf.JumboDataRoom)
-	p, h := openJumbo(t, c), newHost(t)
+	p, h := openJumbo(t, c), porttest.NewHost(t, "lc-h")
 	for _, mtu := range []int{1400, 9000} {
 		command(t, "ip link set lc-h mtu %d", mtu)
 		command(t, "ip link set lc-p mtu %d", mtu)
@@ -79,25 +58,25 @@ func TestMTUAndLinkOfTheInterfaceAreFollowed(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	command(t, "ip link set lc-p mtu 9000 down")
-	followed(t, p, c, func(s port.State) bool { return s.Link == port.LinkDown })
-	if p.Queue(0).TxBurst([]*mbuf.Mbuf{alloc(t, c, frame(60, 1))}) != 1 {
+	porttest.Followed(t, p, c, func(s port.State) bool { return s.Link == port.LinkDown })
+	if p.Queue(0).TxBurst([]*mbuf.Mbuf{porttest.Alloc(t, c, porttest.Frame(60, 1))}) != 1 {
 		t.Error("a packet for an interface that is down is not taken")
 	}
 	command(t, "ip link set lc-p up")
-	followed(t, p, c, isUp)
-	p.Queue(0).TxBurst([]*mbuf.Mbuf{alloc(t, c, frame(70, 1))}) // may meet what was left when the interface was down
-	h = newHost(t)
+	porttest.Followed(t, p, c, porttest.IsUp)
+	p.Queue(0).TxBurst([]*mbuf.Mbuf{porttest.Alloc(t, c, porttest.Frame(70, 1))}) // may meet what was left when the interface was down
+	h = porttest.NewHost(t, "lc-h")
 	carries(t, p, c, h, 64, 9014)
 }
 
 // TestOtherReceiveQueuesAreTakenUp has more come in all the while than the worker takes.
 func TestOtherReceiveQueuesAreTakenUp(t *testing.T) {
-	inNamespace(t)
+	porttest.InNamespace(t)
 	veth(t, 4, 1500)
 	command(t, "ethtool -L lc-h tx 2")
 	command(t, "ethtool -L lc-p rx 2") // the kernel takes no queue away that has a socket
 	c := buffers(t, mbuf.DefaultDataRoom)
-	p, h := openJumbo(t, c), newHost(t)
+	p, h := openJumbo(t, c), porttest.NewHost(t, "lc-h")
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
@@ -106,7 +85,7 @@ func TestOtherReceiveQueuesAreTakenUp(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				_, _ = unix.Write(h.fd, udp(i%64))
+				_, _ = h.Write(udp(i % 64))
 			}
 		}
 	}()
@@ -120,7 +99,7 @@ func TestOtherReceiveQueuesAreTakenUp(t *testing.T) {
 		runtime.Gosched()
 	}
 	command(t, "ethtool -L lc-p rx 4")
-	followed(t, p, c, func(s port.State) bool { return s.Attached == 2 && isUp(s) })
+	porttest.Followed(t, p, c, func(s port.State) bool { return s.Attached == 2 && porttest.IsUp(s) })
 	close(stop)
 	<-done
 	if got := len(p.at.sockets); got != 4 {
@@ -133,7 +112,7 @@ func TestOtherReceiveQueuesAreTakenUp(t *testing.T) {
 
 // TestWorkerIsNotHeldUpByFollowing has a worker poll and send all the while on another thread, as a gateway's does.
 func TestWorkerIsNotHeldUpByFollowing(t *testing.T) {
-	inNamespace(t)
+	porttest.InNamespace(t)
 	veth(t, 1, 1500)
 	c := buffers(t, mbuf.DefaultDataRoom)
 	p := openJumbo(t, c)
@@ -151,7 +130,7 @@ func TestWorkerIsNotHeldUpByFollowing(t *testing.T) {
 			n := q.RxBurst(ms[:])
 			if n == 0 {
 				ms[0], n = c.Alloc(), 1
-				ms[0].Append(frame(64, 1))
+				ms[0].Append(porttest.Frame(64, 1))
 			}
 			c.FreeBurst(ms[q.TxBurst(ms[:n]):n])
 			runtime.Gosched()
@@ -159,15 +138,15 @@ func TestWorkerIsNotHeldUpByFollowing(t *testing.T) {
 	}()
 	for range 3 {
 		command(t, "ip link del lc-p")
-		await(t, p, isGone)
+		await(t, p, porttest.IsGone)
 		veth(t, 1, 1500)
-		if s := await(t, p, isUp); s.Fault != nil {
+		if s := await(t, p, porttest.IsUp); s.Fault != nil {
 			t.Errorf("%+v", s)
 		}
 		p.Queue(0).Stats()
 	}
-	h := newHost(t)
-	if h.receive() == nil {
+	h := porttest.NewHost(t, "lc-h")
+	if h.Receive() == nil {
 		t.Error("the worker sends nothing")
 	}
 	close(stop)

@@ -17,16 +17,17 @@ import (
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/port"
 	"linecrypt/dataplane/port/netif"
+	"linecrypt/dataplane/port/porttest"
 )
 
 // sizes are those of frames around what fits one chunk, two and three, and an MTU of 9000 with two tags.
 var sizes = []int{14, 15, 60, 64, 1514, 2048, 3456, 3839, 3840, 3841, 4096, 4097, 7680, 7681, 8192, 8193, 9000, 9014}
 
 func TestFramesOfAnySizePassBothWays(t *testing.T) {
-	inNamespace(t)
+	porttest.InNamespace(t)
 	for _, mode := range []string{"in the driver", "in the kernel behind it"} {
 		t.Run(mode, func(t *testing.T) {
-			inNamespace(t)
+			porttest.InNamespace(t)
 			if mode == "in the driver" {
 				veth(t, 1, 9000)
 			} else {
@@ -37,7 +38,7 @@ func TestFramesOfAnySizePassBothWays(t *testing.T) {
 			if p.MTU() != 9000 || p.Kind() != "xdp" {
 				t.Errorf("%s with an MTU of %d", p.Kind(), p.MTU())
 			}
-			carries(t, p, c, newHost(t), sizes...)
+			carries(t, p, c, porttest.NewHost(t, "lc-h"), sizes...)
 			if s := p.Queue(0).Stats(); s != (port.Stats{}) {
 				t.Errorf("%+v", s)
 			}
@@ -63,10 +64,10 @@ func attachedXDP(t *testing.T) (attached, generic bool) {
 }
 
 func TestBurstsBeyondTheRingsArriveInOrder(t *testing.T) {
-	inNamespace(t)
+	porttest.InNamespace(t)
 	veth(t, 1, 9000)
 	c := buffers(t, mbuf.JumboDataRoom)
-	p, h := openJumbo(t, c), newHost(t)
+	p, h := openJumbo(t, c), porttest.NewHost(t, "lc-h")
 	q := p.Queue(0)
 	const total = 6000 // chunks go round several times
 	size := func(i int) int { return 64 + i*97%8900 }
@@ -75,13 +76,13 @@ func TestBurstsBeyondTheRingsArriveInOrder(t *testing.T) {
 	for i := 0; i < total; {
 		n := 0
 		for ; n < 8 && i+n < total; n++ {
-			ms[n] = alloc(t, c, numbered(size(i+n), i+n))
+			ms[n] = porttest.Alloc(t, c, numbered(size(i+n), i+n))
 		}
 		for sent := 0; sent < n; {
 			sent += q.TxBurst(ms[sent:n])
 		}
 		for range n {
-			if b := h.receive(); len(b) != size(i) || number(b) != i {
+			if b := h.Receive(); len(b) != size(i) || number(b) != i {
 				t.Fatalf("frame %d came out as %d of %d bytes", i, number(b), len(b))
 			}
 			i++
@@ -89,10 +90,10 @@ func TestBurstsBeyondTheRingsArriveInOrder(t *testing.T) {
 	}
 	for i := 0; i < total; {
 		for n := 0; n < 8 && i+n < total; n++ {
-			h.send(numbered(size(i+n), i+n))
+			h.Send(numbered(size(i+n), i+n))
 		}
 		for k := 0; k < 8 && i < total; k++ {
-			m := poll(q, c)
+			m := porttest.Poll(q, c)
 			if m == nil || int(m.DataLen) != size(i) || number(m.Data()) != next {
 				t.Fatalf("frame %d did not come in", i)
 			}
@@ -107,7 +108,7 @@ func TestBurstsBeyondTheRingsArriveInOrder(t *testing.T) {
 }
 
 func numbered(n, i int) []byte {
-	b := frame(n, byte(i))
+	b := porttest.Frame(n, byte(i))
 	binary.BigEndian.PutUint32(b[14:], uint32(i))
 	return b
 }
@@ -120,17 +121,17 @@ func number(b []byte) int {
 }
 
 func TestAllReceiveQueuesAreServed(t *testing.T) {
-	inNamespace(t)
+	porttest.InNamespace(t)
 	veth(t, 4, 1500)
 	c := buffers(t, mbuf.DefaultDataRoom)
 	p := openJumbo(t, c)
 	if got := len(p.at.sockets); got != 4 {
 		t.Fatalf("%d sockets", got)
 	}
-	h := newHost(t)
+	h := porttest.NewHost(t, "lc-h")
 	used := map[int]bool{}
 	for flow := range 64 {
-		h.send(udp(flow))
+		h.Send(udp(flow))
 		for end := time.Now().Add(5 * time.Second); time.Now().Before(end); {
 			var ms [1]*mbuf.Mbuf
 			before := make([]uint32, 4)
@@ -157,7 +158,7 @@ func TestAllReceiveQueuesAreServed(t *testing.T) {
 
 // udp makes a packet of a flow, with its checksums.
 func udp(flow int) []byte {
-	b := frame(60, 0)
+	b := porttest.Frame(60, 0)
 	binary.BigEndian.PutUint16(b[12:], 0x0800)
 	ip := b[14:]
 	copy(ip, []byte{0x45, 0, 0, 46, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2})
@@ -169,38 +170,38 @@ func udp(flow int) []byte {
 }
 
 func TestWaitingEndsWhenAPacketComes(t *testing.T) {
-	inNamespace(t)
+	porttest.InNamespace(t)
 	veth(t, 2, 1500)
 	c := buffers(t, mbuf.DefaultDataRoom)
-	p, h := openJumbo(t, c), newHost(t)
+	p, h := openJumbo(t, c), porttest.NewHost(t, "lc-h")
 	var ms [port.Burst]*mbuf.Mbuf
 	for p.Queue(0).RxBurst(ms[:]) > 0 {
 	}
-	time.AfterFunc(50*time.Millisecond, func() { h.send(frame(100, 1)) })
+	time.AfterFunc(50*time.Millisecond, func() { h.Send(porttest.Frame(100, 1)) })
 	fds := []unix.PollFd{{Fd: int32(port.Fds(p.Queue(0))[0]), Events: unix.POLLIN}}
 	if n, err := unix.Poll(fds, 5000); n != 1 {
 		t.Fatalf("%d, %v", n, err)
 	}
-	if m := poll(p.Queue(0), c); m == nil {
+	if m := porttest.Poll(p.Queue(0), c); m == nil {
 		t.Error("nothing was there")
 	}
 }
 
 func TestPacketsThatDoNotFitAreCountedByName(t *testing.T) {
-	inNamespace(t)
+	porttest.InNamespace(t)
 	veth(t, 1, 9000)
 	c := buffers(t, mbuf.JumboDataRoom)
-	p, h := openJumbo(t, c), newHost(t)
+	p, h := openJumbo(t, c), porttest.NewHost(t, "lc-h")
 	command(t, "ip link set lc-p mtu 4000")
 	if s := p.Follow(); s.MTU != 4000 || s.Fault != nil {
 		t.Errorf("%+v", s)
 	}
 	q := p.Queue(0)
-	if q.TxBurst([]*mbuf.Mbuf{alloc(t, c, frame(4000+LinkOverhead+1, 1)), alloc(t, c, frame(13+1, 1)[:13])}) != 2 {
+	if q.TxBurst([]*mbuf.Mbuf{porttest.Alloc(t, c, porttest.Frame(4000+LinkOverhead+1, 1)), porttest.Alloc(t, c, porttest.Frame(13+1, 1)[:13])}) != 2 {
 		t.Error("not taken")
 	}
 	command(t, "ip link set lc-p mtu 9000") // or the kernel itself drops what follows
-	h.send(frame(8000, 1))
+	h.Send(porttest.Frame(8000, 1))
 	if got := countedDrops(q, c, func(s port.Stats) bool { return s.RxSuperPacket == 1 && s.TxErrors == 2 }); got.RxSuperPacket != 1 || got.TxErrors != 2 {
 		t.Errorf("%+v", got)
 	}
@@ -209,7 +210,7 @@ func TestPacketsThatDoNotFitAreCountedByName(t *testing.T) {
 	for m := c.Alloc(); m != nil; m = c.Alloc() {
 		held = append(held, m)
 	}
-	h.send(frame(3000, 1))
+	h.Send(porttest.Frame(3000, 1))
 	if got := countedDrops(q, c, func(s port.Stats) bool { return s.RxNoMbuf > 0 }); got.RxNoMbuf == 0 {
 		t.Errorf("%+v", got)
 	}
@@ -234,7 +235,7 @@ func countedDrops(q port.Queue, c *mbuf.Cache, want func(port.Stats) bool) (s po
 func TestSuperPacketsAreCounted(t *testing.T) {
 	for name, room := range map[string]int{"a frame in one chunk": mbuf.DefaultDataRoom, "a frame in several": mbuf.JumboDataRoom} {
 		t.Run(name, func(t *testing.T) {
-			inNamespace(t)
+			porttest.InNamespace(t)
 			genericVeth(t, 1500)
 			c := buffers(t, room)
 			p := openJumbo(t, c)
@@ -248,7 +249,7 @@ func TestSuperPacketsAreCounted(t *testing.T) {
 			if got := countedDrops(p.Queue(0), c, func(s port.Stats) bool { return s.RxSuperPacket == 1 }); got.RxSuperPacket != 1 || got.RxMissed != 0 {
 				t.Errorf("%+v", got)
 			}
-			carries(t, p, c, newHost(t), 64, 1514)
+			carries(t, p, c, porttest.NewHost(t, "lc-h"), 64, 1514)
 		})
 	}
 }
@@ -278,7 +279,7 @@ func sendUDP(t *testing.T, fd, n int) {
 }
 
 func TestUnfinishedChecksumsAreNoticed(t *testing.T) {
-	inNamespace(t)
+	porttest.InNamespace(t)
 	veth(t, 1, 1500)
 	c := buffers(t, mbuf.DefaultDataRoom)
 	p := openJumbo(t, c)
@@ -291,7 +292,7 @@ func TestUnfinishedChecksumsAreNoticed(t *testing.T) {
 }
 
 func TestInterfaceOfAnotherIsRefusedUnchanged(t *testing.T) {
-	inNamespace(t)
+	porttest.InNamespace(t)
 	veth(t, 1, 1500)
 	c := buffers(t, mbuf.DefaultDataRoom)
 	cfg := port.Config{Queues: 1, Caches: []*mbuf.Cache{c}}
@@ -299,7 +300,7 @@ func TestInterfaceOfAnotherIsRefusedUnchanged(t *testing.T) {
 	if _, err := Open("lc-p", cfg); err == nil || !strings.Contains(err.Error(), programName) || !errors.Is(err, errBusy) {
 		t.Errorf("a second port: %v", err)
 	}
-	carries(t, first, first.queue.cache, newHost(t), 100)
+	carries(t, first, first.queue.cache, porttest.NewHost(t, "lc-h"), 100)
 	held := errors.New("held by another")
 	cfg.Claim = func(string, int) error { return held }
 	if _, err := Open("lc-p", cfg); !errors.Is(err, held) {
@@ -312,7 +313,7 @@ func TestInterfaceOfAnotherIsRefusedUnchanged(t *testing.T) {
 }
 
 func TestInterfaceThatCannotBeServedIsRefusedWithWhatHelps(t *testing.T) {
-	inNamespace(t)
+	porttest.InNamespace(t)
 	veth(t, 17, 9000)
 	jumbo, small := buffers(t, mbuf.JumboDataRoom), buffers(t, mbuf.DefaultDataRoom)
 	for _, c := range []struct {
@@ -343,7 +344,7 @@ func TestInterfaceThatCannotBeServedIsRefusedWithWhatHelps(t *testing.T) {
 }
 
 func TestKernelWithoutFramesOfSeveralPiecesIsServedWithinAPage(t *testing.T) {
-	inNamespace(t)
+	porttest.InNamespace(t)
 	veth(t, 1, singleMTU())
 	c := buffers(t, mbuf.JumboDataRoom)
 	p, err := openWith("lc-p", port.Config{Queues: 1, Caches: []*mbuf.Cache{c}}, false)
@@ -351,7 +352,7 @@ func TestKernelWithoutFramesOfSeveralPiecesIsServedWithinAPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	carries(t, p, c, newHost(t), 14, 1514, singleMTU()+ethHeader)
+	carries(t, p, c, porttest.NewHost(t, "lc-h"), 14, 1514, singleMTU()+ethHeader)
 	if p.MTU() != singleMTU() {
 		t.Errorf("MTU %d", p.MTU())
 	}
@@ -383,7 +384,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestKilledProcessLeavesNothingBehind(t *testing.T) {
-	inNamespace(t)
+	porttest.InNamespace(t)
 	veth(t, 1, 9000)
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), holdPort+"=1")
@@ -410,7 +411,7 @@ func TestKilledProcessLeavesNothingBehind(t *testing.T) {
 	_ = cmd.Wait()
 	c := buffers(t, mbuf.JumboDataRoom)
 	p := openJumbo(t, c) // waits where the kernel still has to clean up
-	carries(t, p, c, newHost(t), 9000)
+	carries(t, p, c, porttest.NewHost(t, "lc-h"), 9000)
 	if err := p.Close(); err != nil {
 		t.Error(err)
 	}

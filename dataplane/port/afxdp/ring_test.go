@@ -11,6 +11,7 @@ import (
 
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/port"
+	"linecrypt/dataplane/port/porttest"
 )
 
 // cut cuts b into pieces of n bytes.
@@ -24,16 +25,16 @@ func TestPiecesBecomeOneBuffer(t *testing.T) {
 		want   int // bytes, 0 for a packet that is dropped
 		drop   port.Stats
 	}{
-		{"one piece", cut(frame(60, 1), chunk-16), 60, port.Stats{}},
-		{"a full chunk", cut(frame(240, 1), 240), 240, port.Stats{}},
-		{"a chunk and a byte", cut(frame(241, 1), 240), 241, port.Stats{}},
-		{"as long as a frame may be", cut(frame(900, 1), 240), 900, port.Stats{}},
-		{"pieces of one byte", cut(frame(20, 1), 1), 20, port.Stats{}},
-		{"empty pieces", [][]byte{nil, frame(60, 1), nil}, 60, port.Stats{}},
-		{"too long", cut(frame(901, 1), 240), 0, port.Stats{RxSuperPacket: 1}},
-		{"too long by far", cut(frame(240*15, 1), 240), 0, port.Stats{RxSuperPacket: 1}},
-		{"shorter than a header", cut(frame(14, 1)[:13], 240), 0, port.Stats{RxTruncated: 1}},
-		{"shorter than a header in two", cut(frame(14, 1)[:13], 7), 0, port.Stats{RxTruncated: 1}},
+		{"one piece", cut(porttest.Frame(60, 1), chunk-16), 60, port.Stats{}},
+		{"a full chunk", cut(porttest.Frame(240, 1), 240), 240, port.Stats{}},
+		{"a chunk and a byte", cut(porttest.Frame(241, 1), 240), 241, port.Stats{}},
+		{"as long as a frame may be", cut(porttest.Frame(900, 1), 240), 900, port.Stats{}},
+		{"pieces of one byte", cut(porttest.Frame(20, 1), 1), 20, port.Stats{}},
+		{"empty pieces", [][]byte{nil, porttest.Frame(60, 1), nil}, 60, port.Stats{}},
+		{"too long", cut(porttest.Frame(901, 1), 240), 0, port.Stats{RxSuperPacket: 1}},
+		{"too long by far", cut(porttest.Frame(240*15, 1), 240), 0, port.Stats{RxSuperPacket: 1}},
+		{"shorter than a header", cut(porttest.Frame(14, 1)[:13], 240), 0, port.Stats{RxTruncated: 1}},
+		{"shorter than a header in two", cut(porttest.Frame(14, 1)[:13], 7), 0, port.Stats{RxTruncated: 1}},
 		{"nothing", [][]byte{nil}, 0, port.Stats{RxTruncated: 1}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -42,12 +43,12 @@ func TestPiecesBecomeOneBuffer(t *testing.T) {
 			q := queueOf(cache, 900, k.socket)
 			for range 10 { // around the ring
 				k.deliver(c.pieces, true)
-				k.deliver(cut(frame(300, 9), 240), true) // whatever came before does not harm it
+				k.deliver(cut(porttest.Frame(300, 9), 240), true) // whatever came before does not harm it
 				var ms [4]*mbuf.Mbuf
 				n := q.RxBurst(ms[:])
-				want := [][]byte{frame(300, 9)}
+				want := [][]byte{porttest.Frame(300, 9)}
 				if c.want > 0 {
-					want = [][]byte{bytes.Join(c.pieces, nil), frame(300, 9)}
+					want = [][]byte{bytes.Join(c.pieces, nil), porttest.Frame(300, 9)}
 				}
 				if n != len(want) {
 					t.Fatalf("%d packets", n)
@@ -76,7 +77,7 @@ func TestHalfAPacketIsKeptUntilTheRestComes(t *testing.T) {
 	q := queueOf(cache, 1000, one.socket, other.socket)
 	var ms [4]*mbuf.Mbuf
 	for round := range 20 {
-		f := frame(700, byte(round))
+		f := porttest.Frame(700, byte(round))
 		pieces := cut(f, 240)
 		for i := range pieces {
 			if n := q.RxBurst(ms[:]); n != 0 {
@@ -84,8 +85,8 @@ func TestHalfAPacketIsKeptUntilTheRestComes(t *testing.T) {
 			}
 			one.deliver(pieces[i:i+1], i == len(pieces)-1)
 			if i == 1 { // what comes at another queue meanwhile does not get mixed up with it
-				other.deliver(cut(frame(500, 77), 240), true)
-				if n := q.RxBurst(ms[:]); n != 1 || !bytes.Equal(ms[0].Data(), frame(500, 77)) {
+				other.deliver(cut(porttest.Frame(500, 77), 240), true)
+				if n := q.RxBurst(ms[:]); n != 1 || !bytes.Equal(ms[0].Data(), porttest.Frame(500, 77)) {
 					t.Fatalf("%d packets", n)
 				}
 				cache.Free(ms[0])
@@ -97,7 +98,7 @@ func TestHalfAPacketIsKeptUntilTheRestComes(t *testing.T) {
 		cache.Free(ms[0])
 	}
 	// A worker that goes over to other sockets forgets what is half there.
-	one.deliver(cut(frame(100, 1), 50)[:1], false)
+	one.deliver(cut(porttest.Frame(100, 1), 50)[:1], false)
 	q.RxBurst(ms[:])
 	q.next.Store(&attachment{promisc: -1})
 	if q.RxBurst(ms[:]); len(q.at.sockets) != 0 || !q.taken() {
@@ -110,14 +111,14 @@ func TestPacketsWithoutABufferAreCountedOnce(t *testing.T) {
 	k := fake(16, 0, 256)
 	q := queueOf(cache, 1000, k.socket)
 	m := cache.Alloc()
-	k.deliver(cut(frame(700, 1), 240), true)
-	k.deliver(cut(frame(100, 1), 240), true)
+	k.deliver(cut(porttest.Frame(700, 1), 240), true)
+	k.deliver(cut(porttest.Frame(100, 1), 240), true)
 	var ms [4]*mbuf.Mbuf
 	if n := q.RxBurst(ms[:]); n != 0 || q.noMbuf.Load() != 2 {
 		t.Errorf("%d packets, %d counted", n, q.noMbuf.Load())
 	}
 	cache.Free(m)
-	k.deliver(cut(frame(700, 1), 240), true)
+	k.deliver(cut(porttest.Frame(700, 1), 240), true)
 	if n := q.RxBurst(ms[:]); n != 1 {
 		t.Fatalf("%d packets", n)
 	}
@@ -173,7 +174,7 @@ func TestSentPacketsAreCutIntoChunksInOrder(t *testing.T) {
 	var want [][]byte
 	var wantPieces []int
 	for i, n := range []int{14, 60, 255, 256, 257, 512, 513, 1500, 700, 1024} {
-		f := frame(n, byte(i))
+		f := porttest.Frame(n, byte(i))
 		want, wantPieces = append(want, f), append(wantPieces, (n+chunk-1)/chunk)
 	}
 	for round := range 20 {
@@ -182,7 +183,7 @@ func TestSentPacketsAreCutIntoChunksInOrder(t *testing.T) {
 			if i%3 == 2 {
 				ms = append(ms, chain(t, cache, f[:len(f)/3], f[len(f)/3:]))
 			} else {
-				ms = append(ms, alloc(t, cache, f))
+				ms = append(ms, porttest.Alloc(t, cache, f))
 			}
 		}
 		var got [][]byte
@@ -209,7 +210,7 @@ func TestPacketsThatCannotBeSentAreCountedOrLeft(t *testing.T) {
 	cache := arena(t, 64, 2048)
 	k := fake(8, 4, 256)
 	q := queueOf(cache, 1000, k.socket)
-	ms := []*mbuf.Mbuf{alloc(t, cache, frame(1001, 1)), alloc(t, cache, frame(14, 1)[:13]), alloc(t, cache, frame(900, 1)), alloc(t, cache, frame(60, 1))}
+	ms := []*mbuf.Mbuf{porttest.Alloc(t, cache, porttest.Frame(1001, 1)), porttest.Alloc(t, cache, porttest.Frame(14, 1)[:13]), porttest.Alloc(t, cache, porttest.Frame(900, 1)), porttest.Alloc(t, cache, porttest.Frame(60, 1))}
 	if n := q.TxBurst(ms); n != 3 || q.txErrors.Load() != 2 {
 		t.Errorf("took %d, counted %d", n, q.txErrors.Load())
 	}
@@ -239,7 +240,7 @@ func TestPacketPathAllocatesNothing(t *testing.T) {
 	k := fake(64, 64, 256)
 	q := queueOf(cache, 1500, k.socket)
 	var ms [8]*mbuf.Mbuf
-	f := cut(frame(700, 1), 240)
+	f := cut(porttest.Frame(700, 1), 240)
 	if n := testing.AllocsPerRun(100, func() {
 		k.deliver(f, true)
 		n := q.RxBurst(ms[:])
@@ -261,7 +262,7 @@ func TestPacketPathAllocatesNothing(t *testing.T) {
 // chain makes a packet in two buffers.
 func chain(t *testing.T, c *mbuf.Cache, a, b []byte) *mbuf.Mbuf {
 	t.Helper()
-	first, second := alloc(t, c, a), alloc(t, c, b)
+	first, second := porttest.Alloc(t, c, a), porttest.Alloc(t, c, b)
 	first.Next, first.NbSegs = unsafe.Pointer(second), 2
 	first.PktLen = uint32(len(a) + len(b))
 	return first

@@ -14,6 +14,7 @@ import (
 
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/port"
+	"linecrypt/dataplane/port/porttest"
 )
 
 const (
@@ -71,29 +72,6 @@ var deviceNumber atomic.Int32
 // vdev names a new virtual device of a driver.
 func vdev(driver, args string) string {
 	return fmt.Sprintf("%s%d%s", driver, deviceNumber.Add(1), args)
-}
-
-// frame returns an Ethernet frame of n bytes whose payload is told apart by tag.
-func frame(n int, tag byte) []byte {
-	b := make([]byte, n)
-	copy(b, []byte{2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1})
-	binary.BigEndian.PutUint16(b[12:], testEtherType)
-	for i := 14; i < n; i++ {
-		b[i] = byte(i) ^ tag
-	}
-	return b
-}
-
-// testEtherType is IEEE's for local experiments.
-const testEtherType = 0x88b5
-
-func alloc(t testing.TB, c *mbuf.Cache, b []byte) *mbuf.Mbuf {
-	t.Helper()
-	m := c.Alloc()
-	if m == nil || !m.Append(b) {
-		t.Fatal("no buffer")
-	}
-	return m
 }
 
 func TestEALRunsOnceAndLeavesNoFile(t *testing.T) {
@@ -184,7 +162,7 @@ func TestOpenNamesWhatIsWrong(t *testing.T) {
 
 func TestOpenRefusesMoreQueuesThanTheDeviceHas(t *testing.T) {
 	caches := []*mbuf.Cache{mbuf.NewCache(testPool), mbuf.NewCache(testPool)}
-	path := writePcap(t, frame(60, 1))
+	path := writePcap(t, porttest.Frame(60, 1))
 	device := vdev("net_pcap", ",rx_pcap="+path)
 	_, err := Open(device, port.Config{Queues: 2, Caches: caches})
 	if err == nil || !strings.Contains(err.Error(), "2 are asked for, the device has 1") {
@@ -240,7 +218,7 @@ func TestRingDeviceReturnsWhatWasSent(t *testing.T) {
 	q := p.Queue(0)
 	tx := make([]*mbuf.Mbuf, 40)
 	for i := range tx {
-		tx[i] = alloc(t, c, frame(60+i, byte(i)))
+		tx[i] = porttest.Alloc(t, c, porttest.Frame(60+i, byte(i)))
 	}
 	if n := q.TxBurst(tx); n != len(tx) {
 		t.Fatalf("sent %d", n)
@@ -251,7 +229,7 @@ func TestRingDeviceReturnsWhatWasSent(t *testing.T) {
 		t.Fatalf("received %d", n)
 	}
 	for i, m := range rx[:n] {
-		if !bytes.Equal(m.Data(), frame(60+i, byte(i))) {
+		if !bytes.Equal(m.Data(), porttest.Frame(60+i, byte(i))) {
 			t.Errorf("packet %d differs", i)
 		}
 	}
@@ -260,12 +238,12 @@ func TestRingDeviceReturnsWhatWasSent(t *testing.T) {
 
 func TestPcapDeviceDropsWhatIsNoWholeFrame(t *testing.T) {
 	before := testPool.count()
-	path := writePcap(t, frame(60, 1), frame(5000, 2), frame(14, 3)[:13], frame(1514, 4))
+	path := writePcap(t, porttest.Frame(60, 1), porttest.Frame(5000, 2), porttest.Frame(14, 3)[:13], porttest.Frame(1514, 4))
 	p, c := open(t, vdev("net_pcap", ",rx_pcap="+path))
 	q := p.Queue(0)
 	rx := make([]*mbuf.Mbuf, 32)
 	n := q.RxBurst(rx)
-	if n != 2 || !bytes.Equal(rx[0].Data(), frame(60, 1)) || !bytes.Equal(rx[1].Data(), frame(1514, 4)) {
+	if n != 2 || !bytes.Equal(rx[0].Data(), porttest.Frame(60, 1)) || !bytes.Equal(rx[1].Data(), porttest.Frame(1514, 4)) {
 		t.Fatalf("received %d", n)
 	}
 	if s := q.Stats(); s.RxSuperPacket != 1 || s.RxTruncated != 1 {

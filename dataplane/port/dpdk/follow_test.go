@@ -14,32 +14,13 @@ import (
 
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/port"
+	"linecrypt/dataplane/port/porttest"
 )
-
-// followed polls and follows until the state is as wanted.
-func followed(t *testing.T, p port.Port, c *mbuf.Cache, want func(port.State) bool) (s port.State) {
-	t.Helper()
-	var ms [port.Burst]*mbuf.Mbuf
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		s = p.Follow()
-		for range 3 {
-			c.FreeBurst(ms[:p.Queue(0).RxBurst(ms[:])])
-		}
-		if want(s) {
-			return s
-		}
-	}
-	t.Fatalf("state %+v", s)
-	return s
-}
-
-func isUp(s port.State) bool   { return s.Link == port.LinkUp }
-func isGone(s port.State) bool { return s.Link == port.LinkGone }
 
 func TestInterfaceMadeAnewIsTakenUpAgainWithoutALeak(t *testing.T) {
 	for _, driver := range []string{"net_af_packet", "net_af_xdp"} {
 		t.Run(driver, func(t *testing.T) {
-			inNamespace(t)
+			porttest.InNamespace(t)
 			veth(t, 1)
 			p, c := open(t, vdev(driver, ",iface=lc-p"))
 			fd := p.Queue(0).(port.Waiter).Fd()
@@ -47,15 +28,15 @@ func TestInterfaceMadeAnewIsTakenUpAgainWithoutALeak(t *testing.T) {
 			free := testPool.count()
 			for round := range 4 {
 				command(t, "ip link del lc-p")
-				followed(t, p, c, isGone)
-				if m := alloc(t, c, frame(60, 1)); p.Queue(0).TxBurst([]*mbuf.Mbuf{m}) != 1 {
+				porttest.Followed(t, p, c, porttest.IsGone)
+				if m := porttest.Alloc(t, c, porttest.Frame(60, 1)); p.Queue(0).TxBurst([]*mbuf.Mbuf{m}) != 1 {
 					t.Error("a packet for an interface that is gone is not taken")
 				}
 				veth(t, 1)
-				if s := followed(t, p, c, isUp); s.Attached != round+2 || s.Fault != nil {
+				if s := porttest.Followed(t, p, c, porttest.IsUp); s.Attached != round+2 || s.Fault != nil {
 					t.Errorf("%+v", s)
 				}
-				carriesFrames(t, p, c, newHost(t, "lc-h"))
+				carriesFrames(t, p, c, porttest.NewHost(t, "lc-h"))
 			}
 			if got := p.Queue(0).(port.Waiter).Fd(); got != fd {
 				t.Errorf("descriptor %d was %d", got, fd)
@@ -72,39 +53,39 @@ func TestInterfaceMadeAnewIsTakenUpAgainWithoutALeak(t *testing.T) {
 func TestMTUOfTheInterfaceBelowIsFollowed(t *testing.T) {
 	for _, driver := range []string{"net_af_packet", "net_af_xdp"} {
 		t.Run(driver, func(t *testing.T) {
-			inNamespace(t)
+			porttest.InNamespace(t)
 			veth(t, 1)
 			p, c := open(t, vdev(driver, ",iface=lc-p"))
 			for _, mtu := range []int{1400, 1500} {
 				command(t, fmt.Sprintf("ip link set lc-p mtu %d", mtu))
-				if s := followed(t, p, c, func(s port.State) bool { return s.MTU == mtu }); s.Fault != nil || p.MTU() != mtu {
+				if s := porttest.Followed(t, p, c, func(s port.State) bool { return s.MTU == mtu }); s.Fault != nil || p.MTU() != mtu {
 					t.Errorf("%+v", s)
 				}
 			}
 			command(t, "ip link set lc-p down")
-			followed(t, p, c, func(s port.State) bool { return s.Link == port.LinkDown })
+			porttest.Followed(t, p, c, func(s port.State) bool { return s.Link == port.LinkDown })
 			command(t, "ip link set lc-p up")
-			followed(t, p, c, isUp)
+			porttest.Followed(t, p, c, porttest.IsUp)
 			// The first frame may meet the error that going down left at a socket.
-			other := frame(60, 1)
+			other := porttest.Frame(60, 1)
 			other[12] = 0x08
-			p.Queue(0).TxBurst([]*mbuf.Mbuf{alloc(t, c, other)})
-			carriesFrames(t, p, c, newHost(t, "lc-h"))
+			p.Queue(0).TxBurst([]*mbuf.Mbuf{porttest.Alloc(t, c, other)})
+			carriesFrames(t, p, c, porttest.NewHost(t, "lc-h"))
 		})
 	}
 }
 
 func TestXDPProgramThatIsTakenAwayIsAttachedAgain(t *testing.T) {
-	inNamespace(t)
+	porttest.InNamespace(t)
 	veth(t, 1)
 	p, c := open(t, vdev("net_af_xdp", ",iface=lc-p"))
 	command(t, "ip link set lc-p xdp off")
-	followed(t, p, c, func(s port.State) bool { return s.Attached == 2 && isUp(s) })
-	carriesFrames(t, p, c, newHost(t, "lc-h"))
+	porttest.Followed(t, p, c, func(s port.State) bool { return s.Attached == 2 && porttest.IsUp(s) })
+	carriesFrames(t, p, c, porttest.NewHost(t, "lc-h"))
 }
 
 func TestInterfaceThatMayNotBeClaimedIsLeftAlone(t *testing.T) {
-	inNamespace(t)
+	porttest.InNamespace(t)
 	veth(t, 1)
 	held := errors.New("held by another")
 	var claim error
@@ -118,14 +99,14 @@ func TestInterfaceThatMayNotBeClaimedIsLeftAlone(t *testing.T) {
 	if _, err := Open(vdev("net_af_xdp", ",iface=lc-p"), cfg); !errors.Is(err, held) {
 		t.Errorf("a second port: %v", err)
 	}
-	carriesFrames(t, p, c, newHost(t, "lc-h"))
+	carriesFrames(t, p, c, porttest.NewHost(t, "lc-h"))
 	command(t, "ip link del lc-p")
-	followed(t, p, c, isGone)
+	porttest.Followed(t, p, c, porttest.IsGone)
 	veth(t, 1)
-	followed(t, p, c, func(s port.State) bool { return isGone(s) && errors.Is(s.Fault, held) })
+	porttest.Followed(t, p, c, func(s port.State) bool { return porttest.IsGone(s) && errors.Is(s.Fault, held) })
 	claim = nil
 	p.(*device).failed = time.Time{}
-	followed(t, p, c, isUp)
+	porttest.Followed(t, p, c, porttest.IsUp)
 	if err := p.Close(); err != nil {
 		t.Error(err)
 	}
@@ -133,7 +114,7 @@ func TestInterfaceThatMayNotBeClaimedIsLeftAlone(t *testing.T) {
 }
 
 func TestInterfaceThatADriverMakesIsClaimed(t *testing.T) {
-	inNamespace(t)
+	porttest.InNamespace(t)
 	var claimed []string
 	cfg := port.Config{Queues: 1, Caches: []*mbuf.Cache{mbuf.NewCache(testPool)}, Claim: func(name string, _ int) error {
 		claimed = append(claimed, name)
@@ -152,22 +133,22 @@ func TestInterfaceThatADriverMakesIsClaimed(t *testing.T) {
 }
 
 func TestEveryReceiveQueueOfAnInterfaceIsServed(t *testing.T) {
-	inNamespace(t)
+	porttest.InNamespace(t)
 	veth(t, 4)
 	command(t, "ethtool -L lc-h rx 4 tx 3")
 	command(t, "ethtool -L lc-p rx 3 tx 4")
 	p, c := open(t, vdev("net_af_xdp", ",iface=lc-p"))
-	h := newHost(t, "lc-h")
+	h := porttest.NewHost(t, "lc-h")
 	const flows = 64
 	for n := range flows {
 		// The kernel chooses the queue by the hash of the addresses.
-		f := frame(60, byte(n))
+		f := porttest.Frame(60, byte(n))
 		f[6], f[11] = 2, byte(n)
-		h.send(f)
+		h.Send(f)
 	}
 	seen := map[byte]bool{}
 	for range flows {
-		m := poll(p.Queue(0), c)
+		m := porttest.Poll(p.Queue(0), c)
 		if m == nil {
 			break
 		}
@@ -179,7 +160,7 @@ func TestEveryReceiveQueueOfAnInterfaceIsServed(t *testing.T) {
 	}
 	carriesFrames(t, p, c, h)
 	command(t, "ethtool -L lc-p rx 4 tx 4")
-	followed(t, p, c, func(s port.State) bool { return s.Attached == 2 && isUp(s) })
+	porttest.Followed(t, p, c, func(s port.State) bool { return s.Attached == 2 && porttest.IsUp(s) })
 	carriesFrames(t, p, c, h)
 }
 
@@ -205,7 +186,7 @@ func TestDevicesServeTheQueuesThatTheUserNames(t *testing.T) {
 }
 
 func TestMoreReceiveQueuesThanArePolledAreRefusedWithTheCommandThatHelps(t *testing.T) {
-	inNamespace(t)
+	porttest.InNamespace(t)
 	veth(t, MaxXDPQueues+1)
 	for _, end := range []string{"lc-p", "lc-h"} {
 		command(t, fmt.Sprintf("ethtool -L %s rx %d tx %d", end, MaxXDPQueues+1, MaxXDPQueues+1))
@@ -219,7 +200,7 @@ func TestMoreReceiveQueuesThanArePolledAreRefusedWithTheCommandThatHelps(t *test
 func TestUnfinishedChecksumsOfTheKernelAreNoticedAtTheFirstPackets(t *testing.T) {
 	for _, driver := range []string{"net_af_packet", "net_af_xdp"} {
 		t.Run(driver, func(t *testing.T) {
-			inNamespace(t)
+			porttest.InNamespace(t)
 			veth(t, 1)
 			p, c := open(t, vdev(driver, ",iface=lc-p"))
 			command(t, "ip addr add 10.7.0.1/24 dev lc-h")

@@ -9,6 +9,7 @@ import (
 
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/port"
+	"linecrypt/dataplane/port/porttest"
 )
 
 // poolFor makes a pool of buffers in which a port on the device carries the MTU, as far as it can.
@@ -31,7 +32,7 @@ const xdpMTU = 3434
 func TestKernelDriversCarryJumboFrames(t *testing.T) {
 	for driver, mtu := range map[string]int{"net_af_packet": 9000, "net_af_xdp": xdpMTU} {
 		t.Run(driver, func(t *testing.T) {
-			inNamespace(t)
+			porttest.InNamespace(t)
 			veth(t, 1)
 			for _, end := range []string{"lc-p", "lc-h"} {
 				command(t, fmt.Sprintf("ip link set %s mtu %d", end, mtu))
@@ -41,7 +42,7 @@ func TestKernelDriversCarryJumboFrames(t *testing.T) {
 			if s := p.Follow(); p.MTU() != mtu || s.Fault != nil {
 				t.Errorf("MTU %d, %+v", p.MTU(), s)
 			}
-			carries(t, p, c, newHost(t, "lc-h"), framesOf(60, 1514, 2048, 3000, mtu, mtu+13, mtu+ethHeader))
+			carries(t, p, c, porttest.NewHost(t, "lc-h"), framesOf(60, 1514, 2048, 3000, mtu, mtu+13, mtu+ethHeader))
 			if s := p.Queue(0).Stats(); s != (port.Stats{}) {
 				t.Errorf("stats %+v", s)
 			}
@@ -51,7 +52,7 @@ func TestKernelDriversCarryJumboFrames(t *testing.T) {
 
 // TestPortSaysWhatItCannotCarry is about the start: what is too large must not be found out by drops.
 func TestPortSaysWhatItCannotCarry(t *testing.T) {
-	inNamespace(t)
+	porttest.InNamespace(t)
 	veth(t, 1)
 	command(t, "ip link set lc-p mtu 9000")
 	xdp, packet, tap := vdev("net_af_xdp", ",iface=lc-p"), vdev("net_af_packet", ",iface=lc-p"), vdev("net_tap", ",iface=lc-tap")
@@ -83,16 +84,16 @@ func TestDeviceWithoutInterfaceTakesTheMTUThatIsSet(t *testing.T) {
 	if s := p.Follow(); p.MTU() != 9000 || s.MTU != 9000 {
 		t.Errorf("MTU %d, %+v", p.MTU(), s)
 	}
-	big := frame(9000+ethHeader, 1)
+	big := porttest.Frame(9000+ethHeader, 1)
 	q, ms := p.Queue(0), make([]*mbuf.Mbuf, 1)
-	if q.TxBurst([]*mbuf.Mbuf{alloc(t, c, big)}) != 1 || q.RxBurst(ms) != 1 || string(ms[0].Data()) != string(big) {
+	if q.TxBurst([]*mbuf.Mbuf{porttest.Alloc(t, c, big)}) != 1 || q.RxBurst(ms) != 1 || string(ms[0].Data()) != string(big) {
 		t.Fatal("a frame of 9014 bytes did not pass")
 	}
 	c.Free(ms[0])
 }
 
 func TestMTUOfAnInterfaceBesideTheDeviceIsFollowed(t *testing.T) {
-	inNamespace(t)
+	porttest.InNamespace(t)
 	p, _ := open(t, vdev("net_tap", ",iface=lc-tap"))
 	command(t, "ip link set lc-tap mtu 1400")
 	if s := p.Follow(); s.MTU != 1400 || s.Fault != nil {

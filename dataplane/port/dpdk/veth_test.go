@@ -5,39 +5,20 @@ package dpdk
 import (
 	"bufio"
 	"bytes"
-	"encoding/binary"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/port"
+	"linecrypt/dataplane/port/porttest"
 )
-
-// inNamespace moves the test's thread into a network namespace of its own. The thread ends with the test and the namespace
-// with it, however the test ends.
-func inNamespace(t testing.TB) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("needs root")
-		}
-		t.Skip("needs root")
-	}
-	runtime.LockOSThread()
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		t.Fatal(err)
-	}
-}
 
 func command(t testing.TB, line string) {
 	t.Helper()
@@ -58,104 +39,6 @@ func veth(t testing.TB, queues int) {
 	}
 }
 
-// host is a raw socket on the host's end.
-type host struct {
-	t  *testing.T
-	fd int
-}
-
-func newHost(t *testing.T, ifname string) host {
-	t.Helper()
-	const all = unix.ETH_P_ALL<<8&0xff00 | unix.ETH_P_ALL>>8
-	ifc, err := net.InterfaceByName(ifname)
-	if err != nil {
-		t.Fatal(err)
-	}
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, all)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { unix.Close(fd) })
-	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: ifc.Index}); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1); err != nil {
-		t.Fatal(err)
-	}
-	tv := unix.Timeval{Sec: 2}
-	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv); err != nil {
-		t.Fatal(err)
-	}
-	return host{t, fd}
-}
-
-func (h host) send(b []byte) {
-	h.t.Helper()
-	if _, err := unix.Write(h.fd, b); err != nil {
-		h.t.Fatal(err)
-	}
-}
-
-// receive returns the next test frame that arrived, its VLAN tag in place, or nil when none came within two seconds.
-func (h host) receive() []byte {
-	h.t.Helper()
-	buf, oob := make([]byte, 9300), make([]byte, 256)
-	for {
-		n, on, _, from, err := unix.Recvmsg(h.fd, buf, oob, 0)
-		if err != nil {
-			return nil
-		}
-		if sll, ok := from.(*unix.SockaddrLinklayer); ok && sll.Pkttype == unix.PACKET_OUTGOING {
-			continue
-		}
-		if b := untrim(buf[:n], oob[:on]); isTest(b) {
-			return b
-		}
-	}
-}
-
-// untrim puts the VLAN tag back that the kernel took out of the frame.
-func untrim(b, oob []byte) []byte {
-	msgs, _ := unix.ParseSocketControlMessage(oob)
-	for _, m := range msgs {
-		if m.Header.Level != unix.SOL_PACKET || m.Header.Type != unix.PACKET_AUXDATA || len(m.Data) < 20 {
-			continue
-		}
-		aux := (*unix.TpacketAuxdata)(unsafe.Pointer(&m.Data[0]))
-		if aux.Status&unix.TP_STATUS_VLAN_VALID != 0 {
-			tag := binary.BigEndian.AppendUint16([]byte{0x81, 0}, aux.Vlan_tci)
-			return append(append(bytes.Clone(b[:12]), tag...), b[12:]...)
-		}
-	}
-	return bytes.Clone(b)
-}
-
-// isTest tells the test's frames from what the kernel sends by itself.
-func isTest(b []byte) bool {
-	return len(b) >= 14 && (binary.BigEndian.Uint16(b[12:]) == testEtherType ||
-		len(b) >= 18 && binary.BigEndian.Uint16(b[12:]) == 0x8100 && binary.BigEndian.Uint16(b[16:]) == testEtherType)
-}
-
-func tagged(b []byte, tci uint16) []byte {
-	tag := binary.BigEndian.AppendUint16([]byte{0x81, 0}, tci)
-	return append(append(bytes.Clone(b[:12]), tag...), b[12:]...)
-}
-
-// poll receives the next test frame within two seconds; others are freed.
-func poll(q port.Queue, c *mbuf.Cache) *mbuf.Mbuf {
-	var ms [1]*mbuf.Mbuf
-	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); {
-		if q.RxBurst(ms[:]) == 0 {
-			continue
-		}
-		if isTest(ms[0].Data()) {
-			return ms[0]
-		}
-		c.Free(ms[0])
-	}
-	return nil
-}
-
 // testFrames are frames of every size that matters, with and without a tag.
 func testFrames() map[string][]byte {
 	return framesOf(14, 15, 60, 64, 65, 590, 1400, 1513, 1514)
@@ -164,26 +47,26 @@ func testFrames() map[string][]byte {
 func framesOf(sizes ...int) map[string][]byte {
 	frames := map[string][]byte{}
 	for i, n := range sizes {
-		frames[fmt.Sprint(n)] = frame(n, byte(i))
+		frames[fmt.Sprint(n)] = porttest.Frame(n, byte(i))
 		if n >= 60 {
-			frames[fmt.Sprint("vlan", n)] = tagged(frame(n, byte(i)), 0x2064)
+			frames[fmt.Sprint("vlan", n)] = porttest.Tagged(porttest.Frame(n, byte(i)), 0x2064)
 		}
 	}
 	return frames
 }
 
 // carriesFrames shows that frames pass both ways between a port and the host's end unchanged.
-func carriesFrames(t *testing.T, p port.Port, c *mbuf.Cache, h host) {
+func carriesFrames(t *testing.T, p port.Port, c *mbuf.Cache, h porttest.Host) {
 	t.Helper()
 	carries(t, p, c, h, testFrames())
 }
 
-func carries(t *testing.T, p port.Port, c *mbuf.Cache, h host, frames map[string][]byte) {
+func carries(t *testing.T, p port.Port, c *mbuf.Cache, h porttest.Host, frames map[string][]byte) {
 	t.Helper()
 	q := p.Queue(0)
 	for name, f := range frames {
-		h.send(f)
-		m := poll(q, c)
+		h.Send(f)
+		m := porttest.Poll(q, c)
 		if m == nil {
 			t.Errorf("%s: nothing came in", name)
 			continue
@@ -196,7 +79,7 @@ func carries(t *testing.T, p port.Port, c *mbuf.Cache, h host, frames map[string
 			c.Free(m)
 		}
 		// net_tap and net_af_packet may pad; the kernel never cuts.
-		if got := h.receive(); !bytes.HasPrefix(got, f) {
+		if got := h.Receive(); !bytes.HasPrefix(got, f) {
 			t.Errorf("%s: went out as %x", name, got)
 		}
 	}
@@ -205,13 +88,13 @@ func carries(t *testing.T, p port.Port, c *mbuf.Cache, h host, frames map[string
 func TestKernelDriversCarryFramesOfEverySize(t *testing.T) {
 	for _, driver := range []string{"net_af_packet", "net_af_xdp"} {
 		t.Run(driver, func(t *testing.T) {
-			inNamespace(t)
+			porttest.InNamespace(t)
 			veth(t, 1)
 			p, c := open(t, vdev(driver, ",iface=lc-p"))
 			if s := p.Follow(); s.Link != port.LinkUp || p.MTU() != 1500 {
 				t.Errorf("link %v, MTU %d", s.Link, p.MTU())
 			}
-			carriesFrames(t, p, c, newHost(t, "lc-h"))
+			carriesFrames(t, p, c, porttest.NewHost(t, "lc-h"))
 			if s := p.Queue(0).Stats(); s != (port.Stats{}) {
 				t.Errorf("stats %+v", s)
 			}
@@ -224,14 +107,14 @@ func TestKernelDriversCarryFramesOfEverySize(t *testing.T) {
 }
 
 func TestTapCarriesFramesOfEverySize(t *testing.T) {
-	inNamespace(t)
+	porttest.InNamespace(t)
 	p, c := open(t, vdev("net_tap", ",iface=lc-tap"))
 	command(t, "ip link set lc-tap up")
-	carriesFrames(t, p, c, newHost(t, "lc-tap"))
+	carriesFrames(t, p, c, porttest.NewHost(t, "lc-tap"))
 }
 
 func TestOpenRefusesAnInterfaceThatIsDown(t *testing.T) {
-	inNamespace(t)
+	porttest.InNamespace(t)
 	command(t, "ip link add lc-p type veth peer name lc-h")
 	_, err := Open(vdev("net_af_xdp", ",iface=lc-p"), port.Config{Queues: 1, Caches: []*mbuf.Cache{mbuf.NewCache(testPool)}})
 	if err == nil || !strings.Contains(err.Error(), "interface lc-p is down") {
@@ -240,7 +123,7 @@ func TestOpenRefusesAnInterfaceThatIsDown(t *testing.T) {
 }
 
 func TestOpenRefusesAnMTUThatNoBufferHolds(t *testing.T) {
-	inNamespace(t)
+	porttest.InNamespace(t)
 	veth(t, 1)
 	command(t, "ip link set lc-p mtu 3000")
 	_, err := Open(vdev("net_af_xdp", ",iface=lc-p"), port.Config{Queues: 1, Caches: []*mbuf.Cache{mbuf.NewCache(testPool)}})
@@ -252,10 +135,10 @@ func TestOpenRefusesAnMTUThatNoBufferHolds(t *testing.T) {
 func TestSleepingQueueWakesWhenAPacketArrives(t *testing.T) {
 	for _, driver := range []string{"net_af_packet", "net_af_xdp"} {
 		t.Run(driver, func(t *testing.T) {
-			inNamespace(t)
+			porttest.InNamespace(t)
 			veth(t, 1)
 			p, c := open(t, vdev(driver, ",iface=lc-p"))
-			h := newHost(t, "lc-h")
+			h := porttest.NewHost(t, "lc-h")
 			w, ok := p.Queue(0).(port.Waiter)
 			if !ok {
 				t.Fatal("queue cannot be waited for")
@@ -268,11 +151,11 @@ func TestSleepingQueueWakesWhenAPacketArrives(t *testing.T) {
 					drained = true
 				}
 			}
-			h.send(frame(100, 1))
+			h.Send(porttest.Frame(100, 1))
 			if n, err := unix.Poll(fds, 2000); n != 1 || err != nil {
 				t.Fatalf("poll: %d, %v", n, err)
 			}
-			m := poll(p.Queue(0), c)
+			m := porttest.Poll(p.Queue(0), c)
 			if m == nil {
 				t.Fatal("woken for nothing")
 			}
@@ -292,14 +175,14 @@ func poll1(q port.Queue) *mbuf.Mbuf {
 func TestSentFrameThatIsKeptStaysIntact(t *testing.T) {
 	for _, driver := range []string{"net_af_packet", "net_af_xdp"} {
 		t.Run(driver, func(t *testing.T) {
-			inNamespace(t)
+			porttest.InNamespace(t)
 			veth(t, 1)
 			p, c := open(t, vdev(driver, ",iface=lc-p"))
-			q, h := p.Queue(0), newHost(t, "lc-h")
+			q, h := p.Queue(0), porttest.NewHost(t, "lc-h")
 			before := testPool.count() + c.Avail() - testPool.Avail()
 			ms := make([]*mbuf.Mbuf, 64)
 			for i := range ms {
-				ms[i] = alloc(t, c, frame(1000, byte(i)))
+				ms[i] = porttest.Alloc(t, c, porttest.Frame(1000, byte(i)))
 				ms[i].Retain()
 				ms[i].Retain()
 			}
@@ -308,7 +191,7 @@ func TestSentFrameThatIsKeptStaysIntact(t *testing.T) {
 					t.Fatalf("%d taken", n)
 				}
 				for i := range ms {
-					if !bytes.Equal(h.receive(), frame(1000, byte(i))) {
+					if !bytes.Equal(h.Receive(), porttest.Frame(1000, byte(i))) {
 						t.Fatalf("frame %d went out changed", i)
 					}
 				}
@@ -319,7 +202,7 @@ func TestSentFrameThatIsKeptStaysIntact(t *testing.T) {
 				}
 			}
 			for i, m := range ms {
-				if m.RefCnt() != 1 || !bytes.Equal(m.Data(), frame(1000, byte(i))) {
+				if m.RefCnt() != 1 || !bytes.Equal(m.Data(), porttest.Frame(1000, byte(i))) {
 					t.Fatalf("frame %d: %d references", i, m.RefCnt())
 				}
 			}
@@ -332,7 +215,7 @@ func TestSentFrameThatIsKeptStaysIntact(t *testing.T) {
 }
 
 func TestXDPPortsForwardWithoutLeak(t *testing.T) {
-	inNamespace(t)
+	porttest.InNamespace(t)
 	veth(t, 1)
 	a, ca := open(t, vdev("net_af_xdp", ",iface=lc-p"))
 	b, cb := open(t, vdev("net_af_xdp", ",iface=lc-h"))
@@ -341,7 +224,7 @@ func TestXDPPortsForwardWithoutLeak(t *testing.T) {
 	for end := time.Now().Add(5 * time.Second); got < 20000 && time.Now().Before(end); {
 		if sent-got < 512 {
 			for i := range ms {
-				ms[i] = alloc(t, ca, frame(60+(sent+i)%1455, byte(sent+i)))
+				ms[i] = porttest.Alloc(t, ca, porttest.Frame(60+(sent+i)%1455, byte(sent+i)))
 			}
 			n := a.Queue(0).TxBurst(ms)
 			ca.FreeBurst(ms[n:])
@@ -349,8 +232,8 @@ func TestXDPPortsForwardWithoutLeak(t *testing.T) {
 		}
 		n := b.Queue(0).RxBurst(ms)
 		for _, m := range ms[:n] {
-			if isTest(m.Data()) {
-				if !bytes.Equal(m.Data(), frame(60+got%1455, byte(got))) {
+			if porttest.IsFrame(m.Data()) {
+				if !bytes.Equal(m.Data(), porttest.Frame(60+got%1455, byte(got))) {
 					t.Fatalf("packet %d changed", got)
 				}
 				got++
@@ -376,7 +259,7 @@ func TestXDPPortsForwardWithoutLeak(t *testing.T) {
 }
 
 func TestXDPPortOpensAgain(t *testing.T) {
-	inNamespace(t)
+	porttest.InNamespace(t)
 	veth(t, 1)
 	for i := range 2 {
 		c := mbuf.NewCache(testPool)
@@ -384,7 +267,7 @@ func TestXDPPortOpensAgain(t *testing.T) {
 		if err != nil {
 			t.Fatalf("time %d: %v", i, err)
 		}
-		carriesFrames(t, p, c, newHost(t, "lc-h"))
+		carriesFrames(t, p, c, porttest.NewHost(t, "lc-h"))
 		if err := p.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -403,7 +286,7 @@ func TestPortOpensAfterItsProcessWasKilled(t *testing.T) {
 	}
 	for _, driver := range []string{"net_af_packet", "net_af_xdp"} {
 		t.Run(driver, func(t *testing.T) {
-			inNamespace(t)
+			porttest.InNamespace(t)
 			veth(t, 1)
 			device := vdev(driver, ",iface=lc-p")
 			child := exec.Command(os.Args[0], "-test.run=^TestPortOpensAfterItsProcessWasKilled$")
@@ -423,14 +306,14 @@ func TestPortOpensAfterItsProcessWasKilled(t *testing.T) {
 				t.Fatalf("child said %q, %v", line, err)
 			}
 			p, c := open(t, device)
-			carriesFrames(t, p, c, newHost(t, "lc-h"))
+			carriesFrames(t, p, c, porttest.NewHost(t, "lc-h"))
 		})
 	}
 }
 
 // BenchmarkXDP moves bursts of 32 over a pair of interfaces with an AF_XDP port on either end.
 func BenchmarkXDP(b *testing.B) {
-	inNamespace(b)
+	porttest.InNamespace(b)
 	veth(b, 1)
 	from, cf := open(b, vdev("net_af_xdp", ",iface=lc-p"))
 	to, ct := open(b, vdev("net_af_xdp", ",iface=lc-h"))

@@ -11,19 +11,13 @@ import (
 	"linecrypt/dataplane/port/netif"
 )
 
-// retryEvery is how long Follow lets pass before it tries again to attach to an interface that it could not attach to.
-const retryEvery = time.Second
-
 // Follow implements port.Port. It looks for the interface by the name that the user gave, since what was removed and made anew
 // has that alone; an interface that was only renamed goes on as it is.
 func (p *Port) Follow() port.State {
 	for _, q := range p.queues {
 		_ = q.closeReplaced()
 	}
-	i, err := p.kernel.ByName(p.name)
-	if errors.Is(err, netif.ErrNone) {
-		i, err = p.kernel.ByIndex(p.index)
-	}
+	i, err := p.kernel.Find(p.name, p.index)
 	if errors.Is(err, netif.ErrNone) {
 		return port.State{Link: port.LinkGone, MTU: p.MTU(), Attached: p.attached}
 	}
@@ -59,7 +53,7 @@ func (p *Port) takeUp(i netif.Interface) error {
 	if i.Flags&unix.IFF_UP == 0 {
 		return netif.ErrDown(p.name)
 	}
-	if time.Since(p.failed) < retryEvery {
+	if time.Since(p.failed) < netif.RetryEvery {
 		return p.failure
 	}
 	if err := p.attach(i, mtu); err != nil {

@@ -11,15 +11,9 @@ import (
 	"linecrypt/dataplane/port/netif"
 )
 
-// retryEvery is how long Follow lets pass before it tries again to attach to an interface that it could not attach to.
-const retryEvery = time.Second
-
 // Follow implements port.Port. It looks for the interface by the name that the user gave, and by its number where it was only renamed.
 func (p *Port) Follow() port.State {
-	i, err := p.kernel.ByName(p.name)
-	if errors.Is(err, netif.ErrNone) && p.index != 0 {
-		i, err = p.kernel.ByIndex(p.index)
-	}
+	i, err := p.kernel.Find(p.name, p.index)
 	if err != nil && !errors.Is(err, netif.ErrNone) {
 		return port.State{Link: port.LinkDown, MTU: p.MTU(), Attached: p.attached, Fault: err}
 	}
@@ -51,7 +45,7 @@ func (p *Port) takeUp(i netif.Interface) error {
 		return nil
 	case i.Flags&unix.IFF_UP == 0:
 		return netif.ErrDown(p.name)
-	case time.Since(p.failed) < retryEvery:
+	case time.Since(p.failed) < netif.RetryEvery:
 		return p.failure
 	}
 	if err := p.attach(i); err != nil {

@@ -18,9 +18,6 @@ import (
 	"linecrypt/dataplane/port/netif"
 )
 
-// retryEvery is how long Follow lets pass before it tries again to attach to a device that it could not attach to.
-const retryEvery = time.Second
-
 // settle is how long packets that were on their way when an interface went may take to arrive.
 const settle = 20 * time.Millisecond
 
@@ -38,7 +35,7 @@ func (d *device) Follow() port.State {
 		s.MTU = d.MTU()
 		return s
 	}
-	i, err := d.find()
+	i, err := d.kernel.Find(d.iface, d.index)
 	if err != nil && !errors.Is(err, netif.ErrNone) {
 		return port.State{Link: port.LinkDown, MTU: d.MTU(), Attached: d.attached, Fault: err}
 	}
@@ -51,15 +48,6 @@ func (d *device) Follow() port.State {
 		s.Link = port.LinkUp
 	}
 	return s
-}
-
-// find returns the interface, by its number where it was only renamed.
-func (d *device) find() (netif.Interface, error) {
-	i, err := d.kernel.ByName(d.iface)
-	if errors.Is(err, netif.ErrNone) && d.index != 0 {
-		return d.kernel.ByIndex(d.index)
-	}
-	return i, err
 }
 
 // takeUp has the port go with what became of its interface; i is zero when there is none. Quiet says that the workers poll what
@@ -79,7 +67,7 @@ func (d *device) takeUp(i netif.Interface, quiet bool) error {
 		return nil
 	case i.Flags&unix.IFF_UP == 0:
 		return errDown(d.iface)
-	case time.Since(d.failed) < retryEvery:
+	case time.Since(d.failed) < netif.RetryEvery:
 		return d.failure
 	}
 	if err := d.attach(i); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -73,6 +74,19 @@ func (h *Handle) ByIndex(index int) (Interface, error) {
 	}
 	return h.one(index, nil)
 }
+
+// Find returns the interface of that name, or, where it was only renamed, the one of that number; 0 is none. The error wraps ErrNone where
+// there is neither.
+func (h *Handle) Find(name string, index int) (Interface, error) {
+	i, err := h.ByName(name)
+	if errors.Is(err, ErrNone) {
+		return h.ByIndex(index)
+	}
+	return i, err
+}
+
+// RetryEvery is how long a port lets pass before it tries again to attach to an interface that it could not attach to.
+const RetryEvery = time.Second
 
 func (h *Handle) one(index int, attrs []byte) (Interface, error) {
 	var found Interface

@@ -158,47 +158,42 @@ func TestNetworkIsAsBeforeWhenAProcessOfHostModeIsKilled(t *testing.T) {
 	}
 }
 
+// A worker that hangs passes nothing either, while its process goes on saying that it lives.
 func TestNetworkIsAsBeforeWhenTheDataPlaneOfHostModeStandsStill(t *testing.T) {
-	b := cableOf(t)
-	before := b.machine()
-	b.startHosts()
-	client, srv := b.mustConnect(ipv4)
-	b.check(exchange(client, srv, 10_000, 10_000, false))
-	b.wantSameSession(client)
-	b.wire()
-	b.check(syscall.Kill(b.a.DataPlane(), syscall.SIGSTOP))
-	start := time.Now()
-	b.wantOver(client)
-	b.wantMachineWithin(before, 2*time.Second-time.Since(start)) // with a second for who looks
-	t.Logf("as before after %v", time.Since(start))
-	again, other := b.mustConnect(ipv4)
-	b.check(exchange(again, other, 10_000, 10_000, false))
-	b.a.Ended()
-	if !strings.Contains(b.a.Stderr(), "does not answer any more") {
-		t.Errorf("nothing is said of it:\n%s", b.a.Stderr())
+	for name, stop := range map[string]func(t *testing.T, pid int) (released <-chan struct{}){
+		"data plane": func(t *testing.T, pid int) <-chan struct{} {
+			if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+				t.Fatal(err)
+			}
+			released := make(chan struct{})
+			close(released) // it goes with what kills it
+			return released
+		},
+		"one worker of it": func(t *testing.T, pid int) <-chan struct{} { return stopThread(t, pid, shm.WorkerThread(0)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := cableOf(t)
+			before := b.machine()
+			b.startHosts()
+			client, srv := b.mustConnect(ipv4)
+			b.check(exchange(client, srv, 10_000, 10_000, false))
+			b.wantSameSession(client)
+			b.wire()
+			released := stop(t, b.a.DataPlane())
+			start := time.Now()
+			b.wantOver(client)
+			b.wantMachineWithin(before, 2*time.Second-time.Since(start)) // with a second for who looks
+			t.Logf("as before after %v", time.Since(start))
+			again, other := b.mustConnect(ipv4)
+			b.check(exchange(again, other, 10_000, 10_000, false))
+			b.a.Ended()
+			<-released
+			if !strings.Contains(b.a.Stderr(), "does not answer any more") {
+				t.Errorf("nothing is said of it:\n%s", b.a.Stderr())
+			}
+			b.a = nil
+		})
 	}
-	b.a = nil
-}
-
-// A worker that hangs passes nothing, while its process goes on saying that it lives.
-func TestNetworkIsAsBeforeWhenAWorkerOfHostModeStandsStill(t *testing.T) {
-	b := cableOf(t)
-	before := b.machine()
-	b.startHosts()
-	client, srv := b.mustConnect(ipv4)
-	b.check(exchange(client, srv, 10_000, 10_000, false))
-	b.wantSameSession(client)
-	released := stopThread(t, b.a.DataPlane(), shm.WorkerThread(0))
-	start := time.Now()
-	b.wantOver(client)
-	b.wantMachineWithin(before, 2*time.Second-time.Since(start))
-	t.Logf("as before after %v", time.Since(start))
-	b.a.Ended()
-	<-released
-	if !strings.Contains(b.a.Stderr(), "does not answer any more") {
-		t.Errorf("nothing is said of it:\n%s", b.a.Stderr())
-	}
-	b.a = nil
 }
 
 // stopThread stops a thread of a process, and no other one, as long as that lives. Released is closed after that.

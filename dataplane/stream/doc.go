@@ -3,8 +3,8 @@
 // reassembly, rekeying, FIN, RST and urgent data (RFC 8548 sections 3.6 to 3.9, 4.2).
 //
 // It is a pure state machine: it knows no clock, port or goroutine, and no packet header but through package packet. Time is a
-// parameter, packets come parsed as Segments, and what shall be sent goes into an Output as Emits. The crypto it needs goes into the same Output as batches
-// that the caller works between the calls.
+// parameter, packets come parsed, as Segments or as they are, and what shall be sent goes into an Output as Emits. The crypto it needs
+// goes into the same Output as batches that the caller works between the calls.
 //
 // Egress is host to wire (seal), ingress is wire to host (open). Plaintext positions are PPos and wire positions WPos, both
 // 64 bit and 0 at the byte behind the SYN; the two are different types because mixing them up is the error to fear here.
@@ -36,8 +36,8 @@
 //	accept, acknowledge, open          (fast_ingress.go)  a far end's; openedCommon delivers its frame
 //
 // Such segments of one connection that come one behind the other make a Run, for which what does not change meanwhile is asked once. The
-// caller writes the headers of each from the numbers of its Emit, a packet.Translation, while they are in the cache. Those of a run that
-// are of one kind, all with data or all without, are a train (train.go): behind the first they are taken in one loop, headers included.
+// caller writes the headers of each from the numbers of its Emit, a packet.Translation, while they are in the cache. Those that lie in plain
+// packets, as nearly all do, are a train (train.go): one loop takes them, headers included, and leaves the others to FastEgress and FastIngress.
 //
 // timeout.go does what time brings about, numbers.go gives the caller the numbers of a connection.
 //

@@ -57,6 +57,7 @@ func (x *Run) turn() {
 	}
 }
 
+// look is what begin does in every lookEvery-th call; the answer that was kept may be another one then.
 func (x *Run) look() {
 	x.c.scarce = x.c.cache.Avail() < x.c.cfg.PoolLow
 	x.told = false

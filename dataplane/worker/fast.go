@@ -20,7 +20,7 @@ type fastRun struct {
 	ts     bool // segments carry timestamps
 	limit  int  // longest IP packet that becomes one which fits its way
 	taken  uint64
-	trains uint64 // segments of all runs that were taken in trains
+	trains uint64 // segments of all runs that were taken in trains: what shows that the twin tests play them
 	common packet.Common
 }
 

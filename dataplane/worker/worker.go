@@ -119,10 +119,10 @@ type Worker struct {
 	ms      [2][port.LargeBurst]*mbuf.Mbuf
 	got     [2]int // packets in ms that were received ahead
 	pkts    [port.LargeBurst]packet.Packet
-	allTCP  bool                   // all of pkts are TCP segments
-	tcp     [port.LargeBurst]uint8 // else: positions in pkts of those that are
-	run     [port.LargeBurst]uint8 // by TCP segment: the run of segments of one connection that it belongs to
-	runs    int
+	allTCP  bool                           // all of pkts are TCP segments
+	tcp     [port.LargeBurst]uint8         // else: positions in pkts of those that are
+	run     [port.LargeBurst]uint8         // by TCP segment: the run of segments of one connection that it belongs to
+	runs    int                            // in the burst
 	keys    [port.LargeBurst]flowtable.Key // by run
 	hashes  [port.LargeBurst]uint32
 	found   [port.LargeBurst]flowtable.Index

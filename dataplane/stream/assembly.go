@@ -25,6 +25,9 @@ type assembly struct {
 // minProgress is what the announced window leaves at least for a frame whose length is not known yet.
 const minProgress = 64
 
+// whole reports whether all of the frame, or of the message, is there.
+func (a *assembly) whole() bool { return a.need != 0 && a.have >= a.need }
+
 // edge is the position that must not be closed to the far end.
 func (a *assembly) edge() uint64 {
 	if !a.active {

@@ -408,6 +408,26 @@ func TestWireEndWithoutAuthenticatedEndIsAnErrorOfItsOwn(t *testing.T) {
 		r.far(a, a+50, FIN)
 		r.aborted(shm.AbortFinWithoutFinp)
 	})
+	t.Run("a whole frame that waits for its key is looked at first", func(t *testing.T) {
+		r := newRig(t, nil, nil)
+		re, fin := data(50), last(50)
+		re.Rekey, fin.Rekey = true, true
+		_, a := r.farFrame(data(100))
+		_, b := r.farFrame(re)
+		_, c := r.farFrame(fin)
+		r.far(initLen, a, 0)
+		r.far(a, b, 0)
+		r.far(b, b+10, 0)
+		r.far(b+10, c, FIN)
+		r.count(shm.AbortFinWithoutFinp, 0)
+		r.take()
+		r.hostAcks(150)
+		r.take()
+		r.pass()
+		if h, _ := r.take(); len(h) != 1 || h[0].flags&FIN == 0 || !bytes.Equal(h[0].data, pattern(3, 50)) {
+			t.Errorf("delivered %v", h)
+		}
+	})
 	t.Run("behind missing bytes it waits", func(t *testing.T) {
 		r := newRig(t, nil, nil)
 		a, m := r.farFrame(data(100))

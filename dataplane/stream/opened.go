@@ -272,6 +272,9 @@ func (f *flow) checkFin() {
 	if in.Flags&flowtable.IngressWireFIN == 0 || in.WNext != in.WOpen || f.r.Egress.Flags&flowtable.EgressDead != 0 {
 		return
 	}
+	if a := f.inProgress(); a != nil && a.whole() {
+		return // it waits to be opened, and may be the last one
+	}
 	next := f.contiguous()
 	switch {
 	case in.Flags&flowtable.IngressFINp != 0 && f.r.Rare.WFin == in.WOpen:

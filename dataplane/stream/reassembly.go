@@ -179,7 +179,7 @@ func (f *flow) finishFrame() bool {
 	in := &f.r.Ingress
 	ra := f.reassembly()
 	a := &ra.frame
-	if !a.active || a.need == 0 || a.have < a.need {
+	if !a.active || !a.whole() {
 		return true
 	}
 	if a.init != 0 {

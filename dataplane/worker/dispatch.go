@@ -124,8 +124,8 @@ func (w *Worker) translate(s flowtable.Side, p *packet.Packet, i flowtable.Index
 		w.drop(p, shm.DropOptions)
 		return
 	}
-	e, aged := w.endpoint(s, r), now>>freshTick != r.LastSeen>>freshTick
-	stale := aged || e.Flags&endpointFresh == 0
+	aged := aged(r, now)
+	stale := aged || w.endpoint(s, r).Flags&endpointFresh == 0
 	if stale {
 		capture(&w.fresh, p)
 	}
@@ -149,12 +149,7 @@ func (w *Worker) translate(s flowtable.Side, p *packet.Packet, i flowtable.Index
 		w.core.IngressSegment(i, r, seg, now, w.out)
 	}
 	if stale && seg.Accepted {
-		if aged {
-			r.Host.Flags &^= endpointFresh
-			r.Peer.Flags &^= endpointFresh
-		}
-		e.Flags |= endpointFresh
-		*w.templateFrom(s, r) = w.fresh
+		w.renew(s, r, aged)
 	}
 	w.schedule(i, r)
 }
@@ -166,6 +161,21 @@ const (
 	freshTick     = 30
 	endpointFresh = 1 << 7
 )
+
+// aged reports whether the templates of a connection are of another freshTick than now. It is asked before a segment is translated, which
+// says that the connection was heard of.
+func aged(r *flowtable.Record, now int64) bool { return now>>freshTick != r.LastSeen>>freshTick }
+
+// renew takes what was captured of an acceptable segment from side s for the template of its direction; aged says that the other
+// direction's is old as well.
+func (w *Worker) renew(s flowtable.Side, r *flowtable.Record, aged bool) {
+	if aged {
+		r.Host.Flags &^= endpointFresh
+		r.Peer.Flags &^= endpointFresh
+	}
+	w.endpoint(s, r).Flags |= endpointFresh
+	*w.templateFrom(s, r) = w.fresh
+}
 
 // templateFrom returns the template for segments in the direction of those received from side s.
 func (w *Worker) templateFrom(s flowtable.Side, r *flowtable.Record) *flowtable.Template {

@@ -18,6 +18,8 @@ type fastRun struct {
 	r      *flowtable.Record
 	side   flowtable.Side
 	ts     bool // segments carry timestamps
+	stale  bool // the template of the segments' direction is to be captured anew,
+	aged   bool // and that of the other one, when a segment comes from there
 	limit  int  // longest IP packet that becomes one which fits its way
 	taken  uint64
 	trains uint64 // segments of all runs that were taken in trains: what shows that the twin tests play them
@@ -30,16 +32,12 @@ const frameHead = tcpcrypt.HeaderLen + tcpcrypt.FlagsLen
 // fastBegin begins a run with a segment from side s, and reports whether its connection is one for the fast path; r is nil where it is of
 // no connection.
 func (w *Worker) fastBegin(s flowtable.Side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) bool {
-	if r == nil || !r.Local.Common || r.State != flowtable.Encrypted || !w.params.FastPath ||
-		r.Local.PathGen != w.paths.gen || now>>freshTick != r.LastSeen>>freshTick {
+	if r == nil || !r.Local.Common || r.State != flowtable.Encrypted || !w.params.FastPath || r.Local.PathGen != w.paths.gen {
 		return false
 	}
 	from, to, path, grows := &r.Host, &r.Peer, r.Local.PeerPath, overhead
 	if s == outside {
 		from, to, path, grows = &r.Peer, &r.Host, r.Local.HostPath, -overhead
-	}
-	if from.Flags&endpointFresh == 0 {
-		return false
 	}
 	room := max(to.MSS, minMSS)
 	if path != 0 {
@@ -48,6 +46,8 @@ func (w *Worker) fastBegin(s flowtable.Side, p *packet.Packet, i flowtable.Index
 	f := &w.fastRun
 	f.i, f.r, f.side, f.taken = i, r, s, 0
 	f.ts = r.Flags&flowtable.FlagTimestamps != 0
+	f.aged = aged(r, now)
+	f.stale = f.aged || from.Flags&endpointFresh == 0
 	f.limit = int(room) + int(headers(p.Ver == 4)) - grows
 	f.run = w.core.BeginRun(i, r, now, w.out)
 	return true
@@ -58,6 +58,9 @@ func (w *Worker) fastSegment(p *packet.Packet) bool {
 	f := &w.fastRun
 	if p.Flags&^packet.FlagPSH != packet.FlagACK || !p.CommonOptions(f.ts) || !p.Verify() || p.PayloadLen > 0 && p.IPLen() > f.limit {
 		return false
+	}
+	if f.stale {
+		capture(&w.fresh, p)
 	}
 	seg := &w.seg
 	seg.M = p.M
@@ -79,6 +82,10 @@ func (w *Worker) fastSegment(p *packet.Packet) bool {
 		return false
 	}
 	f.taken++
+	if f.stale {
+		w.renew(f.side, f.r, f.aged)
+		f.stale = false
+	}
 	if em != nil {
 		p.Translate(em.Off, em.Len, &em.Translation)
 		if f.side == inside && em.Len > 0 {
@@ -89,11 +96,12 @@ func (w *Worker) fastSegment(p *packet.Packet) bool {
 	return true
 }
 
-// fastTrain gives the fast path the segments of the run that are in plain packets, from the first on, and returns how many it took.
+// fastTrain gives the fast path the segments of the run that are in plain packets, from the first on, and returns how many it took: none
+// while the first one is to tell its template.
 func (w *Worker) fastTrain(pkts []packet.Packet) int {
 	f := &w.fastRun
 	first := &pkts[0]
-	if !first.Plain(f.ts) {
+	if f.stale || !first.Plain(f.ts) {
 		return 0
 	}
 	taken := f.run.Train(pkts, f.side == inside, f.ts, f.limit-first.IPLen()+int(first.PayloadLen))

@@ -1,6 +1,8 @@
 package worker
 
 import (
+	"unsafe"
+
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/packet"
@@ -138,7 +140,7 @@ func (w *Worker) lookup(s flowtable.Side, segments int) {
 }
 
 // prefetchRecord asks for what the translator touches of the record of a run's connection.
-func (w *Worker) prefetchRecord(run int) {
+func (w *Worker) prefetchRecord(s flowtable.Side, run int, now int64) {
 	if run >= w.runs {
 		return
 	}
@@ -146,6 +148,9 @@ func (w *Worker) prefetchRecord(run int) {
 		row, local := r.Hot()
 		mbuf.PrefetchMemory(row, flowtable.HotLines)
 		mbuf.PrefetchMemory(local, 1)
+		if aged(r, now) {
+			mbuf.PrefetchMemory(unsafe.Pointer(w.templateFrom(s, r)), 2)
+		}
 	}
 }
 
@@ -177,7 +182,7 @@ func flowKey(k *flowtable.Key, p *packet.Packet, s flowtable.Side) {
 func (w *Worker) work(s flowtable.Side, n, segments int, now int64) {
 	next, run := 0, -1
 	for j := range recordsAhead {
-		w.prefetchRecord(j)
+		w.prefetchRecord(s, j, now)
 	}
 	spare := 0    // segments for which the output certainly has room
 	fast := false // the fast path is taking the run
@@ -202,7 +207,7 @@ func (w *Worker) work(s flowtable.Side, n, segments int, now int64) {
 		spare--
 		if run != j {
 			if run < j {
-				w.prefetchRecord(j + recordsAhead)
+				w.prefetchRecord(s, j+recordsAhead, now)
 				w.prefetchLedger(j + ledgerAhead)
 			}
 			w.fastEnd(now)

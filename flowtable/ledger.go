@@ -100,11 +100,13 @@ func (c Chunks) release(i ChunkIndex) {
 	c.mem[0].free++
 }
 
-// Ahead returns what the next Front of a ledger reads, or, of an empty one, what the next Push writes: a hint for the cache. It is in no
-// chunk that is in use where none is free.
-func (c Chunks) Ahead(l *Ledger) EntryID {
-	if l.Count > 0 {
-		return entryID(l.First, l.Head)
+// FrontID returns the ID of what Front returns; the ledger is not empty.
+func (c Chunks) FrontID(l *Ledger) EntryID { return entryID(l.First, l.Head) }
+
+// NextID returns the ID of the entry that the next Push appends: a hint for the cache. It is in no chunk that is in use where none is free.
+func (c Chunks) NextID(l *Ledger) EntryID {
+	if l.HasRoom() {
+		return entryID(l.Last, l.Tail)
 	}
 	i := c.mem[0].Next
 	if int(i) >= len(c.mem) {

@@ -152,24 +152,19 @@ func TestIteratorPassesOverWholeChunks(t *testing.T) {
 	}
 }
 
-func TestAheadNamesTheEntryThatComesNext(t *testing.T) {
+func TestNextAndFrontAreNamedBeforeTheyCome(t *testing.T) {
 	c := FormatChunks(make([]Chunk, 3))
 	var l Ledger
 	for i := range 2 * ChunkEntries {
-		ahead := c.Ahead(&l)
-		_, id := c.Push(&l)
-		if _, front := c.Front(&l); i == 0 && ahead != id || c.Ahead(&l) != front {
-			t.Fatalf("entry %d: %d is ahead of the first one, %d of the next", i, ahead, c.Ahead(&l))
+		next := c.NextID(&l)
+		if _, id := c.Push(&l); next != id {
+			t.Fatalf("entry %d: %d was said to be next, it is %d", i, next, id)
+		}
+		if _, front := c.Front(&l); c.FrontID(&l) != front {
+			t.Fatalf("entry %d: %d is said to be the oldest, it is %d", i, c.FrontID(&l), front)
 		}
 	}
-	if id := c.Ahead(new(Ledger)); id/EntryStride != 0 {
-		t.Errorf("without a free chunk, entry %d is ahead", id)
-	}
-	for l.Count > 0 {
-		_, front := c.Front(&l)
-		if c.Ahead(&l) != front {
-			t.Fatalf("%d left: %d is ahead, not %d", l.Count, c.Ahead(&l), front)
-		}
-		c.Pop(&l)
+	if id := c.NextID(new(Ledger)); id/EntryStride != 0 {
+		t.Errorf("without a free chunk, entry %d is next", id)
 	}
 }

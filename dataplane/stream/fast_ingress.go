@@ -122,10 +122,11 @@ func (f *flow) openedCommon(ref *openRef, before *delivered) bool {
 	em.R, em.M, em.Flow, em.Off, em.Len = r, m, f.idx, ref.off+frameHead, n
 	em.Seq, em.Ack, em.Win, em.Flags = f.peerISN()+uint32(p), e.AckTold, e.WinTold, ref.flags
 	em.TSVal, em.TSEcr, em.HasTS, em.NewTS = r.Peer.TSVal, ref.tsEcr, ref.hasTS, ref.hasTS && ref.tsVal != r.Peer.TSVal
-	em.Urg, em.NSACK, em.Dir, em.Kind = 0, 0, ToHost, EmitCommon
+	em.Dir, em.Kind = ToHost, EmitReady
 	if ref.header != 0 {
 		packet.TranslatePlain(m, int(ref.header), em.Off, n, &em.Translation)
-		em.Kind = EmitReady
+		return true
 	}
+	em.Urg, em.NSACK, em.Kind = 0, 0, EmitCommon
 	return true
 }

@@ -78,7 +78,7 @@ func (x *Run) hostTrain(pkts []packet.Packet, ts bool, most int) (taken int) {
 		em.R, em.M, em.Flow, em.Off, em.Len = r, m, x.idx, start, n
 		em.Seq, em.Ack, em.Win, em.Flags = host.ISN+1+uint32(w), x.ack, x.win, s.Flags
 		em.TSVal, em.TSEcr, em.HasTS, em.NewTS = s.Opt.TSVal, s.Opt.TSEcr, ts, false
-		em.Urg, em.NSACK, em.Dir, em.Kind = 0, 0, ToWire, EmitReady
+		em.Dir, em.Kind = ToWire, EmitReady
 		packet.TranslatePlain(m, header, start, n, &em.Translation)
 		frame := unsafe.Add(m.BufAddr, start)
 		binary.BigEndian.PutUint32((*[frameHead]byte)(frame)[:], uint32(n-tcpcrypt.HeaderLen)<<8) // no control bit and no flag is set

@@ -1,6 +1,8 @@
 package stream
 
 import (
+	"unsafe"
+
 	"linecrypt/cryptobatch"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
@@ -85,22 +87,27 @@ const BuildOffset = 192
 // Emit is a segment to be sent. The caller owns M's reference. A kept frame has a second reference in the flow's queue: the
 // payload bytes of an Emit must not be changed, the bytes in front of Off may.
 type Emit struct {
-	R *flowtable.Record
-	M *mbuf.Mbuf
-	packet.Translation
-	Flow     flowtable.Index
-	Urg      uint16
-	NSACK    uint8
+	// The first cache line is all there is of an EmitReady.
+	R        *flowtable.Record
+	M        *mbuf.Mbuf
 	Off, Len int // payload within M.Buf()
-	HasTS    bool
-	NewTS    bool // EmitForward: the packet's timestamps are not those of the emit and must be rewritten
-	Dir      Direction
-	Kind     EmitKind
-
+	packet.Translation
+	Flow      flowtable.Index
+	HasTS     bool
+	NewTS     bool // EmitForward: the packet's timestamps are not those of the emit and must be rewritten
+	Dir       Direction
+	Kind      EmitKind
 	FrameHead [frameHead]byte // EmitCommon to the wire, with payload: its first bytes
 
-	SACK [4][2]uint32
+	Urg   uint16
+	NSACK uint8
+	SACK  [4][2]uint32
+
+	_ [28]byte // to whole lines
 }
+
+// An Emit takes two cache lines.
+var _ [128]byte = [unsafe.Sizeof(Emit{})]byte{}
 
 // EventKind says what an Event tells.
 type EventKind uint8

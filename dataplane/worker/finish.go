@@ -10,27 +10,53 @@ import (
 
 // finish works what the translator has gathered: the crypto of all segments at once, then the packets, then the events.
 func (w *Worker) finish(now int64) {
-	if !w.out.Pending() && len(w.out.Emits) == 0 && len(w.out.Events) == 0 {
+	w.mark = tsc.Now()
+	w.finishStage(now)
+}
+
+// finishStage is finish for the stages' account: it begins where the stage before it ended.
+func (w *Worker) finishStage(now int64) {
+	if w.out.Pending() {
+		w.crypt(now)
+	}
+	if len(w.out.Emits) > 0 {
+		w.emitAll()
+	}
+	if len(w.out.Events) > 0 {
+		w.tellAll(now)
 		return
 	}
-	t := tsc.Now()
+	w.out.Reset()
+}
+
+// crypt seals and opens what the translator has gathered, and what comes of that.
+func (w *Worker) crypt(now int64) {
 	for w.out.Pending() {
 		n := len(w.out.Seals) + len(w.out.Opens)
 		w.batch.Seal(w.out.Seals)
 		if w.trace.on {
 			w.traceFrames(trace.Seal, w.out.Seals)
 		}
-		t1 := w.spend(shm.StageCrypto, t, n)
-		w.core.Sealed(w.out, now)
-		t = w.spend(shm.StageStream, t1, 0)
+		if len(w.out.Seals) > 0 {
+			w.spend(shm.StageCrypto, n)
+			n = 0
+			w.core.Sealed(w.out, now)
+			w.spend(shm.StageStream, 0)
+		}
 		w.batch.Open(w.out.Opens)
 		if w.trace.on {
 			w.traceFrames(trace.Open, w.out.Opens)
 		}
-		t1 = w.spend(shm.StageCrypto, t, 0)
-		w.core.Opened(w.out, now)
-		t = w.spend(shm.StageStream, t1, 0)
+		if len(w.out.Opens) > 0 {
+			w.spend(shm.StageCrypto, n)
+			w.core.Opened(w.out, now)
+			w.spend(shm.StageStream, 0)
+		}
 	}
+}
+
+// emitAll sends the packets that the translator has gathered.
+func (w *Worker) emitAll() {
 	if w.trace.on {
 		w.traceEmits()
 	}
@@ -52,13 +78,12 @@ func (w *Worker) finish(now int64) {
 		t.n++
 		*t.bytes += uint64(e.M.PktLen)
 	}
-	w.spend(shm.StageRewrite, t, len(w.out.Emits))
-	if len(w.out.Events) == 0 {
-		w.out.Reset()
-		return
-	}
-	// An event may make the worker forget a connection, which finishes what is gathered first: such a call in a call has a list
-	// of its own.
+	w.spend(shm.StageRewrite, len(w.out.Emits))
+}
+
+// tellAll empties the output, and acts on the events that were in it. One may make the worker forget a connection, which finishes what is gathered
+// first: such a call in a call has a list of its own.
+func (w *Worker) tellAll(now int64) {
 	events := append(w.events[w.depth][:0], w.out.Events...)
 	w.out.Reset()
 	w.depth++
@@ -73,9 +98,8 @@ func (w *Worker) flush() {
 	if w.tx[inside].n+w.tx[outside].n == 0 {
 		return
 	}
-	t := tsc.Now()
 	n := w.tx[outside].flush() + w.tx[inside].flush()
-	w.spend(shm.StageTx, t, n)
+	w.spend(shm.StageTx, n)
 }
 
 // event acts on what the translator tells.

@@ -81,7 +81,7 @@ func (w *Worker) handed(msg *handover.Message, now int64) {
 	if !w.out.Room() {
 		w.finish(now)
 	}
-	p := &w.pkts[0]
+	p := &w.burst.pkts[0]
 	p.Parse(m)
 	if w.trace.on && w.traceBegin(msg.Side, p, now) {
 		w.workHanded(msg.Side, p, now)
@@ -97,7 +97,7 @@ func (w *Worker) workHanded(s flowtable.Side, p *packet.Packet, now int64) {
 		w.other(s, p, now)
 		return
 	}
-	k := &w.keys[0]
+	k := &w.burst.keys[0]
 	flowKey(k, p, s)
 	hash := w.table.Hash(k)
 	i := w.table.Lookup(k, hash)

@@ -10,42 +10,13 @@ import (
 	"linecrypt/flowtable"
 )
 
-// spend adds the cycles since t0 to a stage and returns the time.
-func (w *Worker) spend(s shm.Stage, t0 uint64, packets int) uint64 {
-	t1 := tsc.Now()
-	w.n[s.Cycles()] += t1 - t0
-	w.n[s.Packets()] += uint64(packets)
-	return t1
-}
-
-// receive takes a burst from a port.
-func (w *Worker) receive(s flowtable.Side) int {
+// spend adds the cycles since the last call in the poll to a stage. The clock of the processor is read once between two stages: that takes
+// as long as parsing a packet does.
+func (w *Worker) spend(s shm.Stage, packets int) {
 	t := tsc.Now()
-	n := w.rx[s].RxBurst(w.ms[s][:w.asks[s]])
-	if n > 0 {
-		w.spend(shm.StageRx, t, n)
-	}
-	return n
-}
-
-// receiveAhead takes the bursts of the next poll, so that their lines come from memory while the crypto and the sending of this one are
-// done. The next poll follows at once, and does not ask these ports again: so packets that come meanwhile would wait for a poll more than they
-// need to, and the worker does this only behind a full burst, when as many wait as it can take.
-func (w *Worker) receiveAhead() {
-	for s := range w.got {
-		w.got[s] = w.receive(flowtable.Side(s))
-	}
-	for s, n := range w.got {
-		mbuf.PrefetchHeaders(w.ms[s][:n])
-	}
-}
-
-// dropAhead drops what was received ahead, by who polls no more.
-func (w *Worker) dropAhead() {
-	for s, n := range w.got {
-		w.cache.FreeBurst(w.ms[s][:n])
-		w.got[s] = 0
-	}
+	w.n[s.Cycles()] += t - w.mark
+	w.n[s.Packets()] += uint64(packets)
+	w.mark = t
 }
 
 // pollPort takes a burst from a port as far as the translator.
@@ -57,94 +28,35 @@ func (w *Worker) pollPort(s flowtable.Side, now int64) int {
 		}
 	}
 	w.got[s] = 0
-	t := tsc.Now()
 	if w.trace.on {
 		w.workTraced(s, n, now)
-		w.spend(shm.StageStream, t, n)
+		w.spend(shm.StageStream, n)
 		return n
 	}
-	segments := w.parse(s, n)
-	t = w.spend(shm.StageParse, t, n)
-	w.lookup(s, segments)
-	t = w.spend(shm.StageLookup, t, segments)
-	w.work(s, n, segments, now)
-	w.spend(shm.StageStream, t, n)
+	w.parse(s, n)
+	w.spend(shm.StageParse, n)
+	w.name(s)
+	w.find()
+	w.spend(shm.StageLookup, w.burst.segments)
+	w.work(s, n, now)
+	w.spend(shm.StageStream, n)
 	return n
-}
-
-// parse reads the headers of the burst and returns the number of TCP segments in it.
-func (w *Worker) parse(s flowtable.Side, n int) int {
-	bytes, segments := packet.ParseBurst(w.ms[s][:n], w.pkts[:n])
-	if s == inside {
-		w.n[shm.RxInsidePackets] += uint64(n)
-		w.n[shm.RxInsideBytes] += bytes
-	} else {
-		w.n[shm.RxOutsidePackets] += uint64(n)
-		w.n[shm.RxOutsideBytes] += bytes
-	}
-	if w.allTCP = segments == n; !w.allTCP {
-		w.findTCP(n)
-	}
-	return segments
-}
-
-// findTCP lists the TCP segments of the burst.
-func (w *Worker) findTCP(n int) {
-	segments := 0
-	for i := range w.pkts[:n] {
-		if w.pkts[i].Class == packet.TCP {
-			w.tcp[segments] = uint8(i)
-			segments++
-		}
-	}
-}
-
-// segmentAt returns which packet of the burst TCP segment j is.
-func (w *Worker) segmentAt(j int) int {
-	if w.allTCP {
-		return j
-	}
-	return int(w.tcp[j%len(w.tcp)])
 }
 
 // recordsAhead is for how many runs of segments work has the lines of records on their way from memory, and ledgerAhead for how many what
 // those lines tell the place of.
 const (
 	recordsAhead = 6
-	ledgerAhead  = 2
+	ledgerAhead  = 3
+	heldAhead    = 1
 )
 
-// lookup finds the records of the burst's TCP segments, once for segments of one connection in a row.
-func (w *Worker) lookup(s flowtable.Side, segments int) {
-	runs := 0
-	var before *packet.Packet
-	for j := range w.run[:segments] {
-		p := &w.pkts[w.segmentAt(j)%len(w.pkts)]
-		if !p.FollowsClosely() && (runs == 0 || !p.Follows(before)) {
-			k := &w.keys[runs]
-			flowKey(k, p, s)
-			if runs == 0 || p.SrcPort != before.SrcPort || !k.Equal(&w.keys[runs-1]) {
-				w.hashes[runs] = w.table.Hash(k)
-				runs++
-			}
-		}
-		w.run[j] = uint8(runs - 1)
-		before = p
-	}
-	w.runs = runs
-	w.table.LookupBurst(w.keys[:runs], w.hashes[:runs], w.found[:runs])
-	for i, found := range w.found[:runs] {
-		w.records[i] = w.table.Record(found)
-	}
-	w.changed = false
-}
-
 // prefetchRecord asks for what the translator touches of the record of a run's connection.
-func (w *Worker) prefetchRecord(s flowtable.Side, run int, now int64) {
-	if run >= w.runs {
+func (w *Worker) prefetchRecord(s flowtable.Side, b *burst, run int, now int64) {
+	if run >= b.runs {
 		return
 	}
-	if r := w.records[run]; r != nil && r.State == flowtable.Encrypted {
+	if r := b.records[run]; r != nil && r.State == flowtable.Encrypted {
 		row, local := r.Hot()
 		mbuf.PrefetchMemory(row, flowtable.HotLines)
 		mbuf.PrefetchMemory(local, 1)
@@ -154,52 +66,50 @@ func (w *Worker) prefetchRecord(s flowtable.Side, run int, now int64) {
 	}
 }
 
-// prefetchLedger asks for the frame that the first segment of a run will acknowledge, or begin, if its connection is in its common state.
-func (w *Worker) prefetchLedger(run int) {
-	if run >= w.runs {
+// prefetchLedger asks for the frames that the first segment of a run will acknowledge, or begin, if its connection is in its common state.
+func (w *Worker) prefetchLedger(s flowtable.Side, b *burst, run int) {
+	if run >= b.runs {
 		return
 	}
-	if r := w.records[run]; r != nil && r.Local.Common {
-		w.core.Ahead(r)
+	if r := b.records[run]; r != nil && r.Local.Common {
+		w.core.Ahead(r, s == inside, b.pkts[b.first[run]].PayloadLen > 0)
 	}
 }
 
-// flowKey writes the key of the connection that a TCP segment received on side s belongs to.
-func flowKey(k *flowtable.Key, p *packet.Packet, s flowtable.Side) {
-	k.VLAN = p.VLAN
-	if s == inside {
-		p.SrcAddr16(&k.Inside)
-		p.DstAddr16(&k.Outside)
-		k.InsidePort, k.OutsidePort = p.SrcPort, p.DstPort
+// prefetchHeld asks for what the far end's segments of a run let go.
+func (w *Worker) prefetchHeld(s flowtable.Side, b *burst, run int) {
+	if s == inside || run >= b.runs {
 		return
 	}
-	p.DstAddr16(&k.Inside)
-	p.SrcAddr16(&k.Outside)
-	k.InsidePort, k.OutsidePort = p.DstPort, p.SrcPort
+	if r := b.records[run]; r != nil && r.Local.Common {
+		w.core.AheadHeld(r)
+	}
 }
 
 // work gives every packet of the burst to what its flow's state wants, in the order of arrival.
-func (w *Worker) work(s flowtable.Side, n, segments int, now int64) {
+func (w *Worker) work(s flowtable.Side, n int, now int64) {
+	b := &w.burst
 	next, run := 0, -1
 	for j := range recordsAhead {
-		w.prefetchRecord(s, j, now)
+		w.prefetchRecord(s, b, j, now)
 	}
 	spare := 0    // segments for which the output certainly has room
 	fast := false // the fast path is taking the run
 	for i := 0; i < n; i++ {
-		p := &w.pkts[i]
-		if next == segments || w.segmentAt(next) != i {
+		p := &b.pkts[i]
+		if next == b.segments || b.segmentAt(next) != i {
 			w.fastEnd(now)
 			fast, run = false, -1
 			w.other(s, p, now)
 			continue
 		}
-		j := int(w.run[next])
+		j := int(b.run[next])
 		next++
 		if spare == 0 {
 			if spare = w.out.Spare(); spare == 0 {
 				w.fastEnd(now)
 				fast, run = false, -1
+				w.spend(shm.StageStream, 0)
 				w.finish(now)
 				spare = w.out.Spare()
 			}
@@ -207,19 +117,20 @@ func (w *Worker) work(s flowtable.Side, n, segments int, now int64) {
 		spare--
 		if run != j {
 			if run < j {
-				w.prefetchRecord(s, j+recordsAhead, now)
-				w.prefetchLedger(j + ledgerAhead)
+				w.prefetchRecord(s, b, j+recordsAhead, now)
+				w.prefetchLedger(s, b, j+ledgerAhead)
+				w.prefetchHeld(s, b, j+heldAhead)
 			}
 			w.fastEnd(now)
 			run = j
 			if w.changed {
-				w.found[j] = w.table.Lookup(&w.keys[j], w.hashes[j])
-				w.records[j] = w.table.Record(w.found[j])
+				b.found[j] = w.table.Lookup(&b.keys[j], b.hashes[j])
+				b.records[j] = w.table.Record(b.found[j])
 			}
-			fast = w.fastBegin(s, p, w.found[j], w.records[j], now)
+			fast = w.fastBegin(s, p, b.found[j], b.records[j], now)
 		}
 		if fast {
-			if taken := w.fastTrain(w.pkts[i:min(n, i+1+spare)]); taken > 0 {
+			if taken := w.fastTrain(b.pkts[i:min(n, i+1+spare)]); taken > 0 {
 				i += taken - 1
 				next += taken - 1
 				spare -= taken - 1
@@ -231,7 +142,7 @@ func (w *Worker) work(s flowtable.Side, n, segments int, now int64) {
 		}
 		w.fastEnd(now)
 		fast, run = false, -1
-		w.segment(s, p, &w.keys[j], w.hashes[j], w.found[j], now)
+		w.segment(s, p, &b.keys[j], b.hashes[j], b.found[j], now)
 	}
 	w.fastEnd(now)
 }

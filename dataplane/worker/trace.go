@@ -32,16 +32,18 @@ func (w *Worker) TraceIn(r trace.Region) { w.trace.tap = trace.NewTap(r) }
 
 // workTraced works a burst as as many bursts of one packet, so that what each led to can be told apart.
 func (w *Worker) workTraced(s flowtable.Side, n int, now int64) {
+	b := &w.burst
 	copy(w.trace.burst[:n], w.ms[s][:n])
 	for i := range n {
 		w.ms[s][0] = w.trace.burst[i]
-		segments := w.parse(s, 1)
-		traced := w.traceBegin(s, &w.pkts[0], now)
-		w.lookup(s, segments)
-		if traced && segments > 0 {
-			w.traceVerdict(w.found[0])
+		w.parse(s, 1)
+		traced := w.traceBegin(s, &b.pkts[0], now)
+		w.name(s)
+		w.find()
+		if traced && b.segments > 0 {
+			w.traceVerdict(b.found[0])
 		}
-		w.work(s, 1, segments, now)
+		w.work(s, 1, now)
 		if traced {
 			w.traceEnd(now)
 		}

@@ -116,17 +116,9 @@ type Worker struct {
 	rx      [2]port.Queue
 	asks    [2]int // packets at a time
 	tx      [2]txQueue
-	ms      [2][port.LargeBurst]*mbuf.Mbuf
-	got     [2]int // packets in ms that were received ahead
-	pkts    [port.LargeBurst]packet.Packet
-	allTCP  bool                           // all of pkts are TCP segments
-	tcp     [port.LargeBurst]uint8         // else: positions in pkts of those that are
-	run     [port.LargeBurst]uint8         // by TCP segment: the run of segments of one connection that it belongs to
-	runs    int                            // in the burst
-	keys    [port.LargeBurst]flowtable.Key // by run
-	hashes  [port.LargeBurst]uint32
-	found   [port.LargeBurst]flowtable.Index
-	records [port.LargeBurst]*flowtable.Record // of found
+	ms      [flowtable.NumSides][port.LargeBurst]*mbuf.Mbuf // of a burst
+	got     [flowtable.NumSides]int                         // packets in ms that were received ahead
+	burst   burst
 	seg     stream.Segment
 	scratch packet.Packet
 	fastRun fastRun
@@ -144,9 +136,10 @@ type Worker struct {
 	others  uint8                      // workers besides this one
 	hops    uint8                      // those that the packet being worked has not been with
 	ipID    uint16
-	said    int64 // ns when the sender of a packet that cannot pass was told last
-	changed bool  // a record was inserted or removed since the last lookup
-	now     int64 // of the poll in progress
+	said    int64  // ns when the sender of a packet that cannot pass was told last
+	changed bool   // a record was inserted or removed since the last lookup
+	now     int64  // of the poll in progress
+	mark    uint64 // TSC when the last stage of it ended
 
 	machine *handshake.Machine
 	steps   stepRooms
@@ -236,21 +229,25 @@ func (w *Worker) Run(clock func() int64) {
 // Poll does all that is to be done now and returns how much there was of it, 0 when the worker is idle. Now is in ns of
 // the monotonic clock.
 func (w *Worker) Poll(now int64) int {
-	t := tsc.Now()
-	w.now = now
+	begun := tsc.Now()
+	w.now, w.mark = now, begun
 	w.lookAtPorts()
 	w.trace.on = w.trace.tap.Look(now)
 	w.paths.expire(now)
 	in, out := w.pollPort(inside, now), w.pollPort(outside, now)
 	work := in + out
-	work += w.pollHandover(now)
-	work += w.pollReplies(now)
-	work += w.pollTimers(now)
-	work += w.pollOrphans(now)
+	other := w.pollHandover(now)
+	other += w.pollReplies(now)
+	other += w.pollTimers(now)
+	other += w.pollOrphans(now)
+	if other > 0 {
+		work += other
+		w.mark = tsc.Now() // of no stage
+	}
 	if in == w.asks[inside] || out == w.asks[outside] {
 		w.receiveAhead()
 	}
-	w.finish(now)
+	w.finishStage(now)
 	if w.trace.on {
 		w.traceOwn()
 	}
@@ -258,10 +255,10 @@ func (w *Worker) Poll(now int64) int {
 	w.n[shm.Polls]++
 	if work == 0 {
 		w.n[shm.IdlePolls]++
-		w.n[shm.IdleCycles] += tsc.Now() - t
+		w.n[shm.IdleCycles] += tsc.Now() - begun
 		return 0
 	}
-	w.n[shm.BusyCycles] += tsc.Now() - t
+	w.n[shm.BusyCycles] += tsc.Now() - begun
 	return work
 }
 

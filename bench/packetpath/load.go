@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"linecrypt/dataplane/port"
 )
 
 // Case is a way through the gateway.
@@ -62,8 +64,8 @@ func (l Load) check() error {
 		return fmt.Errorf("%d data segments to an acknowledgement: want 1 to 8", l.DataPerAck)
 	case l.Apart < 1 || l.Apart > 1024:
 		return fmt.Errorf("%d flows taking turns: want 1 to 1024", l.Apart)
-	case l.Lag < 64 || l.Lag > maxLag:
-		return fmt.Errorf("lag of %d segments: want 64 to %d", l.Lag, maxLag)
+	case l.Lag <= port.Burst || l.Lag > maxLag:
+		return fmt.Errorf("lag of %d segments: want %d to %d", l.Lag, port.Burst+1, maxLag)
 	case l.Batch < minBatch || l.Batch > maxBatch:
 		return fmt.Errorf("batch of %d packets: want %d to %d", l.Batch, minBatch, maxBatch)
 	}

@@ -27,7 +27,7 @@ func newWorld(t testing.TB, o Options) *World {
 }
 
 func TestEveryPacketComesOutRightAndNothingIsAllocated(t *testing.T) {
-	for _, flows := range []int{1, 1000} {
+	for _, flows := range []int{1, 64, 1000} {
 		for _, plain := range []bool{false, true} {
 			w := newWorld(t, Options{Flows: flows, Plain: plain})
 			for _, c := range Cases() {

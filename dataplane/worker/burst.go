@@ -12,11 +12,9 @@ import (
 type burst struct {
 	pkts     [port.LargeBurst]packet.Packet
 	segments int                            // TCP segments among pkts
-	allTCP   bool                           // all of pkts are
-	tcp      [port.LargeBurst]uint8         // else: positions in pkts of those that are
-	run      [port.LargeBurst]uint8         // by TCP segment: the run of segments of one connection that it belongs to
-	runs     int                            // in the burst
-	first    [port.LargeBurst]uint8         // by run: position in pkts of its first segment
+	runs     int                            // of segments of one connection behind each other
+	first    [port.LargeBurst]uint8         // by run: position in pkts of its first segment,
+	end      [port.LargeBurst]uint8         // and behind its last one
 	keys     [port.LargeBurst]flowtable.Key // by run, as what follows
 	hashes   [port.LargeBurst]uint32
 	found    [port.LargeBurst]flowtable.Index
@@ -41,6 +39,7 @@ func (w *Worker) receiveAhead() {
 	}
 	for s, n := range w.got {
 		mbuf.PrefetchHeaders(w.ms[s][:n])
+		w.ahead = w.ahead || n > 0
 	}
 }
 
@@ -50,6 +49,7 @@ func (w *Worker) dropAhead() {
 		w.cache.FreeBurst(w.ms[s][:n])
 		w.got[s] = 0
 	}
+	w.ahead = false
 }
 
 // parse reads the headers of n packets from a port.
@@ -64,47 +64,31 @@ func (w *Worker) parse(s flowtable.Side, n int) {
 		w.n[shm.RxOutsideBytes] += bytes
 	}
 	b.segments = segments
-	if b.allTCP = segments == n; !b.allTCP {
-		b.findTCP(n)
-	}
 }
 
-// findTCP lists the TCP segments of the burst.
-func (b *burst) findTCP(n int) {
-	segments := 0
-	for i := range b.pkts[:n] {
-		if b.pkts[i].Class == packet.TCP {
-			b.tcp[segments] = uint8(i)
-			segments++
-		}
-	}
-}
-
-// segmentAt returns which packet of the burst TCP segment j is.
-func (b *burst) segmentAt(j int) int {
-	if b.allTCP {
-		return j
-	}
-	return int(b.tcp[j%len(b.tcp)])
-}
-
-// name finds which connections the burst's TCP segments are of, once for segments of one in a row.
-func (w *Worker) name(s flowtable.Side) {
+// name finds which connections the TCP segments among n packets are of, once for segments of one behind each other.
+func (w *Worker) name(s flowtable.Side, n int) {
 	b, runs := &w.burst, 0
-	var before *packet.Packet
-	for j := range b.run[:b.segments] {
-		i := b.segmentAt(j) % len(b.pkts)
+	var before *packet.Packet // the segment right in front
+	for i := range b.pkts[:n] {
 		p := &b.pkts[i]
-		if !p.FollowsClosely() && (runs == 0 || !p.Follows(before)) {
-			k := &b.keys[runs]
-			flowKey(k, p, s)
-			if runs == 0 || p.SrcPort != before.SrcPort || !k.Equal(&b.keys[runs-1]) {
-				b.hashes[runs] = w.table.Hash(k)
-				b.first[runs] = uint8(i)
-				runs++
-			}
+		if p.Class != packet.TCP {
+			before = nil
+			continue
 		}
-		b.run[j] = uint8(runs - 1)
+		if before != nil && p.Follows(before) {
+			b.end[runs-1] = uint8(i + 1)
+			before = p
+			continue
+		}
+		k := &b.keys[runs]
+		flowKey(k, p, s)
+		if before == nil || p.SrcPort != before.SrcPort || !k.Equal(&b.keys[runs-1]) {
+			b.hashes[runs] = w.table.Hash(k)
+			b.first[runs] = uint8(i)
+			runs++
+		}
+		b.end[runs-1] = uint8(i + 1)
 		before = p
 	}
 	b.runs = runs

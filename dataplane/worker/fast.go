@@ -13,7 +13,7 @@ import (
 // fastRun is the run of one connection's segments that the translator's fast path is taking, with what the worker asks once for all of
 // them. What the full way does beside the translator (templates, paths, their MTU) must have nothing to do for such segments.
 type fastRun struct {
-	run    *stream.Run // nil: there is none
+	run    *stream.Run
 	i      flowtable.Index
 	r      *flowtable.Record
 	side   flowtable.Side
@@ -96,6 +96,21 @@ func (w *Worker) fastSegment(p *packet.Packet) bool {
 	return true
 }
 
+// fastTake gives the fast path segments of the run and returns how many it took, from the first on.
+func (w *Worker) fastTake(pkts []packet.Packet) (taken int) {
+	for taken < len(pkts) {
+		n := w.fastTrain(pkts[taken:])
+		if n == 0 {
+			if !w.fastSegment(&pkts[taken]) {
+				break
+			}
+			n = 1
+		}
+		taken += n
+	}
+	return taken
+}
+
 // fastTrain gives the fast path the segments of the run that are in plain packets, from the first on, and returns how many it took: none
 // while the first one is to tell its template.
 func (w *Worker) fastTrain(pkts []packet.Packet) int {
@@ -110,14 +125,10 @@ func (w *Worker) fastTrain(pkts []packet.Packet) int {
 	return taken
 }
 
-// fastEnd ends the run, if there is one.
+// fastEnd ends the run that fastBegin began.
 func (w *Worker) fastEnd(now int64) {
 	f := &w.fastRun
-	if f.run == nil {
-		return
-	}
 	f.run.EndRun()
-	f.run = nil
 	if f.taken > 0 {
 		w.n[shm.FastSegments] += f.taken
 		w.scheduleCommon(f.i, f.r, now)
@@ -126,7 +137,10 @@ func (w *Worker) fastEnd(now int64) {
 
 // fast gives the fast path a segment as a run of its own and reports whether that took it.
 func (w *Worker) fast(s flowtable.Side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) bool {
-	took := w.fastBegin(s, p, i, r, now) && w.fastSegment(p)
+	if !w.fastBegin(s, p, i, r, now) {
+		return false
+	}
+	took := w.fastSegment(p)
 	w.fastEnd(now)
 	return took
 }

@@ -22,12 +22,12 @@ func (w *Worker) spend(s shm.Stage, packets int) {
 // pollPort takes a burst from a port as far as the translator.
 func (w *Worker) pollPort(s flowtable.Side, now int64) int {
 	n := w.got[s]
-	if n == 0 {
-		if n = w.receive(s); n == 0 {
-			return 0
-		}
+	if !w.ahead {
+		n = w.receive(s)
 	}
-	w.got[s] = 0
+	if w.got[s] = 0; n == 0 {
+		return 0
+	}
 	if w.trace.on {
 		w.workTraced(s, n, now)
 		w.spend(shm.StageStream, n)
@@ -35,7 +35,7 @@ func (w *Worker) pollPort(s flowtable.Side, now int64) int {
 	}
 	w.parse(s, n)
 	w.spend(shm.StageParse, n)
-	w.name(s)
+	w.name(s, n)
 	w.find()
 	w.spend(shm.StageLookup, w.burst.segments)
 	w.work(s, n, now)
@@ -89,62 +89,61 @@ func (w *Worker) prefetchHeld(s flowtable.Side, b *burst, run int) {
 // work gives every packet of the burst to what its flow's state wants, in the order of arrival.
 func (w *Worker) work(s flowtable.Side, n int, now int64) {
 	b := &w.burst
-	next, run := 0, -1
-	for j := range recordsAhead {
-		w.prefetchRecord(s, b, j, now)
+	for run := range recordsAhead {
+		w.prefetchRecord(s, b, run, now)
 	}
-	spare := 0    // segments for which the output certainly has room
-	fast := false // the fast path is taking the run
-	for i := 0; i < n; i++ {
-		p := &b.pkts[i]
-		if next == b.segments || b.segmentAt(next) != i {
-			w.fastEnd(now)
-			fast, run = false, -1
-			w.other(s, p, now)
-			continue
+	i := 0
+	spare := 0 // segments for which the output certainly has room
+	for run := range b.runs {
+		for ; i < int(b.first[run]); i++ {
+			w.other(s, &b.pkts[i], now)
 		}
-		j := int(b.run[next])
-		next++
-		if spare == 0 {
-			if spare = w.out.Spare(); spare == 0 {
-				w.fastEnd(now)
-				fast, run = false, -1
-				w.spend(shm.StageStream, 0)
-				w.finish(now)
-				spare = w.out.Spare()
+		w.prefetchRecord(s, b, run+recordsAhead, now)
+		w.prefetchLedger(s, b, run+ledgerAhead)
+		w.prefetchHeld(s, b, run+heldAhead)
+		for end := int(b.end[run]); i < end; {
+			if spare == 0 {
+				spare = w.outputRoom(now)
 			}
+			to := min(end, i+spare)
+			w.workRun(s, run, b.pkts[i:to], now)
+			spare -= to - i
+			i = to
 		}
-		spare--
-		if run != j {
-			if run < j {
-				w.prefetchRecord(s, b, j+recordsAhead, now)
-				w.prefetchLedger(s, b, j+ledgerAhead)
-				w.prefetchHeld(s, b, j+heldAhead)
-			}
-			w.fastEnd(now)
-			run = j
-			if w.changed {
-				b.found[j] = w.table.Lookup(&b.keys[j], b.hashes[j])
-				b.records[j] = w.table.Record(b.found[j])
-			}
-			fast = w.fastBegin(s, p, b.found[j], b.records[j], now)
-		}
-		if fast {
-			if taken := w.fastTrain(b.pkts[i:min(n, i+1+spare)]); taken > 0 {
-				i += taken - 1
-				next += taken - 1
-				spare -= taken - 1
-				continue
-			}
-			if w.fastSegment(p) {
-				continue
-			}
-		}
-		w.fastEnd(now)
-		fast, run = false, -1
-		w.segment(s, p, &b.keys[j], b.hashes[j], b.found[j], now)
 	}
-	w.fastEnd(now)
+	for ; i < n; i++ {
+		w.other(s, &b.pkts[i], now)
+	}
+}
+
+// outputRoom returns for how many segments the output certainly has room, after what is in it is finished if need be.
+func (w *Worker) outputRoom(now int64) int {
+	if spare := w.out.Spare(); spare > 0 {
+		return spare
+	}
+	w.spend(shm.StageStream, 0)
+	w.finish(now)
+	return max(w.out.Spare(), 1)
+}
+
+// workRun gives segments of a run to what their connection's state wants.
+func (w *Worker) workRun(s flowtable.Side, run int, pkts []packet.Packet, now int64) {
+	b := &w.burst
+	for len(pkts) > 0 {
+		if w.changed {
+			b.found[run] = w.table.Lookup(&b.keys[run], b.hashes[run])
+			b.records[run] = w.table.Record(b.found[run])
+		}
+		if w.fastBegin(s, &pkts[0], b.found[run], b.records[run], now) {
+			taken := w.fastTake(pkts)
+			w.fastEnd(now)
+			if pkts = pkts[taken:]; len(pkts) == 0 {
+				return
+			}
+		}
+		w.segment(s, &pkts[0], &b.keys[run], b.hashes[run], b.found[run], now)
+		pkts = pkts[1:]
+	}
 }
 
 // pass sends a packet on untouched, if the other port carries it.

@@ -38,7 +38,7 @@ func (w *Worker) workTraced(s flowtable.Side, n int, now int64) {
 		w.ms[s][0] = w.trace.burst[i]
 		w.parse(s, 1)
 		traced := w.traceBegin(s, &b.pkts[0], now)
-		w.name(s)
+		w.name(s, 1)
 		w.find()
 		if traced && b.segments > 0 {
 			w.traceVerdict(b.found[0])

@@ -117,7 +117,8 @@ type Worker struct {
 	asks    [2]int // packets at a time
 	tx      [2]txQueue
 	ms      [flowtable.NumSides][port.LargeBurst]*mbuf.Mbuf // of a burst
-	got     [flowtable.NumSides]int                         // packets in ms that were received ahead
+	ahead   bool                                            // this poll's bursts were received by the last one,
+	got     [flowtable.NumSides]int                         // so many packets
 	burst   burst
 	seg     stream.Segment
 	scratch packet.Packet
@@ -244,6 +245,7 @@ func (w *Worker) Poll(now int64) int {
 		work += other
 		w.mark = tsc.Now() // of no stage
 	}
+	w.ahead = false
 	if in == w.asks[inside] || out == w.asks[outside] {
 		w.receiveAhead()
 	}

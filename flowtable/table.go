@@ -156,10 +156,12 @@ func (t *Table) LookupBurst(keys []Key, hashes []uint32, out []Index) {
 func (t *Table) lookupSome(keys []Key, hashes []uint32, out []Index) {
 	var touched uint64
 	for n := range out {
-		touched += t.buckets[t.homeOf(hashes[n])].lanes[0]
+		home := t.homeOf(hashes[n])
+		touched += t.buckets[home].lanes[0]
+		out[n] = Index(home)
 	}
 	for n := range out {
-		out[n] = t.buckets[t.homeOf(hashes[n])].candidate(uint16(hashes[n]))
+		out[n] = t.buckets[out[n]].candidate(uint16(hashes[n]))
 	}
 	for n := range out {
 		if r := t.Record(out[n]); r != nil {

@@ -134,10 +134,27 @@ func (p *Packet) DstAddr16(dst *[16]byte) {
 	copy(dst[:], b[24:40])
 }
 
+// Ends stores both addresses, as SrcAddr16 and DstAddr16 do.
+func (p *Packet) Ends(src, dst *[16]byte) {
+	if p.Ver == 4 && p.L3 == ethLen && p.L4 == plainL4 {
+		a := binary.LittleEndian.Uint64((*[8]byte)(unsafe.Add(p.M.BufAddr, p.M.DataOff()+ethLen+12))[:]) // it was parsed, and reaches beyond them
+		binary.LittleEndian.PutUint64(src[:8], 0)
+		binary.LittleEndian.PutUint64(src[8:], mappedPrefix|a<<32)
+		binary.LittleEndian.PutUint64(dst[:8], 0)
+		binary.LittleEndian.PutUint64(dst[8:], mappedPrefix|a&^(1<<32-1))
+		return
+	}
+	p.SrcAddr16(src)
+	p.DstAddr16(dst)
+}
+
+// mappedPrefix is what stands in front of an IPv4 address in the second half of its IPv6-mapped form.
+const mappedPrefix = 0xffff0000
+
 // mapped stores words, because who reads the address reads words: what is stored in smaller pieces must be in the cache first.
 func mapped(dst *[16]byte, a []byte) {
 	binary.LittleEndian.PutUint64(dst[:8], 0)
-	binary.LittleEndian.PutUint64(dst[8:], 0xffff0000|uint64(binary.LittleEndian.Uint32(a))<<32)
+	binary.LittleEndian.PutUint64(dst[8:], mappedPrefix|uint64(binary.LittleEndian.Uint32(a))<<32)
 }
 
 // Follows reports at a glance whether a TCP segment comes from the same end of the same connection as the one before it, that was received

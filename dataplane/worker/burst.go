@@ -108,12 +108,10 @@ func (w *Worker) find() {
 func flowKey(k *flowtable.Key, p *packet.Packet, s flowtable.Side) {
 	k.VLAN = p.VLAN
 	if s == inside {
-		p.SrcAddr16(&k.Inside)
-		p.DstAddr16(&k.Outside)
+		p.Ends(&k.Inside, &k.Outside)
 		k.InsidePort, k.OutsidePort = p.SrcPort, p.DstPort
 		return
 	}
-	p.DstAddr16(&k.Inside)
-	p.SrcAddr16(&k.Outside)
+	p.Ends(&k.Outside, &k.Inside)
 	k.InsidePort, k.OutsidePort = p.DstPort, p.SrcPort
 }

@@ -701,6 +701,26 @@ next:
 	PREFETCHT0 64(R8)
 
 noneAhead:
+	CMPQ    DX, $0x01
+	JEQ     noText
+	MOVL    4(SI), AX
+	IMUL3Q  $0x68, AX, AX
+	MOVQ    16(AX)(DI*1), CX
+	CMPQ    CX, $+192
+	JLS     noText
+	MOVQ    8(AX)(DI*1), BX
+	MOVL    $0x00000600, AX
+	CMPQ    CX, AX
+	CMOVQHI AX, CX
+	ADDQ    BX, CX
+
+lineOfText:
+	PREFETCHT0 (BX)
+	ADDQ       $0x40, BX
+	CMPQ       BX, CX
+	JCS        lineOfText
+
+noText:
 	MOVL            (SI), AX
 	ADDQ            $0x04, SI
 	IMUL3Q          $0x68, AX, R8
@@ -3914,6 +3934,26 @@ next:
 	PREFETCHT0 64(R8)
 
 noneAhead:
+	CMPQ    DX, $0x01
+	JEQ     noText
+	MOVL    4(SI), AX
+	IMUL3Q  $0x68, AX, AX
+	MOVQ    16(AX)(DI*1), CX
+	CMPQ    CX, $+192
+	JLS     noText
+	MOVQ    8(AX)(DI*1), BX
+	MOVL    $0x00000600, AX
+	CMPQ    CX, AX
+	CMOVQHI AX, CX
+	ADDQ    BX, CX
+
+lineOfText:
+	PREFETCHT0 (BX)
+	ADDQ       $0x40, BX
+	CMPQ       BX, CX
+	JCS        lineOfText
+
+noText:
 	MOVL            (SI), AX
 	ADDQ            $0x04, SI
 	IMUL3Q          $0x68, AX, R8

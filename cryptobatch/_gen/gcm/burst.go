@@ -65,6 +65,7 @@ func burst(name string, open bool) {
 	CMPQ(count, Imm(ahead))
 	JLS(LabelRef("noneAhead"))
 	prefetchKey(Mem{Base: list, Disp: 4 * ahead}, "noneAhead")
+	prefetchText()
 	loadOp(open)
 	loadAAD()
 	loadLengths()
@@ -117,6 +118,34 @@ func prefetchKey(index Mem, prefetched string) {
 	PREFETCHT0(Mem{Base: key})
 	PREFETCHT0(Mem{Base: key, Disp: 64})
 	Label(prefetched)
+}
+
+// textAhead is how many bytes of the next operation's text are asked for: as many lines as the core can wait for at once, which loses
+// what it is asked for beyond that. Behind them it sees by itself that they are read in a row.
+const textAhead = 24 * 64
+
+// prefetchText asks for the text of the operation behind the one that is about to be worked, if it is a long one: where a burst's text is
+// not in the cache, it comes while the one before it is worked. Short ones the core overlaps by itself.
+func prefetchText() {
+	at, end := reg.RBX, reg.RCX
+	CMPQ(count, Imm(1))
+	JEQ(LabelRef("noText"))
+	MOVL(Mem{Base: list, Disp: 4}, reg.EAX)
+	IMUL3Q(Imm(OpSize), reg.RAX, reg.RAX)
+	MOVQ(Mem{Base: reg.RAX, Index: ops, Scale: 1, Disp: OpSrcLen}, end)
+	CMPQ(end, I32(shortText))
+	JLS(LabelRef("noText"))
+	MOVQ(Mem{Base: reg.RAX, Index: ops, Scale: 1, Disp: OpSrc}, at)
+	MOVL(U32(textAhead), reg.EAX)
+	CMPQ(end, reg.RAX)
+	CMOVQHI(reg.RAX, end)
+	ADDQ(at, end)
+	Label("lineOfText")
+	PREFETCHT0(Mem{Base: at})
+	ADDQ(Imm(64), at)
+	CMPQ(at, end)
+	JCS(LabelRef("lineOfText"))
+	Label("noText")
 }
 
 // prefetchFirst is prefetchKey for the first operations of the list.

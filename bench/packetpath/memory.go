@@ -10,6 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"linecrypt/cryptobatch"
+	"linecrypt/ctrlplane/config"
+	"linecrypt/dataplane/gateway"
 	"linecrypt/dataplane/hugepages"
 	"linecrypt/flowtable"
 )
@@ -23,6 +25,17 @@ const (
 	keptBytes   = 16
 	spareMemory = 512 << 20
 )
+
+// Memory returns what a World of so many flows and one worker takes at most of reserved huge pages, in bytes.
+func Memory(flows int) uint64 {
+	cfg := settings(flows)
+	segment, private := gateway.Memory(cfg)
+	layout := gateway.Layout(cfg)
+	return uint64(segment) + uint64(private) + uint64(layout.Chunks)*flowtable.EntryStride*keptBytes + partlyUsed
+}
+
+// partlyUsed is what is left of the last page of each mapping, at most, in bytes.
+const partlyUsed = 8 * 2 << 20
 
 // segmentDir is a folder in memory where there is one.
 func segmentDir() string {
@@ -38,7 +51,7 @@ func segmentDir() string {
 func enoughMemory(dir string, l flowtable.Layout, keys, workers int, reserved uint64) error {
 	segment := uint64(workers) * uint64(flowtable.Size(l))
 	need := segment + uint64(workers)*(uint64(keys)*cryptobatch.KeySize+uint64(l.Chunks)*flowtable.EntryStride*keptBytes) + spareMemory
-	if free := availableMemory() + reserved; free < need {
+	if free := AvailableMemory() + reserved; free < need {
 		return fmt.Errorf("%w: %d MiB are needed, %d MiB are available", ErrMemory, need>>20, free>>20)
 	}
 	if segment <= reserved {
@@ -63,8 +76,8 @@ func freeReserved() uint64 {
 	return st.FreeBytes()
 }
 
-// availableMemory is what the kernel says can be had, in bytes; where it does not say, all there is.
-func availableMemory() uint64 {
+// AvailableMemory is what the kernel says can be had, in bytes; where it does not say, all there is.
+func AvailableMemory() uint64 {
 	if f, err := os.Open("/proc/meminfo"); err == nil {
 		defer f.Close()
 		for lines := bufio.NewScanner(f); lines.Scan(); {
@@ -77,4 +90,12 @@ func availableMemory() uint64 {
 		}
 	}
 	return 1 << 62
+}
+
+// settings are those of a gateway with so many flows.
+func settings(flows int) *config.Config {
+	cfg := config.Default()
+	cfg.Name = fmt.Sprintf("packetpath-%d", os.Getpid())
+	cfg.Flows.Max = max(flows, 64)
+	return cfg
 }

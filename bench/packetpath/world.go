@@ -3,7 +3,6 @@ package packetpath
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 
 	"linecrypt/cryptobatch"
@@ -87,9 +86,7 @@ func New(o Options) (*World, error) {
 
 // make makes everything but the flows.
 func (w *World) make() error {
-	cfg := config.Default()
-	cfg.Name = fmt.Sprintf("packetpath-%d", os.Getpid())
-	cfg.Flows.Max = max(w.opt.Flows, 64)
+	cfg := settings(w.opt.Flows)
 	cfg.Memory.HugePages = !w.opt.NoHuge
 	name := w.opt.Engine
 	if name == "" {

@@ -106,7 +106,7 @@ func (o *options) jobs(dir string) (jobs []*job, left []missing, worlds []*packe
 	}
 	for i, flows := range o.flows() {
 		o.say("%d flows are set up", flows)
-		w, err := packetpath.New(packetpath.Options{Flows: flows})
+		w, err := packetpath.New(packetpath.Options{Flows: flows, NoHuge: o.noHuge})
 		if errors.Is(err, packetpath.ErrMemory) {
 			left = append(left, missing{fmt.Sprintf("%s with %d flows", linecrypt, flows), err.Error()})
 			continue

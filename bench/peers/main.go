@@ -32,7 +32,7 @@ type options struct {
 	runs, seconds, packets int
 	sizes, many            []int
 	core, beside           int
-	json                   bool
+	json, noHuge           bool
 }
 
 func main() {
@@ -86,9 +86,14 @@ func (o *options) measure(ctx context.Context) (r report, err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	if os.Geteuid() == 0 {
-		huge := topology.ReserveHugepages()
+		bytes := uint64(peerMB << 20)
+		for _, flows := range o.flows() {
+			bytes += packetpath.Memory(flows)
+		}
+		huge := topology.ReserveHugepages(bytes)
 		defer func() { err = errors.Join(err, huge.Restore()) }()
-		o.say("peers' memory: %s", huge.Text)
+		o.say("memory: %s", huge.Text)
+		o.noHuge = !huge.Huge // what there is is the peers'
 	}
 	jobs, left, worlds, err := o.jobs(dir)
 	defer func() {

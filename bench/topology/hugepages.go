@@ -10,8 +10,8 @@ import (
 	"linecrypt/dataplane/hugepages"
 )
 
-// hugeMB is what the buffers of both gateways need together, with room to spare.
-const hugeMB = 768
+// Gateways is what the buffers of two gateways with DPDK ports need together, with room to spare, in bytes.
+const Gateways = 768 << 20
 
 // Reservation remembers how the machine's huge pages were before.
 type Reservation struct {
@@ -23,9 +23,9 @@ type Reservation struct {
 	madeDir bool
 }
 
-// ReserveHugepages reserves huge pages for two gateways with DPDK ports. Where that fails they use ordinary pages (EAL's
-// --no-huge), which they find out by themselves. The caller calls Restore when the gateways have ended.
-func ReserveHugepages() *Reservation {
+// ReserveHugepages reserves huge pages for so many bytes beside what is in use. Where that fails, DPDK's programs and the gateway's use
+// ordinary pages (EAL's --no-huge), which they find out by themselves. The caller calls Restore when they have ended.
+func ReserveHugepages(bytes uint64) *Reservation {
 	r := &Reservation{}
 	before, err := hugepages.Read("/")
 	if err != nil {
@@ -35,7 +35,7 @@ func ReserveHugepages() *Reservation {
 	r.before = before
 	_, err = os.Stat(hugepages.MountPoint)
 	r.madeDir = os.IsNotExist(err)
-	want := before.Total - before.Free + int(hugeMB<<20/before.PageBytes)
+	want := before.Total - before.Free + int((bytes+before.PageBytes-1)/before.PageBytes)
 	r.changed = true
 	state, err := hugepages.Setup(max(want, before.Total))
 	if err != nil {

@@ -86,7 +86,7 @@ func New(o Options) (*Gateway, error) {
 		Name: o.Config.Name, Inside: o.Inside.Name(), Outside: o.Outside.Name(),
 		Kinds: [2]string{flowtable.Inside: o.Inside.Kind(), flowtable.Outside: o.Outside.Kind()}, Poll: string(o.Config.Workers.Poll),
 		Engine: o.Engine.Name(), Cores: o.Cores,
-		Flows: layout(o.Config), Resumption: o.Config.Resumption.Cache,
+		Flows: Layout(o.Config), Resumption: o.Config.Resumption.Cache,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("data plane: %w", err)

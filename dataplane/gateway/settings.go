@@ -31,8 +31,8 @@ func Buffers(c *config.Config, room int) int {
 // keys is how many expanded keys a worker has place for: two a connection, and some for those that change keys.
 func keys(c *config.Config) int { return 2*c.Flows.Max + 1024 }
 
-// layout is what a worker's table is made with.
-func layout(c *config.Config) flowtable.Layout {
+// Layout is what a worker's table is made with.
+func Layout(c *config.Config) flowtable.Layout {
 	return flowtable.Layout{Capacity: uint32(capacity(c)), Chunks: ledgerChunks(c)}
 }
 
@@ -80,7 +80,7 @@ func capacity(c *config.Config) int { return c.Flows.Max + 2*c.Handshake.HalfOpe
 
 // Sizes returns what one worker is made of, for a benchmark that drives a worker by itself.
 func Sizes(c *config.Config, cache *mbuf.Cache) (flowtable.Layout, stream.Config, worker.Params) {
-	return layout(c), streamConfig(c, cache), params(c)
+	return Layout(c), streamConfig(c, cache), params(c)
 }
 
 // largeBuffer is what a buffer for the largest frame takes, in bytes.
@@ -89,7 +89,7 @@ const largeBuffer = 64 << 10
 // Memory returns what one worker takes of memory, in bytes: its part of the shared segment, and what it has beside that, which is keys
 // and packet buffers for the most part.
 func Memory(c *config.Config) (segment, private int) {
-	segment = flowtable.Size(layout(c))
+	segment = flowtable.Size(Layout(c))
 	private = keys(c)*cryptobatch.KeySize + Buffers(c, mbuf.DefaultDataRoom)*mbuf.BufferSize(mbuf.DefaultDataRoom) + c.Reassembly.LargeBuffers*largeBuffer
 	return segment, private
 }

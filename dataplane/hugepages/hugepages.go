@@ -93,7 +93,7 @@ func setup(root string, pages int, mount func(dir string) error) (State, error) 
 		return State{}, err
 	}
 	if s.Total < pages {
-		if err := reserve(filepath.Join(root, "proc/sys/vm/nr_hugepages"), pages); err != nil {
+		if s, err = reserveSome(root, pages); err != nil {
 			return s, err
 		}
 	}
@@ -110,6 +110,23 @@ func setup(root string, pages int, mount func(dir string) error) (State, error) 
 			s.Total, pages, s.PageBytes>>10)
 	}
 	return s, nil
+}
+
+// reserveSome reserves as many pages as the kernel gives, and returns what there is then. Where memory is fragmented the kernel is asked to
+// put it together, and asked again.
+func reserveSome(root string, pages int) (s State, err error) {
+	for _, again := range []bool{false, true} {
+		if again {
+			_ = os.WriteFile(filepath.Join(root, "proc/sys/vm/compact_memory"), []byte("1\n"), 0) // without it there are fewer pages, and that is said
+		}
+		if err = reserve(filepath.Join(root, "proc/sys/vm/nr_hugepages"), pages); err != nil {
+			return s, err
+		}
+		if s, err = Read(root); err != nil || s.Total >= pages {
+			break
+		}
+	}
+	return s, err
 }
 
 func reserve(path string, pages int) error {

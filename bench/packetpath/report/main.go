@@ -17,6 +17,7 @@ import (
 
 	"linecrypt/bench/cores"
 	"linecrypt/bench/packetpath"
+	"linecrypt/bench/topology"
 )
 
 type options struct {
@@ -72,8 +73,9 @@ func run() error {
 	if err != nil {
 		return err
 	}
+	give := o.reserve()
 	results, err := o.measure(ctx)
-	err = errors.Join(err, end())
+	err = errors.Join(err, end(), give())
 	if o.json {
 		return errors.Join(err, json.NewEncoder(os.Stdout).Encode(results))
 	}
@@ -99,6 +101,23 @@ func profile(name string) (end func() error, err error) {
 		}
 		return nil
 	}, nil
+}
+
+// reserve reserves huge pages for the largest number of flows that half of the memory is enough for, as a machine that runs a gateway has
+// them, if this process may, and returns what gives them back.
+func (o *options) reserve() (give func() error) {
+	if os.Geteuid() != 0 {
+		return func() error { return nil }
+	}
+	bytes := uint64(0)
+	for _, flows := range o.flows {
+		if n := packetpath.Memory(flows) * uint64(len(o.worlds(flows, false))); 2*n <= packetpath.AvailableMemory() {
+			bytes = max(bytes, n)
+		}
+	}
+	huge := topology.ReserveHugepages(bytes)
+	fmt.Fprintln(os.Stderr, "memory:", huge.Text)
+	return huge.Restore
 }
 
 // measure returns medians of what was measured until ctx was done.
@@ -151,7 +170,7 @@ func (o *options) world(ctx context.Context, flows int, plain bool) (results []p
 		}
 		defer func() { err = errors.Join(err, w.Close()) }()
 		if o.noHuge && !opt.NoHuge && !w.HugePages() {
-			return nil, fmt.Errorf("the tables of %d flows do not fit in the huge pages that are free: reserve more (linecrypt setup hugepages)", flows)
+			return nil, fmt.Errorf("the tables of %d flows do not fit in the huge pages that are free: memory is short, or reserve more (linecrypt setup hugepages)", flows)
 		}
 		worlds = append(worlds, w)
 	}

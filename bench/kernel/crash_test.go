@@ -66,7 +66,7 @@ func TestEndsHearOfADataPlaneThatDied(t *testing.T) {
 // one that is started again has those of the one that was killed. All else of it is larger.
 var hugePages = []string{"flows.max=1000", "handshake.half_open=100"}
 
-const hugeSegment = 5
+const hugeSegment = 9
 
 // wantHuge fails unless both gateways say that their segments lie in huge pages, or not.
 func (b *bed) wantHugePages(want bool) {

@@ -23,8 +23,7 @@ func Sweep() ([]string, error) {
 	}
 	sweep(netnsDir, func(path string) error { return NetNS(filepath.Base(path)).remove() })
 	sweep(os.TempDir(), os.RemoveAll)
-	sweep(shmFolder(), os.Remove)
 	sweep(dpdkDir, os.RemoveAll)
-	_ = os.Remove(shmFolder()) // an error means that others use it
-	return gone, errors.Join(errs...)
+	names, err := removeSegments(abandoned)
+	return append(gone, names...), errors.Join(append(errs, err)...)
 }

@@ -234,7 +234,8 @@ func (t *Topology) Close() error {
 	if t.Dir != "" {
 		errs = append(errs, os.RemoveAll(t.Dir))
 	}
-	errs = append(errs, removeSegments(t.ID))
+	_, err := removeSegments(func(name string) bool { return strings.HasPrefix(name, t.ID+"-") })
+	errs = append(errs, err)
 	removeRuntime(t.ID)
 	return errors.Join(errs...)
 }
@@ -249,23 +250,6 @@ func removeRuntime(id string) {
 	}
 	_ = os.Remove(dpdkDir) // an error means that others use it
 }
-
-// removeSegments removes shared memory that a killed gateway left: a clean end leaves none.
-func removeSegments(id string) error {
-	left, err := filepath.Glob(filepath.Join(shmFolder(), id+"-*"))
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, path := range left {
-		errs = append(errs, os.Remove(path))
-	}
-	_ = os.Remove(shmFolder()) // an error means that others use it
-	return errors.Join(errs...)
-}
-
-// shmFolder is where package instance keeps the segments of this user.
-func shmFolder() string { return fmt.Sprintf("/dev/shm/linecrypt-%d", os.Getuid()) }
 
 // Tools says which programs New and the gateways need and cannot find.
 func Tools(names ...string) error {

@@ -2,6 +2,7 @@ package topology
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -123,9 +124,18 @@ func TestSweepRemovesWhatAKilledProcessLeftAndNothingElse(t *testing.T) {
 		}
 	})
 	stranger := testenv.NewNetNS(t)
+	folder := fmt.Sprintf("/dev/shm/linecrypt-%d-%08x", os.Getuid(), dead.Process.Pid)
+	segment := filepath.Join(folder, fmt.Sprintf("linecrypt-lc-%d-1-1-a", dead.Process.Pid))
+	if err := errors.Join(os.Mkdir(folder, 0o700), os.WriteFile(segment, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(folder) })
 	gone, err := Sweep()
 	if err != nil {
 		t.Fatal(err)
+	}
+	if _, err := os.Stat(segment); !os.IsNotExist(err) {
+		t.Errorf("%s is left: %v", segment, err)
 	}
 	if list := strings.Join(gone, " "); !strings.Contains(list, string(orphan)) || strings.Contains(list, top.ID) {
 		t.Errorf("removed %v", gone)

@@ -45,6 +45,14 @@ func FuzzParse(f *testing.F) {
 			var a [16]byte
 			p.SrcAddr16(&a)
 			p.DstAddr16(&a)
+			if p.Class == TCP {
+				var src, dst, s, d [16]byte
+				p.SrcAddr16(&src)
+				p.DstAddr16(&dst)
+				if p.Ends(&s, &d); s != src || d != dst {
+					t.Fatalf("ends %x and %x, not %x and %x", s, d, src, dst)
+				}
+			}
 		}
 		if ms[1].Reset(); p.Class == NonTCP && BuildTooBig(ms[1], &p, 1280, 1) {
 			var q Packet

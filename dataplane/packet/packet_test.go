@@ -235,11 +235,18 @@ func TestAddressesAreMapped(t *testing.T) {
 	if src != [16]byte{10: 0xff, 11: 0xff, 12: 10, 13: 1, 14: 2, 15: 3} || dst != [16]byte{10: 0xff, 11: 0xff, 12: 192, 14: 2, 15: 77} {
 		t.Errorf("%x %x", src, dst)
 	}
+	var s, d [16]byte
+	if p.Ends(&s, &d); s != src || d != dst {
+		t.Errorf("both at once: %x %x", s, d)
+	}
 	p = parsed(t, frame{v6: true}.bytes())
 	p.SrcAddr16(&src)
 	p.DstAddr16(&dst)
 	if src != v6a.As16() || dst != v6b.As16() {
 		t.Errorf("%x %x", src, dst)
+	}
+	if p.Ends(&s, &d); s != src || d != dst {
+		t.Errorf("both at once: %x %x", s, d)
 	}
 }
 

@@ -10,8 +10,10 @@ import (
 
 // finish works what the translator has gathered: the crypto of all segments at once, then the packets, then the events.
 func (w *Worker) finish(now int64) {
-	w.mark = tsc.Now()
-	w.finishStage(now)
+	if w.out.Pending() || len(w.out.Emits)+len(w.out.Events) > 0 {
+		w.mark = tsc.Now()
+		w.finishStage(now)
+	}
 }
 
 // finishStage is finish for the stages' account: it begins where the stage before it ended.

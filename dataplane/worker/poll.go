@@ -43,8 +43,8 @@ func (w *Worker) pollPort(s flowtable.Side, now int64) int {
 	return n
 }
 
-// recordsAhead is for how many runs of segments work has the lines of records on their way from memory, and ledgerAhead for how many what
-// those lines tell the place of.
+// recordsAhead is for how many runs of segments work has the lines of records on their way from memory, ledgerAhead for how many what
+// those lines tell the place of, and heldAhead what that tells the place of.
 const (
 	recordsAhead = 6
 	ledgerAhead  = 3

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"linecrypt/cryptobatch/_gen/ahead"
 	. "linecrypt/cryptobatch/_gen/layout"
 
 	. "github.com/mmcloughlin/avo/build"
@@ -33,12 +34,10 @@ func (g gen) burst(name string) {
 		MOVQ(U32(0), failed())
 	}
 
-	g.prefetchFirst()
+	ask := ahead.Burst{Ops: ops, List: list, Count: count, Long: g.sumMax() + 1}
+	ask.First()
 	Label("next")
-	CMPQ(count, Imm(ahead))
-	JLS(LabelRef("noneAhead"))
-	g.prefetchKey(Mem{Base: list, Disp: 4 * ahead}, "noneAhead")
-	g.prefetchText()
+	ask.Next()
 	g.loadOp()
 	g.loadAAD()
 	CMPQ(left, I32(int32(g.sumMax())))
@@ -69,71 +68,6 @@ func failed() Mem {
 		panic(err)
 	}
 	return b.Addr
-}
-
-// ahead is for how many operations the keys are on their way from memory: with
-// many keys each comes from there, and the core itself sees only a few ahead.
-const ahead = 8
-
-// prefetchKey asks for the cache lines of a key that an operation reads; index is the
-// operation's place in the list. Only long operations need the first two.
-func (g gen) prefetchKey(index Mem, prefetched string) {
-	key := reg.R8
-	MOVL(index, reg.EAX)
-	IMUL3Q(Imm(OpSize), reg.RAX, reg.RAX)
-	ADDQ(ops, reg.RAX)
-	MOVQ(Mem{Base: reg.RAX, Disp: OpKey}, key)
-	for line := 128; line < KeyAlg-64; line += 64 {
-		PREFETCHT0(Mem{Base: key, Disp: line})
-	}
-	CMPQ(Mem{Base: reg.RAX, Disp: OpSrcLen}, I32(int32(g.sumMax())))
-	JLS(LabelRef(prefetched))
-	PREFETCHT0(Mem{Base: key})
-	PREFETCHT0(Mem{Base: key, Disp: 64})
-	Label(prefetched)
-}
-
-// textAhead is how many bytes of the next operation's text are asked for: as many lines as the core can wait for at once, which loses
-// what it is asked for beyond that. Behind them it sees by itself that they are read in a row.
-const textAhead = 24 * 64
-
-// prefetchText asks for the text of the operation behind the one that is about to be worked, if it is a long one: where a burst's text is
-// not in the cache, it comes while the one before it is worked. Short ones the core overlaps by itself.
-func (g gen) prefetchText() {
-	at, end := reg.RBX, reg.RCX
-	CMPQ(count, Imm(1))
-	JEQ(LabelRef("noText"))
-	MOVL(Mem{Base: list, Disp: 4}, reg.EAX)
-	IMUL3Q(Imm(OpSize), reg.RAX, reg.RAX)
-	MOVQ(Mem{Base: reg.RAX, Index: ops, Scale: 1, Disp: OpSrcLen}, end)
-	CMPQ(end, I32(int32(g.sumMax())))
-	JLS(LabelRef("noText"))
-	MOVQ(Mem{Base: reg.RAX, Index: ops, Scale: 1, Disp: OpSrc}, at)
-	MOVL(U32(textAhead), reg.EAX)
-	CMPQ(end, reg.RAX)
-	CMOVQHI(reg.RAX, end)
-	ADDQ(at, end)
-	Label("lineOfText")
-	PREFETCHT0(Mem{Base: at})
-	ADDQ(Imm(64), at)
-	CMPQ(at, end)
-	JCS(LabelRef("lineOfText"))
-	Label("noText")
-}
-
-// prefetchFirst is prefetchKey for the first operations of the list.
-func (g gen) prefetchFirst() {
-	n, at := reg.RCX, reg.RBX
-	MOVQ(count, n)
-	MOVQ(list, at)
-	MOVL(U32(ahead), reg.EAX)
-	CMPQ(n, reg.RAX)
-	CMOVQHI(reg.RAX, n)
-	Label("prefetch")
-	g.prefetchKey(Mem{Base: at}, "prefetched")
-	ADDQ(Imm(4), at)
-	DECQ(n)
-	JNZ(LabelRef("prefetch"))
 }
 
 // loadOp takes the next operation of the list.

@@ -130,6 +130,20 @@ func TestProgramsOnProtectedHostsReadTheirSessionIDBySocketOptions(t *testing.T)
 	}
 }
 
+// protected returns hosts on a cable in host mode, what machine said of the client's before that, and the client's end of a connection
+// that is encrypted.
+func protected(t *testing.T) (b *bed, before string, client *net.TCPConn) {
+	t.Helper()
+	b = cableOf(t)
+	before = b.machine()
+	b.startHosts()
+	client, srv := b.mustConnect(ipv4)
+	b.check(exchange(client, srv, 10_000, 10_000, false))
+	b.wantSameSession(client)
+	b.wire()
+	return b, before, client
+}
+
 func TestNetworkIsAsBeforeWhenAProcessOfHostModeIsKilled(t *testing.T) {
 	for name, kill := range map[string]func(*topology.Gateway) []int{
 		"data plane": func(g *topology.Gateway) []int { return []int{g.DataPlane()} },
@@ -137,13 +151,7 @@ func TestNetworkIsAsBeforeWhenAProcessOfHostModeIsKilled(t *testing.T) {
 		"all three":  func(g *topology.Gateway) []int { return []int{g.Supervisor(), g.ControlPlane(), g.DataPlane()} },
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := cableOf(t)
-			before := b.machine()
-			b.startHosts()
-			client, srv := b.mustConnect(ipv4)
-			b.check(exchange(client, srv, 10_000, 10_000, false))
-			b.wantSameSession(client)
-			b.wire()
+			b, before, client := protected(t)
 			pids := kill(b.a)
 			for _, pid := range pids {
 				b.check(syscall.Kill(pid, syscall.SIGKILL))
@@ -172,13 +180,7 @@ func TestNetworkIsAsBeforeWhenTheDataPlaneOfHostModeStandsStill(t *testing.T) {
 		"one worker of it": func(t *testing.T, pid int) <-chan struct{} { return stopThread(t, pid, shm.WorkerThread(0)) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := cableOf(t)
-			before := b.machine()
-			b.startHosts()
-			client, srv := b.mustConnect(ipv4)
-			b.check(exchange(client, srv, 10_000, 10_000, false))
-			b.wantSameSession(client)
-			b.wire()
+			b, before, client := protected(t)
 			released := stop(t, b.a.DataPlane())
 			start := time.Now()
 			b.wantOver(client)

@@ -11,6 +11,7 @@ import (
 
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/port"
+	"linecrypt/dataplane/port/porttest"
 )
 
 func caches(t testing.TB, n, buffers int) []*mbuf.Cache {
@@ -37,15 +38,6 @@ func closePort(t testing.TB, p port.Port) {
 			t.Error(err)
 		}
 	})
-}
-
-func packet(t testing.TB, c *mbuf.Cache, b []byte) *mbuf.Mbuf {
-	t.Helper()
-	m := c.Alloc()
-	if m == nil || !m.Append(b) {
-		t.Fatal("no buffer")
-	}
-	return m
 }
 
 func newEnd(t testing.TB, opt Options, cs []*mbuf.Cache) (*Port, *End) {
@@ -109,7 +101,7 @@ func TestFullRingLeavesPacketsWithTheCaller(t *testing.T) {
 	p, _ := newEnd(t, Options{RingFrames: 4}, cs)
 	var ms [6]*mbuf.Mbuf
 	for i := range ms {
-		ms[i] = packet(t, cs[0], []byte("x"))
+		ms[i] = porttest.Alloc(t, cs[0], []byte("x"))
 	}
 	if n := p.Queue(0).TxBurst(ms[:]); n != 4 {
 		t.Fatalf("took %d packets into 4 slots", n)
@@ -122,7 +114,7 @@ func TestFullRingLeavesPacketsWithTheCaller(t *testing.T) {
 func TestRetainedPacketSurvivesItsTransmission(t *testing.T) {
 	cs := caches(t, 1, 4)
 	p, e := newEnd(t, Options{}, cs)
-	m := packet(t, cs[0], []byte("kept"))
+	m := porttest.Alloc(t, cs[0], []byte("kept"))
 	m.Retain()
 	p.Queue(0).TxBurst([]*mbuf.Mbuf{m})
 	if string(m.Data()) != "kept" || m.RefCnt() != 1 {

@@ -172,7 +172,7 @@ func (c Chunks) Front(l *Ledger) (*Entry, EntryID) {
 	if l.Count == 0 {
 		return nil, 0
 	}
-	id := entryID(l.First, l.Head)
+	id := c.FrontID(l)
 	return c.At(id), id
 }
 

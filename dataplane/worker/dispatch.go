@@ -124,8 +124,8 @@ func (w *Worker) translate(s flowtable.Side, p *packet.Packet, i flowtable.Index
 		w.drop(p, shm.DropOptions)
 		return
 	}
-	aged := aged(r, now)
-	stale := aged || w.endpoint(s, r).Flags&endpointFresh == 0
+	old := aged(r, now)
+	stale := old || w.endpoint(s, r).Flags&endpointFresh == 0
 	if stale {
 		capture(&w.fresh, p)
 	}
@@ -149,7 +149,7 @@ func (w *Worker) translate(s flowtable.Side, p *packet.Packet, i flowtable.Index
 		w.core.IngressSegment(i, r, seg, now, w.out)
 	}
 	if stale && seg.Accepted {
-		w.renew(s, r, aged)
+		w.renew(s, r, old)
 	}
 	w.schedule(i, r)
 }

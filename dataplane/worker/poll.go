@@ -10,8 +10,8 @@ import (
 	"linecrypt/flowtable"
 )
 
-// spend adds the cycles since the last call in the poll to a stage. The clock of the processor is read once between two stages: that takes
-// as long as parsing a packet does.
+// spend adds the cycles since the last call in the poll to a stage. The processor's clock is read once between two stages, as reading it
+// takes some tens of cycles.
 func (w *Worker) spend(s shm.Stage, packets int) {
 	t := tsc.Now()
 	w.n[s.Cycles()] += t - w.mark
@@ -52,7 +52,8 @@ const (
 )
 
 // prefetchRecord asks for what the translator touches of the record of a run's connection.
-func (w *Worker) prefetchRecord(s flowtable.Side, b *burst, run int, now int64) {
+func (w *Worker) prefetchRecord(s flowtable.Side, run int, now int64) {
+	b := &w.burst
 	if run >= b.runs {
 		return
 	}
@@ -67,7 +68,8 @@ func (w *Worker) prefetchRecord(s flowtable.Side, b *burst, run int, now int64) 
 }
 
 // prefetchLedger asks for the frames that the first segment of a run will acknowledge, or begin, if its connection is in its common state.
-func (w *Worker) prefetchLedger(s flowtable.Side, b *burst, run int) {
+func (w *Worker) prefetchLedger(s flowtable.Side, run int) {
+	b := &w.burst
 	if run >= b.runs {
 		return
 	}
@@ -77,7 +79,8 @@ func (w *Worker) prefetchLedger(s flowtable.Side, b *burst, run int) {
 }
 
 // prefetchHeld asks for what the far end's segments of a run let go.
-func (w *Worker) prefetchHeld(s flowtable.Side, b *burst, run int) {
+func (w *Worker) prefetchHeld(s flowtable.Side, run int) {
+	b := &w.burst
 	if s == inside || run >= b.runs {
 		return
 	}
@@ -90,7 +93,7 @@ func (w *Worker) prefetchHeld(s flowtable.Side, b *burst, run int) {
 func (w *Worker) work(s flowtable.Side, n int, now int64) {
 	b := &w.burst
 	for run := range recordsAhead {
-		w.prefetchRecord(s, b, run, now)
+		w.prefetchRecord(s, run, now)
 	}
 	i := 0
 	spare := 0 // segments for which the output certainly has room
@@ -98,9 +101,9 @@ func (w *Worker) work(s flowtable.Side, n int, now int64) {
 		for ; i < int(b.first[run]); i++ {
 			w.other(s, &b.pkts[i], now)
 		}
-		w.prefetchRecord(s, b, run+recordsAhead, now)
-		w.prefetchLedger(s, b, run+ledgerAhead)
-		w.prefetchHeld(s, b, run+heldAhead)
+		w.prefetchRecord(s, run+recordsAhead, now)
+		w.prefetchLedger(s, run+ledgerAhead)
+		w.prefetchHeld(s, run+heldAhead)
 		for end := int(b.end[run]); i < end; {
 			if spare == 0 {
 				spare = w.outputRoom(now)

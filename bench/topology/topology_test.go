@@ -2,7 +2,6 @@ package topology
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -99,13 +98,32 @@ func transfer(t *testing.T, top *Topology, addr string, stream uint32, size int6
 func TestNothingIsLeftBehind(t *testing.T) {
 	top := newTopology(t, Options{Direct: true})
 	id, dir := top.ID, top.Dir
+	segment := leaveSegment(t, id+"-a")
 	if err := top.Close(); err != nil {
 		t.Fatal(err)
+	}
+	if _, err := os.Stat(segment); !os.IsNotExist(err) {
+		t.Errorf("%s is left: %v", segment, err)
 	}
 	left, _ := filepath.Glob(filepath.Join(netnsDir, id+"*"))
 	if _, err := os.Stat(dir); len(left) != 0 || !os.IsNotExist(err) {
 		t.Errorf("left: %v, folder: %v", left, err)
 	}
+}
+
+// leaveSegment makes a file where a gateway of that name would have its segment, and returns its path.
+func leaveSegment(t *testing.T, name string) string {
+	t.Helper()
+	folder, err := os.MkdirTemp("/dev/shm", fmt.Sprintf("linecrypt-%d-*", os.Getuid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(folder) })
+	path := filepath.Join(folder, segmentPrefix+name)
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 func TestSweepRemovesWhatAKilledProcessLeftAndNothingElse(t *testing.T) {
@@ -124,12 +142,7 @@ func TestSweepRemovesWhatAKilledProcessLeftAndNothingElse(t *testing.T) {
 		}
 	})
 	stranger := testenv.NewNetNS(t)
-	folder := fmt.Sprintf("/dev/shm/linecrypt-%d-%08x", os.Getuid(), dead.Process.Pid)
-	segment := filepath.Join(folder, fmt.Sprintf("linecrypt-lc-%d-1-1-a", dead.Process.Pid))
-	if err := errors.Join(os.Mkdir(folder, 0o700), os.WriteFile(segment, nil, 0o600)); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(folder) })
+	segment := leaveSegment(t, fmt.Sprintf("lc-%d-1-1-a", dead.Process.Pid))
 	gone, err := Sweep()
 	if err != nil {
 		t.Fatal(err)

@@ -71,6 +71,9 @@ func TestSetupReservesAndMounts(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "0 of 64 pages") {
 		t.Errorf("got %v", err)
 	}
+	if got, _ := os.ReadFile(filepath.Join(root, "proc/sys/vm/compact_memory")); string(got) != "1\n" {
+		t.Errorf("the kernel was not asked to put its memory together: %q", got)
+	}
 }
 
 func TestSetupKeepsALargerReservation(t *testing.T) {

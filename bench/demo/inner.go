@@ -145,7 +145,7 @@ func (d *demo) choosePorts(ports string, userNamespace bool) error {
 		return nil
 	}
 	fmt.Printf("ports: DPDK, device %s\n", kind)
-	d.huge = topology.ReserveHugepages(topology.Gateways)
+	d.huge = topology.ReserveHugepages(topology.GatewayMemory)
 	fmt.Println("memory:", d.huge.Text)
 	return nil
 }

@@ -30,8 +30,12 @@ const (
 func Memory(flows int) uint64 {
 	cfg := settings(flows)
 	segment, private := gateway.Memory(cfg)
-	layout := gateway.Layout(cfg)
-	return uint64(segment) + uint64(private) + uint64(layout.Chunks)*flowtable.EntryStride*keptBytes + partlyUsed
+	return uint64(segment) + uint64(private) + keptMemory(gateway.Layout(cfg)) + partlyUsed
+}
+
+// keptMemory is what the translator holds at most of its own for the places in a ledger, in bytes.
+func keptMemory(l flowtable.Layout) uint64 {
+	return uint64(l.Chunks) * flowtable.EntryStride * keptBytes
 }
 
 // partlyUsed is what is left of the last page of each mapping, at most, in bytes.
@@ -50,7 +54,7 @@ func segmentDir() string {
 // pages that the world may use, in bytes.
 func enoughMemory(dir string, l flowtable.Layout, keys, workers int, reserved uint64) error {
 	segment := uint64(workers) * uint64(flowtable.Size(l))
-	need := segment + uint64(workers)*(uint64(keys)*cryptobatch.KeySize+uint64(l.Chunks)*flowtable.EntryStride*keptBytes) + spareMemory
+	need := segment + uint64(workers)*(uint64(keys)*cryptobatch.KeySize+keptMemory(l)) + spareMemory
 	if free := AvailableMemory() + reserved; free < need {
 		return fmt.Errorf("%w: %d MiB are needed, %d MiB are available", ErrMemory, need>>20, free>>20)
 	}

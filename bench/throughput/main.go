@@ -90,7 +90,7 @@ func (o *options) measure() (ok bool, err error) {
 	if _, err := topology.Sweep(); err != nil {
 		return false, err
 	}
-	huge := topology.ReserveHugepages(topology.Gateways)
+	huge := topology.ReserveHugepages(topology.GatewayMemory)
 	defer func() { err = errors.Join(err, huge.Restore()) }()
 	self, err := os.Executable()
 	if err != nil {

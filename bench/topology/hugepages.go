@@ -10,8 +10,8 @@ import (
 	"linecrypt/dataplane/hugepages"
 )
 
-// Gateways is what the buffers of two gateways with DPDK ports need together, with room to spare, in bytes.
-const Gateways = 768 << 20
+// GatewayMemory is what the buffers of two gateways with DPDK ports need together, with room to spare, in bytes.
+const GatewayMemory = 768 << 20
 
 // Reservation remembers how the machine's huge pages were before.
 type Reservation struct {

@@ -60,7 +60,7 @@ func run() error {
 	flag.IntVar(&o.load.Batch, "batch", 4096, "`N` packets are written before the clock runs")
 	flag.IntVar(&o.core, "core", -1, "run on core `N` (default: where this process may)")
 	flag.BoolVar(&o.full, "full", false, "measure the full translator without the fast path too, in turns")
-	flag.BoolVar(&o.noHuge, "no-huge", false, "measure with all tables in ordinary pages too, in turns; huge pages must be reserved for the others")
+	flag.BoolVar(&o.noHuge, "no-huge", false, "measure with all tables in ordinary pages too, in turns; without root, huge pages must be reserved for the others")
 	flag.BoolVar(&o.json, "json", false, "print one array of objects")
 	flag.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile to `FILE`, as go tool pprof and go build -pgo read it")
 	flag.Parse()

@@ -229,3 +229,26 @@ func FuzzFastPath(f *testing.F) {
 		}
 	})
 }
+
+func TestFirstSegmentsOfANewSecondTakeTheFastPathAndRenewTheTemplates(t *testing.T) {
+	g := newRig(t, 4, 512, true)
+	r := g.openPassive(0)
+	sent := uint32(0)
+	for second := range 3 {
+		g.now += 2 << freshTick
+		before := g.w.n[shm.FastSegments]
+		for range 2 { // the first one is of another second than the connection's last
+			tpl := flowTemplate(0, true)
+			tpl.TTL = uint8(50 + second)
+			g.feed(g.in, g.raw(tpl, packet.Seg{Flags: packet.FlagACK, Win: 60000, Seq: hostISN + 1 + sent, Ack: peerISN + 1 + uint32(r.Ingress.PNext)}, []byte("data")))
+			sent += 4
+		}
+		g.turn()
+		if got := g.w.n[shm.FastSegments] - before; got != 2 {
+			t.Errorf("second %d: %d of 2 segments took the fast path", second, got)
+		}
+		if ttl := template(&r.Rare.ToWire).TTL; ttl != uint8(50+second) {
+			t.Errorf("second %d: the template has TTL %d", second, ttl)
+		}
+	}
+}

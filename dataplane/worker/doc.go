@@ -3,10 +3,11 @@
 //
 // The stations of a packet, in order, and what each may touch:
 //
-//	rx       (poll.go)       a burst from a port's queue, under load before the crypto of the burst before it; the worker owns the buffers
-//	parse    (poll.go)       headers into the worker's packet structures; nothing is changed
-//	lookup   (poll.go)       keys, hashes and records of the whole burst, so that cache misses overlap; a run of one flow once
-//	stream   (dispatch.go)   the flow's state decides: pass, set-up, the translator, or what is over (closing.go, buried.go)
+//	rx       (burst.go)      a burst from a port's queue, under load before the crypto of the burst before it; the worker owns the buffers
+//	parse    (burst.go)      headers into the worker's packet structures; nothing is changed
+//	lookup   (burst.go)      keys, hashes and records of the whole burst, so that cache misses overlap; a run of one flow once
+//	stream   (poll.go)       run by run, in the order of arrival
+//	         (dispatch.go)   the flow's state decides: pass, set-up, the translator, or what is over (closing.go, buried.go)
 //	         (fast.go)       nearly every segment of an encrypted flow takes the translator's fast path, and its headers a short way
 //	         (open.go)       a segment of a connection that the table does not know: a SYN begins one
 //	         (met.go)        any other is of one that is older than the gateway

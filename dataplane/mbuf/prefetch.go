@@ -24,6 +24,13 @@ func PrefetchHeaders(ms []*Mbuf) {
 	}
 }
 
+// PrefetchPacket asks for the lines of a packet that are read and written where it is translated, where the first line of its Mbuf is there:
+// the second one of the Mbuf, those of its headers, and if it has data the one in front of them, into which they may grow, and one with
+// data. It asks for the line of p, and two from q on, as well: where the caller notes what becomes of the packet.
+func PrefetchPacket(m *Mbuf, p, q unsafe.Pointer) {
+	prefetchPacket((*byte)(unsafe.Pointer(m)), (*byte)(p), (*byte)(q))
+}
+
 // PrefetchMemory asks for a number of cache lines, not 0, the first of which has p in it. It is for what is no buffer.
 func PrefetchMemory(p unsafe.Pointer, lines int) { prefetchLines((*byte)(p), lines) }
 

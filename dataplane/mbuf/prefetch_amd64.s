@@ -47,3 +47,26 @@ line:
 	DECQ       CX
 	JNZ        line
 	RET
+
+// func prefetchPacket(m *byte, p *byte, q *byte)
+// Requires: MMX+
+TEXT ·prefetchPacket(SB), NOSPLIT, $0-24
+	MOVQ       m+0(FP), DX
+	MOVQ       p+8(FP), AX
+	MOVQ       q+16(FP), CX
+	MOVQ       (DX), BX
+	MOVWLZX    16(DX), SI
+	ADDQ       SI, BX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (CX)
+	PREFETCHT0 64(CX)
+	PREFETCHT0 64(DX)
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	CMPW       40(DX), $0x7f
+	JBE        short
+	PREFETCHT0 -64(BX)
+	PREFETCHT0 128(BX)
+
+short:
+	RET

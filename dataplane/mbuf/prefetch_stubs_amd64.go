@@ -18,3 +18,8 @@ func prefetchHeaders(ms **byte, count int)
 //
 //go:noescape
 func prefetchLines(p *byte, lines int)
+
+// prefetchPacket asks for the lines of a packet, and for the one of p and two of q.
+//
+//go:noescape
+func prefetchPacket(m *byte, p *byte, q *byte)

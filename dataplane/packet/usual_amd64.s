@@ -29,27 +29,9 @@ first:
 	PREFETCHT0 64(DX)
 	PREFETCHT0 (SI)
 	PREFETCHT0 64(SI)
-	MOVWLZX    40(DX), BX
-	CMPQ       BX, $0x00000080
-	JLE        firstShort
-	PREFETCHT0 -64(SI)
-	ADDQ       $0x14, BX
-	MOVQ       $0x00000140, R14
-	CMPQ       BX, R14
-	CMOVQGT    R14, BX
-	ADDQ       SI, BX
-	ADDQ       $0x00000080, SI
-
-firstText:
-	PREFETCHT0 (SI)
-	ADDQ       $0x40, SI
-	CMPQ       SI, BX
-	JLT        firstText
-
-firstShort:
-	ADDQ $0x08, R13
-	DECQ R12
-	JNZ  first
+	ADDQ       $0x08, R13
+	DECQ       R12
+	JNZ        first
 
 next:
 	CMPQ       CX, $0x08
@@ -61,24 +43,7 @@ next:
 	PREFETCHT0 64(DX)
 	PREFETCHT0 (SI)
 	PREFETCHT0 64(SI)
-	MOVWLZX    40(DX), BX
-	CMPQ       BX, $0x00000080
-	JLE        nextShort
-	PREFETCHT0 -64(SI)
-	ADDQ       $0x14, BX
-	MOVQ       $0x00000140, R14
-	CMPQ       BX, R14
-	CMOVQGT    R14, BX
-	ADDQ       SI, BX
-	ADDQ       $0x00000080, SI
 
-nextText:
-	PREFETCHT0 (SI)
-	ADDQ       $0x40, SI
-	CMPQ       SI, BX
-	JLT        nextText
-
-nextShort:
 asked:
 	MOVQ    (AX), DX
 	MOVL    36(DX), BX

@@ -6,8 +6,7 @@ package packet
 
 // parseUsual parses those of count packets that are TCP segments in untagged IPv4 packets without options, with timestamps in their
 // usual place as their only option or with none, and sets the class of all others to unparsed. It returns the length of all of them
-// and the number of the parsed ones. Of the packets that come next it asks for the lines that are read, moved, sealed and opened.
-// count is not 0.
+// and the number of the parsed ones. Of the packets that come next it asks for the lines with the headers. count is not 0.
 //
 //go:noescape
 func parseUsual(ms **byte, pkts *byte, count int) (bytes uint64, usual int)

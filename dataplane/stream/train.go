@@ -16,15 +16,15 @@ import (
 // Train takes segments that came from one end, as far as it can from the first one on, and returns how many; the next one is for
 // FastEgress or FastIngress. The first is Plain, the others are looked at. ts says that segments of the connection carry timestamps, most is the
 // largest payload that becomes one which fits its way.
-func (x *Run) Train(pkts []packet.Packet, fromHost, ts bool, most int) (taken int) {
+func (x *Run) Train(burst []packet.Packet, n int, fromHost, ts bool, most int) (taken int) {
 	if fromHost {
-		return x.hostTrain(pkts, ts, min(most, tcpcrypt.MaxData-tcpcrypt.UrgentLen))
+		return x.hostTrain(burst, n, ts, min(most, tcpcrypt.MaxData-tcpcrypt.UrgentLen))
 	}
-	return x.wireTrain(pkts, ts, most)
+	return x.wireTrain(burst, n, ts, most)
 }
 
-func (x *Run) hostTrain(pkts []packet.Packet, ts bool, most int) (taken int) {
-	c, r, o, first := x.c, x.r, x.out, &pkts[0]
+func (x *Run) hostTrain(burst []packet.Packet, count int, ts bool, most int) (taken int) {
+	c, r, o, pkts, first := x.c, x.r, x.out, burst[:count], &burst[0]
 	e, in, host := &r.Egress, &r.Ingress, &r.Host
 	room := x.sealRoom(len(pkts))
 	key, header := c.keyOf(r.Local.SealKey), int(first.Payload)
@@ -34,6 +34,9 @@ func (x *Run) hostTrain(pkts []packet.Packet, ts bool, most int) (taken int) {
 	seg.HasTS = ts
 	for i := range pkts {
 		s := &pkts[i]
+		if i+PacketsAhead < len(burst) {
+			o.sealAhead(burst[i+PacketsAhead].M, PacketsAhead)
+		}
 		fresh := s.Ack - (r.Peer.ISN + 1 + uint32(in.HostAck)) // bytes that the segment acknowledges anew
 		if i > 0 && !s.Alike(first) || !r.Local.Common || s.Seq != host.ISN+1+uint32(e.PNext) || uint64(fresh) > in.PNext-in.HostAck ||
 			ts && !later(s.Opt.TSVal, host.TSVal) {
@@ -126,14 +129,17 @@ func (x *Run) sealRoom(n int) int {
 	return max(n, 0)
 }
 
-func (x *Run) wireTrain(pkts []packet.Packet, ts bool, most int) (taken int) {
-	c, r, o, first := x.c, x.r, x.out, &pkts[0]
+func (x *Run) wireTrain(burst []packet.Packet, count int, ts bool, most int) (taken int) {
+	c, r, o, pkts, first := x.c, x.r, x.out, burst[:count], &burst[0]
 	e, in, peer := &r.Egress, &r.Ingress, &r.Peer
 	key, header := c.keyOf(r.Local.OpenKey), int(first.Payload)
 	var seg Segment
 	seg.HasTS = ts
 	for i := range pkts {
 		s := &pkts[i]
+		if i+PacketsAhead < len(burst) {
+			o.openAhead(burst[i+PacketsAhead].M, PacketsAhead)
+		}
 		w := in.WNext
 		fresh := s.Ack - (r.Host.ISN + 1 + uint32(e.WAck))
 		if i > 0 && !s.Alike(first) || !r.Local.Common || s.Seq != peer.ISN+1+uint32(w) || w > in.WEdge || uint64(fresh) > e.WNext-e.WAck ||

@@ -97,11 +97,12 @@ func (w *Worker) fastSegment(p *packet.Packet) bool {
 }
 
 // fastTake gives the fast path segments of the run and returns how many it took, from the first on.
-func (w *Worker) fastTake(pkts []packet.Packet) (taken int) {
-	for taken < len(pkts) {
-		n := w.fastTrain(pkts[taken:])
+func (w *Worker) fastTake(burst []packet.Packet, count int) (taken int) {
+	for taken < count {
+		n := w.fastTrain(burst[taken:], count-taken)
 		if n == 0 {
-			if !w.fastSegment(&pkts[taken]) {
+			w.out.Ahead(burst[taken:], w.fastRun.side == inside)
+			if !w.fastSegment(&burst[taken]) {
 				break
 			}
 			n = 1
@@ -113,13 +114,13 @@ func (w *Worker) fastTake(pkts []packet.Packet) (taken int) {
 
 // fastTrain gives the fast path the segments of the run that are in plain packets, from the first on, and returns how many it took: none
 // while the first one is to tell its template.
-func (w *Worker) fastTrain(pkts []packet.Packet) int {
+func (w *Worker) fastTrain(burst []packet.Packet, n int) int {
 	f := &w.fastRun
-	first := &pkts[0]
+	first := &burst[0]
 	if f.stale || !first.Plain(f.ts) {
 		return 0
 	}
-	taken := f.run.Train(pkts, f.side == inside, f.ts, f.limit-first.IPLen()+int(first.PayloadLen))
+	taken := f.run.Train(burst, n, f.side == inside, f.ts, f.limit-first.IPLen()+int(first.PayloadLen))
 	f.taken += uint64(taken)
 	f.trains += uint64(taken)
 	return taken

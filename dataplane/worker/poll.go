@@ -95,6 +95,7 @@ func (w *Worker) work(s flowtable.Side, n int, now int64) {
 	for run := range recordsAhead {
 		w.prefetchRecord(s, run, now)
 	}
+	w.out.AheadFirst(b.pkts[:n], s == inside)
 	i := 0
 	spare := 0 // segments for which the output certainly has room
 	for run := range b.runs {
@@ -109,7 +110,7 @@ func (w *Worker) work(s flowtable.Side, n int, now int64) {
 				spare = w.outputRoom(now)
 			}
 			to := min(end, i+spare)
-			w.workRun(s, run, b.pkts[i:to], now)
+			w.workRun(s, run, b.pkts[i:n], to-i, now)
 			spare -= to - i
 			i = to
 		}
@@ -130,22 +131,23 @@ func (w *Worker) outputRoom(now int64) int {
 }
 
 // workRun gives segments of a run to what their connection's state wants.
-func (w *Worker) workRun(s flowtable.Side, run int, pkts []packet.Packet, now int64) {
+func (w *Worker) workRun(s flowtable.Side, run int, burst []packet.Packet, count int, now int64) {
 	b := &w.burst
-	for len(pkts) > 0 {
+	for count > 0 {
 		if w.changed {
 			b.found[run] = w.table.Lookup(&b.keys[run], b.hashes[run])
 			b.records[run] = w.table.Record(b.found[run])
 		}
-		if w.fastBegin(s, &pkts[0], b.found[run], b.records[run], now) {
-			taken := w.fastTake(pkts)
+		if w.fastBegin(s, &burst[0], b.found[run], b.records[run], now) {
+			taken := w.fastTake(burst, count)
 			w.fastEnd(now)
-			if pkts = pkts[taken:]; len(pkts) == 0 {
+			if burst, count = burst[taken:], count-taken; count == 0 {
 				return
 			}
 		}
-		w.segment(s, &pkts[0], &b.keys[run], b.hashes[run], b.found[run], now)
-		pkts = pkts[1:]
+		w.out.Ahead(burst, s == inside)
+		w.segment(s, &burst[0], &b.keys[run], b.hashes[run], b.found[run], now)
+		burst, count = burst[1:], count-1
 	}
 }
 

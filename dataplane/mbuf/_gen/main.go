@@ -13,6 +13,7 @@ const line = 64
 const (
 	bufAddr = 0
 	dataOff = 16
+	dataLen = 40
 )
 
 func main() {
@@ -41,6 +42,29 @@ func main() {
 	ADDQ(Imm(line), at)
 	DECQ(n)
 	JNZ(LabelRef("line"))
+	RET()
+
+	TEXT("prefetchPacket", NOSPLIT, "func(m, p, q *byte)")
+	Pragma("noescape")
+	Doc("prefetchPacket asks for the lines of a packet, and for the one of p and two of q.")
+	p, q, data := reg.RAX, reg.RCX, reg.RBX
+	Load(Param("m"), m)
+	Load(Param("p"), p)
+	Load(Param("q"), q)
+	MOVQ(Mem{Base: m, Disp: bufAddr}, data)
+	MOVWLZX(Mem{Base: m, Disp: dataOff}, reg.ESI)
+	ADDQ(reg.RSI, data)
+	PREFETCHT0(Mem{Base: p})
+	PREFETCHT0(Mem{Base: q})
+	PREFETCHT0(Mem{Base: q, Disp: line})
+	PREFETCHT0(Mem{Base: m, Disp: line})
+	PREFETCHT0(Mem{Base: data})
+	PREFETCHT0(Mem{Base: data, Disp: line})
+	CMPW(Mem{Base: m, Disp: dataLen}, Imm(2*line-1))
+	JBE(LabelRef("short"))
+	PREFETCHT0(Mem{Base: data, Disp: -line})
+	PREFETCHT0(Mem{Base: data, Disp: 2 * line})
+	Label("short")
 	RET()
 
 	Generate()

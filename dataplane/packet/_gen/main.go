@@ -64,8 +64,7 @@ const (
 )
 
 const (
-	line  = 64
-	grows = 20 // bytes that a frame has beside its data
+	line = 64
 	// For how many packets lines are on their way from memory: a core waits for some twenty lines at a time, and forgets what it is asked
 	// for beyond that.
 	ahead = 8
@@ -86,8 +85,7 @@ func parse() {
 	Pragma("noescape")
 	Doc("parseUsual parses those of count packets that are TCP segments in untagged IPv4 packets without options, with timestamps in their",
 		"usual place as their only option or with none, and sets the class of all others to unparsed. It returns the length of all of them",
-		"and the number of the parsed ones. Of the packets that come next it asks for the lines that are read, moved, sealed and opened.",
-		"count is not 0.")
+		"and the number of the parsed ones. Of the packets that come next it asks for the lines with the headers. count is not 0.")
 	ms, pkt, left := reg.RAX, reg.RDI, reg.RCX
 	bytes, usual, addrs, ports := reg.R8, reg.R9, reg.R10, reg.R11
 	m, data, size, t := reg.RDX, reg.RSI, reg.R13, reg.RBX
@@ -107,7 +105,7 @@ func parse() {
 	MOVQ(ms, from)
 	Label("first")
 	MOVQ(at(from, 0), m)
-	prefetch("first", m, data, t, reg.R14)
+	prefetch(m, data, t)
 	ADDQ(Imm(8), from)
 	DECQ(n)
 	JNZ(LabelRef("first"))
@@ -116,7 +114,7 @@ func parse() {
 	CMPQ(left, Imm(ahead))
 	JLE(LabelRef("asked"))
 	MOVQ(at(ms, 8*ahead), m)
-	prefetch("next", m, data, t, reg.R14)
+	prefetch(m, data, t)
 	Label("asked")
 	MOVQ(at(ms, 0), m)
 	MOVL(at(m, pktLen), t.As32())
@@ -225,33 +223,14 @@ func parse() {
 	JMP(LabelRef("done"))
 }
 
-// prefetch asks for the lines of a packet: of the headers, and where it is longer than these the line in front of it, into which they grow,
-// and those with the beginning of what will be sealed or opened.
-func prefetch(name string, m, data, size, limit reg.GPPhysical) {
-	const heads, most = 2 * line, 5 * line
-	short, text := name+"Short", name+"Text"
+// prefetch asks for the lines of a packet in which its headers lie, and for the second one of its Mbuf.
+func prefetch(m, data, off reg.GPPhysical) {
 	MOVQ(at(m, bufAddr), data)
-	MOVWLZX(at(m, dataOff), size.As32())
-	ADDQ(size, data)
+	MOVWLZX(at(m, dataOff), off.As32())
+	ADDQ(off, data)
 	PREFETCHT0(at(m, line))
 	PREFETCHT0(at(data, 0))
 	PREFETCHT0(at(data, line))
-	MOVWLZX(at(m, dataLen), size.As32())
-	CMPQ(size, U32(heads))
-	JLE(LabelRef(short))
-	PREFETCHT0(at(data, -line))
-	ADDQ(Imm(grows), size)
-	MOVQ(U32(most), limit)
-	CMPQ(size, limit)
-	CMOVQGT(limit, size)
-	ADDQ(data, size)
-	ADDQ(U32(heads), data)
-	Label(text)
-	PREFETCHT0(at(data, 0))
-	ADDQ(Imm(line), data)
-	CMPQ(data, size)
-	JLT(LabelRef(text))
-	Label(short)
 }
 
 // swapped moves four bytes, in the order of the network.

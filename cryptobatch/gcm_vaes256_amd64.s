@@ -808,7 +808,7 @@ TEXT ·sealBurstVaes256(SB), NOSPLIT, $8-24
 	MOVQ    count+16(FP), DX
 	MOVQ    DX, CX
 	MOVQ    SI, BX
-	MOVL    $0x00000008, AX
+	MOVL    $0x00000004, AX
 	CMPQ    CX, AX
 	CMOVQHI AX, CX
 
@@ -833,9 +833,9 @@ prefetched:
 	JNZ  prefetch
 
 next:
-	CMPQ       DX, $0x08
-	JLS        noneAhead
-	MOVL       32(SI), AX
+	CMPQ       DX, $0x04
+	JLS        noKey
+	MOVL       16(SI), AX
 	IMUL3Q     $0x68, AX, AX
 	ADDQ       DI, AX
 	MOVQ       (AX), R8
@@ -845,11 +845,11 @@ next:
 	PREFETCHT0 320(R8)
 	PREFETCHT0 384(R8)
 	CMPQ       16(AX), $+192
-	JLS        noneAhead
+	JLS        noKey
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
 
-noneAhead:
+noKey:
 	CMPQ    DX, $0x01
 	JEQ     noText
 	MOVL    4(SI), AX
@@ -4229,7 +4229,7 @@ TEXT ·openBurstVaes256(SB), NOSPLIT, $8-32
 	MOVQ    $0x00000000, failed+24(FP)
 	MOVQ    DX, CX
 	MOVQ    SI, BX
-	MOVL    $0x00000008, AX
+	MOVL    $0x00000004, AX
 	CMPQ    CX, AX
 	CMOVQHI AX, CX
 
@@ -4254,9 +4254,9 @@ prefetched:
 	JNZ  prefetch
 
 next:
-	CMPQ       DX, $0x08
-	JLS        noneAhead
-	MOVL       32(SI), AX
+	CMPQ       DX, $0x04
+	JLS        noKey
+	MOVL       16(SI), AX
 	IMUL3Q     $0x68, AX, AX
 	ADDQ       DI, AX
 	MOVQ       (AX), R8
@@ -4266,11 +4266,11 @@ next:
 	PREFETCHT0 320(R8)
 	PREFETCHT0 384(R8)
 	CMPQ       16(AX), $+192
-	JLS        noneAhead
+	JLS        noKey
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
 
-noneAhead:
+noKey:
 	CMPQ    DX, $0x01
 	JEQ     noText
 	MOVL    4(SI), AX

@@ -659,7 +659,7 @@ TEXT ·sealBurstVaes512(SB), NOSPLIT, $0-24
 	VMOVDQU64 gcmFour<>+0(SB), Z29
 	MOVQ      DX, CX
 	MOVQ      SI, BX
-	MOVL      $0x00000008, AX
+	MOVL      $0x00000004, AX
 	CMPQ      CX, AX
 	CMOVQHI   AX, CX
 
@@ -684,9 +684,9 @@ prefetched:
 	JNZ  prefetch
 
 next:
-	CMPQ       DX, $0x08
-	JLS        noneAhead
-	MOVL       32(SI), AX
+	CMPQ       DX, $0x04
+	JLS        noKey
+	MOVL       16(SI), AX
 	IMUL3Q     $0x68, AX, AX
 	ADDQ       DI, AX
 	MOVQ       (AX), R8
@@ -696,11 +696,11 @@ next:
 	PREFETCHT0 320(R8)
 	PREFETCHT0 384(R8)
 	CMPQ       16(AX), $+192
-	JLS        noneAhead
+	JLS        noKey
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
 
-noneAhead:
+noKey:
 	CMPQ    DX, $0x01
 	JEQ     noText
 	MOVL    4(SI), AX
@@ -3892,7 +3892,7 @@ TEXT ·openBurstVaes512(SB), NOSPLIT, $0-32
 	VMOVDQU64 gcmFour<>+0(SB), Z29
 	MOVQ      DX, CX
 	MOVQ      SI, BX
-	MOVL      $0x00000008, AX
+	MOVL      $0x00000004, AX
 	CMPQ      CX, AX
 	CMOVQHI   AX, CX
 
@@ -3917,9 +3917,9 @@ prefetched:
 	JNZ  prefetch
 
 next:
-	CMPQ       DX, $0x08
-	JLS        noneAhead
-	MOVL       32(SI), AX
+	CMPQ       DX, $0x04
+	JLS        noKey
+	MOVL       16(SI), AX
 	IMUL3Q     $0x68, AX, AX
 	ADDQ       DI, AX
 	MOVQ       (AX), R8
@@ -3929,11 +3929,11 @@ next:
 	PREFETCHT0 320(R8)
 	PREFETCHT0 384(R8)
 	CMPQ       16(AX), $+192
-	JLS        noneAhead
+	JLS        noKey
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
 
-noneAhead:
+noKey:
 	CMPQ    DX, $0x01
 	JEQ     noText
 	MOVL    4(SI), AX

@@ -11,7 +11,7 @@ import (
 
 // keys is for how many operations the keys are on their way from memory: with
 // many keys each comes from there, and the core itself sees only a few ahead.
-const keys = 8
+const keys = 4
 
 // textBytes is how many bytes of the next operation's text are asked for: as many lines as the core can wait for at once, which loses
 // what it is asked for beyond that. Behind them it sees by itself that they are read in a row.
@@ -41,8 +41,8 @@ func (b Burst) First() {
 // Next asks, before an operation is worked, for the key of one that comes later, and for the text of the next one. It spoils what First does.
 func (b Burst) Next() {
 	CMPQ(b.Count, Imm(keys))
-	JLS(LabelRef("noneAhead"))
-	b.key(Mem{Base: b.List, Disp: 4 * keys}, "noneAhead")
+	JLS(LabelRef("noKey"))
+	b.key(Mem{Base: b.List, Disp: 4 * keys}, "noKey")
 	b.text()
 }
 

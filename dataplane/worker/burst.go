@@ -38,10 +38,14 @@ func (w *Worker) receiveAhead() {
 		w.got[s] = w.receive(flowtable.Side(s))
 	}
 	for s, n := range w.got {
-		mbuf.PrefetchHeaders(w.ms[s][:n])
+		mbuf.PrefetchHeaders(w.ms[s][:min(n, headersAhead)])
 		w.ahead = w.ahead || n > 0
 	}
 }
+
+// headersAhead is how many packets that were received ahead have their headers on their way from memory: as many lines as a core waits for at
+// a time. Those of the others are asked for as the first are parsed.
+const headersAhead = 12
 
 // dropAhead drops what was received ahead, by who polls no more.
 func (w *Worker) dropAhead() {

@@ -210,6 +210,11 @@ func TestPrefetchChangesNothingAndReachesAnywhere(t *testing.T) {
 	PrefetchStructs(nil)
 	PrefetchStructs(ms)
 	PrefetchMemory(ms[0].BufAddr, 1000)
+	for _, m := range ms {
+		PrefetchPacket(m, nil, unsafe.Pointer(m))
+	}
+	PrefetchRow(ms[0].BufAddr, nil)
+	PrefetchFour(nil, ms[0].BufAddr, nil, unsafe.Pointer(ms[1]))
 	if after := [3]Mbuf{*ms[0], *ms[1], *ms[2]}; after != before {
 		t.Error("a buffer has changed")
 	}

@@ -34,4 +34,12 @@ func PrefetchPacket(m *Mbuf, p, q unsafe.Pointer) {
 // PrefetchMemory asks for a number of cache lines, not 0, the first of which has p in it. It is for what is no buffer.
 func PrefetchMemory(p unsafe.Pointer, lines int) { prefetchLines((*byte)(p), lines) }
 
+// PrefetchRow asks for four lines in a row, the first of which has row in it, and for the one of other.
+func PrefetchRow(row, other unsafe.Pointer) { prefetchRow((*byte)(row), (*byte)(other)) }
+
+// PrefetchFour asks for the lines of four addresses, which may be the same.
+func PrefetchFour(a, b, c, d unsafe.Pointer) {
+	prefetchFour((*byte)(a), (*byte)(b), (*byte)(c), (*byte)(d))
+}
+
 func bytesOf(ms []*Mbuf) **byte { return (**byte)(unsafe.Pointer(unsafe.SliceData(ms))) }

@@ -48,6 +48,31 @@ line:
 	JNZ        line
 	RET
 
+// func prefetchRow(row *byte, other *byte)
+// Requires: MMX+
+TEXT ·prefetchRow(SB), NOSPLIT, $0-16
+	MOVQ       row+0(FP), AX
+	MOVQ       other+8(FP), CX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	PREFETCHT0 128(AX)
+	PREFETCHT0 192(AX)
+	PREFETCHT0 (CX)
+	RET
+
+// func prefetchFour(a *byte, b *byte, c *byte, d *byte)
+// Requires: MMX+
+TEXT ·prefetchFour(SB), NOSPLIT, $0-32
+	MOVQ       a+0(FP), AX
+	PREFETCHT0 (AX)
+	MOVQ       b+8(FP), CX
+	PREFETCHT0 (CX)
+	MOVQ       c+16(FP), DX
+	PREFETCHT0 (DX)
+	MOVQ       d+24(FP), BX
+	PREFETCHT0 (BX)
+	RET
+
 // func prefetchPacket(m *byte, p *byte, q *byte)
 // Requires: MMX+
 TEXT ·prefetchPacket(SB), NOSPLIT, $0-24

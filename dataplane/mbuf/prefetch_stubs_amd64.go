@@ -19,6 +19,16 @@ func prefetchHeaders(ms **byte, count int)
 //go:noescape
 func prefetchLines(p *byte, lines int)
 
+// prefetchRow asks for four cache lines from row on, and for that of other.
+//
+//go:noescape
+func prefetchRow(row *byte, other *byte)
+
+// prefetchFour asks for the cache lines of four addresses.
+//
+//go:noescape
+func prefetchFour(a *byte, b *byte, c *byte, d *byte)
+
 // prefetchPacket asks for the lines of a packet, and for the one of p and two of q.
 //
 //go:noescape

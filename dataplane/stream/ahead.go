@@ -5,6 +5,7 @@ import (
 
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/packet"
+	"linecrypt/flowtable"
 )
 
 // PacketsAhead is for how many packets the lines that their translation writes are on their way to the first-level cache, which a burst with
@@ -44,4 +45,59 @@ func (o *Output) sealAhead(m *mbuf.Mbuf, n int) {
 func (o *Output) openAhead(m *mbuf.Mbuf, n int) {
 	op := min(len(o.Opens)+n, cap(o.Opens)-1)
 	mbuf.PrefetchPacket(m, unsafe.Pointer(&o.openRefs[:op+1][op]), unsafe.Pointer(&o.Opens[:op+1][op]))
+}
+
+// Ahead asks for the cache lines of the frames in flight that a segment which is about to come will acknowledge, or begin. Data says that
+// it has some.
+func (c *Core) Ahead(r *flowtable.Record, fromHost, data bool) {
+	if fromHost {
+		c.aheadOfHost(r, data)
+	} else {
+		c.aheadOfWire(r, data)
+	}
+}
+
+func (c *Core) aheadOfHost(r *flowtable.Record, data bool) {
+	out, in := &r.Egress.Queue, &r.Ingress.Queue
+	front := c.entryAt(c.chunks.FrontID(in)) // of an empty ledger, one that is nobody's
+	if !data {
+		mbuf.PrefetchFour(front, unsafe.Add(front, line), front, front)
+		return
+	}
+	id := c.chunks.NextID(out)
+	mbuf.PrefetchFour(c.entryAt(id), unsafe.Pointer(&c.kept[id]), front, unsafe.Add(front, line))
+}
+
+func (c *Core) aheadOfWire(r *flowtable.Record, data bool) {
+	out, in := &r.Egress.Queue, &r.Ingress.Queue
+	id := c.chunks.FrontID(out)
+	front := c.entryAt(id) // an acknowledgement is for two frames, as a rule
+	next := front
+	if data {
+		next = c.entryAt(c.chunks.NextID(in))
+	}
+	mbuf.PrefetchFour(front, unsafe.Add(front, line), unsafe.Pointer(&c.kept[id]), next)
+}
+
+// line is the size of a cache line in bytes.
+const line = 64
+
+func (c *Core) entryAt(id flowtable.EntryID) unsafe.Pointer { return unsafe.Pointer(c.chunks.At(id)) }
+
+// AheadHeld asks for the lines that tell who else holds what is held of the oldest frames in flight, where Ahead has asked for those that
+// tell what that is.
+func (c *Core) AheadHeld(r *flowtable.Record) {
+	e := &r.Egress.Queue
+	if e.Count == 0 {
+		return
+	}
+	id := c.chunks.FrontID(e)
+	m, n := c.kept[id].m, c.kept[id+1].m
+	if m == nil {
+		return
+	}
+	mbuf.PrefetchMemory(unsafe.Pointer(m), 1)
+	if n != nil && n != m {
+		mbuf.PrefetchMemory(unsafe.Pointer(n), 1)
+	}
 }

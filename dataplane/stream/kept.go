@@ -128,47 +128,6 @@ func (c *Core) unkeep(r *flowtable.Record, id flowtable.EntryID) {
 	*k = kept{}
 }
 
-// Ahead asks for the cache lines of the frames in flight that a segment which is about to come will acknowledge, or begin. Data says that
-// it has some.
-func (c *Core) Ahead(r *flowtable.Record, fromHost, data bool) {
-	e, in := &r.Egress.Queue, &r.Ingress.Queue
-	if fromHost {
-		if data {
-			id := c.chunks.NextID(e)
-			mbuf.PrefetchMemory(unsafe.Pointer(c.chunks.At(id)), 1)
-			mbuf.PrefetchMemory(unsafe.Pointer(&c.kept[id]), 1)
-		}
-		if in.Count > 0 {
-			mbuf.PrefetchMemory(unsafe.Pointer(c.chunks.At(c.chunks.FrontID(in))), 2)
-		}
-		return
-	}
-	if e.Count > 0 {
-		id := c.chunks.FrontID(e)
-		mbuf.PrefetchMemory(unsafe.Pointer(c.chunks.At(id)), 2) // an acknowledgement is for two frames, as a rule
-		mbuf.PrefetchMemory(unsafe.Pointer(&c.kept[id]), 1)
-	}
-	if data {
-		mbuf.PrefetchMemory(unsafe.Pointer(c.chunks.At(c.chunks.NextID(in))), 1)
-	}
-}
-
-// AheadHeld asks for the lines that tell who else holds what is held of the oldest frames in flight, where Ahead has asked for those that
-// tell what that is.
-func (c *Core) AheadHeld(r *flowtable.Record) {
-	e := &r.Egress.Queue
-	if e.Count == 0 {
-		return
-	}
-	id := c.chunks.FrontID(e)
-	if m := c.kept[id].m; m != nil {
-		mbuf.PrefetchMemory(unsafe.Pointer(m), 1)
-	}
-	if m := c.kept[id+1].m; m != nil {
-		mbuf.PrefetchMemory(unsafe.Pointer(m), 1)
-	}
-}
-
 // pushFrame enters a frame into the ledger; nil where there is no room.
 func (c *Core) pushFrame(r *flowtable.Record) (*flowtable.Entry, flowtable.EntryID) {
 	e := &r.Egress

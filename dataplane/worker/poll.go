@@ -59,13 +59,15 @@ func (w *Worker) prefetchRecord(s flowtable.Side, run int, now int64) {
 	}
 	if r := b.records[run]; r != nil && r.State == flowtable.Encrypted {
 		row, local := r.Hot()
-		mbuf.PrefetchMemory(row, flowtable.HotLines)
-		mbuf.PrefetchMemory(local, 1)
+		mbuf.PrefetchRow(row, local) // flowtable.HotLines of them, and the one
 		if aged(r, now) {
 			mbuf.PrefetchMemory(unsafe.Pointer(w.templateFrom(s, r)), 2)
 		}
 	}
 }
+
+// PrefetchRow asks for as many lines as are hot.
+var _ [4]struct{} = [flowtable.HotLines]struct{}{}
 
 // prefetchLedger asks for the frames that the first segment of a run will acknowledge, or begin, if its connection is in its common state.
 func (w *Worker) prefetchLedger(s flowtable.Side, run int) {

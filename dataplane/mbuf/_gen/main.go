@@ -44,6 +44,26 @@ func main() {
 	JNZ(LabelRef("line"))
 	RET()
 
+	TEXT("prefetchRow", NOSPLIT, "func(row, other *byte)")
+	Pragma("noescape")
+	Doc("prefetchRow asks for four cache lines from row on, and for that of other.")
+	Load(Param("row"), at)
+	Load(Param("other"), n)
+	for i := range 4 {
+		PREFETCHT0(Mem{Base: at, Disp: i * line})
+	}
+	PREFETCHT0(Mem{Base: n})
+	RET()
+
+	TEXT("prefetchFour", NOSPLIT, "func(a, b, c, d *byte)")
+	Pragma("noescape")
+	Doc("prefetchFour asks for the cache lines of four addresses.")
+	for i, r := range []reg.Register{reg.RAX, reg.RCX, reg.RDX, reg.RBX} {
+		Load(Param(string("abcd"[i])), r)
+		PREFETCHT0(Mem{Base: r})
+	}
+	RET()
+
 	TEXT("prefetchPacket", NOSPLIT, "func(m, p, q *byte)")
 	Pragma("noescape")
 	Doc("prefetchPacket asks for the lines of a packet, and for the one of p and two of q.")

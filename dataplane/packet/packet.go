@@ -179,6 +179,9 @@ func (p *Packet) Alike(first *Packet) bool {
 		p.M.OlFlags&rxGood == rxGood
 }
 
+// OptionsLen is how many bytes the TCP options of a Plain segment take.
+func (p *Packet) OptionsLen() int { return int(p.Payload) - plainHead }
+
 func (p *Packet) sameEnd(o *Packet) bool {
 	const addrs, ports = ethLen + 12, ethLen + 20
 	if p.SrcPort != o.SrcPort || p.DstPort != o.DstPort || p.Ver != 4 || o.Ver != 4 || p.L3|o.L3 != ethLen || p.L4|o.L4 != ports {

@@ -32,13 +32,23 @@ type Run struct {
 // BeginRun begins a run and returns it. It is the Core's, and good until EndRun.
 func (c *Core) BeginRun(idx flowtable.Index, r *flowtable.Record, now int64, out *Output) *Run {
 	x := &c.run
-	x.view(c, idx, r, now, out)
-	x.common, x.told, x.heard = true, false, false
-	x.bytes, x.frames = 0, 0
-	if len(c.keys.retired) > 0 && !out.Pending() {
-		c.keys.sweep()
-	}
+	x.begin(c, idx, r, now, out)
+	x.reset()
 	return x
+}
+
+// begin makes a run of a connection; its segments follow a reset.
+func (x *Run) begin(c *Core, idx flowtable.Index, r *flowtable.Record, now int64, out *Output) {
+	x.view(c, idx, r, now, out)
+	x.common = true
+}
+
+// reset forgets what is known of the run before.
+func (x *Run) reset() {
+	x.segment, x.told, x.heard, x.bytes, x.frames = 0, false, false, 0, 0
+	if len(x.c.keys.retired) > 0 && !x.out.Pending() {
+		x.c.keys.sweep()
+	}
 }
 
 // EndRun ends the run that BeginRun began.

@@ -13,14 +13,31 @@ import (
 // end, with data or without. The loops below take as many of them as they can, headers included, to the same end as FastEgress and
 // FastIngress, whose form for such segments they are: what is the same for all of them is asked once, and nothing is written twice.
 
-// Train takes segments that came from one end, as far as it can from the first one on, and returns how many; the next one is for
-// FastEgress or FastIngress. The first is Plain, the others are looked at. ts says that segments of the connection carry timestamps, most is the
-// largest payload that becomes one which fits its way.
-func (x *Run) Train(burst []packet.Packet, n int, fromHost, ts bool, most int) (taken int) {
-	if fromHost {
-		return x.hostTrain(burst, n, ts, min(most, tcpcrypt.MaxData-tcpcrypt.UrgentLen))
+// TrainKind says what the segments of a train have in common.
+type TrainKind uint8
+
+// The bits of a TrainKind.
+const (
+	TrainFromWire TrainKind = 1 << iota // they come from the far end, else from the host
+	TrainStamped                        // segments of the connection carry timestamps
+)
+
+// BeginBurst says what is the same for all trains of a burst, which follow.
+func (c *Core) BeginBurst(now int64, out *Output) { c.run.begin(c, 0, nil, now, out) }
+
+// Train takes the first segments of a burst, n at most, as far as it can, and returns how many; the next one is for FastEgress or FastIngress.
+// They come from one end of a connection, and make a run of their own. The first is Plain, the others are looked at. Most is the largest
+// payload that becomes one which fits its way. The output wants room for all of them (Output.Room).
+func (c *Core) Train(idx flowtable.Index, r *flowtable.Record, burst []packet.Packet, n int, kind TrainKind, most int) (taken int) {
+	x := &c.run
+	x.r, x.idx = r, idx
+	x.reset()
+	if kind&TrainFromWire != 0 {
+		return x.wireTrain(burst, n, kind&TrainStamped != 0, most)
 	}
-	return x.wireTrain(burst, n, ts, most)
+	taken = x.hostTrain(burst, n, kind&TrainStamped != 0, min(most, tcpcrypt.MaxData-tcpcrypt.UrgentLen))
+	x.EndRun()
+	return taken
 }
 
 func (x *Run) hostTrain(burst []packet.Packet, count int, ts bool, most int) (taken int) {

@@ -11,7 +11,8 @@ import (
 // burst is what is found out of the packets of a burst before any of them is worked.
 type burst struct {
 	pkts     [port.LargeBurst]packet.Packet
-	segments int                            // TCP segments among pkts
+	n        int                            // of them
+	segments int                            // TCP segments among them
 	runs     int                            // of segments of one connection behind each other
 	first    [port.LargeBurst]uint8         // by run: position in pkts of its first segment,
 	end      [port.LargeBurst]uint8         // and behind its last one
@@ -67,7 +68,7 @@ func (w *Worker) parse(s flowtable.Side, n int) {
 		w.n[shm.RxOutsidePackets] += uint64(n)
 		w.n[shm.RxOutsideBytes] += bytes
 	}
-	b.segments = segments
+	b.n, b.segments = n, segments
 }
 
 // name finds which connections the TCP segments among n packets are of, once for segments of one behind each other.

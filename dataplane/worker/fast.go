@@ -29,26 +29,67 @@ type fastRun struct {
 // frameHead is how many bytes a frame begins with that an emit of the common kind has.
 const frameHead = tcpcrypt.HeaderLen + tcpcrypt.FlagsLen
 
+// quick reports whether a connection is one for the fast path; r is nil where there is none.
+func (w *Worker) quick(r *flowtable.Record) bool {
+	return r != nil && r.Local.Common && r.State == flowtable.Encrypted && w.params.FastPath && r.Local.PathGen == w.paths.gen
+}
+
+// fastRoom is the largest TCP payload that becomes one which fits its way, to an end that announced that MSS over a path. Grows is what it becomes
+// longer by.
+func fastRoom(mss, path uint16, grows int) int {
+	room := max(mss, minMSS)
+	if path != 0 {
+		room = min(room, path)
+	}
+	return int(room) - grows
+}
+
+// train gives the fast path the segments of the run [from, to) of the burst that are in plain packets, from the first on, and returns how many it
+// took: none while the first one is to tell its template.
+func (w *Worker) train(s flowtable.Side, run, from, to int, now int64) (taken int) {
+	b := &w.burst
+	r, first, kind := b.records[run], &b.pkts[from], stream.TrainKind(0)
+	if !w.quick(r) || aged(r, now) {
+		return 0
+	}
+	if r.Flags&flowtable.FlagTimestamps != 0 {
+		kind = stream.TrainStamped
+	}
+	if !first.Plain(kind != 0) {
+		return 0
+	}
+	end, most := &r.Host, fastRoom(r.Peer.MSS, r.Local.PeerPath, overhead)
+	if s == outside {
+		end, most = &r.Peer, fastRoom(r.Host.MSS, r.Local.HostPath, -overhead)
+		kind |= stream.TrainFromWire
+	}
+	if end.Flags&endpointFresh == 0 {
+		return 0
+	}
+	if taken = w.core.Train(b.found[run], r, b.pkts[from:b.n], to-from, kind, most-first.OptionsLen()); taken > 0 {
+		w.fastRun.trains += uint64(taken)
+		w.n[shm.FastSegments] += uint64(taken)
+		w.scheduleCommon(b.found[run], r, now)
+	}
+	return taken
+}
+
 // fastBegin begins a run with a segment from side s, and reports whether its connection is one for the fast path; r is nil where it is of
 // no connection.
 func (w *Worker) fastBegin(s flowtable.Side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) bool {
-	if r == nil || !r.Local.Common || r.State != flowtable.Encrypted || !w.params.FastPath || r.Local.PathGen != w.paths.gen {
+	if !w.quick(r) {
 		return false
 	}
-	from, to, path, grows := &r.Host, &r.Peer, r.Local.PeerPath, overhead
+	from, room := &r.Host, fastRoom(r.Peer.MSS, r.Local.PeerPath, overhead)
 	if s == outside {
-		from, to, path, grows = &r.Peer, &r.Host, r.Local.HostPath, -overhead
-	}
-	room := max(to.MSS, minMSS)
-	if path != 0 {
-		room = min(room, path)
+		from, room = &r.Peer, fastRoom(r.Host.MSS, r.Local.HostPath, -overhead)
 	}
 	f := &w.fastRun
 	f.i, f.r, f.side, f.taken = i, r, s, 0
 	f.ts = r.Flags&flowtable.FlagTimestamps != 0
 	f.aged = aged(r, now)
 	f.stale = f.aged || from.Flags&endpointFresh == 0
-	f.limit = int(room) + int(headers(p.Ver == 4)) - grows
+	f.limit = room + int(headers(p.Ver == 4))
 	f.run = w.core.BeginRun(i, r, now, w.out)
 	return true
 }
@@ -96,33 +137,20 @@ func (w *Worker) fastSegment(p *packet.Packet) bool {
 	return true
 }
 
-// fastTake gives the fast path segments of the run and returns how many it took, from the first on.
-func (w *Worker) fastTake(burst []packet.Packet, count int) (taken int) {
-	for taken < count {
-		n := w.fastTrain(burst[taken:], count-taken)
-		if n == 0 {
-			w.out.Ahead(burst[taken:], w.fastRun.side == inside)
-			if !w.fastSegment(&burst[taken]) {
-				break
-			}
-			n = 1
-		}
-		taken += n
-	}
-	return taken
-}
-
-// fastTrain gives the fast path the segments of the run that are in plain packets, from the first on, and returns how many it took: none
-// while the first one is to tell its template.
-func (w *Worker) fastTrain(burst []packet.Packet, n int) int {
-	f := &w.fastRun
-	first := &burst[0]
-	if f.stale || !first.Plain(f.ts) {
+// fastTake gives the fast path the first segments of the run [from, to) of the burst, up to one that train may take, and returns how many it took.
+func (w *Worker) fastTake(s flowtable.Side, run, from, to int, now int64) (taken int) {
+	b := &w.burst
+	if !w.fastBegin(s, &b.pkts[from], b.found[run], b.records[run], now) {
 		return 0
 	}
-	taken := f.run.Train(burst, n, f.side == inside, f.ts, f.limit-first.IPLen()+int(first.PayloadLen))
-	f.taken += uint64(taken)
-	f.trains += uint64(taken)
+	for i := from; i < to && (i == from || !b.pkts[i].Plain(w.fastRun.ts)); i++ {
+		w.out.Ahead(b.pkts[i:b.n], s == inside)
+		if !w.fastSegment(&b.pkts[i]) {
+			break
+		}
+		taken++
+	}
+	w.fastEnd(now)
 	return taken
 }
 

@@ -98,6 +98,7 @@ func (w *Worker) work(s flowtable.Side, n int, now int64) {
 		w.prefetchRecord(s, run, now)
 	}
 	w.out.AheadFirst(b.pkts[:n], s == inside)
+	w.core.BeginBurst(now, w.out)
 	i := 0
 	spare := 0 // segments for which the output certainly has room
 	for run := range b.runs {
@@ -112,7 +113,7 @@ func (w *Worker) work(s flowtable.Side, n int, now int64) {
 				spare = w.outputRoom(now)
 			}
 			to := min(end, i+spare)
-			w.workRun(s, run, b.pkts[i:n], to-i, now)
+			w.workRun(s, run, i, to, now)
 			spare -= to - i
 			i = to
 		}
@@ -133,23 +134,25 @@ func (w *Worker) outputRoom(now int64) int {
 }
 
 // workRun gives segments of a run to what their connection's state wants.
-func (w *Worker) workRun(s flowtable.Side, run int, burst []packet.Packet, count int, now int64) {
+func (w *Worker) workRun(s flowtable.Side, run, from, to int, now int64) {
 	b := &w.burst
-	for count > 0 {
+	for {
 		if w.changed {
 			b.found[run] = w.table.Lookup(&b.keys[run], b.hashes[run])
 			b.records[run] = w.table.Record(b.found[run])
 		}
-		if w.fastBegin(s, &burst[0], b.found[run], b.records[run], now) {
-			taken := w.fastTake(burst, count)
-			w.fastEnd(now)
-			if burst, count = burst[taken:], count-taken; count == 0 {
-				return
-			}
+		if from += w.train(s, run, from, to, now); from == to {
+			return
 		}
-		w.out.Ahead(burst, s == inside)
-		w.segment(s, &burst[0], &b.keys[run], b.hashes[run], b.found[run], now)
-		burst, count = burst[1:], count-1
+		taken := w.fastTake(s, run, from, to, now)
+		if taken == 0 {
+			w.out.Ahead(b.pkts[from:b.n], s == inside)
+			w.segment(s, &b.pkts[from], &b.keys[run], b.hashes[run], b.found[run], now)
+			taken = 1
+		}
+		if from += taken; from == to {
+			return
+		}
 	}
 }
 

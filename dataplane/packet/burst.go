@@ -32,7 +32,7 @@ func parseBurstGo(ms []*mbuf.Mbuf, pkts []Packet) (bytes uint64, usual int) {
 			continue
 		}
 		p.Class = TCP
-		p.follows = i > 0 && pkts[i-1].Class == TCP && p.sameEnd(&pkts[i-1])
+		p.follows = i > 0 && pkts[i-1].Class == TCP && pkts[i-1].plainPlaces() && p.plainPlaces() && p.sameEnd(&pkts[i-1])
 		usual++
 	}
 	return bytes, usual

@@ -136,8 +136,8 @@ func (p *Packet) DstAddr16(dst *[16]byte) {
 
 // Ends stores both addresses, as SrcAddr16 and DstAddr16 do.
 func (p *Packet) Ends(src, dst *[16]byte) {
-	if p.Ver == 4 && p.L3 == ethLen && p.L4 == plainL4 {
-		a := binary.LittleEndian.Uint64((*[8]byte)(unsafe.Add(p.M.BufAddr, p.M.DataOff()+ethLen+12))[:]) // it was parsed, and reaches beyond them
+	if p.plainPlaces() {
+		a := p.plainEnds()
 		binary.LittleEndian.PutUint64(src[:8], 0)
 		binary.LittleEndian.PutUint64(src[8:], mappedPrefix|a<<32)
 		binary.LittleEndian.PutUint64(dst[:8], 0)
@@ -157,11 +157,20 @@ func mapped(dst *[16]byte, a []byte) {
 	binary.LittleEndian.PutUint64(dst[8:], mappedPrefix|uint64(binary.LittleEndian.Uint32(a))<<32)
 }
 
-// Follows reports at a glance whether a TCP segment comes from the same end of the same connection as the one before it, that was received
-// on the same port. It may say no of one that does.
-func (p *Packet) Follows(o *Packet) bool {
-	return p.follows || p.sameEnd(o)
+// Follows reports whether a TCP segment comes from the same end of the same connection as the one before it, that was received on the same
+// port. It is sure where it says so, and where both lie in untagged IPv4 packets without options.
+func (p *Packet) Follows(o *Packet) (same, sure bool) {
+	if p.follows {
+		return true, true
+	}
+	if !p.plainPlaces() || !o.plainPlaces() {
+		return false, false
+	}
+	return p.sameEnd(o), true
 }
+
+// plainPlaces reports whether a TCP segment's headers lie where those of an untagged IPv4 packet without options do.
+func (p *Packet) plainPlaces() bool { return p.L3 == ethLen && p.L4 == plainL4 && p.Ver == 4 }
 
 // FollowsClosely reports whether parsing the burst has shown that Follows is true of the segment before.
 func (p *Packet) FollowsClosely() bool { return p.follows }
@@ -182,14 +191,15 @@ func (p *Packet) Alike(first *Packet) bool {
 // OptionsLen is how many bytes the TCP options of a Plain segment take.
 func (p *Packet) OptionsLen() int { return int(p.Payload) - plainHead }
 
+// sameEnd compares the ends of two segments whose places are plain.
 func (p *Packet) sameEnd(o *Packet) bool {
-	const addrs, ports = ethLen + 12, ethLen + 20
-	if p.SrcPort != o.SrcPort || p.DstPort != o.DstPort || p.Ver != 4 || o.Ver != 4 || p.L3|o.L3 != ethLen || p.L4|o.L4 != ports {
-		return false
-	}
-	a := (*[ports - addrs]byte)(unsafe.Add(p.M.BufAddr, p.M.DataOff()+addrs)) // both were parsed, and reach beyond their ports
-	b := (*[ports - addrs]byte)(unsafe.Add(o.M.BufAddr, o.M.DataOff()+addrs))
-	return binary.LittleEndian.Uint64(a[:]) == binary.LittleEndian.Uint64(b[:])
+	return p.SrcPort == o.SrcPort && p.DstPort == o.DstPort && p.plainEnds() == o.plainEnds()
+}
+
+// plainEnds returns both addresses of a segment whose places are plain, as they are loaded.
+func (p *Packet) plainEnds() uint64 {
+	const addrs = ethLen + 12
+	return binary.LittleEndian.Uint64((*[8]byte)(unsafe.Add(p.M.BufAddr, p.M.DataOff()+addrs))[:]) // it was parsed, and reaches beyond them
 }
 
 // DontFragment reports whether an IPv4 packet has DF set; IPv6 always counts as having it.

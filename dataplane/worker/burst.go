@@ -81,17 +81,23 @@ func (w *Worker) name(s flowtable.Side, n int) {
 			before = nil
 			continue
 		}
-		if before != nil && p.Follows(before) {
+		if before != nil && p.FollowsClosely() {
 			b.end[runs-1] = uint8(i + 1)
 			before = p
 			continue
 		}
-		k := &b.keys[runs]
-		flowKey(k, p, s)
-		if before == nil || p.SrcPort != before.SrcPort || !k.Equal(&b.keys[runs-1]) {
-			b.hashes[runs] = w.table.Hash(k)
-			b.first[runs] = uint8(i)
-			runs++
+		same, sure := false, true
+		if before != nil {
+			same, sure = p.Follows(before)
+		}
+		if !same {
+			k := &b.keys[runs]
+			flowKey(k, p, s)
+			if sure || !k.Equal(&b.keys[runs-1]) {
+				b.hashes[runs] = w.table.Hash(k)
+				b.first[runs] = uint8(i)
+				runs++
+			}
 		}
 		b.end[runs-1] = uint8(i + 1)
 		before = p

@@ -27,7 +27,7 @@ type Table struct {
 	plain []uint64 // bit per record: its state is Plain
 	hand  uint32   // word of plain where the search for a victim goes on
 	lists [numLists]ends
-	sink  uint64 // what LookupBurst touched, so that the loads stay
+	sink  uint64 // what findAllGo touched, so that the loads stay
 
 	_ [48]byte // to whole cache lines: another worker's Table may follow
 }
@@ -136,48 +136,6 @@ func (t *Table) Lookup(key *Key, hash uint32) Index {
 		}
 	}
 	return 0
-}
-
-// burst is how many keys LookupBurst has in flight: few enough that what was touched is still in the first-level cache.
-const burst = 64
-
-// LookupBurst stores into out[n] the record of keys[n], whose hash is hashes[n], 0 where there is none. The three slices
-// have the same length; only the first len(out) keys are looked at. All buckets are touched before the first is searched,
-// and all records before the first is compared, so that misses of the cache overlap. The first line of each record is in the cache after
-// it; Hot says which others a segment touches.
-func (t *Table) LookupBurst(keys []Key, hashes []uint32, out []Index) {
-	for len(out) > 0 {
-		n := min(len(out), burst)
-		t.lookupSome(keys[:n], hashes[:n], out[:n])
-		keys, hashes, out = keys[n:], hashes[n:], out[n:]
-	}
-}
-
-func (t *Table) lookupSome(keys []Key, hashes []uint32, out []Index) {
-	var touched uint64
-	for n := range out {
-		home := t.homeOf(hashes[n])
-		touched += t.buckets[home].lanes[0]
-		out[n] = Index(home)
-	}
-	for n := range out {
-		out[n] = t.buckets[out[n]].candidate(uint16(hashes[n]))
-	}
-	for n := range out {
-		if r := t.Record(out[n]); r != nil {
-			touched += uint64(r.Hash)
-		}
-	}
-	for n := range out {
-		if r := t.Record(out[n]); r != nil && r.Hash == hashes[n] && r.Key.Equal(&keys[n]) {
-			continue
-		}
-		if out[n] == 0 && t.buckets[t.homeOf(hashes[n])].next() == 0 {
-			continue
-		}
-		out[n] = t.Lookup(&keys[n], hashes[n])
-	}
-	t.sink = touched
 }
 
 // Hot returns where those lines of an encrypted connection's record begin that each segment touches, beside the first line: HotLines in a

@@ -16,7 +16,7 @@ TEXT ·parseUsual(SB), NOSPLIT, $0-40
 	XORL R11, R11
 
 	// The first packets' lines.
-	MOVQ    $0x00000008, R12
+	MOVQ    $0x00000010, R12
 	CMPQ    CX, R12
 	CMOVQLT CX, R12
 	MOVQ    AX, R13
@@ -26,7 +26,6 @@ first:
 	MOVQ       (DX), SI
 	MOVWLZX    16(DX), BX
 	ADDQ       BX, SI
-	PREFETCHT0 64(DX)
 	PREFETCHT0 (SI)
 	PREFETCHT0 64(SI)
 	ADDQ       $0x08, R13
@@ -34,13 +33,12 @@ first:
 	JNZ        first
 
 next:
-	CMPQ       CX, $0x08
+	CMPQ       CX, $0x10
 	JLE        asked
-	MOVQ       64(AX), DX
+	MOVQ       128(AX), DX
 	MOVQ       (DX), SI
 	MOVWLZX    16(DX), BX
 	ADDQ       BX, SI
-	PREFETCHT0 64(DX)
 	PREFETCHT0 (SI)
 	PREFETCHT0 64(SI)
 

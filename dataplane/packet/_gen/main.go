@@ -65,9 +65,8 @@ const (
 
 const (
 	line = 64
-	// For how many packets lines are on their way from memory: a core waits for some twenty lines at a time, and forgets what it is asked
-	// for beyond that.
-	ahead = 8
+	// For how many packets the headers are on their way from memory: a line must come from there while so many packets are parsed.
+	ahead = 16
 )
 
 func main() {
@@ -223,12 +222,11 @@ func parse() {
 	JMP(LabelRef("done"))
 }
 
-// prefetch asks for the lines of a packet in which its headers lie, and for the second one of its Mbuf.
+// prefetch asks for the lines of a packet in which its headers lie.
 func prefetch(m, data, off reg.GPPhysical) {
 	MOVQ(at(m, bufAddr), data)
 	MOVWLZX(at(m, dataOff), off.As32())
 	ADDQ(off, data)
-	PREFETCHT0(at(m, line))
 	PREFETCHT0(at(data, 0))
 	PREFETCHT0(at(data, line))
 }

@@ -83,21 +83,3 @@ func (c *Core) aheadOfWire(r *flowtable.Record, data bool) {
 const line = 64
 
 func (c *Core) entryAt(id flowtable.EntryID) unsafe.Pointer { return unsafe.Pointer(c.chunks.At(id)) }
-
-// AheadHeld asks for the lines that tell who else holds what is held of the oldest frames in flight, where Ahead has asked for those that
-// tell what that is.
-func (c *Core) AheadHeld(r *flowtable.Record) {
-	e := &r.Egress.Queue
-	if e.Count == 0 {
-		return
-	}
-	id := c.chunks.FrontID(e)
-	m, n := c.kept[id].m, c.kept[id+1].m
-	if m == nil {
-		return
-	}
-	mbuf.PrefetchMemory(unsafe.Pointer(m), 1)
-	if n != nil && n != m {
-		mbuf.PrefetchMemory(unsafe.Pointer(n), 1)
-	}
-}

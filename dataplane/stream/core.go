@@ -45,6 +45,7 @@ type Core struct {
 	large          largeBuffers
 	turn           [numResources]int // where reclaim looks next
 	run            Run
+	given          given
 }
 
 // Defaults of Config fields that are zero.

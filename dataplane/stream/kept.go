@@ -124,7 +124,7 @@ func (c *Core) unkeep(r *flowtable.Record, id flowtable.EntryID) {
 	case keptWhole, keptPart:
 		c.shares.give(r)
 	}
-	c.cache.Free(k.m)
+	c.given.free(c, k.m)
 	*k = kept{}
 }
 

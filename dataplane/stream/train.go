@@ -22,9 +22,6 @@ const (
 	TrainStamped                        // segments of the connection carry timestamps
 )
 
-// BeginBurst says what is the same for all trains of a burst, which follow.
-func (c *Core) BeginBurst(now int64, out *Output) { c.run.begin(c, 0, nil, now, out) }
-
 // Train takes the first segments of a burst, n at most, as far as it can, and returns how many; the next one is for FastEgress or FastIngress.
 // They come from one end of a connection, and make a run of their own. The first is Plain, the others are looked at. Most is the largest
 // payload that becomes one which fits its way. The output wants room for all of them (Output.Room).

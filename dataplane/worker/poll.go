@@ -43,12 +43,11 @@ func (w *Worker) pollPort(s flowtable.Side, now int64) int {
 	return n
 }
 
-// recordsAhead is for how many runs of segments work has the lines of records on their way from memory, ledgerAhead for how many what
-// those lines tell the place of, and heldAhead what that tells the place of.
+// recordsAhead is for how many runs of segments work has the lines of records on their way from memory, and ledgerAhead for how many what
+// those lines tell the place of.
 const (
 	recordsAhead = 6
 	ledgerAhead  = 3
-	heldAhead    = 1
 )
 
 // prefetchRecord asks for what the translator touches of the record of a run's connection.
@@ -80,17 +79,6 @@ func (w *Worker) prefetchLedger(s flowtable.Side, run int) {
 	}
 }
 
-// prefetchHeld asks for what the far end's segments of a run let go.
-func (w *Worker) prefetchHeld(s flowtable.Side, run int) {
-	b := &w.burst
-	if s == inside || run >= b.runs {
-		return
-	}
-	if r := b.records[run]; r != nil && r.Local.Common {
-		w.core.AheadHeld(r)
-	}
-}
-
 // work gives every packet of the burst to what its flow's state wants, in the order of arrival.
 func (w *Worker) work(s flowtable.Side, n int, now int64) {
 	b := &w.burst
@@ -107,7 +95,6 @@ func (w *Worker) work(s flowtable.Side, n int, now int64) {
 		}
 		w.prefetchRecord(s, run+recordsAhead, now)
 		w.prefetchLedger(s, run+ledgerAhead)
-		w.prefetchHeld(s, run+heldAhead)
 		for end := int(b.end[run]); i < end; {
 			if spare == 0 {
 				spare = w.outputRoom(now)
@@ -121,6 +108,7 @@ func (w *Worker) work(s flowtable.Side, n int, now int64) {
 	for ; i < n; i++ {
 		w.other(s, &b.pkts[i], now)
 	}
+	w.core.EndBurst()
 }
 
 // outputRoom returns for how many segments the output certainly has room, after what is in it is finished if need be.

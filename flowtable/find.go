@@ -7,8 +7,8 @@ const burst = 64
 
 // LookupBurst stores into out[n] the record of keys[n], whose hash is hashes[n], 0 where there is none. The three slices
 // have the same length; only the first len(out) keys are looked at. All buckets are touched before the first is searched,
-// and all records before the first is compared, so that misses of the cache overlap. The first line of each record is in the cache after
-// it; Hot says which others a segment touches.
+// and all records before the first is compared, so that misses of the cache overlap. Hot says which other
+// lines of a record a segment touches.
 func (t *Table) LookupBurst(keys []Key, hashes []uint32, out []Index) {
 	for len(out) > 0 {
 		n := min(len(out), burst)

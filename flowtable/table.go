@@ -138,14 +138,13 @@ func (t *Table) Lookup(key *Key, hash uint32) Index {
 	return 0
 }
 
-// Hot returns where those lines of an encrypted connection's record begin that each segment touches, beside the first line: HotLines in a
-// row, and one more.
+// Hot returns where those lines of an encrypted connection's record begin that each segment touches: HotLines in a row, and one more.
 func (r *Record) Hot() (row, local unsafe.Pointer) {
-	return unsafe.Pointer(&r.Egress), unsafe.Pointer(&r.Local)
+	return unsafe.Pointer(r), unsafe.Pointer(&r.Local)
 }
 
-// HotLines is the number of cache lines of both halves of a connection.
-const HotLines = 4
+// HotLines is the number of cache lines of a record's identity and of both halves of the connection.
+const HotLines = 5
 
 // Insert returns the record of a key and whether it is new. A new record is in state Plain, its generation has grown, Key,
 // Hash, Created and LastSeen are set and all else is zero. It returns 0 when the table is full: see OldestPlain.

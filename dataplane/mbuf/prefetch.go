@@ -34,8 +34,11 @@ func PrefetchPacket(m *Mbuf, p, q unsafe.Pointer) {
 // PrefetchMemory asks for a number of cache lines, not 0, the first of which has p in it. It is for what is no buffer.
 func PrefetchMemory(p unsafe.Pointer, lines int) { prefetchLines((*byte)(p), lines) }
 
-// PrefetchRow asks for four lines in a row, the first of which has row in it, and for the one of other.
+// PrefetchRow asks for RowLines lines in a row, the first of which has row in it, and for the one of other.
 func PrefetchRow(row, other unsafe.Pointer) { prefetchRow((*byte)(row), (*byte)(other)) }
+
+// RowLines is how many lines PrefetchRow asks for in a row.
+const RowLines = 5
 
 // PrefetchFour asks for the lines of four addresses, which may be the same.
 func PrefetchFour(a, b, c, d unsafe.Pointer) {

@@ -19,7 +19,7 @@ func prefetchHeaders(ms **byte, count int)
 //go:noescape
 func prefetchLines(p *byte, lines int)
 
-// prefetchRow asks for four cache lines from row on, and for that of other.
+// prefetchRow asks for five cache lines from row on, and for that of other.
 //
 //go:noescape
 func prefetchRow(row *byte, other *byte)

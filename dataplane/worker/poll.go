@@ -50,32 +50,29 @@ const (
 	ledgerAhead  = 3
 )
 
-// prefetchRecord asks for what the translator touches of the record of a run's connection.
-func (w *Worker) prefetchRecord(s flowtable.Side, run int, now int64) {
-	b := &w.burst
-	if run >= b.runs {
-		return
-	}
-	if r := b.records[run]; r != nil && r.State == flowtable.Encrypted {
-		row, local := r.Hot()
+// prefetchRecord asks for what is touched of the record of a run's connection. Nothing is looked at: that would wait for the first of the lines.
+func (w *Worker) prefetchRecord(run int) {
+	if b := &w.burst; run < b.runs && b.records[run] != nil {
+		row, local := b.records[run].Hot()
 		mbuf.PrefetchRow(row, local) // flowtable.HotLines of them, and the one
-		if aged(r, now) {
-			mbuf.PrefetchMemory(unsafe.Pointer(w.templateFrom(s, r)), 2)
-		}
 	}
 }
 
 // PrefetchRow asks for as many lines as are hot.
-var _ [4]struct{} = [flowtable.HotLines]struct{}{}
+var _ [mbuf.RowLines]struct{} = [flowtable.HotLines]struct{}{}
 
-// prefetchLedger asks for the frames that the first segment of a run will acknowledge, or begin, if its connection is in its common state.
-func (w *Worker) prefetchLedger(s flowtable.Side, run int) {
+// prefetchLedger asks for the frames that the first segment of a run will acknowledge, or begin, and for the template that it may renew, if
+// its connection is in its common state.
+func (w *Worker) prefetchLedger(s flowtable.Side, run int, now int64) {
 	b := &w.burst
 	if run >= b.runs {
 		return
 	}
 	if r := b.records[run]; r != nil && r.Local.Common {
 		w.core.Ahead(r, s == inside, b.pkts[b.first[run]].PayloadLen > 0)
+		if aged(r, now) {
+			mbuf.PrefetchMemory(unsafe.Pointer(w.templateFrom(s, r)), 2)
+		}
 	}
 }
 
@@ -83,7 +80,7 @@ func (w *Worker) prefetchLedger(s flowtable.Side, run int) {
 func (w *Worker) work(s flowtable.Side, n int, now int64) {
 	b := &w.burst
 	for run := range recordsAhead {
-		w.prefetchRecord(s, run, now)
+		w.prefetchRecord(run)
 	}
 	w.out.AheadFirst(b.pkts[:n], s == inside)
 	w.core.BeginBurst(now, w.out)
@@ -93,8 +90,8 @@ func (w *Worker) work(s flowtable.Side, n int, now int64) {
 		for ; i < int(b.first[run]); i++ {
 			w.other(s, &b.pkts[i], now)
 		}
-		w.prefetchRecord(s, run+recordsAhead, now)
-		w.prefetchLedger(s, run+ledgerAhead)
+		w.prefetchRecord(run + recordsAhead)
+		w.prefetchLedger(s, run+ledgerAhead, now)
 		for end := int(b.end[run]); i < end; {
 			if spare == 0 {
 				spare = w.outputRoom(now)

@@ -46,10 +46,10 @@ func main() {
 
 	TEXT("prefetchRow", NOSPLIT, "func(row, other *byte)")
 	Pragma("noescape")
-	Doc("prefetchRow asks for four cache lines from row on, and for that of other.")
+	Doc("prefetchRow asks for five cache lines from row on, and for that of other.")
 	Load(Param("row"), at)
 	Load(Param("other"), n)
-	for i := range 4 {
+	for i := range 5 {
 		PREFETCHT0(Mem{Base: at, Disp: i * line})
 	}
 	PREFETCHT0(Mem{Base: n})

@@ -30,10 +30,21 @@ func newHasher(seed [2]uint64) hasher {
 
 func (h *hasher) sum(key *Key) uint32 {
 	le := binary.LittleEndian
-	ports := uint64(key.InsidePort) | uint64(key.OutsidePort)<<16 | uint64(key.VLAN)<<32
 	hi, lo := bits.Mul64(le.Uint64(key.Inside[:8])+h.k[0], le.Uint64(key.Inside[8:])+h.k[1])
 	hi2, lo2 := bits.Mul64(le.Uint64(key.Outside[:8])+h.k[2], le.Uint64(key.Outside[8:])+h.k[3])
-	hi3, lo3 := bits.Mul64(ports+h.k[4], h.k[5])
+	return h.fold(hi, lo, hi2, lo2, uint64(key.InsidePort)|uint64(key.OutsidePort)<<16|uint64(key.VLAN)<<32)
+}
+
+// sumMapped is sum for what SetMapped sets.
+func (h *hasher) sumMapped(inside, outside uint64, insidePort, outsidePort uint16) uint32 {
+	hi, lo := bits.Mul64(h.k[0], inside+h.k[1])
+	hi2, lo2 := bits.Mul64(h.k[2], outside+h.k[3])
+	return h.fold(hi, lo, hi2, lo2, uint64(insidePort)|uint64(outsidePort)<<16)
+}
+
+// fold adds the products of both addresses and that of the rest of a key.
+func (h *hasher) fold(hi, lo, hi2, lo2, rest uint64) uint32 {
+	hi3, lo3 := bits.Mul64(rest+h.k[4], h.k[5])
 	var carry uint64
 	lo, carry = bits.Add64(lo, lo2, 0)
 	hi, _ = bits.Add64(hi, hi2, carry)

@@ -1,6 +1,7 @@
 package flowtable
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/bits"
 	"sync/atomic"
@@ -106,6 +107,18 @@ func (t *Table) Count(s State) uint64 {
 
 // Hash returns the hash of a key under the table's seed.
 func (t *Table) Hash(key *Key) uint32 { return t.hasher.sum(key) }
+
+// SetMapped makes k the key of an untagged connection between IPv4 addresses, and returns its hash. An address is given as the second half
+// of its IPv6-mapped form is stored, whose first half is 0.
+func (t *Table) SetMapped(k *Key, inside, outside uint64, insidePort, outsidePort uint16) (hash uint32) {
+	le := binary.LittleEndian
+	le.PutUint64(k.Inside[:8], 0)
+	le.PutUint64(k.Inside[8:], inside)
+	le.PutUint64(k.Outside[:8], 0)
+	le.PutUint64(k.Outside[8:], outside)
+	k.InsidePort, k.OutsidePort, k.VLAN = insidePort, outsidePort, 0
+	return t.hasher.sumMapped(inside, outside, insidePort, outsidePort)
+}
 
 // Record returns a record by its index, in use or not, or nil when no record has that index.
 func (t *Table) Record(i Index) *Record {

@@ -168,6 +168,23 @@ func TestRandomInsertionsAndRemovalsAgreeWithAMap(t *testing.T) {
 	}
 }
 
+func TestKeyOfMappedAddressesIsTheKeyAndItsHash(t *testing.T) {
+	table := newTable(t, 1)
+	rng := rand.New(rand.NewPCG(5, 6))
+	for range 100 {
+		var want, got Key
+		for i := range 8 {
+			want.Inside[8+i], want.Outside[8+i] = byte(rng.Uint32()), byte(rng.Uint32())
+		}
+		want.InsidePort, want.OutsidePort = uint16(rng.Uint32()), uint16(rng.Uint32())
+		got.Inside[0], got.Outside[0], got.VLAN = 1, 1, 1
+		hash := table.SetMapped(&got, binary.LittleEndian.Uint64(want.Inside[8:]), binary.LittleEndian.Uint64(want.Outside[8:]), want.InsidePort, want.OutsidePort)
+		if got != want || hash != table.Hash(&want) {
+			t.Fatalf("%v with hash %#x, not %v with %#x", got, hash, want, table.Hash(&want))
+		}
+	}
+}
+
 func TestBurstLookupAgreesWithSingleLookups(t *testing.T) {
 	table := newTable(t, 2000)
 	for i := range 2000 {

@@ -30,3 +30,26 @@ func TestASegmentFollowsOneOfTheSameEndOfTheSameConnectionAlone(t *testing.T) {
 		}
 	}
 }
+
+func TestMappedEndsAreTheEnds(t *testing.T) {
+	some := 0
+	for name, f := range tcpFrames() {
+		p := parsed(t, f.bytes())
+		var src, dst [16]byte
+		p.Ends(&src, &dst)
+		a, b, ok := p.MappedEnds()
+		if !ok {
+			continue
+		}
+		some++
+		var wantA, wantB [16]byte
+		binary.LittleEndian.PutUint64(wantA[8:], a)
+		binary.LittleEndian.PutUint64(wantB[8:], b)
+		if wantA != src || wantB != dst {
+			t.Errorf("%s: %x and %x, not %x and %x", name, wantA, wantB, src, dst)
+		}
+	}
+	if some == 0 {
+		t.Error("no packet has any")
+	}
+}

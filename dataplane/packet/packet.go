@@ -136,16 +136,18 @@ func (p *Packet) DstAddr16(dst *[16]byte) {
 
 // Ends stores both addresses, as SrcAddr16 and DstAddr16 do.
 func (p *Packet) Ends(src, dst *[16]byte) {
-	if p.plainPlaces() {
-		a := p.plainEnds()
-		binary.LittleEndian.PutUint64(src[:8], 0)
-		binary.LittleEndian.PutUint64(src[8:], mappedPrefix|a<<32)
-		binary.LittleEndian.PutUint64(dst[:8], 0)
-		binary.LittleEndian.PutUint64(dst[8:], mappedPrefix|a&^(1<<32-1))
-		return
-	}
 	p.SrcAddr16(src)
 	p.DstAddr16(dst)
+}
+
+// MappedEnds returns the second halves of what Ends stores, the first of which are 0, of a TCP segment in an untagged IPv4 packet without
+// options; ok is false of any other.
+func (p *Packet) MappedEnds() (src, dst uint64, ok bool) {
+	if !p.plainPlaces() {
+		return 0, 0, false
+	}
+	a := p.plainEnds()
+	return mappedPrefix | a<<32, mappedPrefix | a&^(1<<32-1), true
 }
 
 // mappedPrefix is what stands in front of an IPv4 address in the second half of its IPv6-mapped form.

@@ -92,9 +92,9 @@ func (w *Worker) name(s flowtable.Side, n int) {
 		}
 		if !same {
 			k := &b.keys[runs]
-			flowKey(k, p, s)
+			hash := w.key(k, p, s)
 			if sure || !k.Equal(&b.keys[runs-1]) {
-				b.hashes[runs] = w.table.Hash(k)
+				b.hashes[runs] = hash
 				b.first[runs] = uint8(i)
 				runs++
 			}
@@ -113,6 +113,18 @@ func (w *Worker) find() {
 		b.records[i] = w.table.Record(found)
 	}
 	w.changed = false
+}
+
+// key writes the key of the connection that a TCP segment received on side s belongs to, and returns its hash.
+func (w *Worker) key(k *flowtable.Key, p *packet.Packet, s flowtable.Side) (hash uint32) {
+	if src, dst, ok := p.MappedEnds(); ok {
+		if s == inside {
+			return w.table.SetMapped(k, src, dst, p.SrcPort, p.DstPort)
+		}
+		return w.table.SetMapped(k, dst, src, p.DstPort, p.SrcPort)
+	}
+	flowKey(k, p, s)
+	return w.table.Hash(k)
 }
 
 // flowKey writes the key of the connection that a TCP segment received on side s belongs to.

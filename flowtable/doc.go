@@ -18,6 +18,8 @@
 // That is 2,001 bytes. A segment in order of a connection in its common state touches the first two parts, five lines, and the first
 // line of Local.
 //
+// The connections of a burst are looked up together (find.go), on x86-64 by assembly that go generate writes.
+//
 // Memory: records, hash buckets and ledger chunks are fixed arrays whose sizes follow from the capacity the table was made
 // with. Nothing is allocated after that.
 package flowtable

@@ -11,7 +11,7 @@
 // drivers do. Their TxBurst keeps buffers as long as a ring of 1,024 descriptors would, and frees those whose places it needs, a burst
 // at once.
 //
-// What does not count, and must not help: packets are written in batches while the clock stands, and then polled 32 at a time in
+// What does not count, and must not help: packets are written in batches while the clock stands, and then polled 64 at a time in
 // the order in which they were written. A batch has 4,096 packets, as two rings of 2,048 descriptors hold that are full because
 // the worker is the bottleneck. What it writes is more than a second-level cache holds, 1.3 MB at 64 bytes of payload and nearly 5 MB
 // at 1,380, and less than a third-level one: buffers and headers are where a NIC leaves them that writes into the latter (DDIO).

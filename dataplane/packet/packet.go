@@ -180,7 +180,7 @@ func (p *Packet) FollowsClosely() bool { return p.follows }
 // Plain reports whether a TCP segment is of the common kind and lies in an untagged IPv4 packet without options: no flag but ACK and PSH,
 // CommonOptions(ts) is true of it, and the port says that its checksums are right.
 func (p *Packet) Plain(ts bool) bool {
-	return p.L3 == ethLen && p.L4 == plainL4 && p.Ver == 4 && p.Flags&^FlagPSH == FlagACK && p.M.OlFlags&rxGood == rxGood && p.CommonOptions(ts)
+	return p.plainPlaces() && p.Flags&^FlagPSH == FlagACK && p.M.OlFlags&rxGood == rxGood && p.CommonOptions(ts)
 }
 
 // Alike reports whether a segment is Plain that FollowsClosely one that is, and whose headers are as long: first, or one behind it of

@@ -45,7 +45,7 @@ const (
 
 // Translate is Common's for a parsed segment.
 func (p *Packet) Translate(at, n int, t *Translation) {
-	if p.L3 == ethLen && p.L4 == plainL4 && p.Ver == 4 {
+	if p.plainPlaces() {
 		translatePlain(p.M, int(p.Payload), at, n, t)
 		return
 	}

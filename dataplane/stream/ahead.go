@@ -8,22 +8,22 @@ import (
 	"linecrypt/flowtable"
 )
 
-// PacketsAhead is for how many packets the lines that their translation writes are on their way to the first-level cache, which a burst with
+// packetsAhead is for how many packets the lines that their translation writes are on their way to the first-level cache, which a burst with
 // all that is noted of it does not fit in.
-const PacketsAhead = 4
+const packetsAhead = 4
 
 // AheadFirst asks for the lines of the first packets of a burst, which the others follow while it is worked: see Ahead.
 func (o *Output) AheadFirst(burst []packet.Packet, fromHost bool) {
-	for i := range burst[:min(len(burst), PacketsAhead)] {
+	for i := range burst[:min(len(burst), packetsAhead)] {
 		o.ahead(burst[i].M, i, fromHost)
 	}
 }
 
-// Ahead asks for the lines of the packet that comes PacketsAhead behind the first of those that are left of a burst, and for those of the output
+// Ahead asks for the lines of the packet that comes packetsAhead behind the first of those that are left of a burst, and for those of the output
 // where it will go. Train does so itself.
 func (o *Output) Ahead(burst []packet.Packet, fromHost bool) {
-	if len(burst) > PacketsAhead {
-		o.ahead(burst[PacketsAhead].M, PacketsAhead, fromHost)
+	if len(burst) > packetsAhead {
+		o.ahead(burst[packetsAhead].M, packetsAhead, fromHost)
 	}
 }
 

@@ -33,8 +33,8 @@ func TestBuffersThatABurstGivesUpAreFreedByItsEnd(t *testing.T) {
 		t.Error("within a burst they do not wait")
 	}
 	giveUp(take(min(givenRoom+10, all-3)))
-	if n := all - c.cache.Avail(); n > givenRoom {
-		t.Errorf("%d wait", n)
+	if n := all - c.cache.Avail(); n > givenRoom || all <= givenRoom+13 {
+		t.Errorf("%d of %d buffers wait", n, all)
 	}
 	c.scarce = true
 	before := c.cache.Avail()

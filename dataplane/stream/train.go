@@ -48,8 +48,8 @@ func (x *Run) hostTrain(burst []packet.Packet, count int, ts bool, most int) (ta
 	seg.HasTS = ts
 	for i := range pkts {
 		s := &pkts[i]
-		if i+PacketsAhead < len(burst) {
-			o.sealAhead(burst[i+PacketsAhead].M, PacketsAhead)
+		if i+packetsAhead < len(burst) {
+			o.sealAhead(burst[i+packetsAhead].M, packetsAhead)
 		}
 		fresh := s.Ack - (r.Peer.ISN + 1 + uint32(in.HostAck)) // bytes that the segment acknowledges anew
 		if i > 0 && !s.Alike(first) || !r.Local.Common || s.Seq != host.ISN+1+uint32(e.PNext) || uint64(fresh) > in.PNext-in.HostAck ||
@@ -151,8 +151,8 @@ func (x *Run) wireTrain(burst []packet.Packet, count int, ts bool, most int) (ta
 	seg.HasTS = ts
 	for i := range pkts {
 		s := &pkts[i]
-		if i+PacketsAhead < len(burst) {
-			o.openAhead(burst[i+PacketsAhead].M, PacketsAhead)
+		if i+packetsAhead < len(burst) {
+			o.openAhead(burst[i+packetsAhead].M, packetsAhead)
 		}
 		w := in.WNext
 		fresh := s.Ack - (r.Host.ISN + 1 + uint32(e.WAck))

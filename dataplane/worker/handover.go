@@ -98,8 +98,7 @@ func (w *Worker) workHanded(s flowtable.Side, p *packet.Packet, now int64) {
 		return
 	}
 	k := &w.burst.keys[0]
-	flowKey(k, p, s)
-	hash := w.table.Hash(k)
+	hash := w.key(k, p, s)
 	i := w.table.Lookup(k, hash)
 	if w.trace.on {
 		w.traceVerdict(i)

@@ -3,8 +3,9 @@ package netif
 import (
 	"strings"
 	"testing"
-	"unsafe"
 
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"golang.org/x/sys/unix"
 
 	"linecrypt/bench/testenv"
@@ -13,24 +14,15 @@ import (
 // passProgram loads an XDP program that passes everything to the kernel.
 func passProgram(t *testing.T, name string) int {
 	t.Helper()
-	code := [2]uint64{0xb7 | 2<<32, 0x95} // r0 = XDP_PASS; exit
-	license := [4]byte{'G', 'P', 'L'}
-	load := struct {
-		kind, count   uint32
-		code          unsafe.Pointer
-		license       unsafe.Pointer
-		level, size   uint32
-		log           uint64
-		kernel, flags uint32
-		name          [16]byte
-	}{kind: 6, count: 2, code: unsafe.Pointer(&code), license: unsafe.Pointer(&license)}
-	copy(load.name[:15], name)
-	fd, _, errno := unix.Syscall(unix.SYS_BPF, 5, uintptr(unsafe.Pointer(&load)), unsafe.Sizeof(load))
-	if errno != 0 {
-		t.Fatalf("load an XDP program: %v", errno)
+	const pass = 2 // XDP_PASS
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Name: name, Type: ebpf.XDP, License: "GPL", Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, pass), asm.Return()},
+	})
+	if err != nil {
+		t.Fatalf("load an XDP program: %v", err)
 	}
-	t.Cleanup(func() { _ = unix.Close(int(fd)) })
-	return int(fd)
+	t.Cleanup(func() { _ = p.Close() })
+	return p.FD()
 }
 
 func TestXDPProgramOfAnotherIsNotTakenOver(t *testing.T) {

@@ -16,6 +16,13 @@ type Translation struct {
 	TSVal, TSEcr uint32 // written where the segment has timestamps
 }
 
+// Moved is where the payload of a segment that passes will lie, and what becomes of its headers.
+type Moved struct {
+	M        *mbuf.Mbuf
+	Off, Len int // payload within M.Buf()
+	Translation
+}
+
 // commonTS is a timestamps option as nearly every sender writes it (RFC 7323 appendix A): two NOPs, kind and length.
 const commonTS = 0x0101080a
 
@@ -56,6 +63,25 @@ func (p *Packet) Translate(at, n int, t *Translation) {
 // TranslatePlain is Translate for m in which a segment lies that is Plain, with headers of so many bytes.
 func TranslatePlain(m *mbuf.Mbuf, header, at, n int, t *Translation) {
 	translatePlain(m, header, at, n, t)
+}
+
+// TranslateRun is TranslatePlain for the first n segments of pkts, of which there is one, all with headers of so many bytes. What becomes of
+// the first is first, of each other one stride bytes further on. While it works it asks for what comes RunAhead packets later: the lines of
+// packets as mbuf.PrefetchPacket does, those of their Moved, and two lines for each that noteStride bytes lie between. That of the first of
+// them is at notes, which may be the place of nothing.
+func TranslateRun(pkts []Packet, n, header int, first *Moved, stride, notes, noteStride uintptr) {
+	translateAll(pkts, n, header, first, stride, notes, noteStride)
+}
+
+// RunAhead is for how many packets TranslateRun has lines on their way.
+const RunAhead = 4
+
+// translateAllGo is the twin of the assembly.
+func translateAllGo(pkts []Packet, n, header int, first *Moved, stride uintptr) {
+	for i := range pkts[:n] {
+		v := (*Moved)(unsafe.Add(unsafe.Pointer(first), uintptr(i)*stride))
+		translatePlainGo(pkts[i].M, header, v.Off, v.Len, &v.Translation)
+	}
 }
 
 // Read reads where the headers lie of a segment for which CommonOptions held and NoteHeaders was called, and reports false where that

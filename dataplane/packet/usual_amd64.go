@@ -16,3 +16,7 @@ func parseBurst(ms []*mbuf.Mbuf, pkts []Packet) (bytes uint64, usual int) {
 func translatePlain(m *mbuf.Mbuf, header, at, n int, t *Translation) {
 	translateUsual((*byte)(unsafe.Pointer(m)), header, at, n, (*byte)(unsafe.Pointer(t)))
 }
+
+func translateAll(pkts []Packet, n, header int, first *Moved, stride, notes, noteStride uintptr) {
+	translateRun((*byte)(unsafe.Pointer(unsafe.SliceData(pkts))), len(pkts), n, header, (*byte)(unsafe.Pointer(first)), stride, notes, noteStride)
+}

@@ -188,12 +188,9 @@ TEXT ·translateUsual(SB), NOSPLIT, $0-40
 	ADDL    SI, BX
 	ADDL    R8, BX
 	MOVL    BX, SI
+	ROLL    $0x10, SI
+	ADDL    SI, BX
 	SHRL    $0x10, BX
-	ANDL    $0x0000ffff, SI
-	ADDL    SI, BX
-	MOVL    BX, SI
-	SHRL    $0x10, SI
-	ADDL    SI, BX
 	NOTL    BX
 	MOVQ    R10, 16(R9)
 	MOVW    R8, 16(R9)
@@ -214,16 +211,13 @@ TEXT ·translateUsual(SB), NOSPLIT, $0-40
 	MOVL    R11, R12
 	LEAQ    1536(R12)(DX*1), BX
 	MOVQ    BX, SI
-	SHRQ    $0x10, BX
-	MOVWLZX SI, SI
-	ADDQ    SI, BX
-	MOVQ    BX, SI
-	SHRQ    $0x10, BX
-	MOVWLZX SI, SI
-	ADDQ    SI, BX
-	MOVQ    BX, SI
-	SHRQ    $0x10, SI
-	ADDQ    SI, BX
+	SHRQ    $0x20, SI
+	ADDL    SI, BX
+	ADCL    $0x00, BX
+	MOVL    BX, SI
+	ROLL    $0x10, SI
+	ADDL    SI, BX
+	SHRL    $0x10, BX
 
 	// The header of TCP. Its fields are loaded as they were stored, just now: a load of two would have to wait for both.
 	MOVL    (DI), SI
@@ -238,7 +232,6 @@ TEXT ·translateUsual(SB), NOSPLIT, $0-40
 	MOVWLZX 8(DI), SI
 	ROLW    $0x08, SI
 	MOVW    SI, 48(R9)
-	MOVWLZX BX, BX
 	MOVL    BX, 50(R9)
 	CMPQ    CX, $0x42
 	JNE     short
@@ -261,4 +254,145 @@ short:
 	SHLQ $0x10, CX
 	ORQ  $0x00000a0e, CX
 	MOVQ CX, 72(AX)
+	RET
+
+// func translateRun(pkts *byte, left int, count int, header int, moved *byte, stride uintptr, notes uintptr, noteStride uintptr)
+// Requires: MMX+, SSE
+TEXT ·translateRun(SB), NOSPLIT, $0-64
+	MOVQ pkts+0(FP), R14
+	MOVQ moved+32(FP), DI
+
+nextOfRun:
+	MOVQ (R14), AX
+	MOVQ AX, R8
+	CMPQ left+8(FP), $0x04
+	JLE  none
+	MOVQ 448(R14), R8
+
+none:
+	MOVQ       (R8), R11
+	MOVWLZX    16(R8), R12
+	ADDQ       R12, R11
+	MOVQ       stride+40(FP), R10
+	MOVQ       notes+48(FP), R13
+	PREFETCHT0 (DI)(R10*4)
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	CMPW       40(R8), $0x7f
+	JBE        small
+	PREFETCHT0 -64(R11)
+	PREFETCHT0 128(R11)
+
+small:
+	MOVQ    header+24(FP), CX
+	MOVQ    8(DI), R9
+	MOVQ    16(DI), DX
+	MOVQ    (AX), SI
+	MOVWLZX 16(AX), R8
+	ADDQ    SI, R8
+	SUBQ    CX, R9
+	ADDQ    CX, DX
+
+	// Bounds.
+	MOVW R9, 16(AX)
+	MOVW DX, 40(AX)
+	MOVL DX, 36(AX)
+	ADDQ SI, R9
+
+	// The headers whole, before any of them is written, because both places overlap.
+	MOVUPS  (R8), X0
+	MOVQ    16(R8), R10
+	MOVQ    24(R8), R11
+	MOVQ    32(R8), R12
+	MOVBLZX 46(R8), R13
+	MOVUPS  X0, (R9)
+
+	// RFC 1624, eqn. 3, in the order in which bytes are loaded.
+	SUBQ    $0x0e, DX
+	MOVWLZX DX, R8
+	ROLW    $0x08, R8
+	MOVWLZX R11, BX
+	MOVWLZX R10, SI
+	XORL    $0x0000ffff, BX
+	XORL    $0x0000ffff, SI
+	ADDL    SI, BX
+	ADDL    R8, BX
+	MOVL    BX, SI
+	ROLL    $0x10, SI
+	ADDL    SI, BX
+	SHRL    $0x10, BX
+	NOTL    BX
+	MOVQ    R10, 16(R9)
+	MOVW    R8, 16(R9)
+	MOVQ    R11, 24(R9)
+	MOVW    BX, 24(R9)
+	MOVQ    R12, 32(R9)
+
+	// The sum of the pseudo header.
+	SUBQ    $0x14, DX
+	ROLW    $0x08, DX
+	MOVWLZX DX, DX
+	SHRQ    $0x10, R11
+	MOVWLZX R12, R12
+	ADDQ    R12, DX
+	MOVQ    R11, SI
+	SHRQ    $0x20, SI
+	ADDQ    SI, DX
+	MOVL    R11, R12
+	LEAQ    1536(R12)(DX*1), BX
+	MOVQ    BX, SI
+	SHRQ    $0x20, SI
+	ADDL    SI, BX
+	ADCL    $0x00, BX
+	MOVL    BX, SI
+	ROLL    $0x10, SI
+	ADDL    SI, BX
+	SHRL    $0x10, BX
+
+	// The header of TCP. Its fields are loaded as they were stored, just now: a load of two would have to wait for both.
+	MOVL    24(DI), SI
+	BSWAPL  SI
+	MOVL    SI, 38(R9)
+	MOVL    28(DI), SI
+	BSWAPL  SI
+	MOVL    SI, 42(R9)
+	MOVB    R13, 46(R9)
+	MOVBLZX 34(DI), SI
+	MOVB    SI, 47(R9)
+	MOVWLZX 32(DI), SI
+	ROLW    $0x08, SI
+	MOVW    SI, 48(R9)
+	MOVL    BX, 50(R9)
+	CMPQ    CX, $0x42
+	JNE     short
+	MOVL    $0x0a080101, 54(R9)
+	MOVL    36(DI), SI
+	BSWAPL  SI
+	MOVL    SI, 58(R9)
+	MOVL    40(DI), SI
+	BSWAPL  SI
+	MOVL    SI, 62(R9)
+
+short:
+	// What the port is to do.
+	MOVQ $0xfe0ffffffffffe67, SI
+	ANDQ 24(AX), SI
+	MOVQ $0x0090000000000000, BX
+	ORQ  BX, SI
+	MOVQ SI, 24(AX)
+	SUBQ $0x22, CX
+	SHLQ $0x10, CX
+	ORQ  $0x00000a0e, CX
+	MOVQ CX, 72(AX)
+	MOVQ stride+40(FP), R10
+	MOVQ noteStride+56(FP), R13
+	ADDQ $0x70, R14
+	ADDQ R10, DI
+	ADDQ R13, notes+48(FP)
+	DECQ left+8(FP)
+	DECQ count+16(FP)
+	JNZ  nextOfRun
 	RET

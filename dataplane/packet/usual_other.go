@@ -11,3 +11,7 @@ func parseBurst(ms []*mbuf.Mbuf, pkts []Packet) (bytes uint64, usual int) {
 func translatePlain(m *mbuf.Mbuf, header, at, n int, t *Translation) {
 	translatePlainGo(m, header, at, n, t)
 }
+
+func translateAll(pkts []Packet, n, header int, first *Moved, stride, _, _ uintptr) {
+	translateAllGo(pkts, n, header, first, stride)
+}

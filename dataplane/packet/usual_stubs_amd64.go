@@ -15,3 +15,8 @@ func parseUsual(ms **byte, pkts *byte, count int) (bytes uint64, usual int)
 //
 //go:noescape
 func translateUsual(m *byte, header int, to int, n int, t *byte)
+
+// translateRun is TranslateRun in assembly. left packets are behind pkts, of which count are translated; count is not 0.
+//
+//go:noescape
+func translateRun(pkts *byte, left int, count int, header int, moved *byte, stride uintptr, notes uintptr, noteStride uintptr)

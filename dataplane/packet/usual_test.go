@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"testing"
+	"unsafe"
 
 	"linecrypt/dataplane/mbuf"
 )
@@ -147,6 +148,58 @@ func TestTranslationInAssemblyIsThatInGo(t *testing.T) {
 		translatePlainGo(b, header, at, n, &tr)
 		if !bytes.Equal(a.Buf()[:700], b.Buf()[:700]) || a.OlFlags != b.OlFlags || a.TxOffload != b.TxOffload || a.PktLen != b.PktLen || a.DataLen != b.DataLen || a.DataOff() != b.DataOff() {
 			t.Fatalf("%x\nand\n%x\n%+v\n%+v", a.Data()[:header], b.Data()[:header], *a, *b)
+		}
+	}
+}
+
+func TestRunIsTranslatedAsItsSegmentsAre(t *testing.T) {
+	const burst = 12
+	arena, err := mbuf.NewArena(2*burst, mbuf.DefaultDataRoom)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer arena.Close()
+	ms := make([]*mbuf.Mbuf, 2*burst)
+	mbuf.NewCache(arena).AllocBurst(ms)
+	rng := rand.New(rand.NewPCG(9, 10))
+	type noted struct {
+		before [3]uint64 // a Moved need not lie at the beginning of what is noted of a packet
+		Moved
+		behind uint64
+	}
+	for range 2000 {
+		header := plainHead + tsLen*rng.IntN(2)
+		n := 1 + rng.IntN(burst)
+		var pkts [2][burst]Packet
+		var moved [2][burst]noted
+		for i := range burst {
+			off, at, size := 30+rng.IntN(200), 100+rng.IntN(200), rng.IntN(300)
+			tr := Translation{Seq: rng.Uint32(), Ack: rng.Uint32(), Win: uint16(rng.Uint32()), Flags: uint8(rng.Uint32()), TSVal: rng.Uint32(), TSEcr: rng.Uint32()}
+			for w := range pkts {
+				m := ms[2*i+w]
+				if w == 0 {
+					for j := range m.Buf()[:700] {
+						m.Buf()[j] = byte(rng.Uint32())
+					}
+				} else {
+					copy(m.Buf()[:700], ms[2*i].Buf()[:700])
+				}
+				m.SetBounds(off, header+size)
+				m.OlFlags, m.TxOffload = 0xffff_ffff_ffff_ffff, 0
+				pkts[w][i].M = m
+				moved[w][i].Moved = Moved{m, at, size, tr}
+			}
+		}
+		const stride = unsafe.Sizeof(noted{})
+		notes := uintptr(unsafe.Pointer(&pkts))
+		translateAll(pkts[0][:], n, header, &moved[0][0].Moved, stride, notes, 104)
+		translateAllGo(pkts[1][:], n, header, &moved[1][0].Moved, stride)
+		for i := range burst {
+			a, b := ms[2*i], ms[2*i+1]
+			if !bytes.Equal(a.Buf()[:700], b.Buf()[:700]) || a.OlFlags != b.OlFlags || a.TxOffload != b.TxOffload || a.PktLen != b.PktLen ||
+				a.DataLen != b.DataLen || a.DataOff() != b.DataOff() {
+				t.Fatalf("%d of %d: %x\nand\n%x\n%+v\n%+v", i, n, a.Data()[:header], b.Data()[:header], *a, *b)
+			}
 		}
 	}
 }

@@ -46,6 +46,13 @@ const (
 	tTSEcr = 16
 )
 
+// Offsets in a Moved.
+const (
+	vOff         = 8
+	vLen         = 16
+	vTranslation = 24
+)
+
 // Where the parts of an untagged IPv4 packet without options lie, and values in them.
 const (
 	l3        = 14
@@ -65,6 +72,8 @@ const (
 
 const (
 	line = 64
+	// For how many packets of a run the lines that are written are on their way to the first-level cache.
+	runAhead = 4
 	// For how many packets the headers are on their way from memory: a line must come from there while so many packets are parsed.
 	ahead = 16
 )
@@ -73,6 +82,7 @@ func main() {
 	ConstraintExpr("amd64")
 	parse()
 	translate()
+	translateRun()
 	Generate()
 }
 
@@ -242,13 +252,93 @@ func translate() {
 	TEXT("translateUsual", NOSPLIT, "func(m *byte, header, to, n int, t *byte)")
 	Pragma("noescape")
 	Doc("translateUsual is translatePlain in assembly.")
-	m, header, n, t := reg.RAX, reg.RCX, reg.RDX, reg.RDI
-	buf, from, start := reg.RSI, reg.R8, reg.R9
-	Load(Param("m"), m)
-	Load(Param("header"), header)
-	Load(Param("to"), start)
-	Load(Param("n"), n)
-	Load(Param("t"), t)
+	Load(Param("m"), tm)
+	Load(Param("header"), tHeader)
+	Load(Param("to"), tStart)
+	Load(Param("n"), tLen)
+	Load(Param("t"), tFields)
+	headers(0)
+	RET()
+}
+
+// Registers of who translates a segment: where it lies, what it has in front of its payload, where that will lie and how long it is, and
+// where its fields are.
+var (
+	tm, tHeader, tStart, tLen = reg.RAX, reg.RCX, reg.R9, reg.RDX
+
+	tFields = reg.RDI
+)
+
+func translateRun() {
+	TEXT("translateRun", NOSPLIT, "func(pkts *byte, left, count, header int, moved *byte, stride, notes, noteStride uintptr)")
+	Pragma("noescape")
+	Doc("translateRun is TranslateRun in assembly. left packets are behind pkts, of which count are translated; count is not 0.")
+	pkt, moved, next, by := reg.R14, tFields, reg.R8, reg.R10
+	left, count, notes := argument("left"), argument("count"), argument("notes")
+	Load(Param("pkts"), pkt)
+	Load(Param("moved"), moved)
+	Label("nextOfRun")
+	MOVQ(at(pkt, pM), tm)
+	MOVQ(tm, next)
+	CMPQ(left, Imm(runAhead))
+	JLE(LabelRef("none"))
+	MOVQ(at(pkt, runAhead*packetSize+pM), next)
+	Label("none")
+	data, off, note := reg.R11, reg.R12, reg.R13
+	MOVQ(at(next, bufAddr), data)
+	MOVWLZX(at(next, dataOff), off.As32())
+	ADDQ(off, data)
+	Load(Param("stride"), by)
+	MOVQ(notes, note)
+	PREFETCHT0(Mem{Base: moved, Index: by, Scale: runAhead})
+	PREFETCHT0(at(note, 0))
+	PREFETCHT0(at(note, line))
+	PREFETCHT0(at(next, line))
+	PREFETCHT0(at(data, 0))
+	PREFETCHT0(at(data, line))
+	CMPW(at(next, dataLen), Imm(2*line-1))
+	JBE(LabelRef("small"))
+	PREFETCHT0(at(data, -line))
+	PREFETCHT0(at(data, 2*line))
+	Label("small")
+
+	Load(Param("header"), tHeader)
+	MOVQ(at(moved, vOff), tStart)
+	MOVQ(at(moved, vLen), tLen)
+	headers(vTranslation)
+	Load(Param("stride"), by)
+	Load(Param("noteStride"), note)
+	ADDQ(Imm(packetSize), pkt)
+	ADDQ(by, moved)
+	ADDQ(note, notes)
+	DECQ(left)
+	DECQ(count)
+	JNZ(LabelRef("nextOfRun"))
+	RET()
+}
+
+// argument is the place of an argument.
+func argument(name string) Mem {
+	b, err := Param(name).Resolve()
+	if err != nil {
+		panic(err)
+	}
+	return b.Addr
+}
+
+// foldTo16 makes a sum of 32 bits one of 16: added to itself with its halves exchanged, it has that in its upper half, carries included.
+func foldTo16(sum, t reg.GPPhysical) {
+	MOVL(sum.As32(), t.As32())
+	ROLL(Imm(16), t.As32())
+	ADDL(t.As32(), sum.As32())
+	SHRL(Imm(16), sum.As32())
+}
+
+// headers translates a segment, whose fields lie behind tFields. It spoils all registers but R14 and tFields.
+func headers(fields int) {
+	m, header, n, t, start := tm, tHeader, tLen, tFields, tStart
+	buf, from := reg.RSI, reg.R8
+	field := func(off int) Mem { return at(t, fields+off) }
 	MOVQ(at(m, bufAddr), buf)
 	MOVWLZX(at(m, dataOff), from.As32())
 	ADDQ(buf, from)
@@ -283,13 +373,7 @@ func translate() {
 	XORL(U32(0xffff), u.As32())
 	ADDL(u.As32(), sum.As32())
 	ADDL(is.As32(), sum.As32())
-	MOVL(sum.As32(), u.As32())
-	SHRL(Imm(16), sum.As32())
-	ANDL(U32(0xffff), u.As32())
-	ADDL(u.As32(), sum.As32())
-	MOVL(sum.As32(), u.As32())
-	SHRL(Imm(16), u.As32())
-	ADDL(u.As32(), sum.As32())
+	foldTo16(sum, u)
 	NOTL(sum.As32())
 	MOVQ(lengths, at(to, 16))
 	MOVW(is.As16(), at(to, 16))
@@ -310,33 +394,26 @@ func translate() {
 	MOVL(sums.As32(), ports.As32())
 	LEAQ(Mem{Base: ports, Index: size, Scale: 1, Disp: tcp << 8}, sum)
 	MOVQ(sum, u)
-	SHRQ(Imm(16), sum)
-	MOVWLZX(u.As16(), u.As32())
-	ADDQ(u, sum)
-	MOVQ(sum, u)
-	SHRQ(Imm(16), sum)
-	MOVWLZX(u.As16(), u.As32())
-	ADDQ(u, sum)
-	MOVQ(sum, u)
-	SHRQ(Imm(16), u)
-	ADDQ(u, sum)
+	SHRQ(Imm(32), u)
+	ADDL(u.As32(), sum.As32())
+	ADCL(Imm(0), sum.As32())
+	foldTo16(sum, u)
 
 	Comment("The header of TCP. Its fields are loaded as they were stored, just now: a load of two would have to wait for both.")
-	swapped(at(t, tSeq), at(to, l4+4), u)
-	swapped(at(t, tAck), at(to, l4+8), u)
+	swapped(field(tSeq), at(to, l4+4), u)
+	swapped(field(tAck), at(to, l4+8), u)
 	MOVB(offset.As8(), at(to, l4+12))
-	MOVBLZX(at(t, tFlags), u.As32())
+	MOVBLZX(field(tFlags), u.As32())
 	MOVB(u.As8(), at(to, l4+13))
-	MOVWLZX(at(t, tWin), u.As32())
+	MOVWLZX(field(tWin), u.As32())
 	ROLW(Imm(8), u.As16())
 	MOVW(u.As16(), at(to, l4+14))
-	MOVWLZX(sum.As16(), sum.As32())
 	MOVL(sum.As32(), at(to, l4+16))
 	CMPQ(header, Imm(headTS))
 	JNE(LabelRef("short"))
 	MOVL(U32(options), at(to, head))
-	swapped(at(t, tTSVal), at(to, head+4), u)
-	swapped(at(t, tTSEcr), at(to, head+8), u)
+	swapped(field(tTSVal), at(to, head+4), u)
+	swapped(field(tTSEcr), at(to, head+8), u)
 	Label("short")
 
 	Comment("What the port is to do.")
@@ -349,5 +426,4 @@ func translate() {
 	SHLQ(Imm(16), header)
 	ORQ(U32(l3|20<<7), header)
 	MOVQ(header, at(m, txOffload))
-	RET()
 }

@@ -2,7 +2,9 @@ package cryptobatch
 
 import (
 	"bytes"
+	"reflect"
 	"testing"
+	"unsafe"
 )
 
 // textLengths are all lengths up to that of a frame and those around sizes of
@@ -191,4 +193,14 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 			t.Errorf("%v allocations for a burst each way, want 0", n)
 		}
 	})
+}
+
+func TestOperationInPlaceIsThatOfItsSlices(t *testing.T) {
+	frame, key := make([]byte, 100), new(Key)
+	got, want := Op{User: 5}, Op{User: 5, Key: key, Src: frame[3:60:60], Dst: frame[3:76:76], AAD: frame[:3:3]}
+	got.InPlace(key, unsafe.Pointer(&frame[3]), 57, 73, unsafe.Pointer(&frame[0]), 3)
+	if !reflect.DeepEqual(got, want) || &got.Src[0] != &frame[3] || &got.Dst[0] != &frame[3] || &got.AAD[0] != &frame[0] ||
+		cap(got.Src) != 57 || cap(got.Dst) != 73 || cap(got.AAD) != 3 {
+		t.Errorf("%+v, want %+v", got, want)
+	}
 }

@@ -132,10 +132,15 @@ func (c Chunks) MaxEntryID() int { return len(c.mem) * EntryStride }
 
 // At returns the entry. Entries lie in a row as their IDs do, because a chunk's links take as much as an entry.
 func (c Chunks) At(id EntryID) *Entry {
-	return (*Entry)(unsafe.Add(unsafe.Pointer(&c.mem[id/EntryStride]), entriesAt+uintptr(id%EntryStride)*unsafe.Sizeof(Entry{})))
+	_ = c.mem[id/EntryStride]
+	return (*Entry)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(c.mem)), (uintptr(id)+1)*unsafe.Sizeof(Entry{})))
 }
 
-const entriesAt = unsafe.Offsetof(Chunk{}.Entries)
+// An entry is as large as a chunk's links, and a chunk as so many entries.
+var (
+	_ [unsafe.Sizeof(Entry{})]struct{}               = [unsafe.Offsetof(Chunk{}.Entries)]struct{}{}
+	_ [EntryStride * unsafe.Sizeof(Entry{})]struct{} = [unsafe.Sizeof(Chunk{})]struct{}{}
+)
 
 // HasRoom reports whether the ledger's last chunk has room for an entry.
 func (l *Ledger) HasRoom() bool { return l.Last != 0 && l.Tail < ChunkEntries }
@@ -152,19 +157,48 @@ func (c Chunks) PushBehind(l *Ledger) (*Entry, EntryID) {
 
 // Push appends an empty entry to the ledger and returns it, or nil when no chunk is free.
 func (c Chunks) Push(l *Ledger) (*Entry, EntryID) {
-	if !l.HasRoom() {
-		i := c.alloc()
-		if i == 0 {
-			return nil, 0
-		}
-		if l.Last == 0 {
-			l.First, l.Head = i, 0
-		} else {
-			c.mem[l.Last].Next = i
-		}
-		l.Last, l.Tail = i, 0
+	if !l.HasRoom() && !c.extend(l) {
+		return nil, 0
 	}
 	return c.PushBehind(l)
+}
+
+// Room returns how many entries PushRun can append: as many as the last chunk has room for, a new one if it has none; 0 where none is free.
+func (c Chunks) Room(l *Ledger) int {
+	switch {
+	case l.HasRoom():
+		return ChunkEntries - int(l.Tail)
+	case c.Free() > 0:
+		return ChunkEntries
+	}
+	return 0
+}
+
+// PushRun appends n entries, not more than Room, which the caller fills: they hold what was there before. It returns the ID of the first,
+// which the others' follow.
+func (c Chunks) PushRun(l *Ledger, n int) ([]Entry, EntryID) {
+	if n == 0 || !l.HasRoom() && !c.extend(l) {
+		return nil, 0
+	}
+	from := l.Tail
+	l.Tail += uint16(n)
+	l.Count += uint32(n)
+	return c.mem[l.Last].Entries[from:l.Tail], entryID(l.Last, from)
+}
+
+// extend gives a ledger another chunk; false where none is free.
+func (c Chunks) extend(l *Ledger) bool {
+	i := c.alloc()
+	if i == 0 {
+		return false
+	}
+	if l.Last == 0 {
+		l.First, l.Head = i, 0
+	} else {
+		c.mem[l.Last].Next = i
+	}
+	l.Last, l.Tail = i, 0
+	return true
 }
 
 // Front returns the oldest entry, or nil.
@@ -186,9 +220,19 @@ func (c Chunks) Back(l *Ledger) (*Entry, EntryID) {
 }
 
 // Pop removes the oldest entry; the ledger must not be empty.
-func (c Chunks) Pop(l *Ledger) {
-	l.Head++
-	l.Count--
+func (c Chunks) Pop(l *Ledger) { c.PopRun(l, 1) }
+
+// FrontRun returns the oldest entries, as many as lie in one chunk, and the ID of the first of them, which the others' follow; none of an
+// empty ledger.
+func (c Chunks) FrontRun(l *Ledger) ([]Entry, EntryID) {
+	to := min(uint32(l.Head)+l.Count, ChunkEntries)
+	return c.mem[l.First].Entries[l.Head:to], entryID(l.First, l.Head)
+}
+
+// PopRun removes the n oldest entries, n of those that FrontRun returns.
+func (c Chunks) PopRun(l *Ledger, n int) {
+	l.Head += uint16(n)
+	l.Count -= uint32(n)
 	switch {
 	case l.Count == 0:
 		c.release(l.First)

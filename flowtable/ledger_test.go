@@ -12,7 +12,29 @@ func TestLedgerIsAQueue(t *testing.T) {
 	var l Ledger
 	next, oldest := uint64(1), uint64(1)
 	for range 5000 {
-		if rng.IntN(2) == 0 {
+		switch n := rng.IntN(20); rng.IntN(4) {
+		case 0:
+			n = min(n, c.Room(&l))
+			run, id := c.PushRun(&l, n)
+			for i := range run {
+				if c.At(id+EntryID(i)) != &run[i] {
+					t.Fatal("a new entry of a run is not the one that its ID names")
+				}
+				run[i] = Entry{WEnd: next}
+				next++
+			}
+		case 1:
+			run, id := c.FrontRun(&l)
+			if n = min(n, len(run)); n > 0 {
+				if run[n-1].WEnd != oldest+uint64(n)-1 || c.At(id) != &run[0] {
+					t.Fatalf("the run's entry %d is %d, the oldest of all is %d", n-1, run[n-1].WEnd, oldest)
+				}
+				c.PopRun(&l, n)
+				oldest += uint64(n)
+			} else if len(run) == 0 && l.Count != 0 {
+				t.Fatal("nothing is in front of a ledger with entries")
+			}
+		case 2:
 			if e, id := c.Push(&l); e != nil {
 				if e.WEnd != 0 || c.At(id) != e {
 					t.Fatal("the new entry is not empty, or not the one that its ID names")
@@ -22,9 +44,11 @@ func TestLedgerIsAQueue(t *testing.T) {
 			} else if c.Free() != 0 {
 				t.Fatal("refused with chunks free")
 			}
-		} else if l.Count > 0 {
-			c.Pop(&l)
-			oldest++
+		case 3:
+			if l.Count > 0 {
+				c.Pop(&l)
+				oldest++
+			}
 		}
 		at := oldest
 		it := c.Iter(&l)

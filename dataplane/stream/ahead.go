@@ -10,7 +10,7 @@ import (
 
 // packetsAhead is for how many packets the lines that their translation writes are on their way to the first-level cache, which a burst with
 // all that is noted of it does not fit in.
-const packetsAhead = 4
+const packetsAhead = packet.RunAhead
 
 // AheadFirst asks for the lines of the first packets of a burst, which the others follow while it is worked: see Ahead.
 func (o *Output) AheadFirst(burst []packet.Packet, fromHost bool) {

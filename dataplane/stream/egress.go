@@ -197,7 +197,7 @@ func (f *flow) sealSegment(seg *Segment, hdrEnd, head, n int) {
 		buf[start+4], buf[start+5] = byte(urgent>>8), byte(urgent)
 		em.Urg = uint16(min(n, 65535))
 	}
-	if n > packLimit || !f.c.packs(f.r) {
+	if n > packLimit || !f.c.packs(f.r.Egress.Queue.Count) {
 		f.keepWhole(id, m, start)
 	}
 	en.Urg = urgent
@@ -264,9 +264,8 @@ func (o *Output) seal(key *cryptobatch.Key, nr *[12]byte, w uint64, b []byte) {
 // sealOp makes the operation that seals a frame of n bytes in place, at wire position w.
 func sealOp(op *cryptobatch.Op, key *cryptobatch.Key, nr *[12]byte, w uint64, frame unsafe.Pointer, n int) {
 	const hdr = tcpcrypt.HeaderLen
-	text := (*byte)(unsafe.Add(frame, hdr))
 	tcpcrypt.PutNonce(&op.Nonce, nr, w)
-	op.Key, op.AAD, op.Src, op.Dst = key, unsafe.Slice((*byte)(frame), hdr), unsafe.Slice(text, n-hdr-tcpcrypt.TagLen), unsafe.Slice(text, n-hdr)
+	op.InPlace(key, unsafe.Add(frame, hdr), n-hdr-tcpcrypt.TagLen, n-hdr, frame, hdr)
 }
 
 // sealRef appends what goes with the operation of a new frame, whose emit is the last one.
@@ -337,8 +336,8 @@ func (c *Core) Sealed(out *Output, now int64) {
 			c.judge(ref.r)
 			continue
 		}
-		em := &out.Emits[ref.emit]
 		if !ok {
+			em := &out.Emits[ref.emit]
 			f := flow{c: c, idx: ref.flow, r: ref.r, now: now, out: out}
 			f.drop(em.M, shm.DropEgressSeal)
 			em.M, em.Kind = nil, EmitNone
@@ -347,7 +346,8 @@ func (c *Core) Sealed(out *Output, now int64) {
 		}
 		// A far end that acknowledges what was not sent yet has made the entry go.
 		if en := c.chunks.At(ref.entry); en.WEnd == ref.wEnd && ref.r.Egress.WUna < ref.wEnd {
-			frame := unsafe.Slice((*byte)(unsafe.Add(em.M.BufAddr, em.Off)), em.Len)
+			op := &out.Seals[i]
+			frame := unsafe.Slice(unsafe.SliceData(op.AAD), tcpcrypt.HeaderLen+len(op.Dst))
 			en.Tag = [tcpcrypt.TagLen]byte(frame[len(frame)-tcpcrypt.TagLen:])
 			en.Flags &^= flowtable.EntryPending
 			if len(frame) <= packLimit && en.Flags&flowtable.EntryOwn == 0 && c.kept[ref.entry].kind == keptNothing {

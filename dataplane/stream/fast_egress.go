@@ -80,7 +80,7 @@ func (x *Run) fastSeal(seg *Segment) *Emit {
 	em := x.emitCommon(ToWire, seg, start, n)
 	// Control byte, length and flags: none are set.
 	binary.BigEndian.PutUint32(em.FrameHead[:], uint32(n-tcpcrypt.HeaderLen)<<8)
-	if n > packLimit || !c.packs(r) {
+	if n > packLimit || !c.packs(r.Egress.Queue.Count) {
 		x.keepWhole(id, m, start)
 	}
 	en.WEnd, en.Len, en.Over, en.Flags = w+uint64(n), uint32(n), tcpcrypt.Overhead, flowtable.EntryPending

@@ -44,16 +44,25 @@ func (f *flow) hostAck(seg *Segment, a int64, news *ackNews) {
 func (f *flow) advanceHost() {
 	in := &f.r.Ingress
 	for {
-		en, _ := f.c.chunks.Front(&in.Queue)
-		if en == nil {
+		run, _ := f.c.chunks.FrontRun(&in.Queue)
+		n, w, p := 0, in.WAckH, in.PAckH
+		for i := range run {
+			en := &run[i]
+			end := p + plainLen(en)
+			if end > in.HostAck {
+				break
+			}
+			w, p = en.WEnd, end
+			n++
+		}
+		if n == 0 {
 			break
 		}
-		end := in.PAckH + plainLen(en)
-		if end > in.HostAck {
+		in.WAckH, in.PAckH = w, p
+		f.c.chunks.PopRun(&in.Queue, n)
+		if n < len(run) {
 			break
 		}
-		in.WAckH, in.PAckH = en.WEnd, end
-		f.c.chunks.Pop(&in.Queue)
 	}
 	if !f.common && f.r.Rare.OpenGen != 0 && f.r.Local.PrevKey != 0 && in.WAckH >= f.r.Rare.WRekey {
 		f.c.keys.retire(f.r.Local.PrevKey)

@@ -361,9 +361,8 @@ func (o *Output) open(key *cryptobatch.Key, nr *[12]byte, w uint64, b []byte) {
 // openOp makes the operation that opens a frame of n bytes in place, which lies at wire position w.
 func openOp(op *cryptobatch.Op, key *cryptobatch.Key, nr *[12]byte, w uint64, frame unsafe.Pointer, n int) {
 	const hdr = tcpcrypt.HeaderLen
-	text := (*byte)(unsafe.Add(frame, hdr))
 	tcpcrypt.PutNonce(&op.Nonce, nr, w)
-	op.Key, op.AAD, op.Src, op.Dst = key, unsafe.Slice((*byte)(frame), hdr), unsafe.Slice(text, n-hdr), unsafe.Slice(text, n-hdr-tcpcrypt.TagLen)
+	op.InPlace(key, unsafe.Add(frame, hdr), n-hdr, n-hdr-tcpcrypt.TagLen, frame, hdr)
 }
 
 // frameBytes returns the frame of an operation where it lies.

@@ -35,8 +35,8 @@ const packLines = 16
 
 // packs reports whether frames of up to packLimit bytes are packed, which costs a copy: while less than half of the buffers are held,
 // those of a flow that has few in flight are not.
-func (c *Core) packs(r *flowtable.Record) bool {
-	return r.Egress.Queue.Count > minHeld || 2*c.shares.held >= c.shares.budget || c.scarce
+func (c *Core) packs(inFlight uint32) bool {
+	return inFlight > minHeld || 2*c.shares.held >= c.shares.budget || c.scarce
 }
 
 // sealed reports whether the frame's sealed bytes are held.
@@ -141,19 +141,22 @@ func (c *Core) pushFrame(r *flowtable.Record) (*flowtable.Entry, flowtable.Entry
 }
 
 // popFrame removes the oldest frame in flight.
-func (c *Core) popFrame(r *flowtable.Record) {
-	_, id := c.chunks.Front(&r.Egress.Queue)
-	c.popFront(r, id)
-}
+func (c *Core) popFrame(r *flowtable.Record) { c.popRun(r, c.chunks.FrontID(&r.Egress.Queue), 1) }
 
-// popFront is popFrame for who knows the oldest frame.
-func (c *Core) popFront(r *flowtable.Record, id flowtable.EntryID) {
-	l := &r.Egress.Queue
-	if c.kept[id].kind != keptNothing {
-		c.unkeep(r, id)
+// popRun removes the n oldest frames in flight, n of those that FrontRun returns, of which id is the first.
+func (c *Core) popRun(r *flowtable.Record, id flowtable.EntryID, n int) {
+	held := c.kept[id : id+flowtable.EntryStride-flowtable.EntryID(id.Place())] // of what is left of the chunk; nothing is held of the last one
+	for i := range held[:n] {
+		k := &held[i]
+		if k.kind == keptPacked && held[i+1].m == k.m {
+			*k = kept{} // the buffer is the next one's now
+		} else if k.kind != keptNothing {
+			c.unkeep(r, id+flowtable.EntryID(i))
+		}
 	}
-	c.chunks.Pop(l)
-	c.flight.gave(r, l.Count)
+	l := &r.Egress.Queue
+	c.chunks.PopRun(l, n)
+	c.flight.gaveRun(r, l.Count, uint32(n))
 }
 
 // dropHeld drops the bytes of a flow's frames in flight and, where that was not enough, its segments behind a gap. The ledger entries

@@ -189,12 +189,31 @@ func (s *shares) gave(r *flowtable.Record, n uint32) {
 	}
 }
 
+// tookRun is took for more at once, fewer than countEvery: the flow holds n now.
+func (s *shares) tookRun(r *flowtable.Record, n, more uint32) {
+	s.held += int(more)
+	if at := n - n%countEvery; at+more > n {
+		s.countOf(r, at)
+	}
+}
+
+// gaveRun is gave for more at once, fewer than countEvery: the flow holds n now.
+func (s *shares) gaveRun(r *flowtable.Record, n, more uint32) {
+	s.held -= int(more)
+	if at := n + more - 1; at-at%countEvery >= n {
+		s.countOf(r, at-at%countEvery)
+	}
+}
+
 // count brings a flow's peer and the ranks up to date with what the flow holds.
-func (s *shares) count(r *flowtable.Record) {
-	h, n := uint32(*s.place(r)), s.of(r)
+func (s *shares) count(r *flowtable.Record) { s.countOf(r, s.of(r)) }
+
+// countOf is count for a flow that holds n, or did just before.
+func (s *shares) countOf(r *flowtable.Record, n uint32) {
+	h := uint32(*s.place(r))
 	if h == 0 {
 		if n >= minHeld {
-			s.enlist(r)
+			s.enlist(r, n)
 		}
 		return
 	}
@@ -210,12 +229,12 @@ func (s *shares) count(r *flowtable.Record) {
 	}
 }
 
-// enlist makes a flow a holder, if there is a place.
-func (s *shares) enlist(r *flowtable.Record) {
+// enlist makes a flow that holds n a holder, if there is a place.
+func (s *shares) enlist(r *flowtable.Record, n uint32) {
 	if s.freeHolder == 0 && !s.reclaim() {
 		return
 	}
-	h, n := s.freeHolder, s.of(r)
+	h := s.freeHolder
 	s.freeHolder = s.holders[h].next
 	pi := s.peerOf(r.Key.Peer())
 	s.holders[h] = holder{r: r, peer: pi, counted: n}

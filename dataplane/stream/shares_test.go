@@ -118,6 +118,36 @@ func TestSharesAlwaysKnowWhoHoldsMost(t *testing.T) {
 	}
 }
 
+// Frames come and go in runs, and what is known of a flow is what it would be had they come one by one.
+func TestRunsAreCountedAsTheirFramesAre(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	one, run := newShareModel(t, 4000, 20, 3), newShareModel(t, 4000, 20, 3)
+	one.s.flight, run.s.flight = true, true
+	for range 20_000 {
+		i, more := rng.IntN(len(one.flows)), uint32(1+rng.IntN(flowtable.ChunkEntries))
+		a, b := one.flows[i], run.flows[i]
+		if rng.IntN(2) == 0 {
+			for range more {
+				a.Egress.Queue.Count++
+				one.s.took(a, a.Egress.Queue.Count)
+			}
+			b.Egress.Queue.Count += more
+			run.s.tookRun(b, b.Egress.Queue.Count, more)
+		} else if more = min(more, a.Egress.Queue.Count); more > 0 {
+			for range more {
+				a.Egress.Queue.Count--
+				one.s.gave(a, a.Egress.Queue.Count)
+			}
+			b.Egress.Queue.Count -= more
+			run.s.gaveRun(b, b.Egress.Queue.Count, more)
+		}
+		h, g := one.s.holders[a.Local.Flyer], run.s.holders[b.Local.Flyer]
+		if *a != *b || one.s.held != run.s.held || h.counted != g.counted || one.s.peers[h.peer].held != run.s.peers[g.peer].held {
+			t.Fatalf("%d frames are counted %+v, and in runs %+v", a.Egress.Queue.Count, h, g)
+		}
+	}
+}
+
 func TestSharesShrinkWithEachGreedyFlowAndOneIsLeft(t *testing.T) {
 	const budget = 12000
 	m := newShareModel(t, budget, 40, 40)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"unsafe"
 
+	"linecrypt/cryptobatch"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/dataplane/packet"
 	"linecrypt/flowtable"
@@ -37,112 +38,6 @@ func (c *Core) Train(idx flowtable.Index, r *flowtable.Record, burst []packet.Pa
 	return taken
 }
 
-func (x *Run) hostTrain(burst []packet.Packet, count int, ts bool, most int) (taken int) {
-	c, r, o, pkts, first := x.c, x.r, x.out, burst[:count], &burst[0]
-	e, in, host := &r.Egress, &r.Ingress, &r.Host
-	room := x.sealRoom(len(pkts))
-	key, header := c.keyOf(r.Local.SealKey), int(first.Payload)
-	limit := min(e.WUna+uint64(c.cfg.FlowBytes), e.WNext+uint64(max(int32(e.GenEdge-uint32(e.WNext)), 0)))
-	bytes, frames := uint64(0), 0
-	var seg Segment
-	seg.HasTS = ts
-	for i := range pkts {
-		s := &pkts[i]
-		if i+packetsAhead < len(burst) {
-			o.sealAhead(burst[i+packetsAhead].M, packetsAhead)
-		}
-		fresh := s.Ack - (r.Peer.ISN + 1 + uint32(in.HostAck)) // bytes that the segment acknowledges anew
-		if i > 0 && !s.Alike(first) || !r.Local.Common || s.Seq != host.ISN+1+uint32(e.PNext) || uint64(fresh) > in.PNext-in.HostAck ||
-			ts && !later(s.Opt.TSVal, host.TSVal) {
-			break
-		}
-		size, m, w := int(s.PayloadLen), s.M, e.WNext
-		if size == 0 {
-			x.turn()
-			x.short(&seg, s, host, &r.Peer)
-			x.sendReady(x.fastHostAck(&seg, int64(in.HostAck+uint64(fresh))), header)
-			taken++
-			continue
-		}
-		n := size + tcpcrypt.Overhead
-		start := m.DataOff() + header - frameHead
-		if size > most || frames == room || start < header || start+n > int(m.BufLen) || w >= limit || int64(n) > int64(e.WEdge-w) ||
-			!e.Queue.HasRoom() && c.chunks.Free() == 0 {
-			break
-		}
-		x.turn()
-		if !x.heard || fresh != 0 || s.Win != x.heardWin {
-			x.short(&seg, s, host, &r.Peer)
-			x.hear(&seg, in.HostAck+uint64(fresh), size)
-		} else if ts {
-			host.TSVal = s.Opt.TSVal
-		}
-		en, id := x.pushRoomy()
-		if n > packLimit || !c.packs(r) {
-			x.keepWhole(id, m, start)
-		}
-		en.WEnd, en.Len, en.Over, en.Flags = w+uint64(n), uint32(n), tcpcrypt.Overhead, flowtable.EntryPending
-		if e.Queue.Count == 1 {
-			x.progress()
-		}
-		if !x.told {
-			x.toWireCommon()
-		}
-
-		at := len(o.Emits)
-		o.Emits = o.Emits[:at+1]
-		em := &o.Emits[at]
-		em.R, em.M, em.Flow, em.Off, em.Len = r, m, x.idx, start, n
-		em.Seq, em.Ack, em.Win, em.Flags = host.ISN+1+uint32(w), x.ack, x.win, s.Flags
-		em.TSVal, em.TSEcr, em.HasTS, em.NewTS = s.Opt.TSVal, s.Opt.TSEcr, ts, false
-		em.Dir, em.Kind = ToWire, EmitReady
-		packet.TranslatePlain(m, header, start, n, &em.Translation)
-		frame := unsafe.Add(m.BufAddr, start)
-		binary.BigEndian.PutUint32((*[frameHead]byte)(frame)[:], uint32(n-tcpcrypt.HeaderLen)<<8) // no control bit and no flag is set
-
-		k := len(o.Seals)
-		o.Seals, o.sealRefs = o.Seals[:k+1], o.sealRefs[:k+1]
-		sealOp(&o.Seals[k], key, &e.NR, w, frame, n)
-		ref := &o.sealRefs[k]
-		ref.r, ref.wEnd, ref.flow, ref.entry, ref.emit, ref.again = r, w+uint64(n), x.idx, id, int32(at), 0
-		e.WNext = w + uint64(n)
-		e.PNext += uint64(size)
-		bytes += uint64(size)
-		frames++
-		taken++
-	}
-	e.GenFrames += uint32(frames)
-	x.frames += uint32(frames)
-	x.bytes += bytes
-	return taken
-}
-
-// hear takes acknowledgement and window of a host's segment with data, as FastEgress does.
-func (x *Run) hear(seg *Segment, ack uint64, size int) {
-	if in := &x.r.Ingress; ack != in.HostAck || ack+uint64(seg.Win)<<x.r.Host.WScale != in.PEdge {
-		seg.Len = size
-		var news ackNews
-		x.hostAck(seg, int64(ack), &news)
-		seg.Len = 0
-		x.told = false
-	}
-	x.heard, x.heardWin = true, seg.Win
-}
-
-// sealRoom returns how many frames, n at most, certainly may be in flight beside those that are, under the key, and have room in the output.
-func (x *Run) sealRoom(n int) int {
-	c, e, o := x.c, &x.r.Egress, x.out
-	q, cfg := &e.Queue, &c.cfg
-	n = min(n, int(e.GenStop)-int(e.GenFrames), cap(o.Seals)-len(o.Seals), cap(o.Emits)-len(o.Emits))
-	if behind := q.Count + uint32(max(n, 0)); behind > minFlight || behind > cfg.FlowFrames {
-		// As mayFly asks, of the last one. The peer's share counts for nothing while half of all is free.
-		if left := c.flight.free() - n; 2*left <= c.flight.budget || behind > min(minFlight+uint32(left), cfg.FlowFrames) {
-			return 0
-		}
-	}
-	return max(n, 0)
-}
-
 func (x *Run) wireTrain(burst []packet.Packet, count int, ts bool, most int) (taken int) {
 	c, r, o, pkts, first := x.c, x.r, x.out, burst[:count], &burst[0]
 	e, in, peer := &r.Egress, &r.Ingress, &r.Peer
@@ -151,9 +46,6 @@ func (x *Run) wireTrain(burst []packet.Packet, count int, ts bool, most int) (ta
 	seg.HasTS = ts
 	for i := range pkts {
 		s := &pkts[i]
-		if i+packetsAhead < len(burst) {
-			o.openAhead(burst[i+packetsAhead].M, packetsAhead)
-		}
 		w := in.WNext
 		fresh := s.Ack - (r.Host.ISN + 1 + uint32(e.WAck))
 		if i > 0 && !s.Alike(first) || !r.Local.Common || s.Seq != peer.ISN+1+uint32(w) || w > in.WEdge || uint64(fresh) > e.WNext-e.WAck ||
@@ -164,7 +56,7 @@ func (x *Run) wireTrain(burst []packet.Packet, count int, ts bool, most int) (ta
 		if n == 0 {
 			x.turn()
 			x.short(&seg, s, peer, &r.Host)
-			x.sendReady(x.fastWireAck(&seg, int64(w), int64(e.WAck+uint64(fresh))), header)
+			x.sendReady(x.fastWireAck(&seg, int64(w), int64(e.WAck+uint64(fresh))), header, burst[i:], false)
 			taken++
 			continue
 		}
@@ -173,6 +65,9 @@ func (x *Run) wireTrain(burst []packet.Packet, count int, ts bool, most int) (ta
 		if n <= tcpcrypt.Overhead || n > most || !x.openRoom() ||
 			binary.BigEndian.Uint32((*[frameHead]byte)(frame)[:])>>8 != uint32(n-tcpcrypt.HeaderLen) { // one whole frame, no control bit is set
 			break
+		}
+		if i+packetsAhead < len(burst) {
+			o.openAhead(burst[i+packetsAhead].M, packetsAhead)
 		}
 		x.turn()
 		x.short(&seg, s, peer, &r.Host)
@@ -215,10 +110,23 @@ func (x *Run) short(seg *Segment, s *packet.Packet, from, to *flowtable.Endpoint
 	x.learn(seg, from)
 }
 
-// sendReady makes the headers of an emit of a train, if there is one.
-func (x *Run) sendReady(em *Emit, header int) {
-	if em != nil {
-		packet.TranslatePlain(em.M, header, em.Off, 0, &em.Translation)
-		em.Kind = EmitReady
+// sendReady makes the headers of an emit of a train, if there is one, and asks for the lines of the packet that comes packetsAhead behind the
+// one that it is of, with which burst begins.
+func (x *Run) sendReady(em *Emit, header int, burst []packet.Packet, fromHost bool) {
+	o := x.out
+	if em == nil {
+		o.Ahead(burst, fromHost)
+		return
 	}
+	ops := o.Opens
+	if fromHost {
+		ops = o.Seals
+	}
+	packet.TranslateRun(burst, 1, header, &em.Moved, unsafe.Sizeof(*em), opsOn(ops, len(ops)), 0)
+	em.Kind = EmitReady
+}
+
+// opsOn returns where the operation lies that comes packetsAhead behind the one at a place of ops, or would lie there.
+func opsOn(ops []cryptobatch.Op, at int) uintptr {
+	return uintptr(unsafe.Pointer(unsafe.SliceData(ops))) + uintptr(at+packetsAhead)*unsafe.Sizeof(cryptobatch.Op{})
 }

@@ -88,10 +88,8 @@ const BuildOffset = 192
 // payload bytes of an Emit must not be changed, the bytes in front of Off may.
 type Emit struct {
 	// The first cache line is all there is of an EmitReady.
-	R        *flowtable.Record
-	M        *mbuf.Mbuf
-	Off, Len int // payload within M.Buf()
-	packet.Translation
+	R *flowtable.Record
+	packet.Moved
 	Flow      flowtable.Index
 	HasTS     bool
 	NewTS     bool // EmitForward: the packet's timestamps are not those of the emit and must be rewritten
@@ -103,7 +101,7 @@ type Emit struct {
 	NSACK uint8
 	SACK  [4][2]uint32
 
-	_ [28]byte // to whole lines
+	_ [24]byte // to whole lines
 }
 
 // An Emit takes two cache lines.

@@ -37,18 +37,27 @@ func (f *flow) advanceWire() {
 	e := &f.r.Egress
 	popped := false
 	for {
-		en, id := f.c.chunks.Front(&e.Queue)
-		if en == nil {
+		run, id := f.c.chunks.FrontRun(&e.Queue)
+		n, w, p := 0, e.WUna, e.PUna
+		for i := range run {
+			en := &run[i]
+			fin := finLen(en)
+			if en.WEnd+fin > e.WAck {
+				break
+			}
+			w = en.WEnd + fin
+			p += uint64(en.Plain()) + fin
+			n++
+		}
+		if n == 0 {
 			break
 		}
-		fin := finLen(en)
-		if en.WEnd+fin > e.WAck {
-			break
-		}
-		e.WUna = en.WEnd + fin
-		e.PUna += uint64(en.Plain()) + fin
-		f.c.popFront(f.r, id)
+		e.WUna, e.PUna = w, p
+		f.c.popRun(f.r, id, n)
 		popped = true
+		if n < len(run) {
+			break
+		}
 	}
 	if popped {
 		e.PartAcked = 0

@@ -65,22 +65,38 @@ func TranslatePlain(m *mbuf.Mbuf, header, at, n int, t *Translation) {
 	translatePlain(m, header, at, n, t)
 }
 
-// TranslateRun is TranslatePlain for the first n segments of pkts, of which there is one, all with headers of so many bytes. What becomes of
-// the first is first, of each other one stride bytes further on. While it works it asks for what comes RunAhead packets later: the lines of
-// packets as mbuf.PrefetchPacket does, those of their Moved, and two lines for each that noteStride bytes lie between. That of the first of
-// them is at notes, which may be the place of nothing.
-func TranslateRun(pkts []Packet, n, header int, first *Moved, stride, notes, noteStride uintptr) {
-	translateAll(pkts, n, header, first, stride, notes, noteStride)
+// Ahead is what TranslateRun asks for while it works: for each segment, what comes RunAhead packets behind it.
+type Ahead struct {
+	First      unsafe.Pointer // where the *mbuf.Mbuf of the packet lies that comes so far behind the first segment,
+	Stride     uintptr        // how many bytes further on that of each other,
+	N          int            // and how many there are, 0 and less none: their lines are asked for as mbuf.PrefetchPacket does
+	Notes      uintptr        // the same of two lines for each, which need be no place of anything
+	NoteStride uintptr
 }
 
 // RunAhead is for how many packets TranslateRun has lines on their way.
 const RunAhead = 4
 
+// AheadOf returns what comes ahead of segments, the first of which is that of pkts.
+func AheadOf(pkts []Packet, notes, noteStride uintptr) Ahead {
+	a := Ahead{Stride: unsafe.Sizeof(Packet{}), N: len(pkts) - RunAhead, Notes: notes, NoteStride: noteStride}
+	if a.N > 0 {
+		a.First = unsafe.Pointer(&pkts[RunAhead].M)
+	}
+	return a
+}
+
+// TranslateRun is TranslatePlain for n segments, of which there is one, all with headers of so many bytes. What becomes of the first is
+// first, of each other one stride bytes further on.
+func TranslateRun(first *Moved, stride uintptr, n, header int, ahead Ahead) {
+	translateAll(first, stride, n, header, ahead)
+}
+
 // translateAllGo is the twin of the assembly.
-func translateAllGo(pkts []Packet, n, header int, first *Moved, stride uintptr) {
-	for i := range pkts[:n] {
+func translateAllGo(first *Moved, stride uintptr, n, header int) {
+	for i := range n {
 		v := (*Moved)(unsafe.Add(unsafe.Pointer(first), uintptr(i)*stride))
-		translatePlainGo(pkts[i].M, header, v.Off, v.Len, &v.Translation)
+		translatePlainGo(v.M, header, v.Off, v.Len, &v.Translation)
 	}
 }
 

@@ -256,28 +256,30 @@ short:
 	MOVQ CX, 72(AX)
 	RET
 
-// func translateRun(pkts *byte, left int, count int, header int, moved *byte, stride uintptr, notes uintptr, noteStride uintptr)
+// func translateRun(moved *byte, stride uintptr, count int, header int, next *byte, nextStride uintptr, left int, notes uintptr, noteStride uintptr)
 // Requires: MMX+, SSE
-TEXT ·translateRun(SB), NOSPLIT, $0-64
-	MOVQ pkts+0(FP), R14
-	MOVQ moved+32(FP), DI
+TEXT ·translateRun(SB), NOSPLIT, $0-72
+	MOVQ moved+0(FP), DI
+	MOVQ next+32(FP), R14
 
 nextOfRun:
-	MOVQ (R14), AX
+	MOVQ (DI), AX
 	MOVQ AX, R8
-	CMPQ left+8(FP), $0x04
-	JLE  none
-	MOVQ 448(R14), R8
+	DECQ left+48(FP)
+	JLT  none
+	MOVQ (R14), R8
+	MOVQ nextStride+40(FP), R10
+	ADDQ R10, R14
 
 none:
-	MOVQ       (R8), R11
-	MOVWLZX    16(R8), R12
-	ADDQ       R12, R11
-	MOVQ       stride+40(FP), R10
-	MOVQ       notes+48(FP), R13
+	MOVQ       stride+8(FP), R10
+	MOVQ       notes+56(FP), R13
 	PREFETCHT0 (DI)(R10*4)
 	PREFETCHT0 (R13)
 	PREFETCHT0 64(R13)
+	MOVQ       (R8), R11
+	MOVWLZX    16(R8), R12
+	ADDQ       R12, R11
 	PREFETCHT0 64(R8)
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
@@ -387,12 +389,45 @@ short:
 	SHLQ $0x10, CX
 	ORQ  $0x00000a0e, CX
 	MOVQ CX, 72(AX)
-	MOVQ stride+40(FP), R10
-	MOVQ noteStride+56(FP), R13
-	ADDQ $0x70, R14
+	MOVQ stride+8(FP), R10
+	MOVQ noteStride+64(FP), R13
 	ADDQ R10, DI
-	ADDQ R13, notes+48(FP)
-	DECQ left+8(FP)
+	ADDQ R13, notes+56(FP)
 	DECQ count+16(FP)
 	JNZ  nextOfRun
+	RET
+
+// func prefetchRun(pkts *byte, count int, p uintptr, pStride uintptr, q uintptr, qStride uintptr)
+// Requires: MMX+
+TEXT ·prefetchRun(SB), NOSPLIT, $0-48
+	MOVQ pkts+0(FP), AX
+	MOVQ count+8(FP), CX
+	MOVQ p+16(FP), SI
+	MOVQ pStride+24(FP), DI
+	MOVQ q+32(FP), R8
+	MOVQ qStride+40(FP), R9
+
+nextPacket:
+	MOVQ       (AX), DX
+	PREFETCHT0 (SI)
+	PREFETCHT0 64(SI)
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	MOVQ       (DX), R10
+	MOVWLZX    16(DX), R11
+	ADDQ       R11, R10
+	PREFETCHT0 64(DX)
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	CMPW       40(DX), $0x7f
+	JBE        small
+	PREFETCHT0 -64(R10)
+	PREFETCHT0 128(R10)
+
+small:
+	ADDQ $0x70, AX
+	ADDQ DI, SI
+	ADDQ R9, R8
+	DECQ CX
+	JNZ  nextPacket
 	RET

@@ -12,6 +12,9 @@ func translatePlain(m *mbuf.Mbuf, header, at, n int, t *Translation) {
 	translatePlainGo(m, header, at, n, t)
 }
 
-func translateAll(pkts []Packet, n, header int, first *Moved, stride, _, _ uintptr) {
-	translateAllGo(pkts, n, header, first, stride)
+func translateAll(first *Moved, stride uintptr, n, header int, _ Ahead) {
+	translateAllGo(first, stride, n, header)
 }
+
+// PrefetchRun does nothing.
+func PrefetchRun(_ []Packet, _, _, _, _ uintptr) {}

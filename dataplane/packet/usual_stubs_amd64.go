@@ -16,7 +16,12 @@ func parseUsual(ms **byte, pkts *byte, count int) (bytes uint64, usual int)
 //go:noescape
 func translateUsual(m *byte, header int, to int, n int, t *byte)
 
-// translateRun is TranslateRun in assembly. left packets are behind pkts, of which count are translated; count is not 0.
+// translateRun is TranslateRun in assembly. Where left packets follow it finds them from next on, nextStride bytes apart. count is not 0.
 //
 //go:noescape
-func translateRun(pkts *byte, left int, count int, header int, moved *byte, stride uintptr, notes uintptr, noteStride uintptr)
+func translateRun(moved *byte, stride uintptr, count int, header int, next *byte, nextStride uintptr, left int, notes uintptr, noteStride uintptr)
+
+// prefetchRun asks for the lines of packets, as mbuf.PrefetchPacket does, and for two lines from p on and from q on for each. count is not 0.
+//
+//go:noescape
+func prefetchRun(pkts *byte, count int, p uintptr, pStride uintptr, q uintptr, qStride uintptr)

@@ -191,9 +191,9 @@ func TestRunIsTranslatedAsItsSegmentsAre(t *testing.T) {
 			}
 		}
 		const stride = unsafe.Sizeof(noted{})
-		notes := uintptr(unsafe.Pointer(&pkts))
-		translateAll(pkts[0][:], n, header, &moved[0][0].Moved, stride, notes, 104)
-		translateAllGo(pkts[1][:], n, header, &moved[1][0].Moved, stride)
+		ahead := AheadOf(pkts[0][:burst-rng.IntN(burst-n+1)], uintptr(unsafe.Pointer(&pkts)), 104)
+		translateAll(&moved[0][0].Moved, stride, n, header, ahead)
+		translateAllGo(&moved[1][0].Moved, stride, n, header)
 		for i := range burst {
 			a, b := ms[2*i], ms[2*i+1]
 			if !bytes.Equal(a.Buf()[:700], b.Buf()[:700]) || a.OlFlags != b.OlFlags || a.TxOffload != b.TxOffload || a.PktLen != b.PktLen ||

@@ -12,10 +12,16 @@ func (c *Core) Opened(out *Output, now int64) {
 	n := len(out.Opens)
 	var f flow
 	var before delivered
-	for i := range n {
+	for i := 0; i < n; i++ {
 		ref := &out.openRefs[i]
 		if f.r != ref.r {
 			f.view(c, ref.flow, ref.r, now, out)
+		}
+		if before.r == ref.r {
+			if run := f.deliverRun(out.openRefs[i:], out.Opens[i:n], &before); run > 0 {
+				i += run - 1
+				continue
+			}
 		}
 		ok := out.Opens[i].Status == cryptobatch.StatusOK
 		if ref.common && ok && f.openedCommon(ref, &before) {

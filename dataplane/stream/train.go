@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"encoding/binary"
 	"unsafe"
 
 	"linecrypt/cryptobatch"
@@ -38,66 +37,6 @@ func (c *Core) Train(idx flowtable.Index, r *flowtable.Record, burst []packet.Pa
 	return taken
 }
 
-func (x *Run) wireTrain(burst []packet.Packet, count int, ts bool, most int) (taken int) {
-	c, r, o, pkts, first := x.c, x.r, x.out, burst[:count], &burst[0]
-	e, in, peer := &r.Egress, &r.Ingress, &r.Peer
-	key, header := c.keyOf(r.Local.OpenKey), int(first.Payload)
-	var seg Segment
-	seg.HasTS = ts
-	for i := range pkts {
-		s := &pkts[i]
-		w := in.WNext
-		fresh := s.Ack - (r.Host.ISN + 1 + uint32(e.WAck))
-		if i > 0 && !s.Alike(first) || !r.Local.Common || s.Seq != peer.ISN+1+uint32(w) || w > in.WEdge || uint64(fresh) > e.WNext-e.WAck ||
-			ts && !later(s.Opt.TSVal, peer.TSVal) {
-			break
-		}
-		n, m := int(s.PayloadLen), s.M
-		if n == 0 {
-			x.turn()
-			x.short(&seg, s, peer, &r.Host)
-			x.sendReady(x.fastWireAck(&seg, int64(w), int64(e.WAck+uint64(fresh))), header, burst[i:], false)
-			taken++
-			continue
-		}
-		off := m.DataOff() + header
-		frame := unsafe.Add(m.BufAddr, off)
-		if n <= tcpcrypt.Overhead || n > most || !x.openRoom() ||
-			binary.BigEndian.Uint32((*[frameHead]byte)(frame)[:])>>8 != uint32(n-tcpcrypt.HeaderLen) { // one whole frame, no control bit is set
-			break
-		}
-		if i+packetsAhead < len(burst) {
-			o.openAhead(burst[i+packetsAhead].M, packetsAhead)
-		}
-		x.turn()
-		x.short(&seg, s, peer, &r.Host)
-		if ack := e.WAck + uint64(fresh); fresh == 0 && s.Win != 0 && ack+uint64(s.Win)<<peer.WScale == e.WEdge {
-			e.WL1 = max(e.WL1, w)
-		} else {
-			seg.Len = n
-			var news ackNews
-			x.ackFromWire(&seg, int64(w), int64(ack), &news)
-			seg.Len = 0
-		}
-		s.NoteHeaders() // for who takes the frame when it is opened, if that is not openedCommon
-		k := len(o.Opens)
-		o.Opens, o.openRefs = o.Opens[:k+1], o.openRefs[:k+1]
-		openOp(&o.Opens[k], key, &in.NR, w, frame, n)
-		ref := &o.openRefs[k]
-		ref.r, ref.flow, ref.m, ref.w, ref.p = r, x.idx, m, WPos(w), 0
-		ref.off, ref.n, ref.hdrEnd, ref.kind, ref.flags = off, n, off, openNext, s.Flags
-		ref.large, ref.delivery, ref.rekey = 0, 0, false
-		ref.tsVal, ref.tsEcr, ref.hasTS, ref.common, ref.header = seg.TSVal, seg.TSEcr, ts, true, uint8(header)
-		in.WNext = w + uint64(n)
-		in.WAcked = max(in.WAcked, in.WAckH)
-		if x.peerISN()+uint32(in.WAcked) != in.AckTold {
-			x.ackWire()
-		}
-		taken++
-	}
-	return taken
-}
-
 // short makes seg what is needed of a segment without payload from an end, and learns from it.
 func (x *Run) short(seg *Segment, s *packet.Packet, from, to *flowtable.Endpoint) {
 	seg.M, seg.Off, seg.Win, seg.Flags = s.M, s.M.DataOff()+int(s.Payload), s.Win, s.Flags
@@ -122,7 +61,7 @@ func (x *Run) sendReady(em *Emit, header int, burst []packet.Packet, fromHost bo
 	if fromHost {
 		ops = o.Seals
 	}
-	packet.TranslateRun(burst, 1, header, &em.Moved, unsafe.Sizeof(*em), opsOn(ops, len(ops)), 0)
+	packet.TranslateRun(&em.Moved, unsafe.Sizeof(*em), 1, header, packet.AheadOf(burst, opsOn(ops, len(ops)), 0))
 	em.Kind = EmitReady
 }
 

@@ -75,7 +75,7 @@ func (x *Run) hostTrain(burst []packet.Packet, count int, ts bool, most int) (ta
 		em.Seq, em.Ack, em.Win, em.Flags = host.ISN+1+uint32(w), x.ack, x.win, s.Flags
 		em.TSVal, em.TSEcr, em.HasTS, em.NewTS = s.Opt.TSVal, s.Opt.TSEcr, ts, false
 		em.Dir, em.Kind = ToWire, EmitReady
-		packet.TranslateRun(burst[taken:], 1, header, &em.Moved, unsafe.Sizeof(*em), opsOn(o.Seals, k), 0)
+		packet.TranslateRun(&em.Moved, unsafe.Sizeof(*em), 1, header, packet.AheadOf(burst[taken:], opsOn(o.Seals, k), 0))
 		frame := unsafe.Add(m.BufAddr, start)
 		binary.BigEndian.PutUint32((*[frameHead]byte)(frame)[:], uint32(n-tcpcrypt.HeaderLen)<<8) // no control bit and no flag is set
 
@@ -181,7 +181,7 @@ func (x *Run) frameRun(burst []packet.Packet, n, header int, ts bool) {
 	x.emitRun(o.Emits[at:], pkts, header, ts)
 	k := len(o.Seals)
 	o.Seals, o.sealRefs = o.Seals[:k+n], o.sealRefs[:k+n]
-	packet.TranslateRun(burst, n, header, &o.Emits[at].Moved, unsafe.Sizeof(Emit{}), opsOn(o.Seals, k), unsafe.Sizeof(cryptobatch.Op{}))
+	packet.TranslateRun(&o.Emits[at].Moved, unsafe.Sizeof(Emit{}), n, header, packet.AheadOf(burst, opsOn(o.Seals, k), unsafe.Sizeof(cryptobatch.Op{})))
 	x.sealRun(o.Seals[k:], o.sealRefs[k:], o.Emits[at:], at, id)
 	e.GenFrames += uint32(n)
 	x.frames += uint32(n)

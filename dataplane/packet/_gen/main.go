@@ -48,6 +48,7 @@ const (
 
 // Offsets in a Moved.
 const (
+	vM           = 0
 	vOff         = 8
 	vLen         = 16
 	vTranslation = 24
@@ -83,6 +84,7 @@ func main() {
 	parse()
 	translate()
 	translateRun()
+	prefetchRun()
 	Generate()
 }
 
@@ -270,37 +272,29 @@ var (
 )
 
 func translateRun() {
-	TEXT("translateRun", NOSPLIT, "func(pkts *byte, left, count, header int, moved *byte, stride, notes, noteStride uintptr)")
+	TEXT("translateRun", NOSPLIT, "func(moved *byte, stride uintptr, count, header int, next *byte, nextStride uintptr, left int, notes, noteStride uintptr)")
 	Pragma("noescape")
-	Doc("translateRun is TranslateRun in assembly. left packets are behind pkts, of which count are translated; count is not 0.")
-	pkt, moved, next, by := reg.R14, tFields, reg.R8, reg.R10
+	Doc("translateRun is TranslateRun in assembly. Where left packets follow it finds them from next on, nextStride bytes apart. count is not 0.")
+	moved, next, m, by := tFields, reg.R14, reg.R8, reg.R10
 	left, count, notes := argument("left"), argument("count"), argument("notes")
-	Load(Param("pkts"), pkt)
 	Load(Param("moved"), moved)
+	Load(Param("next"), next)
 	Label("nextOfRun")
-	MOVQ(at(pkt, pM), tm)
-	MOVQ(tm, next)
-	CMPQ(left, Imm(runAhead))
-	JLE(LabelRef("none"))
-	MOVQ(at(pkt, runAhead*packetSize+pM), next)
+	MOVQ(at(moved, vM), tm)
+	MOVQ(tm, m)
+	DECQ(left)
+	JLT(LabelRef("none"))
+	MOVQ(at(next, 0), m)
+	Load(Param("nextStride"), by)
+	ADDQ(by, next)
 	Label("none")
-	data, off, note := reg.R11, reg.R12, reg.R13
-	MOVQ(at(next, bufAddr), data)
-	MOVWLZX(at(next, dataOff), off.As32())
-	ADDQ(off, data)
+	note := reg.R13
 	Load(Param("stride"), by)
 	MOVQ(notes, note)
 	PREFETCHT0(Mem{Base: moved, Index: by, Scale: runAhead})
 	PREFETCHT0(at(note, 0))
 	PREFETCHT0(at(note, line))
-	PREFETCHT0(at(next, line))
-	PREFETCHT0(at(data, 0))
-	PREFETCHT0(at(data, line))
-	CMPW(at(next, dataLen), Imm(2*line-1))
-	JBE(LabelRef("small"))
-	PREFETCHT0(at(data, -line))
-	PREFETCHT0(at(data, 2*line))
-	Label("small")
+	prefetchWhole(m, reg.R11, reg.R12)
 
 	Load(Param("header"), tHeader)
 	MOVQ(at(moved, vOff), tStart)
@@ -308,12 +302,51 @@ func translateRun() {
 	headers(vTranslation)
 	Load(Param("stride"), by)
 	Load(Param("noteStride"), note)
-	ADDQ(Imm(packetSize), pkt)
 	ADDQ(by, moved)
 	ADDQ(note, notes)
-	DECQ(left)
 	DECQ(count)
 	JNZ(LabelRef("nextOfRun"))
+	RET()
+}
+
+// prefetchWhole asks for the lines of a packet that is to be translated, as mbuf.PrefetchPacket does.
+func prefetchWhole(m, data, off reg.GPPhysical) {
+	MOVQ(at(m, bufAddr), data)
+	MOVWLZX(at(m, dataOff), off.As32())
+	ADDQ(off, data)
+	PREFETCHT0(at(m, line))
+	PREFETCHT0(at(data, 0))
+	PREFETCHT0(at(data, line))
+	CMPW(at(m, dataLen), Imm(2*line-1))
+	JBE(LabelRef("small"))
+	PREFETCHT0(at(data, -line))
+	PREFETCHT0(at(data, 2*line))
+	Label("small")
+}
+
+func prefetchRun() {
+	TEXT("prefetchRun", NOSPLIT, "func(pkts *byte, count int, p, pStride, q, qStride uintptr)")
+	Pragma("noescape")
+	Doc("prefetchRun asks for the lines of packets, as mbuf.PrefetchPacket does, and for two lines from p on and from q on for each. count is not 0.")
+	pkt, count, p, by, q, also, m := reg.RAX, reg.RCX, reg.RSI, reg.RDI, reg.R8, reg.R9, reg.RDX
+	Load(Param("pkts"), pkt)
+	Load(Param("count"), count)
+	Load(Param("p"), p)
+	Load(Param("pStride"), by)
+	Load(Param("q"), q)
+	Load(Param("qStride"), also)
+	Label("nextPacket")
+	MOVQ(at(pkt, pM), m)
+	PREFETCHT0(at(p, 0))
+	PREFETCHT0(at(p, line))
+	PREFETCHT0(at(q, 0))
+	PREFETCHT0(at(q, line))
+	prefetchWhole(m, reg.R10, reg.R11)
+	ADDQ(Imm(packetSize), pkt)
+	ADDQ(by, p)
+	ADDQ(also, q)
+	DECQ(count)
+	JNZ(LabelRef("nextPacket"))
 	RET()
 }
 

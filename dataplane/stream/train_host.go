@@ -5,6 +5,7 @@ import (
 	"unsafe"
 
 	"linecrypt/cryptobatch"
+	"linecrypt/ctrlplane/shm"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/dataplane/packet"
 	"linecrypt/flowtable"
@@ -30,6 +31,12 @@ func (x *Run) hostTrain(burst []packet.Packet, count int, ts bool, most int) (ta
 			}
 		}
 		s := &burst[taken]
+		if s.PayloadLen == 0 && taken+1 < count {
+			if n := x.hostAcks(burst[taken:], count-taken, first, ts); n > 0 {
+				taken += n
+				continue
+			}
+		}
 		fresh := s.Ack - (r.Peer.ISN + 1 + uint32(in.HostAck)) // bytes that the segment acknowledges anew
 		if taken > 0 && !s.Alike(first) || !r.Local.Common || s.Seq != host.ISN+1+uint32(e.PNext) || uint64(fresh) > in.PNext-in.HostAck ||
 			ts && !later(s.Opt.TSVal, host.TSVal) {
@@ -89,6 +96,62 @@ func (x *Run) hostTrain(burst []packet.Packet, count int, ts bool, most int) (ta
 		x.bytes += uint64(size)
 		room--
 		taken++
+	}
+	return taken
+}
+
+// hostAcks takes the first segments of a burst, count at most, of a train that began with first, as FastEgress takes one by one those without
+// data: as many as are in order and acknowledge something, and as the output has room for, before the pool's state is looked at again, see
+// turn. It returns how many.
+func (x *Run) hostAcks(burst []packet.Packet, count int, first *packet.Packet, ts bool) (taken int) {
+	c, r, o := x.c, x.r, x.out
+	e, in, host := &r.Egress, &r.Ingress, &r.Host
+	at := len(o.Emits)
+	seq, toWire, scale, header := host.ISN+1+uint32(e.PNext), host.ISN+1+uint32(e.WNext), host.WScale, int(first.Payload)
+	count = min(count, lookEvery-1-int(c.calls%lookEvery), cap(o.Emits)-at)
+	for taken < count {
+		s := &burst[taken]
+		fresh := s.Ack - (r.Peer.ISN + 1 + uint32(in.HostAck))
+		if s.PayloadLen != 0 || s.Seq != seq || fresh == 0 || uint64(fresh) > in.PNext-in.HostAck || !r.Local.Common || !s.Alike(first) ||
+			ts && !later(s.Opt.TSVal, host.TSVal) {
+			break
+		}
+		tsVal, tsEcr := host.TSVal, r.Peer.TSVal
+		if ts {
+			tsVal, tsEcr = s.Opt.TSVal, s.Opt.TSEcr
+			host.TSVal = tsVal
+		}
+		host.Win = max(host.Win, uint32(s.Win)<<scale)
+		in.HostAck += uint64(fresh)
+		edge := in.HostAck + uint64(s.Win)<<scale
+		if edge < in.PEdge {
+			in.Flags |= flowtable.IngressShrunk
+		}
+		in.PEdge, in.HostDups = edge, 0
+		x.advanceHost()
+		x.told = false
+		oldAck, oldWin := in.AckTold, in.WinTold
+		ack, win := x.toWireCommon()
+		taken++
+		if ack == oldAck && win == oldWin {
+			x.drop(s.M, shm.AbsorbedAcks)
+			continue
+		}
+		o.Emits = o.Emits[:len(o.Emits)+1]
+		em := &o.Emits[len(o.Emits)-1]
+		em.R, em.M, em.Flow, em.Off, em.Len = r, s.M, x.idx, s.M.DataOff()+header, 0
+		em.Seq, em.Ack, em.Win, em.Flags = toWire, ack, win, s.Flags
+		em.TSVal, em.TSEcr, em.HasTS, em.NewTS = tsVal, tsEcr, ts, false
+		em.Dir, em.Kind = ToWire, EmitReady
+	}
+	if taken == 0 {
+		return 0
+	}
+	c.calls += uint8(taken)
+	r.LastSeen = x.now
+	x.told, x.heard = false, false
+	if n := len(o.Emits) - at; n > 0 {
+		packet.TranslateRun(&o.Emits[at].Moved, unsafe.Sizeof(Emit{}), n, header, packet.AheadOf(burst, opsOn(o.Seals, len(o.Seals)), 0))
 	}
 	return taken
 }

@@ -21,9 +21,14 @@ func (x *Run) wireTrain(burst []packet.Packet, count int, ts bool, most int) (ta
 	seg.HasTS = ts
 	for taken < count {
 		s := &burst[taken]
-		if s.PayloadLen > 0 && taken+1 < count {
-			if n := x.wholeFrames(burst[taken:count], first, ts, most); n > 0 {
+		if taken+1 < count {
+			n := 0
+			if s.PayloadLen == 0 {
+				n = x.wireAcks(burst[taken:], count-taken, first, ts)
+			} else if n = x.wholeFrames(burst[taken:count], first, ts, most); n > 0 {
 				x.openRun(burst[taken:], n, header, ts)
+			}
+			if n > 0 {
 				taken += n
 				continue
 			}
@@ -74,6 +79,60 @@ func (x *Run) wireTrain(burst []packet.Packet, count int, ts bool, most int) (ta
 			x.ackWire()
 		}
 		taken++
+	}
+	return taken
+}
+
+// wireAcks takes the first segments of a burst, count at most, of a train that began with first, as FastIngress takes one by one those without
+// data: as many as are in order and acknowledge something, and as the output has room for, before the pool's state is looked at again, see
+// turn. It returns how many.
+func (x *Run) wireAcks(burst []packet.Packet, count int, first *packet.Packet, ts bool) (taken int) {
+	c, r, o := x.c, x.r, x.out
+	e, peer := &r.Egress, &r.Peer
+	w, at := r.Ingress.WNext, len(o.Emits)
+	seq, toHost, scale, header := peer.ISN+1+uint32(w), x.peerISN()+uint32(r.Ingress.PNext), peer.WScale, int(first.Payload)
+	count = min(count, lookEvery-1-int(c.calls%lookEvery), cap(o.Emits)-at)
+	if w > r.Ingress.WEdge {
+		return 0
+	}
+	for taken < count {
+		s := &burst[taken]
+		fresh := s.Ack - (r.Host.ISN + 1 + uint32(e.WAck))
+		if s.PayloadLen != 0 || s.Seq != seq || fresh == 0 || uint64(fresh) > e.WNext-e.WAck || !r.Local.Common || !s.Alike(first) ||
+			ts && !later(s.Opt.TSVal, peer.TSVal) {
+			break
+		}
+		tsVal, tsEcr := peer.TSVal, r.Host.TSVal
+		if ts {
+			tsVal, tsEcr = s.Opt.TSVal, s.Opt.TSEcr
+			peer.TSVal = tsVal
+		}
+		peer.Win = max(peer.Win, uint32(s.Win)<<scale)
+		e.WAck += uint64(fresh)
+		e.WEdge, e.Dups = e.WAck+uint64(s.Win)<<scale, 0
+		x.advanceWire()
+		oldAck, oldWin := e.AckTold, e.WinTold
+		ack, win := x.toHost()
+		taken++
+		if ack == oldAck && win == oldWin {
+			x.drop(s.M, shm.AbsorbedAcks)
+			continue
+		}
+		o.Emits = o.Emits[:len(o.Emits)+1]
+		em := &o.Emits[len(o.Emits)-1]
+		em.R, em.M, em.Flow, em.Off, em.Len = r, s.M, x.idx, s.M.DataOff()+header, 0
+		em.Seq, em.Ack, em.Win, em.Flags = toHost, ack, win, s.Flags
+		em.TSVal, em.TSEcr, em.HasTS, em.NewTS = tsVal, tsEcr, ts, false
+		em.Dir, em.Kind = ToHost, EmitReady
+	}
+	if taken == 0 {
+		return 0
+	}
+	c.calls += uint8(taken)
+	r.LastSeen = x.now
+	e.WL1 = max(e.WL1, w)
+	if n := len(o.Emits) - at; n > 0 {
+		packet.TranslateRun(&o.Emits[at].Moved, unsafe.Sizeof(Emit{}), n, header, packet.AheadOf(burst, opsOn(o.Opens, len(o.Opens)), 0))
 	}
 	return taken
 }

@@ -73,34 +73,39 @@ func (w *Worker) parse(s flowtable.Side, n int) {
 
 // name finds which connections the TCP segments among n packets are of, once for segments of one behind each other.
 func (w *Worker) name(s flowtable.Side, n int) {
-	b, runs := &w.burst, 0
-	var before *packet.Packet // the segment right in front
+	b, runs, open := &w.burst, 0, false // whether the last run may go on
 	for i := range b.pkts[:n] {
 		p := &b.pkts[i]
-		if p.Class != packet.TCP {
-			before = nil
-			continue
+		if p.FollowsClosely() {
+			continue // the segment in front is of the run
 		}
-		if before != nil && p.FollowsClosely() {
-			b.end[runs-1] = uint8(i + 1)
-			before = p
+		if p.Class != packet.TCP {
+			if open {
+				b.end[runs-1], open = uint8(i), false
+			}
 			continue
 		}
 		same, sure := false, true
-		if before != nil {
-			same, sure = p.Follows(before)
+		if open {
+			same, sure = p.Follows(&b.pkts[i-1])
 		}
-		if !same {
-			k := &b.keys[runs]
-			hash := w.key(k, p, s)
-			if sure || !k.Equal(&b.keys[runs-1]) {
-				b.hashes[runs] = hash
-				b.first[runs] = uint8(i)
-				runs++
+		if same {
+			continue
+		}
+		k := &b.keys[runs]
+		hash := w.key(k, p, s)
+		if sure || !k.Equal(&b.keys[runs-1]) {
+			if open {
+				b.end[runs-1] = uint8(i)
 			}
+			b.hashes[runs] = hash
+			b.first[runs] = uint8(i)
+			runs++
+			open = true
 		}
-		b.end[runs-1] = uint8(i + 1)
-		before = p
+	}
+	if open {
+		b.end[runs-1] = uint8(n)
 	}
 	b.runs = runs
 }

@@ -62,25 +62,40 @@ func (w *Worker) emitAll() {
 	if w.trace.on {
 		w.traceEmits()
 	}
-	for i := range w.out.Emits {
-		e := &w.out.Emits[i]
-		if e.Kind != stream.EmitReady {
-			w.emit(e)
-			continue
+	for emits := w.out.Emits; len(emits) > 0; {
+		n := w.pushReady(emits)
+		if n == 0 {
+			w.emit(&emits[0])
+			n = 1
 		}
-		t := &w.tx[inside]
-		if e.Dir == stream.ToWire {
-			t = &w.tx[outside]
-		}
-		if t.n == len(t.ms) || t.n == t.most || !t.offload {
-			w.emitReady(e)
-			continue
-		}
-		t.ms[t.n] = e.M // as push does
-		t.n++
-		*t.bytes += uint64(e.M.PktLen)
+		emits = emits[n:]
 	}
 	w.spend(shm.StageRewrite, len(w.out.Emits))
+}
+
+// pushReady gathers the first of some emits, those that are ready for one port which completes their checksums, as far as there is room, and
+// returns how many.
+func (w *Worker) pushReady(emits []stream.Emit) (n int) {
+	dir := emits[0].Dir
+	t := &w.tx[inside]
+	if dir == stream.ToWire {
+		t = &w.tx[outside]
+	}
+	if !t.offload {
+		return 0
+	}
+	room, bytes := t.ms[t.n:t.most], uint64(0)
+	for ; n < len(emits) && n < len(room); n++ {
+		e := &emits[n]
+		if e.Kind != stream.EmitReady || e.Dir != dir {
+			break
+		}
+		room[n] = e.M
+		bytes += uint64(e.M.PktLen)
+	}
+	t.n += n
+	*t.bytes += bytes
+	return n
 }
 
 // tellAll empties the output, and acts on the events that were in it. One may make the worker forget a connection, which finishes what is gathered

@@ -34,6 +34,11 @@ func PrefetchPacket(m *Mbuf, p, q unsafe.Pointer) {
 // PrefetchMemory asks for a number of cache lines, not 0, the first of which has p in it. It is for what is no buffer.
 func PrefetchMemory(p unsafe.Pointer, lines int) { prefetchLines((*byte)(p), lines) }
 
+// PrefetchEvery asks for the lines of a number of places, not 0, the first of which is p, that lie so many bytes apart.
+func PrefetchEvery(p unsafe.Pointer, stride uintptr, count int) {
+	prefetchEvery((*byte)(p), stride, count)
+}
+
 // PrefetchRow asks for RowLines lines in a row, the first of which has row in it, and for the one of other.
 func PrefetchRow(row, other unsafe.Pointer) { prefetchRow((*byte)(row), (*byte)(other)) }
 

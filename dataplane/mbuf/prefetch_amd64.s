@@ -48,6 +48,20 @@ line:
 	JNZ        line
 	RET
 
+// func prefetchEvery(p *byte, stride uintptr, count int)
+// Requires: MMX+
+TEXT ·prefetchEvery(SB), NOSPLIT, $0-24
+	MOVQ p+0(FP), AX
+	MOVQ stride+8(FP), DX
+	MOVQ count+16(FP), CX
+
+every:
+	PREFETCHT0 (AX)
+	ADDQ       DX, AX
+	DECQ       CX
+	JNZ        every
+	RET
+
 // func prefetchRow(row *byte, other *byte)
 // Requires: MMX+
 TEXT ·prefetchRow(SB), NOSPLIT, $0-16

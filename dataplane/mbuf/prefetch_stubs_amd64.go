@@ -19,6 +19,11 @@ func prefetchHeaders(ms **byte, count int)
 //go:noescape
 func prefetchLines(p *byte, lines int)
 
+// prefetchEvery asks for the lines of count places, the first of which is p, that lie stride bytes apart. count is not 0.
+//
+//go:noescape
+func prefetchEvery(p *byte, stride uintptr, count int)
+
 // prefetchRow asks for five cache lines from row on, and for that of other.
 //
 //go:noescape

@@ -163,9 +163,9 @@ func TestRunIsTranslatedAsItsSegmentsAre(t *testing.T) {
 	mbuf.NewCache(arena).AllocBurst(ms)
 	rng := rand.New(rand.NewPCG(9, 10))
 	type noted struct {
-		before [3]uint64 // a Moved need not lie at the beginning of what is noted of a packet
+		_ [3]uint64 // a Moved need not lie at the beginning of what is noted of a packet
 		Moved
-		behind uint64
+		_ uint64
 	}
 	for range 2000 {
 		header := plainHead + tsLen*rng.IntN(2)

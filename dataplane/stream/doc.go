@@ -37,8 +37,9 @@
 //
 // Such segments of one connection that come one behind the other make a Run, for which what does not change meanwhile is asked once. The
 // caller writes the headers of each from the numbers of its Emit, a packet.Translation, while they are in the cache. Those that lie in plain
-// packets, as nearly all do, are a train (train.go): one loop takes them, headers included, and leaves the others to FastEgress and FastIngress.
-// What is the same for all segments of a burst, the caller says once (burst.go). What their lines are in memory is asked for ahead (ahead.go).
+// packets, as nearly all do, are a train (train.go, train_host.go, train_wire.go, train_open.go): loops take them, headers included, and leave the
+// others to FastEgress and FastIngress. What is the same for all segments of a burst, the caller says once (burst.go). What their lines are in
+// memory is asked for ahead (ahead.go).
 //
 // timeout.go does what time brings about, numbers.go gives the caller the numbers of a connection.
 //

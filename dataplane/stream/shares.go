@@ -189,14 +189,6 @@ func (s *shares) gave(r *flowtable.Record, n uint32) {
 	}
 }
 
-// tookRun is took for more at once, fewer than countEvery: the flow holds n now.
-func (s *shares) tookRun(r *flowtable.Record, n, more uint32) {
-	s.held += int(more)
-	if at := n - n%countEvery; at+more > n {
-		s.countOf(r, at)
-	}
-}
-
 // gaveRun is gave for more at once, fewer than countEvery: the flow holds n now.
 func (s *shares) gaveRun(r *flowtable.Record, n, more uint32) {
 	s.held -= int(more)

@@ -118,7 +118,7 @@ func TestSharesAlwaysKnowWhoHoldsMost(t *testing.T) {
 	}
 }
 
-// Frames come and go in runs, and what is known of a flow is what it would be had they come one by one.
+// Frames go in runs, and what is known of a flow is what it would be had they gone one by one.
 func TestRunsAreCountedAsTheirFramesAre(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	one, run := newShareModel(t, 4000, 20, 3), newShareModel(t, 4000, 20, 3)
@@ -130,9 +130,9 @@ func TestRunsAreCountedAsTheirFramesAre(t *testing.T) {
 			for range more {
 				a.Egress.Queue.Count++
 				one.s.took(a, a.Egress.Queue.Count)
+				b.Egress.Queue.Count++
+				run.s.took(b, b.Egress.Queue.Count)
 			}
-			b.Egress.Queue.Count += more
-			run.s.tookRun(b, b.Egress.Queue.Count, more)
 		} else if more = min(more, a.Egress.Queue.Count); more > 0 {
 			for range more {
 				a.Egress.Queue.Count--

@@ -44,6 +44,20 @@ func main() {
 	JNZ(LabelRef("line"))
 	RET()
 
+	TEXT("prefetchEvery", NOSPLIT, "func(p *byte, stride uintptr, count int)")
+	Pragma("noescape")
+	Doc("prefetchEvery asks for the lines of count places, the first of which is p, that lie stride bytes apart. count is not 0.")
+	by := reg.RDX
+	Load(Param("p"), at)
+	Load(Param("stride"), by)
+	Load(Param("count"), n)
+	Label("every")
+	PREFETCHT0(Mem{Base: at})
+	ADDQ(by, at)
+	DECQ(n)
+	JNZ(LabelRef("every"))
+	RET()
+
 	TEXT("prefetchRow", NOSPLIT, "func(row, other *byte)")
 	Pragma("noescape")
 	Doc("prefetchRow asks for five cache lines from row on, and for that of other.")

@@ -293,6 +293,7 @@ GLOBL gcmAvx2Edge<>(SB), RODATA|NOPTR, $80
 TEXT ·expandAES128Avx2(SB), NOSPLIT, $0-16
 	MOVQ             raw+0(FP), AX
 	MOVQ             block+8(FP), R9
+	ADDQ             $0x40, R9
 	VMOVDQU          (AX), X0
 	VMOVDQU          X0, 256(R9)
 	VAESKEYGENASSIST $0x01, X0, X2
@@ -652,7 +653,7 @@ powers14:
 
 // func sealBurstAvx2(ops *byte, list *uint32, count int)
 // Requires: AES, AVX, AVX2, BMI2, CMOV, MMX+, PCLMULQDQ
-TEXT ·sealBurstAvx2(SB), NOSPLIT, $8-24
+TEXT ·sealBurstAvx2(SB), NOSPLIT, $16-24
 	MOVQ    ops+0(FP), DI
 	MOVQ    list+8(FP), SI
 	MOVQ    count+16(FP), DX
@@ -667,15 +668,20 @@ prefetch:
 	IMUL3Q     $0x68, AX, AX
 	ADDQ       DI, AX
 	MOVQ       (AX), R8
-	PREFETCHT0 128(R8)
 	PREFETCHT0 192(R8)
 	PREFETCHT0 256(R8)
 	PREFETCHT0 320(R8)
 	PREFETCHT0 384(R8)
+	CMPW       504(R8), $0x02
+	JNE        prefetched128
+	PREFETCHT0 128(R8)
+
+prefetched128:
 	CMPQ       16(AX), $+128
 	JLS        prefetched
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
 
 prefetched:
 	ADDQ $0x04, BX
@@ -689,15 +695,20 @@ next:
 	IMUL3Q     $0x68, AX, AX
 	ADDQ       DI, AX
 	MOVQ       (AX), R8
-	PREFETCHT0 128(R8)
 	PREFETCHT0 192(R8)
 	PREFETCHT0 256(R8)
 	PREFETCHT0 320(R8)
 	PREFETCHT0 384(R8)
+	CMPW       504(R8), $0x02
+	JNE        noKey128
+	PREFETCHT0 128(R8)
+
+noKey128:
 	CMPQ       16(AX), $+128
 	JLS        noKey
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
 
 noKey:
 	CMPQ    DX, $0x01
@@ -730,9 +741,12 @@ noText:
 	MOVQ    16(R8), R12
 	MOVQ    56(R8), R13
 	MOVQ    64(R8), CX
+	LEAQ    64(R9), AX
+	CMPW    504(R9), $0x02
+	SETEQ   8(SP)
+	CMOVQNE AX, R9
 	LEAQ    416(R9), R14
 	LEAQ    480(R9), AX
-	CMPW    504(R9), $0x02
 	CMOVQEQ AX, R14
 	CMPQ    CX, $0x10
 	JHI     longAAD
@@ -956,8 +970,8 @@ long:
 	VAESENC      X8, X5, X5
 	VAESENC      X8, X6, X6
 	VAESENC      X8, X7, X7
-	CMPW         504(R9), $0x02
-	JNE          firstLastRound
+	CMPB         8(SP), $0x00
+	JEQ          firstLastRound
 	VMOVDQU      416(R9), X8
 	VAESENC      X8, X0, X0
 	VAESENC      X8, X1, X1
@@ -1026,8 +1040,8 @@ firstLastRound:
 	SUBQ        $+128, R12
 	CMPQ        R12, $+128
 	JLS         lastPiece
-	CMPW        504(R9), $0x02
-	JEQ         piece14
+	CMPB        8(SP), $0x00
+	JNE         piece14
 
 piece10:
 	VMOVDQU      256(R9), X8
@@ -1729,8 +1743,8 @@ lastPiece:
 	VAESENC      X8, X7, X7
 	VPXOR        X15, X12, X12
 	VPXOR        X14, X12, X9
-	CMPW         504(R9), $0x02
-	JNE          besideLastRound
+	CMPB         8(SP), $0x00
+	JEQ          besideLastRound
 	VMOVDQU      416(R9), X8
 	VAESENC      X8, X13, X13
 	VAESENC      X8, X0, X0
@@ -1917,8 +1931,8 @@ tail0:
 	VAESENC  X8, X9, X9
 	VMOVDQU  400(R9), X8
 	VAESENC  X8, X9, X9
-	CMPW     504(R9), $0x02
-	JNE      tail0LastRound
+	CMPB     8(SP), $0x00
+	JEQ      tail0LastRound
 	VMOVDQU  416(R9), X8
 	VAESENC  X8, X9, X9
 	VMOVDQU  432(R9), X8
@@ -1988,8 +2002,8 @@ tail1:
 	VMOVDQU      400(R9), X8
 	VAESENC      X8, X9, X9
 	VAESENC      X8, X0, X0
-	CMPW         504(R9), $0x02
-	JNE          tail1LastRound
+	CMPB         8(SP), $0x00
+	JEQ          tail1LastRound
 	VMOVDQU      416(R9), X8
 	VAESENC      X8, X9, X9
 	VAESENC      X8, X0, X0
@@ -2093,8 +2107,8 @@ tail2:
 	VAESENC      X8, X9, X9
 	VAESENC      X8, X0, X0
 	VAESENC      X8, X1, X1
-	CMPW         504(R9), $0x02
-	JNE          tail2LastRound
+	CMPB         8(SP), $0x00
+	JEQ          tail2LastRound
 	VMOVDQU      416(R9), X8
 	VAESENC      X8, X9, X9
 	VAESENC      X8, X0, X0
@@ -2231,8 +2245,8 @@ tail3:
 	VAESENC      X8, X0, X0
 	VAESENC      X8, X1, X1
 	VAESENC      X8, X2, X2
-	CMPW         504(R9), $0x02
-	JNE          tail3LastRound
+	CMPB         8(SP), $0x00
+	JEQ          tail3LastRound
 	VMOVDQU      416(R9), X8
 	VAESENC      X8, X9, X9
 	VAESENC      X8, X0, X0
@@ -2398,8 +2412,8 @@ tail4:
 	VAESENC      X8, X1, X1
 	VAESENC      X8, X2, X2
 	VAESENC      X8, X3, X3
-	CMPW         504(R9), $0x02
-	JNE          tail4LastRound
+	CMPB         8(SP), $0x00
+	JEQ          tail4LastRound
 	VMOVDQU      416(R9), X8
 	VAESENC      X8, X9, X9
 	VAESENC      X8, X0, X0
@@ -2594,8 +2608,8 @@ tail5:
 	VAESENC      X8, X2, X2
 	VAESENC      X8, X3, X3
 	VAESENC      X8, X4, X4
-	CMPW         504(R9), $0x02
-	JNE          tail5LastRound
+	CMPB         8(SP), $0x00
+	JEQ          tail5LastRound
 	VMOVDQU      416(R9), X8
 	VAESENC      X8, X9, X9
 	VAESENC      X8, X0, X0
@@ -2819,8 +2833,8 @@ tail6:
 	VAESENC      X8, X3, X3
 	VAESENC      X8, X4, X4
 	VAESENC      X8, X5, X5
-	CMPW         504(R9), $0x02
-	JNE          tail6LastRound
+	CMPB         8(SP), $0x00
+	JEQ          tail6LastRound
 	VMOVDQU      416(R9), X8
 	VAESENC      X8, X9, X9
 	VAESENC      X8, X0, X0
@@ -3080,8 +3094,8 @@ tail7:
 	VAESENC      X8, X4, X4
 	VAESENC      X8, X5, X5
 	VAESENC      X8, X6, X6
-	CMPW         504(R9), $0x02
-	JNE          tail7LastRound
+	CMPB         8(SP), $0x00
+	JEQ          tail7LastRound
 	VMOVDQU      416(R9), X8
 	VAESENC      X8, X9, X9
 	VAESENC      X8, X0, X0
@@ -3370,8 +3384,8 @@ tail8:
 	VAESENC      X8, X5, X5
 	VAESENC      X8, X6, X6
 	VAESENC      X8, X7, X7
-	CMPW         504(R9), $0x02
-	JNE          tail8LastRound
+	CMPB         8(SP), $0x00
+	JEQ          tail8LastRound
 	VMOVDQU      416(R9), X8
 	VAESENC      X8, X9, X9
 	VAESENC      X8, X0, X0
@@ -3602,8 +3616,8 @@ tailOfBytes:
 	VMOVDQU      400(R9), X8
 	VAESENC      X8, X9, X9
 	VAESENC      X8, X0, X0
-	CMPW         504(R9), $0x02
-	JNE          bytesLastRound
+	CMPB         8(SP), $0x00
+	JEQ          bytesLastRound
 	VMOVDQU      416(R9), X8
 	VAESENC      X8, X9, X9
 	VAESENC      X8, X0, X0
@@ -3733,7 +3747,7 @@ done:
 
 // func openBurstAvx2(ops *byte, list *uint32, count int) (failed int)
 // Requires: AES, AVX, AVX2, BMI2, CMOV, MMX+, PCLMULQDQ
-TEXT ·openBurstAvx2(SB), NOSPLIT, $8-32
+TEXT ·openBurstAvx2(SB), NOSPLIT, $16-32
 	MOVQ    ops+0(FP), DI
 	MOVQ    list+8(FP), SI
 	MOVQ    count+16(FP), DX
@@ -3749,15 +3763,20 @@ prefetch:
 	IMUL3Q     $0x68, AX, AX
 	ADDQ       DI, AX
 	MOVQ       (AX), R8
-	PREFETCHT0 128(R8)
 	PREFETCHT0 192(R8)
 	PREFETCHT0 256(R8)
 	PREFETCHT0 320(R8)
 	PREFETCHT0 384(R8)
+	CMPW       504(R8), $0x02
+	JNE        prefetched128
+	PREFETCHT0 128(R8)
+
+prefetched128:
 	CMPQ       16(AX), $+128
 	JLS        prefetched
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
 
 prefetched:
 	ADDQ $0x04, BX
@@ -3771,15 +3790,20 @@ next:
 	IMUL3Q     $0x68, AX, AX
 	ADDQ       DI, AX
 	MOVQ       (AX), R8
-	PREFETCHT0 128(R8)
 	PREFETCHT0 192(R8)
 	PREFETCHT0 256(R8)
 	PREFETCHT0 320(R8)
 	PREFETCHT0 384(R8)
+	CMPW       504(R8), $0x02
+	JNE        noKey128
+	PREFETCHT0 128(R8)
+
+noKey128:
 	CMPQ       16(AX), $+128
 	JLS        noKey
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
 
 noKey:
 	CMPQ    DX, $0x01
@@ -3813,9 +3837,12 @@ noText:
 	SUBQ    $0x10, R12
 	MOVQ    56(R8), R13
 	MOVQ    64(R8), CX
+	LEAQ    64(R9), AX
+	CMPW    504(R9), $0x02
+	SETEQ   8(SP)
+	CMOVQNE AX, R9
 	LEAQ    416(R9), R14
 	LEAQ    480(R9), AX
-	CMPW    504(R9), $0x02
 	CMOVQEQ AX, R14
 	CMPQ    CX, $0x10
 	JHI     longAAD
@@ -3933,8 +3960,8 @@ haveAAD:
 	JMP        tails
 
 long:
-	CMPW 504(R9), $0x02
-	JEQ  piece14
+	CMPB 8(SP), $0x00
+	JNE  piece14
 
 piece10:
 	VMOVDQU      256(R9), X8
@@ -4524,8 +4551,8 @@ tail0:
 	VAESENC  X8, X9, X9
 	VMOVDQU  400(R9), X8
 	VAESENC  X8, X9, X9
-	CMPW     504(R9), $0x02
-	JNE      tail0LastRound
+	CMPB     8(SP), $0x00
+	JEQ      tail0LastRound
 	VMOVDQU  416(R9), X8
 	VAESENC  X8, X9, X9
 	VMOVDQU  432(R9), X8
@@ -4610,8 +4637,8 @@ tail1:
 	VPCLMULQDQ   $0x00, X13, X14, X14
 	VAESENC      X8, X0, X0
 	VPXOR        X14, X11, X11
-	CMPW         504(R9), $0x02
-	JNE          tail1LastRound
+	CMPB         8(SP), $0x00
+	JEQ          tail1LastRound
 	VMOVDQU      416(R9), X8
 	VAESENC      X8, X9, X9
 	VAESENC      X8, X0, X0
@@ -4727,8 +4754,8 @@ tail2:
 	VPCLMULQDQ   $0x00, X13, X14, X14
 	VAESENC      X8, X1, X1
 	VPXOR        X14, X11, X11
-	CMPW         504(R9), $0x02
-	JNE          tail2LastRound
+	CMPB         8(SP), $0x00
+	JEQ          tail2LastRound
 	VMOVDQU      416(R9), X8
 	VAESENC      X8, X9, X9
 	VAESENC      X8, X0, X0
@@ -4878,8 +4905,8 @@ tail3:
 	VAESENC      X8, X2, X2
 	VPCLMULQDQ   $0x00, X13, X14, X14
 	VPXOR        X14, X11, X11
-	CMPW         504(R9), $0x02
-	JNE          tail3LastRound
+	CMPB         8(SP), $0x00
+	JEQ          tail3LastRound
 	VMOVDQU      416(R9), X8
 	VAESENC      X8, X9, X9
 	VAESENC      X8, X0, X0
@@ -5059,8 +5086,8 @@ tail4:
 	VAESENC      X8, X3, X3
 	VPCLMULQDQ   $0x00, X13, X14, X14
 	VPXOR        X14, X11, X11
-	CMPW         504(R9), $0x02
-	JNE          tail4LastRound
+	CMPB         8(SP), $0x00
+	JEQ          tail4LastRound
 	VMOVDQU      416(R9), X8
 	VAESENC      X8, X9, X9
 	VAESENC      X8, X0, X0
@@ -5270,8 +5297,8 @@ tail5:
 	VAESENC      X8, X4, X4
 	VPCLMULQDQ   $0x00, X13, X14, X14
 	VPXOR        X14, X11, X11
-	CMPW         504(R9), $0x02
-	JNE          tail5LastRound
+	CMPB         8(SP), $0x00
+	JEQ          tail5LastRound
 	VMOVDQU      416(R9), X8
 	VAESENC      X8, X9, X9
 	VAESENC      X8, X0, X0
@@ -5511,8 +5538,8 @@ tail6:
 	VAESENC      X8, X5, X5
 	VPCLMULQDQ   $0x00, X13, X14, X14
 	VPXOR        X14, X11, X11
-	CMPW         504(R9), $0x02
-	JNE          tail6LastRound
+	CMPB         8(SP), $0x00
+	JEQ          tail6LastRound
 	VMOVDQU      416(R9), X8
 	VAESENC      X8, X9, X9
 	VAESENC      X8, X0, X0
@@ -5789,8 +5816,8 @@ tail7:
 	VAESENC      X8, X6, X6
 	VPCLMULQDQ   $0x00, X13, X14, X14
 	VPXOR        X14, X11, X11
-	CMPW         504(R9), $0x02
-	JNE          tail7LastRound
+	CMPB         8(SP), $0x00
+	JEQ          tail7LastRound
 	VMOVDQU      416(R9), X8
 	VAESENC      X8, X9, X9
 	VAESENC      X8, X0, X0
@@ -6097,8 +6124,8 @@ tail8:
 	VAESENC      X8, X7, X7
 	VPCLMULQDQ   $0x00, X13, X14, X14
 	VPXOR        X14, X11, X11
-	CMPW         504(R9), $0x02
-	JNE          tail8LastRound
+	CMPB         8(SP), $0x00
+	JEQ          tail8LastRound
 	VMOVDQU      416(R9), X8
 	VAESENC      X8, X9, X9
 	VAESENC      X8, X0, X0
@@ -6229,8 +6256,8 @@ tailOfBytes:
 	VMOVDQU      400(R9), X8
 	VAESENC      X8, X9, X9
 	VAESENC      X8, X0, X0
-	CMPW         504(R9), $0x02
-	JNE          bytesLastRound
+	CMPB         8(SP), $0x00
+	JEQ          bytesLastRound
 	VMOVDQU      416(R9), X8
 	VAESENC      X8, X9, X9
 	VAESENC      X8, X0, X0

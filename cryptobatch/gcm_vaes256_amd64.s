@@ -453,6 +453,7 @@ GLOBL gcmVaes256Edge<>(SB), RODATA|NOPTR, $80
 TEXT ·expandAES128Vaes256(SB), NOSPLIT, $0-16
 	MOVQ             raw+0(FP), AX
 	MOVQ             block+8(FP), R9
+	ADDQ             $0x40, R9
 	VMOVDQU          (AX), X0
 	VMOVDQU          X0, 256(R9)
 	VAESKEYGENASSIST $0x01, X0, X2
@@ -802,7 +803,7 @@ powers14:
 
 // func sealBurstVaes256(ops *byte, list *uint32, count int)
 // Requires: AES, AVX, AVX2, BMI2, CMOV, MMX+, PCLMULQDQ, VAES, VPCLMULQDQ
-TEXT ·sealBurstVaes256(SB), NOSPLIT, $8-24
+TEXT ·sealBurstVaes256(SB), NOSPLIT, $16-24
 	MOVQ    ops+0(FP), DI
 	MOVQ    list+8(FP), SI
 	MOVQ    count+16(FP), DX
@@ -817,15 +818,20 @@ prefetch:
 	IMUL3Q     $0x68, AX, AX
 	ADDQ       DI, AX
 	MOVQ       (AX), R8
-	PREFETCHT0 128(R8)
 	PREFETCHT0 192(R8)
 	PREFETCHT0 256(R8)
 	PREFETCHT0 320(R8)
 	PREFETCHT0 384(R8)
+	CMPW       504(R8), $0x02
+	JNE        prefetched128
+	PREFETCHT0 128(R8)
+
+prefetched128:
 	CMPQ       16(AX), $+192
 	JLS        prefetched
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
 
 prefetched:
 	ADDQ $0x04, BX
@@ -839,15 +845,20 @@ next:
 	IMUL3Q     $0x68, AX, AX
 	ADDQ       DI, AX
 	MOVQ       (AX), R8
-	PREFETCHT0 128(R8)
 	PREFETCHT0 192(R8)
 	PREFETCHT0 256(R8)
 	PREFETCHT0 320(R8)
 	PREFETCHT0 384(R8)
+	CMPW       504(R8), $0x02
+	JNE        noKey128
+	PREFETCHT0 128(R8)
+
+noKey128:
 	CMPQ       16(AX), $+192
 	JLS        noKey
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
 
 noKey:
 	CMPQ    DX, $0x01
@@ -880,9 +891,12 @@ noText:
 	MOVQ    16(R8), R12
 	MOVQ    56(R8), R13
 	MOVQ    64(R8), CX
+	LEAQ    64(R9), AX
+	CMPW    504(R9), $0x02
+	SETEQ   8(SP)
+	CMOVQNE AX, R9
 	LEAQ    416(R9), R14
 	LEAQ    480(R9), AX
-	CMPW    504(R9), $0x02
 	CMOVQEQ AX, R14
 	CMPQ    CX, $0x10
 	JHI     longAAD
@@ -1100,8 +1114,8 @@ long:
 	VAESENC        Y8, Y5, Y5
 	VAESENC        Y8, Y6, Y6
 	VAESENC        Y8, Y7, Y7
-	CMPW           504(R9), $0x02
-	JNE            firstLastRound
+	CMPB           8(SP), $0x00
+	JEQ            firstLastRound
 	VBROADCASTI128 416(R9), Y8
 	VAESENC        Y8, Y0, Y0
 	VAESENC        Y8, Y1, Y1
@@ -1170,8 +1184,8 @@ firstLastRound:
 	SUBQ           $+256, R12
 	CMPQ           R12, $+256
 	JLS            lastPiece
-	CMPW           504(R9), $0x02
-	JEQ            piece14
+	CMPB           8(SP), $0x00
+	JNE            piece14
 
 piece10:
 	VBROADCASTI128 256(R9), Y8
@@ -2035,8 +2049,8 @@ lastBesideTail:
 	VAESENC        Y8, Y5, Y5
 	VPXOR          Y15, Y12, Y12
 	VPXOR          Y14, Y12, Y9
-	CMPW           504(R9), $0x02
-	JNE            besideLastRound
+	CMPB           8(SP), $0x00
+	JEQ            besideLastRound
 	VBROADCASTI128 416(R9), Y8
 	VAESENC        X8, X7, X7
 	VAESENC        Y8, Y0, Y0
@@ -2193,8 +2207,8 @@ tail0:
 	VAESENC        X8, X9, X9
 	VBROADCASTI128 400(R9), Y8
 	VAESENC        X8, X9, X9
-	CMPW           504(R9), $0x02
-	JNE            tail0LastRound
+	CMPB           8(SP), $0x00
+	JEQ            tail0LastRound
 	VBROADCASTI128 416(R9), Y8
 	VAESENC        X8, X9, X9
 	VBROADCASTI128 432(R9), Y8
@@ -2266,8 +2280,8 @@ tail1:
 	VBROADCASTI128 400(R9), Y8
 	VAESENC        X8, X9, X9
 	VAESENC        Y8, Y0, Y0
-	CMPW           504(R9), $0x02
-	JNE            tail1LastRound
+	CMPB           8(SP), $0x00
+	JEQ            tail1LastRound
 	VBROADCASTI128 416(R9), Y8
 	VAESENC        X8, X9, X9
 	VAESENC        Y8, Y0, Y0
@@ -2394,8 +2408,8 @@ tail2:
 	VAESENC        X8, X9, X9
 	VAESENC        Y8, Y0, Y0
 	VAESENC        Y8, Y1, Y1
-	CMPW           504(R9), $0x02
-	JNE            tail2LastRound
+	CMPB           8(SP), $0x00
+	JEQ            tail2LastRound
 	VBROADCASTI128 416(R9), Y8
 	VAESENC        X8, X9, X9
 	VAESENC        Y8, Y0, Y0
@@ -2551,8 +2565,8 @@ tail3:
 	VAESENC        Y8, Y0, Y0
 	VAESENC        Y8, Y1, Y1
 	VAESENC        Y8, Y2, Y2
-	CMPW           504(R9), $0x02
-	JNE            tail3LastRound
+	CMPB           8(SP), $0x00
+	JEQ            tail3LastRound
 	VBROADCASTI128 416(R9), Y8
 	VAESENC        X8, X9, X9
 	VAESENC        Y8, Y0, Y0
@@ -2737,8 +2751,8 @@ tail4:
 	VAESENC        Y8, Y1, Y1
 	VAESENC        Y8, Y2, Y2
 	VAESENC        Y8, Y3, Y3
-	CMPW           504(R9), $0x02
-	JNE            tail4LastRound
+	CMPB           8(SP), $0x00
+	JEQ            tail4LastRound
 	VBROADCASTI128 416(R9), Y8
 	VAESENC        X8, X9, X9
 	VAESENC        Y8, Y0, Y0
@@ -2952,8 +2966,8 @@ tail5:
 	VAESENC        Y8, Y2, Y2
 	VAESENC        Y8, Y3, Y3
 	VAESENC        Y8, Y4, Y4
-	CMPW           504(R9), $0x02
-	JNE            tail5LastRound
+	CMPB           8(SP), $0x00
+	JEQ            tail5LastRound
 	VBROADCASTI128 416(R9), Y8
 	VAESENC        X8, X9, X9
 	VAESENC        Y8, Y0, Y0
@@ -3196,8 +3210,8 @@ tail6:
 	VAESENC        Y8, Y3, Y3
 	VAESENC        Y8, Y4, Y4
 	VAESENC        Y8, Y5, Y5
-	CMPW           504(R9), $0x02
-	JNE            tail6LastRound
+	CMPB           8(SP), $0x00
+	JEQ            tail6LastRound
 	VBROADCASTI128 416(R9), Y8
 	VAESENC        X8, X9, X9
 	VAESENC        Y8, Y0, Y0
@@ -3409,8 +3423,8 @@ tailOfBytes:
 	VBROADCASTI128 400(R9), Y8
 	VAESENC        X8, X9, X9
 	VAESENC        X8, X0, X0
-	CMPW           504(R9), $0x02
-	JNE            bytesLastRound
+	CMPB           8(SP), $0x00
+	JEQ            bytesLastRound
 	VBROADCASTI128 416(R9), Y8
 	VAESENC        X8, X9, X9
 	VAESENC        X8, X0, X0
@@ -3656,8 +3670,8 @@ tail7:
 	VAESENC        Y8, Y4, Y4
 	VAESENC        Y8, Y5, Y5
 	VAESENC        Y8, Y6, Y6
-	CMPW           504(R9), $0x02
-	JNE            tail7LastRound
+	CMPB           8(SP), $0x00
+	JEQ            tail7LastRound
 	VBROADCASTI128 416(R9), Y8
 	VAESENC        X8, X9, X9
 	VAESENC        Y8, Y0, Y0
@@ -3985,8 +3999,8 @@ tail8:
 	VAESENC        Y8, Y5, Y5
 	VAESENC        Y8, Y6, Y6
 	VAESENC        Y8, Y7, Y7
-	CMPW           504(R9), $0x02
-	JNE            tail8LastRound
+	CMPB           8(SP), $0x00
+	JEQ            tail8LastRound
 	VBROADCASTI128 416(R9), Y8
 	VAESENC        X8, X9, X9
 	VAESENC        Y8, Y0, Y0
@@ -4222,7 +4236,7 @@ done:
 
 // func openBurstVaes256(ops *byte, list *uint32, count int) (failed int)
 // Requires: AES, AVX, AVX2, BMI2, CMOV, MMX+, PCLMULQDQ, VAES, VPCLMULQDQ
-TEXT ·openBurstVaes256(SB), NOSPLIT, $8-32
+TEXT ·openBurstVaes256(SB), NOSPLIT, $16-32
 	MOVQ    ops+0(FP), DI
 	MOVQ    list+8(FP), SI
 	MOVQ    count+16(FP), DX
@@ -4238,15 +4252,20 @@ prefetch:
 	IMUL3Q     $0x68, AX, AX
 	ADDQ       DI, AX
 	MOVQ       (AX), R8
-	PREFETCHT0 128(R8)
 	PREFETCHT0 192(R8)
 	PREFETCHT0 256(R8)
 	PREFETCHT0 320(R8)
 	PREFETCHT0 384(R8)
+	CMPW       504(R8), $0x02
+	JNE        prefetched128
+	PREFETCHT0 128(R8)
+
+prefetched128:
 	CMPQ       16(AX), $+192
 	JLS        prefetched
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
 
 prefetched:
 	ADDQ $0x04, BX
@@ -4260,15 +4279,20 @@ next:
 	IMUL3Q     $0x68, AX, AX
 	ADDQ       DI, AX
 	MOVQ       (AX), R8
-	PREFETCHT0 128(R8)
 	PREFETCHT0 192(R8)
 	PREFETCHT0 256(R8)
 	PREFETCHT0 320(R8)
 	PREFETCHT0 384(R8)
+	CMPW       504(R8), $0x02
+	JNE        noKey128
+	PREFETCHT0 128(R8)
+
+noKey128:
 	CMPQ       16(AX), $+192
 	JLS        noKey
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
 
 noKey:
 	CMPQ    DX, $0x01
@@ -4302,9 +4326,12 @@ noText:
 	SUBQ    $0x10, R12
 	MOVQ    56(R8), R13
 	MOVQ    64(R8), CX
+	LEAQ    64(R9), AX
+	CMPW    504(R9), $0x02
+	SETEQ   8(SP)
+	CMOVQNE AX, R9
 	LEAQ    416(R9), R14
 	LEAQ    480(R9), AX
-	CMPW    504(R9), $0x02
 	CMOVQEQ AX, R14
 	CMPQ    CX, $0x10
 	JHI     longAAD
@@ -4416,8 +4443,8 @@ long:
 	VPERM2I128 $0x08, Y9, Y9, Y9
 	CMPQ       R12, $+256
 	JLS        wide
-	CMPW       504(R9), $0x02
-	JEQ        piece14
+	CMPB       8(SP), $0x00
+	JNE        piece14
 
 piece10:
 	VBROADCASTI128 256(R9), Y8
@@ -5047,8 +5074,8 @@ tail0:
 	VAESENC        X8, X9, X9
 	VBROADCASTI128 400(R9), Y8
 	VAESENC        X8, X9, X9
-	CMPW           504(R9), $0x02
-	JNE            tail0LastRound
+	CMPB           8(SP), $0x00
+	JEQ            tail0LastRound
 	VBROADCASTI128 416(R9), Y8
 	VAESENC        X8, X9, X9
 	VBROADCASTI128 432(R9), Y8
@@ -5143,8 +5170,8 @@ tail1:
 	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VAESENC        Y8, Y0, Y0
 	VPXOR          Y14, Y11, Y11
-	CMPW           504(R9), $0x02
-	JNE            tail1LastRound
+	CMPB           8(SP), $0x00
+	JEQ            tail1LastRound
 	VBROADCASTI128 416(R9), Y8
 	VAESENC        X8, X9, X9
 	VAESENC        Y8, Y0, Y0
@@ -5284,8 +5311,8 @@ tail2:
 	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VAESENC        Y8, Y1, Y1
 	VPXOR          Y14, Y11, Y11
-	CMPW           504(R9), $0x02
-	JNE            tail2LastRound
+	CMPB           8(SP), $0x00
+	JEQ            tail2LastRound
 	VBROADCASTI128 416(R9), Y8
 	VAESENC        X8, X9, X9
 	VAESENC        Y8, Y0, Y0
@@ -5455,8 +5482,8 @@ tail3:
 	VAESENC        Y8, Y2, Y2
 	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VPXOR          Y14, Y11, Y11
-	CMPW           504(R9), $0x02
-	JNE            tail3LastRound
+	CMPB           8(SP), $0x00
+	JEQ            tail3LastRound
 	VBROADCASTI128 416(R9), Y8
 	VAESENC        X8, X9, X9
 	VAESENC        Y8, Y0, Y0
@@ -5656,8 +5683,8 @@ tail4:
 	VAESENC        Y8, Y3, Y3
 	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VPXOR          Y14, Y11, Y11
-	CMPW           504(R9), $0x02
-	JNE            tail4LastRound
+	CMPB           8(SP), $0x00
+	JEQ            tail4LastRound
 	VBROADCASTI128 416(R9), Y8
 	VAESENC        X8, X9, X9
 	VAESENC        Y8, Y0, Y0
@@ -5887,8 +5914,8 @@ tail5:
 	VAESENC        Y8, Y4, Y4
 	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VPXOR          Y14, Y11, Y11
-	CMPW           504(R9), $0x02
-	JNE            tail5LastRound
+	CMPB           8(SP), $0x00
+	JEQ            tail5LastRound
 	VBROADCASTI128 416(R9), Y8
 	VAESENC        X8, X9, X9
 	VAESENC        Y8, Y0, Y0
@@ -6148,8 +6175,8 @@ tail6:
 	VAESENC        Y8, Y5, Y5
 	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VPXOR          Y14, Y11, Y11
-	CMPW           504(R9), $0x02
-	JNE            tail6LastRound
+	CMPB           8(SP), $0x00
+	JEQ            tail6LastRound
 	VBROADCASTI128 416(R9), Y8
 	VAESENC        X8, X9, X9
 	VAESENC        Y8, Y0, Y0
@@ -6278,8 +6305,8 @@ tailOfBytes:
 	VBROADCASTI128 400(R9), Y8
 	VAESENC        X8, X9, X9
 	VAESENC        X8, X0, X0
-	CMPW           504(R9), $0x02
-	JNE            bytesLastRound
+	CMPB           8(SP), $0x00
+	JEQ            bytesLastRound
 	VBROADCASTI128 416(R9), Y8
 	VAESENC        X8, X9, X9
 	VAESENC        X8, X0, X0
@@ -6645,8 +6672,8 @@ tail7:
 	VAESENC        Y8, Y6, Y6
 	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VPXOR          Y14, Y11, Y11
-	CMPW           504(R9), $0x02
-	JNE            tail7LastRound
+	CMPB           8(SP), $0x00
+	JEQ            tail7LastRound
 	VBROADCASTI128 416(R9), Y8
 	VAESENC        X8, X9, X9
 	VAESENC        Y8, Y0, Y0
@@ -6996,8 +7023,8 @@ tail8:
 	VAESENC        Y8, Y7, Y7
 	VPCLMULQDQ     $0x00, Y13, Y14, Y14
 	VPXOR          Y14, Y11, Y11
-	CMPW           504(R9), $0x02
-	JNE            tail8LastRound
+	CMPB           8(SP), $0x00
+	JEQ            tail8LastRound
 	VBROADCASTI128 416(R9), Y8
 	VAESENC        X8, X9, X9
 	VAESENC        Y8, Y0, Y0

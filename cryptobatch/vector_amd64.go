@@ -26,7 +26,8 @@ type vectorEngine struct {
 // gcmRoutines is the assembly for AES-GCM in vectors of one width. A key's block holds
 // powers of the hash key and then the round keys: what a short operation needs is in
 // one piece, up to the header, and an operation of 64 bytes reads six of the Key's
-// eight cache lines.
+// eight cache lines, or five under AES-128, whose round keys are fewer; with 512 bits
+// their place is that of AES-256's, and it is six.
 type gcmRoutines struct {
 	expandAES128, expandAES256 func(raw *byte, block *byte)
 	seal                       func(ops *byte, list *uint32, count int)

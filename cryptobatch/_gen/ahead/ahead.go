@@ -18,9 +18,11 @@ const keys = 4
 const textBytes = 24 * 64
 
 // Burst is a burst of operations: Count are left of List, which names them in the array Ops. Long is from how many bytes on one is long.
+// Dense says that a key for AES-128 leaves out a line at its beginning, and not one within.
 type Burst struct {
 	Ops, List, Count reg.GPPhysical
 	Long             int
+	Dense            bool
 }
 
 // First asks for the keys of the burst's first operations. There are some. It spoils RAX, RBX, RCX and R8.
@@ -48,20 +50,34 @@ func (b Burst) Next() {
 
 // key asks for the cache lines of a key that an operation reads; index is the
 // operation's place in the list. Only long operations need the first two, with the
-// high powers of H.
+// high powers of H, or for AES-128 in a dense key the second and the third. Which
+// it is has been looked at when the operation was listed.
 func (b Burst) key(index Mem, asked string) {
 	key := reg.R8
 	MOVL(index, reg.EAX)
 	IMUL3Q(Imm(OpSize), reg.RAX, reg.RAX)
 	ADDQ(b.Ops, reg.RAX)
 	MOVQ(Mem{Base: reg.RAX, Disp: OpKey}, key)
-	for line := 128; line < KeyAlg-64; line += 64 {
+	first := 128
+	if b.Dense {
+		first = 192
+	}
+	for line := first; line < KeyAlg-64; line += 64 {
 		PREFETCHT0(Mem{Base: key, Disp: line})
+	}
+	if b.Dense {
+		CMPW(Mem{Base: key, Disp: KeyAlg}, Imm(AlgAES256))
+		JNE(LabelRef(asked + "128"))
+		PREFETCHT0(Mem{Base: key, Disp: 128})
+		Label(asked + "128")
 	}
 	CMPQ(Mem{Base: reg.RAX, Disp: OpSrcLen}, I32(int32(b.Long-1)))
 	JLS(LabelRef(asked))
 	PREFETCHT0(Mem{Base: key})
 	PREFETCHT0(Mem{Base: key, Disp: 64})
+	if b.Dense {
+		PREFETCHT0(Mem{Base: key, Disp: 128})
+	}
 	Label(asked)
 }
 

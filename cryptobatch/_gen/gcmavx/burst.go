@@ -26,7 +26,7 @@ func (g gen) burst(name string) {
 		Doc(name + " seals the count operations of the array ops that list names and writes their statuses.")
 	}
 	Pragma("noescape")
-	g.counter = AllocLocal(8)
+	g.counter, g.aes256 = AllocLocal(8), AllocLocal(8)
 	Load(Param("ops"), ops)
 	Load(Param("list"), list)
 	Load(Param("count"), count)
@@ -34,7 +34,7 @@ func (g gen) burst(name string) {
 		MOVQ(U32(0), failed())
 	}
 
-	ask := ahead.Burst{Ops: ops, List: list, Count: count, Long: g.sumMax() + 1}
+	ask := ahead.Burst{Ops: ops, List: list, Count: count, Long: g.sumMax() + 1, Dense: true}
 	ask.First()
 	Label("next")
 	ask.Next()
@@ -85,9 +85,12 @@ func (g gen) loadOp() {
 	}
 	MOVQ(Mem{Base: op, Disp: OpAAD}, aad)
 	MOVQ(Mem{Base: op, Disp: OpAADLen}, aadLen)
+	LEAQ(Mem{Base: key, Disp: denser}, reg.RAX)
+	CMPW(Mem{Base: key, Disp: KeyAlg}, Imm(AlgAES256))
+	SETEQ(g.aes256)
+	CMOVQNE(reg.RAX, key)
 	LEAQ(Mem{Base: key, Disp: keyRounds + 16*10}, lastRound)
 	LEAQ(Mem{Base: key, Disp: keyRounds + 16*14}, reg.RAX)
-	CMPW(Mem{Base: key, Disp: KeyAlg}, Imm(AlgAES256))
 	CMOVQEQ(reg.RAX, lastRound)
 }
 

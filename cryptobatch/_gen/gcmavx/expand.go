@@ -20,6 +20,7 @@ func (g gen) expand(engine string) {
 	Pragma("noescape")
 	Load(Param("raw"), raw)
 	Load(Param("block"), block)
+	ADDQ(Imm(denser), block)
 	VMOVDQU(Mem{Base: raw}, a)
 	VMOVDQU(a, Mem{Base: block, Disp: keyRounds})
 	for i, c := range roundConstants {

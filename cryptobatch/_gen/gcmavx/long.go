@@ -78,8 +78,8 @@ func (g gen) openPieces() {
 // pieces works pieces until at most one is left, each with the steps beside the cipher:
 // one loop for each key length, so that they are spread over all its rounds.
 func (g gen) pieces(steps []func()) {
-	CMPW(Mem{Base: key, Disp: KeyAlg}, Imm(AlgAES256))
-	JEQ(LabelRef("piece14"))
+	CMPB(g.aes256, Imm(0))
+	JNE(LabelRef("piece14"))
 	for _, rounds := range []int{10, 14} {
 		label := fmt.Sprint("piece", rounds)
 		Label(label)
@@ -151,8 +151,8 @@ func (g gen) counterBlocks(v []reg.VecPhysical) {
 // evenly over the rounds that AES-128 has too.
 func (g gen) encrypt(label string, v []reg.VecPhysical, steps []func()) {
 	g.rounds(1, 9, v, steps)
-	CMPW(Mem{Base: key, Disp: KeyAlg}, Imm(AlgAES256))
-	JNE(LabelRef(label + "LastRound"))
+	CMPB(g.aes256, Imm(0))
+	JEQ(LabelRef(label + "LastRound"))
 	g.rounds(10, 13, v, nil)
 	Label(label + "LastRound")
 	g.finalRound(v)

@@ -18,6 +18,8 @@ const (
 	testpmdName = "dpdk-testpmd"
 	secgwName   = "ipsec-secgw"
 	aeadName    = "cryptobatch"
+
+	coldAEADName = "cryptobatch-cold" // on frames that come from the third-level cache, as linecrypt's do
 )
 
 // warmBatch is how many packets are written before the clock runs where they are to be in the caches still: a few bursts, which is

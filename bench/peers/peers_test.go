@@ -18,6 +18,7 @@ import (
 	"linecrypt/bench/packetpath"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/packet"
+	"linecrypt/dataplane/port"
 )
 
 func TestMixIsTwoDataSegmentsToOneAcknowledgement(t *testing.T) {
@@ -149,13 +150,15 @@ func TestAEADIsMeasuredByItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []packetpath.Case{packetpath.Seal, packetpath.Open} {
-		a, err := newAEAD(100)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer a.wipe()
-		if f, err := a.measure(c, core); err != nil || f.rate <= 0 {
-			t.Errorf("%s: %+v, %v", c, f, err)
+		for _, frames := range []int{port.Burst, 4 * port.Burst} {
+			a, err := newAEAD(100, frames)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer a.wipe()
+			if f, err := a.measure(c, core); err != nil || f.rate <= 0 {
+				t.Errorf("%s, %d frames: %+v, %v", c, frames, f, err)
+			}
 		}
 	}
 }

@@ -79,7 +79,9 @@ func ratios(rows []row) (all []ratio) {
 			add(fmt.Sprintf("%d flows / 1 flow", w.Flows), w, r.Mpps, find(what{linecrypt, w.Case, 1, w.Size}))
 			if w.Flows == aeadKeys {
 				segments := r.Mpps * dataPerAck / (dataPerAck + 1)
-				add(fmt.Sprintf("segments of %d flows / operations of %s", w.Flows, aeadName), w, segments, find(what{aeadName, w.Case, aeadKeys, w.Size}))
+				for _, name := range []string{aeadName, coldAEADName} {
+					add(fmt.Sprintf("segments of %d flows / operations of %s", w.Flows, name), w, segments, find(what{name, w.Case, aeadKeys, w.Size}))
+				}
 			}
 		}
 	}

@@ -147,7 +147,7 @@ func (x *Run) hostAcks(burst []packet.Packet, count int, first *packet.Packet, t
 	}
 	c.calls += uint8(taken)
 	r.LastSeen = x.now
-	x.told, x.heard = false, false
+	x.heard = false
 	if n := len(o.Emits) - at; n > 0 {
 		packet.TranslateRun(&o.Emits[at].Moved, unsafe.Sizeof(Emit{}), n, header, packet.AheadOf(burst, opsOn(o.Seals, len(o.Seals)), 0))
 	}

@@ -149,56 +149,41 @@ func (l *Ledger) HasRoom() bool { return l.Last != 0 && l.Tail < ChunkEntries }
 func (c Chunks) PushBehind(l *Ledger) (*Entry, EntryID) {
 	id := entryID(l.Last, l.Tail)
 	e := &c.mem[l.Last].Entries[l.Tail]
-	l.Tail++
-	l.Count++
-	*e = Entry{}
+	*e = Entry{} // before it counts: what was there may look like a frame of the flow's
+	l.Append(1)
 	return e, id
 }
 
 // Push appends an empty entry to the ledger and returns it, or nil when no chunk is free.
 func (c Chunks) Push(l *Ledger) (*Entry, EntryID) {
-	if !l.HasRoom() && !c.extend(l) {
-		return nil, 0
+	if !l.HasRoom() {
+		i := c.alloc()
+		if i == 0 {
+			return nil, 0
+		}
+		if l.Last == 0 {
+			l.First, l.Head = i, 0
+		} else {
+			c.mem[l.Last].Next = i
+		}
+		l.Last, l.Tail = i, 0
 	}
 	return c.PushBehind(l)
 }
 
-// Room returns how many entries PushRun can append: as many as the last chunk has room for, a new one if it has none; 0 where none is free.
-func (c Chunks) Room(l *Ledger) int {
-	switch {
-	case l.HasRoom():
-		return ChunkEntries - int(l.Tail)
-	case c.Free() > 0:
-		return ChunkEntries
+// Behind returns the places of the entries that will follow the newest one in its chunk, none where that is full, or the ledger has none. They
+// hold what was there before. The caller fills some, from the first on, and then counts them with Append.
+func (c Chunks) Behind(l *Ledger) []Entry {
+	if l.Last == 0 {
+		return nil
 	}
-	return 0
+	return c.mem[l.Last].Entries[l.Tail:]
 }
 
-// PushRun appends n entries, not more than Room, which the caller fills: they hold what was there before. It returns the ID of the first,
-// which the others' follow.
-func (c Chunks) PushRun(l *Ledger, n int) ([]Entry, EntryID) {
-	if n == 0 || !l.HasRoom() && !c.extend(l) {
-		return nil, 0
-	}
-	from := l.Tail
+// Append makes n entries of the ledger that were filled in the places that Behind returned. Who is killed before leaves it as it was.
+func (l *Ledger) Append(n int) {
 	l.Tail += uint16(n)
 	l.Count += uint32(n)
-	return c.mem[l.Last].Entries[from:l.Tail], entryID(l.Last, from)
-}
-
-// extend gives a ledger another chunk; false where none is free.
-func (c Chunks) extend(l *Ledger) bool {
-	i := c.alloc()
-	if i == 0 {
-		return false
-	}
-	if l.Last == 0 {
-		l.First, l.Head = i, 0
-	} else {
-		c.mem[l.Last].Next = i
-	}
-	l.Last, l.Tail = i, 0
-	return true
 }
 
 // Front returns the oldest entry, or nil.

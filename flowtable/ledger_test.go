@@ -14,14 +14,17 @@ func TestLedgerIsAQueue(t *testing.T) {
 	for range 5000 {
 		switch n := rng.IntN(20); rng.IntN(4) {
 		case 0:
-			n = min(n, c.Room(&l))
-			run, id := c.PushRun(&l, n)
-			for i := range run {
-				if c.At(id+EntryID(i)) != &run[i] {
+			places, id := c.Behind(&l), c.NextID(&l)
+			if (len(places) > 0) != l.HasRoom() {
+				t.Fatalf("%d places", len(places))
+			}
+			for i := range places[:min(n, len(places))] {
+				if c.At(id+EntryID(i)) != &places[i] {
 					t.Fatal("a new entry of a run is not the one that its ID names")
 				}
-				run[i] = Entry{WEnd: next}
+				places[i] = Entry{WEnd: next}
 				next++
+				l.Append(1)
 			}
 		case 1:
 			run, id := c.FrontRun(&l)

@@ -232,7 +232,7 @@ func (f *flow) enqueueSeal(en *flowtable.Entry, id flowtable.EntryID, m *mbuf.Mb
 	h, _ := tcpcrypt.NewHeader(n-tcpcrypt.HeaderLen-tcpcrypt.TagLen, rekey)
 	buf := m.Buf()
 	h.Put(buf[start : start+tcpcrypt.HeaderLen])
-	en.WEnd, en.Len, en.Over, en.Flags = e.WNext+uint64(n), uint32(n), uint8(over), eflags|flowtable.EntryPending
+	en.Flags, en.WEnd, en.Len, en.Over = eflags|flowtable.EntryPending, e.WNext+uint64(n), uint32(n), uint8(over)
 	o := f.out
 	o.seal(f.c.keyOf(f.r.Local.SealKey), &e.NR, e.WNext, buf[start:start+n:start+n])
 	o.sealRef(f, en.WEnd, id)

@@ -83,7 +83,7 @@ func (x *Run) fastSeal(seg *Segment) *Emit {
 	if n > packLimit || !c.packs(r.Egress.Queue.Count) {
 		x.keepWhole(id, m, start)
 	}
-	en.WEnd, en.Len, en.Over, en.Flags = w+uint64(n), uint32(n), tcpcrypt.Overhead, flowtable.EntryPending
+	en.Flags, en.WEnd, en.Len, en.Over = flowtable.EntryPending, w+uint64(n), uint32(n), tcpcrypt.Overhead
 	out.seal(c.keyOf(r.Local.SealKey), &e.NR, w, m.Buf()[start:start+n:start+n])
 	out.sealRef(&x.flow, w+uint64(n), id)
 	e.WNext = w + uint64(n)

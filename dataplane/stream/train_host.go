@@ -62,7 +62,7 @@ func (x *Run) hostTrain(burst []packet.Packet, count int, ts bool, most int) (ta
 		if n > packLimit || !c.packs(e.Queue.Count) {
 			x.keepWhole(id, m, start)
 		}
-		en.WEnd, en.Len, en.Over, en.Flags = w+uint64(n), uint32(n), tcpcrypt.Overhead, flowtable.EntryPending
+		en.Flags, en.WEnd, en.Len, en.Over = flowtable.EntryPending, w+uint64(n), uint32(n), tcpcrypt.Overhead
 		if e.Queue.Count == 1 {
 			x.progress()
 		}

@@ -100,10 +100,11 @@ func (f *flow) deliverRun(refs []openRef, ops []cryptobatch.Op, before *delivere
 	c, r, o := f.c, f.r, f.out
 	in, e := &r.Ingress, &r.Egress
 	q, first := &in.Queue, &refs[0]
-	if !q.HasRoom() || first.header == 0 || !r.Local.Common {
+	entries := c.chunks.Behind(q)
+	if first.header == 0 || !r.Local.Common {
 		return 0
 	}
-	n := min(len(refs), c.chunks.Room(q), cap(o.Emits)-len(o.Emits))
+	n := min(len(refs), len(entries), cap(o.Emits)-len(o.Emits))
 	if q.Count+uint32(n) > minFlight {
 		free := (c.chunks.Free() - c.chunks.Len()/8) * flowtable.ChunkEntries // see pushOpened
 		n = min(n, int(c.cfg.FlowFrames)-int(q.Count), free-(int(q.Count)-minFlight))
@@ -121,14 +122,13 @@ func (f *flow) deliverRun(refs []openRef, ops []cryptobatch.Op, before *delivere
 	if run < 2 {
 		return 0
 	}
-	entries, _ := c.chunks.PushRun(q, run)
 	at := len(o.Emits)
 	o.Emits = o.Emits[:at+run]
 	ems := o.Emits[at:]
 	mbuf.PrefetchEvery(unsafe.Pointer(&ems[0]), unsafe.Sizeof(Emit{}), run)
 	w, p := in.WOpen, in.PNext
 	seq, tsVal := f.peerISN(), r.Peer.TSVal
-	for i := range entries {
+	for i := range entries[:run] {
 		ref, em := &refs[i], &ems[i]
 		w += uint64(ref.n)
 		entries[i] = flowtable.Entry{WEnd: w, Len: uint32(ref.n), Over: tcpcrypt.Overhead}
@@ -139,6 +139,7 @@ func (f *flow) deliverRun(refs []openRef, ops []cryptobatch.Op, before *delivere
 		em.Dir, em.Kind = ToHost, EmitReady
 		p += uint64(n)
 	}
+	q.Append(run)
 	ahead := packet.Ahead{Stride: unsafe.Sizeof(openRef{}), N: len(refs) - packetsAhead, Notes: refsOn(refs, 0), NoteStride: unsafe.Sizeof(openRef{})}
 	if ahead.N > 0 {
 		ahead.First = unsafe.Pointer(&refs[packetsAhead].m)

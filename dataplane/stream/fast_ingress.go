@@ -98,7 +98,7 @@ func (f *flow) openedCommon(ref *openRef, before *delivered) bool {
 		return false
 	}
 	n := ref.n - tcpcrypt.Overhead
-	en.WEnd, en.Len, en.Over = in.WOpen+uint64(ref.n), uint32(ref.n), tcpcrypt.Overhead
+	en.Over, en.WEnd, en.Len = tcpcrypt.Overhead, in.WOpen+uint64(ref.n), uint32(ref.n) // without a length it is none
 	p := in.PNext
 	in.WOpen = en.WEnd
 	in.PNext += uint64(n)

@@ -70,6 +70,43 @@ func (x *Run) sendReady(em *Emit, header int) {
 	}
 }
 
+// learnAck learns from an acknowledgement of a run, as short and learn do; the rest is for endAcks.
+func learnAck(s *packet.Packet, from *flowtable.Endpoint, ts bool) {
+	if ts {
+		from.TSVal = s.Opt.TSVal
+	}
+	from.Win = max(from.Win, uint32(s.Win)<<from.WScale)
+}
+
+// ackEmit appends the emit of an acknowledgement of a run to an end, behind learnAck. There is room for it.
+func (x *Run) ackEmit(dir Direction, s *packet.Packet, to *flowtable.Endpoint, seq, ack uint32, win uint16, ts bool) {
+	o, r := x.out, x.r
+	from := &r.Host
+	if dir == ToHost {
+		from = &r.Peer
+	}
+	o.Emits = o.Emits[:len(o.Emits)+1]
+	em := &o.Emits[len(o.Emits)-1]
+	em.R, em.M, em.Flow, em.Off, em.Len = r, s.M, x.idx, s.M.DataOff()+int(s.Payload), 0
+	em.Seq, em.Ack, em.Win, em.Flags = seq, ack, win, s.Flags
+	em.TSVal, em.TSEcr, em.HasTS, em.NewTS = from.TSVal, to.TSVal, ts, false
+	if ts {
+		em.TSEcr = s.Opt.TSEcr
+	}
+	em.Dir, em.Kind = dir, EmitReady
+}
+
+// endAcks ends a run of acknowledgements, the first taken segments of a burst: the headers of its emits, from at on, are made. The operations
+// are those of its direction.
+func (x *Run) endAcks(burst []packet.Packet, taken, at int, ops []cryptobatch.Op) {
+	o := x.out
+	x.c.calls += uint8(taken)
+	x.r.LastSeen = x.now
+	if n := len(o.Emits) - at; n > 0 {
+		packet.TranslateRun(&o.Emits[at].Moved, unsafe.Sizeof(Emit{}), n, int(burst[0].Payload), packet.AheadOf(burst, opsOn(ops, len(ops)), 0))
+	}
+}
+
 // opsOn returns where the operation lies that comes packetsAhead behind the one at a place of ops, or would lie there.
 func opsOn(ops []cryptobatch.Op, at int) uintptr {
 	return uintptr(unsafe.Pointer(unsafe.SliceData(ops))) + uintptr(at+packetsAhead)*unsafe.Sizeof(cryptobatch.Op{})

@@ -10,7 +10,7 @@ import (
 	"linecrypt/flowtable"
 )
 
-// hostTrain takes a train of the host's.
+// hostTrain takes a train of the host's: in runs acknowledgements that come several in a row, and else segment by segment.
 func (x *Run) hostTrain(burst []packet.Packet, count int, ts bool, most int) (taken int) {
 	c, r, o, pkts, first := x.c, x.r, x.out, burst[:count], &burst[0]
 	e, in, host := &r.Egress, &r.Ingress, &r.Host
@@ -105,7 +105,7 @@ func (x *Run) hostAcks(burst []packet.Packet, count int, first *packet.Packet, t
 	c, r, o := x.c, x.r, x.out
 	e, in, host := &r.Egress, &r.Ingress, &r.Host
 	at := len(o.Emits)
-	seq, toWire, scale, header := host.ISN+1+uint32(e.PNext), host.ISN+1+uint32(e.WNext), host.WScale, int(first.Payload)
+	seq, toWire, scale := host.ISN+1+uint32(e.PNext), host.ISN+1+uint32(e.WNext), host.WScale
 	count = min(count, lookEvery-1-int(c.calls%lookEvery), cap(o.Emits)-at)
 	for taken < count {
 		s := &burst[taken]
@@ -114,12 +114,7 @@ func (x *Run) hostAcks(burst []packet.Packet, count int, first *packet.Packet, t
 			ts && !later(s.Opt.TSVal, host.TSVal) {
 			break
 		}
-		tsVal, tsEcr := host.TSVal, r.Peer.TSVal
-		if ts {
-			tsVal, tsEcr = s.Opt.TSVal, s.Opt.TSEcr
-			host.TSVal = tsVal
-		}
-		host.Win = max(host.Win, uint32(s.Win)<<scale)
+		learnAck(s, host, ts)
 		in.HostAck += uint64(fresh)
 		edge := in.HostAck + uint64(s.Win)<<scale
 		if edge < in.PEdge {
@@ -135,22 +130,13 @@ func (x *Run) hostAcks(burst []packet.Packet, count int, first *packet.Packet, t
 			x.drop(s.M, shm.AbsorbedAcks)
 			continue
 		}
-		o.Emits = o.Emits[:len(o.Emits)+1]
-		em := &o.Emits[len(o.Emits)-1]
-		em.R, em.M, em.Flow, em.Off, em.Len = r, s.M, x.idx, s.M.DataOff()+header, 0
-		em.Seq, em.Ack, em.Win, em.Flags = toWire, ack, win, s.Flags
-		em.TSVal, em.TSEcr, em.HasTS, em.NewTS = tsVal, tsEcr, ts, false
-		em.Dir, em.Kind = ToWire, EmitReady
+		x.ackEmit(ToWire, s, &r.Peer, toWire, ack, win, ts)
 	}
 	if taken == 0 {
 		return 0
 	}
-	c.calls += uint8(taken)
-	r.LastSeen = x.now
 	x.heard = false
-	if n := len(o.Emits) - at; n > 0 {
-		packet.TranslateRun(&o.Emits[at].Moved, unsafe.Sizeof(Emit{}), n, header, packet.AheadOf(burst, opsOn(o.Seals, len(o.Seals)), 0))
-	}
+	x.endAcks(burst, taken, at, o.Seals)
 	return taken
 }
 

@@ -95,7 +95,7 @@ func (x *Run) wireAcks(burst []packet.Packet, count int, first *packet.Packet, t
 	c, r, o := x.c, x.r, x.out
 	e, peer := &r.Egress, &r.Peer
 	w, at := r.Ingress.WNext, len(o.Emits)
-	seq, toHost, scale, header := peer.ISN+1+uint32(w), x.peerISN()+uint32(r.Ingress.PNext), peer.WScale, int(first.Payload)
+	seq, toHost, scale := peer.ISN+1+uint32(w), x.peerISN()+uint32(r.Ingress.PNext), peer.WScale
 	count = min(count, lookEvery-1-int(c.calls%lookEvery), cap(o.Emits)-at)
 	if w > r.Ingress.WEdge {
 		return 0
@@ -107,12 +107,7 @@ func (x *Run) wireAcks(burst []packet.Packet, count int, first *packet.Packet, t
 			ts && !later(s.Opt.TSVal, peer.TSVal) {
 			break
 		}
-		tsVal, tsEcr := peer.TSVal, r.Host.TSVal
-		if ts {
-			tsVal, tsEcr = s.Opt.TSVal, s.Opt.TSEcr
-			peer.TSVal = tsVal
-		}
-		peer.Win = max(peer.Win, uint32(s.Win)<<scale)
+		learnAck(s, peer, ts)
 		e.WAck += uint64(fresh)
 		e.WEdge, e.Dups = e.WAck+uint64(s.Win)<<scale, 0
 		x.advanceWire()
@@ -123,21 +118,12 @@ func (x *Run) wireAcks(burst []packet.Packet, count int, first *packet.Packet, t
 			x.drop(s.M, shm.AbsorbedAcks)
 			continue
 		}
-		o.Emits = o.Emits[:len(o.Emits)+1]
-		em := &o.Emits[len(o.Emits)-1]
-		em.R, em.M, em.Flow, em.Off, em.Len = r, s.M, x.idx, s.M.DataOff()+header, 0
-		em.Seq, em.Ack, em.Win, em.Flags = toHost, ack, win, s.Flags
-		em.TSVal, em.TSEcr, em.HasTS, em.NewTS = tsVal, tsEcr, ts, false
-		em.Dir, em.Kind = ToHost, EmitReady
+		x.ackEmit(ToHost, s, &r.Host, toHost, ack, win, ts)
 	}
 	if taken == 0 {
 		return 0
 	}
-	c.calls += uint8(taken)
-	r.LastSeen = x.now
 	e.WL1 = max(e.WL1, w)
-	if n := len(o.Emits) - at; n > 0 {
-		packet.TranslateRun(&o.Emits[at].Moved, unsafe.Sizeof(Emit{}), n, header, packet.AheadOf(burst, opsOn(o.Opens, len(o.Opens)), 0))
-	}
+	x.endAcks(burst, taken, at, o.Opens)
 	return taken
 }

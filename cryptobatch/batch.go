@@ -77,8 +77,10 @@ type opSlices struct {
 	}
 }
 
-// InPlace makes an operation under a key on text of so many bytes at a place, src of them to begin with and dst afterwards, with associated data at another.
-// It does what three slices would, without the checks that each costs where it is made: who calls it has made them.
+// InPlace makes an operation under a key on text at one place, src bytes before and
+// dst bytes behind it, with aadLen bytes of associated data at another. It does what
+// three slices would, without the checks that each costs where it is made: the caller
+// vouches for memory and lengths.
 func (op *Op) InPlace(key *Key, text unsafe.Pointer, src, dst int, aad unsafe.Pointer, aadLen int) {
 	o := (*opSlices)(unsafe.Pointer(op))
 	o.key = key

@@ -92,6 +92,12 @@ func TranslateRun(first *Moved, stride uintptr, n, header int, ahead Ahead) {
 	translateAll(first, stride, n, header, ahead)
 }
 
+// PrefetchRun asks for the lines of packets, of which there is one, as mbuf.PrefetchPacket does, and for two lines from p on and two from q on
+// for the first, and as far from there as the strides say for each other. These may be the places of nothing.
+func PrefetchRun(pkts []Packet, p, pStride, q, qStride uintptr) {
+	prefetchAll(pkts, p, pStride, q, qStride)
+}
+
 // translateAllGo is the twin of the assembly.
 func translateAllGo(first *Moved, stride uintptr, n, header int) {
 	for i := range n {

@@ -21,8 +21,6 @@ func translateAll(first *Moved, stride uintptr, n, header int, a Ahead) {
 	translateRun((*byte)(unsafe.Pointer(first)), stride, n, header, (*byte)(a.First), a.Stride, a.N, a.Notes, a.NoteStride)
 }
 
-// PrefetchRun asks for the lines of packets, of which there is one, as mbuf.PrefetchPacket does, and for two lines from p on and two from q on
-// for the first, and as far from there as the strides say for each other. These may be the places of nothing.
-func PrefetchRun(pkts []Packet, p, pStride, q, qStride uintptr) {
+func prefetchAll(pkts []Packet, p, pStride, q, qStride uintptr) {
 	prefetchRun((*byte)(unsafe.Pointer(unsafe.SliceData(pkts))), len(pkts), p, pStride, q, qStride)
 }

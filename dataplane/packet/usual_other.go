@@ -16,5 +16,4 @@ func translateAll(first *Moved, stride uintptr, n, header int, _ Ahead) {
 	translateAllGo(first, stride, n, header)
 }
 
-// PrefetchRun does nothing.
-func PrefetchRun(_ []Packet, _, _, _, _ uintptr) {}
+func prefetchAll(_ []Packet, _, _, _, _ uintptr) {}

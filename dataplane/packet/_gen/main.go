@@ -73,7 +73,7 @@ const (
 
 const (
 	line = 64
-	// For how many packets of a run the lines that are written are on their way to the first-level cache.
+	// For how many packets of a run the lines that are written are on their way to the first-level cache: RunAhead of the package.
 	runAhead = 4
 	// For how many packets the headers are on their way from memory: a line must come from there while so many packets are parsed.
 	ahead = 16

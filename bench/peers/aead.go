@@ -123,24 +123,22 @@ func (a *aead) measure(c packetpath.Case, core int) (figure, error) {
 	return figureOf(float64(n)/spent, share())
 }
 
-// aeadJobs makes those of the AEAD by itself, on one burst of frames, which stays in the caches, and on many.
-func (o *options) aeadJobs() (jobs []*job) {
-	for _, size := range o.sizes {
-		for _, c := range []packetpath.Case{packetpath.Seal, packetpath.Open} {
-			for _, name := range []string{aeadName, coldAEADName} {
-				jobs = append(jobs, &job{what: what{name, c, aeadKeys, size}, measure: func(context.Context) (figure, error) {
-					frames := port.Burst
-					if name == coldAEADName {
-						frames = coldFrames
-					}
-					a, err := newAEAD(size, frames)
-					if err != nil {
-						return figure{}, err
-					}
-					defer a.wipe()
-					return a.measure(c, o.core)
-				}})
-			}
+// aeadJobs makes those of the AEAD by itself at a size, on one burst of frames, which stays in the caches, and on many.
+func (o *options) aeadJobs(size int) (jobs []*job) {
+	for _, c := range []packetpath.Case{packetpath.Seal, packetpath.Open} {
+		for _, name := range []string{aeadName, coldAEADName} {
+			jobs = append(jobs, &job{what: what{name, c, aeadKeys, size}, measure: func(context.Context) (figure, error) {
+				frames := port.Burst
+				if name == coldAEADName {
+					frames = coldFrames
+				}
+				a, err := newAEAD(size, frames)
+				if err != nil {
+					return figure{}, err
+				}
+				defer a.wipe()
+				return a.measure(c, o.core)
+			}})
 		}
 	}
 	return jobs

@@ -88,14 +88,39 @@ type missing struct {
 	Why  string `json:"why"`
 }
 
-// jobs makes everything that is measured, in the order of turns. The caller closes the worlds.
+// jobs makes everything that is measured, in the order of turns: what is compared goes one soon behind the other. The caller closes the worlds.
 func (o *options) jobs(dir string) (jobs []*job, left []missing, worlds []*packetpath.World, err error) {
-	peers, left, err := o.peerJobs(dir)
-	if err != nil {
-		return nil, nil, nil, err
+	var many []int // flows of each world
+	for _, flows := range o.flows() {
+		o.say("%d flows are set up", flows)
+		w, err := packetpath.New(packetpath.Options{Flows: flows, NoHuge: o.noHuge})
+		if errors.Is(err, packetpath.ErrMemory) {
+			left = append(left, missing{fmt.Sprintf("%s with %d flows", linecrypt, flows), err.Error()})
+			continue
+		}
+		if err != nil {
+			return nil, nil, worlds, err
+		}
+		worlds, many = append(worlds, w), append(many, flows)
 	}
-	jobs = peers
-	add := func(w *packetpath.World, name string, l packetpath.Load, flows int) {
+	peers := findPeers()
+	for _, size := range o.sizes {
+		ofPeers, err := o.peerJobs(peers, dir, size)
+		if err != nil {
+			return nil, nil, worlds, err
+		}
+		jobs = append(jobs, ofPeers...)
+		for i, w := range worlds {
+			jobs = append(jobs, o.pathJobs(w, many[i], size)...)
+		}
+		jobs = append(jobs, o.aeadJobs(size)...)
+	}
+	return jobs, append(peers.missing, left...), worlds, nil
+}
+
+// pathJobs makes those of Linecrypt itself at a size.
+func (o *options) pathJobs(w *packetpath.World, flows, size int) (jobs []*job) {
+	add := func(name string, l packetpath.Load) {
 		jobs = append(jobs, &job{what: what{name, l.Case, flows, l.Size}, measure: func(context.Context) (figure, error) {
 			unpin, err := cores.Pin(o.core)
 			if err != nil {
@@ -106,59 +131,54 @@ func (o *options) jobs(dir string) (jobs []*job, left []missing, worlds []*packe
 			return figure{r.Mpps, r.Core}, err
 		}})
 	}
-	for i, flows := range o.flows() {
-		o.say("%d flows are set up", flows)
-		w, err := packetpath.New(packetpath.Options{Flows: flows, NoHuge: o.noHuge})
-		if errors.Is(err, packetpath.ErrMemory) {
-			left = append(left, missing{fmt.Sprintf("%s with %d flows", linecrypt, flows), err.Error()})
-			continue
-		}
-		if err != nil {
-			return nil, nil, worlds, err
-		}
-		worlds = append(worlds, w)
-		for _, size := range o.sizes {
-			for _, c := range []packetpath.Case{packetpath.Seal, packetpath.Open, packetpath.Both} {
-				l := packetpath.Load{Case: c, Size: size, DataPerAck: dataPerAck}
-				if i == 0 {
-					add(w, linecrypt, l, flows)
-					l.Batch = warmBatch
-					add(w, warm, l, flows)
-				} else if c != packetpath.Both {
-					add(w, linecrypt, l, flows)
-				}
-			}
+	for _, c := range []packetpath.Case{packetpath.Seal, packetpath.Open, packetpath.Both} {
+		l := packetpath.Load{Case: c, Size: size, DataPerAck: dataPerAck}
+		switch {
+		case flows == 1:
+			add(linecrypt, l)
+			l.Batch = warmBatch
+			add(warm, l)
+		case c != packetpath.Both:
+			add(linecrypt, l)
 		}
 	}
-	return append(jobs, o.aeadJobs()...), left, worlds, nil
+	return jobs
 }
 
-// peerJobs makes those of the peers that are there.
-func (o *options) peerJobs(dir string) (jobs []*job, left []missing, err error) {
+// peers are the programs of others that are there.
+type peers struct {
+	testpmd bool
+	secgw   string // the binary, empty without one
+	missing []missing
+}
+
+func findPeers() (p peers) {
+	err := findTestpmd()
+	if p.testpmd = err == nil; err != nil {
+		p.missing = append(p.missing, missing{testpmdName, err.Error()})
+	}
+	if p.secgw, err = findSecgw(); err != nil {
+		p.missing = append(p.missing, missing{secgwName, err.Error()})
+	}
+	return p
+}
+
+// peerJobs makes those of the peers at a size.
+func (o *options) peerJobs(p peers, dir string, size int) (jobs []*job, err error) {
 	d := time.Duration(o.seconds) * time.Second
-	testpmdErr := findTestpmd()
-	if testpmdErr != nil {
-		left = append(left, missing{testpmdName, testpmdErr.Error()})
+	capture := filepath.Join(dir, fmt.Sprintf("%d.pcap", size))
+	if err := writeCapture(capture, mix(size)); err != nil {
+		return nil, err
 	}
-	binary, secgwErr := findSecgw()
-	if secgwErr != nil {
-		left = append(left, missing{secgwName, secgwErr.Error()})
+	if p.testpmd {
+		jobs = append(jobs, &job{what: what{testpmdName, "forward", 1, size}, measure: func(ctx context.Context) (figure, error) {
+			return testpmd(ctx, o.core, o.beside, capture, d)
+		}})
 	}
-	for _, size := range o.sizes {
-		capture := filepath.Join(dir, fmt.Sprintf("%d.pcap", size))
-		if err := writeCapture(capture, mix(size)); err != nil {
-			return nil, nil, err
-		}
-		if testpmdErr == nil {
-			jobs = append(jobs, &job{what: what{testpmdName, "forward", 1, size}, measure: func(ctx context.Context) (figure, error) {
-				return testpmd(ctx, o.core, o.beside, capture, d)
-			}})
-		}
-		if secgwErr == nil {
-			jobs = append(jobs, &job{what: what{secgwName, packetpath.Seal, 1, size}, measure: func(ctx context.Context) (figure, error) {
-				return secgw(ctx, binary, o.core, dir, capture, d)
-			}})
-		}
+	if p.secgw != "" {
+		jobs = append(jobs, &job{what: what{secgwName, packetpath.Seal, 1, size}, measure: func(ctx context.Context) (figure, error) {
+			return secgw(ctx, p.secgw, o.core, dir, capture, d)
+		}})
 	}
-	return jobs, left, nil
+	return jobs, nil
 }

@@ -1,6 +1,6 @@
 // Command peers measures the packet path of one worker (package packetpath) in the same run as DPDK's programs that forward or
 // encrypt on one core: dpdk-testpmd, and ipsec-secgw where the environment variable IPSEC_SECGW names one. All take turns, on the
-// same mix of packets, and what counts are medians and the ratios between them. `make bench-peers` runs it.
+// same mix of packets, and what counts are medians of figures, and of the ratios of each turn. `make bench-peers` runs it.
 //
 // The peers' source is net_pcap, which copies each burst out of memory into buffers that were just free, so that they find it in the
 // first-level cache; that copy is counted as theirs. Linecrypt's packets were written some four thousand packets earlier, and are
@@ -46,7 +46,7 @@ func run() error {
 	o := options{sizes: []int{64, 1380}, many: []int{1000, 100_000, 1_000_000}}
 	flag.IntVar(&o.runs, "runs", 5, "measure `N` times each, in turns")
 	flag.IntVar(&o.seconds, "seconds", 4, "a peer runs for `S` seconds each time")
-	flag.IntVar(&o.packets, "packets", 500_000, "Linecrypt handles at least `N` packets each time")
+	flag.IntVar(&o.packets, "packets", 1_000_000, "Linecrypt handles at least `N` packets each time")
 	flag.Func("size", "`LIST` of payloads in bytes (default 64,1380)", packetpath.Numbers(&o.sizes, 1, packetpath.MaxSize))
 	flag.Func("flows", "`LIST` of numbers of flows besides one (default 1000,100000,1000000)", packetpath.Numbers(&o.many, 1, packetpath.MaxFlows))
 	flag.BoolVar(&o.json, "json", false, "print one object")

@@ -20,12 +20,14 @@ type row struct {
 	Failed   string    `json:"failed,omitempty"`
 }
 
-// ratio is a figure over another one of the same run.
+// ratio is the median of a figure over another one, each of the same turn: on a machine whose speed changes from turn to turn it
+// depends less on that than the ratio of two medians.
 type ratio struct {
-	Name  string  `json:"name"`
-	Case  string  `json:"case"`
-	Size  int     `json:"size"`
-	Value float64 `json:"value"`
+	Name  string    `json:"name"`
+	Case  string    `json:"case"`
+	Size  int       `json:"size"`
+	Value float64   `json:"value"`
+	Turns []float64 `json:"runs"` // in the order of turns
 }
 
 // report is all that a run has found.
@@ -57,30 +59,31 @@ func newReport(machine string, runs int, jobs []*job, left []missing) report {
 
 // ratios makes those that can be made of the rows.
 func ratios(rows []row) (all []ratio) {
-	find := func(w what) float64 {
-		i := slices.IndexFunc(rows, func(r row) bool { return r.what == w })
+	add := func(name string, share float64, r row, other what) {
+		i := slices.IndexFunc(rows, func(r row) bool { return r.what == other })
 		if i < 0 {
-			return 0
+			return
 		}
-		return rows[i].Mpps
-	}
-	add := func(name string, w what, a, b float64) {
-		if a > 0 && b > 0 {
-			all = append(all, ratio{name, string(w.Case), w.Size, a / b})
+		x := ratio{Name: name, Case: string(r.Case), Size: r.Size}
+		for turn, rate := range r.Rates[:min(len(r.Rates), len(rows[i].Rates))] {
+			x.Turns = append(x.Turns, share*rate/rows[i].Rates[turn])
+		}
+		if len(x.Turns) > 0 {
+			x.Value = median(x.Turns)
+			all = append(all, x)
 		}
 	}
 	for _, r := range rows {
-		w := r.what
 		switch {
-		case w.Name == linecrypt && w.Flows == 1, w.Name == warm:
-			add(w.Name+" / "+secgwName, w, r.Mpps, find(what{secgwName, packetpath.Seal, 1, w.Size}))
-			add(w.Name+" / "+testpmdName, w, r.Mpps, find(what{testpmdName, "forward", 1, w.Size}))
-		case w.Name == linecrypt:
-			add(fmt.Sprintf("%d flows / 1 flow", w.Flows), w, r.Mpps, find(what{linecrypt, w.Case, 1, w.Size}))
-			if w.Flows == aeadKeys {
-				segments := r.Mpps * dataPerAck / (dataPerAck + 1)
+		case r.Name == linecrypt && r.Flows == 1, r.Name == warm:
+			add(r.Name+" / "+secgwName, 1, r, what{secgwName, packetpath.Seal, 1, r.Size})
+			add(r.Name+" / "+testpmdName, 1, r, what{testpmdName, "forward", 1, r.Size})
+		case r.Name == linecrypt:
+			add(fmt.Sprintf("%d flows / 1 flow", r.Flows), 1, r, what{linecrypt, r.Case, 1, r.Size})
+			if r.Flows == aeadKeys {
+				const segments = float64(dataPerAck) / (dataPerAck + 1)
 				for _, name := range []string{aeadName, coldAEADName} {
-					add(fmt.Sprintf("segments of %d flows / operations of %s", w.Flows, name), w, segments, find(what{name, w.Case, aeadKeys, w.Size}))
+					add(fmt.Sprintf("segments of %d flows / operations of %s", r.Flows, name), segments, r, what{name, r.Case, aeadKeys, r.Size})
 				}
 			}
 		}
@@ -105,9 +108,9 @@ func (r report) writeText(w io.Writer) error {
 		}
 		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%.2f\t%.1f\t%.2f\t%.2f\t%.0f%%\n", row.Name, row.Case, row.Flows, row.Size, row.Mpps, row.NsPacket, slices.Min(row.Rates), slices.Max(row.Rates), 100*row.Core)
 	}
-	fmt.Fprintln(t, "\nratio\tcase\tbytes\t\t")
+	fmt.Fprintln(t, "\nratio, median of the turns'\tcase\tbytes\t\tlowest\thighest\t")
 	for _, x := range r.Ratios {
-		fmt.Fprintf(t, "%s\t%s\t%d\t%.2f\n", x.Name, x.Case, x.Size, x.Value)
+		fmt.Fprintf(t, "%s\t%s\t%d\t%.2f\t%.2f\t%.2f\t\n", x.Name, x.Case, x.Size, x.Value, slices.Min(x.Turns), slices.Max(x.Turns))
 	}
 	if err := t.Flush(); err != nil {
 		return err

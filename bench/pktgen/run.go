@@ -198,28 +198,23 @@ func (r *run) largest(res *Result) float64 {
 	return rate
 }
 
-// confirmations is how often a rate that a search has found is lowered where it does not go for longer, each time by confirmStep.
-const (
-	confirmations = 10
-	confirmStep   = 0.97
-)
+// confirming is the device that is asked whether a rate goes for the scenario's time. The result is of what it was asked last.
+type confirming struct {
+	r   *run
+	res *Result
+}
 
-// lossFree looks for the largest rate without loss, and confirms it for the scenario's time: where it does not go for as long, a lower
-// one does (RFC 2544 section 24).
+func (c *confirming) try(ctx context.Context, rate float64) bool {
+	sc := c.r.sc
+	s := c.r.trial(rate, sc.Time.Duration, "confirming")
+	c.res.fill(sc, &s)
+	c.r.d.settle(ctx)
+	return !s.unsent && 100*s.lossShare() <= sc.Search.Loss
+}
+
+// lossFree looks for the largest rate without loss, and confirms it for the scenario's time.
 func (r *run) lossFree(res *Result) {
-	rate := r.largest(res)
-	for range confirmations {
-		if r.ctx.Err() != nil || rate == 0 {
-			return
-		}
-		s := r.trial(rate, r.sc.Time.Duration, "confirming")
-		res.fill(r.sc, &s)
-		r.d.settle(r.ctx)
-		if !s.unsent && 100*s.lossShare() <= r.sc.Search.Loss {
-			return
-		}
-		rate *= confirmStep
-	}
+	confirm(r.ctx, &confirming{r, res}, r.largest(res))
 }
 
 func (r *run) latency(res *Result) {

@@ -38,3 +38,29 @@ func search(ctx context.Context, d device, most, resolution float64, tell func(d
 	}
 	return low
 }
+
+// A rate that does not go for longer is lowered by a share of it that grows: a trial that is just too high is soon one that goes, and a
+// machine that has become much slower since the search is caught up with.
+const (
+	confirmations  = 10
+	confirmStep    = 0.03
+	confirmGrowth  = 1.5
+	confirmStepMax = 0.5
+)
+
+// confirm returns the largest rate that goes for longer of some, the first of which is what a search has found (RFC 2544 section 24): 0
+// where none does, or where ctx ends it.
+func confirm(ctx context.Context, d device, rate float64) float64 {
+	step := confirmStep
+	for range confirmations {
+		if ctx.Err() != nil || rate == 0 {
+			return 0
+		}
+		if d.try(ctx, rate) {
+			return rate
+		}
+		rate *= 1 - step
+		step = min(confirmGrowth*step, confirmStepMax)
+	}
+	return 0
+}

@@ -57,3 +57,27 @@ func TestASearchThatIsStoppedReturnsWhatItKnows(t *testing.T) {
 		t.Errorf("%d trials, found %g", d.trials, got)
 	}
 }
+
+func TestARateIsLoweredUntilItGoesForLonger(t *testing.T) {
+	for _, tt := range []struct{ capacity, least float64 }{
+		{1e6, 1e6}, {1.2e6, 1e6}, {0.99e6, 0.96e6}, {0.9e6, 0.84e6}, {0.5e6, 0.33e6}, {0.1e6, 0.05e6},
+	} {
+		d := &simulated{capacity: tt.capacity}
+		if got := confirm(context.Background(), d, 1e6); got < tt.least || got > min(tt.capacity, 1e6) {
+			t.Errorf("a device of %g goes at %g, behind %d trials", tt.capacity, got, d.trials)
+		}
+	}
+	d := &simulated{capacity: -1}
+	if got := confirm(context.Background(), d, 1e6); got != 0 || d.trials != confirmations {
+		t.Errorf("a dead device goes at %g, behind %d trials", got, d.trials)
+	}
+	if got := confirm(context.Background(), d, 0); got != 0 || d.trials != confirmations {
+		t.Errorf("a rate of 0 is tried, and goes at %g", got)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	d = &simulated{capacity: -1, stop: cancel, stopAt: 2}
+	if got := confirm(ctx, d, 1e6); got != 0 || d.trials != 2 {
+		t.Errorf("a stopped one goes at %g, behind %d trials", got, d.trials)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"linecrypt/bench/cores"
 	"linecrypt/bench/pktgen/scenario"
 	"linecrypt/ctrlplane/shm"
+	"linecrypt/dataplane/garbage"
 )
 
 // Run runs a scenario and returns what it has measured; progress is told on live. What cannot run is refused with what to change,
@@ -18,6 +19,7 @@ func Run(ctx context.Context, sc *scenario.Scenario, l *live) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer garbage.Hold(garbage.Budget)() // as a data plane does
 	if sc.Measure == scenario.Scaling {
 		return p.scale(ctx, l)
 	}

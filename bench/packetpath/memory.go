@@ -1,14 +1,13 @@
 package packetpath
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"linecrypt/bench/ram"
 	"linecrypt/cryptobatch"
 	"linecrypt/ctrlplane/config"
 	"linecrypt/dataplane/gateway"
@@ -55,7 +54,7 @@ func segmentDir() string {
 func enoughMemory(dir string, l flowtable.Layout, keys, workers int, reserved uint64) error {
 	segment := uint64(workers) * uint64(flowtable.Size(l))
 	need := segment + uint64(workers)*(uint64(keys)*cryptobatch.KeySize+keptMemory(l)) + spareMemory
-	if free := AvailableMemory() + reserved; free < need {
+	if free := ram.Available() + reserved; free < need {
 		return fmt.Errorf("%w: %d MiB are needed, %d MiB are available", ErrMemory, need>>20, free>>20)
 	}
 	if segment <= reserved {
@@ -78,22 +77,6 @@ func freeReserved() uint64 {
 		return 0
 	}
 	return st.FreeBytes()
-}
-
-// AvailableMemory is what the kernel says can be had, in bytes; where it does not say, all there is.
-func AvailableMemory() uint64 {
-	if f, err := os.Open("/proc/meminfo"); err == nil {
-		defer f.Close()
-		for lines := bufio.NewScanner(f); lines.Scan(); {
-			var kib uint64
-			if rest, ok := strings.CutPrefix(lines.Text(), "MemAvailable:"); ok {
-				if _, err := fmt.Sscan(rest, &kib); err == nil {
-					return kib << 10
-				}
-			}
-		}
-	}
-	return 1 << 62
 }
 
 // settings are those of a gateway with so many flows.

@@ -1,17 +1,15 @@
 package pktgen
 
 import (
-	"bufio"
 	"fmt"
 	"math"
 	"os"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"linecrypt/bench/pktgen/ends"
 	"linecrypt/bench/pktgen/scenario"
+	"linecrypt/bench/ram"
 	"linecrypt/ctrlplane/config"
 	"linecrypt/dataplane/gateway"
 	"linecrypt/dataplane/mbuf"
@@ -66,15 +64,12 @@ func (n need) and(m need) need {
 // check refuses a run for which the machine has no memory.
 func (n need) check(sc *scenario.Scenario) error {
 	dir := segmentFolder()
-	free, room := math.MaxInt, math.MaxInt
-	if m, ok := availableMemory(); ok {
-		free = m
-	}
+	room := math.MaxInt
 	var fs unix.Statfs_t
 	if unix.Statfs(dir, &fs) == nil {
 		room = int(fs.Bavail) * int(fs.Bsize)
 	}
-	return n.fits(sc, free, dir, room)
+	return n.fits(sc, int(ram.Available()), dir, room)
 }
 
 // fits refuses a run that takes more than is free of memory, or more than there is room in the folder of its segment.
@@ -99,20 +94,4 @@ func segmentFolder() string {
 		return shm
 	}
 	return os.TempDir()
-}
-
-// availableMemory returns what the kernel says can be had, in bytes.
-func availableMemory() (int, bool) {
-	f, err := os.Open("/proc/meminfo")
-	if err != nil {
-		return 0, false
-	}
-	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if rest, ok := strings.CutPrefix(lines.Text(), "MemAvailable:"); ok {
-			kb, err := strconv.Atoi(strings.TrimSpace(strings.TrimSuffix(rest, "kB")))
-			return kb << 10, err == nil
-		}
-	}
-	return 0, false
 }

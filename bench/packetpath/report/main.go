@@ -17,6 +17,7 @@ import (
 
 	"linecrypt/bench/cores"
 	"linecrypt/bench/packetpath"
+	"linecrypt/bench/ram"
 	"linecrypt/bench/topology"
 )
 
@@ -111,7 +112,7 @@ func (o *options) reserve() (give func() error) {
 	}
 	bytes := uint64(0)
 	for _, flows := range o.flows {
-		if n := packetpath.Memory(flows) * uint64(len(o.worlds(flows, false))); 2*n <= packetpath.AvailableMemory() {
+		if n := packetpath.Memory(flows) * uint64(len(o.worlds(flows, false))); 2*n <= ram.Available() {
 			bytes = max(bytes, n)
 		}
 	}

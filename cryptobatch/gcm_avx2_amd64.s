@@ -711,23 +711,32 @@ noKey128:
 	PREFETCHT0 128(R8)
 
 noKey:
-	CMPQ    DX, $0x01
-	JEQ     noText
-	MOVL    4(SI), AX
-	IMUL3Q  $0x68, AX, AX
-	MOVQ    16(AX)(DI*1), CX
-	CMPQ    CX, $+128
-	JLS     noText
-	MOVQ    8(AX)(DI*1), BX
+	CMPQ   DX, $0x01
+	JEQ    noText
+	MOVL   4(SI), AX
+	IMUL3Q $0x68, AX, AX
+	MOVQ   16(AX)(DI*1), CX
+	CMPQ   CX, $+128
+	JLS    noText
+	MOVQ   8(AX)(DI*1), BX
+	CMPQ   CX, $+1024
+	JLS    textAtOnce
+	MOVL   (SI), AX
+	IMUL3Q $0x68, AX, AX
+	CMPQ   16(AX)(DI*1), $+128
+	JHI    noText
+
+textAtOnce:
 	MOVL    $0x00000600, AX
 	CMPQ    CX, AX
-	CMOVQHI AX, CX
-	ADDQ    BX, CX
+	CMOVQGT AX, CX
+	MOVQ    BX, AX
+	ADDQ    CX, BX
 
 lineOfText:
-	PREFETCHT0 (BX)
-	ADDQ       $0x40, BX
-	CMPQ       BX, CX
+	PREFETCHT0 (AX)
+	ADDQ       $0x40, AX
+	CMPQ       AX, BX
 	JCS        lineOfText
 
 noText:
@@ -863,6 +872,35 @@ haveAAD:
 	JMP        tails
 
 long:
+	XORL    R13, R13
+	CMPQ    DX, $0x01
+	JEQ     textAsked
+	MOVL    (SI), AX
+	IMUL3Q  $0x68, AX, AX
+	MOVQ    16(AX)(DI*1), BX
+	CMPQ    BX, $+1024
+	JLS     textAsked
+	MOVQ    8(AX)(DI*1), R13
+	LEAQ    -1(R12), CX
+	ANDQ    $-128, CX
+	SUBQ    CX, BX
+	MOVL    $0x00000080, AX
+	CMPQ    BX, AX
+	CMOVQLT AX, BX
+	MOVL    $0x00000600, AX
+	CMPQ    BX, AX
+	CMOVQGT AX, BX
+	MOVQ    R13, AX
+	ADDQ    BX, R13
+
+textAskedLine:
+	PREFETCHT0 (AX)
+	ADDQ       $0x40, AX
+	CMPQ       AX, R13
+	JCS        textAskedLine
+	SUBQ       R10, R13
+
+textAsked:
 	VMOVDQU      256(R9), X8
 	MOVL         R10, AX
 	SUBL         8(R8), AX
@@ -1019,6 +1057,8 @@ firstLastRound:
 	VAESENCLAST X8, X5, X5
 	VAESENCLAST X8, X6, X6
 	VAESENCLAST X8, X7, X7
+	PREFETCHT0  (R10)(R13*1)
+	PREFETCHT0  64(R10)(R13*1)
 	VPXOR       (R10), X0, X0
 	VMOVDQU     X0, (R11)
 	VPXOR       16(R10), X1, X1
@@ -1248,6 +1288,8 @@ piece10:
 	VAESENCLAST  X8, X5, X5
 	VAESENCLAST  X8, X6, X6
 	VAESENCLAST  X8, X7, X7
+	PREFETCHT0   (R10)(R13*1)
+	PREFETCHT0   64(R10)(R13*1)
 	VPXOR        (R10), X0, X0
 	VMOVDQU      X0, (R11)
 	VPXOR        16(R10), X1, X1
@@ -1512,6 +1554,8 @@ piece14:
 	VAESENCLAST  X8, X5, X5
 	VAESENCLAST  X8, X6, X6
 	VAESENCLAST  X8, X7, X7
+	PREFETCHT0   (R10)(R13*1)
+	PREFETCHT0   64(R10)(R13*1)
 	VPXOR        (R10), X0, X0
 	VMOVDQU      X0, (R11)
 	VPXOR        16(R10), X1, X1
@@ -3806,23 +3850,32 @@ noKey128:
 	PREFETCHT0 128(R8)
 
 noKey:
-	CMPQ    DX, $0x01
-	JEQ     noText
-	MOVL    4(SI), AX
-	IMUL3Q  $0x68, AX, AX
-	MOVQ    16(AX)(DI*1), CX
-	CMPQ    CX, $+128
-	JLS     noText
-	MOVQ    8(AX)(DI*1), BX
+	CMPQ   DX, $0x01
+	JEQ    noText
+	MOVL   4(SI), AX
+	IMUL3Q $0x68, AX, AX
+	MOVQ   16(AX)(DI*1), CX
+	CMPQ   CX, $+128
+	JLS    noText
+	MOVQ   8(AX)(DI*1), BX
+	CMPQ   CX, $+1024
+	JLS    textAtOnce
+	MOVL   (SI), AX
+	IMUL3Q $0x68, AX, AX
+	CMPQ   16(AX)(DI*1), $+128
+	JHI    noText
+
+textAtOnce:
 	MOVL    $0x00000600, AX
 	CMPQ    CX, AX
-	CMOVQHI AX, CX
-	ADDQ    BX, CX
+	CMOVQGT AX, CX
+	MOVQ    BX, AX
+	ADDQ    CX, BX
 
 lineOfText:
-	PREFETCHT0 (BX)
-	ADDQ       $0x40, BX
-	CMPQ       BX, CX
+	PREFETCHT0 (AX)
+	ADDQ       $0x40, AX
+	CMPQ       AX, BX
 	JCS        lineOfText
 
 noText:
@@ -3960,6 +4013,35 @@ haveAAD:
 	JMP        tails
 
 long:
+	XORL    R13, R13
+	CMPQ    DX, $0x01
+	JEQ     textAsked
+	MOVL    (SI), AX
+	IMUL3Q  $0x68, AX, AX
+	MOVQ    16(AX)(DI*1), BX
+	CMPQ    BX, $+1024
+	JLS     textAsked
+	MOVQ    8(AX)(DI*1), R13
+	LEAQ    -1(R12), CX
+	ANDQ    $-128, CX
+	SUBQ    CX, BX
+	MOVL    $0x00000080, AX
+	CMPQ    BX, AX
+	CMOVQLT AX, BX
+	MOVL    $0x00000600, AX
+	CMPQ    BX, AX
+	CMOVQGT AX, BX
+	MOVQ    R13, AX
+	ADDQ    BX, R13
+
+textAskedLine:
+	PREFETCHT0 (AX)
+	ADDQ       $0x40, AX
+	CMPQ       AX, R13
+	JCS        textAskedLine
+	SUBQ       R10, R13
+
+textAsked:
 	CMPB 8(SP), $0x00
 	JNE  piece14
 
@@ -4168,6 +4250,8 @@ piece10:
 	VAESENCLAST  X8, X5, X5
 	VAESENCLAST  X8, X6, X6
 	VAESENCLAST  X8, X7, X7
+	PREFETCHT0   (R10)(R13*1)
+	PREFETCHT0   64(R10)(R13*1)
 	VPXOR        (R10), X0, X0
 	VMOVDQU      X0, (R11)
 	VPXOR        16(R10), X1, X1
@@ -4432,6 +4516,8 @@ piece14:
 	VAESENCLAST  X8, X5, X5
 	VAESENCLAST  X8, X6, X6
 	VAESENCLAST  X8, X7, X7
+	PREFETCHT0   (R10)(R13*1)
+	PREFETCHT0   64(R10)(R13*1)
 	VPXOR        (R10), X0, X0
 	VMOVDQU      X0, (R11)
 	VPXOR        16(R10), X1, X1

@@ -861,23 +861,32 @@ noKey128:
 	PREFETCHT0 128(R8)
 
 noKey:
-	CMPQ    DX, $0x01
-	JEQ     noText
-	MOVL    4(SI), AX
-	IMUL3Q  $0x68, AX, AX
-	MOVQ    16(AX)(DI*1), CX
-	CMPQ    CX, $+192
-	JLS     noText
-	MOVQ    8(AX)(DI*1), BX
+	CMPQ   DX, $0x01
+	JEQ    noText
+	MOVL   4(SI), AX
+	IMUL3Q $0x68, AX, AX
+	MOVQ   16(AX)(DI*1), CX
+	CMPQ   CX, $+192
+	JLS    noText
+	MOVQ   8(AX)(DI*1), BX
+	CMPQ   CX, $+1024
+	JLS    textAtOnce
+	MOVL   (SI), AX
+	IMUL3Q $0x68, AX, AX
+	CMPQ   16(AX)(DI*1), $+192
+	JHI    noText
+
+textAtOnce:
 	MOVL    $0x00000600, AX
 	CMPQ    CX, AX
-	CMOVQHI AX, CX
-	ADDQ    BX, CX
+	CMOVQGT AX, CX
+	MOVQ    BX, AX
+	ADDQ    CX, BX
 
 lineOfText:
-	PREFETCHT0 (BX)
-	ADDQ       $0x40, BX
-	CMPQ       BX, CX
+	PREFETCHT0 (AX)
+	ADDQ       $0x40, AX
+	CMPQ       AX, BX
 	JCS        lineOfText
 
 noText:
@@ -1004,6 +1013,35 @@ haveAAD:
 	JMP         tails
 
 long:
+	XORL    R13, R13
+	CMPQ    DX, $0x01
+	JEQ     textAsked
+	MOVL    (SI), AX
+	IMUL3Q  $0x68, AX, AX
+	MOVQ    16(AX)(DI*1), BX
+	CMPQ    BX, $+1024
+	JLS     textAsked
+	MOVQ    8(AX)(DI*1), R13
+	LEAQ    -1(R12), CX
+	ANDQ    $-256, CX
+	SUBQ    CX, BX
+	MOVL    $0x00000080, AX
+	CMPQ    BX, AX
+	CMOVQLT AX, BX
+	MOVL    $0x00000600, AX
+	CMPQ    BX, AX
+	CMOVQGT AX, BX
+	MOVQ    R13, AX
+	ADDQ    BX, R13
+
+textAskedLine:
+	PREFETCHT0 (AX)
+	ADDQ       $0x40, AX
+	CMPQ       AX, R13
+	JCS        textAskedLine
+	SUBQ       R10, R13
+
+textAsked:
 	VPERM2I128     $0x08, Y9, Y9, Y9
 	CMPQ           R12, $+256
 	JLS            wide
@@ -1163,6 +1201,10 @@ firstLastRound:
 	VAESENCLAST    Y8, Y5, Y5
 	VAESENCLAST    Y8, Y6, Y6
 	VAESENCLAST    Y8, Y7, Y7
+	PREFETCHT0     (R10)(R13*1)
+	PREFETCHT0     64(R10)(R13*1)
+	PREFETCHT0     128(R10)(R13*1)
+	PREFETCHT0     192(R10)(R13*1)
 	VPXOR          (R10), Y0, Y0
 	VMOVDQU        Y0, (R11)
 	VPXOR          32(R10), Y1, Y1
@@ -1416,6 +1458,10 @@ piece10:
 	VAESENCLAST    Y8, Y5, Y5
 	VAESENCLAST    Y8, Y6, Y6
 	VAESENCLAST    Y8, Y7, Y7
+	PREFETCHT0     (R10)(R13*1)
+	PREFETCHT0     64(R10)(R13*1)
+	PREFETCHT0     128(R10)(R13*1)
+	PREFETCHT0     192(R10)(R13*1)
 	VPXOR          (R10), Y0, Y0
 	VMOVDQU        Y0, (R11)
 	VPXOR          32(R10), Y1, Y1
@@ -1704,6 +1750,10 @@ piece14:
 	VAESENCLAST    Y8, Y5, Y5
 	VAESENCLAST    Y8, Y6, Y6
 	VAESENCLAST    Y8, Y7, Y7
+	PREFETCHT0     (R10)(R13*1)
+	PREFETCHT0     64(R10)(R13*1)
+	PREFETCHT0     128(R10)(R13*1)
+	PREFETCHT0     192(R10)(R13*1)
 	VPXOR          (R10), Y0, Y0
 	VMOVDQU        Y0, (R11)
 	VPXOR          32(R10), Y1, Y1
@@ -4295,23 +4345,32 @@ noKey128:
 	PREFETCHT0 128(R8)
 
 noKey:
-	CMPQ    DX, $0x01
-	JEQ     noText
-	MOVL    4(SI), AX
-	IMUL3Q  $0x68, AX, AX
-	MOVQ    16(AX)(DI*1), CX
-	CMPQ    CX, $+192
-	JLS     noText
-	MOVQ    8(AX)(DI*1), BX
+	CMPQ   DX, $0x01
+	JEQ    noText
+	MOVL   4(SI), AX
+	IMUL3Q $0x68, AX, AX
+	MOVQ   16(AX)(DI*1), CX
+	CMPQ   CX, $+192
+	JLS    noText
+	MOVQ   8(AX)(DI*1), BX
+	CMPQ   CX, $+1024
+	JLS    textAtOnce
+	MOVL   (SI), AX
+	IMUL3Q $0x68, AX, AX
+	CMPQ   16(AX)(DI*1), $+192
+	JHI    noText
+
+textAtOnce:
 	MOVL    $0x00000600, AX
 	CMPQ    CX, AX
-	CMOVQHI AX, CX
-	ADDQ    BX, CX
+	CMOVQGT AX, CX
+	MOVQ    BX, AX
+	ADDQ    CX, BX
 
 lineOfText:
-	PREFETCHT0 (BX)
-	ADDQ       $0x40, BX
-	CMPQ       BX, CX
+	PREFETCHT0 (AX)
+	ADDQ       $0x40, AX
+	CMPQ       AX, BX
 	JCS        lineOfText
 
 noText:
@@ -4440,6 +4499,35 @@ haveAAD:
 	JMP         tails
 
 long:
+	XORL    R13, R13
+	CMPQ    DX, $0x01
+	JEQ     textAsked
+	MOVL    (SI), AX
+	IMUL3Q  $0x68, AX, AX
+	MOVQ    16(AX)(DI*1), BX
+	CMPQ    BX, $+1024
+	JLS     textAsked
+	MOVQ    8(AX)(DI*1), R13
+	LEAQ    -1(R12), CX
+	ANDQ    $-256, CX
+	SUBQ    CX, BX
+	MOVL    $0x00000080, AX
+	CMPQ    BX, AX
+	CMOVQLT AX, BX
+	MOVL    $0x00000600, AX
+	CMPQ    BX, AX
+	CMOVQGT AX, BX
+	MOVQ    R13, AX
+	ADDQ    BX, R13
+
+textAskedLine:
+	PREFETCHT0 (AX)
+	ADDQ       $0x40, AX
+	CMPQ       AX, R13
+	JCS        textAskedLine
+	SUBQ       R10, R13
+
+textAsked:
 	VPERM2I128 $0x08, Y9, Y9, Y9
 	CMPQ       R12, $+256
 	JLS        wide
@@ -4675,6 +4763,10 @@ piece10:
 	VAESENCLAST    Y8, Y5, Y5
 	VAESENCLAST    Y8, Y6, Y6
 	VAESENCLAST    Y8, Y7, Y7
+	PREFETCHT0     (R10)(R13*1)
+	PREFETCHT0     64(R10)(R13*1)
+	PREFETCHT0     128(R10)(R13*1)
+	PREFETCHT0     192(R10)(R13*1)
 	VPXOR          (R10), Y0, Y0
 	VMOVDQU        Y0, (R11)
 	VPXOR          32(R10), Y1, Y1
@@ -4963,6 +5055,10 @@ piece14:
 	VAESENCLAST    Y8, Y5, Y5
 	VAESENCLAST    Y8, Y6, Y6
 	VAESENCLAST    Y8, Y7, Y7
+	PREFETCHT0     (R10)(R13*1)
+	PREFETCHT0     64(R10)(R13*1)
+	PREFETCHT0     128(R10)(R13*1)
+	PREFETCHT0     192(R10)(R13*1)
 	VPXOR          (R10), Y0, Y0
 	VMOVDQU        Y0, (R11)
 	VPXOR          32(R10), Y1, Y1

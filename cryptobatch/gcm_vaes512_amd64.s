@@ -701,23 +701,32 @@ next:
 	PREFETCHT0 64(R8)
 
 noKey:
-	CMPQ    DX, $0x01
-	JEQ     noText
-	MOVL    4(SI), AX
-	IMUL3Q  $0x68, AX, AX
-	MOVQ    16(AX)(DI*1), CX
-	CMPQ    CX, $+192
-	JLS     noText
-	MOVQ    8(AX)(DI*1), BX
+	CMPQ   DX, $0x01
+	JEQ    noText
+	MOVL   4(SI), AX
+	IMUL3Q $0x68, AX, AX
+	MOVQ   16(AX)(DI*1), CX
+	CMPQ   CX, $+192
+	JLS    noText
+	MOVQ   8(AX)(DI*1), BX
+	CMPQ   CX, $+1024
+	JLS    textAtOnce
+	MOVL   (SI), AX
+	IMUL3Q $0x68, AX, AX
+	CMPQ   16(AX)(DI*1), $+192
+	JHI    noText
+
+textAtOnce:
 	MOVL    $0x00000600, AX
 	CMPQ    CX, AX
-	CMOVQHI AX, CX
-	ADDQ    BX, CX
+	CMOVQGT AX, CX
+	MOVQ    BX, AX
+	ADDQ    CX, BX
 
 lineOfText:
-	PREFETCHT0 (BX)
-	ADDQ       $0x40, BX
-	CMPQ       BX, CX
+	PREFETCHT0 (AX)
+	ADDQ       $0x40, AX
+	CMPQ       AX, BX
 	JCS        lineOfText
 
 noText:
@@ -1096,6 +1105,35 @@ upTo64_10:
 	JMP             done
 
 long10:
+	XORL    R13, R13
+	CMPQ    DX, $0x01
+	JEQ     textAsked10
+	MOVL    (SI), AX
+	IMUL3Q  $0x68, AX, AX
+	MOVQ    16(AX)(DI*1), BX
+	CMPQ    BX, $+1024
+	JLS     textAsked10
+	MOVQ    8(AX)(DI*1), R13
+	LEAQ    -1(R12), CX
+	ANDQ    $-128, CX
+	SUBQ    CX, BX
+	MOVL    $0x00000080, AX
+	CMPQ    BX, AX
+	CMOVQLT AX, BX
+	MOVL    $0x00000600, AX
+	CMPQ    BX, AX
+	CMOVQGT AX, BX
+	MOVQ    R13, AX
+	ADDQ    BX, R13
+
+textAsked10Line:
+	PREFETCHT0 (AX)
+	ADDQ       $0x40, AX
+	CMPQ       AX, R13
+	JCS        textAsked10Line
+	SUBQ       R10, R13
+
+textAsked10:
 	VPXORQ          Z15, Z15, Z15
 	VINSERTI32X4    $0x03, X1, Z15, Z15
 	VBROADCASTI32X4 (R9), Z16
@@ -1246,6 +1284,14 @@ long10:
 	VMOVDQU64       Z26, 384(R11)
 	VPXORQ          448(R10), Z27, Z27
 	VMOVDQU64       Z27, 448(R11)
+	PREFETCHT0      (R10)(R13*1)
+	PREFETCHT0      64(R10)(R13*1)
+	PREFETCHT0      128(R10)(R13*1)
+	PREFETCHT0      192(R10)(R13*1)
+	PREFETCHT0      256(R10)(R13*1)
+	PREFETCHT0      320(R10)(R13*1)
+	PREFETCHT0      384(R10)(R13*1)
+	PREFETCHT0      448(R10)(R13*1)
 	ADDQ            $+512, R10
 	ADDQ            $+512, R11
 	SUBQ            $+512, R12
@@ -1474,6 +1520,14 @@ full10:
 	VMOVDQU64       Z26, 384(R11)
 	VPXORQ          448(R10), Z27, Z27
 	VMOVDQU64       Z27, 448(R11)
+	PREFETCHT0      (R10)(R13*1)
+	PREFETCHT0      64(R10)(R13*1)
+	PREFETCHT0      128(R10)(R13*1)
+	PREFETCHT0      192(R10)(R13*1)
+	PREFETCHT0      256(R10)(R13*1)
+	PREFETCHT0      320(R10)(R13*1)
+	PREFETCHT0      384(R10)(R13*1)
+	PREFETCHT0      448(R10)(R13*1)
 	ADDQ            $+512, R10
 	ADDQ            $+512, R11
 	SUBQ            $+512, R12
@@ -1689,6 +1743,10 @@ last10:
 	VPSHUFD         $0x4e, Z9, Z9
 	VPXORQ          Z6, Z10, Z15
 	VPTERNLOGQ      $0x96, Z11, Z9, Z15
+	PREFETCHT0      (R10)(R13*1)
+	PREFETCHT0      64(R10)(R13*1)
+	PREFETCHT0      128(R10)(R13*1)
+	PREFETCHT0      192(R10)(R13*1)
 	ADDQ            $+256, R10
 	ADDQ            $+256, R11
 	SUBQ            $+256, R12
@@ -1905,6 +1963,10 @@ rest10:
 	VPSHUFD         $0x4e, Z9, Z9
 	VPXORQ          Z6, Z10, Z15
 	VPTERNLOGQ      $0x96, Z11, Z9, Z15
+	PREFETCHT0      (R10)(R13*1)
+	PREFETCHT0      64(R10)(R13*1)
+	PREFETCHT0      128(R10)(R13*1)
+	PREFETCHT0      192(R10)(R13*1)
 	ADDQ            $+256, R10
 	ADDQ            $+256, R11
 	SUBQ            $+256, R12
@@ -1978,6 +2040,8 @@ less4_10:
 	VPSHUFD         $0x4e, Z9, Z9
 	VPXORQ          Z4, Z10, Z15
 	VPTERNLOGQ      $0x96, Z11, Z9, Z15
+	PREFETCHT0      (R10)(R13*1)
+	PREFETCHT0      64(R10)(R13*1)
 	ADDQ            $+128, R10
 	ADDQ            $+128, R11
 	SUBQ            $+128, R12
@@ -2585,6 +2649,35 @@ upTo64_14:
 	JMP             done
 
 long14:
+	XORL    R13, R13
+	CMPQ    DX, $0x01
+	JEQ     textAsked14
+	MOVL    (SI), AX
+	IMUL3Q  $0x68, AX, AX
+	MOVQ    16(AX)(DI*1), BX
+	CMPQ    BX, $+1024
+	JLS     textAsked14
+	MOVQ    8(AX)(DI*1), R13
+	LEAQ    -1(R12), CX
+	ANDQ    $-128, CX
+	SUBQ    CX, BX
+	MOVL    $0x00000080, AX
+	CMPQ    BX, AX
+	CMOVQLT AX, BX
+	MOVL    $0x00000600, AX
+	CMPQ    BX, AX
+	CMOVQGT AX, BX
+	MOVQ    R13, AX
+	ADDQ    BX, R13
+
+textAsked14Line:
+	PREFETCHT0 (AX)
+	ADDQ       $0x40, AX
+	CMPQ       AX, R13
+	JCS        textAsked14Line
+	SUBQ       R10, R13
+
+textAsked14:
 	VPXORQ          Z15, Z15, Z15
 	VINSERTI32X4    $0x03, X1, Z15, Z15
 	VBROADCASTI32X4 (R9), Z16
@@ -2771,6 +2864,14 @@ long14:
 	VMOVDQU64       Z26, 384(R11)
 	VPXORQ          448(R10), Z27, Z27
 	VMOVDQU64       Z27, 448(R11)
+	PREFETCHT0      (R10)(R13*1)
+	PREFETCHT0      64(R10)(R13*1)
+	PREFETCHT0      128(R10)(R13*1)
+	PREFETCHT0      192(R10)(R13*1)
+	PREFETCHT0      256(R10)(R13*1)
+	PREFETCHT0      320(R10)(R13*1)
+	PREFETCHT0      384(R10)(R13*1)
+	PREFETCHT0      448(R10)(R13*1)
 	ADDQ            $+512, R10
 	ADDQ            $+512, R11
 	SUBQ            $+512, R12
@@ -3035,6 +3136,14 @@ full14:
 	VMOVDQU64       Z26, 384(R11)
 	VPXORQ          448(R10), Z27, Z27
 	VMOVDQU64       Z27, 448(R11)
+	PREFETCHT0      (R10)(R13*1)
+	PREFETCHT0      64(R10)(R13*1)
+	PREFETCHT0      128(R10)(R13*1)
+	PREFETCHT0      192(R10)(R13*1)
+	PREFETCHT0      256(R10)(R13*1)
+	PREFETCHT0      320(R10)(R13*1)
+	PREFETCHT0      384(R10)(R13*1)
+	PREFETCHT0      448(R10)(R13*1)
 	ADDQ            $+512, R10
 	ADDQ            $+512, R11
 	SUBQ            $+512, R12
@@ -3270,6 +3379,10 @@ last14:
 	VPSHUFD         $0x4e, Z9, Z9
 	VPXORQ          Z6, Z10, Z15
 	VPTERNLOGQ      $0x96, Z11, Z9, Z15
+	PREFETCHT0      (R10)(R13*1)
+	PREFETCHT0      64(R10)(R13*1)
+	PREFETCHT0      128(R10)(R13*1)
+	PREFETCHT0      192(R10)(R13*1)
 	ADDQ            $+256, R10
 	ADDQ            $+256, R11
 	SUBQ            $+256, R12
@@ -3506,6 +3619,10 @@ rest14:
 	VPSHUFD         $0x4e, Z9, Z9
 	VPXORQ          Z6, Z10, Z15
 	VPTERNLOGQ      $0x96, Z11, Z9, Z15
+	PREFETCHT0      (R10)(R13*1)
+	PREFETCHT0      64(R10)(R13*1)
+	PREFETCHT0      128(R10)(R13*1)
+	PREFETCHT0      192(R10)(R13*1)
 	ADDQ            $+256, R10
 	ADDQ            $+256, R11
 	SUBQ            $+256, R12
@@ -3591,6 +3708,8 @@ less4_14:
 	VPSHUFD         $0x4e, Z9, Z9
 	VPXORQ          Z4, Z10, Z15
 	VPTERNLOGQ      $0x96, Z11, Z9, Z15
+	PREFETCHT0      (R10)(R13*1)
+	PREFETCHT0      64(R10)(R13*1)
 	ADDQ            $+128, R10
 	ADDQ            $+128, R11
 	SUBQ            $+128, R12
@@ -3934,23 +4053,32 @@ next:
 	PREFETCHT0 64(R8)
 
 noKey:
-	CMPQ    DX, $0x01
-	JEQ     noText
-	MOVL    4(SI), AX
-	IMUL3Q  $0x68, AX, AX
-	MOVQ    16(AX)(DI*1), CX
-	CMPQ    CX, $+192
-	JLS     noText
-	MOVQ    8(AX)(DI*1), BX
+	CMPQ   DX, $0x01
+	JEQ    noText
+	MOVL   4(SI), AX
+	IMUL3Q $0x68, AX, AX
+	MOVQ   16(AX)(DI*1), CX
+	CMPQ   CX, $+192
+	JLS    noText
+	MOVQ   8(AX)(DI*1), BX
+	CMPQ   CX, $+1024
+	JLS    textAtOnce
+	MOVL   (SI), AX
+	IMUL3Q $0x68, AX, AX
+	CMPQ   16(AX)(DI*1), $+192
+	JHI    noText
+
+textAtOnce:
 	MOVL    $0x00000600, AX
 	CMPQ    CX, AX
-	CMOVQHI AX, CX
-	ADDQ    BX, CX
+	CMOVQGT AX, CX
+	MOVQ    BX, AX
+	ADDQ    CX, BX
 
 lineOfText:
-	PREFETCHT0 (BX)
-	ADDQ       $0x40, BX
-	CMPQ       BX, CX
+	PREFETCHT0 (AX)
+	ADDQ       $0x40, AX
+	CMPQ       AX, BX
 	JCS        lineOfText
 
 noText:
@@ -4325,6 +4453,35 @@ upTo64_10:
 	JMP             done
 
 long10:
+	XORL    R13, R13
+	CMPQ    DX, $0x01
+	JEQ     textAsked10
+	MOVL    (SI), AX
+	IMUL3Q  $0x68, AX, AX
+	MOVQ    16(AX)(DI*1), BX
+	CMPQ    BX, $+1024
+	JLS     textAsked10
+	MOVQ    8(AX)(DI*1), R13
+	LEAQ    -1(R12), CX
+	ANDQ    $-128, CX
+	SUBQ    CX, BX
+	MOVL    $0x00000080, AX
+	CMPQ    BX, AX
+	CMOVQLT AX, BX
+	MOVL    $0x00000600, AX
+	CMPQ    BX, AX
+	CMOVQGT AX, BX
+	MOVQ    R13, AX
+	ADDQ    BX, R13
+
+textAsked10Line:
+	PREFETCHT0 (AX)
+	ADDQ       $0x40, AX
+	CMPQ       AX, R13
+	JCS        textAsked10Line
+	SUBQ       R10, R13
+
+textAsked10:
 	VPXORQ          Z15, Z15, Z15
 	VINSERTI32X4    $0x03, X1, Z15, Z15
 	VBROADCASTI32X4 (R9), Z16
@@ -4567,6 +4724,14 @@ full10:
 	VMOVDQU64       Z26, 384(R11)
 	VPXORQ          448(R10), Z27, Z27
 	VMOVDQU64       Z27, 448(R11)
+	PREFETCHT0      (R10)(R13*1)
+	PREFETCHT0      64(R10)(R13*1)
+	PREFETCHT0      128(R10)(R13*1)
+	PREFETCHT0      192(R10)(R13*1)
+	PREFETCHT0      256(R10)(R13*1)
+	PREFETCHT0      320(R10)(R13*1)
+	PREFETCHT0      384(R10)(R13*1)
+	PREFETCHT0      448(R10)(R13*1)
 	ADDQ            $+512, R10
 	ADDQ            $+512, R11
 	SUBQ            $+512, R12
@@ -4692,6 +4857,10 @@ rest10:
 	VPSHUFD         $0x4e, Z9, Z9
 	VPXORQ          Z6, Z10, Z15
 	VPTERNLOGQ      $0x96, Z11, Z9, Z15
+	PREFETCHT0      (R10)(R13*1)
+	PREFETCHT0      64(R10)(R13*1)
+	PREFETCHT0      128(R10)(R13*1)
+	PREFETCHT0      192(R10)(R13*1)
 	ADDQ            $+256, R10
 	ADDQ            $+256, R11
 	SUBQ            $+256, R12
@@ -4765,6 +4934,8 @@ less4_10:
 	VPSHUFD         $0x4e, Z9, Z9
 	VPXORQ          Z4, Z10, Z15
 	VPTERNLOGQ      $0x96, Z11, Z9, Z15
+	PREFETCHT0      (R10)(R13*1)
+	PREFETCHT0      64(R10)(R13*1)
 	ADDQ            $+128, R10
 	ADDQ            $+128, R11
 	SUBQ            $+128, R12
@@ -5365,6 +5536,35 @@ upTo64_14:
 	JMP             done
 
 long14:
+	XORL    R13, R13
+	CMPQ    DX, $0x01
+	JEQ     textAsked14
+	MOVL    (SI), AX
+	IMUL3Q  $0x68, AX, AX
+	MOVQ    16(AX)(DI*1), BX
+	CMPQ    BX, $+1024
+	JLS     textAsked14
+	MOVQ    8(AX)(DI*1), R13
+	LEAQ    -1(R12), CX
+	ANDQ    $-128, CX
+	SUBQ    CX, BX
+	MOVL    $0x00000080, AX
+	CMPQ    BX, AX
+	CMOVQLT AX, BX
+	MOVL    $0x00000600, AX
+	CMPQ    BX, AX
+	CMOVQGT AX, BX
+	MOVQ    R13, AX
+	ADDQ    BX, R13
+
+textAsked14Line:
+	PREFETCHT0 (AX)
+	ADDQ       $0x40, AX
+	CMPQ       AX, R13
+	JCS        textAsked14Line
+	SUBQ       R10, R13
+
+textAsked14:
 	VPXORQ          Z15, Z15, Z15
 	VINSERTI32X4    $0x03, X1, Z15, Z15
 	VBROADCASTI32X4 (R9), Z16
@@ -5643,6 +5843,14 @@ full14:
 	VMOVDQU64       Z26, 384(R11)
 	VPXORQ          448(R10), Z27, Z27
 	VMOVDQU64       Z27, 448(R11)
+	PREFETCHT0      (R10)(R13*1)
+	PREFETCHT0      64(R10)(R13*1)
+	PREFETCHT0      128(R10)(R13*1)
+	PREFETCHT0      192(R10)(R13*1)
+	PREFETCHT0      256(R10)(R13*1)
+	PREFETCHT0      320(R10)(R13*1)
+	PREFETCHT0      384(R10)(R13*1)
+	PREFETCHT0      448(R10)(R13*1)
 	ADDQ            $+512, R10
 	ADDQ            $+512, R11
 	SUBQ            $+512, R12
@@ -5788,6 +5996,10 @@ rest14:
 	VPSHUFD         $0x4e, Z9, Z9
 	VPXORQ          Z6, Z10, Z15
 	VPTERNLOGQ      $0x96, Z11, Z9, Z15
+	PREFETCHT0      (R10)(R13*1)
+	PREFETCHT0      64(R10)(R13*1)
+	PREFETCHT0      128(R10)(R13*1)
+	PREFETCHT0      192(R10)(R13*1)
 	ADDQ            $+256, R10
 	ADDQ            $+256, R11
 	SUBQ            $+256, R12
@@ -5873,6 +6085,8 @@ less4_14:
 	VPSHUFD         $0x4e, Z9, Z9
 	VPXORQ          Z4, Z10, Z15
 	VPTERNLOGQ      $0x96, Z11, Z9, Z15
+	PREFETCHT0      (R10)(R13*1)
+	PREFETCHT0      64(R10)(R13*1)
 	ADDQ            $+128, R10
 	ADDQ            $+128, R11
 	SUBQ            $+128, R12

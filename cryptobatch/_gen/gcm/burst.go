@@ -27,6 +27,8 @@ var (
 	// text holds counter blocks, then key stream, then text, of four blocks each.
 	text = [4]reg.VecPhysical{reg.Z3, reg.Z4, reg.Z5, reg.Z6}
 
+	apart = reg.R13 // of long operations: see package ahead
+
 	// lastMask picks the bytes of the last vector of text.
 	lastMask = reg.K1
 )
@@ -35,6 +37,7 @@ var (
 type burstGen struct {
 	open   bool
 	rounds int
+	ask    ahead.Burst
 }
 
 // burst writes the routine that works a list of operations. They follow each
@@ -61,7 +64,7 @@ func burst(name string, open bool) {
 	VMOVDQU64(consts.poly, poly)
 	VMOVDQU64(consts.four, four)
 
-	ask := ahead.Burst{Ops: ops, List: list, Count: count, Long: shortText + 1}
+	ask := ahead.Burst{Ops: ops, List: list, Count: count, Long: shortText + 1, Piece: 128}
 	ask.First()
 	Label("next")
 	ask.Next()
@@ -70,9 +73,9 @@ func burst(name string, open bool) {
 	loadLengths()
 	CMPW(Mem{Base: key, Disp: KeyAlg}, Imm(AlgAES256))
 	JEQ(LabelRef("aes256"))
-	burstGen{open, 10}.body()
+	burstGen{open, 10, ask}.body()
 	Label("aes256")
-	burstGen{open, 14}.body()
+	burstGen{open, 14, ask}.body()
 
 	Label("done")
 	if open {
@@ -171,6 +174,7 @@ func (g burstGen) body() {
 	JHI(LabelRef(g.label("long")))
 	g.short()
 	Label(g.label("long"))
+	g.ask.Apart(src, left, apart, g.label("textAsked"))
 	g.long()
 }
 

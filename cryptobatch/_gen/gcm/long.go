@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 
+	"linecrypt/cryptobatch/_gen/ahead"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -125,7 +127,9 @@ func emit(steps []func()) {
 	}
 }
 
+// advance goes on behind n bytes that were worked.
 func advance(n int) {
+	ahead.Beside(src, apart, n)
 	ADDQ(I32(int32(n)), src)
 	ADDQ(I32(int32(n)), dst)
 	SUBQ(I32(int32(n)), left)

@@ -12,6 +12,9 @@ import (
 // Registers until the text begins.
 var aad, aadLen = reg.R13, reg.RCX
 
+// apart is a register of long operations, until their tails begin: see package ahead.
+var apart = reg.R13
+
 // burst writes the routine that works a list of operations. They follow each
 // other without a dependency, and the branches hang on lengths and algorithms
 // alone, which are known early: the core itself thus works several operations at a
@@ -34,7 +37,7 @@ func (g gen) burst(name string) {
 		MOVQ(U32(0), failed())
 	}
 
-	ask := ahead.Burst{Ops: ops, List: list, Count: count, Long: g.sumMax() + 1, Dense: true}
+	ask := ahead.Burst{Ops: ops, List: list, Count: count, Long: g.sumMax() + 1, Piece: g.piece(), Dense: true}
 	ask.First()
 	Label("next")
 	ask.Next()
@@ -44,6 +47,7 @@ func (g gen) burst(name string) {
 	JHI(LabelRef("long"))
 	g.short()
 	Label("long")
+	ask.Apart(src, left, apart, "textAsked")
 	g.long()
 	g.tails()
 

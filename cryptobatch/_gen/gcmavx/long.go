@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 
+	"linecrypt/cryptobatch/_gen/ahead"
 	. "linecrypt/cryptobatch/_gen/layout"
 
 	. "github.com/mmcloughlin/avo/build"
@@ -107,6 +108,7 @@ func (g gen) beginSum(power reg.VecPhysical) {
 
 // cryptPiece applies the key stream in text.
 func (g gen) cryptPiece() {
+	ahead.Beside(src, apart, g.piece())
 	for i, x := range g.text {
 		VPXOR(Mem{Base: src, Disp: g.bytes() * i}, x, x)
 		VMOVDQU(x, Mem{Base: dst, Disp: g.bytes() * i})

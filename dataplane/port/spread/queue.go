@@ -66,7 +66,14 @@ func (q *queue) take(ms []*mbuf.Mbuf) int {
 	if !q.mine.empty() {
 		n = q.mine.take(ms)
 	}
-	return n + q.rx.take(ms[n:])
+	return n + q.takeOthers(ms[n:])
+}
+
+// takeOthers takes what another worker has received: what that wrote of a packet comes from its core, and is asked for before it is looked at.
+func (q *queue) takeOthers(ms []*mbuf.Mbuf) int {
+	n := q.rx.take(ms)
+	mbuf.PrefetchStructs(ms[:n])
+	return n
 }
 
 // poll receives from the device for all workers, if nobody else does.
@@ -76,7 +83,7 @@ func (q *queue) poll(ms []*mbuf.Mbuf) int {
 		return 0
 	}
 	// Only whose turn it is adds to the ring, so what is not in it now is not before what the device has.
-	n := q.rx.take(ms)
+	n := q.takeOthers(ms)
 	if n < len(ms) {
 		p.receive(q)
 		n += q.mine.take(ms[n:])
@@ -126,7 +133,7 @@ func (q *queue) arm(ms []*mbuf.Mbuf) int {
 	var count [8]byte
 	_, _ = unix.Read(q.event, count[:])
 	q.armed.Store(true)
-	return q.rx.take(ms)
+	return q.takeOthers(ms)
 }
 
 // Fds implements port.MultiWaiter. After it was called, a poll that finds nothing arms the worker's own descriptor.

@@ -210,14 +210,6 @@ func TestPeersOutputIsRead(t *testing.T) {
 	}
 }
 
-func TestMedian(t *testing.T) {
-	for want, in := range map[float64][]float64{2: {3, 1, 2}, 2.5: {4, 1, 2, 3}, 7: {7}} {
-		if got := median(in); got != want {
-			t.Errorf("median of %v is %v", in, got)
-		}
-	}
-}
-
 func TestRecordIsReadAsItWasWritten(t *testing.T) {
 	r := &Record{
 		Machine: Machine{CPU: `a "CPU"`, Cores: 2, TSCGHz: 2.1, Kernel: "k", Go: "1.26", OpenSSL: "3"}, Command: "make <x>", Date: "2026-11-23", Runs: 5,

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"linecrypt/bench/cores"
+	"linecrypt/bench/turns"
 	"linecrypt/cryptobatch"
 	"linecrypt/dataplane/tsc"
 )
@@ -165,14 +166,8 @@ func (r *runner) measureAll(all []contender, j job, runs int) ([]Result, error) 
 	for i, c := range all {
 		if len(rates[i]) > 0 {
 			burst, keys := c.shape()
-			results = append(results, newResult(c.name(), j, burst, keys, median(rates[i]), r.tscRate))
+			results = append(results, newResult(c.name(), j, burst, keys, turns.Median(rates[i]), r.tscRate))
 		}
 	}
 	return results, nil
-}
-
-func median(v []float64) float64 {
-	v = slices.Sorted(slices.Values(v))
-	n := len(v)
-	return (v[(n-1)/2] + v[n/2]) / 2
 }

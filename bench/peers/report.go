@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 
 	"linecrypt/bench/packetpath"
+	"linecrypt/bench/turns"
 )
 
 // row is a median.
@@ -45,7 +46,7 @@ func newReport(machine string, runs int, jobs []*job, left []missing) report {
 	for _, j := range jobs {
 		line := row{what: j.what, Rates: j.rates, Core: j.core}
 		if len(j.rates) > 0 {
-			line.Mpps = median(j.rates)
+			line.Mpps = turns.Median(j.rates)
 			line.NsPacket = 1e3 / line.Mpps
 		}
 		if j.failed != nil {
@@ -65,11 +66,11 @@ func ratios(rows []row) (all []ratio) {
 			return
 		}
 		x := ratio{Name: name, Case: string(r.Case), Size: r.Size}
-		for turn, rate := range r.Rates[:min(len(r.Rates), len(rows[i].Rates))] {
-			x.Turns = append(x.Turns, share*rate/rows[i].Rates[turn])
+		for _, of := range turns.Ratios(r.Rates, rows[i].Rates) {
+			x.Turns = append(x.Turns, share*of)
 		}
 		if len(x.Turns) > 0 {
-			x.Value = median(x.Turns)
+			x.Value = turns.Median(x.Turns)
 			all = append(all, x)
 		}
 	}
@@ -124,10 +125,4 @@ func (r report) writeText(w io.Writer) error {
 		}
 	}
 	return nil
-}
-
-func median(x []float64) float64 {
-	x = slices.Sorted(slices.Values(x))
-	n := len(x)
-	return (x[(n-1)/2] + x[n/2]) / 2
 }

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strconv"
 	"time"
+
+	"linecrypt/bench/turns"
 )
 
 const testpmdProgram = "dpdk-testpmd"
@@ -50,5 +52,5 @@ func parseTestpmd(out string) (float64, error) {
 	if len(rates) < 2 {
 		return 0, errors.New("fewer than two reports of packets sent")
 	}
-	return median(rates[1:]), nil
+	return turns.Median(rates[1:]), nil
 }

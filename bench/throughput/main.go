@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"linecrypt/bench/topology"
+	"linecrypt/bench/turns"
 )
 
 // Whom the gateways are measured against.
@@ -282,21 +283,15 @@ func encrypted(g *topology.Gateway) error {
 	return err
 }
 
-// report prints the medians, what lies around them, and their ratio.
+// report prints the medians, what lies around them, and the ratio of the second to the first.
 func (b *bench) report() bool {
 	fmt.Println()
 	for _, t := range b.turns {
-		fmt.Printf("%-22s %.3f Gbit/s (%.3f to %.3f)\n", t.name+":", median(t.rates)/1e9, slices.Min(t.rates)/1e9, slices.Max(t.rates)/1e9)
+		fmt.Printf("%-22s %.3f Gbit/s (%.3f to %.3f)\n", t.name+":", turns.Median(t.rates)/1e9, slices.Min(t.rates)/1e9, slices.Max(t.rates)/1e9)
 	}
-	ratio := median(b.turns[1].rates) / median(b.turns[0].rates)
+	ratio := turns.Median(turns.Ratios(b.turns[1].rates, b.turns[0].rates))
 	fmt.Printf("%-22s %.2f (wanted: %.2f)\n", "ratio:", ratio, wanted[b.opponent])
 	return ratio >= wanted[b.opponent]
-}
-
-func median(x []float64) float64 {
-	x = slices.Sorted(slices.Values(x))
-	n := len(x)
-	return (x[(n-1)/2] + x[n/2]) / 2
 }
 
 func cpuModel() string {

@@ -19,6 +19,7 @@ import (
 
 	"linecrypt/bench/cores"
 	"linecrypt/bench/packetpath"
+	"linecrypt/bench/turns"
 )
 
 func main() {
@@ -125,21 +126,22 @@ func (w *way) measure(l packetpath.Load, packets int) error {
 	return errors.Join(errs...)
 }
 
+// report prints what each way carries, and beside it the median of what that is of the first one's and of the way's on one core in the same
+// turn: the machine may have another speed in the next one.
 func report(ways []*way, l packetpath.Load, flows int) error {
-	fmt.Printf("%s, %d flows, %d bytes, 2 data segments to an acknowledgement; medians\n", l.Case, flows, l.Size)
+	fmt.Printf("%s, %d flows, %d bytes, 2 data segments to an acknowledgement; medians of turns\n", l.Case, flows, l.Size)
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "workers\tMpps\tof one core")
-	one := 0.0
+	fmt.Fprintln(t, "workers\tMpps\tof one core\tlowest\thighest\tof one there\t")
 	for i, w := range ways {
 		if len(w.mpps) == 0 {
 			continue
 		}
-		slices.Sort(w.mpps)
-		m := w.mpps[(len(w.mpps)-1)/2]
-		if i == 0 {
-			one = m
-		}
-		fmt.Fprintf(t, "%s\t%.2f\t%.2f\n", w.name, m, m/one)
+		of := turns.Ratios(w.mpps, ways[0].mpps)
+		there := turns.Ratios(w.mpps, ways[i%ofOneCore].mpps)
+		fmt.Fprintf(t, "%s\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t\n", w.name, turns.Median(w.mpps), turns.Median(of), slices.Min(of), slices.Max(of), turns.Median(there))
 	}
 	return t.Flush()
 }
+
+// ofOneCore is how many ways there are on one core: those on several follow in the same order.
+const ofOneCore = 2

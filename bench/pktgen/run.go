@@ -19,7 +19,7 @@ func Run(ctx context.Context, sc *scenario.Scenario, l *live) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer garbage.Hold(garbage.Budget)() // as a data plane does
+	defer garbage.Hold()() // as a data plane does
 	if sc.Measure == scenario.Scaling {
 		return p.scale(ctx, l)
 	}
@@ -176,12 +176,15 @@ type trials struct {
 func (t *trials) try(ctx context.Context, rate float64) bool {
 	s := t.r.d.trial(ctx, rate, t.r.sc.Search.Trial, nil)
 	t.r.d.settle(ctx)
-	if s.unsent || 100*s.lossShare() > t.r.sc.Search.Loss {
+	if !t.r.goes(&s) {
 		return false
 	}
 	t.last = s
 	return true
 }
+
+// goes reports whether the rate of a trial goes: all was offered, and no more was lost than the search allows.
+func (r *run) goes(s *sample) bool { return !s.unsent && 100*s.lossShare() <= r.sc.Search.Loss }
 
 // mostRate is what a search begins with: a little more than goes when as much is offered as goes.
 func (r *run) mostRate() float64 {
@@ -207,11 +210,10 @@ type confirming struct {
 }
 
 func (c *confirming) try(ctx context.Context, rate float64) bool {
-	sc := c.r.sc
-	s := c.r.trial(rate, sc.Time.Duration, "confirming")
-	c.res.fill(sc, &s)
+	s := c.r.trial(rate, c.r.sc.Time.Duration, "confirming")
+	c.res.fill(c.r.sc, &s)
 	c.r.d.settle(ctx)
-	return !s.unsent && 100*s.lossShare() <= sc.Search.Loss
+	return c.r.goes(&s)
 }
 
 // lossFree looks for the largest rate without loss, and confirms it for the scenario's time.

@@ -9,16 +9,17 @@ import (
 	"time"
 )
 
-// Budget is by how many bytes the heap of a data plane may grow before its garbage is collected: what everything but the packet path
-// allocates, which is little and rare.
-const Budget = 32 << 20
+// budget is by how many bytes the heap may grow before garbage is collected, and every how often that is looked at. What everything but the
+// packet path allocates is little and rare.
+const (
+	budget = 32 << 20
+	every  = time.Second
+)
 
-const every = time.Second
-
-// Hold collects once, and from then on only when the heap has grown by budget bytes since the last collection, which it looks at once a
+// Hold collects once, and from then on only when the heap has grown by 32 MiB since the last collection, which it looks at once a
 // second, or when it comes to the limit of GOMEMLIMIT. That ends with a call of release, which sets what was set before. It is for the
 // whole process: one at a time.
-func Hold(budget uint64) (release func()) { return hold(budget, every) }
+func Hold() (release func()) { return hold(budget, every) }
 
 func hold(budget uint64, every time.Duration) (release func()) {
 	percent := debug.SetGCPercent(-1) // this alone keeps the runtime from collecting because of the time

@@ -112,7 +112,7 @@ func run(ctx context.Context, cfg *config.Config, readyFD *int, stderr io.Writer
 	if err := tellSegment(in, g.Segment(), place.Why, log); err != nil {
 		return errors.Join(err, g.Close())
 	}
-	defer garbage.Hold(garbage.Budget)()
+	defer garbage.Hold()()
 	err = g.Run(ctx, func() {
 		log.Info("packets flow", "inside", p.inside.Name(), "outside", p.outside.Name(), "cores", cores.Numbers, "engine", engine.Name())
 		if err := report(readyFD, "ready"); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"linecrypt/bench/pktgen/scenario"
+	"linecrypt/dataplane/garbage"
 )
 
 // Forwarder is what an io forwarder does on the same kind of ports, at the same rate of packets.
@@ -62,6 +63,7 @@ func (r *run) forward(res *Result) error {
 	if err := r.open(); err != nil {
 		return err
 	}
+	defer garbage.Hold()()
 	e := r.d.load()
 	r.trial(res.rate*float64(res.Loads[0].Percent)/100, r.sc.Time.Warmup, "forwarder warming up")
 	for i := range res.Loads {

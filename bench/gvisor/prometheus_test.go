@@ -15,10 +15,13 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"go.yaml.in/yaml/v3"
+	"golang.org/x/sys/unix"
 
 	"linecrypt/bench/hosts"
 	"linecrypt/bench/testenv"
@@ -190,21 +193,31 @@ func get(t *testing.T, at string) string {
 
 func TestScrapersThatReadNothingHoldUpNobody(t *testing.T) {
 	n := hosts.New(t, hosts.Options{})
-	web := httptest.NewServer(n.A.Control().MetricsHandler())
+	var scrapes atomic.Int64
+	metrics := n.A.Control().MetricsHandler()
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		scrapes.Add(1)
+		metrics.ServeHTTP(w, r)
+	}))
 	defer web.Close()
+	dialer := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error { // before the window is told
+		return c.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 4096) })
+	}}
 	for range 16 {
-		c, err := net.Dial("tcp", strings.TrimPrefix(web.URL, "http://"))
+		c, err := dialer.Dial("tcp", strings.TrimPrefix(web.URL, "http://"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		for range 20 { // far more than a socket's buffers hold
+		for range 100 { // far more than the sockets' buffers hold
 			if _, err := io.WriteString(c, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	time.Sleep(500 * time.Millisecond)
+	for before := int64(-1); before != scrapes.Load(); time.Sleep(500 * time.Millisecond) { // until all of them have what their buffers hold
+		before = scrapes.Load()
+	}
 	client := http.Client{Timeout: 5 * time.Second}
 	for range 3 {
 		answer, err := client.Get(web.URL + "/metrics")

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"net/http"
 	"time"
@@ -75,21 +76,39 @@ func (s *Set) ObserveRequest(kind shm.RequestKind, d time.Duration) {
 
 // Bounds of a scrape.
 const (
-	scrapesAtOnce  = 4                // that are being collected; a further one is answered 503
+	scrapesAtOnce  = 4                // that are being collected; a further one waits for its turn
+	turnPatience   = 5 * time.Second  // for which it waits, half of Prometheus's own patience; then it is answered 503
 	scrapePatience = 10 * time.Second // in which the answer must have been read
 )
 
-// Handler serves the metrics in the formats that Prometheus asks for. What cannot be collected is left out and logged. Collecting takes its turn;
-// an answer is written when it is whole, so that somebody who reads slowly, or nothing, holds up nobody else.
+// Handler serves the metrics in the formats that Prometheus asks for. What cannot be collected is left out and logged. Collecting takes its turn,
+// in the order of asking: a connection that asks again and again has one turn before each of the others has had its own. An answer is written when it
+// is whole, so that somebody who reads slowly, or nothing, holds up nobody else.
 func (s *Set) Handler() http.Handler {
-	o := promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: scrapesAtOnce}
+	o := promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}
 	if s.log != nil {
 		o.ErrorLog = slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)
 	}
-	collect := promhttp.HandlerFor(s.registry, o)
+	return inTurn(promhttp.HandlerFor(s.registry, o))
+}
+
+// inTurn serves scrapesAtOnce requests at a time by collect, whose answers are written behind that.
+func inTurn(collect http.Handler) http.Handler {
+	turns := make(chan struct{}, scrapesAtOnce) // those who wait to send are served in their order
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		patience, cancel := context.WithTimeout(r.Context(), turnPatience)
+		defer cancel()
+		select {
+		case turns <- struct{}{}:
+		case <-patience.Done():
+			http.Error(w, "too many scrapes at once: scrape less often, or from fewer places", http.StatusServiceUnavailable)
+			return
+		}
 		whole := answer{header: w.Header(), status: http.StatusOK}
-		collect.ServeHTTP(&whole, r)
+		func() {
+			defer func() { <-turns }()
+			collect.ServeHTTP(&whole, r)
+		}()
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(scrapePatience)) // where the connection has deadlines
 		w.WriteHeader(whole.status)
 		_, _ = w.Write(whole.body.Bytes()) // the client is gone if this fails

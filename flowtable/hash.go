@@ -35,13 +35,6 @@ func (h *hasher) sum(key *Key) uint32 {
 	return h.fold(hi, lo, hi2, lo2, uint64(key.InsidePort)|uint64(key.OutsidePort)<<16|uint64(key.VLAN)<<32)
 }
 
-// sumMapped is sum for what SetMapped sets.
-func (h *hasher) sumMapped(inside, outside uint64, insidePort, outsidePort uint16) uint32 {
-	hi, lo := bits.Mul64(h.k[0], inside+h.k[1])
-	hi2, lo2 := bits.Mul64(h.k[2], outside+h.k[3])
-	return h.fold(hi, lo, hi2, lo2, uint64(insidePort)|uint64(outsidePort)<<16)
-}
-
 // fold adds the products of both addresses and that of the rest of a key.
 func (h *hasher) fold(hi, lo, hi2, lo2, rest uint64) uint32 {
 	hi3, lo3 := bits.Mul64(rest+h.k[4], h.k[5])

@@ -117,7 +117,10 @@ func (t *Table) SetMapped(k *Key, inside, outside uint64, insidePort, outsidePor
 	le.PutUint64(k.Outside[:8], 0)
 	le.PutUint64(k.Outside[8:], outside)
 	k.InsidePort, k.OutsidePort, k.VLAN = insidePort, outsidePort, 0
-	return t.hasher.sumMapped(inside, outside, insidePort, outsidePort)
+	h := &t.hasher
+	hi, lo := bits.Mul64(h.k[0], inside+h.k[1]) // as sum does: the first halves are 0
+	hi2, lo2 := bits.Mul64(h.k[2], outside+h.k[3])
+	return h.fold(hi, lo, hi2, lo2, uint64(insidePort)|uint64(outsidePort)<<16)
 }
 
 // Record returns a record by its index, in use or not, or nil when no record has that index.

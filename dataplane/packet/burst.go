@@ -23,16 +23,21 @@ func ParseBurst(ms []*mbuf.Mbuf, pkts []Packet) (bytes uint64, tcp int) {
 
 // parseBurstGo is the twin of the assembly.
 func parseBurstGo(ms []*mbuf.Mbuf, pkts []Packet) (bytes uint64, usual int) {
+	other := Other
 	for i, m := range ms {
 		bytes += uint64(m.PktLen)
 		p := &pkts[i]
-		p.M, p.follows = m, false
+		p.M, p.behind = m, Anything
 		if !p.parseCommon(m.Data()) || p.Opt.usual == usualNot {
 			p.Class = unparsed
+			other = Anything
 			continue
 		}
 		p.Class = TCP
-		p.follows = i > 0 && pkts[i-1].Class == TCP && pkts[i-1].plainPlaces() && p.plainPlaces() && p.sameEnd(&pkts[i-1])
+		if p.behind = other; i > 0 && other == Other && p.sameEnd(&pkts[i-1]) {
+			p.behind = Same
+		}
+		other = Other
 		usual++
 	}
 	return bytes, usual

@@ -97,8 +97,20 @@ type Packet struct {
 
 	Opt Options // TCP options
 
-	follows bool // the packet before it in its burst is a segment from the same end of the same connection
+	behind Behind
 }
+
+// Behind says what parsing a burst has shown of a packet and the one before it in the burst.
+type Behind uint8
+
+const (
+	// Anything is nothing: one of both was left to Parse.
+	Anything Behind = iota
+	// Same is said of segments from the same end of the same connection, in untagged IPv4 packets without options.
+	Same
+	// Other is said of such segments of different connections or ends, and of the first packet of a burst.
+	Other
+)
 
 // Data returns the packet from its first byte to the last payload byte, without link-layer padding, aliasing the mbuf. It is
 // empty where no upper-layer header was found (L4 is 0).
@@ -146,8 +158,14 @@ func (p *Packet) MappedEnds() (src, dst uint64, ok bool) {
 	if !p.plainPlaces() {
 		return 0, 0, false
 	}
+	src, dst = p.UsualEnds()
+	return src, dst, true
+}
+
+// UsualEnds is MappedEnds of a segment that parsing a burst has said something of.
+func (p *Packet) UsualEnds() (src, dst uint64) {
 	a := p.plainEnds()
-	return mappedPrefix | a<<32, mappedPrefix | a&^(1<<32-1), true
+	return mappedPrefix | a<<32, mappedPrefix | a&^(1<<32-1)
 }
 
 // mappedPrefix is what stands in front of an IPv4 address in the second half of its IPv6-mapped form.
@@ -159,34 +177,26 @@ func mapped(dst *[16]byte, a []byte) {
 	binary.LittleEndian.PutUint64(dst[8:], mappedPrefix|uint64(binary.LittleEndian.Uint32(a))<<32)
 }
 
-// Follows reports whether a TCP segment comes from the same end of the same connection as the one before it, that was received on the same
-// port. It is sure where it says so, and where both lie in untagged IPv4 packets without options.
-func (p *Packet) Follows(o *Packet) (same, sure bool) {
-	if p.follows {
-		return true, true
-	}
-	if !p.plainPlaces() || !o.plainPlaces() {
-		return false, false
-	}
-	return p.sameEnd(o), true
-}
-
 // plainPlaces reports whether a TCP segment's headers lie where those of an untagged IPv4 packet without options do.
 func (p *Packet) plainPlaces() bool { return p.L3 == ethLen && p.L4 == plainL4 && p.Ver == 4 }
 
-// FollowsClosely reports whether parsing the burst has shown that Follows is true of the segment before.
-func (p *Packet) FollowsClosely() bool { return p.follows }
+// Behind returns what parsing the burst has shown.
+func (p *Packet) Behind() Behind { return p.behind }
 
 // Plain reports whether a TCP segment is of the common kind and lies in an untagged IPv4 packet without options: no flag but ACK and PSH,
 // CommonOptions(ts) is true of it, and the port says that its checksums are right.
 func (p *Packet) Plain(ts bool) bool {
-	return p.plainPlaces() && p.Flags&^FlagPSH == FlagACK && p.M.OlFlags&rxGood == rxGood && p.CommonOptions(ts)
+	want := usualNone
+	if ts {
+		want = usualTS
+	}
+	return (p.behind != Anything || p.plainPlaces()) && p.Opt.usual == want && p.Flags&^FlagPSH == FlagACK && p.M.OlFlags&rxGood == rxGood
 }
 
-// Alike reports whether a segment is Plain that FollowsClosely one that is, and whose headers are as long: first, or one behind it of
+// Alike reports whether a segment is Plain, is said to be of the Same end as one that is, and whose headers are as long: first, or one behind it of
 // which the same is true.
 func (p *Packet) Alike(first *Packet) bool {
-	return p.follows && p.Flags&^FlagPSH == FlagACK && p.Payload == first.Payload && p.Opt.usual == first.Opt.usual &&
+	return p.behind == Same && p.Flags&^FlagPSH == FlagACK && p.Payload == first.Payload && p.Opt.usual == first.Opt.usual &&
 		p.M.OlFlags&rxGood == rxGood
 }
 

@@ -23,7 +23,7 @@ const (
 // Parse reads the headers of m into p, which may hold a former packet, and returns the class. No checksum is looked at
 // (see VerifyTCP and VerifyIPv4).
 func (p *Packet) Parse(m *mbuf.Mbuf) Class {
-	p.M, p.follows = m, false
+	p.M, p.behind = m, Anything
 	b := m.Data()
 	if p.parseCommon(b) {
 		p.Class = TCP

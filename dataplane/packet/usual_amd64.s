@@ -13,7 +13,8 @@ TEXT ·parseUsual(SB), NOSPLIT, $0-40
 	XORL R8, R8
 	XORL R9, R9
 	XORL R10, R10
-	XORL R11, R11
+	MOVL $0x00000002, R15
+	MOVQ $-1, R11
 
 	// The first packets' lines.
 	MOVQ    $0x00000010, R12
@@ -112,18 +113,21 @@ write:
 	MOVL    $0x00000000, 36(DI)
 
 	// Whether it comes from the same end of the same connection as the one before it.
-	MOVQ   26(SI), R13
-	MOVL   34(SI), R14
-	XORQ   R13, R10
-	XORQ   R14, R11
-	ORQ    R10, R11
-	SETEQ  104(DI)
-	MOVQ   R13, R10
-	MOVQ   R14, R11
-	BSWAPL R14
-	ROLL   $0x10, R14
-	MOVL   R14, 32(DI)
-	INCQ   R9
+	MOVQ    26(SI), R13
+	MOVL    34(SI), R14
+	XORQ    R13, R10
+	XORQ    R14, R11
+	MOVL    $0x00000001, R12
+	ORQ     R10, R11
+	CMOVLNE R15, R12
+	MOVB    R12, 104(DI)
+	MOVL    $0x00000002, R15
+	MOVQ    R13, R10
+	MOVQ    R14, R11
+	BSWAPL  R14
+	ROLL    $0x10, R14
+	MOVL    R14, 32(DI)
+	INCQ    R9
 
 done:
 	ADDQ $0x08, AX
@@ -147,6 +151,7 @@ other:
 	MOVB $0xff, 8(DI)
 	MOVB $0x00, 104(DI)
 	MOVQ $-1, R11
+	XORL R15, R15
 	JMP  done
 
 // func translateUsual(m *byte, header int, to int, n int, t *byte)

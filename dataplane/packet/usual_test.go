@@ -53,7 +53,7 @@ func compareBursts(t *testing.T, ms []*mbuf.Mbuf) (usual int) {
 		t.Fatalf("%d bytes, %d usual, not %d and %d", bytesA, usual, bytesB, usualB)
 	}
 	for i := range asm {
-		if a, b := &asm[i], &twin[i]; a.Class != b.Class || a.M != b.M || a.follows != b.follows || a.Class == TCP && *a != *b {
+		if a, b := &asm[i], &twin[i]; a.Class != b.Class || a.M != b.M || a.behind != b.behind || a.Class == TCP && *a != *b {
 			t.Fatalf("packet %d of %d, %x:\n%+v, not\n%+v", i, len(ms), ms[i].Data(), *a, *b)
 		}
 	}
@@ -84,7 +84,7 @@ func TestBurstsAreParsedAsTheirPacketsAre(t *testing.T) {
 			if p.Class == TCP {
 				tcp--
 			}
-			pkts[i].follows, p.Opt.usual = false, pkts[i].Opt.usual
+			pkts[i].behind, p.Opt.usual = Anything, pkts[i].Opt.usual
 			if p.Class != pkts[i].Class || p.Class == TCP && (p.Seq != pkts[i].Seq || p.Payload != pkts[i].Payload || p.PayloadLen != pkts[i].PayloadLen || p.Opt.Present != pkts[i].Opt.Present) {
 				t.Fatalf("%x: %+v, not %+v", m.Data(), pkts[i], p)
 			}

@@ -33,21 +33,16 @@ type Run struct {
 func (c *Core) BeginRun(idx flowtable.Index, r *flowtable.Record, now int64, out *Output) *Run {
 	x := &c.run
 	x.begin(c, idx, r, now, out)
-	x.reset()
 	return x
 }
 
-// begin makes a run of a connection; its segments follow a reset.
+// begin makes a run of a connection and forgets what is known of the one before.
 func (x *Run) begin(c *Core, idx flowtable.Index, r *flowtable.Record, now int64, out *Output) {
 	x.view(c, idx, r, now, out)
 	x.common = true
-}
-
-// reset forgets what is known of the run before.
-func (x *Run) reset() {
 	x.segment, x.told, x.heard, x.bytes, x.frames = 0, false, false, 0, 0
-	if len(x.c.keys.retired) > 0 && !x.out.Pending() {
-		x.c.keys.sweep()
+	if len(c.keys.retired) > 0 && !out.Pending() {
+		c.keys.sweep()
 	}
 }
 

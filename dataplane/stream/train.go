@@ -4,7 +4,6 @@ import (
 	"unsafe"
 
 	"linecrypt/cryptobatch"
-	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/dataplane/packet"
 	"linecrypt/flowtable"
 )
@@ -16,28 +15,24 @@ import (
 // them, so that what it needs stays in registers. That pays for acknowledgements and for frames to be opened; it does not for frames to be
 // sealed, of which more lines are written than wait in the first-level cache until the next loop.
 
-// TrainKind says what the segments of a train have in common.
-type TrainKind uint8
+// HostTrain takes the first segments of a burst from the host, n at most, as far as it can, and returns how many; the next one is for
+// FastEgress. They are of one connection, and make a run of their own. The first is Plain, the others are looked at. Ts says that segments of the
+// connection carry timestamps, most is the largest payload that becomes one which fits its way. The output wants room for all of them (Output.Room).
+func (c *Core) HostTrain(idx flowtable.Index, r *flowtable.Record, burst []packet.Packet, n int, ts bool, most int) (taken int) {
+	return c.train(idx, r).hostTrain(burst, n, ts, most)
+}
 
-// The bits of a TrainKind.
-const (
-	TrainFromWire TrainKind = 1 << iota // they come from the far end, else from the host
-	TrainStamped                        // segments of the connection carry timestamps
-)
+// WireTrain is HostTrain for segments from the far end; the next one is for FastIngress.
+func (c *Core) WireTrain(idx flowtable.Index, r *flowtable.Record, burst []packet.Packet, n int, ts bool, most int) (taken int) {
+	return c.train(idx, r).wireTrain(burst, n, ts, most)
+}
 
-// Train takes the first segments of a burst, n at most, as far as it can, and returns how many; the next one is for FastEgress or FastIngress.
-// They come from one end of a connection, and make a run of their own. The first is Plain, the others are looked at. Most is the largest
-// payload that becomes one which fits its way. The output wants room for all of them (Output.Room).
-func (c *Core) Train(idx flowtable.Index, r *flowtable.Record, burst []packet.Packet, n int, kind TrainKind, most int) (taken int) {
+// train begins a train of a connection, within a burst. It wants no EndRun.
+func (c *Core) train(idx flowtable.Index, r *flowtable.Record) *Run {
 	x := &c.run
 	x.r, x.idx = r, idx
-	x.reset()
-	if kind&TrainFromWire != 0 {
-		return x.wireTrain(burst, n, kind&TrainStamped != 0, most)
-	}
-	taken = x.hostTrain(burst, n, kind&TrainStamped != 0, min(most, tcpcrypt.MaxData-tcpcrypt.UrgentLen))
-	x.EndRun()
-	return taken
+	x.segment, x.told, x.heard = 0, false, false
+	return x
 }
 
 // worthARun reports whether some segments begin with four that have data all, or none of them has: what is done once for a run costs as much

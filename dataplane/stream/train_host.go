@@ -14,6 +14,7 @@ import (
 func (x *Run) hostTrain(burst []packet.Packet, count int, ts bool, most int) (taken int) {
 	c, r, o, pkts, first := x.c, x.r, x.out, burst[:count], &burst[0]
 	e, in, host := &r.Egress, &r.Ingress, &r.Host
+	most = min(most, tcpcrypt.MaxData-tcpcrypt.UrgentLen)
 	room := x.sealRoom(len(pkts))
 	key, header := c.keyOf(r.Local.SealKey), int(first.Payload)
 	limit := min(e.WUna+uint64(c.cfg.FlowBytes), e.WNext+uint64(max(int32(e.GenEdge-uint32(e.WNext)), 0)))
@@ -92,9 +93,11 @@ func (x *Run) hostTrain(burst []packet.Packet, count int, ts bool, most int) (ta
 		frames++
 		taken++
 	}
-	e.GenFrames += uint32(frames)
-	x.frames += uint32(frames)
-	x.bytes += bytes
+	if frames > 0 {
+		e.GenFrames += uint32(frames)
+		c.n[shm.SealedFrames] += uint64(frames)
+		c.n[shm.SealedBytes] += bytes
+	}
 	return taken
 }
 

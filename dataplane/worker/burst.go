@@ -19,7 +19,7 @@ type burst struct {
 	keys     [port.LargeBurst]flowtable.Key // by run, as what follows
 	hashes   [port.LargeBurst]uint32
 	found    [port.LargeBurst]flowtable.Index
-	records  [port.LargeBurst]*flowtable.Record // of found
+	records  [port.LargeBurst + recordsAhead]*flowtable.Record // of found, and none behind the last one
 }
 
 // receive takes a burst from a port.
@@ -76,33 +76,34 @@ func (w *Worker) name(s flowtable.Side, n int) {
 	b, runs, open := &w.burst, 0, false // whether the last run may go on
 	for i := range b.pkts[:n] {
 		p := &b.pkts[i]
-		if p.FollowsClosely() {
+		switch p.Behind() {
+		case packet.Same:
 			continue // the segment in front is of the run
-		}
-		if p.Class != packet.TCP {
-			if open {
-				b.end[runs-1], open = uint8(i), false
+		case packet.Other:
+			in, out := p.UsualEnds()
+			inPort, outPort := p.SrcPort, p.DstPort
+			if s == outside {
+				in, out, inPort, outPort = out, in, outPort, inPort
 			}
-			continue
+			b.hashes[runs] = w.table.SetMapped(&b.keys[runs], in, out, inPort, outPort)
+		default:
+			if p.Class != packet.TCP {
+				if open {
+					b.end[runs-1], open = uint8(i), false
+				}
+				continue
+			}
+			b.hashes[runs] = w.key(&b.keys[runs], p, s)
+			if open && b.keys[runs].Equal(&b.keys[runs-1]) {
+				continue
+			}
 		}
-		same, sure := false, true
 		if open {
-			same, sure = p.Follows(&b.pkts[i-1])
+			b.end[runs-1] = uint8(i)
 		}
-		if same {
-			continue
-		}
-		k := &b.keys[runs]
-		hash := w.key(k, p, s)
-		if sure || !k.Equal(&b.keys[runs-1]) {
-			if open {
-				b.end[runs-1] = uint8(i)
-			}
-			b.hashes[runs] = hash
-			b.first[runs] = uint8(i)
-			runs++
-			open = true
-		}
+		b.first[runs] = uint8(i)
+		runs++
+		open = true
 	}
 	if open {
 		b.end[runs-1] = uint8(n)
@@ -117,6 +118,7 @@ func (w *Worker) find() {
 	for i, found := range b.found[:b.runs] {
 		b.records[i] = w.table.Record(found)
 	}
+	clear(b.records[b.runs : b.runs+recordsAhead])
 	w.changed = false
 }
 

@@ -44,32 +44,31 @@ func fastRoom(mss, path uint16, grows int) int {
 	return int(room) - grows
 }
 
-// train gives the fast path the segments of the run [from, to) of the burst that are in plain packets, from the first on, and returns how many it
-// took: none while the first one is to tell its template.
-func (w *Worker) train(s flowtable.Side, run, from, to int, now int64) (taken int) {
-	b := &w.burst
-	r, first, kind := b.records[run], &b.pkts[from], stream.TrainKind(0)
+// train gives the fast path the first segments of a burst, count at most, which are a connection's, from the first on as far as they are in plain
+// packets, and returns how many it took: none while the first one is to tell its template.
+func (w *Worker) train(s flowtable.Side, i flowtable.Index, r *flowtable.Record, burst []packet.Packet, count int, now int64) (taken int) {
 	if !w.quick(r) || aged(r, now) {
 		return 0
 	}
-	if r.Flags&flowtable.FlagTimestamps != 0 {
-		kind = stream.TrainStamped
-	}
-	if !first.Plain(kind != 0) {
+	first, ts := &burst[0], r.Flags&flowtable.FlagTimestamps != 0
+	if !first.Plain(ts) {
 		return 0
 	}
-	end, most := &r.Host, fastRoom(r.Peer.MSS, r.Local.PeerPath, overhead)
-	if s == outside {
-		end, most = &r.Peer, fastRoom(r.Host.MSS, r.Local.HostPath, -overhead)
-		kind |= stream.TrainFromWire
+	if s == inside {
+		if r.Host.Flags&endpointFresh == 0 {
+			return 0
+		}
+		taken = w.core.HostTrain(i, r, burst, count, ts, fastRoom(r.Peer.MSS, r.Local.PeerPath, overhead)-first.OptionsLen())
+	} else {
+		if r.Peer.Flags&endpointFresh == 0 {
+			return 0
+		}
+		taken = w.core.WireTrain(i, r, burst, count, ts, fastRoom(r.Host.MSS, r.Local.HostPath, -overhead)-first.OptionsLen())
 	}
-	if end.Flags&endpointFresh == 0 {
-		return 0
-	}
-	if taken = w.core.Train(b.found[run], r, b.pkts[from:b.n], to-from, kind, most-first.OptionsLen()); taken > 0 {
+	if taken > 0 {
 		w.fastRun.trains += uint64(taken)
 		w.n[shm.FastSegments] += uint64(taken)
-		w.scheduleCommon(b.found[run], r, now)
+		w.scheduleCommon(i, r, now)
 	}
 	return taken
 }

@@ -50,10 +50,11 @@ const (
 	ledgerAhead  = 3
 )
 
-// prefetchRecord asks for what is touched of the record of a run's connection. Nothing is looked at: that would wait for the first of the lines.
+// prefetchRecord asks for what is touched of the record of a run's connection, recordsAhead behind the last run at most. Nothing is looked at:
+// that would wait for the first of the lines.
 func (w *Worker) prefetchRecord(run int) {
-	if b := &w.burst; run < b.runs && b.records[run] != nil {
-		row, local := b.records[run].Hot()
+	if r := w.burst.records[run]; r != nil {
+		row, local := r.Hot()
 		mbuf.PrefetchRow(row, local) // flowtable.HotLines of them, and the one
 	}
 }
@@ -65,9 +66,6 @@ var _ [mbuf.RowLines]struct{} = [flowtable.HotLines]struct{}{}
 // its connection is in its common state.
 func (w *Worker) prefetchLedger(s flowtable.Side, run int, now int64) {
 	b := &w.burst
-	if run >= b.runs {
-		return
-	}
 	if r := b.records[run]; r != nil && r.Local.Common {
 		w.core.Ahead(r, s == inside, b.pkts[b.first[run]].PayloadLen > 0)
 		if aged(r, now) {
@@ -87,20 +85,22 @@ func (w *Worker) work(s flowtable.Side, n int, now int64) {
 	i := 0
 	spare := 0 // segments for which the output certainly has room
 	for run := range b.runs {
-		for ; i < int(b.first[run]); i++ {
+		from, end := int(b.first[run]), int(b.end[run])
+		for ; i < from; i++ {
 			w.other(s, &b.pkts[i], now)
 		}
 		w.prefetchRecord(run + recordsAhead)
 		w.prefetchLedger(s, run+ledgerAhead, now)
-		for end := int(b.end[run]); i < end; {
-			if spare == 0 {
-				spare = w.outputRoom(now)
+		for end-from > spare {
+			if spare > 0 {
+				w.workRun(s, run, from, from+spare, now)
+				from += spare
 			}
-			to := min(end, i+spare)
-			w.workRun(s, run, i, to, now)
-			spare -= to - i
-			i = to
+			spare = w.outputRoom(now)
 		}
+		w.workRun(s, run, from, end, now)
+		spare -= end - from
+		i = end
 	}
 	for ; i < n; i++ {
 		w.other(s, &b.pkts[i], now)
@@ -126,7 +126,7 @@ func (w *Worker) workRun(s flowtable.Side, run, from, to int, now int64) {
 			b.found[run] = w.table.Lookup(&b.keys[run], b.hashes[run])
 			b.records[run] = w.table.Record(b.found[run])
 		}
-		if from += w.train(s, run, from, to, now); from == to {
+		if from += w.train(s, b.found[run], b.records[run], b.pkts[from:b.n], to-from, now); from == to {
 			return
 		}
 		taken := w.fastTake(s, run, from, to, now)

@@ -33,7 +33,7 @@ const (
 	pENOLen    = 48 // and TFOLen, usual
 	pTSOff     = 54
 	pTSVal     = 64
-	pFollows   = 104
+	pBehind    = 104
 )
 
 // Offsets in a Translation.
@@ -66,6 +66,8 @@ const (
 	tcp       = 6
 	classTCP  = 2
 	unparsed  = 255
+	same      = 1
+	other     = 2
 	usualNone = 1
 	usualTS   = 2
 	present   = 16 // OptTimestamps
@@ -106,7 +108,9 @@ func parse() {
 	XORL(bytes.As32(), bytes.As32())
 	XORL(usual.As32(), usual.As32())
 	XORL(addrs.As32(), addrs.As32())
-	XORL(ports.As32(), ports.As32())
+	different := reg.R15 // what is said of a usual packet that is not of the same end as the one before it
+	MOVL(U32(other), different.As32())
+	MOVQ(I32(-1), ports)
 
 	Comment("The first packets' lines.")
 	n, from := reg.R12, reg.R13
@@ -201,8 +205,11 @@ func parse() {
 	MOVL(at(data, l4), header.As32())
 	XORQ(size, addrs)
 	XORQ(header, ports)
+	MOVL(U32(same), end.As32())
 	ORQ(addrs, ports)
-	SETEQ(at(pkt, pFollows))
+	CMOVLNE(different.As32(), end.As32())
+	MOVB(end.As8(), at(pkt, pBehind))
+	MOVL(U32(other), different.As32())
 	MOVQ(size, addrs)
 	MOVQ(header, ports)
 	BSWAPL(header.As32())
@@ -229,8 +236,9 @@ func parse() {
 	Label("other")
 	Comment("No packet has port 0x10000 and more, so that none follows this one.")
 	MOVB(U8(unparsed), at(pkt, pClass))
-	MOVB(U8(0), at(pkt, pFollows))
+	MOVB(U8(0), at(pkt, pBehind))
 	MOVQ(I32(-1), ports)
+	XORL(different.As32(), different.As32())
 	JMP(LabelRef("done"))
 }
 

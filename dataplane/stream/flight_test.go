@@ -62,6 +62,28 @@ func TestTwoSendersOfSmallSegmentsLeaveRoomForOthers(t *testing.T) {
 	c.check()
 }
 
+func TestSmallFramesArePackedFromTheEighthOfTheBuffersOn(t *testing.T) {
+	c := newCrowd(t, 4000, 2000, nil)
+	a := c.join(1)
+	eighth := c.core.shares.budget / 8
+	for held := 0; held < eighth; held = c.core.shares.held {
+		if a.send(100, 1); c.core.shares.held != held+1 {
+			t.Fatalf("a small frame does not take a buffer while %d of %d are held", held, eighth*8)
+		}
+	}
+	before := a.rec.Egress.Queue.Count
+	a.send(100, 200)
+	if frames, held := int(a.rec.Egress.Queue.Count-before), c.core.shares.held-eighth; frames < 100 || held < 1 || held > frames/10 {
+		t.Errorf("behind that, %d buffers are held for %d small frames", held, frames)
+	}
+	b := c.join(2)
+	b.send(100, minHeld)
+	if held := b.rec.Local.Held; held != minHeld {
+		t.Errorf("another flow's first %d small frames have %d buffers", minHeld, held)
+	}
+	c.check()
+}
+
 func TestHostThatObeysItsWindowIsNotRefused(t *testing.T) {
 	for seed := range uint64(10) {
 		rng := rand.New(rand.NewPCG(seed, 3))

@@ -77,8 +77,8 @@ bench-packet: ## what a packet costs, reception included, with up to a million f
 	CGO_ENABLED=0 go run -pgo=$(PROFILE) ./bench/packetpath/report $(PACKET_FLAGS)
 
 .PHONY: profile
-profile: ## take anew the profile that programs are built with, from the packet bench (one minute); commit it with what it is of
-	CGO_ENABLED=0 go run -pgo=off ./bench/packetpath/report -flows 1,1000 -runs 2 -packets 500000 -case seal,open,both -cpuprofile $(PROFILE)
+profile: ## take anew the profile that programs are built with, from the packet bench (two minutes); commit it with what it is of
+	CGO_ENABLED=0 go run -pgo=off ./bench/packetpath/report -flows 1,1000 -runs 5 -packets 500000 -case seal,open,both -cpuprofile $(PROFILE)
 
 .PHONY: bench-scaling
 bench-scaling: ## what a second core brings, with queues of its own and with a spreader (two minutes; SCALING_FLAGS='-cores 2,3' chooses)

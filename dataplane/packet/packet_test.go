@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
 	"testing"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -437,12 +438,74 @@ func TestIncrementalUpdateEqualsRecomputation(t *testing.T) {
 	}
 }
 
+func TestOfChecksumsThatThePortIsSilentAboutItIsSaidWhetherTheyAreRight(t *testing.T) {
+	const l4, ip = mbuf.RxL4CksumGood | mbuf.RxL4CksumBad, mbuf.RxIPCksumGood | mbuf.RxIPCksumBad
+	for name, f := range tcpFrames() {
+		var burst []Packet
+		whole := parsed(t, f.bytes())
+		for at := int(whole.L3) - 1; at < len(whole.Data()); at++ {
+			b := f.bytes()
+			if at >= int(whole.L3) {
+				b[at] ^= 0x40
+			}
+			if p := parsed(t, b); p.Class == TCP {
+				burst = append(burst, *p)
+			}
+		}
+		VerifyAll(burst)
+		for i := range burst {
+			p := &burst[i]
+			flags := p.M.OlFlags
+			p.M.OlFlags = 0
+			if want := p.VerifyTCP(); flags&l4 != said(want, mbuf.RxL4CksumGood, mbuf.RxL4CksumBad) || i == 0 && !want {
+				t.Fatalf("%s, segment %d: flags %#x, its TCP checksum is right: %v", name, i, flags, want)
+			}
+			if want := p.VerifyIPv4(); flags&ip != said(want, mbuf.RxIPCksumGood, mbuf.RxIPCksumBad) || i == 0 && !want {
+				t.Fatalf("%s, segment %d: flags %#x, its IP checksum is right: %v", name, i, flags, want)
+			}
+			if flags&^(l4|ip) != 0 || p.Judged() {
+				t.Fatalf("%s: flags %#x", name, flags)
+			}
+		}
+		damaged := f.bytes()
+		damaged[len(whole.Data())-1] ^= 1
+		p := parsed(t, damaged)
+		for _, word := range []uint64{mbuf.RxL4CksumGood, mbuf.RxL4CksumBad, l4} {
+			p.M.OlFlags = word
+			if VerifyAll([]Packet{*p}); p.M.OlFlags&l4 != word || !p.Judged() {
+				t.Errorf("%s: the port's word %#x became %#x", name, word, p.M.OlFlags)
+			}
+		}
+	}
+}
+
+func TestAssemblySumsWhatItsTwinSums(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	b := make([]byte, 1<<16)
+	for round := range 500 {
+		for i := range b[:4096] {
+			b[i] = byte(rng.Uint32()) | byte(-(round & 1)) // or all ones: most carries
+		}
+		at := rng.IntN(64)
+		n := (1 + rng.IntN(32)) * sumStep
+		if got, want := sumLong(b[at:at+n]), sumWords(b[at:at+n]); got != want {
+			t.Fatalf("%d bytes from %d: %#x, the twin says %#x", n, at, got, want)
+		}
+	}
+	for i := range b {
+		b[i] = 0xff
+	}
+	if got, want := sumLong(b), sumWords(b); got != want {
+		t.Errorf("the longest packet: %#x, the twin says %#x", got, want)
+	}
+}
+
 func BenchmarkSum(b *testing.B) {
 	buf := make([]byte, 1460)
 	for i := range buf {
 		buf[i] = byte(i)
 	}
-	for _, n := range []int{20, 64, 1460} {
+	for _, n := range []int{20, 64, 192, 256, 1460} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			b.SetBytes(int64(n))
 			b.ReportAllocs()

@@ -6,7 +6,7 @@ import (
 	"linecrypt/dataplane/mbuf"
 )
 
-//go:generate sh -c "cd _gen && go run . -out ../usual_amd64.s -stubs ../usual_stubs_amd64.go -pkg packet"
+//go:generate sh -c "cd _gen/usual && go run . -out ../../usual_amd64.s -stubs ../../usual_stubs_amd64.go -pkg packet"
 
 func parseBurst(ms []*mbuf.Mbuf, pkts []Packet) (bytes uint64, usual int) {
 	_ = pkts[len(ms)-1]

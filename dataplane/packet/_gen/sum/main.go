@@ -1,0 +1,62 @@
+// Command sum writes the assembly of package packet that sums long texts: `go generate` two folders above. What it writes has a twin in Go
+// there, and a test holds both equal.
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+const (
+	step  = 64 // bytes in a round
+	width = 32 // of a vector
+)
+
+func main() {
+	ConstraintExpr("amd64")
+	TEXT("sumVectors", NOSPLIT, "func(p *byte, n int) (sum uint64)")
+	Pragma("noescape")
+	Doc("sumVectors is sumWords in assembly, for processors with AVX2. n is a multiple of 64 and not 0.")
+	p, n := Load(Param("p"), GP64()), Load(Param("n"), GP64())
+
+	// Of each word of 64 bits the upper half is added to one sum, and the whole to another one, modulo 2^64: the lower halves' sum is what that
+	// is more than the upper halves'. That takes three operations where two masked sums take four.
+	var all, upper [step / width]reg.VecVirtual
+	for i := range all {
+		all[i], upper[i] = YMM(), YMM()
+		VPXOR(all[i], all[i], all[i])
+		VPXOR(upper[i], upper[i], upper[i])
+	}
+	Label("next")
+	for i := range all {
+		v, high := YMM(), YMM()
+		VMOVDQU(Mem{Base: p, Disp: i * width}, v)
+		VPSRLQ(Imm(32), v, high)
+		VPADDQ(v, all[i], all[i])
+		VPADDQ(high, upper[i], upper[i])
+	}
+	ADDQ(Imm(step), p)
+	SUBQ(Imm(step), n)
+	JNZ(LabelRef("next"))
+
+	Comment("The sum of the lower halves is all - upper<<32.")
+	sum, high := all[0], upper[0]
+	VPADDQ(all[1], sum, sum)
+	VPADDQ(upper[1], high, high)
+	shifted := YMM()
+	VPSLLQ(Imm(32), high, shifted)
+	VPSUBQ(shifted, sum, sum)
+	VPADDQ(high, sum, sum)
+	half, other := XMM(), XMM()
+	VEXTRACTI128(Imm(1), sum, half)
+	VPADDQ(half, sum.AsX(), half)
+	VPUNPCKHQDQ(half, half, other)
+	VPADDQ(other, half, half)
+	out := GP64()
+	VMOVQ(half, out)
+	VZEROUPPER()
+	Store(out, ReturnIndex(0))
+	RET()
+	Generate()
+}

@@ -148,22 +148,23 @@ func (p *Packet) Verify() bool {
 	return p.M.OlFlags&rxGood == rxGood || p.VerifyTCP() && p.VerifyIPv4()
 }
 
-// Judged reports whether the port, or VerifyAll, has said of both checksums whether they are right.
+// Judged reports whether the port, or VerifyFirst, has said of both checksums whether they are right.
 func (p *Packet) Judged() bool {
 	f := p.M.OlFlags
 	return f&(mbuf.RxL4CksumGood|mbuf.RxL4CksumBad) != 0 && f&(mbuf.RxIPCksumGood|mbuf.RxIPCksumBad) != 0
 }
 
-// VerifyAll looks at those checksums of TCP segments that their port has said nothing of, and says of them in the port's place whether they are
-// right; IPv6 has only one. A segment's text is asked for while the one before it is summed: it comes from another core, as a rule.
-func VerifyAll(pkts []Packet) {
-	for i := range pkts {
-		if i+1 < len(pkts) {
-			if next := &pkts[i+1]; next.PayloadLen > line {
+// VerifyFirst looks at those checksums of the first n packets of a burst, TCP segments, that their port has said nothing of, and says of them in
+// the port's place whether they are right; IPv6 has only one. A packet's text is asked for while the one before it is summed: it comes from another
+// core, as a rule.
+func VerifyFirst(burst []Packet, n int) {
+	for i := range burst[:n] {
+		if i+1 < len(burst) {
+			if next := &burst[i+1]; next.PayloadLen > line {
 				mbuf.PrefetchMemory(unsafe.Add(next.M.BufAddr, next.M.DataOff()+int(next.Payload)+line), min(int(next.PayloadLen)/line, textLines))
 			}
 		}
-		p := &pkts[i]
+		p := &burst[i]
 		f := p.M.OlFlags
 		if f&(mbuf.RxL4CksumGood|mbuf.RxL4CksumBad) == 0 {
 			f |= said(p.VerifyTCP(), mbuf.RxL4CksumGood, mbuf.RxL4CksumBad)

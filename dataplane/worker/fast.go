@@ -52,7 +52,7 @@ func (w *Worker) train(s flowtable.Side, i flowtable.Index, r *flowtable.Record,
 	}
 	first, ts := &burst[0], r.Flags&flowtable.FlagTimestamps != 0
 	if !first.Judged() {
-		packet.VerifyAll(burst[:count]) // once for all of them
+		packet.VerifyFirst(burst, count) // once for all of them
 	}
 	if !first.Plain(ts) {
 		return 0

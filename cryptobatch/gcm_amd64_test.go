@@ -8,10 +8,10 @@ import (
 	"github.com/klauspost/cpuid/v2"
 )
 
-// avxEngines runs the test on the engines without AVX-512 that this CPU can run.
-func avxEngines(t *testing.T, test func(t *testing.T, e Engine)) {
+// gcmEngines runs the test on the engines that have AES-GCM in assembly, of those that this CPU can run.
+func gcmEngines(t *testing.T, test func(t *testing.T, e Engine)) {
 	t.Helper()
-	for _, name := range []string{Vaes256Name, Avx2Name} {
+	for _, name := range []string{Vaes512Name, Vaes256Name, Avx2Name} {
 		if slices.Contains(Names(), name) {
 			t.Run(name, func(t *testing.T) { test(t, mustEngine(t, name)) })
 		}
@@ -37,10 +37,10 @@ func gcmBranchLengths() []int {
 	return lengths
 }
 
-// TestAvxGCMBurstWithEveryBranchAndBothKeyLengths shuffles operations of all these lengths
+// TestGCMBurstWithEveryBranchAndBothKeyLengths shuffles operations of all these lengths
 // into bursts in which the key length changes from one to the next.
-func TestAvxGCMBurstWithEveryBranchAndBothKeyLengths(t *testing.T) {
-	avxEngines(t, func(t *testing.T, e Engine) {
+func TestGCMBurstWithEveryBranchAndBothKeyLengths(t *testing.T) {
+	gcmEngines(t, func(t *testing.T, e Engine) {
 		rng := newRand(70)
 		keys := [2]testKey{
 			newTestKey(t, e, AES128GCM, randomBytes(rng, 16)),
@@ -60,10 +60,10 @@ func TestAvxGCMBurstWithEveryBranchAndBothKeyLengths(t *testing.T) {
 	})
 }
 
-// TestAvxGCMOneForgeryOnEachBranch puts a bad tag on one operation of each length in
+// TestGCMOneForgeryOnEachBranch puts a bad tag on one operation of each length in
 // turn, between good ones of other lengths.
-func TestAvxGCMOneForgeryOnEachBranch(t *testing.T) {
-	avxEngines(t, func(t *testing.T, e Engine) {
+func TestGCMOneForgeryOnEachBranch(t *testing.T) {
+	gcmEngines(t, func(t *testing.T, e Engine) {
 		rng := newRand(71)
 		keys := [2]testKey{
 			newTestKey(t, e, AES128GCM, randomBytes(rng, 16)),
@@ -82,9 +82,9 @@ func TestAvxGCMOneForgeryOnEachBranch(t *testing.T) {
 	})
 }
 
-// TestAvxGCMCountersCarry works text long enough for counters of two and three bytes.
-func TestAvxGCMCountersCarry(t *testing.T) {
-	avxEngines(t, func(t *testing.T, e Engine) {
+// TestGCMCountersCarry works text long enough for counters of two and three bytes.
+func TestGCMCountersCarry(t *testing.T) {
+	gcmEngines(t, func(t *testing.T, e Engine) {
 		rng := newRand(72)
 		b := e.NewBatcher(1)
 		for _, blocks := range []int{1 << 8, 1 << 16} {

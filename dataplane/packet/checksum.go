@@ -160,7 +160,7 @@ func (p *Packet) Judged() bool {
 func VerifyFirst(burst []Packet, n int) {
 	for i := range burst[:n] {
 		if i+1 < len(burst) {
-			if next := &burst[i+1]; next.PayloadLen > line {
+			if next := &burst[i+1]; next.PayloadLen > line && next.M.OlFlags&(mbuf.RxL4CksumGood|mbuf.RxL4CksumBad) == 0 {
 				mbuf.PrefetchMemory(unsafe.Add(next.M.BufAddr, next.M.DataOff()+int(next.Payload)+line), min(int(next.PayloadLen)/line, textLines))
 			}
 		}

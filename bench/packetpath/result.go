@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"linecrypt/bench/turns"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/tsc"
 )
@@ -35,6 +36,30 @@ type Result struct {
 	TSCGHz float64 `json:"tsc_ghz"`
 	// Core is how much of the time the thread had a core, 0 to 1: where it is less than nearly all, others were at work there.
 	Core float64 `json:"core_share"`
+	// OverFast, of the full path, is what it takes outside of the AEAD, divided by what the fast one does so in the same turn.
+	OverFast *Ratio `json:"over_fast,omitempty"`
+}
+
+// Ratio is the median of those of some turns, and what they lie between.
+type Ratio struct {
+	Median  float64 `json:"median"`
+	Lowest  float64 `json:"lowest"`
+	Highest float64 `json:"highest"`
+}
+
+// OutsideAEAD returns what a takes outside of the AEAD divided by what b does, turn by turn; nil where there is no turn that both had.
+func OutsideAEAD(a, b []Result) *Ratio {
+	outside := func(runs []Result) (ns []float64) {
+		for _, r := range runs {
+			ns = append(ns, r.NsSegment-r.NsAEAD)
+		}
+		return ns
+	}
+	ratios := turns.Ratios(outside(a), outside(b))
+	if len(ratios) == 0 {
+		return nil
+	}
+	return &Ratio{Median: turns.Median(ratios), Lowest: slices.Min(ratios), Highest: slices.Max(ratios)}
 }
 
 // other is the stage of what lies between the stages: timers, the clock, and the loop that polls.
@@ -89,7 +114,7 @@ func Median(runs []Result) Result {
 	return r
 }
 
-// WriteText writes a table with a line for each result, times by stage in TSC cycles a packet.
+// WriteText writes a table with a line for each result, times by stage in TSC cycles a packet, and behind it what is divided turn by turn.
 func WriteText(w io.Writer, results []Result) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(t, "case\tpath\tpages\tflows\tbytes\tdata:ack\tMpps\tns/packet\tns/segment\tAEAD ns\tcycles/packet\t")
@@ -108,5 +133,16 @@ func WriteText(w io.Writer, results []Result) error {
 		}
 		fmt.Fprintf(t, "%d\t%.0f%%\t\n", r.Allocs, 100*r.Core)
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, r := range results {
+		if x := r.OverFast; x != nil {
+			_, err := fmt.Fprintf(w, "full / fast outside of the AEAD, %s, %d flows, %d bytes: %.2f (%.2f to %.2f)\n", r.Case, r.Flows, r.Size, x.Median, x.Lowest, x.Highest)
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

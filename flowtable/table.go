@@ -118,7 +118,7 @@ func (t *Table) SetMapped(k *Key, inside, outside uint64, insidePort, outsidePor
 	le.PutUint64(k.Outside[8:], outside)
 	k.InsidePort, k.OutsidePort, k.VLAN = insidePort, outsidePort, 0
 	h := &t.hasher
-	hi, lo := bits.Mul64(h.k[0], inside+h.k[1]) // as sum does: the first halves are 0
+	hi, lo := bits.Mul64(h.k[0], inside+h.k[1]) // as sum does, in one call: the first halves are 0
 	hi2, lo2 := bits.Mul64(h.k[2], outside+h.k[3])
 	return h.fold(hi, lo, hi2, lo2, uint64(insidePort)|uint64(outsidePort)<<16)
 }

@@ -155,8 +155,8 @@ func (p *Packet) Judged() bool {
 }
 
 // VerifyFirst looks at those checksums of the first n packets of a burst, TCP segments, that their port has said nothing of, and says of them in
-// the port's place whether they are right; IPv6 has only one. A packet's text is asked for while the one before it is summed: it comes from another
-// core, as a rule.
+// the port's place whether they are right, or wrong: who sends damaged segments does not have them summed again with each that is left of their run.
+// IPv6 has only one. A packet's text is asked for while the one before it is summed: it comes from another core, as a rule.
 func VerifyFirst(burst []Packet, n int) {
 	for i := range burst[:n] {
 		if i+1 < len(burst) {

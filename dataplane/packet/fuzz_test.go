@@ -1,6 +1,7 @@
 package packet
 
 import (
+	"bytes"
 	"testing"
 
 	"linecrypt/dataplane/mbuf"
@@ -104,6 +105,19 @@ func rewriteAll(t *testing.T, p *Packet) {
 		p.Finish(false)
 		check(t, p)
 	}
+}
+
+func FuzzSum(f *testing.F) {
+	f.Add(bytes.Repeat([]byte{0xff}, 1460), uint16(0xffff))
+	f.Add(bytes.Repeat([]byte{1, 0, 0xfe}, 101), uint16(1))
+	f.Fuzz(func(t *testing.T, b []byte, initial uint16) {
+		if got, want := Sum(b, initial), naiveSum(b, initial); got != want {
+			t.Fatalf("Sum of %d bytes from %#x is %#x, want %#x", len(b), initial, got, want)
+		}
+		if n := len(b) &^ (sumStep - 1); n > 0 && sumLong(b[:n]) != sumWords(b[:n]) {
+			t.Fatalf("%d bytes: %#x, the twin says %#x", n, sumLong(b[:n]), sumWords(b[:n]))
+		}
+	})
 }
 
 func FuzzICMP(f *testing.F) {

@@ -8,12 +8,19 @@ const lineSize = 64
 
 // What this file holds asks for lines of the cache without waiting for them, so that they come all at once and while something else is
 // done: a store to a line that is not there holds up all stores behind it. A core waits for some twenty lines at a time and forgets what
-// it is asked for beyond that.
+// it is asked for beyond that. Lines of packets and of what describes them are asked for as what will be written (_gen/lines says why).
 
 // PrefetchStructs asks for the first line of each Mbuf, where its bounds and its references are.
 func PrefetchStructs(ms []*Mbuf) {
 	if len(ms) > 0 {
 		prefetchFirst(bytesOf(ms), len(ms))
+	}
+}
+
+// PrefetchStarts asks for the first line of each packet, where that of its Mbuf is there.
+func PrefetchStarts(ms []*Mbuf) {
+	if len(ms) > 0 {
+		prefetchStarts(bytesOf(ms), len(ms))
 	}
 }
 

@@ -5,34 +5,69 @@
 #include "textflag.h"
 
 // func prefetchFirst(ms **byte, count int)
-// Requires: MMX+
 TEXT ·prefetchFirst(SB), NOSPLIT, $0-16
 	MOVQ ms+0(FP), AX
 	MOVQ count+8(FP), CX
 
 next:
-	MOVQ       (AX), DX
-	PREFETCHT0 (DX)
-	ADDQ       $0x08, AX
-	DECQ       CX
-	JNZ        next
+	MOVQ (AX), DX
+
+	// PREFETCHW 0(DX)
+	BYTE $0x0f
+	BYTE $0x0d
+	BYTE $0x4a
+	BYTE $0x00
+	ADDQ $0x08, AX
+	DECQ CX
+	JNZ  next
+	RET
+
+// func prefetchStarts(ms **byte, count int)
+TEXT ·prefetchStarts(SB), NOSPLIT, $0-16
+	MOVQ ms+0(FP), AX
+	MOVQ count+8(FP), CX
+
+next:
+	MOVQ    (AX), DX
+	MOVQ    (DX), BX
+	MOVWLZX 16(DX), SI
+	ADDQ    SI, BX
+
+	// PREFETCHW 0(BX)
+	BYTE $0x0f
+	BYTE $0x0d
+	BYTE $0x4b
+	BYTE $0x00
+	ADDQ $0x08, AX
+	DECQ CX
+	JNZ  next
 	RET
 
 // func prefetchHeaders(ms **byte, count int)
-// Requires: MMX+
 TEXT ·prefetchHeaders(SB), NOSPLIT, $0-16
 	MOVQ ms+0(FP), AX
 	MOVQ count+8(FP), CX
 
 next:
-	MOVQ       (AX), DX
-	MOVQ       (DX), BX
-	MOVWLZX    16(DX), SI
-	PREFETCHT0 (BX)(SI*1)
-	PREFETCHT0 64(BX)(SI*1)
-	ADDQ       $0x08, AX
-	DECQ       CX
-	JNZ        next
+	MOVQ    (AX), DX
+	MOVQ    (DX), BX
+	MOVWLZX 16(DX), SI
+	ADDQ    SI, BX
+
+	// PREFETCHW 0(BX)
+	BYTE $0x0f
+	BYTE $0x0d
+	BYTE $0x4b
+	BYTE $0x00
+
+	// PREFETCHW 64(BX)
+	BYTE $0x0f
+	BYTE $0x0d
+	BYTE $0x4b
+	BYTE $0x40
+	ADDQ $0x08, AX
+	DECQ CX
+	JNZ  next
 	RET
 
 // func prefetchLines(p *byte, lines int)
@@ -94,19 +129,47 @@ TEXT ·prefetchPacket(SB), NOSPLIT, $0-24
 	MOVQ       m+0(FP), DX
 	MOVQ       p+8(FP), AX
 	MOVQ       q+16(FP), CX
-	MOVQ       (DX), BX
-	MOVWLZX    16(DX), SI
-	ADDQ       SI, BX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (CX)
 	PREFETCHT0 64(CX)
-	PREFETCHT0 64(DX)
-	PREFETCHT0 (BX)
-	PREFETCHT0 64(BX)
-	CMPW       40(DX), $0x7f
-	JBE        short
-	PREFETCHT0 -64(BX)
-	PREFETCHT0 128(BX)
+	MOVQ       (DX), BX
+	MOVWLZX    16(DX), SI
+	ADDQ       SI, BX
 
-short:
+	// PREFETCHW 0(BX)
+	BYTE $0x0f
+	BYTE $0x0d
+	BYTE $0x4b
+	BYTE $0x00
+
+	// PREFETCHW 64(BX)
+	BYTE $0x0f
+	BYTE $0x0d
+	BYTE $0x4b
+	BYTE $0x40
+
+	// PREFETCHW 64(DX)
+	BYTE $0x0f
+	BYTE $0x0d
+	BYTE $0x4a
+	BYTE $0x40
+	CMPW 40(DX), $0x7f
+	JBE  small
+
+	// PREFETCHW -64(BX)
+	BYTE $0x0f
+	BYTE $0x0d
+	BYTE $0x4b
+	BYTE $0xc0
+
+	// PREFETCHW 128(BX)
+	BYTE $0x0f
+	BYTE $0x0d
+	BYTE $0x8b
+	BYTE $0x80
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
+
+small:
 	RET

@@ -9,6 +9,11 @@ package mbuf
 //go:noescape
 func prefetchFirst(ms **byte, count int)
 
+// prefetchStarts asks for the first line of each of count packets. count is not 0.
+//
+//go:noescape
+func prefetchStarts(ms **byte, count int)
+
 // prefetchHeaders asks for the two lines of each of count packets in which headers lie. count is not 0.
 //
 //go:noescape

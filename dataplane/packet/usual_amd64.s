@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func parseUsual(ms **byte, pkts *byte, count int) (bytes uint64, usual int)
-// Requires: CMOV, MMX+
+// Requires: CMOV
 TEXT ·parseUsual(SB), NOSPLIT, $0-40
 	MOVQ ms+0(FP), AX
 	MOVQ pkts+8(FP), DI
@@ -23,25 +23,45 @@ TEXT ·parseUsual(SB), NOSPLIT, $0-40
 	MOVQ    AX, R13
 
 first:
-	MOVQ       (R13), DX
-	MOVQ       (DX), SI
-	MOVWLZX    16(DX), BX
-	ADDQ       BX, SI
-	PREFETCHT0 (SI)
-	PREFETCHT0 64(SI)
-	ADDQ       $0x08, R13
-	DECQ       R12
-	JNZ        first
+	MOVQ    (R13), DX
+	MOVQ    (DX), SI
+	MOVWLZX 16(DX), BX
+	ADDQ    BX, SI
+
+	// PREFETCHW 0(SI)
+	BYTE $0x0f
+	BYTE $0x0d
+	BYTE $0x4e
+	BYTE $0x00
+
+	// PREFETCHW 64(SI)
+	BYTE $0x0f
+	BYTE $0x0d
+	BYTE $0x4e
+	BYTE $0x40
+	ADDQ $0x08, R13
+	DECQ R12
+	JNZ  first
 
 next:
-	CMPQ       CX, $0x10
-	JLE        asked
-	MOVQ       128(AX), DX
-	MOVQ       (DX), SI
-	MOVWLZX    16(DX), BX
-	ADDQ       BX, SI
-	PREFETCHT0 (SI)
-	PREFETCHT0 64(SI)
+	CMPQ    CX, $0x10
+	JLE     asked
+	MOVQ    128(AX), DX
+	MOVQ    (DX), SI
+	MOVWLZX 16(DX), BX
+	ADDQ    BX, SI
+
+	// PREFETCHW 0(SI)
+	BYTE $0x0f
+	BYTE $0x0d
+	BYTE $0x4e
+	BYTE $0x00
+
+	// PREFETCHW 64(SI)
+	BYTE $0x0f
+	BYTE $0x0d
+	BYTE $0x4e
+	BYTE $0x40
 
 asked:
 	MOVQ    (AX), DX
@@ -285,13 +305,46 @@ none:
 	MOVQ       (R8), R11
 	MOVWLZX    16(R8), R12
 	ADDQ       R12, R11
-	PREFETCHT0 64(R8)
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	CMPW       40(R8), $0x7f
-	JBE        small
-	PREFETCHT0 -64(R11)
-	PREFETCHT0 128(R11)
+
+	// PREFETCHW 0(R11)
+	BYTE $0x41
+	BYTE $0x0f
+	BYTE $0x0d
+	BYTE $0x4b
+	BYTE $0x00
+
+	// PREFETCHW 64(R11)
+	BYTE $0x41
+	BYTE $0x0f
+	BYTE $0x0d
+	BYTE $0x4b
+	BYTE $0x40
+
+	// PREFETCHW 64(R8)
+	BYTE $0x41
+	BYTE $0x0f
+	BYTE $0x0d
+	BYTE $0x48
+	BYTE $0x40
+	CMPW 40(R8), $0x7f
+	JBE  small
+
+	// PREFETCHW -64(R11)
+	BYTE $0x41
+	BYTE $0x0f
+	BYTE $0x0d
+	BYTE $0x4b
+	BYTE $0xc0
+
+	// PREFETCHW 128(R11)
+	BYTE $0x41
+	BYTE $0x0f
+	BYTE $0x0d
+	BYTE $0x8b
+	BYTE $0x80
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
 
 small:
 	MOVQ    header+24(FP), CX
@@ -421,13 +474,45 @@ nextPacket:
 	MOVQ       (DX), R10
 	MOVWLZX    16(DX), R11
 	ADDQ       R11, R10
-	PREFETCHT0 64(DX)
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	CMPW       40(DX), $0x7f
-	JBE        small
-	PREFETCHT0 -64(R10)
-	PREFETCHT0 128(R10)
+
+	// PREFETCHW 0(R10)
+	BYTE $0x41
+	BYTE $0x0f
+	BYTE $0x0d
+	BYTE $0x4a
+	BYTE $0x00
+
+	// PREFETCHW 64(R10)
+	BYTE $0x41
+	BYTE $0x0f
+	BYTE $0x0d
+	BYTE $0x4a
+	BYTE $0x40
+
+	// PREFETCHW 64(DX)
+	BYTE $0x0f
+	BYTE $0x0d
+	BYTE $0x4a
+	BYTE $0x40
+	CMPW 40(DX), $0x7f
+	JBE  small
+
+	// PREFETCHW -64(R10)
+	BYTE $0x41
+	BYTE $0x0f
+	BYTE $0x0d
+	BYTE $0x4a
+	BYTE $0xc0
+
+	// PREFETCHW 128(R10)
+	BYTE $0x41
+	BYTE $0x0f
+	BYTE $0x0d
+	BYTE $0x8a
+	BYTE $0x80
+	BYTE $0x00
+	BYTE $0x00
+	BYTE $0x00
 
 small:
 	ADDQ $0x70, AX

@@ -5,15 +5,8 @@ import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
-)
 
-const line = 64
-
-// Offsets in an Mbuf.
-const (
-	bufAddr = 0
-	dataOff = 16
-	dataLen = 40
+	"linecrypt/dataplane/_gen/lines"
 )
 
 func main() {
@@ -21,14 +14,16 @@ func main() {
 	m := reg.RDX
 
 	each("prefetchFirst", func() {
-		PREFETCHT0(Mem{Base: m})
+		lines.Own(m, 0)
 	}, "prefetchFirst asks for the first line of each of count buffers. count is not 0.")
 
+	each("prefetchStarts", func() {
+		lines.Data(m, reg.RBX, reg.RSI)
+		lines.Own(reg.RBX, 0)
+	}, "prefetchStarts asks for the first line of each of count packets. count is not 0.")
+
 	each("prefetchHeaders", func() {
-		MOVQ(Mem{Base: m, Disp: bufAddr}, reg.RBX)
-		MOVWLZX(Mem{Base: m, Disp: dataOff}, reg.ESI)
-		PREFETCHT0(Mem{Base: reg.RBX, Index: reg.RSI, Scale: 1})
-		PREFETCHT0(Mem{Base: reg.RBX, Index: reg.RSI, Scale: 1, Disp: line})
+		lines.Headers(m, reg.RBX, reg.RSI)
 	}, "prefetchHeaders asks for the two lines of each of count packets in which headers lie. count is not 0.")
 
 	TEXT("prefetchLines", NOSPLIT, "func(p *byte, lines int)")
@@ -39,7 +34,7 @@ func main() {
 	Load(Param("lines"), n)
 	Label("line")
 	PREFETCHT0(Mem{Base: at})
-	ADDQ(Imm(line), at)
+	ADDQ(Imm(lines.Size), at)
 	DECQ(n)
 	JNZ(LabelRef("line"))
 	RET()
@@ -64,7 +59,7 @@ func main() {
 	Load(Param("row"), at)
 	Load(Param("other"), n)
 	for i := range 5 {
-		PREFETCHT0(Mem{Base: at, Disp: i * line})
+		PREFETCHT0(Mem{Base: at, Disp: i * lines.Size})
 	}
 	PREFETCHT0(Mem{Base: n})
 	RET()
@@ -85,20 +80,10 @@ func main() {
 	Load(Param("m"), m)
 	Load(Param("p"), p)
 	Load(Param("q"), q)
-	MOVQ(Mem{Base: m, Disp: bufAddr}, data)
-	MOVWLZX(Mem{Base: m, Disp: dataOff}, reg.ESI)
-	ADDQ(reg.RSI, data)
 	PREFETCHT0(Mem{Base: p})
 	PREFETCHT0(Mem{Base: q})
-	PREFETCHT0(Mem{Base: q, Disp: line})
-	PREFETCHT0(Mem{Base: m, Disp: line})
-	PREFETCHT0(Mem{Base: data})
-	PREFETCHT0(Mem{Base: data, Disp: line})
-	CMPW(Mem{Base: m, Disp: dataLen}, Imm(2*line-1))
-	JBE(LabelRef("short"))
-	PREFETCHT0(Mem{Base: data, Disp: -line})
-	PREFETCHT0(Mem{Base: data, Disp: 2 * line})
-	Label("short")
+	PREFETCHT0(Mem{Base: q, Disp: lines.Size})
+	lines.Packet(m, data, reg.RSI)
 	RET()
 
 	Generate()

@@ -21,8 +21,6 @@ type queue struct {
 	mine  ring    // what it has received for itself, and not taken yet: older than what is in rx
 	to    []*ring // by worker: where packets for it go
 	burst [maxBurst]*mbuf.Mbuf
-	whose [maxBurst]uint16
-	sink  uint64 // what touch read, so that the loads stay
 	_     [apart]byte
 
 	rx    ring // from whose turn it is to the worker

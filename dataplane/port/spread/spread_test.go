@@ -349,7 +349,7 @@ func TestWhatWorkersWriteLiesFarApart(t *testing.T) {
 		{"a ring's slots and its producer", unsafe.Offsetof(r.mask) + 7, unsafe.Offsetof(r.head)},
 		{"a ring's producer and its consumer", unsafe.Offsetof(r.tailSeen) + 7, unsafe.Offsetof(r.tail)},
 		{"a ring's consumer and what is behind it", unsafe.Offsetof(r.headSeen) + 7, unsafe.Sizeof(r)},
-		{"what a queue's worker uses and the ring to it", unsafe.Offsetof(q.sink) + 7, unsafe.Offsetof(q.rx)},
+		{"what a queue's worker uses and the ring to it", unsafe.Offsetof(q.burst) + unsafe.Sizeof(q.burst) - 1, unsafe.Offsetof(q.rx)},
 		{"the bell and the ring from its worker", unsafe.Offsetof(q.armed), unsafe.Offsetof(q.tx)},
 		{"the losses and the next queue", unsafe.Offsetof(q.full) + 7, unsafe.Sizeof(q)},
 		{"the constants of a port and its turn", unsafe.Offsetof(p.cache) + 7, unsafe.Offsetof(p.turn)},

@@ -6,6 +6,8 @@ import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
+
+	"linecrypt/dataplane/_gen/lines"
 )
 
 // Offsets in an Mbuf.
@@ -74,7 +76,6 @@ const (
 )
 
 const (
-	line = 64
 	// For how many packets of a run the lines that are written are on their way to the first-level cache: RunAhead of the package.
 	runAhead = 4
 	// For how many packets the headers are on their way from memory: a line must come from there while so many packets are parsed.
@@ -120,7 +121,7 @@ func parse() {
 	MOVQ(ms, from)
 	Label("first")
 	MOVQ(at(from, 0), m)
-	prefetch(m, data, t)
+	lines.Headers(m, data, t)
 	ADDQ(Imm(8), from)
 	DECQ(n)
 	JNZ(LabelRef("first"))
@@ -129,7 +130,7 @@ func parse() {
 	CMPQ(left, Imm(ahead))
 	JLE(LabelRef("asked"))
 	MOVQ(at(ms, 8*ahead), m)
-	prefetch(m, data, t)
+	lines.Headers(m, data, t)
 	Label("asked")
 	MOVQ(at(ms, 0), m)
 	MOVL(at(m, pktLen), t.As32())
@@ -242,15 +243,6 @@ func parse() {
 	JMP(LabelRef("done"))
 }
 
-// prefetch asks for the lines of a packet in which its headers lie.
-func prefetch(m, data, off reg.GPPhysical) {
-	MOVQ(at(m, bufAddr), data)
-	MOVWLZX(at(m, dataOff), off.As32())
-	ADDQ(off, data)
-	PREFETCHT0(at(data, 0))
-	PREFETCHT0(at(data, line))
-}
-
 // swapped moves four bytes, in the order of the network.
 func swapped(from, to Mem, r reg.GPPhysical) {
 	MOVL(from, r.As32())
@@ -301,8 +293,8 @@ func translateRun() {
 	MOVQ(notes, note)
 	PREFETCHT0(Mem{Base: moved, Index: by, Scale: runAhead})
 	PREFETCHT0(at(note, 0))
-	PREFETCHT0(at(note, line))
-	prefetchWhole(m, reg.R11, reg.R12)
+	PREFETCHT0(at(note, lines.Size))
+	lines.Packet(m, reg.R11, reg.R12)
 
 	Load(Param("header"), tHeader)
 	MOVQ(at(moved, vOff), tStart)
@@ -315,21 +307,6 @@ func translateRun() {
 	DECQ(count)
 	JNZ(LabelRef("nextOfRun"))
 	RET()
-}
-
-// prefetchWhole asks for the lines of a packet that is to be translated, as mbuf.PrefetchPacket does.
-func prefetchWhole(m, data, off reg.GPPhysical) {
-	MOVQ(at(m, bufAddr), data)
-	MOVWLZX(at(m, dataOff), off.As32())
-	ADDQ(off, data)
-	PREFETCHT0(at(m, line))
-	PREFETCHT0(at(data, 0))
-	PREFETCHT0(at(data, line))
-	CMPW(at(m, dataLen), Imm(2*line-1))
-	JBE(LabelRef("small"))
-	PREFETCHT0(at(data, -line))
-	PREFETCHT0(at(data, 2*line))
-	Label("small")
 }
 
 func prefetchRun() {
@@ -346,10 +323,10 @@ func prefetchRun() {
 	Label("nextPacket")
 	MOVQ(at(pkt, pM), m)
 	PREFETCHT0(at(p, 0))
-	PREFETCHT0(at(p, line))
+	PREFETCHT0(at(p, lines.Size))
 	PREFETCHT0(at(q, 0))
-	PREFETCHT0(at(q, line))
-	prefetchWhole(m, reg.R10, reg.R11)
+	PREFETCHT0(at(q, lines.Size))
+	lines.Packet(m, reg.R10, reg.R11)
 	ADDQ(Imm(packetSize), pkt)
 	ADDQ(by, p)
 	ADDQ(also, q)

@@ -31,9 +31,11 @@ func NeedRoot(t testing.TB) {
 // Name returns an interface name (at most 15 bytes) that no other test uses.
 func Name() string { return fmt.Sprintf("lc%x-%x", os.Getpid(), serial.Add(1)) }
 
-// Run executes a command and fails the test, with the command's output, when it fails. It returns that output.
+// Run executes a command and fails the test, with the command's output, when it fails; it skips the test where there is no such command, as
+// NeedCommand does. It returns the output.
 func Run(t testing.TB, name string, args ...string) string {
 	t.Helper()
+	NeedCommand(t, name)
 	out, err := exec.Command(name, args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s %v: %v\n%s", name, args, err, out)
@@ -62,6 +64,7 @@ func RunIn(t testing.TB, ns, name string, args ...string) string {
 	if ns == "" {
 		return Run(t, name, args...)
 	}
+	NeedCommand(t, name)
 	return Run(t, "ip", append([]string{"netns", "exec", ns, name}, args...)...)
 }
 

@@ -17,6 +17,9 @@ import (
 func newTopology(t *testing.T, opts Options) *Topology {
 	t.Helper()
 	testenv.NeedRoot(t)
+	if err := Tools(); err != nil {
+		testenv.Skip(t, err.Error())
+	}
 	top, err := New(opts)
 	if err != nil {
 		t.Fatal(err)

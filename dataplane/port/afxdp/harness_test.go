@@ -3,11 +3,11 @@ package afxdp
 import (
 	"bytes"
 	"fmt"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
+	"linecrypt/bench/testenv"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/port"
 	"linecrypt/dataplane/port/porttest"
@@ -16,9 +16,7 @@ import (
 func command(t *testing.T, format string, args ...any) {
 	t.Helper()
 	f := strings.Fields(fmt.Sprintf(format, args...))
-	if out, err := exec.Command(f[0], f[1:]...).CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v: %s", f, err, out)
-	}
+	testenv.Run(t, f[0], f[1:]...)
 }
 
 // veth makes the pair lc-p, the port's end, and lc-h, the host's, without VLAN offloads, up.

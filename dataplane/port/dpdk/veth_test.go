@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"linecrypt/bench/testenv"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/port"
 	"linecrypt/dataplane/port/porttest"
@@ -23,9 +24,7 @@ import (
 func command(t testing.TB, line string) {
 	t.Helper()
 	f := strings.Fields(line)
-	if out, err := exec.Command(f[0], f[1:]...).CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v: %s", line, err, out)
-	}
+	testenv.Run(t, f[0], f[1:]...)
 }
 
 // veth makes the pair lc-p (the port's end) and lc-h (the host's end), without offloads, up.

@@ -10,6 +10,7 @@ import (
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/port"
 	"linecrypt/dataplane/port/memory"
+	"linecrypt/dataplane/port/spread"
 )
 
 // pair is a port of what is measured with the one of the generator at its other end.
@@ -111,7 +112,9 @@ func (p *plan) completeTurns(t *turns, ports [2]port.Port, caches []*mbuf.Cache,
 	for s := range ports {
 		ways[s] = far
 		ways[s].Wire = t.wires[s]
-		t.ports = append(t.ports, ports[s])
+		if p, ok := ports[s].(*spread.Port); ok {
+			t.spread = append(t.spread, p)
+		}
 	}
 	if t.ends, err = p.newEnds(ways); err != nil {
 		return err

@@ -9,7 +9,7 @@ import (
 	"linecrypt/bench/pktgen/ends"
 	"linecrypt/bench/pktgen/scenario"
 	"linecrypt/bench/pktgen/wire"
-	"linecrypt/dataplane/port"
+	"linecrypt/dataplane/port/spread"
 	"linecrypt/dataplane/tsc"
 )
 
@@ -24,7 +24,7 @@ type turns struct {
 	sc      *scenario.Scenario
 	ends    *ends.Ends
 	sub     subject
-	ports   []port.Port // that count packets of their own: those of a spreader
+	spread  []*spread.Port // the ports, where workers share their queues
 	wires   [2]wire.Clocked
 	set     setting
 	clock   func() int64
@@ -255,10 +255,8 @@ func (t *turns) closeSome() {
 func (t *turns) delivered() uint64 { return t.wires[inside].Delivered() + t.wires[outside].Delivered() }
 
 func (t *turns) spreadLost() (n uint64) {
-	for _, p := range t.ports {
-		for q := range p.Queues() {
-			n += p.Queue(q).Stats().RxSpreadFull
-		}
+	for _, p := range t.spread {
+		n += p.Lost()
 	}
 	return n
 }

@@ -3,6 +3,8 @@
 package dpdk
 
 /*
+#cgo noescape rte_eth_stats_get
+#cgo nocallback rte_eth_stats_get
 #include <stdlib.h>
 #include "ethdev.h"
 #include "queue.h"

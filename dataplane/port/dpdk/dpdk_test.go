@@ -294,6 +294,14 @@ func TestBurstsDoNotAllocate(t *testing.T) {
 	}
 }
 
+func TestStatsDoNotAllocate(t *testing.T) {
+	p, _ := open(t, vdev("net_null", ""))
+	q := p.Queue(0)
+	if a := testing.AllocsPerRun(100, func() { q.Stats() }); a != 0 {
+		t.Errorf("%v allocations", a)
+	}
+}
+
 func BenchmarkRxBurstEmpty(b *testing.B) {
 	p, _ := open(b, vdev("net_null", ",no-rx=1"))
 	q := p.Queue(0)

@@ -128,6 +128,14 @@ func (p *Port) Caps() port.Caps {
 	return c
 }
 
+// Lost is the number of packets that were lost because a worker's ring was full, ever: of Stats what lies in memory, for who asks often.
+func (p *Port) Lost() (n uint64) {
+	for _, q := range p.queues {
+		n += q.full.Load()
+	}
+	return n
+}
+
 // MTU implements port.Port.
 func (p *Port) MTU() int { return p.dev.MTU() }
 

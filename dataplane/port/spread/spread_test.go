@@ -184,7 +184,7 @@ func TestFullRingLosesPacketsByName(t *testing.T) {
 			t.Errorf("worker 0 got %d packets", n)
 		}
 	}
-	if lost := r.Queue(1).Stats().RxSpreadFull; lost != 84 || r.Queue(0).Stats().RxSpreadFull != 0 {
+	if lost := r.Queue(1).Stats().RxSpreadFull; lost != 84 || r.Queue(0).Stats().RxSpreadFull != 0 || r.Lost() != lost {
 		t.Errorf("%d packets were lost, want 84 of the other worker's", lost)
 	}
 	next := uint32(0)

@@ -13,50 +13,19 @@ import (
 // has even length.
 func Sum(b []byte, initial uint16) uint16 {
 	// The sum of byte-swapped words is the byte-swapped sum, so the loads need no swap each.
-	acc := uint64(bits.ReverseBytes16(initial))
-	if len(b) >= longSum {
-		n := len(b) &^ (sumStep - 1)
-		acc += sumLong(b[:n])
-		b = b[n:]
-	}
-	var c uint64
-	for len(b) >= 64 {
-		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(b), c)
-		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(b[8:]), c)
-		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(b[16:]), c)
-		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(b[24:]), c)
-		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(b[32:]), c)
-		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(b[40:]), c)
-		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(b[48:]), c)
-		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(b[56:]), c)
-		b = b[64:]
-	}
-	for len(b) >= 8 {
-		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(b), c)
-		b = b[8:]
-	}
-	acc, c = bits.Add64(acc, tail(b), c)
-	acc, c = bits.Add64(acc, 0, c)
+	acc, c := bits.Add64(sumOf(b), uint64(bits.ReverseBytes16(initial)), 0)
 	return bits.ReverseBytes16(fold(acc + c))
 }
 
-// longSum is the length in bytes from which on sumLong is faster, and sumStep what the lengths are multiples of that it sums.
-const (
-	longSum = 256
-	sumStep = 64
-)
-
-// sumWords adds the 32-bit words of b, as they are loaded, to a sum that folds to that of its 16-bit words. The length of b, at most what a packet
-// has, is a multiple of sumStep. It is the twin of the assembly.
+// sumWords adds the 16-bit words of b, as they are loaded: what it returns folds to their sum. It is the twin of the assembly.
 func sumWords(b []byte) (sum uint64) {
-	for len(b) >= sumStep {
-		for i := 0; i < sumStep; i += 8 {
-			v := binary.LittleEndian.Uint64(b[i:])
-			sum += v&0xffff_ffff + v>>32
-		}
-		b = b[sumStep:]
+	var c uint64
+	for len(b) >= 8 {
+		sum, c = bits.Add64(sum, binary.LittleEndian.Uint64(b), c)
+		b = b[8:]
 	}
-	return sum
+	sum, c = bits.Add64(sum, tail(b), c)
+	return sum + c
 }
 
 // tail loads the up to seven last bytes, padded with zeros.
@@ -109,11 +78,12 @@ func Update32(field uint16, was, is uint32) uint16 {
 // pseudo returns the sum of the TCP pseudo header (RFC 9293 section 3.1, RFC 8200 section 8.1) of the IP header at h for n
 // bytes of TCP.
 func (p *Packet) pseudo(h []byte, n int) uint16 {
-	addrs := h[12:20]
+	rest := addOnes(uint16(n), protoTCP)
 	if p.Ver == 6 {
-		addrs = h[8:40]
+		return Sum(h[8:40], rest)
 	}
-	return Sum(addrs, addOnes(uint16(n), protoTCP))
+	addrs := binary.LittleEndian.Uint64(h[12:20])
+	return addOnes(bits.ReverseBytes16(fold(addrs)), rest)
 }
 
 func addOnes(a, b uint16) uint16 {

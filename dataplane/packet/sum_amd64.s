@@ -4,6 +4,82 @@
 
 #include "textflag.h"
 
+// func sumChain(p *byte, n int) (sum uint64)
+TEXT ·sumChain(SB), NOSPLIT, $0-24
+	MOVQ p+0(FP), AX
+	MOVQ n+8(FP), CX
+	XORL DX, DX
+
+block:
+	CMPQ CX, $0x40
+	JLT  rest
+	ADDQ (AX), DX
+	ADCQ 8(AX), DX
+	ADCQ 16(AX), DX
+	ADCQ 24(AX), DX
+	ADCQ 32(AX), DX
+	ADCQ 40(AX), DX
+	ADCQ 48(AX), DX
+	ADCQ 56(AX), DX
+	ADCQ $0x00, DX
+	ADDQ $0x40, AX
+	SUBQ $0x40, CX
+	JMP  block
+
+rest:
+	TESTQ $0x00000020, CX
+	JZ    less32
+	ADDQ  (AX), DX
+	ADCQ  8(AX), DX
+	ADCQ  16(AX), DX
+	ADCQ  24(AX), DX
+	ADCQ  $0x00, DX
+	ADDQ  $0x20, AX
+
+less32:
+	TESTQ $0x00000010, CX
+	JZ    less16
+	ADDQ  (AX), DX
+	ADCQ  8(AX), DX
+	ADCQ  $0x00, DX
+	ADDQ  $0x10, AX
+
+less16:
+	TESTQ $0x00000008, CX
+	JZ    less8
+	ADDQ  (AX), DX
+	ADCQ  $0x00, DX
+	ADDQ  $0x08, AX
+
+less8:
+	// Up to seven bytes are left.
+	TESTQ $0x00000004, CX
+	JZ    less4
+	MOVL  (AX), BX
+	ADDQ  BX, DX
+	ADCQ  $0x00, DX
+	ADDQ  $0x04, AX
+
+less4:
+	TESTQ   $0x00000002, CX
+	JZ      less2
+	MOVWLZX (AX), BX
+	ADDQ    BX, DX
+	ADCQ    $0x00, DX
+	ADDQ    $0x02, AX
+
+less2:
+	TESTQ   $0x00000001, CX
+	JZ      less1
+	MOVBLZX (AX), BX
+	ADDQ    BX, DX
+	ADCQ    $0x00, DX
+	ADDQ    $0x01, AX
+
+less1:
+	MOVQ DX, sum+16(FP)
+	RET
+
 // func sumVectors(p *byte, n int) (sum uint64)
 // Requires: AVX, AVX2
 TEXT ·sumVectors(SB), NOSPLIT, $0-24

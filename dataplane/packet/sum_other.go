@@ -2,4 +2,4 @@
 
 package packet
 
-func sumLong(b []byte) uint64 { return sumWords(b) }
+func sumOf(b []byte) uint64 { return sumWords(b) }

@@ -1,8 +1,10 @@
-// Command sum writes the assembly of package packet that sums long texts: `go generate` two folders above. What it writes has a twin in Go
-// there, and a test holds both equal.
+// Command sum writes the assembly of package packet that sums bytes for checksums: `go generate` two folders above. What it writes has a twin in
+// Go there, and a test holds both equal.
 package main
 
 import (
+	"fmt"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -15,9 +17,73 @@ const (
 
 func main() {
 	ConstraintExpr("amd64")
+	chain()
+	vectors()
+	Generate()
+}
+
+// chain adds eight bytes at a time, with the carry of each addition in the next one.
+func chain() {
+	TEXT("sumChain", NOSPLIT, "func(p *byte, n int) (sum uint64)")
+	Pragma("noescape")
+	Doc("sumChain is sumWords in assembly, for any n.")
+	p, n := Load(Param("p"), GP64()), reg.RCX
+	Load(Param("n"), n)
+	sum, word := GP64(), GP64()
+	XORL(sum.As32(), sum.As32())
+	add := func(bytes int) {
+		for at := 0; at < bytes; at += 8 {
+			if m := (Mem{Base: p, Disp: at}); at == 0 {
+				ADDQ(m, sum)
+			} else {
+				ADCQ(m, sum)
+			}
+		}
+		ADCQ(Imm(0), sum)
+		ADDQ(Imm(uint64(bytes)), p)
+	}
+	Label("block")
+	CMPQ(n, Imm(step))
+	JLT(LabelRef("rest"))
+	add(step)
+	SUBQ(Imm(step), n)
+	JMP(LabelRef("block"))
+	Label("rest")
+	for bytes := step / 2; bytes >= 8; bytes /= 2 {
+		less := fmt.Sprintf("less%d", bytes)
+		TESTQ(U32(bytes), n)
+		JZ(LabelRef(less))
+		add(bytes)
+		Label(less)
+	}
+
+	Comment("Up to seven bytes are left.")
+	for bytes := 4; bytes > 0; bytes /= 2 {
+		less := fmt.Sprintf("less%d", bytes)
+		TESTQ(U32(bytes), n)
+		JZ(LabelRef(less))
+		switch m := (Mem{Base: p}); bytes {
+		case 4:
+			MOVL(m, word.As32())
+		case 2:
+			MOVWLZX(m, word.As32())
+		default:
+			MOVBLZX(m, word.As32())
+		}
+		ADDQ(word, sum)
+		ADCQ(Imm(0), sum)
+		ADDQ(Imm(uint64(bytes)), p)
+		Label(less)
+	}
+	Store(sum, ReturnIndex(0))
+	RET()
+}
+
+// vectors adds 32-bit words in vectors.
+func vectors() {
 	TEXT("sumVectors", NOSPLIT, "func(p *byte, n int) (sum uint64)")
 	Pragma("noescape")
-	Doc("sumVectors is sumWords in assembly, for processors with AVX2. n is a multiple of 64 and not 0.")
+	Doc("sumVectors is sumWords in assembly, for processors with AVX2, and faster for long texts. n is a multiple of 64 and not 0.")
 	p, n := Load(Param("p"), GP64()), Load(Param("n"), GP64())
 
 	// Of each word of 64 bits the upper half is added to one sum, and the whole to another one, modulo 2^64: the lower halves' sum is what that
@@ -58,5 +124,4 @@ func main() {
 	VZEROUPPER()
 	Store(out, ReturnIndex(0))
 	RET()
-	Generate()
 }

@@ -16,11 +16,11 @@ const (
 )
 
 func sumOf(b []byte) uint64 {
-	p, n := unsafe.Pointer(unsafe.SliceData(b)), len(b)
+	n := len(b)
 	if n < longSum || !cpu.X86.HasAVX2 {
-		return sumChain((*byte)(p), n)
+		return sumChain(unsafe.SliceData(b), n)
 	}
-	rest := n % sumStep
-	acc, c := bits.Add64(sumVectors((*byte)(p), n-rest), sumChain((*byte)(unsafe.Add(p, n-rest)), rest), 0)
+	long := n - n%sumStep
+	acc, c := bits.Add64(sumVectors(unsafe.SliceData(b), long), sumChain(unsafe.SliceData(b[long:]), n-long), 0)
 	return acc + c
 }

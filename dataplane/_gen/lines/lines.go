@@ -66,7 +66,8 @@ func Headers(m, data, scratch reg.GPPhysical) {
 }
 
 // Packet asks for the lines of the packet in the buffer m that are read and written where it is translated, of which the first one of the
-// buffer is there: the second one of that, those of its headers, and if it has data the one in front of them and one with data.
+// buffer is there: the second one of that, those of its headers, and if it has data the one in front of them and one with data. It
+// goes once into a routine.
 func Packet(m, data, scratch reg.GPPhysical) {
 	Headers(m, data, scratch)
 	Own(m, Size)

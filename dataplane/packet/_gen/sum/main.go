@@ -22,7 +22,8 @@ func main() {
 	Generate()
 }
 
-// chain adds eight bytes at a time, with the carry of each addition in the next one.
+// chain adds eight bytes at a time, with the carry of each addition in the next one. The last carry of a block always finds room: a sum of all
+// ones has none, because only all ones with a carry, and all ones, would make it.
 func chain() {
 	TEXT("sumChain", NOSPLIT, "func(p *byte, n int) (sum uint64)")
 	Pragma("noescape")

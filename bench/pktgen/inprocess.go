@@ -112,8 +112,8 @@ func (p *plan) completeTurns(t *turns, ports [2]port.Port, caches []*mbuf.Cache,
 	for s := range ports {
 		ways[s] = far
 		ways[s].Wire = t.wires[s]
-		if p, ok := ports[s].(*spread.Port); ok {
-			t.spread = append(t.spread, p)
+		if shared, ok := ports[s].(*spread.Port); ok {
+			t.spread = append(t.spread, shared)
 		}
 	}
 	if t.ends, err = p.newEnds(ways); err != nil {

@@ -97,8 +97,11 @@ func (a *App) dispatch(args []string) error {
 	if len(args) == 0 {
 		return &usageError{err: errors.New("no command is given")}
 	}
-	if args[0] == "help" || args[0] == "-h" || args[0] == "--help" || args[0] == "-help" {
+	if asksForHelp(args[0]) {
 		return a.help(args[1:])
+	}
+	if len(args) == 2 && asksForHelp(args[1]) && len(group(args[0])) > 0 {
+		return a.help(args[:1])
 	}
 	if args[0] == "--version" || args[0] == "-version" {
 		args = append([]string{versionCommand.name}, args[1:]...)
@@ -161,13 +164,14 @@ func match(args []string) (*command, []string) {
 // unknownCommand says what is wrong with a command line that begins with no command, and which one may be meant.
 func unknownCommand(args []string) error {
 	known := []string{"help"}
-	var seconds []string // second words of commands that begin with the first one given
 	for _, c := range commands() {
-		first, second, two := strings.Cut(c.name, " ")
-		if two && first == args[0] {
-			seconds = append(seconds, second)
-		}
+		first, _, _ := strings.Cut(c.name, " ")
 		known = append(known, first)
+	}
+	var seconds []string // second words of commands that begin with the first one given
+	for _, c := range group(args[0]) {
+		_, second, _ := strings.Cut(c.name, " ")
+		seconds = append(seconds, second)
 	}
 	if len(seconds) > 0 {
 		meant := ""

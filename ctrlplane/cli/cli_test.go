@@ -135,6 +135,15 @@ func TestHelpNamesEveryCommandAndFlag(t *testing.T) {
 	}
 }
 
+func TestHelpOnTheFirstWordOfCommandsListsThem(t *testing.T) {
+	for _, args := range [][]string{{"help", "key"}, {"key", "--help"}, {"key", "-h"}, {"key", "help"}} {
+		status, out, errs := call(t, args...)
+		if status != exitOK || errs != "" || !strings.Contains(out, "\n  key generate ") || !strings.Contains(out, "\n  key show ") || strings.Contains(out, "\n  run ") {
+			t.Errorf("%v: status %d: %s%s", args, status, out, errs)
+		}
+	}
+}
+
 func TestSetupHugepagesReservesWhatIsAsked(t *testing.T) {
 	for want, args := range map[string][]string{
 		"huge pages: 512 of 2048 KiB reserved, 511 free, mounted on /dev/hugepages\n": nil,

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 )
 
@@ -15,8 +16,14 @@ Usage: linecrypt COMMAND [FLAGS]
 
 `
 
-// help prints the list of commands, or what one command takes.
+// help prints the list of commands, or of those that begin with a word, or what one command takes.
 func (a *App) help(args []string) error {
+	if len(args) == 1 {
+		if cs := group(args[0]); len(cs) > 0 {
+			fmt.Fprintf(a.Stdout, "Usage: linecrypt %s COMMAND [FLAGS]\n\n", args[0])
+			return list(a.Stdout, cs, "help "+args[0]+" COMMAND", "the flags of a command")
+		}
+	}
 	if len(args) > 0 {
 		c, rest := match(args)
 		if c == nil || len(rest) > 0 {
@@ -25,12 +32,32 @@ func (a *App) help(args []string) error {
 		return a.helpOn(c)
 	}
 	fmt.Fprint(a.Stdout, intro)
-	w := tabwriter.NewWriter(a.Stdout, 0, 0, 3, ' ', 0)
+	return list(a.Stdout, commands(), "help [COMMAND]", "this list, or the flags of a command")
+}
+
+// group returns the commands of two words that begin with word.
+func group(word string) (cs []command) {
 	for _, c := range commands() {
+		if first, _, two := strings.Cut(c.name, " "); two && first == word {
+			cs = append(cs, c)
+		}
+	}
+	return cs
+}
+
+// list prints commands, and last how to be told more.
+func list(out io.Writer, cs []command, more, what string) error {
+	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
+	for _, c := range cs {
 		fmt.Fprintf(w, "  %s\t%s\n", c.name, c.summary)
 	}
-	fmt.Fprintf(w, "  help [COMMAND]\tthis list, or the flags of a command\n")
+	fmt.Fprintf(w, "  %s\t%s\n", more, what)
 	return w.Flush()
+}
+
+// asksForHelp reports whether a word of a command line is one that asks for help.
+func asksForHelp(word string) bool {
+	return word == "help" || word == "-h" || word == "--help" || word == "-help"
 }
 
 func (a *App) helpOn(c *command) error {

@@ -28,6 +28,14 @@ func NeedRoot(t testing.TB) {
 	t.Skip("needs root to create network namespaces and packet sockets")
 }
 
+// CountsAllocs skips a test that counts allocations where the race detector looks on: what else lies on the stack is then allocated.
+func CountsAllocs(t testing.TB) {
+	t.Helper()
+	if race {
+		t.Skip("with -race more is allocated")
+	}
+}
+
 // Name returns an interface name (at most 15 bytes) that no other test uses.
 func Name() string { return fmt.Sprintf("lc%x-%x", os.Getpid(), serial.Add(1)) }
 

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"testing"
 
+	"linecrypt/bench/testenv"
 	"linecrypt/ctrlplane/eno"
 	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/dataplane/mbuf"
@@ -25,6 +26,7 @@ func mallocs(f func()) uint64 {
 const runtimeMallocs = 4
 
 func TestFloodOfSYNsAllocatesNothing(t *testing.T) {
+	testenv.CountsAllocs(t)
 	const syns = 4096
 	option := func(subs ...byte) []byte { return append([]byte{eno.Kind, byte(2 + len(subs))}, subs...) }
 	for name, c := range map[string]struct {
@@ -71,6 +73,7 @@ func TestFloodOfSYNsAllocatesNothing(t *testing.T) {
 }
 
 func TestSetUpAllocatesNothing(t *testing.T) {
+	testenv.CountsAllocs(t)
 	for name, open := range map[string]func(g *rig, n int) *flowtable.Record{
 		"passive": (*rig).openPassive, "active": (*rig).openActive, "plain": (*rig).openPlain,
 	} {

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"linecrypt/bench/testenv"
 	"linecrypt/dataplane/mbuf"
 	"linecrypt/dataplane/port"
 	"linecrypt/dataplane/port/memory"
@@ -319,6 +320,7 @@ func TestSleepingWorkerIsWoken(t *testing.T) {
 }
 
 func TestPacketPathAllocatesNothing(t *testing.T) {
+	testenv.CountsAllocs(t)
 	r := newRig(t, 2, Options{}, memory.Options{})
 	frames := [][]byte{segment(1, 1), segment(2, 2), segment(3, 3), segment(4, 4)}
 	var ms [port.Burst]*mbuf.Mbuf

@@ -58,7 +58,7 @@ func (f *flow) acceptHost(seg *Segment, p, ack int64) bool {
 func (f *flow) acceptWire(seg *Segment, w, ack int64) bool {
 	e, in := &f.r.Egress, &f.r.Ingress
 	peer := &f.r.Peer
-	next := int64(f.contiguous())
+	next := int64(f.received())
 	if seg.Flags&(SYN|ACK) == ACK && w == next && ack >= int64(e.WAck) && ack <= int64(e.WNext) &&
 		w <= int64(in.WEdge) && later(seg.TSVal, peer.TSVal) {
 		f.learn(seg, peer)

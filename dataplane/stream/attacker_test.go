@@ -44,7 +44,7 @@ var forgedFlags = []uint8{RST, RST | ACK, SYN, SYN | ACK, FIN | ACK, ACK, ACK, P
 func (a *attacker) forge(g *gateway, from int) *pkt {
 	f := flow{c: g.core, r: &g.rec}
 	e, in := &g.rec.Egress, &g.rec.Ingress
-	next, edge := f.peerISN()+uint32(f.contiguous()), f.peerISN()+uint32(in.WEdge)
+	next, edge := f.peerISN()+uint32(f.received()), f.peerISN()+uint32(in.WEdge)
 	acked, ack, sent := f.peerISN()+uint32(in.WAcked), f.hostISN()+uint32(e.WAck), f.hostISN()+uint32(e.WNext)
 	ts, ecr := g.rec.Peer.TSVal, g.rec.Host.TSVal
 	if from == fromHost {

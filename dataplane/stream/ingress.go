@@ -195,6 +195,22 @@ func (f *flow) contiguous() WPos {
 	return WPos(in.WNext)
 }
 
+// received is what the gateway expects next (RCV.NXT of RFC 9293): contiguous, and behind the FIN where the last frame has come, so that the FIN
+// is no forgery.
+func (f *flow) received() WPos {
+	w := f.contiguous()
+	if ended(f.r) && f.r.Rare.WFin == uint64(w) {
+		w++
+	}
+	return w
+}
+
+// ended reports whether the far end's last frame was opened, and its FIN seen.
+func ended(r *flowtable.Record) bool {
+	const both = flowtable.IngressFINp | flowtable.IngressWireFIN
+	return r.Ingress.Flags&both == both
+}
+
 // chunk is a run of wire bytes in a buffer that feed owns.
 type chunk struct {
 	m      *mbuf.Mbuf

@@ -274,6 +274,41 @@ func TestTheHostsOwnKeepAliveGoesItsWay(t *testing.T) {
 	r.count(shm.KeepAlives, 1)
 }
 
+func TestAKeepAliveOfAFarEndThatHasFinishedAsksTheHost(t *testing.T) {
+	r := newRig(t, nil, nil)
+	fin := ended10(r)
+	r.hostAcks(11)
+	r.take()
+	for range 3 {
+		r.w.now += 10e9
+		r.wire(&pkt{seq: wireSeq + uint32(fin), ack: hostSeq + initLen, win: 65535, flags: ACK})
+		if p := r.one(ToHost); p.seq != wireSeq+10 || len(p.data) > 0 || p.flags != ACK {
+			t.Fatalf("the host is asked by %v, where it answers only what is in front of what it expects", p)
+		}
+		r.hostAcks(11)
+		if p := r.one(ToWire); p.ack != wireSeq+uint32(fin)+1 || len(p.data) > 0 {
+			t.Fatalf("the far end gets %v", p)
+		}
+	}
+}
+
+func TestTwoGatewaysKeepAHalfClosedConnectionAlive(t *testing.T) {
+	for _, fin := range [][2]bool{{true, false}, {false, true}} {
+		p := newPair(t, 3, nil, nil, keepAlive)
+		p.client.fin, p.server.fin = fin[0], fin[1]
+		p.start()
+		p.w.run(p.w.now+4*keepIdle, func() bool { return false })
+		for _, g := range []*gateway{p.a, p.b} {
+			if g.rec.Egress.Flags&flowtable.EgressDead != 0 || g.core.n[shm.AbortKeepAlive] != 0 {
+				t.Errorf("%v, %s: %s", fin, g.name, g.state())
+			}
+		}
+		if p.client.reset || p.server.reset {
+			t.Errorf("%v: a host was reset", fin)
+		}
+	}
+}
+
 func TestKeepAlivesMakeAConnectionNoYounger(t *testing.T) {
 	// On the side that asks and on the side that answers.
 	p := newPair(t, 3, nil, nil, func(c *Config) { keepAlive(c); c.RekeyTime = 3600e9 })

@@ -50,6 +50,52 @@ func TestResetOfTheFarEndPassesWhereItIsExact(t *testing.T) {
 	}
 }
 
+// ended10 has the far end send its last frame of 10 bytes, and its FIN behind it, and returns the FIN's wire position.
+func ended10(r *rig) (end int) {
+	from, to := r.farFrame(last(10))
+	r.far(from, to, FIN)
+	r.take()
+	return to
+}
+
+func TestResetBehindAFINIsExact(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		acked        bool // the host has acknowledged the FIN
+		inFlight     bool // and sent what is not acknowledged
+		at           int  // of the RST, behind the FIN's place
+		dead, passed bool
+		want         uint32 // plaintext position of what the host gets
+	}{
+		{"behind it", true, false, 1, true, true, 11},
+		{"behind it, with data on its way to the far end", true, true, 1, true, true, 11},
+		{"behind it, before the host has acknowledged it", false, false, 1, true, true, 11},
+		{"at it, which the host may believe or not", true, false, 0, false, true, 10},
+		{"in front of it", true, false, -1, false, false, 0},
+		{"two behind it", true, false, 2, false, false, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, nil, nil)
+			end := ended10(r)
+			if c.acked {
+				r.hostAcks(11)
+			}
+			if c.inFlight {
+				r.say(0, 0, pattern(1, 100))
+			}
+			r.take()
+			r.wire(&pkt{seq: wireSeq + uint32(end+c.at), flags: RST})
+			h, _ := r.take()
+			if got := len(h) > 0 && h[0].flags == RST; got != c.passed || got && h[0].seq != wireSeq+c.want {
+				t.Errorf("the host gets %v", h)
+			}
+			if dead := r.g.rec.Egress.Flags&flowtable.EgressDead != 0; dead != c.dead {
+				t.Errorf("dead is %v: %s", dead, r.g.state())
+			}
+		})
+	}
+}
+
 func TestResetElsewhereInTheWindowIsChallenged(t *testing.T) {
 	r := newRig(t, nil, nil)
 	r.wire(&pkt{seq: wireSeq + initLen + 50, flags: RST})

@@ -197,6 +197,29 @@ func TestRemoveLeavesNothing(t *testing.T) {
 	}
 }
 
+func TestTheFolderAroundInstancesMayGoWithTheLastOne(t *testing.T) {
+	for name, use := range map[string]func(in *Instance) error{
+		"what is removed already can be removed": (*Instance).Remove,
+		"one that begins just then takes its lock": func(in *Instance) error {
+			l, err := in.Lock(DataPlane)
+			if err == nil {
+				err = l.Release()
+			}
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := open(t, "one")
+			if err := os.RemoveAll(os.Getenv(EnvRunDir)); err != nil {
+				t.Fatal(err)
+			}
+			if err := use(in); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func TestRemoveIsRefusedWhileAProcessRuns(t *testing.T) {
 	in := open(t, "one")
 	l, err := in.Lock(ControlPlane)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -65,8 +66,14 @@ func (in *Instance) lockPath(p Process) string { return filepath.Join(in.dir, st
 func (in *Instance) Lock(p Process) (*Lock, error) {
 	path := in.lockPath(p)
 	for range 100 {
-		// The folder may have gone with the instance that was there when it was opened.
-		if err := makeOwn(in.dir); err != nil {
+		// The folder may have gone with the instance that was there when it was opened, and the one around it with the last instance.
+		err := makeOwn(in.dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			if err = makeBase(in.base); err == nil {
+				continue
+			}
+		}
+		if err != nil {
 			return nil, fmt.Errorf("instance %q: %w", in.name, err)
 		}
 		f, err := lockFile(path)

@@ -127,6 +127,7 @@ func setDefaults(cfg *Config) {
 	if cfg.FlowOutOfOrder == 0 {
 		cfg.FlowOutOfOrder = defaultFlowOutOfOrder
 	}
+	cfg.FlowOutOfOrder = min(cfg.FlowOutOfOrder, math.MaxUint16) // as Local.Queued counts
 	if cfg.Setups == 0 {
 		cfg.Setups = cfg.Reassemblies
 	}

@@ -78,7 +78,7 @@ const commonIngress = flowtable.IngressInit | flowtable.IngressKeys
 func (c *Core) judge(r *flowtable.Record) {
 	e, in, l := &r.Egress, &r.Ingress, &r.Local
 	l.Common = e.Flags&^flowtable.EgressBA == flowtable.EgressKeys && in.Flags&^flowtable.IngressShrunk == commonIngress &&
-		l.Gap|l.OldKeys == 0 && l.HsBlock|l.OutOfOrder|l.Reassembly|l.PrevKey|l.NextKey == 0 &&
+		l.Gap|l.OldKeys|l.Filled == 0 && l.HsBlock|l.OutOfOrder|l.Reassembly|l.PrevKey|l.NextKey == 0 &&
 		r.Flags&flowtable.FlagSendENO == 0 && in.Failures|in.Probes == 0 && r.Rare.OwnTimer == 0 && r.Rare.OpenGen <= r.Rare.SealGen && r.Rare.Linger == 0
 }
 

@@ -73,6 +73,10 @@ func (f *flow) advanceHost() {
 
 // forwardHostAck passes a segment without payload on, translated, unless it tells the far end nothing.
 func (f *flow) forwardHostAck(seg *Segment, news *ackNews) {
+	if f.awaitsFilled(seg, news) {
+		f.drop(seg.M, shm.AbsorbedAcks)
+		return
+	}
 	in, e := &f.r.Ingress, &f.r.Egress
 	oldAck, oldWin := in.AckTold, in.WinTold
 	ack, win := f.toWire()
@@ -97,6 +101,25 @@ func (f *flow) forwardHostAck(seg *Segment, news *ackNews) {
 	}
 	em.Flags = seg.Flags &^ (URG | SYN)
 }
+
+// awaitsFilled reports whether an acknowledgement is for some of what was delivered when a hole was filled, and others follow. A receiver
+// acknowledges all of that at once; the host, which gets it from the gateway segment by segment, does not. Where there are no selective
+// acknowledgements, a sender takes each of its acknowledgements for the sign of another hole (RFC 6582 section 3.2) and sends again what has
+// arrived, and for how long the path takes.
+func (f *flow) awaitsFilled(seg *Segment, news *ackNews) bool {
+	l := &f.r.Local
+	if l.Filled == 0 {
+		return false
+	}
+	if news.advanced && seg.NSACK == 0 && int16(filledAt(f.r.Ingress.WAckH)-l.Filled) < 0 {
+		return true
+	}
+	l.Filled = 0
+	return false
+}
+
+// filledAt is a wire position as Local.Filled has it.
+func filledAt(w uint64) uint16 { return uint16(w>>8) | 1 }
 
 // absorb takes back the last emit, an acknowledgement that is not to be passed on.
 func (f *flow) absorb(em *Emit) {

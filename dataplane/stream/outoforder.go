@@ -178,7 +178,7 @@ func (f *flow) contradict(at uint64, b []byte) bool {
 // mayEnqueue reports whether the flow may queue another segment, after others have given something up if need be. The flow then
 // has its object.
 func (f *flow) mayEnqueue() bool {
-	c, n := f.c, f.r.Local.Queued
+	c, n := f.c, uint32(f.r.Local.Queued)
 	if n >= c.cfg.FlowOutOfOrder || f.reassemblyOf() == nil {
 		return false
 	}
@@ -199,7 +199,7 @@ func (f *flow) drain() {
 	if f.r.Egress.Flags&flowtable.EgressDead != 0 || f.inProgress() != nil && !f.finishFrame() {
 		return
 	}
-	for in.Flags&flowtable.IngressStalled == 0 && f.r.Egress.Flags&flowtable.EgressDead == 0 {
+	for n := 0; in.Flags&flowtable.IngressStalled == 0 && f.r.Egress.Flags&flowtable.EgressDead == 0; n++ {
 		next := uint64(f.contiguous())
 		link := f.nextQueued(next)
 		if link == nil || in.Flags&(flowtable.IngressInit|flowtable.IngressKeys) == flowtable.IngressInit {
@@ -211,6 +211,9 @@ func (f *flow) drain() {
 		f.feed(ch)
 		if uint64(f.contiguous()) == next {
 			break
+		}
+		if n > 0 {
+			f.r.Local.Filled = filledAt(next)
 		}
 	}
 	f.idleReassembly()

@@ -10,8 +10,8 @@ import (
 
 // A connection that is older than the gateway is met in the middle: by a segment that is no SYN and of nothing that the table knows. It was
 // never encrypted by it, and passes in the clear, or under policy require not at all. One that passes gets a record, so that it is decided
-// on once and can be seen. Anybody can make such segments up: the records have a stock of their own, in which one that was silent for a while
-// gives way. Where none does, segments are decided on one by one.
+// on once and can be seen, from its first segment on that shows a connection (showsConnection). Anybody can make such segments up: the records
+// have a stock of their own, in which one that was silent for a while gives way. Where none does, segments are decided on one by one.
 
 // metIdle is the silence, in ns, after which a connection that was met in the middle gives way to another.
 const metIdle = int64(10e9)
@@ -25,11 +25,18 @@ func (w *Worker) stray(s flowtable.Side, p *packet.Packet, k *flowtable.Key, has
 	case confirmsENO(s, p) && verdict != flowtable.Disabled:
 		w.refuseStrayENO(p)
 	default:
-		if p.Flags&packet.FlagRST == 0 {
+		if showsConnection(p) {
 			w.remember(k, hash, verdict, rule, now)
 		}
 		w.pass(s, p)
 	}
+}
+
+// showsConnection reports whether a segment that no record knows shows a connection that is in the clear: it carries data, or answers a SYN. An
+// empty one may be of no connection at all, and shows nothing in the clear: a made-up one, a RST, or another gateway's question (probe) after an
+// encrypted connection that is over, and forgotten here. It is decided on by itself. A connection that only receives is met by what it gets.
+func showsConnection(p *packet.Packet) bool {
+	return p.Flags&packet.FlagRST == 0 && (p.PayloadLen > 0 || p.Flags&packet.FlagSYN != 0)
 }
 
 // decideMet returns what is in force for a connection whose SYN nobody saw, so that either end may have opened it: what protects more.

@@ -62,7 +62,7 @@ func TestConnectionInTheClearIsToldWhenItBeginsAndWhenItIsOver(t *testing.T) {
 
 func TestConnectionMetInTheMiddleIsToldUntilItIsForgotten(t *testing.T) {
 	g, said := notedShooter(t)
-	g.host(midSegment())
+	g.host(midSegment(), midData...)
 	port := g.record(0).Key.InsidePort
 	wantSaid(t, "met", said(), fmt.Sprintf("plain plain_met %d opportunistic true", port))
 	g.later(g.w.params.PlainIdle + 5*second)

@@ -98,8 +98,7 @@ func (t *step) hostSYNAgain() {
 	t.out.add(ActForwardENO)
 }
 
-// synReset handles a RST in answer to SYN + ENO. A path may have sent it because of the option: the SYN goes again without, and what
-// comes then is the answer.
+// synReset handles a RST in answer to SYN + ENO.
 func (t *step) synReset() {
 	c, s := t.c, t.s
 	if s.Flags&ack == 0 || s.Ack != c.HostISN+1 {
@@ -111,7 +110,24 @@ func (t *step) synReset() {
 		t.out.add(ActForget)
 		return
 	}
-	c.Flags |= flowtable.SetupTried | flowtable.SetupReset
+	t.synWithout()
+}
+
+// refusedOnWay handles an ICMP error about a segment of the host's. One about the SYN + ENO that is out says what a RST says, and is
+// believed like one: whoever sends it has seen the SYN, or has guessed its number (RFC 5927 section 4.1). Any other is for the host.
+func (t *step) refusedOnWay() {
+	c := t.c
+	if c.State != flowtable.ActiveSyn || t.s.Seq != c.HostISN || !c.mayDrop() {
+		t.out.add(ActForward)
+		return
+	}
+	t.synWithout()
+}
+
+// synWithout handles a refusal of SYN + ENO, which a path may have sent because of the option: the SYN goes again without, as RFC 8547
+// section 4.6 allows, and what comes then is the answer.
+func (t *step) synWithout() {
+	t.c.Flags |= flowtable.SetupTried | flowtable.SetupReset
 	t.plain(SynReset, flowtable.PlainSyn)
 	t.out.add(ActSendSYN)
 	t.out.drop(shm.DropSynReset)

@@ -17,6 +17,7 @@ const (
 	EventInit                     // the far end's Init message is complete
 	EventFailure                  // the action that the last step asked for cannot be done, for Failure
 	EventConfirm                  // the control plane says of a connection that is held that its far end is authenticated
+	EventRefused                  // an ICMP error came, which is intact: the segment of the host's with number Seg.Seq was refused on its way, or at its end
 	numEvents
 )
 

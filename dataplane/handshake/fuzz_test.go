@@ -85,6 +85,9 @@ func (s *script) event(rules *Rules) (e Event, fails map[ActionKind]Failure) {
 		if k&0x80 != 0 {
 			e.Kind = EventConfirm
 		}
+		if k&0x20 != 0 {
+			e.Kind, e.Seg = EventRefused, Segment{From: flowtable.Outside, Seq: s.number(hostISN)}
+		}
 	case 6:
 		e.Kind = EventTimer
 	case 7:

@@ -58,6 +58,8 @@ func (m *Machine) Step(c *Conn, e *Event, now int64, out *Actions) {
 		t.failure()
 	case EventConfirm:
 		t.authenticated()
+	case EventRefused:
+		t.refusedOnWay()
 	}
 }
 

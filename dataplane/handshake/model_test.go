@@ -129,6 +129,9 @@ func (m *model) act(a Action, before *Conn, e *Event) error {
 	require := m.c.Policy == flowtable.Require
 	switch a.Kind {
 	case ActForward:
+		if e.Kind == EventRefused {
+			break // no segment, but an error about one
+		}
 		s := &e.Seg
 		if m.enabled {
 			return fmt.Errorf("a segment passes although encryption is enabled")
@@ -250,7 +253,7 @@ func (m *model) leaves(role int, s *Segment) error {
 
 // check demands what must be true after each event.
 func (m *model) check(before *Conn, e *Event, disposed int) error {
-	segment := e.Kind == EventSegment || e.Kind == EventFailure && disposed > 0
+	segment := e.Kind == EventSegment || e.Kind == EventRefused || e.Kind == EventFailure && disposed > 0
 	if want := 1; segment && disposed != want || !segment && disposed != 0 {
 		return fmt.Errorf("the segment is disposed of %d times", disposed)
 	}
@@ -408,6 +411,9 @@ func events(m *model, rules *Rules, segs []Segment) []Event {
 	}
 	all = append(all, Event{Kind: EventReply, Reply: shm.Keys, Hold: true, Rules: rules, Alive: true}, Event{Kind: EventConfirm, Rules: rules, Alive: true})
 	all = append(all, Event{Kind: EventInit, Rules: rules, Alive: true})
+	for _, seq := range []uint32{hostISN, hostISN + 1} {
+		all = append(all, Event{Kind: EventRefused, Seg: Segment{From: flowtable.Outside, Seq: seq}, Rules: rules, Alive: true})
+	}
 	for _, alive := range []bool{true, false} {
 		all = append(all, Event{Kind: EventTimer, Rules: rules, Alive: alive})
 	}

@@ -21,6 +21,7 @@ const (
 // that caused it, so its source is the host the error goes to. Offsets count from the start of the packet data.
 type ICMPError struct {
 	Type, Code       uint8
+	V6               bool // Type and Code are those of ICMPv6
 	HasSeq           bool // enough of the TCP header is there to hold Seq
 	HasMTU           bool // fragmentation needed, or packet too big; MTU may still be 0 in an old router's
 	InnerL3, InnerL4 uint16
@@ -28,6 +29,16 @@ type ICMPError struct {
 	Seq              uint32
 	MTU              uint32
 	Src, Dst         [16]byte // IPv4 as ::ffff:a.b.c.d
+}
+
+// Refuses reports whether the error says that its segment was refused, on its way or at its end, and not for its size: a
+// destination that is unreachable or prohibited, or a header with which somebody has a problem (RFC 792, RFC 1812 section 5.2.7.1,
+// RFC 4443 sections 3.1 and 3.4).
+func (e *ICMPError) Refuses() bool {
+	if e.V6 {
+		return e.Type == icmp6Unreachable || e.Type == icmp6Parameter
+	}
+	return e.Type == icmp4Unreachable && e.Code != icmp4FragNeeded || e.Type == icmp4Parameter
 }
 
 // ParseICMPError reads p, a packet of class NonTCP, as an ICMP error about a TCP segment and reports whether it is one. The
@@ -38,7 +49,7 @@ func (p *Packet) ParseICMPError(e *ICMPError) bool {
 	}
 	b := p.Data()
 	h := b[p.L4:]
-	*e = ICMPError{Type: h[0], Code: h[1], InnerL3: p.L4 + 8}
+	*e = ICMPError{Type: h[0], Code: h[1], V6: p.Ver == 6, InnerL3: p.L4 + 8}
 	switch {
 	case p.Ver == 4 && p.Proto == protoICMPv4:
 		return e.kind4(h) && e.inner4(b)

@@ -143,3 +143,35 @@ func TestPortsAloneAreEnough(t *testing.T) {
 		t.Error("rewrote a sequence number that is not there")
 	}
 }
+
+func TestErrorsThatRefuseASegmentAreToldFromOthers(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		v6        bool
+		typ, code uint8
+		want      bool
+	}{
+		{"net unreachable", false, 3, 0, true},
+		{"host unreachable", false, 3, 1, true},
+		{"port unreachable", false, 3, 3, true},
+		{"fragmentation needed", false, 3, 4, false},
+		{"host prohibited", false, 3, 10, true},
+		{"communication prohibited", false, 3, 13, true},
+		{"source quench", false, 4, 0, false},
+		{"redirect", false, 5, 1, false},
+		{"time exceeded", false, 11, 0, false},
+		{"parameter problem", false, 12, 0, true},
+		{"v6 no route", true, 1, 0, true},
+		{"v6 prohibited", true, 1, 1, true},
+		{"v6 port unreachable", true, 1, 4, true},
+		{"v6 too big", true, 2, 0, false},
+		{"v6 time exceeded", true, 3, 0, false},
+		{"v6 parameter problem", true, 4, 2, true},
+	} {
+		p := parsed(t, icmpAbout(frame{v6: c.v6}, c.typ, c.code, 0, 999))
+		var e ICMPError
+		if !p.ParseICMPError(&e) || e.Refuses() != c.want {
+			t.Errorf("%s: refuses: %v", c.name, !c.want)
+		}
+	}
+}

@@ -41,6 +41,14 @@ func TestPathsThatHateENOAreRemembered(t *testing.T) {
 			g.expect("RST", nil, list(withoutOption))
 			g.wire(noENO)
 		},
+		"SYN refused by an ICMP error": func(g *rig) {
+			g.host(hostSYN())
+			about := g.toWire[0]
+			g.toWire = nil
+			g.feed(g.out, g.icmpError(outside, 3, 3, 0, about))
+			g.expect("the error", nil, list(withoutOption))
+			g.wire(noENO)
+		},
 		"ACK reset": func(g *rig) {
 			activeStages[2].reach(g)
 			g.wire(fromPeer(1, 0, rst))
@@ -121,6 +129,22 @@ func TestAFarEndThatIsNotThereIsNotRemembered(t *testing.T) {
 				t.Errorf("the host got %d segments", len(g.toHost))
 			}
 			g.state(flowtable.Free)
+		},
+		"a port that is closed by an ICMP error": func(g *rig) {
+			g.host(hostSYN())
+			for range 2 {
+				g.feed(g.out, g.icmpError(outside, 3, 3, 0, g.toWire[len(g.toWire)-1]))
+			}
+			if len(g.toHost) != 1 {
+				t.Errorf("the host got %d packets", len(g.toHost))
+			}
+		},
+		"a forged ICMP error": func(g *rig) {
+			g.host(hostSYN())
+			g.feed(g.out, g.icmpError(outside, 3, 3, 0, g.raw(g.tpl[inside], fromHost(1, 0, syn), nil)))
+			if len(g.toWire) != 1 {
+				t.Errorf("%d SYNs went out", len(g.toWire))
+			}
 		},
 		"a late answer with ENO": func(g *rig) {
 			for range 3 {

@@ -4,14 +4,15 @@ import (
 	"encoding/binary"
 
 	"linecrypt/ctrlplane/shm"
+	"linecrypt/dataplane/handshake"
 	"linecrypt/dataplane/packet"
 	"linecrypt/dataplane/stream"
 	"linecrypt/flowtable"
 )
 
 // icmp handles a packet that is not TCP. An ICMP error about a segment of an encrypted connection is translated: the segment
-// that came back with it is not the one its sender knows. One that may be about a connection of another worker goes to the
-// next one. Everything else passes as it is.
+// that came back with it is not the one its sender knows. One that refuses a SYN with ENO is for set-up. One that may be about a
+// connection of another worker goes to the next one. Everything else passes as it is.
 func (w *Worker) icmp(s flowtable.Side, p *packet.Packet) {
 	e := &w.icmpErr
 	if !p.ParseICMPError(e) {
@@ -31,11 +32,26 @@ func (w *Worker) icmp(s flowtable.Side, p *packet.Packet) {
 		w.handOver(s, p)
 		return
 	}
-	r := w.table.Record(i)
-	if i == 0 || r.State != flowtable.Encrypted {
+	switch r := w.table.Record(i); {
+	case i == 0:
 		w.pass(s, p)
-		return
+	case r.State == flowtable.Encrypted:
+		w.icmpOfEncrypted(s, p, e, r)
+	case r.State == flowtable.ActiveSyn && s == outside && e.Refuses() && e.HasSeq && intact(p):
+		w.icmpRefusesSYN(p, e, i, r)
+	default:
+		w.pass(s, p)
 	}
+}
+
+// icmpRefusesSYN tells set-up of an error about a SYN with ENO, which a path may have refused because of the option.
+func (w *Worker) icmpRefusesSYN(p *packet.Packet, e *packet.ICMPError, i flowtable.Index, r *flowtable.Record) {
+	refused := handshake.Event{Kind: handshake.EventRefused, Seg: handshake.Segment{From: outside, Seq: e.Seq}}
+	w.step(i, r, p, &refused, w.now)
+}
+
+// icmpOfEncrypted handles an error about a segment of an encrypted connection.
+func (w *Worker) icmpOfEncrypted(s flowtable.Side, p *packet.Packet, e *packet.ICMPError, r *flowtable.Record) {
 	ok := intact(p)
 	if ok && s == outside {
 		ok = w.icmpToHost(p, e, r)

@@ -202,6 +202,7 @@ const (
 	FlagWatch      = 1 << 8  // in the clear, and the far end's first data may be an Init message
 	FlagHeld       = 1 << 9  // keys are in place, and the host waits for the control plane's word that the far end is authenticated
 	FlagMet        = 1 << 10 // the gateway has seen no SYN of the connection, which is older
+	FlagPeerENO    = 1 << 11 // while the connection opens: a SYN with ENO of the far end's has come, so that the path takes the option
 	FlagSendENO    = 1 << 7  // segments of the gateway's own carry ENO until the far end's first non-SYN segment
 )
 

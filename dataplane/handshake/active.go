@@ -21,7 +21,16 @@ func (t *step) activeSyn() {
 	default:
 		// A SYN may be anybody's, who would so decide that a connection is plain. Where both ends open at once in truth, the far
 		// end's SYN-ACK tells, or the host's SYN that comes without ENO.
+		t.noteENO()
 		t.out.drop(shm.DropHandshake)
+	}
+}
+
+// noteENO notes that a SYN with ENO of the far end's has come. Where both ends open at once (RFC 8547 section 4.6 rule 3) the gateways
+// answer neither SYN with ENO, and yet the path takes the option. A forged one costs no more than the memory of this connection.
+func (t *step) noteENO() {
+	if t.c.Active && t.s.From == flowtable.Outside && t.s.opens() && t.s.ENOs > 0 {
+		t.c.PeerENO = true
 	}
 }
 

@@ -10,6 +10,7 @@ type Conn struct {
 
 	HostKnown, PeerKnown bool // that end's SYN or SYN-ACK was seen
 	SendENO              bool // no non-SYN segment of the far end has come yet, so that ours carry ENO (RFC 8547 section 4.6)
+	PeerENO              bool // of a connection that the host opens: a SYN with ENO of the far end's came, which opens it at the same time
 	HasBlock             bool // the worker keeps a block for the connection
 	Held                 bool // keys are in place, and the host waits until the far end is authenticated
 

@@ -18,6 +18,7 @@ func (t *step) plainOpening() {
 	if t.watched() {
 		return
 	}
+	t.noteENO()
 	switch {
 	case s.reset():
 		t.plainReset(opener, answerer, fromOpener, answered)
@@ -55,7 +56,7 @@ func (t *step) plainReset(opener, answerer uint32, fromOpener, answered bool) {
 	}
 }
 
-// showsHate remembers a far end that answers a SYN without ENO and did not answer, or reset, those with it.
+// showsHate remembers a far end that answers a SYN without ENO and did not answer, or reset, those with it, unless it has sent ENO itself.
 func (t *step) showsHate() {
 	c := t.c
 	if c.Flags&flowtable.SetupTried == 0 || t.s.From != flowtable.Outside {
@@ -65,8 +66,8 @@ func (t *step) showsHate() {
 	if c.Flags&flowtable.SetupReset != 0 {
 		why = SynReset
 	}
-	if c.Flags &^= flowtable.SetupTried; t.s.ENOs > 0 {
-		return // a late answer to one with ENO: the path takes it
+	if c.Flags &^= flowtable.SetupTried; t.s.ENOs > 0 || c.PeerENO {
+		return // a late answer to one with ENO, or both ends opened at once: the path takes it
 	}
 	t.out.why(ActHates, why.Plain())
 }

@@ -34,6 +34,13 @@ func TestPathsThatHateENOAreRemembered(t *testing.T) {
 			g.host(hostSYN())
 			g.wire(noENO)
 		},
+		"SYNs unanswered, and a SYN of the far end's that lost its ENO": func(g *rig) {
+			g.host(hostSYN())
+			g.wire(with(peerSYN(), synOptions, nil))
+			g.host(hostSYN())
+			g.host(hostSYN())
+			g.wire(noENO)
+		},
 		"SYN reset": func(g *rig) {
 			g.host(hostSYN())
 			g.toWire = nil
@@ -170,6 +177,34 @@ func TestAFarEndThatIsNotThereIsNotRemembered(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := newShooter(t)
 			show(g)
+			g.counted(0, shm.HatesRemembered)
+			if s := g.openNext(2); s != withOption {
+				t.Errorf("the next SYN goes as %q", s)
+			}
+		})
+	}
+}
+
+func TestAPathThatBringsTheFarEndsENOIsNotRemembered(t *testing.T) {
+	ours := func(g *rig) { g.host(hostSYN()) }
+	theirs := func(g *rig) { g.wire(peerSYN()) }
+	reset := func(g *rig) { g.wire(packet.Seg{Ack: hostISN + 1, Flags: rst | ack}) }
+	for name, c := range map[string]struct {
+		steps []func(g *rig)
+		why   shm.Counter
+	}{
+		"SYNs cross":                                  {[]func(*rig){ours, theirs, ours, ours}, shm.PlainSynUnanswered},
+		"SYNs cross again and again":                  {[]func(*rig){ours, theirs, ours, theirs, ours, theirs}, shm.PlainSynUnanswered},
+		"theirs comes when ours has gone without ENO": {[]func(*rig){ours, ours, ours, theirs}, shm.PlainSynUnanswered},
+		"SYNs cross, and ours is reset":               {[]func(*rig){ours, theirs, reset}, shm.PlainSynReset},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newShooter(t)
+			for _, step := range c.steps {
+				step(g)
+			}
+			g.counted(1, c.why)
+			g.wire(with(peerSynAck(), synOptions, nil))
 			g.counted(0, shm.HatesRemembered)
 			if s := g.openNext(2); s != withOption {
 				t.Errorf("the next SYN goes as %q", s)

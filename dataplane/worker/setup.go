@@ -103,6 +103,7 @@ func load(c *handshake.Conn, r *flowtable.Record) {
 		State: r.State, Policy: r.Verdict, Active: r.Flags&flowtable.FlagActive != 0,
 		HostKnown: r.Host.Flags&flowtable.EndpointSYN != 0, PeerKnown: r.Peer.Flags&flowtable.EndpointSYN != 0,
 		SendENO: r.Flags&flowtable.FlagSendENO != 0, Held: r.Flags&flowtable.FlagHeld != 0, HasBlock: r.Local.HsBlock != 0,
+		PeerENO: r.Flags&flowtable.FlagPeerENO != 0,
 		HostISN: r.Host.ISN, PeerISN: r.Peer.ISN, HostWin: r.Host.Win, Setup: r.Setup,
 	}
 }
@@ -110,7 +111,10 @@ func load(c *handshake.Conn, r *flowtable.Record) {
 // store writes it back. What the SYNs said is learnt by an action; a connection that is over becomes so by one too.
 func (w *Worker) store(i flowtable.Index, r *flowtable.Record, c *handshake.Conn) {
 	r.Verdict, r.Setup = c.Policy, c.Setup
-	r.Flags &^= flowtable.FlagActive | flowtable.FlagSendENO | flowtable.FlagWatch | flowtable.FlagHeld
+	r.Flags &^= flowtable.FlagActive | flowtable.FlagSendENO | flowtable.FlagWatch | flowtable.FlagHeld | flowtable.FlagPeerENO
+	if c.PeerENO {
+		r.Flags |= flowtable.FlagPeerENO
+	}
 	if c.Held {
 		r.Flags |= flowtable.FlagHeld
 	}

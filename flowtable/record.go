@@ -203,6 +203,7 @@ const (
 	FlagHeld       = 1 << 9  // keys are in place, and the host waits for the control plane's word that the far end is authenticated
 	FlagMet        = 1 << 10 // the gateway has seen no SYN of the connection, which is older
 	FlagPeerENO    = 1 << 11 // while the connection opens: a SYN with ENO of the far end's has come, so that the path takes the option
+	FlagKept       = 1 << 12 // in the clear, and without its record the connection would not pass
 	FlagSendENO    = 1 << 7  // segments of the gateway's own carry ENO until the far end's first non-SYN segment
 )
 
@@ -234,7 +235,24 @@ const (
 	EndpointSACK   = 1 << 1 // it offered selective acknowledgements
 	EndpointTS     = 1 << 2 // it offered timestamps
 	EndpointWScale = 1 << 3 // it offered window scaling
+	EndpointHeard  = 1 << 4 // in the clear, and Next and Acked are known
 )
+
+// Heard reports whether it is known how far the end of a connection in the clear is.
+func (e *Endpoint) Heard() bool { return e.Flags&EndpointHeard != 0 }
+
+// Next is the number behind what the end of a connection in the clear has sent. There TSVal and Win have no use of their own, and keep how far
+// it is.
+func (e *Endpoint) Next() uint32 { return e.TSVal }
+
+// Acked is the number that it acknowledged last.
+func (e *Endpoint) Acked() uint32 { return e.Win }
+
+// SetHeard notes both.
+func (e *Endpoint) SetHeard(next, acked uint32) {
+	e.TSVal, e.Win = next, acked
+	e.Flags |= EndpointHeard
+}
 
 // Template holds the headers of a flow's segments in one direction in the packed form of package packet of the data plane.
 type Template [72]byte

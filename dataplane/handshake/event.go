@@ -46,6 +46,8 @@ type Event struct {
 	Reply   shm.ReplyKind
 	Hold    bool // of a reply with keys: the host is to wait for EventConfirm
 	Failure Failure
+	// ByRecord: of FailPlace, the rules in force let the connection pass only as long as it is remembered.
+	ByRecord bool
 
 	Rules *Rules // in force
 	Alive bool   // the control plane can be expected to answer

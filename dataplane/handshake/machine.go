@@ -471,7 +471,7 @@ func (t *step) noPlace() {
 		t.unremembered(why)
 	default:
 		// A plain connection needs no record to pass, unless policy requires one.
-		if c.Policy == flowtable.Require {
+		if c.Policy == flowtable.Require || t.e.ByRecord {
 			t.refuse(TableFull)
 			t.out.drop(shm.DropRefused)
 			return
@@ -483,7 +483,10 @@ func (t *step) noPlace() {
 
 // unremembered is leave without a record.
 func (t *step) unremembered(why Cause) {
-	if t.c.Policy == flowtable.Require {
+	if t.c.Policy == flowtable.Require || t.e.ByRecord {
+		if t.c.Policy != flowtable.Require {
+			why = TableFull
+		}
 		t.refuse(why)
 		t.out.drop(shm.DropRefused)
 		return

@@ -42,6 +42,7 @@ func (w *Worker) segment(s flowtable.Side, p *packet.Packet, k *flowtable.Key, h
 	}
 	switch r.State {
 	case flowtable.Plain:
+		w.heard(s, p, r)
 		if r.Flags&flowtable.FlagMet != 0 {
 			w.met(s, p, k, hash, i, r, now)
 			return
@@ -73,39 +74,6 @@ func (w *Worker) segment(s flowtable.Side, p *packet.Packet, k *flowtable.Key, h
 // opens reports whether a segment is a SYN without ACK.
 func opens(p *packet.Packet) bool {
 	return p.Flags&(packet.FlagSYN|packet.FlagACK|packet.FlagRST) == packet.FlagSYN
-}
-
-// plainLinger is how long a plain connection is remembered after its end, in ns.
-const plainLinger = int64(10e9)
-
-// plain passes a segment of a connection that is not encrypted, and forgets the connection soon after its end.
-func (w *Worker) plain(s flowtable.Side, p *packet.Packet, k *flowtable.Key, hash uint32, i flowtable.Index, r *flowtable.Record, now int64) {
-	// A SYN may be forged: while the connection lives its receiver answers it, and the sender's RST tells.
-	if opens(p) && w.otherISN(s, p, r) && r.Rare.Linger != 0 {
-		w.remove(i, r)
-		w.stranger(s, p, k, hash, now)
-		return
-	}
-	if p.Flags&(packet.FlagRST|packet.FlagFIN) != 0 {
-		w.plainEnds(s, p, i, r, now)
-	}
-	w.pass(s, p)
-}
-
-// plainEnds notes a RST, or a FIN: the connection is over when both ends have sent theirs. The translator's fields for the
-// ends of its streams, of no other use in a plain connection, remember them.
-func (w *Worker) plainEnds(s flowtable.Side, p *packet.Packet, i flowtable.Index, r *flowtable.Record, now int64) {
-	if s == inside {
-		r.Egress.Flags |= flowtable.EgressFIN
-	} else {
-		r.Ingress.Flags |= flowtable.IngressWireFIN
-	}
-	both := r.Egress.Flags&flowtable.EgressFIN != 0 && r.Ingress.Flags&flowtable.IngressWireFIN != 0
-	if both || p.Flags&packet.FlagRST != 0 {
-		w.tellOver(r, now)
-		r.Rare.Linger = now + plainLinger
-		w.schedule(i, r)
-	}
 }
 
 // otherISN reports whether a SYN from side s is not the one that the record knows its sender by.

@@ -61,13 +61,19 @@ type testControl struct {
 	aware  bool
 	fresh  bool
 	rules  handshake.Rules
+	oneWay bool            // openers outside are under require all the same,
+	strict handshake.Rules // by these rules
 }
 
 func (c *testControl) Alive(int64) bool             { return !c.dead }
 func (c *testControl) Aware(*[16]byte, uint16) bool { return c.aware }
 func (c *testControl) Fresh(*[16]byte, uint16) bool { return c.fresh }
 
-func (c *testControl) Decide(*flowtable.Key, flowtable.Side) (*handshake.Rules, flowtable.RuleRef) {
+func (c *testControl) Decide(_ *flowtable.Key, opener flowtable.Side) (*handshake.Rules, flowtable.RuleRef) {
+	if c.oneWay && opener == outside {
+		c.strict.Policy = flowtable.Require
+		return &c.strict, 0
+	}
 	return c.Rules(), 0
 }
 func (c *testControl) RulesOf(flowtable.RuleRef) *handshake.Rules { return c.Rules() }

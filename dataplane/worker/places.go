@@ -69,32 +69,42 @@ func (w *Worker) establish(i flowtable.Index, r *flowtable.Record, now int64) bo
 }
 
 // makePlace gives up an established connection for another: a plain one, which passes without a record too, of the peer that holds
-// most, the longest silent of those; else one that is half closed and silent. One that is encrypted and active never goes.
+// most, the longest silent of those; else one that is half closed and silent. One that is encrypted and active never goes. What is
+// chosen may need its record since the rules changed: then it is spared, and another one is looked for.
 func (w *Worker) makePlace(r *flowtable.Record, now int64) bool {
-	if i := w.table.OldestPlain(w.expendable); i != 0 {
-		w.n[shm.FlowsEvicted]++
-		w.remove(i, w.table.Record(i))
-		return true
+	share := w.peers.of(&r.Key)
+	for range plainTries {
+		i := w.table.OldestPlain(func(old *flowtable.Record) uint64 { return w.expendable(old, share) })
+		if i == 0 {
+			break
+		}
+		if old := w.table.Record(i); old.Rare.Linger != 0 || !w.spare(old) {
+			w.n[shm.FlowsEvicted]++
+			w.remove(i, old)
+			return true
+		}
 	}
 	return w.evictHalfClosed(now)
 }
 
-// expendable is how readily a plain connection is given up, 0 not at all. Under policy require one passes no more without its record.
-func (w *Worker) expendable(r *flowtable.Record) uint64 {
+// expendable is how readily a plain connection is given up for one of a peer that holds a share, 0 not at all. One that passes no more
+// without its record, and is not over, goes only if it is silent, and of a peer that holds more.
+func (w *Worker) expendable(r *flowtable.Record, share uint32) uint64 {
 	if r.Flags&flowtable.FlagMet != 0 {
 		return 0 // it has no place among the established ones to give up
 	}
 	idle := max(w.now-r.LastSeen, 0)
-	if r.Verdict == flowtable.Require && idle < requiredIdle {
+	if needsRecord(r) && r.Rare.Linger == 0 && (idle < requiredIdle || w.peers.of(&r.Key) <= share) {
 		return 0
 	}
 	return uint64(w.peers.of(&r.Key))<<40 | min(uint64(idle)>>20, 1<<40-1) + 1
 }
 
 const (
-	requiredIdle   = int64(60e9) // silence after which a plain connection under policy require may be given up
+	requiredIdle   = int64(60e9) // silence after which a plain connection that needs its record may be given up
 	halfClosedIdle = int64(60e9) // and a half-closed encrypted one
 	searchWork     = 64          // records looked at in one search
+	plainTries     = 4           // plain connections that are looked at by the rules in force
 )
 
 // evictHalfClosed resets the first encrypted connection it finds that one end has closed and that is silent.

@@ -87,11 +87,16 @@ func (w *Worker) stepFrom(i flowtable.Index, r *flowtable.Record, p *packet.Pack
 			}
 		}
 		e.Kind, e.Failure = handshake.EventFailure, failed
+		if failed == handshake.FailPlace {
+			e.ByRecord = w.passesByRecord(&r.Key)
+			e.Rules = w.ctl.RulesOf(r.Rule)
+		}
 		w.machine.Step(c, e, now, out)
 	}
 	if r.Gen == gen && r.State != flowtable.Free {
 		if r.State == flowtable.Plain && before.State != flowtable.Plain {
 			w.tell(outcome.Plain, r, shm.Counter(r.Rare.Abort), now)
+			w.beginPlain(e.Seg.From, p, r)
 		}
 		w.schedule(i, r)
 	}

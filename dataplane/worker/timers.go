@@ -59,13 +59,13 @@ func (w *Worker) deadline(r *flowtable.Record) int64 {
 	return d
 }
 
-// plainDeadline is when a plain connection is forgotten. Under policy require a connection without a record does not pass, so
-// that those which may be plain are remembered as long as an encrypted one.
+// plainDeadline is when a plain connection is forgotten. One that does not pass without its record is remembered as long as an
+// encrypted one.
 func (w *Worker) plainDeadline(r *flowtable.Record) int64 {
 	switch {
 	case r.Rare.Linger != 0:
 		return r.Rare.Linger
-	case r.Verdict == flowtable.Require:
+	case needsRecord(r):
 		return r.LastSeen + w.params.FlowIdle
 	}
 	return r.LastSeen + w.params.PlainIdle
@@ -84,7 +84,7 @@ func (w *Worker) expire(i flowtable.Index, r *flowtable.Record, now int64) {
 	}
 	switch r.State {
 	case flowtable.Plain:
-		if now >= w.plainDeadline(r) {
+		if now >= w.plainDeadline(r) && (r.Rare.Linger != 0 || !w.spare(r)) {
 			w.remove(i, r)
 			return
 		}

@@ -61,14 +61,22 @@ func (w *Worker) plain(s flowtable.Side, p *packet.Packet, k *flowtable.Key, has
 }
 
 // plainOver reports whether a segment is a sign that the connection is over: a RST that its receiver takes, or once both ends have sent
-// their FINs, any.
+// their FINs, any. Of a connection that passes without its record too any RST is one, and both FINs are: if it goes on, it only passes
+// unseen, and of one that is over and was thought to live the next one from the same ports would have to bear the name.
 func (w *Worker) plainOver(s flowtable.Side, p *packet.Packet, r *flowtable.Record) bool {
-	if p.Flags&packet.FlagRST != 0 {
-		return w.exactRST(s, p, r)
+	ends := p.Flags&(packet.FlagRST|packet.FlagFIN) != 0
+	both := r.Egress.Flags&flowtable.EgressFIN != 0 && r.Ingress.Flags&flowtable.IngressWireFIN != 0
+	if !ends && !both {
+		return false
 	}
-	return r.Egress.Flags&flowtable.EgressFIN != 0 && r.Ingress.Flags&flowtable.IngressWireFIN != 0 &&
-		(r.Rare.Linger == 0 || p.Flags&packet.FlagFIN != 0) &&
-		w.finished(inside, r) && w.finished(outside, r)
+	needed := needsRecord(r) || ends && w.spare(r)
+	switch {
+	case p.Flags&packet.FlagRST != 0:
+		return !needed || w.exactRST(s, p, r)
+	case !needed:
+		return both && ends
+	}
+	return both && (r.Rare.Linger == 0 || ends) && w.finished(inside, r) && w.finished(outside, r)
 }
 
 // exactRST reports whether a RST from side s has the number that its receiver expects: what that one acknowledged last, as one who has no

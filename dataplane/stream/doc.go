@@ -12,7 +12,8 @@
 // The stations of a host's segment, in order:
 //
 //	accept      (accept.go)      is it one that a receiver believes? if not, it is dropped and perhaps challenged (reset.go for RSTs)
-//	acknowledge (hostack.go)     what it acknowledges leaves the ledger; the far end hears of it in whole frames (sack.go, window.go)
+//	acknowledge (hostack.go)     what it acknowledges leaves the ledger; the far end hears of it in whole frames (sack.go, window.go), and
+//	                             of all that a filled hole let through at once
 //	order       (gap.go)         what follows missing plaintext waits; what is in flight already is retransmitted (resend.go, reseal.go)
 //	share       (flight.go)      may the flow have another frame in flight? (shares.go, kept.go: the buffers of those that are)
 //	rekey       (rekey.go)       a generation that is used up ends before the frame

@@ -9,6 +9,7 @@
 //	stream   (poll.go)       run by run, in the order of arrival
 //	         (dispatch.go)   the flow's state decides: pass, set-up, the translator, or what is over (closing.go, buried.go)
 //	         (fast.go)       nearly every segment of an encrypted flow takes the translator's fast path, and its headers a short way
+//	         (plain.go)      one of a connection in the clear passes untouched, and may be a sign of its end
 //	         (open.go)       a segment of a connection that the table does not know: a SYN begins one
 //	         (met.go)        any other is of one that is older than the gateway
 //	         (setup.go)      connection set-up: package handshake decides, what it says is carried out here

@@ -82,4 +82,8 @@ func TestDataOfTheHostAcknowledgesWhatItHas(t *testing.T) {
 		t.Errorf("its segment acknowledges %d", p.ack-wireSeq)
 	}
 	r.count(shm.AbsorbedAcks, 1)
+	r.host(&pkt{seq: hostSeq + 10, ack: wireSeq + 8000, win: 65535, flags: ACK, data: pattern(1, 10)})
+	if p := r.one(ToWire); p.ack != wireSeq+uint32(at[8]) || !r.g.rec.Local.Common {
+		t.Errorf("its segment acknowledges %d: %s", p.ack-wireSeq, r.g.state())
+	}
 }

@@ -35,6 +35,9 @@ func (f *flow) hostAck(seg *Segment, a int64, news *ackNews) {
 	} else if news.dup && seg.Len == 0 && in.HostDups < 255 {
 		in.HostDups++
 	}
+	if l := &f.r.Local; !f.common && l.Filled != 0 && int16(filledAt(in.WAckH)-l.Filled) >= 0 {
+		l.Filled = 0 // also where its acknowledgements come with data
+	}
 	if !f.common && f.r.Local.Reassembly != 0 {
 		f.deliveryAcked(news)
 	}
@@ -111,7 +114,7 @@ func (f *flow) awaitsFilled(seg *Segment, news *ackNews) bool {
 	if l.Filled == 0 {
 		return false
 	}
-	if news.advanced && seg.NSACK == 0 && int16(filledAt(f.r.Ingress.WAckH)-l.Filled) < 0 {
+	if news.advanced && seg.NSACK == 0 {
 		return true
 	}
 	l.Filled = 0

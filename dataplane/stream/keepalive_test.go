@@ -292,6 +292,18 @@ func TestAKeepAliveOfAFarEndThatHasFinishedAsksTheHost(t *testing.T) {
 	}
 }
 
+func TestAFarEndThatDoesNotCountItsFINAcknowledges(t *testing.T) {
+	r := newRig(t, nil, nil)
+	fin := ended10(r)
+	r.hostAcks(11)
+	r.say(0, 0, pattern(1, 100))
+	r.take()
+	r.wire(&pkt{seq: wireSeq + uint32(fin), ack: hostSeq + initLen + 120, win: 65535, flags: ACK})
+	if p := r.one(ToHost); p.ack != hostSeq+100 {
+		t.Errorf("the host gets %v", p)
+	}
+}
+
 func TestTwoGatewaysKeepAHalfClosedConnectionAlive(t *testing.T) {
 	for _, fin := range [][2]bool{{true, false}, {false, true}} {
 		p := newPair(t, 3, nil, nil, keepAlive)

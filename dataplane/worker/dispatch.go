@@ -42,11 +42,11 @@ func (w *Worker) segment(s flowtable.Side, p *packet.Packet, k *flowtable.Key, h
 	}
 	switch r.State {
 	case flowtable.Plain:
-		w.heard(s, p, r)
 		if r.Flags&flowtable.FlagMet != 0 {
 			w.met(s, p, k, hash, i, r, now)
 			return
 		}
+		w.heard(s, p, r)
 		if r.Flags&flowtable.FlagWatch == 0 || s == flowtable.Inside || p.PayloadLen == 0 {
 			w.plain(s, p, k, hash, i, r, now)
 			return

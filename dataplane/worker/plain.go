@@ -61,8 +61,8 @@ func (w *Worker) plain(s flowtable.Side, p *packet.Packet, k *flowtable.Key, has
 }
 
 // plainOver reports whether a segment is a sign that the connection is over: a RST that its receiver takes, or once both ends have sent
-// their FINs, any. Of a connection that passes without its record too any RST is one, and both FINs are: if it goes on, it only passes
-// unseen, and of one that is over and was thought to live the next one from the same ports would have to bear the name.
+// their FINs, any. Of a connection that passes without its record too, any RST is one, and both FINs are. To forget such a one too early costs
+// nothing; too late, the next connection from the same ports would pass under its record.
 func (w *Worker) plainOver(s flowtable.Side, p *packet.Packet, r *flowtable.Record) bool {
 	ends := p.Flags&(packet.FlagRST|packet.FlagFIN) != 0
 	both := r.Egress.Flags&flowtable.EgressFIN != 0 && r.Ingress.Flags&flowtable.IngressWireFIN != 0

@@ -171,21 +171,22 @@ func TestPlainConnectionThatNeedsItsRecordIsRememberedAsLongAsAnEncryptedOne(t *
 			g.state(flowtable.Free)
 		})
 	}
-	t.Run("not one that passes without it", func(t *testing.T) {
-		g := newShooter(t)
-		g.w.params.PlainIdle = 30 * second
-		g.openInClear()
-		g.later(40 * second)
-		g.state(flowtable.Free)
-	})
-	t.Run("not one that was met in the middle", func(t *testing.T) {
-		g := newShooter(t)
-		g.w.params.PlainIdle = 30 * second
-		g.host(midSegment())
-		g.ctl.policy = flowtable.Require
-		g.later(40 * second)
-		g.state(flowtable.Free)
-	})
+	for name, open := range map[string]func(g *rig){
+		"not one that passes without it": (*rig).openInClear,
+		"not one that was met in the middle": func(g *rig) {
+			g.host(midSegment(), midData...)
+			g.state(flowtable.Plain)
+			g.ctl.policy = flowtable.Require
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newShooter(t)
+			g.w.params.PlainIdle = 30 * second
+			open(g)
+			g.later(40 * second)
+			g.state(flowtable.Free)
+		})
+	}
 }
 
 // openInClearOf opens flow n to a peer of its own in the clear, from outside.

@@ -184,7 +184,7 @@ type Local struct {
 	PrevKey    uint32   // expanded keys, 0 none: of the generation before Ingress' current one while frames of it may come again,
 	NextKey    uint32   // of the one after it while the frame that begins it is being opened
 	Queued     uint16   // how many segments OutOfOrder begins
-	Filled     uint16   // wire position, of 256 bytes, of the last of the segments that came behind a hole which was filled, until the host acknowledges that far; 0 none
+	Filled     uint16   // where on the wire, in units of 256 bytes, the last of what a filled hole let through begins, until the host acknowledges that far; 0 none
 	PrevNR     [12]byte // nonce randomizers of PrevKey and NextKey
 	NextNR     [12]byte
 	Age        AgeLink // link in one of the table's lists

@@ -76,7 +76,7 @@ func (f *flow) acceptWire(seg *Segment, w, ack int64) bool {
 	case w > int64(max(in.WEdge, in.WAcked))+1:
 		return f.disbelieve(seg, flowtable.Outside, shm.DropIngressWindow)
 	case w == int64(in.WAcked)-1 && n == 0:
-		if ended(f.r) && ack > int64(e.WAck) {
+		if atFIN(f.r, uint64(w)) && ack > int64(e.WAck) {
 			break // of an end that does not count its FIN, and acknowledges all the same: no keep-alive tells anything new
 		}
 		seg.Accepted = true

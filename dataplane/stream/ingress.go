@@ -195,20 +195,21 @@ func (f *flow) contiguous() WPos {
 	return WPos(in.WNext)
 }
 
-// received is what the gateway expects next (RCV.NXT of RFC 9293): contiguous, and behind the FIN where the last frame has come, so that the FIN
-// is no forgery.
-func (f *flow) received() WPos {
-	w := f.contiguous()
-	if ended(f.r) && f.r.Rare.WFin == uint64(w) {
+// received is what the gateway expects next (RCV.NXT of RFC 9293): contiguous, and the FIN with it.
+func (f *flow) received() WPos { return WPos(withFIN(f.r, uint64(f.contiguous()))) }
+
+// withFIN returns the wire position behind w, if the far end's FIN lies there, and else w.
+func withFIN(r *flowtable.Record, w uint64) uint64 {
+	if atFIN(r, w) {
 		w++
 	}
 	return w
 }
 
-// ended reports whether the far end's last frame was opened, and its FIN seen.
-func ended(r *flowtable.Record) bool {
+// atFIN reports whether the far end's FIN lies at a wire position, and is no forgery: its last frame was opened.
+func atFIN(r *flowtable.Record, w uint64) bool {
 	const both = flowtable.IngressFINp | flowtable.IngressWireFIN
-	return r.Ingress.Flags&both == both
+	return r.Ingress.Flags&both == both && r.Rare.WFin == w
 }
 
 // chunk is a run of wire bytes in a buffer that feed owns.

@@ -34,11 +34,8 @@ func Exact(r *flowtable.Record, from flowtable.Side) [2]uint32 {
 		first := r.Host.ISN + 1
 		return [2]uint32{first + uint32(r.Egress.PNext), first + uint32(r.Egress.PUna)}
 	}
-	first, next := r.Peer.ISN+1, uint32(r.Ingress.WNext)
-	if ended(r) && r.Rare.WFin == r.Ingress.WNext {
-		next++
-	}
-	return [2]uint32{first + next, first + uint32(r.Ingress.WAcked)}
+	first := r.Peer.ISN + 1
+	return [2]uint32{first + uint32(withFIN(r, r.Ingress.WNext)), first + uint32(r.Ingress.WAcked)}
 }
 
 // Next returns the numbers of a segment without payload to one side: the sequence number behind all that it was sent, that behind what

@@ -44,3 +44,15 @@ func TestAcknowledgementsOnRequestAreExact(t *testing.T) {
 		}
 	}
 }
+
+func TestExactBehindAFINCountsIt(t *testing.T) {
+	r := newRig(t, nil, nil)
+	fin := uint32(ended10(r))
+	if ends := Exact(&r.g.rec, flowtable.Outside); ends != [2]uint32{wireSeq + fin + 1, wireSeq + initLen} {
+		t.Errorf("before the host has acknowledged it: %d", ends)
+	}
+	r.hostAcks(11)
+	if ends := Exact(&r.g.rec, flowtable.Outside); ends != [2]uint32{wireSeq + fin + 1, wireSeq + fin + 1} {
+		t.Errorf("behind that: %d", ends)
+	}
+}

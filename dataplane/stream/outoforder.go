@@ -212,7 +212,7 @@ func (f *flow) drain() {
 		if uint64(f.contiguous()) == next {
 			break
 		}
-		if n > 0 {
+		if n > 0 { // of one alone the host's acknowledgement is that of all
 			f.r.Local.Filled = filledAt(next)
 		}
 	}

@@ -28,16 +28,16 @@ func (f *flow) hostReset(seg *Segment) {
 // wireReset judges the far end's RST at wire position w.
 func (f *flow) wireReset(seg *Segment, w int64) {
 	in := &f.r.Ingress
-	acked, next := int64(f.wireAck()), int64(f.received())
+	acked := int64(f.wireAck())
 	switch {
-	case w == next:
+	case w == int64(f.received()):
 		f.passReset(seg, ToHost, f.peerISN()+uint32(f.hostNext()))
 		f.die()
 		f.event(EventReset, shm.CounterNone, nil)
 	case w == acked:
 		f.doubtfulReset(seg, flowtable.Outside, f.peerISN()+uint32(in.HostAck))
-	case w == next-1 && ended(f.r):
-		f.doubtfulReset(seg, flowtable.Outside, f.peerISN()+uint32(f.hostNext())-1) // at its FIN, as of some stacks: the host decides
+	case atFIN(f.r, uint64(w)):
+		f.doubtfulReset(seg, flowtable.Outside, f.peerISN()+uint32(f.hostNext())-1) // as some stacks send: the host decides
 	case w > acked && w <= int64(max(in.WEdge, in.WAcked)):
 		f.disbelieve(seg, flowtable.Outside, shm.DropIngressRST)
 	default:

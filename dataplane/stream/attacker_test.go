@@ -54,7 +54,6 @@ func (a *attacker) forge(g *gateway, from int) *pkt {
 	}
 	rng := a.rng
 	p := &pkt{flags: forgedFlags[rng.IntN(len(forgedFlags))], win: uint16(rng.Uint32()), urg: uint16(rng.Uint32()), ts: ts, ecr: ecr}
-	inWindow := false
 	switch rng.IntN(7) {
 	case 0:
 		p.seq = rng.Uint32()
@@ -65,7 +64,6 @@ func (a *attacker) forge(g *gateway, from int) *pkt {
 	case 3:
 		p.seq = edge + 2 + uint32(rng.IntN(100000))
 	case 4, 5:
-		inWindow = true
 		p.seq = next + 1 + uint32(rng.IntN(3000))
 	}
 	switch rng.IntN(6) {
@@ -101,6 +99,7 @@ func (a *attacker) forge(g *gateway, from int) *pkt {
 	}
 	// What the hosts themselves could not tell from the truth is not the gateway's to tell: plaintext, or its end, in the window
 	// and with the right acknowledgement.
+	inWindow := p.seq-next <= edge-next
 	lucky := p.ack-ack+1<<27 <= 1<<27+1<<20 // about as probable as it is to be believed
 	if from == fromHost && inWindow && lucky && (len(p.data) > 0 || p.flags&FIN != 0) {
 		return nil

@@ -92,7 +92,7 @@ func (f *flow) advanceEgress() bool {
 func (f *flow) rekeyFrame() {
 	e := &f.r.Egress
 	for {
-		if f.lags() {
+		if f.lags() && f.mayAnswer() {
 			f.advanceEgress()
 		}
 		if e.Flags&(flowtable.EgressRekey|flowtable.EgressFIN) != flowtable.EgressRekey || !f.ownFrame() {
@@ -103,6 +103,11 @@ func (f *flow) rekeyFrame() {
 		f.armOwn()
 	}
 }
+
+// mayAnswer reports whether the far end may be followed to another generation by an empty frame, which is kept until it is acknowledged and
+// is in no share: not while as many generations as are kept wait for that. One that changes its keys over and over and acknowledges nothing
+// would make the gateway keep a buffer and a place in the ledger each time.
+func (f *flow) mayAnswer() bool { return f.r.Egress.WUna == f.r.Egress.WNext || f.oldRoom() }
 
 // unshown reports whether a generation has begun, or is to begin, that no frame has shown to the far end.
 func (f *flow) unshown() bool {

@@ -66,6 +66,9 @@ func (f *flow) advanceWire() {
 			f.c.dropOldKeys(f.r, e.WUna)
 		}
 		f.armOwn()
+		if !f.common && e.Queue.Count == 0 && f.lags() {
+			f.r.Rare.OwnTimer = f.now // answers have waited for this, see mayAnswer
+		}
 	}
 }
 

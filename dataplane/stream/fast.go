@@ -97,7 +97,7 @@ func (x *Run) toWireCommon() (ack uint32, win uint16) {
 	if in.PEdge > in.PAckH {
 		edge += in.PEdge - in.PAckH + tcpcrypt.Overhead
 	}
-	if edge > in.WEdge && x.c.crowded() {
+	if edge > in.WEdge && x.crowded() {
 		edge = max(in.WEdge, min(edge, w+scarceWindow))
 	}
 	if edge >= in.WEdge {

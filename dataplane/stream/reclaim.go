@@ -28,9 +28,11 @@ type share struct {
 }
 
 // may reports whether the peer may have one more.
-func (s *share) may(p peer) bool {
-	return s.used < s.total-s.total/4 || int(s.held[p]) <= s.total/16
-}
+func (s *share) may(p peer) bool { return !s.scarce() || int(s.held[p]) <= s.least() }
+
+// scarce reports whether three quarters are in use, and least is what a peer may have then.
+func (s *share) scarce() bool { return s.used >= s.total-s.total/4 }
+func (s *share) least() int   { return s.total / 16 }
 
 func (s *share) add(p peer) { s.used++; s.held[p]++ }
 func (s *share) sub(p peer) { s.used--; s.held[p]-- }

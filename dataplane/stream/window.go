@@ -146,9 +146,11 @@ func (f *flow) wireAck() WPos {
 // scarceWindow is what the far ends are allowed to send at a time while there is little room for what may arrive out of order.
 const scarceWindow = 32 << 10
 
-// crowded reports whether there is.
-func (c *Core) crowded() bool {
-	return c.queued.used >= c.queued.total-c.queued.total/4 || c.scarce
+// crowded reports whether there is for those of the flow's peer: while three quarters of the places are taken, for a peer that has half of its
+// share of them, and for no other.
+func (f *flow) crowded() bool {
+	q := &f.c.queued
+	return f.c.scarce || q.scarce() && 2*int(q.held[f.c.peerOf(f.r)]) > q.least()
 }
 
 // wireEdge translates the host's window to the wire. It leaves room for one frame's overhead: a frame is smaller than the
@@ -159,7 +161,7 @@ func (f *flow) wireEdge() WPos {
 	if in.PEdge > in.PAckH {
 		edge += in.PEdge - in.PAckH + tcpcrypt.Overhead
 	}
-	if edge > in.WEdge && f.c.crowded() {
+	if edge > in.WEdge && f.crowded() {
 		edge = max(in.WEdge, min(edge, in.WAcked+scarceWindow))
 	}
 	if a := f.inProgress(); a != nil {

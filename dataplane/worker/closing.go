@@ -188,14 +188,14 @@ func (w *Worker) closing(s flowtable.Side, p *packet.Packet, k *flowtable.Key, h
 }
 
 // reopen begins another connection in place of one that is over. A host's SYN shows that the host knows. A far end's may be forged: a
-// host that may not know is remembered until it has answered.
+// host that may not know, or may have missed the last acknowledgement and send its last data again, is remembered until it has answered.
 func (w *Worker) reopen(s flowtable.Side, p *packet.Packet, k *flowtable.Key, hash uint32, i flowtable.Index, now int64) {
 	if !p.VerifyTCP() || !p.VerifyIPv4() {
 		w.drop(p, shm.DropChecksum)
 		return
 	}
 	r := w.table.Record(i)
-	if s == flowtable.Outside && r.Rare.Unaware&flowtable.UnawareHost != 0 {
+	if s == flowtable.Outside && (r.Rare.Unaware&flowtable.UnawareHost != 0 || r.Flags&flowtable.FlagStarted != 0) {
 		w.graves.dig(r, now, w.n)
 	}
 	w.remove(i, r)

@@ -11,6 +11,11 @@ const (
 	pathLife = int64(600e9)
 	// pathSweep is the least time between two looks for entries that have expired, in ns.
 	pathSweep = int64(1e9)
+	// pathSteps is how many smaller MTUs of a path count as they are told, and pathPause the least time between those that follow, in ns.
+	// Every change makes all connections look their paths up again: who tells of ever smaller ones could make that happen with every
+	// packet. What is told too early is told again by the next error.
+	pathSteps = 8
+	pathPause = int64(1e9)
 )
 
 // pathKey names the far end of a path: an address, and where it is.
@@ -24,7 +29,9 @@ type pathKey struct {
 type knownPath struct {
 	key     pathKey
 	mtu     uint16 // longest IP packet that the path takes
-	learned int64  // ns of the monotonic clock of the last error that told it
+	steps   uint8  // how often it became smaller, up to pathSteps
+	learned int64  // ns of the monotonic clock of the last error that told it,
+	changed int64  // and of the first
 }
 
 // paths is what a worker knows of the paths that take less than the ports do, by destination: what one ICMP error tells
@@ -90,11 +97,11 @@ func (t *paths) learn(table *flowtable.Table, k *pathKey, mtu uint16, now int64)
 		case e.key == *k && mtu > e.mtu:
 			return pathKnown
 		case e.key == *k:
-			smaller := mtu < e.mtu
-			e.mtu, e.learned = mtu, now
-			if !smaller {
+			e.learned = now
+			if mtu == e.mtu || e.steps == pathSteps && now-e.changed < pathPause {
 				return pathKnown
 			}
+			e.mtu, e.changed, e.steps = mtu, now, min(e.steps+1, pathSteps)
 			t.gen++
 			return pathLearned
 		}
@@ -104,7 +111,7 @@ func (t *paths) learn(table *flowtable.Table, k *pathKey, mtu uint16, now int64)
 		free, news = s.victim(), pathEvicted
 		t.used--
 	}
-	*free = knownPath{key: *k, mtu: mtu, learned: now}
+	*free = knownPath{key: *k, mtu: mtu, learned: now, changed: now}
 	t.used++
 	t.gen++
 	if t.due == 0 {

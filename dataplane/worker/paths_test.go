@@ -24,6 +24,22 @@ func v4Path(a, b, c, d byte) *pathKey {
 	return k
 }
 
+func TestPathThatShrinksOverAndOverIsFollowedAtAPace(t *testing.T) {
+	p, table := pathTable(t)
+	k := v4Path(10, 0, 0, 1)
+	const first = 1500
+	p.learn(table, k, first, 1)
+	for i := range uint16(100) {
+		p.learn(table, k, first-1-i, int64(2+i))
+	}
+	if mtu := p.lookup(table, k); mtu != first-pathSteps {
+		t.Errorf("MTU %d at once, want %d", mtu, first-pathSteps)
+	}
+	if p.learn(table, k, 1280, 1+pathSteps+pathPause); p.lookup(table, k) != 1280 {
+		t.Error("the last MTU is not learned later on")
+	}
+}
+
 func TestPathMTUOnlyShrinksUntilItExpires(t *testing.T) {
 	p, table := pathTable(t)
 	k := v4Path(10, 0, 0, 1)

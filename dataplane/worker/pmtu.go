@@ -114,6 +114,9 @@ func (w *Worker) learnPath(k *pathKey, mtu uint32) {
 }
 
 func (w *Worker) notePath(k *pathKey, mtu uint16) pathNews {
+	if port := w.portMTU[k.side]; port != 0 && mtu >= port {
+		return pathKnown // nothing so long is sent
+	}
 	news := w.paths.learn(w.table, k, mtu, w.now)
 	if news == pathEvicted {
 		w.n[shm.PathsEvicted]++

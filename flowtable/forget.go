@@ -16,3 +16,9 @@ func (t *Table) ForgetKeys() {
 		}
 	}
 }
+
+// MustEnd reports whether the connection was encrypted, or about to be, so that it cannot go on without the data plane that wrote the record:
+// the next one resets its ends, and lets nothing of it pass.
+func (r *Record) MustEnd() bool {
+	return r.State == Encrypted || r.State == PassiveAck || r.State == Closing || r.Flags&FlagStarted != 0
+}

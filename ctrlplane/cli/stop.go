@@ -21,10 +21,13 @@ var stopCommand = command{
 	summary: "stop a running gateway",
 	details: `Ends a running instance, as SIGTERM to "linecrypt run" does, and returns once it has ended: its encrypted connections are reset.
 Where "linecrypt run" is gone, it ends the two processes themselves. It also removes what an instance that was killed has left, its
-shared memory among it, and aborts those of this machine's connections that a "linecrypt host" had encrypted.`,
+shared memory among it, and aborts those of this machine's connections that a "linecrypt host" had encrypted. Connections that a
+gateway had encrypted when it was killed are reset by its next start: what tells of them stays until then, without keys, unless
+--forget is given. What their hosts go on to say may then pass a later gateway in the clear.`,
 	define: func(a *App, fs *flag.FlagSet) func() error {
 		name := addNameFlag(fs)
-		return func() error { return a.stop(*name, stopTimeout) }
+		forget := fs.Bool("forget", false, "also remove what tells of connections that were encrypted when a gateway was killed")
+		return func() error { return a.stop(*name, *forget, stopTimeout) }
 	},
 }
 
@@ -32,7 +35,7 @@ func addNameFlag(fs *flag.FlagSet) *string {
 	return fs.String("name", "default", "`NAME` of the instance (default \"default\")")
 }
 
-func (a *App) stop(name string, timeout time.Duration) error {
+func (a *App) stop(name string, forget bool, timeout time.Duration) error {
 	in, err := instance.Find(name)
 	if errors.Is(err, instance.ErrNotRunning) {
 		left := instance.FindLeft(name)
@@ -43,11 +46,7 @@ func (a *App) stop(name string, timeout time.Duration) error {
 		if err := hostmode.AbortOrphans(left); err != nil {
 			return fmt.Errorf("instance %q: what it had left when it was killed stays: %w", name, err)
 		}
-		if err := left.Remove(); err != nil {
-			return err
-		}
-		fmt.Fprintf(a.Stdout, "instance %q did not run; what it had left when it was killed is removed\n", name)
-		return nil
+		return a.clearLeft(left, forget, "did not run", "; what it had left when it was killed is removed")
 	}
 	if err != nil {
 		return err
@@ -55,10 +54,29 @@ func (a *App) stop(name string, timeout time.Duration) error {
 	if err := terminate(in, timeout); err != nil {
 		return fmt.Errorf("instance %q: %w", name, err)
 	}
-	if err := in.Remove(); err != nil && !errors.Is(err, instance.ErrRunning) {
+	return a.clearLeft(in, forget, "is stopped", "")
+}
+
+// clearLeft takes away what an instance left that does not run, but for connections of a gateway that are still to be reset, and says so.
+// Those of a host have been aborted.
+func (a *App) clearLeft(in *instance.Instance, forget bool, what, removed string) error {
+	s := supervisor{in: in}
+	n := 0
+	if !forget && !hostmode.Left(in) {
+		n = orphans(in)
+	}
+	if n == 0 {
+		if err := s.remove(); err != nil {
+			return err
+		}
+		fmt.Fprintf(a.Stdout, "instance %q %s%s\n", in.Name(), what, removed)
+		return nil
+	}
+	if err := s.forgetKeys(); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.Stdout, "instance %q is stopped\n", name)
+	fmt.Fprintf(a.Stdout, "instance %q %s; it was killed with %d encrypted connections, which its next start resets: their addresses stay until then (--forget removes them)\n",
+		in.Name(), what, n)
 	return nil
 }
 

@@ -71,7 +71,7 @@ func TestStopGivesUpOnAProcessThatDoesNotEnd(t *testing.T) {
 	ignored := make(chan os.Signal, 1)
 	notify(t, ignored)
 	a := App{Stdout: &out, Stderr: &errs}
-	err := a.stop("gw", 100*time.Millisecond)
+	err := a.stop("gw", false, 100*time.Millisecond)
 	if err == nil || !strings.Contains(err.Error(), "has not ended within 100ms of SIGTERM") {
 		t.Errorf("%v", err)
 	}
@@ -111,15 +111,17 @@ func TestStopRemovesWhatAKilledInstanceLeft(t *testing.T) {
 	}
 }
 
-func TestRunLeavesNoKeysOfAKilledDataPlane(t *testing.T) {
-	g := startGateway(t)
-	g.awaitReady()
-	dir, err := g.in.SegmentDir()
+const connectionSecret = "THIS IS A SECRET OF A CONNECTION"
+
+// leaveConnection makes the segment that a data plane leaves when it is killed with one encrypted connection, and returns its path.
+func leaveConnection(t *testing.T, in *instance.Instance) string {
+	t.Helper()
+	dir, err := in.SegmentDir()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	seg, err := shm.Create(dir, shm.Params{Name: "default", Cores: []int{-1}, Flows: flowtable.Layout{Capacity: 64, Chunks: 8}})
+	seg, err := shm.Create(dir, shm.Params{Name: in.Name(), Cores: []int{-1}, Flows: flowtable.Layout{Capacity: 64, Chunks: 8}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,22 +130,85 @@ func TestRunLeavesNoKeysOfAKilledDataPlane(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	secret := []byte("THIS IS A SECRET OF A CONNECTION")
 	i, _ := table.Insert(&flowtable.Key{InsidePort: 1}, 1, 0)
 	table.SetState(i, flowtable.Encrypted)
-	copy(table.Record(i).Rare.Seal.Master[:], secret)
+	copy(table.Record(i).Rare.Seal.Master[:], connectionSecret)
 	seg.Close()
+	return filepath.Join(dir, "linecrypt-"+in.Name())
+}
+
+func checkLeft(t *testing.T, segment string) {
+	t.Helper()
+	left, err := os.ReadFile(segment)
+	if err != nil {
+		t.Fatalf("the next data plane finds nothing to reset: %v", err)
+	}
+	if bytes.Contains(left, []byte(connectionSecret)) {
+		t.Error("a key is left")
+	}
+}
+
+func TestRunLeavesNoKeysOfAKilledDataPlane(t *testing.T) {
+	g := startGateway(t)
+	g.awaitReady()
+	segment := leaveConnection(t, g.in)
 	if err := syscall.Kill(g.pid(instance.DataPlane), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	if err := g.cmd.Wait(); err == nil {
 		t.Error("run ends with status 0")
 	}
-	left, err := os.ReadFile(filepath.Join(dir, "linecrypt-default"))
-	if err != nil {
-		t.Fatalf("the next data plane finds nothing to reset: %v", err)
-	}
-	if bytes.Contains(left, secret) {
-		t.Error("a key is left")
-	}
+	checkLeft(t, segment)
+}
+
+// What its hosts would go on to say is plaintext that was to be encrypted: whoever ends a gateway leaves the next one what it needs to know.
+func TestConnectionsOfAKilledDataPlaneAreLeftToTheNext(t *testing.T) {
+	t.Run("by one that hangs when it is to end", func(t *testing.T) {
+		g := startGateway(t)
+		g.awaitReady()
+		segment := leaveConnection(t, g.in)
+		if err := syscall.Kill(g.pid(instance.DataPlane), syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // the second time it is killed
+			if err := g.cmd.Process.Signal(syscall.SIGINT); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
+		if err := g.cmd.Wait(); err == nil {
+			t.Error("run ends with status 0")
+		}
+		checkLeft(t, segment)
+	})
+	t.Run("by one that could not begin", func(t *testing.T) {
+		t.Setenv(envFail, string(instance.DataPlane))
+		g := startGateway(t)
+		segment := leaveConnection(t, g.in)
+		if err := g.cmd.Wait(); err == nil {
+			t.Error("run ends with status 0")
+		}
+		checkLeft(t, segment)
+	})
+	t.Run("by stop", func(t *testing.T) {
+		t.Setenv(instance.EnvRunDir, t.TempDir())
+		in, err := instance.Open("gw")
+		if err != nil {
+			t.Fatal(err)
+		}
+		segment := leaveConnection(t, in)
+		status, out, errs := call(t, "stop", "--name", "gw")
+		if status != exitOK || !strings.Contains(out, "it was killed with 1 encrypted connections") {
+			t.Errorf("status %d, output %q, error %q", status, out, errs)
+		}
+		checkLeft(t, segment)
+		if status, out, errs := call(t, "stop", "--name", "gw", "--forget"); status != exitOK || !strings.Contains(out, "is removed") {
+			t.Errorf("status %d, output %q, error %q", status, out, errs)
+		}
+		for _, path := range []string{segment, in.Dir()} {
+			if _, err := os.Lstat(path); !os.IsNotExist(err) {
+				t.Errorf("%s is still there: %v", path, err)
+			}
+		}
+	})
 }

@@ -68,12 +68,7 @@ func (s *supervisor) run(signals <-chan os.Signal) error {
 			}
 			s.reload()
 		case err := <-s.data.done:
-			err = errors.Join(dataPlaneEnded(s.data.why(err)), s.leave(), s.stopControl(signals))
-			if _, left := s.in.LeftSegment(); !left || !s.announced {
-				// It ended cleanly, or no packet was ever moved: there is nothing that the next data plane has to know of.
-				return errors.Join(err, s.remove())
-			}
-			return errors.Join(err, s.forgetKeys())
+			return errors.Join(dataPlaneEnded(s.data.why(err)), s.leave(), s.stopControl(signals), s.clear())
 		case <-s.host.still:
 			err = s.killStill()
 		case err = <-s.ctrlDone():
@@ -193,7 +188,7 @@ func (s *supervisor) reload() {
 	}
 }
 
-// end stops both processes, the data plane first so that the control plane can serve it to the end, and removes what the
+// end stops both processes, the data plane first so that the control plane can serve it to the end, and clears what the
 // instance left.
 func (s *supervisor) end(signals <-chan os.Signal) error {
 	tell("STOPPING=1")
@@ -201,7 +196,7 @@ func (s *supervisor) end(signals <-chan os.Signal) error {
 	if err != nil {
 		err = fmt.Errorf("the data plane: %w", err)
 	}
-	return errors.Join(err, s.leave(), s.stopControl(signals), s.remove())
+	return errors.Join(err, s.leave(), s.stopControl(signals), s.clear())
 }
 
 // leave does what is to be done as soon as there is no data plane.
@@ -210,6 +205,23 @@ func (s *supervisor) leave() error {
 		return nil
 	}
 	return s.host.ended()
+}
+
+// clear takes away what the instance left. Connections that a data plane which was killed had encrypted stay for the next one, which resets
+// them: this one, or an earlier one, where this one could not even begin.
+func (s *supervisor) clear() error {
+	if orphans(s.in) > 0 {
+		return s.forgetKeys()
+	}
+	return s.remove()
+}
+
+// orphans returns how many connections of an instance that does not run are left for the next data plane to reset.
+func orphans(in *instance.Instance) (n int) {
+	for _, dir := range in.LeftSegments() {
+		n += shm.Orphans(dir, in.Name())
+	}
+	return n
 }
 
 // remove takes away what the instance left, unless another process of it runs.

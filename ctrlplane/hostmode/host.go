@@ -89,8 +89,14 @@ func New(o Options) (*Host, error) {
 	return h, nil
 }
 
+// Names of a host's ports, without their numbers.
+const (
+	insideTap  = "lchost-in"
+	outsideTap = "lchost-out"
+)
+
 func (h *Host) make() error {
-	for side, pattern := range []string{"lchost-in%d", "lchost-out%d"} {
+	for side, pattern := range []string{insideTap + "%d", outsideTap + "%d"} {
 		t, err := newTap(pattern, largestMTU(h.links))
 		if err != nil {
 			return err

@@ -2,6 +2,7 @@ package hostmode
 
 import (
 	"net/netip"
+	"strings"
 
 	"linecrypt/ctrlplane/instance"
 	"linecrypt/ctrlplane/shm"
@@ -11,6 +12,22 @@ import (
 // AbortOrphans aborts the machine's connections that a data plane which was killed had encrypted, or was about to: what they would go on to say
 // is plaintext. A data plane that ended by itself has reset them, and leaves no record.
 func AbortOrphans(in *instance.Instance) error { return abort(orphans(in)) }
+
+// Left reports whether what an instance left is a host's: its records are of connections whose sockets this machine has.
+func Left(in *instance.Instance) bool {
+	for _, dir := range in.LeftSegments() {
+		seg, err := shm.Open(dir, in.Name())
+		if err != nil {
+			continue
+		}
+		inside := seg.Inside()
+		_ = seg.Close()
+		if strings.HasPrefix(inside, insideTap) {
+			return true
+		}
+	}
+	return false
+}
 
 // orphans reads the segments that were left. The records come from a process that was killed: they may say anything, and name the
 // connections of this machine at most.

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 
 	"golang.org/x/sys/unix"
+
+	"linecrypt/flowtable"
 )
 
 // ForgetKeys erases all keys in the segment that a data plane of that name left when it was killed. What remains (addresses, states and
@@ -29,6 +31,33 @@ func ForgetKeys(dir, name string) error {
 	}
 	s.forgetKeys()
 	return s.Close()
+}
+
+// Orphans returns how many connections the next data plane must reset of those in the segment that one of that name left when it was
+// killed. A segment that is not there or that cannot be read has none.
+func Orphans(dir, name string) (n int) {
+	s, err := Open(dir, name)
+	if err != nil {
+		return 0
+	}
+	defer s.Close()
+	for i := range s.Workers() {
+		w := s.Worker(i)
+		if w == nil {
+			continue
+		}
+		table, err := w.Flows()
+		if err != nil {
+			continue
+		}
+		table.Range(func(_ flowtable.Index, r *flowtable.Record) bool {
+			if r.MustEnd() {
+				n++
+			}
+			return true
+		})
+	}
+	return n
 }
 
 // ForgetKeys erases all keys in the segment, for a control plane that outlives the data plane. The error wraps ErrBusy while a data

@@ -28,10 +28,10 @@ type OrphanEnd struct {
 
 // OrphanOf reads the record of a data plane that was killed. It reports false for a connection that may go on without its state.
 func OrphanOf(r *flowtable.Record) (Orphan, bool) {
-	started := r.Flags&flowtable.FlagStarted != 0
-	if r.State != flowtable.Encrypted && r.State != flowtable.PassiveAck && r.State != flowtable.Closing && !started {
+	if !r.MustEnd() {
 		return Orphan{}, false
 	}
+	started := r.Flags&flowtable.FlagStarted != 0
 	e, in := &r.Egress, &r.Ingress
 	return Orphan{
 		Key: r.Key, Told: r.State == flowtable.Closing && started && in.Flags&flowtable.IngressClosed != 0,

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/vishvananda/netlink"
 
@@ -77,6 +78,11 @@ func guardedConnections(c *config.Config) int {
 }
 
 func (a *App) openHost(instanceName string, names []string) error {
+	for _, name := range names {
+		if err := checkUnprotected(name); err != nil {
+			return err
+		}
+	}
 	var errs []error
 	if left := instance.FindLeft(instanceName); left != nil {
 		errs = append(errs, hostmode.AbortOrphans(left))
@@ -91,6 +97,24 @@ func (a *App) openHost(instanceName string, names []string) error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// checkUnprotected returns an error where a gateway runs on the interface: it needs its guard for when it is killed.
+func checkUnprotected(name string) error {
+	l, err := netlink.LinkByName(name)
+	if err != nil {
+		return nil // hostmode.Open says so
+	}
+	// A guardian that has just become the last one is about to end.
+	for begin := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		if err = instance.CheckInterface(l.Attrs().Index, name); !errors.Is(err, instance.ErrRunning) || time.Since(begin) > time.Second {
+			break
+		}
+	}
+	if held := (*instance.DeviceError)(nil); errors.As(err, &held) && held.Instance != "" {
+		return fmt.Errorf("%w: `linecrypt stop --name %s` ends it first", err, held.Instance)
+	}
+	return err
 }
 
 func (a *App) host(c *config.Config, o hostmode.Options, flags *config.Flags) error {

@@ -51,6 +51,19 @@ func (in *Instance) ClaimInterface(index int, name string) (*Device, error) {
 	return in.claimDevice("interface/"+strconv.Itoa(index), "interface "+name)
 }
 
+// CheckInterface returns a *DeviceError where a gateway has a network interface of the calling thread's network namespace.
+func CheckInterface(index int, name string) error {
+	key := "interface/" + strconv.Itoa(index)
+	fd, err := bindAbstract(devicePrefix + key)
+	if errors.Is(err, unix.EADDRINUSE) {
+		return holder(key, "interface "+name)
+	}
+	if err != nil {
+		return fmt.Errorf("interface %s: %w", name, err)
+	}
+	return unix.Close(fd)
+}
+
 // ClaimPCI claims a PCI device by its address. Only gateways of the same network namespace are kept out; those of others the
 // kernel's driver (vfio-pci) refuses.
 func (in *Instance) ClaimPCI(address string) (*Device, error) {

@@ -221,7 +221,7 @@ func TestStatusListsEveryDropReasonInJSON(t *testing.T) {
 
 func TestStatusBeginsWithWhatIsEncryptedAndThenSaysWhatIsWrong(t *testing.T) {
 	st := &Status{
-		Name: "gw", Policy: "require", Engine: "generic", Poll: "busy", Segment: SegmentStatus{"/dev/hugepages/x", 3<<20 - 1, 2 << 20, true}, DataPlane: ProcessState{true, 7, 1}, Ready: true,
+		Name: "gw", Policy: "require", Engine: "generic", Poll: "busy", Segment: SegmentStatus{"/dev/hugepages/x", 3<<20 - 1, 2 << 20, true}, DataPlane: ProcessState{true, 7, 1, false}, Ready: true,
 		Since:      time.Date(2026, 11, 29, 9, 12, 0, 0, time.Local),
 		Encryption: Encryption{Encrypted: 997, Plain: 2, Refused: 1, EncryptedNow: 12, PlainNow: 1, EncryptedBytes: 999_999_999, PlainBytes: 1},
 		now:        sample.Rates{Handshakes: 2.25, Sealed: 1.25e9, Opened: 900},
@@ -320,5 +320,32 @@ func TestSessionIDComesFromTheSessionTable(t *testing.T) {
 	list, err := readSessions(g.in, g.seg, &sessionsQuery{json: true})
 	if want := "23ab" + strings.Repeat("0", 60) + "cd"; err != nil || len(list) != 1 || list[0].SessionID != want {
 		t.Fatalf("sessions %+v, error %v; want session ID %s", list, err, want)
+	}
+}
+
+// A process that was stopped has its lock, and says nothing more.
+func TestStatusTellsOfProcessesThatGiveNoSignOfLife(t *testing.T) {
+	g := newFakeGateway(t)
+	seen, err := shm.Open(g.seg.Dir(), "gw") // who has the lock must not ask whether somebody has
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer seen.Close()
+	st := func() (*Status, string) {
+		t.Helper()
+		st, err := readStatus(g.in, seen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st, strings.Join(st.wrong(), "\n")
+	}
+	g.seg.SetReady(true)
+	g.seg.Beat(now(t))
+	if st, wrong := st(); !st.Ready || strings.Contains(wrong, "sign of life") {
+		t.Errorf("ready %v, %q", st.Ready, wrong)
+	}
+	g.seg.Beat(now(t) - 3e9)
+	if st, wrong := st(); st.Ready || !strings.Contains(wrong, "the data plane gives no sign of life: nothing passes") {
+		t.Errorf("ready %v, %q", st.Ready, wrong)
 	}
 }

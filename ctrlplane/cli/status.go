@@ -93,6 +93,7 @@ type ProcessState struct {
 	Running bool `json:"running"`
 	PID     int  `json:"pid"` // 0 when it does not run
 	Starts  int  `json:"starts"`
+	Silent  bool `json:"silent"` // it runs and gives no sign of life: it was stopped, or hangs
 }
 
 // PortStatus is a port with what went through it, seen from the gateway.
@@ -148,10 +149,10 @@ type StageStatus struct {
 func readStatus(in *instance.Instance, s *shm.Segment) (*Status, error) {
 	r := counterReader{seg: s, table: s.Counters()}
 	st := &Status{
-		Name: in.Name(), Ready: s.Ready() && s.DataPlaneRuns(), Policy: s.Policy().String(), Engine: s.Engine(), Poll: s.Poll(),
+		Name: in.Name(), Ready: s.Ready() && s.DataPlaneAnswers(), Policy: s.Policy().String(), Engine: s.Engine(), Poll: s.Poll(),
 		Segment:      SegmentStatus{Folder: s.Dir(), Bytes: s.Size(), PageBytes: s.PageBytes(), HugePages: s.HugePages()},
-		DataPlane:    processState(s.DataPlane(), s.DataPlaneRuns()),
-		ControlPlane: processState(s.ControlPlane(), s.ControlPlaneRuns()),
+		DataPlane:    processState(s.DataPlane(), s.DataPlaneRuns(), s.DataPlaneAnswers()),
+		ControlPlane: processState(s.ControlPlane(), s.ControlPlaneRuns(), s.ControlPlaneAnswers()),
 		KeyLog:       in.KeyLog(),
 		Ports:        []PortStatus{r.port(flowtable.Inside, s.Inside()), r.port(flowtable.Outside, s.Outside())},
 		Drops:        r.kind(shm.KindDrop),
@@ -183,8 +184,8 @@ func sum(counts []NamedCount) (n uint64) {
 	return n
 }
 
-func processState(p shm.Process, running bool) ProcessState {
-	st := ProcessState{Running: running, Starts: int(p.Epoch)}
+func processState(p shm.Process, running, answers bool) ProcessState {
+	st := ProcessState{Running: running, Starts: int(p.Epoch), Silent: running && !answers}
 	if running {
 		st.PID = p.PID
 	}

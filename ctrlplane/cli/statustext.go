@@ -81,11 +81,17 @@ func (st *Status) wrong() (lines []string) {
 	switch {
 	case !st.DataPlane.Running:
 		lines = append(lines, "the data plane does not run: nothing passes; start the gateway again")
+	case st.DataPlane.Silent:
+		lines = append(lines, fmt.Sprintf("the data plane gives no sign of life: nothing passes; end it with `kill -9 %d`, and start the gateway again", st.DataPlane.PID))
 	case !st.Ready:
 		lines = append(lines, "the data plane is not ready yet: nothing passes")
 	}
-	if !st.ControlPlane.Running {
+	switch {
+	case !st.ControlPlane.Running:
 		lines = append(lines, "the control plane does not run: encrypted connections go on, new ones follow the policy")
+	case st.ControlPlane.Silent:
+		lines = append(lines, fmt.Sprintf("the control plane gives no sign of life: encrypted connections go on, new ones follow the policy; "+
+			"`kill -9 %d` has it started again", st.ControlPlane.PID))
 	}
 	if st.KeyLog != "" {
 		lines = append(lines, fmt.Sprintf("WARNING: the keys of new connections are written to %s; debug.key_log: off and `linecrypt reload` end that", st.KeyLog))

@@ -46,7 +46,8 @@ func (a *App) top(in *instance.Instance, s *shm.Segment, once bool) error {
 		if !s.Current() {
 			return top.Frame{}, errEnded
 		}
-		st := Status{DataPlane: processState(s.DataPlane(), s.DataPlaneRuns()), ControlPlane: processState(s.ControlPlane(), s.ControlPlaneRuns()), Ready: s.Ready(), KeyLog: in.KeyLog()}
+		st := Status{Ready: s.Ready(), KeyLog: in.KeyLog(), DataPlane: processState(s.DataPlane(), s.DataPlaneRuns(), s.DataPlaneAnswers()),
+			ControlPlane: processState(s.ControlPlane(), s.ControlPlaneRuns(), s.ControlPlaneAnswers())}
 		r := counterReader{seg: s, table: s.Counters()}
 		st.Ports = []PortStatus{r.port(0, s.Inside()), r.port(1, s.Outside())}
 		return reader.Frame(st.wrong())

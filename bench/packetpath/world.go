@@ -123,7 +123,7 @@ func (w *World) make() error {
 		w.mtus.Set(flowtable.Side(s), mtu)
 	}
 	common := worker.Config{
-		TxCksum: [2]bool{true, true}, Engine: engine, Pairs: new(worker.Pairs), Circle: handover.NewCircle(workers), MTU: &w.mtus, Stream: sizes, Params: limits,
+		TxCksum: [2]bool{true, true}, Engine: engine, Pairs: worker.NewPairs(), Circle: handover.NewCircle(workers), MTU: &w.mtus, Stream: sizes, Params: limits,
 	}
 	if len(w.opt.Cores) == 0 {
 		m, err := w.hire(0, common, w.cache, [2]port.Queue{w.queues[0], w.queues[1]})

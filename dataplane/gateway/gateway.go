@@ -118,7 +118,7 @@ func (g *Gateway) makeWorkers() error {
 		return err
 	}
 	g.loader = &loader{g: g, reader: g.seg.RulesReader()}
-	pairs, circle := new(worker.Pairs), handover.NewCircle(len(g.opt.Cores))
+	pairs, circle := worker.NewPairs(), handover.NewCircle(len(g.opt.Cores))
 	g.noteMTUs()
 	for i := range g.opt.Cores {
 		part := g.seg.Worker(i)

@@ -13,18 +13,20 @@ const pairBits = 16
 // ports, nor need it reach the worker that has its flow; while there may be an encrypted connection between its hosts it
 // must not pass as if it were plaintext. All workers share one; it is written when a connection becomes encrypted or ends.
 type Pairs struct {
+	key    foldKey
 	counts [1 << pairBits]atomic.Int32
 }
 
-func pairIndex(k *flowtable.Key) uint32 {
+// NewPairs returns a count of none.
+func NewPairs() *Pairs { return &Pairs{key: newFoldKey()} }
+
+func (p *Pairs) index(k *flowtable.Key) uint32 {
 	le := binary.LittleEndian
-	h := (le.Uint64(k.Inside[:])^le.Uint64(k.Outside[8:]))*0x9e3779b97f4a7c15 +
-		(le.Uint64(k.Inside[8:])^le.Uint64(k.Outside[:]))*0xc2b2ae3d27d4eb4f
-	h ^= h >> 29
-	return uint32(h * 0xbf58476d1ce4e5b9 >> (64 - pairBits))
+	in, out := p.key.fold(le.Uint64(k.Inside[:]), le.Uint64(k.Inside[8:])), p.key.fold(le.Uint64(k.Outside[:]), le.Uint64(k.Outside[8:]))
+	return uint32(p.key.fold(in, out) >> (64 - pairBits))
 }
 
-func (p *Pairs) add(k *flowtable.Key, n int32) { p.counts[pairIndex(k)].Add(n) }
+func (p *Pairs) add(k *flowtable.Key, n int32) { p.counts[p.index(k)].Add(n) }
 
 // encrypted reports whether there may be an encrypted connection between the hosts of the key.
-func (p *Pairs) encrypted(k *flowtable.Key) bool { return p.counts[pairIndex(k)].Load() > 0 }
+func (p *Pairs) encrypted(k *flowtable.Key) bool { return p.counts[p.index(k)].Load() > 0 }

@@ -124,18 +124,17 @@ func (w *Worker) evictHalfClosed(now int64) bool {
 	return false
 }
 
-// shares counts what peers hold, folded to a few bits. Two peers that fall
-// together are taken for one.
+// shares counts what peers hold, folded to a few bits. Two peers that fall together are taken for one: who knew which do could pay with
+// what another's connections are owed.
 type shares struct {
+	key    foldKey
 	counts [1 << shareBits]uint32
 }
 
 const shareBits = 12
 
 func (s *shares) place(k *flowtable.Key) *uint32 {
-	h := uint64(k.Peer()) * 0x9e3779b97f4a7c15
-	h ^= h >> 32
-	return &s.counts[h*0xbf58476d1ce4e5b9>>(64-shareBits)]
+	return &s.counts[s.key.fold(uint64(k.Peer()), 0)>>(64-shareBits)]
 }
 
 // add adds n to what the peer of a connection holds.

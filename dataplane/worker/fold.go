@@ -1,0 +1,20 @@
+package worker
+
+import (
+	"math/bits"
+	"math/rand/v2"
+)
+
+// foldKey is the secret under which hosts and peers are folded to a few bits, so that nobody outside knows who falls together with whom.
+// The zero value serves where nobody needs to be kept out.
+type foldKey [2]uint64
+
+func newFoldKey() foldKey { return foldKey{rand.Uint64(), rand.Uint64()} }
+
+// fold is a hash of two words, of which the highest bits count.
+func (k *foldKey) fold(a, b uint64) uint64 {
+	const odd = 0x9e3779b97f4a7c15
+	hi, lo := bits.Mul64(a^k[0], b^k[1]^odd)
+	hi, lo = bits.Mul64(hi^lo^k[1], k[0]|1)
+	return (hi ^ lo) * odd
+}

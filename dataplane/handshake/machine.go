@@ -424,7 +424,10 @@ func (t *step) failure() {
 		c.Flags |= flowtable.SetupUnsent
 		c.Ask = t.now + ringRetry
 	case FailBlock:
-		// The segment comes again, and nobody has been told anything.
+		// The segment comes again, and nobody has been told anything. A SYN that was answered, with ENO, did not go unanswered.
+		if c.State == flowtable.ActiveSyn {
+			c.Tries = 0
+		}
 		t.out.drop(shm.DropNoBlock)
 	case FailEdit:
 		if c.State == flowtable.Free {

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"linecrypt/ctrlplane/shm"
@@ -368,6 +369,33 @@ func TestWithoutABlockTheSynAckIsNeededAgainAndNothingIsPlain(t *testing.T) {
 	g.feed(g.in, g.raw(flowTemplate(1, true), fromHost(1, 1, ack), nil))
 	g.wire(peerSynAck())
 	g.state(flowtable.ActiveInit)
+}
+
+func TestWithoutABlockAHostsSynsGoWithENOAsLongAsTheyAreAnswered(t *testing.T) {
+	g := newShooter(t)
+	g.w.blocks = blocks{}
+	g.w.blocks.init(1)
+	g.mute = true
+	g.feed(g.in, g.raw(flowTemplate(1, true), hostSYN(), nil))
+	g.feed(g.out, g.raw(flowTemplate(1, false), peerSynAck(), nil))
+	for n := range 5 {
+		g.toWire = nil
+		g.host(hostSYN())
+		if s := g.shot(outside, g.toWire[0]); len(g.toWire) != 1 || !strings.Contains(s, "eno") {
+			t.Fatalf("SYN %d: %q", n, s)
+		}
+		g.wire(peerSynAck())
+		g.now += second
+	}
+	g.state(flowtable.ActiveSyn)
+	g.counted(0, shm.PlainSynUnanswered)
+	g.counted(0, shm.HatesRemembered)
+	// Those that nobody answers go without in the end.
+	for range g.w.params.ENOTries + 1 {
+		g.host(hostSYN())
+	}
+	g.inClear()
+	g.counted(1, shm.PlainSynUnanswered)
 }
 
 func TestFullTableEvictsPlainConnectionsAndElsePassesWithoutARecord(t *testing.T) {

@@ -29,7 +29,8 @@
 // writes questions to the control plane, which keeps nothing between two of them, so that it may be killed and restarted meanwhile.
 //
 // What a stranger can make the worker keep has a stock and a share: half-open records, places of established connections and of those
-// that are over (places.go), blocks and large Init messages of key exchanges (block.go), paths that hate ENO (hates.go), and the keyed hash by which peers are folded (fold.go).
+// that are over (places.go), blocks and large Init messages of key exchanges (block.go), paths that hate ENO (hates.go). Shares are counted
+// by a keyed hash (fold.go).
 //
 // Memory: a worker shares nothing with other workers but Pairs, the ports' MTUs and a queue to its neighbour (package handover),
 // into which packets are copied. Flow records lie in the shared segment, packets in the port's buffers, everything else is made by

@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -317,5 +318,23 @@ func TestTimesThatMayBeNeverTakeZero(t *testing.T) {
 		if (err == nil) != (reason == "") || err != nil && !strings.Contains(err.Error(), reason) {
 			t.Errorf("%q: %v", value, err)
 		}
+	}
+}
+
+// One that waits for a writer would keep the control plane from ever loading another.
+func TestPipeThatNobodyWritesToIsNoConfiguration(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.yaml")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { _, err := Load(path); done <- err }()
+	select {
+	case err := <-done:
+		if err == nil || !strings.Contains(err.Error(), "a pipe that nobody writes to") {
+			t.Errorf("%v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("it waits")
 	}
 }

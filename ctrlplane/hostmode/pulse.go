@@ -55,16 +55,21 @@ func Pulse(ctx context.Context, in *instance.Instance) (<-chan struct{}, error) 
 }
 
 // standsAny looks at the data plane and at each of its workers: one that hangs while its process goes on saying that it lives passes nothing.
+// What workers do says nothing of whether their process, which beats in other threads, gets a core for that.
 func standsAny(seg *shm.Segment, all []pulse) (stands bool) {
 	process, now := seg.DataPlane(), time.Now()
-	stands = all[0].stands(now, process.Beat, func() (uint64, bool) { return working(process.PID, "") })
+	stands = all[0].stands(now, process.Beat, func() (uint64, bool) {
+		return working(process.PID, func(name string) bool { return !shm.IsWorkerThread(name) })
+	})
 	for i := range seg.Workers() {
 		part := seg.Worker(i)
 		if part == nil {
 			continue
 		}
 		polls := atomic.LoadUint64(&part.Counters[shm.Polls])
-		if all[1+i].stands(now, int64(polls), func() (uint64, bool) { return working(process.PID, shm.WorkerThread(i)) }) {
+		if all[1+i].stands(now, int64(polls), func() (uint64, bool) {
+			return working(process.PID, func(name string) bool { return name == shm.WorkerThread(i) })
+		}) {
 			stands = true
 		}
 	}
@@ -99,14 +104,14 @@ func (p *pulse) stands(now time.Time, beat int64, work func() (cpu uint64, wants
 	return p.missed >= missedBeats
 }
 
-// working returns the clock ticks that a process has had on cores, and whether one of its threads is to run; of one thread alone where it
-// is given by its name.
-func working(pid int, thread string) (ticks uint64, wants bool) {
+// working returns the clock ticks that the threads of a process with certain names have had on cores, and whether one of them is to run, or
+// waits for what the kernel does for it, as for pages that it is given.
+func working(pid int, named func(string) bool) (ticks uint64, wants bool) {
 	threads, _ := filepath.Glob(filepath.Join("/proc", strconv.Itoa(pid), "task", "*", "stat"))
 	for _, path := range threads {
 		text, _ := os.ReadFile(path)
 		from, to := bytes.IndexByte(text, '('), bytes.LastIndexByte(text, ')')
-		if from < 0 || to < from || thread != "" && string(text[from+1:to]) != thread {
+		if from < 0 || to < from || !named(string(text[from+1:to])) {
 			continue
 		}
 		f := bytes.Fields(text[to+1:])
@@ -116,7 +121,7 @@ func working(pid int, thread string) (ticks uint64, wants bool) {
 		user, _ := strconv.ParseUint(string(f[11]), 10, 64)
 		system, _ := strconv.ParseUint(string(f[12]), 10, 64)
 		ticks += user + system
-		wants = wants || string(f[0]) == "R"
+		wants = wants || string(f[0]) == "R" || string(f[0]) == "D"
 	}
 	return ticks, wants
 }

@@ -6,6 +6,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"linecrypt/ctrlplane/shm"
 )
 
 func TestDataPlaneStandsStillWhenItSaysNothingAndWantsNothing(t *testing.T) {
@@ -58,14 +60,18 @@ func TestStoppedProcessWantsNoCore(t *testing.T) {
 		t.Skip(err)
 	}
 	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
-	if ticks, wants := working(os.Getpid(), ""); !wants {
+	any := func(string) bool { return true }
+	if ticks, wants := working(os.Getpid(), any); !wants {
 		t.Errorf("this process has had %d ticks and wants nothing", ticks)
+	}
+	if ticks, wants := working(os.Getpid(), shm.IsWorkerThread); ticks != 0 || wants {
+		t.Errorf("workers that this process does not have have had %d ticks, or want some: %v", ticks, wants)
 	}
 	if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	for end := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if _, wants := working(cmd.Process.Pid, ""); !wants {
+		if _, wants := working(cmd.Process.Pid, any); !wants {
 			return
 		}
 		if time.Now().After(end) {

@@ -1,8 +1,9 @@
 package shm
 
 import (
-	"fmt"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -15,8 +16,11 @@ import (
 // Workers returns the number of workers.
 func (s *Segment) Workers() int { return int(s.shape.Workers) }
 
-// WorkerThread is the name of the thread of worker i of a data plane.
-func WorkerThread(i int) string { return fmt.Sprintf("worker %d", i) }
+const workerThread = "worker "
+
+// WorkerThread is the name of the thread of worker i of a data plane, and IsWorkerThread reports whether a name is that of one.
+func WorkerThread(i int) string       { return workerThread + strconv.Itoa(i) }
+func IsWorkerThread(name string) bool { return strings.HasPrefix(name, workerThread) }
 
 // Core returns the core of worker i, -1 when it is not pinned.
 func (s *Segment) Core(i int) int {

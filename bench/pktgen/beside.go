@@ -102,20 +102,29 @@ func (d *realTime) silent() error {
 func (d *realTime) settle(ctx context.Context) bool {
 	d.ends.Quiet(true)
 	defer d.ends.Quiet(false)
+	pause := settlePause
+	if d.sub == nil {
+		pause = residualPause
+	}
 	for end := time.Now().Add(settleTime(d.sc)); ctx.Err() == nil && time.Now().Before(end); {
-		for until := time.Now().Add(settlePause); time.Now().Before(until); {
-			d.ends.Offer(besidePackets, float64(d.round()), 0)
+		made := 0
+		for until := time.Now().Add(pause); time.Now().Before(until); {
+			made += d.ends.Offer(besidePackets, float64(d.round()), 0)
 		}
-		if d.ends.InFlight() == 0 {
-			return true
+		if d.ends.InFlight() == 0 && made == 0 {
+			return true // what was sent before the pause has come
 		}
 		d.ends.AcknowledgeAll()
 	}
 	return false
 }
 
-// settlePause lies between two looks at all connections.
-const settlePause = 5 * time.Millisecond
+// settlePause lies between two looks at all connections; residualPause where a gateway is elsewhere: what has not come by then is lost
+// (RFC 2544 section 23).
+const (
+	settlePause   = 5 * time.Millisecond
+	residualPause = 50 * time.Millisecond
+)
 
 // backlogTime is by how much the generator may be behind its rate before it is taken not to keep it up.
 const backlogTime = 10 * time.Millisecond
@@ -186,7 +195,7 @@ const leaveTime = 5 * time.Second
 
 // leave resets what a gateway elsewhere would otherwise keep.
 func (d *realTime) leave() {
-	for end := time.Now().Add(leaveTime); d.ends.GiveUp(besidePackets) > 0 && time.Now().Before(end); {
+	for end := time.Now().Add(leaveTime); d.ends.GiveUp(besidePackets)+d.ends.Opening() > 0 && time.Now().Before(end); {
 		for until := d.clock() + int64(time.Millisecond); d.clock() < until; {
 			d.ends.Tell(d.clock())
 			d.ends.Flush()

@@ -10,6 +10,9 @@ import (
 // be short, is measured.
 const runtimeAllocs = 0.001
 
+// fewAllocs is how many it is allowed where few packets are measured.
+const fewAllocs = 100
+
 // judge notes which limits are not kept, and what was wrong.
 func (r *Result) judge(sc *scenario.Scenario, faults []error) {
 	r.Failures = []string{}
@@ -27,7 +30,7 @@ func (r *Result) judge(sc *scenario.Scenario, faults []error) {
 	if l.Loss >= 0 && r.Loss > l.Loss {
 		fail("limits.loss: %.4g %% of the data never arrived, more than %.4g", r.Loss, l.Loss)
 	}
-	if sc.Measure == scenario.LossFree && (r.Mpps == 0 || r.PacketLoss > sc.Search.Loss) {
+	if sc.Measure == scenario.LossFree && (r.Mpps == 0 || r.PacketLoss > sc.Search.Loss) || sc.Measure == scenario.Latency && len(r.Loads) == 0 {
 		fail("search.loss: no rate was found at which no more than %.4g %% of the packets are lost", sc.Search.Loss)
 	}
 	if r.Mpps < l.Mpps {
@@ -36,7 +39,7 @@ func (r *Result) judge(sc *scenario.Scenario, faults []error) {
 	if r.GoodputGbps < l.GoodputGbps {
 		fail("limits.goodput_gbps: %.3f are fewer than %.3f", r.GoodputGbps, l.GoodputGbps)
 	}
-	if l.Allocs >= 0 && r.Allocs > l.Allocs+runtimeAllocs {
+	if l.Allocs >= 0 && r.Allocs > l.Allocs+runtimeAllocs && r.AllocsTotal > fewAllocs {
 		fail("limits.allocs: %.3g allocations a packet are more than %.3g", r.Allocs, l.Allocs)
 	}
 	if l.AllocsTotal >= 0 && r.AllocsTotal > uint64(l.AllocsTotal) {
@@ -49,6 +52,9 @@ func (r *Result) judge(sc *scenario.Scenario, faults []error) {
 		fail("limits.handshakes: %.0f a second are fewer than %.0f", r.HandshakesPerSecond, l.Handshakes)
 	}
 	for _, at := range r.Loads {
+		if at.Loss > sc.Search.Loss {
+			fail("search.loss: %.4g %% of the packets are lost at %d %% of the largest rate, more than %.4g", at.Loss, at.Percent, sc.Search.Loss)
+		}
 		if p := l.P50.Seconds() * 1e6; p > 0 && at.P50 > p {
 			fail("limits.p50: %.2f us at %d %% are more than %.2f", at.P50, at.Percent, p)
 		}

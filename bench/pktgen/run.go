@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"linecrypt/bench/cores"
+	"linecrypt/bench/pktgen/ends"
 	"linecrypt/bench/pktgen/scenario"
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/garbage"
@@ -126,9 +127,11 @@ func (r *run) measure(res *Result) {
 	e.Calm(false)
 	e.Quiet(r.sc.Measure == scenario.Handshakes)
 	r.trial(0, r.sc.Time.Warmup, "warming up")
+	var s sample
+	before := e.Counts
 	switch r.sc.Measure {
 	case scenario.Throughput, scenario.Handshakes:
-		s := r.trial(0, r.sc.Time.Duration, "measuring")
+		s = r.trial(0, r.sc.Time.Duration, "measuring")
 		res.fill(r.sc, &s)
 	case scenario.LossFree:
 		r.lossFree(res)
@@ -138,7 +141,10 @@ func (r *run) measure(res *Result) {
 	e.Calm(true)
 	if r.ctx.Err() == nil && e.Wrong == 0 {
 		r.live.say("waiting for what is on its way")
-		r.d.settle(r.ctx)
+		r.settle(&s, &before)
+		if s.elsewhere > 0 && r.sc.Measure == scenario.Throughput {
+			res.PacketLoss = round(100*s.lossShare(), 5)
+		}
 	}
 }
 
@@ -175,8 +181,9 @@ type trials struct {
 }
 
 func (t *trials) try(ctx context.Context, rate float64) bool {
+	before := t.r.d.load().Counts
 	s := t.r.d.trial(ctx, rate, t.r.sc.Search.Trial, nil)
-	t.r.d.settle(ctx)
+	t.r.settle(&s, &before)
 	if !t.r.goes(&s) {
 		return false
 	}
@@ -184,22 +191,37 @@ func (t *trials) try(ctx context.Context, rate float64) bool {
 	return true
 }
 
+// settle waits for what is on its way behind a trial, and notes what a gateway elsewhere has lost since before: one in this process, and its
+// ports, count that themselves.
+func (r *run) settle(s *sample, before *ends.Counts) {
+	r.d.settle(r.ctx)
+	if !s.hasBlock && r.ctx.Err() == nil {
+		c := r.d.load().Counts.Since(before)
+		s.elsewhere = c.Missing()
+	}
+}
+
 // goes reports whether the rate of a trial goes: all was offered, and no more was lost than the search allows.
 func (r *run) goes(s *sample) bool { return !s.unsent && 100*s.lossShare() <= r.sc.Search.Loss }
 
-// mostRate is what a search begins with: a little more than goes when as much is offered as goes.
-func (r *run) mostRate() float64 {
+// mostRate is what a search begins with: a little more than goes when as much is offered as goes, and what that showed.
+func (r *run) mostRate() (float64, sample) {
 	s := r.trial(0, max(r.sc.Search.Trial, 10*time.Millisecond), "looking how much goes")
-	return 1.1 * float64(s.packets()) / s.seconds
+	r.d.settle(r.ctx) // what is on its way would be missed in the first trial
+	return 1.1 * float64(s.packets()) / max(s.seconds, 1e-9), s
 }
 
 func (r *run) largest(res *Result) float64 {
 	t := &trials{r: r}
-	rate := search(r.ctx, t, r.mostRate(), r.sc.Search.Resolution/100, func(done, about int, rate float64) {
+	most, s := r.mostRate()
+	rate := search(r.ctx, t, most, r.sc.Search.Resolution/100, func(done, about int, rate float64) {
 		r.live.say("searching %s trial %d of about %d: %.3f Mpps", bar(done, about), done+1, about, rate/1e6)
 	})
-	if t.last.seconds > 0 {
+	switch {
+	case t.last.seconds > 0:
 		res.fill(r.sc, &t.last)
+	case r.ctx.Err() != nil && s.seconds > 0: // stopped before a trial went: that is what there is
+		res.fill(r.sc, &s)
 	}
 	return rate
 }
@@ -210,10 +232,11 @@ type confirming struct {
 	res *Result
 }
 
-func (c *confirming) try(ctx context.Context, rate float64) bool {
+func (c *confirming) try(_ context.Context, rate float64) bool {
+	before := c.r.d.load().Counts
 	s := c.r.trial(rate, c.r.sc.Time.Duration, "confirming")
+	c.r.settle(&s, &before)
 	c.res.fill(c.r.sc, &s)
-	c.r.d.settle(ctx)
 	return c.r.goes(&s)
 }
 
@@ -222,14 +245,17 @@ func (r *run) lossFree(res *Result) {
 	confirm(r.ctx, &confirming{r, res}, r.largest(res))
 }
 
+// latency looks for that rate likewise, and measures latency at shares of it.
 func (r *run) latency(res *Result) {
-	rate := r.largest(res)
+	rate := confirm(r.ctx, &confirming{r, res}, r.largest(res))
 	res.rate = rate
 	for _, percent := range r.sc.Search.Loads {
 		if r.ctx.Err() != nil || rate == 0 {
 			return
 		}
+		before := r.d.load().Counts
 		s := r.trial(rate*float64(percent)/100, r.sc.Time.Duration, fmt.Sprintf("at %d %%", percent))
+		r.settle(&s, &before)
 		res.fill(r.sc, &s)
 		if res.Latency == nil {
 			continue

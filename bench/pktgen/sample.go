@@ -20,6 +20,7 @@ type sample struct {
 	cores       int // of the gateway
 	perCore     [config.MaxWorkers]coreCounts
 	missed      uint64 // packets that found no room in a receive queue of the gateway
+	elsewhere   uint64 // packets that a gateway elsewhere lost, or what lies beside it
 	unsent      bool   // the generator could not keep the rate up
 	control     uint64 // cycles of the control plane
 	answered    uint64 // and its answers
@@ -52,7 +53,7 @@ func (s *sample) lossShare() float64 {
 	if offered == 0 {
 		return 0
 	}
-	lost := s.missed + s.block[shm.DropTxFull] + s.ports.RxMissed + s.ports.RxNoMbuf + s.ports.RxSpreadFull
+	lost := s.missed + s.elsewhere + s.block[shm.DropTxFull] + s.ports.RxMissed + s.ports.RxNoMbuf + s.ports.RxSpreadFull
 	return float64(lost) / float64(offered)
 }
 

@@ -57,6 +57,9 @@ func (e *Ends) GiveUp(n int) (found int) {
 	return found
 }
 
+// Opening is how many connections are begun and have not come about.
+func (e *Ends) Opening() int { return e.opener.open }
+
 // retire ends a connection's life and has it opened anew.
 func (e *Ends) retire(n uint32) {
 	f := &e.flows[n]

@@ -210,6 +210,15 @@ func (e *Ends) wrong(format string, args ...any) {
 // Faults are the first things that were wrong with what came out of the gateway.
 func (e *Ends) Faults() []error { return e.faults }
 
+// Missing is how many of the packets that were offered have not come out of the gateway: those that were lost, to be asked once nothing is on its
+// way. What the scenario damages or loses, and SYNs of nobody, do not count. Segments that were sent again tell of losses that packets of others,
+// and of the gateway itself, would hide.
+func (c *Counts) Missing() uint64 {
+	offered := c.Offered[flowtable.Inside] + c.Offered[flowtable.Outside]
+	came := c.Received[flowtable.Inside] + c.Received[flowtable.Outside] + c.Forged - c.ForgedOut + c.Damaged
+	return max(offered-min(came, offered), c.Resent-min(c.Resent, c.Damaged+c.Lost))
+}
+
 // InFlight returns how many segments of data are sent and not acknowledged.
 func (e *Ends) InFlight() int {
 	total := 0

@@ -106,3 +106,21 @@ func TestNumbersAreUnwrappedNextToWhatIsKnown(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatIsMissingIsWhatWasOfferedAndHasNotCome(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		c    Counts
+		want uint64
+	}{
+		{"all came", Counts{Offered: [2]uint64{10, 5}, Received: [2]uint64{5, 10}}, 0},
+		{"an acknowledgement is lost", Counts{Offered: [2]uint64{10, 5}, Received: [2]uint64{4, 10}}, 1},
+		{"data was sent again, which the gateway's own packets hide", Counts{Offered: [2]uint64{13, 5}, Received: [2]uint64{8, 10}, Resent: 3}, 3},
+		{"what was damaged is dropped, and sent again", Counts{Offered: [2]uint64{10, 6}, Received: [2]uint64{5, 10}, Damaged: 1, Resent: 1}, 0},
+		{"forged SYNs", Counts{Offered: [2]uint64{10, 9}, Received: [2]uint64{7, 10}, Forged: 4, ForgedOut: 2}, 0},
+	} {
+		if got := tt.c.Missing(); got != tt.want {
+			t.Errorf("%s: %d are missing, not %d", tt.name, got, tt.want)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -35,6 +36,9 @@ func Command(flags *flag.FlagSet) func(args []string, out, progress io.Writer) e
 		return nil
 	})
 	return func(args []string, out, progress io.Writer) error {
+		if !(*tolerance >= 0 && *tolerance <= 100) {
+			return fmt.Errorf("--tolerance %g: want 0 to 100 percent", *tolerance)
+		}
 		sc, err := load(args, sets)
 		if err != nil {
 			return err
@@ -48,7 +52,7 @@ func Command(flags *flag.FlagSet) func(args []string, out, progress io.Writer) e
 				return fmt.Errorf("baseline %s is of %s (%s): %w", *compare, baseline.Scenario, baseline.Measure, errOther)
 			}
 		}
-		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+		ctx, stop := signal.NotifyContext(context.Background(), stops()...)
 		defer stop()
 		res, err := Run(ctx, sc, newLive(progress))
 		if err != nil {
@@ -66,6 +70,15 @@ func Command(flags *flag.FlagSet) func(args []string, out, progress io.Writer) e
 		}
 		return outcome(res, versus)
 	}
+}
+
+// stops are the signals that end a run: also that of a terminal that goes away, unless nohup has it ignored.
+func stops() []os.Signal {
+	all := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		all = append(all, syscall.SIGHUP)
+	}
+	return all
 }
 
 // write prints the result, and the comparison where there is one: beside an object for programs it goes to progress.

@@ -109,8 +109,11 @@ func newInstance(sc *scenario.Scenario, cfg *config.Config, in, out port.Port, c
 	for w := range caches {
 		i.blocks = append(i.blocks, i.data.Segment().Worker(w).Counters)
 	}
-	i.control, err = newControl(i.dir, cfg, sc.Traffic.AEAD, shared)
-	return i, err
+	if i.control, err = newControl(i.dir, cfg, sc.Traffic.AEAD, shared); err != nil {
+		return i, err
+	}
+	// Both have it mapped, and nobody else comes: so nothing stays behind a run that is killed.
+	return i, os.RemoveAll(i.dir)
 }
 
 // together makes several workers a crew, which the caller polls with.

@@ -3,6 +3,7 @@ package pktgen
 import (
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strings"
 	"time"
@@ -38,14 +39,26 @@ func (l *live) say(format string, args ...any) {
 		return
 	}
 	text := l.prefix + fmt.Sprintf(format, args...)
-	fmt.Fprintf(l.out, "\r%s%s", text, strings.Repeat(" ", max(l.width-len(text), 0)))
+	room := l.room()
+	text = text[:min(len(text), room)]
+	fmt.Fprintf(l.out, "\r%s%s", text, strings.Repeat(" ", max(min(l.width, room)-len(text), 0)))
 	l.width = len(text)
+}
+
+// room is how much of a line the terminal shows: what is longer goes on in a further line, which no carriage return takes back.
+func (l *live) room() int {
+	if f, ok := l.out.(*os.File); ok {
+		if size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil && size.Col > 0 {
+			return int(size.Col) - 1
+		}
+	}
+	return math.MaxInt
 }
 
 // clear removes the line.
 func (l *live) clear() {
 	if l.on && l.width > 0 {
-		fmt.Fprintf(l.out, "\r%s\r", strings.Repeat(" ", l.width))
+		fmt.Fprintf(l.out, "\r%s\r", strings.Repeat(" ", min(l.width, l.room())))
 		l.width = 0
 	}
 }

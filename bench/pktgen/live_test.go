@@ -105,6 +105,28 @@ func TestATerminalSeesALiveLineAndASearchHasAProgressBar(t *testing.T) {
 	}
 }
 
+func TestALineIsNoWiderThanTheTerminal(t *testing.T) {
+	far, end := terminal(t)
+	if err := unix.IoctlSetWinsize(int(far.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 40}); err != nil {
+		t.Fatal(err)
+	}
+	seen := watch(far, nil)
+	l := newLive(end)
+	l.prefix = "round 1 of 25, 1 of 2 cores, queues own: "
+	l.say("measuring: %.3f Mpps", 1.5)
+	l.clear()
+	end.Close()
+	text := <-seen
+	for line := range strings.SplitSeq(text, "\r") {
+		if len(line) > 39 {
+			t.Errorf("%d characters go on in a further line, which nothing takes back: %q", len(line), line)
+		}
+	}
+	if !strings.Contains(text, "round 1 of 25, 1 of 2 cores") {
+		t.Errorf("%q", text)
+	}
+}
+
 func TestWhatIsNoTerminalSeesNothing(t *testing.T) {
 	path := t.TempDir() + "/progress"
 	f, err := os.Create(path)

@@ -25,8 +25,16 @@ func ReadResult(path string) (*Result, error) {
 	if err := dec.Decode(r); err != nil {
 		return nil, fmt.Errorf("baseline %s: not a result of `linecrypt bench run --json`: %w", path, err)
 	}
-	if r.Scenario == "" || r.Measure == "" {
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("baseline %s: there is more in it than one result", path)
+	}
+	switch {
+	case r.Scenario == "" || r.Measure == "":
 		return nil, fmt.Errorf("baseline %s: not a result of `linecrypt bench run --json`", path)
+	case r.Incomplete:
+		return nil, fmt.Errorf("baseline %s: that run was stopped before its end: measure it anew", path)
+	case r.Wrong > 0:
+		return nil, fmt.Errorf("baseline %s: %d packets of that run were not what they should be: measure it anew", path, r.Wrong)
 	}
 	return r, nil
 }
@@ -77,7 +85,7 @@ func Compare(was, is *Result, tolerance float64) (*Comparison, error) {
 	c := &Comparison{}
 	for _, d := range []struct{ name, was, is string }{
 		{"mode", was.Mode, is.Mode}, {"ports", was.Ports, is.Ports}, {"checksums", was.Checksums, is.Checksums}, {"engine", was.Engine, is.Engine},
-		{"connections", fmt.Sprint(was.Flows), fmt.Sprint(is.Flows)}, {"size", fmt.Sprint(was.Size), fmt.Sprint(is.Size)},
+		{"cores", fmt.Sprint(was.Cores), fmt.Sprint(is.Cores)}, {"connections", fmt.Sprint(was.Flows), fmt.Sprint(is.Flows)}, {"size", fmt.Sprint(was.Size), fmt.Sprint(is.Size)},
 	} {
 		if d.was != d.is {
 			c.differs = append(c.differs, fmt.Sprintf("%s %s, not %s", d.name, d.is, d.was))
@@ -94,6 +102,13 @@ func Compare(was, is *Result, tolerance float64) (*Comparison, error) {
 	add("cycles_per_packet", was.CyclesPerPacket["all"], is.CyclesPerPacket["all"], false, 0)
 	add("loss", was.Loss, is.Loss, false, 0)
 	add("allocs", was.Allocs, is.Allocs, false, runtimeAllocs)
+	for _, n := range is.Scaling {
+		for _, w := range was.Scaling {
+			if n.Cores > 1 && w.Cores == n.Cores && w.Queues == n.Queues {
+				add(fmt.Sprintf("%d cores of one, queues %s", n.Cores, n.Queues), w.Ratio, n.Ratio, true, 0)
+			}
+		}
+	}
 	for i := range min(len(was.Loads), len(is.Loads)) {
 		w, n := was.Loads[i], is.Loads[i]
 		if w.Percent == n.Percent {

@@ -81,3 +81,35 @@ func TestABaselineThatIsNoneIsRefused(t *testing.T) {
 		t.Error("a file that does not exist is read")
 	}
 }
+
+func TestABaselineThatSaysNothingIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	for name, tt := range map[string]struct{ text, want string }{
+		"stopped": {`{"scenario":"s","measure":"throughput","incomplete":true}`, "stopped before its end"},
+		"wrong":   {`{"scenario":"s","measure":"throughput","wrong":5}`, "not what they should be"},
+		"two":     {`{"scenario":"s","measure":"throughput"}{"scenario":"s","measure":"throughput"}`, "more in it than one result"},
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(tt.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadResult(path); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestScalingAndCoresAreCompared(t *testing.T) {
+	scale := func(ratio float64, cores int) *Result {
+		return result(func(r *Result) {
+			r.Cores, r.Scaling = cores, []Scale{{Cores: 1, Queues: "own", Ratio: 1}, {Cores: 2, Queues: "own", Ratio: ratio}}
+		})
+	}
+	c, err := Compare(scale(1.8, 2), scale(1.2, 2), 0.05)
+	if err != nil || c.Verdict() != "worse" {
+		t.Errorf("%v, %v", c, err)
+	}
+	if c, err = Compare(scale(1.8, 2), scale(1.8, 3), 0.05); err != nil || len(c.differs) != 1 {
+		t.Errorf("%v, %v", c.differs, err)
+	}
+}

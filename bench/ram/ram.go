@@ -12,7 +12,7 @@ import (
 // unknown is more than any machine has.
 const unknown = 1 << 62
 
-// Available is what the kernel says can be had without swapping, in bytes (MemAvailable, proc(5)). Where it does not say, that is more than
+// Available is what the kernel says can be had without swapping, in bytes (MemAvailable, proc(5)), and no more than control groups allow. Where it does not say, that is more than
 // any machine has, so that nobody is refused what may be there.
 func Available() uint64 {
 	f, err := os.Open("/proc/meminfo")
@@ -20,7 +20,7 @@ func Available() uint64 {
 		return unknown
 	}
 	defer f.Close()
-	return available(f)
+	return min(available(f), allowed("/"))
 }
 
 func available(meminfo io.Reader) uint64 {

@@ -48,6 +48,13 @@ func (s *Scenario) Check() error {
 	if s.Cores.Workers > 1 && s.Cores.Mode != ModeBeside && (s.Measure == LossFree || s.Measure == Latency) {
 		refuse("cores.workers", "several workers that take turns with the generator have no common clock for measure %s: say cores.mode beside", s.Measure)
 	}
+	listed := map[int]bool{}
+	for _, size := range s.Traffic.Sizes {
+		if listed[size.Bytes] {
+			refuse("traffic.sizes", "%d is listed twice", size.Bytes)
+		}
+		listed[size.Bytes] = true
+	}
 	if s.Traffic.Run > s.Traffic.Window {
 		refuse("traffic.run", "%d segments in a row are more than the window of %d", s.Traffic.Run, s.Traffic.Window)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -68,7 +69,11 @@ func share(field func(*Scenario) *int, high float64) keyfile.Kind[Scenario] {
 		if !(x >= 0 && x <= high) {
 			return 0, fmt.Errorf("%s is not in 0 to %g", s, high)
 		}
-		return int(x*100 + 0.5), nil
+		n := math.Round(x * 100)
+		if math.Abs(x*100-n) > 1e-6 {
+			return 0, fmt.Errorf("%s is finer than hundredths of a percent", s)
+		}
+		return int(n), nil
 	})
 }
 
@@ -85,7 +90,7 @@ var keys = []row{
 	{"traffic.direction", "seal", "seal: hosts send and the gateway seals; open: far ends send and it opens; both: both at once. Acknowledgements go the other way.",
 		choices[Direction]{Seal, Open, Both}.kind(func(s *Scenario) *Direction { return &s.Traffic.Direction })},
 	{"traffic.sizes", "[64]", "Bytes of payload in the data segments, each with its weight where there are several: [64:7, 512:4, 1380:1] is a mix.",
-		keyfile.List("sizes of 1 to 1428, as SIZE or SIZE:WEIGHT", func(s *Scenario) *[]Size { return &s.Traffic.Sizes }, parseSize, false, false)},
+		keyfile.List("sizes of 1 to 1428, as SIZE or SIZE:WEIGHT with a weight of 1 to 16", func(s *Scenario) *[]Size { return &s.Traffic.Sizes }, parseSize, false, false)},
 	{"traffic.flows", "1", "Connections at the same time.",
 		integer(func(s *Scenario) *int { return &s.Traffic.Flows }, 1, maxFlows)},
 	{"traffic.opener", "far", "Who opens the connections: far ends, or hosts.",

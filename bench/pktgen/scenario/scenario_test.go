@@ -40,6 +40,9 @@ func TestEveryErrorNamesFileLineAndKey(t *testing.T) {
 		{"several workers in turns at a rate", "cores:\n  workers: 2\nmeasure: latency\n", "f.yaml:2: cores.workers: several workers that take turns with the generator have no common clock for measure latency: say cores.mode beside"},
 		{"scaling of one worker", "measure: scaling\n", "cores.workers: measure scaling compares several workers with one: say how many"},
 		{"workers of a gateway elsewhere", "ports:\n  kind: device\n  inside: a\n  outside: b\ncores:\n  workers: 2\n", "f.yaml:6: cores.workers: the gateway of ports.kind device is elsewhere, and so are its workers"},
+		{"size twice, with other weights", "traffic:\n  sizes: [64:7, 512:4, 64:1]\n", "f.yaml:2: traffic.sizes: 64 is listed twice"},
+		{"share too fine", "disturb:\n  loss: 0.001\n", "f.yaml:2: disturb.loss: 0.001 is finer than hundredths of a percent"},
+		{"key for a terminal", "\"\\e[31mfoo\": 1\n", "f.yaml:1: a key is not a name"},
 		{"list at the top", "- a\n", "f.yaml:1: want keys and values"},
 	}
 	for _, tt := range tests {

@@ -114,7 +114,7 @@ func (p *parser[C]) section(prefix string, n *yaml.Node) {
 	seen := map[string]int{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, val := n.Content[i], n.Content[i+1]
-		if key.Kind != yaml.ScalarNode || len(key.Value) > MaxText {
+		if key.Kind != yaml.ScalarNode || Plain(key.Value) != nil {
 			p.fail(key.Line, name, errors.New("a key is not a name"))
 			continue
 		}

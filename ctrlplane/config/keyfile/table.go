@@ -59,7 +59,7 @@ func (t Table[C]) Unknown(name string) error {
 		}
 	}
 	if best == "" {
-		if section := spelling.Nearest(name, t.sections()); section != "" {
+		if section := spelling.Nearest(name, t.sections()); section != "" && !strings.Contains(name, ".") {
 			return fmt.Errorf("unknown key; did you mean %s", section)
 		}
 		return errors.New("unknown key")

@@ -34,7 +34,7 @@ type turns struct {
 
 	now  int64   // of the wires' clock, in cycles
 	next float64 // when the next packet leaves, at a rate
-	mean float64 // cycles of a poll with work, the last ones counting most
+	pace pace
 	fair switches
 	runs goRuntime
 
@@ -78,15 +78,15 @@ func (t *turns) poll() int {
 	t0 := tsc.Now()
 	work, stole := t.sub.poll(t.clock())
 	took := tsc.Now() - t0
-	if t.interruptedBy(stole, float64(took)) {
+	if t.interruptedBy(stole, work, float64(took)) {
 		t.interrupted++
 		after := t.sub.stages()
 		for i := range after {
 			t.taken[i] += after[i] - before[i]
 		}
-		took = uint64(t.mean)
+		took = uint64(t.pace.usual(work))
 	} else if work > 0 {
-		t.mean += (float64(took) - t.mean) / 64
+		t.pace.learn(work, float64(took))
 	}
 	t.now += int64(took)
 	if work > 0 {
@@ -100,11 +100,15 @@ func (t *turns) poll() int {
 
 // interruptedBy reports whether the machine ran something else during a poll. A crew knows of its threads; its rounds take long. That a
 // virtual machine itself lost a core shows only by the time, for both alike.
-func (t *turns) interruptedBy(stole bool, took float64) bool {
-	if t.sc.Cores.Workers > 1 {
-		return t.mean > 0 && (stole || took > max(t.hz*stolenPoll, 4*t.mean))
+func (t *turns) interruptedBy(stole bool, work int, took float64) bool {
+	if t.pace.each == 0 {
+		return false
 	}
-	return took > max(t.hz*longPoll, 4*t.mean) && t.fair.preempted(took > t.hz*stolenPoll)
+	long := 4 * t.pace.usual(work)
+	if t.sc.Cores.Workers > 1 {
+		return stole || t.pace.exception(took > max(t.hz*stolenPoll, long))
+	}
+	return took > max(t.hz*longPoll, long) && t.fair.preempted(took > t.hz*stolenPoll)
 }
 
 // drain has the worker poll until it finds nothing more to do.

@@ -122,7 +122,7 @@ type Mode string
 
 // The modes.
 const (
-	ModeAuto   Mode = "auto"   // turns on one core or two, beside on more
+	ModeAuto   Mode = "auto"   // turns
 	ModeTurns  Mode = "turns"  // in one thread, in turns
 	ModeBeside Mode = "beside" // each on a core of its own
 )

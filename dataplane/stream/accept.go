@@ -151,11 +151,9 @@ func (f *flow) disbelieve(seg *Segment, from flowtable.Side, why shm.Counter) bo
 
 // challenge sends a side a challenge ACK: who sent the segment in earnest answers it with numbers that are right.
 func (f *flow) challenge(to flowtable.Side) {
-	if !f.mayChallenge(to) {
-		f.count(shm.ChallengesSpared)
+	if !f.c.MayChallenge(f.r, to, f.now) {
 		return
 	}
-	f.count(shm.ChallengeAcks)
 	if to == flowtable.Inside {
 		f.ackHost()
 	} else {
@@ -163,13 +161,23 @@ func (f *flow) challenge(to flowtable.Side) {
 	}
 }
 
-// mayChallenge reports whether it is time for another answer to what is not believed.
-func (f *flow) mayChallenge(to flowtable.Side) bool {
-	last := &f.r.Rare.Challenged[to]
-	if *last != 0 && f.now-*last < challengeInterval {
+// MayChallenge reports whether it is time for another acknowledgement in answer to what is not believed, and counts that it is sent, or is not.
+func (c *Core) MayChallenge(r *flowtable.Record, to flowtable.Side, now int64) bool {
+	if !mayChallenge(r, to, now) {
+		c.n[shm.ChallengesSpared]++
 		return false
 	}
-	*last = f.now
+	c.n[shm.ChallengeAcks]++
+	return true
+}
+
+// mayChallenge reports whether it is time for another answer to what is not believed.
+func mayChallenge(r *flowtable.Record, to flowtable.Side, now int64) bool {
+	last := &r.Rare.Challenged[to]
+	if *last != 0 && now-*last < challengeInterval {
+		return false
+	}
+	*last = now
 	return true
 }
 

@@ -50,7 +50,7 @@ func (f *flow) wireReset(seg *Segment, w int64) {
 // Its receiver decides: it gets the RST at the number that it has acknowledged, and is asked, because its RST in answer tells that
 // it believed.
 func (f *flow) doubtfulReset(seg *Segment, from flowtable.Side, seq uint32) {
-	if !f.mayChallenge(from) || !f.emitRoom(2) {
+	if !mayChallenge(f.r, from, f.now) || !f.emitRoom(2) {
 		f.drop(seg.M, f.resetDrop(from))
 		return
 	}

@@ -225,6 +225,15 @@ func (w *Worker) perform(i flowtable.Index, r *flowtable.Record, before *handsha
 			w.hatesENO(r, a.Why, now)
 		case handshake.ActAccepts:
 			w.hates.accepts(&r.Key.Outside, w.n)
+		case handshake.ActAckPeer, handshake.ActAckHost:
+			// In answer to a segment it is a challenge: whoever knows the ends of a connection can bring such segments in.
+			to := outside
+			if a.Kind == handshake.ActAckHost {
+				to = inside
+			}
+			if e.Kind != handshake.EventSegment || w.core.MayChallenge(r, to, now) {
+				w.sendOwn(a.Kind, i, r, now)
+			}
 		default:
 			w.sendOwn(a.Kind, i, r, now)
 		}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,6 +27,20 @@ func Allowed() ([]int, error) {
 		return nil, errors.New("allowed cores: none")
 	}
 	return cores, nil
+}
+
+// Check refuses cores that this process may not use.
+func Check(cores []int) error {
+	allowed, err := Allowed()
+	if err != nil {
+		return err
+	}
+	for _, core := range cores {
+		if !slices.Contains(allowed, core) {
+			return fmt.Errorf("core %d: this process may use %s", core, strings.Trim(fmt.Sprint(allowed), "[]"))
+		}
+	}
+	return nil
 }
 
 // Choose returns the core to measure on, the last that this process may use, and another one for what must run beside, the same where

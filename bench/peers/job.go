@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -90,6 +91,10 @@ type missing struct {
 
 // jobs makes everything that is measured, in the order of turns: what is compared goes one soon behind the other. The caller closes the worlds.
 func (o *options) jobs(dir string) (jobs []*job, left []missing, worlds []*packetpath.World, err error) {
+	peers, err := findPeers()
+	if err != nil {
+		return nil, nil, nil, err
+	}
 	var many []int // flows of each world
 	for _, flows := range o.flows() {
 		o.say("%d flows are set up", flows)
@@ -103,7 +108,6 @@ func (o *options) jobs(dir string) (jobs []*job, left []missing, worlds []*packe
 		}
 		worlds, many = append(worlds, w), append(many, flows)
 	}
-	peers := findPeers()
 	for _, size := range o.sizes {
 		ofPeers, err := o.peerJobs(peers, dir, size)
 		if err != nil {
@@ -152,15 +156,19 @@ type peers struct {
 	missing []missing
 }
 
-func findPeers() (p peers) {
-	err := findTestpmd()
+// findPeers looks for them. One that the environment names must be there.
+func findPeers() (p peers, err error) {
+	err = findTestpmd()
 	if p.testpmd = err == nil; err != nil {
 		p.missing = append(p.missing, missing{testpmdName, err.Error()})
 	}
-	if p.secgw, err = findSecgw(); err != nil {
+	switch p.secgw, err = findSecgw(); {
+	case err != nil && os.Getenv(secgwVariable) != "":
+		return p, err
+	case err != nil:
 		p.missing = append(p.missing, missing{secgwName, err.Error()})
 	}
-	return p
+	return p, nil
 }
 
 // peerJobs makes those of the peers at a size.

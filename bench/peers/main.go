@@ -60,10 +60,11 @@ func run() error {
 	if err != nil {
 		return err
 	}
+	write := r.writeText
 	if o.json {
-		return r.writeJSON(os.Stdout)
+		write = r.writeJSON
 	}
-	return r.writeText(os.Stdout)
+	return errors.Join(write(os.Stdout), r.failed())
 }
 
 // flows are the numbers of flows, one being the first.

@@ -194,7 +194,10 @@ func TestMissingPeerIsSaidWithWhatToDo(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	t.Setenv(secgwVariable, "")
 	o := options{seconds: 2}
-	found := findPeers()
+	found, err := findPeers()
+	if err != nil {
+		t.Fatal(err)
+	}
 	left := found.missing
 	jobs, err := o.peerJobs(found, t.TempDir(), 64)
 	if err != nil || len(jobs) != 0 || len(left) != 2 {
@@ -206,7 +209,7 @@ func TestMissingPeerIsSaidWithWhatToDo(t *testing.T) {
 		}
 	}
 	t.Setenv(secgwVariable, filepath.Join(t.TempDir(), "nothing"))
-	if _, err := findSecgw(); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), secgwVariable) {
+	if _, err := findPeers(); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), secgwVariable) {
 		t.Errorf("error %v", err)
 	}
 }

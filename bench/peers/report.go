@@ -98,6 +98,20 @@ func (r report) writeJSON(w io.Writer) error {
 	return e.Encode(r)
 }
 
+// failed returns an error where something that was to be measured failed.
+func (r report) failed() error {
+	n := 0
+	for _, row := range r.Rows {
+		if row.Failed != "" {
+			n++
+		}
+	}
+	if n > 0 {
+		return fmt.Errorf("%d of %d measurements failed", n, len(r.Rows))
+	}
+	return nil
+}
+
 func (r report) writeText(w io.Writer) error {
 	fmt.Fprintf(w, "%s\n%s, one core, medians of %d runs in turns\n\n", r.Machine, r.Mix, r.Runs)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)

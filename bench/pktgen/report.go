@@ -26,7 +26,11 @@ func (r *Result) WriteText(out io.Writer) error {
 	line("goodput, wire", "%.2f Gbit/s, %.2f Gbit/s", r.GoodputGbps, r.WireGbps)
 	line("loss", "%.4g %% of data, %.4g %% of packets%s", r.Loss, r.PacketLoss, r.repeated())
 	if r.HandshakesPerSecond > 0 {
-		line("connections", "%.0f a second set up, %d closed in order, control plane %.0f us each", r.HandshakesPerSecond, r.Closed, r.ControlMicros)
+		took := ""
+		if r.ControlMicros > 0 { // that of a gateway elsewhere is not known
+			took = fmt.Sprintf(", control plane %.0f us each", r.ControlMicros)
+		}
+		line("connections", "%.0f a second set up, %d closed in order%s", r.HandshakesPerSecond, r.Closed, took)
 	}
 	if len(r.Loads) > 0 {
 		for _, l := range r.Loads {

@@ -115,10 +115,12 @@ func (c *child) stop(grace time.Duration, signals <-chan os.Signal) error {
 			if sig == syscall.SIGHUP {
 				continue
 			}
+			_ = c.cmd.Process.Kill()
+			return fmt.Errorf("had not ended yet when another signal came, and was killed: %w", <-c.done)
 		case <-timer.C:
+			_ = c.cmd.Process.Kill()
+			return fmt.Errorf("did not end within %v of SIGTERM and was killed: %w", grace, <-c.done)
 		}
-		_ = c.cmd.Process.Kill()
-		return fmt.Errorf("did not end within %v of SIGTERM and was killed: %w", grace, <-c.done)
 	}
 }
 

@@ -12,9 +12,6 @@ import (
 	"linecrypt/flowtable"
 )
 
-// aliveLimit is how old a heartbeat may be, in ns: several times the interval of heartbeats.
-const aliveLimit = 2_000_000_000
-
 // segmentCollector collects what lies in the segment. It is unchecked, for the table of counters is the data plane's.
 type segmentCollector struct{ segments Segments }
 
@@ -89,10 +86,10 @@ func collectProcesses(ch chan<- prometheus.Metric, s *shm.Segment) {
 	var ts unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
 	data, control := s.DataPlane(), s.ControlPlane()
-	up := data.Alive(ts.Nano(), aliveLimit) && s.DataPlaneRuns()
+	up := data.Alive(ts.Nano(), shm.AnswersWithin) && s.DataPlaneRuns()
 	ch <- gauge(descUp, truth(up), dataPlane)
 	ch <- gauge(descEpoch, float64(data.Epoch), dataPlane)
-	ch <- gauge(descUp, truth(control.Alive(ts.Nano(), aliveLimit)), controlPlane)
+	ch <- gauge(descUp, truth(control.Alive(ts.Nano(), shm.AnswersWithin)), controlPlane)
 	ch <- gauge(descEpoch, float64(control.Epoch), controlPlane)
 	ch <- gauge(descReady, truth(up && s.Ready()))
 	ch <- gauge(descEngine, 1, s.Engine())

@@ -143,7 +143,7 @@ func (s *Server) Status() Status {
 		data := seg.DataPlane()
 		st.Name, st.PID = seg.Name(), seg.ControlPlane().PID
 		st.DataPlane = Process{PID: data.PID, Running: seg.DataPlaneRuns(), Epoch: data.Epoch}
-		st.Ready, st.Workers, st.Engine = seg.Ready() && st.DataPlane.Running, seg.Workers(), seg.Engine()
+		st.Ready, st.Workers, st.Engine = seg.Ready() && seg.DataPlaneAnswers(), seg.Workers(), seg.Engine()
 		st.Inside, st.Outside = seg.Inside(), seg.Outside()
 	})
 	return st

@@ -21,7 +21,8 @@ type ticker struct {
 	reconcile int64
 	rules     int64
 	report    int64
-	running   bool   // the data plane, when last looked at
+	running   bool   // the data plane, when last looked at,
+	silent    bool   // and whether it gave no sign of life though it ran
 	forget    int64  // when the keys of a data plane that ended are erased, 0 for never
 	epoch     uint64 // of the data plane
 }
@@ -65,6 +66,13 @@ func (s *Server) watch(now int64, busy bool) {
 		if !running {
 			t.forget = now + keepKeys
 			s.log.Warn("the data plane has ended; its connections wait for another one")
+		}
+	}
+	if silent := t.running && !s.seg.DataPlaneAnswers(); silent != t.silent {
+		if t.silent = silent; silent {
+			s.log.Warn("the data plane runs, and gives no sign of life: nothing passes", "pid", s.seg.DataPlane().PID)
+		} else if t.running {
+			s.log.Info("the data plane gives signs of life again")
 		}
 	}
 	if t.forget != 0 && now >= t.forget {

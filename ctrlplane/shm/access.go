@@ -119,8 +119,8 @@ func (s *Segment) DataPlaneRuns() bool { return locked(s.fd, lockData) }
 // ControlPlaneRuns reports whether a process has the control plane's part. The control plane itself must not ask.
 func (s *Segment) ControlPlaneRuns() bool { return locked(s.fd, lockControl) }
 
-// answersWithin is how old a heartbeat may be, in ns: several times the interval of heartbeats.
-const answersWithin = 2_000_000_000
+// AnswersWithin is how old the heartbeat of a process may be that gives signs of life, in ns: several times the interval of heartbeats.
+const AnswersWithin = 2_000_000_000
 
 // DataPlaneAnswers reports whether the data plane runs and gives signs of life, or has only just begun. One that was stopped, or hangs,
 // moves no packet.
@@ -134,7 +134,7 @@ func (s *Segment) ControlPlaneAnswers() bool {
 func (p Process) answers() bool {
 	var ts unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
-	return p.Beat == 0 || p.Alive(ts.Nano(), answersWithin)
+	return p.Beat == 0 || p.Alive(ts.Nano(), AnswersWithin)
 }
 
 // Beat says that the process whose part this is lives. Now is CLOCK_MONOTONIC in ns. To be called every 50 to 100 ms.

@@ -68,6 +68,9 @@ func run() error {
 	if flag.NArg() > 0 || o.runs < 1 || o.packets < 1 {
 		return errors.New("--runs and --packets are at least 1, and there is nothing behind the flags")
 	}
+	if o.load.DataPerAck == 0 || o.load.Apart == 0 || o.load.Lag == 0 || o.load.Batch == 0 {
+		return errors.New("--data-per-ack, --apart, --lag and --batch are at least 1") // of a Load, 0 is the default
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	end, err := profile(o.profile)

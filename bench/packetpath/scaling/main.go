@@ -55,6 +55,9 @@ func run() error {
 	if flag.NArg() > 0 || runs < 1 || packets < 1 || load.Case == packetpath.Pass {
 		return errors.New("--runs and --packets are at least 1, pass is not measured, and there is nothing behind the flags")
 	}
+	if err := allowed(cores); err != nil {
+		return err
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), len(cores)+2))
@@ -77,6 +80,19 @@ func run() error {
 		}
 	}
 	return errors.Join(err, report(ways, load, flows))
+}
+
+// allowed refuses cores that this process may not use, and one that is named twice.
+func allowed(list []int) error {
+	for i, core := range list {
+		if slices.Contains(list[:i], core) {
+			return fmt.Errorf("--cores: %d is there twice", core)
+		}
+	}
+	if err := cores.Check(list); err != nil {
+		return fmt.Errorf("--cores: %w", err)
+	}
+	return nil
 }
 
 // arrange makes the worlds.

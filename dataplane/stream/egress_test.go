@@ -371,6 +371,40 @@ func TestInitMessageIsSentAgainUntilItIsAcknowledgedOrHopeless(t *testing.T) {
 	}
 }
 
+// RFC 8548 section 3.3: the segment with the last byte of an Init message is pushed, and so is that which brings it again.
+func TestEndOfAnInitMessageIsPushedWheneverItIsSent(t *testing.T) {
+	const mss = 200
+	for name, size := range map[string]int{"in one segment": 90, "in pieces": 500} {
+		t.Run(name, func(t *testing.T) {
+			core, cache, _, _ := testCore(t, 100, nil)
+			var rec flowtable.Record
+			rec.Host, rec.Peer, rec.Role = flowtable.Endpoint{MSS: mss}, flowtable.Endpoint{MSS: mss, Win: 1000}, flowtable.RoleA
+			core.Start(testFlow, &rec, 0)
+			out := NewOutput(4)
+			if !core.QueueInit(testFlow, &rec, initMessage(tcpcrypt.KindInit1, size), 0, out) {
+				t.Fatal("refused")
+			}
+			for try := range 3 {
+				if want := (size + mss - 1) / mss; len(out.Emits) != want {
+					t.Fatalf("try %d: %d segments, want %d", try, len(out.Emits), want)
+				}
+				for i := range out.Emits {
+					e := &out.Emits[i]
+					if last := i == len(out.Emits)-1; e.Flags&PSH != 0 != last {
+						t.Errorf("try %d: segment %d of %d has flags %02x", try, i+1, len(out.Emits), e.Flags)
+					}
+					cache.Free(e.M)
+				}
+				out.Reset()
+				core.Timeout(testFlow, &rec, core.Deadline(&rec), out)
+			}
+			for i := range out.Emits {
+				cache.Free(out.Emits[i].M)
+			}
+		})
+	}
+}
+
 func TestKeptFrameLongerThanASegmentIsSentInPieces(t *testing.T) {
 	r := newRig(t, nil, nil)
 	r.say(0, FIN, pattern(1, 1400))

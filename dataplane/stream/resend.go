@@ -90,6 +90,9 @@ func (g *gather) add(f *flow, seg *Segment, en *flowtable.Entry, k kept) {
 	if en.Flags&flowtable.EntryFIN != 0 {
 		g.flags |= FIN
 	}
+	if en.WEnd == uint64(f.r.Rare.SealInit) {
+		g.flags |= PSH // whenever it is sent, the end of an Init message is pushed (RFC 8548 section 3.3)
+	}
 }
 
 func (g *gather) begin(f *flow, w uint64) bool {
@@ -189,9 +192,6 @@ func (c *Core) QueueInit(idx flowtable.Index, r *flowtable.Record, msg []byte, n
 	f.armOwn()
 	g := gather{limit: f.wirePayload()}
 	g.add(&f, nil, en, c.kept[id])
-	if g.m != nil {
-		g.flags |= PSH
-	}
 	g.flush(&f, nil)
 	return true
 }

@@ -51,13 +51,13 @@ func TestPassiveSetUpHoldsTheLastAckUntilKeysAreInPlace(t *testing.T) {
 func TestOwnSegmentsCarryENOUntilTheFirstNonSynSegment(t *testing.T) {
 	g := inState(flowtable.ActiveInit).at(t)
 	g.later(1100 * ms)
-	g.expect("timer", nil, list("A s1 a1 l80 eno"))
+	g.expect("timer", nil, list("PA s1 a1 l80 eno"))
 	g.wire(peerSynAck())
 	g.expect("SYN-ACK again", nil, list("A s81 a1 eno"))
 	g.wire(fromPeer(1, 1, ack))
 	g.toWire = nil
 	g.later(2100 * ms)
-	g.expect("timer after the first non-SYN segment", nil, list("A s1 a1 l80"))
+	g.expect("timer after the first non-SYN segment", nil, list("PA s1 a1 l80"))
 }
 
 func TestRetransmissionsDuringSetUp(t *testing.T) {

@@ -1,11 +1,42 @@
 package worker
 
 import (
+	"encoding/binary"
 	"testing"
 
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/dataplane/packet"
 )
+
+// A far end that has got the SYN-ACK believes the answer to a SYN that somebody forged: it has window and timestamps as the SYN-ACK had, so
+// that nobody closes the window of another's connection (RFC 9293 section 3.10.7.4, RFC 7323 section 3.2).
+func TestChallengeBeforeENOIsConfirmedHasWindowAndTimestamps(t *testing.T) {
+	for name, c := range map[string]struct {
+		scale []byte // option of both SYNs
+		win   uint16
+	}{
+		"window scale": {synOptions, 60000 >> 10},
+		"none":         {synOptions[:4], 60000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newShooter(t)
+			g.wire(with(stamped(peerSYN(), 7000, 0), c.scale, enoOfA))
+			g.host(with(stamped(hostSynAck(), 100, 7000), c.scale, nil))
+			g.toHost, g.toWire = nil, nil
+			forged := with(stamped(peerSYN(), 1, 0), c.scale, enoOfA)
+			forged.Seq += 1 << 20
+			g.wire(forged)
+			raw := g.toWire[0]
+			g.expect("forged SYN", nil, list("A s1 a1 eno"))
+			if win := binary.BigEndian.Uint16(raw[14+20+14:]); win != c.win {
+				t.Errorf("the window is %d, not %d", win, c.win)
+			}
+			if got := g.timestamps(raw); got != [2]uint32{100, 7000} {
+				t.Errorf("timestamps %v", got)
+			}
+		})
+	}
+}
 
 // Whoever knows addresses and ports alone can have SYNs answered. The answers reach an end that has sent nothing as duplicate acknowledgements, and
 // there is one in a while, as for all else that is not believed (RFC 5961 section 7).

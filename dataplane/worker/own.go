@@ -98,15 +98,22 @@ func (w *Worker) toHost(r *flowtable.Record) packet.Template {
 	return t
 }
 
-// ackPeer sends the far end an acknowledgement of what it was told last; in front of the ACK that confirms ENO, one of its SYN.
+// ackPeer sends the far end an acknowledgement of what it was told last; in front of the ACK that confirms ENO, one of its SYN, by
+// which a far end that has got the SYN-ACK learns nothing else than from that.
 func (w *Worker) ackPeer(i flowtable.Index, r *flowtable.Record, now int64) {
 	if r.Flags&flowtable.FlagStarted != 0 {
 		w.core.Acknowledge(i, r, flowtable.Outside, now, w.out)
 		return
 	}
-	w.send(flowtable.Outside, template(&r.Rare.ToWire), &packet.Seg{
-		Seq: r.Host.ISN + 1, Ack: r.Peer.ISN + 1, Flags: packet.FlagACK, ENO: enoACK,
-	})
+	seg := packet.Seg{Seq: r.Host.ISN + 1, Ack: r.Peer.ISN + 1, Win: window(r.Host.Win, 0), Flags: packet.FlagACK, ENO: enoACK}
+	both := r.Host.Flags & r.Peer.Flags
+	if both&flowtable.EndpointWScale != 0 {
+		seg.Win = window(r.Host.Win, r.Host.WScale)
+	}
+	if both&flowtable.EndpointTS != 0 {
+		seg.HasTS, seg.TSVal, seg.TSEcr = true, r.Host.TSVal, r.Peer.TSVal
+	}
+	w.send(flowtable.Outside, template(&r.Rare.ToWire), &seg)
 }
 
 // window is the header's field for a window in bytes.

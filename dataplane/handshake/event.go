@@ -70,7 +70,7 @@ type Segment struct {
 	Flags     uint8 // as in the header
 	ENOs      uint8 // ENO options
 	Malformed bool  // the options cannot be walked
-	Binding   bool  // an option ties the byte stream (MPTCP, TCP-AO, MD5)
+	Binding   bool  // an option ties the byte stream (MPTCP, TCP-AO, MD5), or is ENO in its experimental form
 	Init      bool  // the payload begins with the magic number of an Init1 message
 	Frames    bool  // the payload looks like whole frames
 	Long      bool  // the headers are too long to be kept in a block

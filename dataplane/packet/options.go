@@ -50,8 +50,9 @@ const (
 	OptOther  // any kind not named above
 )
 
-// OptBinding are the options that bind the byte stream or its headers, so that a rewritten segment would be refused.
-const OptBinding = OptMPTCP | OptAO | OptMD5
+// OptBinding are the options that bind the byte stream or its headers, so that a rewritten segment would be refused, and that of who
+// negotiates ENO in its experimental form: both forms must not be in one segment (RFC 8547 section 11).
+const OptBinding = OptMPTCP | OptAO | OptMD5 | OptExpENO
 
 // usual says which options a segment has, if they are what nearly all have.
 type usual uint8

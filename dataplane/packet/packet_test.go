@@ -330,7 +330,7 @@ func TestParseReadsOptions(t *testing.T) {
 		{"tfo cookie", []byte{34, 6, 1, 2, 3, 4, 0, 0}, Options{Present: OptTFO, TFOLen: 4, TFOOff: 54}},
 		{"tfo request", []byte{34, 2, 1, 1}, Options{Present: OptTFO, TFOOff: 54}},
 		{"experimental tfo", []byte{254, 8, 0xf9, 0x89, 1, 2, 3, 4}, Options{Present: OptTFO, TFOLen: 4, TFOOff: 54}},
-		{"binding", []byte{30, 4, 0, 0, 29, 4, 0, 0, 19, 4, 0, 0}, Options{Present: OptBinding}},
+		{"binding", []byte{30, 4, 0, 0, 29, 4, 0, 0, 19, 4, 0, 0, 253, 4, 0x45, 0x4e}, Options{Present: OptBinding}},
 		{"experimental eno", []byte{253, 4, 0x45, 0x4e, 253, 2, 1, 1}, Options{Present: OptExpENO | OptOther}},
 		{"behind end of list", []byte{0, 8, 1, 0}, Options{}},
 		{"length 0", []byte{2, 0, 1, 1}, Options{Malformed: true}},

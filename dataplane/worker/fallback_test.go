@@ -11,6 +11,9 @@ import (
 	"linecrypt/flowtable"
 )
 
+// experimentalENO is what implementations of ENO sent before it had a kind of its own (RFC 8547 section 11): in no segment may both be.
+var experimentalENO = []byte{packet.KindExp1, 5, 0x45, 0x4e, byte(tcpcrypt.ECDHECurve25519), 1, 1, 1}
+
 // with returns a segment with its options changed.
 func with(s packet.Seg, other, enoOpt []byte) packet.Seg {
 	s.Other, s.ENO = other, enoOpt
@@ -26,6 +29,7 @@ func TestSynAckWithoutUsableENOPassesByteForByte(t *testing.T) {
 		"ENO of length 1":     with(peerSynAck(), synOptions, []byte{eno.Kind, 1, 1, 1}),
 		"ENO past the header": with(peerSynAck(), synOptions, []byte{eno.Kind, 9, 1, 1}),
 		"MPTCP":               with(peerSynAck(), []byte{packet.KindMPTCP, 4, 0, 0}, enoOfB),
+		"experimental ENO":    with(peerSynAck(), experimentalENO, enoOfB),
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := inState(flowtable.ActiveSyn).at(t)
@@ -120,6 +124,7 @@ func TestHostSynAckThatCanHaveNoENOPassesByteForByte(t *testing.T) {
 	full := []byte{2, 4, 5, 180, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8, 253, 24, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22}
 	for name, other := range map[string][]byte{
 		"full option space": full, "MPTCP": {packet.KindMPTCP, 4, 0, 0}, "TCP-AO": {packet.KindAO, 4, 0, 0}, "malformed": {2, 1},
+		"experimental ENO": experimentalENO,
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := inState(flowtable.PassiveSyn).at(t)
@@ -135,6 +140,7 @@ func TestSynThatCanHaveNoENOPassesByteForByte(t *testing.T) {
 	for name, s := range map[string]packet.Seg{
 		"host speaks ENO":   with(hostSYN(), synOptions, enoOfA),
 		"MPTCP":             with(hostSYN(), []byte{packet.KindMPTCP, 4, 0, 0}, nil),
+		"experimental ENO":  with(hostSYN(), experimentalENO, nil),
 		"TCP-AO":            with(hostSYN(), []byte{packet.KindAO, 4, 0, 0}, nil),
 		"MD5":               with(hostSYN(), append([]byte{packet.KindMD5, 18}, make([]byte, 16)...), nil),
 		"full option space": with(hostSYN(), append([]byte{253, 38}, make([]byte, 36)...), nil),
@@ -153,6 +159,7 @@ func TestSynThatCanHaveNoENOPassesByteForByte(t *testing.T) {
 		"no ENO":          with(peerSYN(), synOptions, nil),
 		"two ENO":         with(peerSYN(), nil, append(append([]byte(nil), enoOfA...), enoOfA...)),
 		"MPTCP":           with(peerSYN(), []byte{packet.KindMPTCP, 4, 0, 0}, enoOfA),
+		"ENO twice over":  with(peerSYN(), experimentalENO, enoOfA),
 		"ENO of length 1": with(peerSYN(), nil, []byte{eno.Kind, 1, 1, 1}),
 	} {
 		t.Run("far end: "+name, func(t *testing.T) {

@@ -12,6 +12,7 @@ const (
 	ActForward     // the segment goes on as it came
 	ActForwardENO  // with our ENO option of the connection on it, without a Fast Open cookie and without data
 	ActForwardBare // without ENO, cookie and data, the MSS clamped
+	ActForwardLean // as it came, but for its data
 	ActTranslate   // to the stream translator
 	ActDrop        // it is dropped; Why counts it
 	ActRefuseSYN   // dropped, and answered as a closed port answers

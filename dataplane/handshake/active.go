@@ -17,7 +17,7 @@ func (t *step) activeSyn() {
 		t.synAck()
 	case s.synAck() || s.plainACK():
 		// The far end answers for a connection that the host has forgotten; the host's RST ends that (RFC 9293 section 3.5.1).
-		t.out.add(ActForward)
+		t.forward()
 	default:
 		// A SYN may be anybody's, who would so decide that a connection is plain. Where both ends open at once in truth, the far
 		// end's SYN-ACK tells, or the host's SYN that comes without ENO.

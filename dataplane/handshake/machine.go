@@ -197,6 +197,15 @@ func (t *step) leaveSYN(why Cause) {
 		return
 	}
 	t.plain(why, flowtable.PlainSyn)
+	t.forward()
+}
+
+// forward passes a segment on of a connection that is in the clear.
+func (t *step) forward() {
+	if t.c.ofNoTEP(t.s) {
+		t.out.add(ActForwardLean)
+		return
+	}
 	t.out.add(ActForward)
 }
 
@@ -238,12 +247,12 @@ func (t *step) leave(why Cause, proven bool) {
 	}
 	if !proven {
 		t.plain(why, flowtable.PlainSyn)
-		t.out.add(ActForward)
+		t.forward()
 		return
 	}
 	t.out.add(ActEstablish)
 	t.plain(why, flowtable.Plain)
-	t.out.add(ActForward)
+	t.forward()
 }
 
 // abort ends a connection for which encryption is enabled, with RSTs to both ends.
@@ -496,7 +505,7 @@ func (t *step) unremembered(why Cause) {
 	}
 	t.out.why(ActPlain, why.Plain())
 	t.out.add(ActForget)
-	t.out.add(ActForward)
+	t.forward()
 }
 
 // noBuffer handles an Init message that could not be sent: it is tried again until set-up is over.

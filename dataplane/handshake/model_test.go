@@ -128,11 +128,19 @@ func (m *model) apply(mach *Machine, e Event, fails map[ActionKind]Failure) erro
 func (m *model) act(a Action, before *Conn, e *Event) error {
 	require := m.c.Policy == flowtable.Require
 	switch a.Kind {
+	case ActForwardLean:
+		if s := &e.Seg; m.enabled || s.From != flowtable.Outside || s.Flags&syn == 0 || s.ENOs == 0 || m.hostENO {
+			return fmt.Errorf("data is taken from a segment that is none with ENO")
+		}
 	case ActForward:
 		if e.Kind == EventRefused {
 			break // no segment, but an error about one
 		}
 		s := &e.Seg
+		if s.From == flowtable.Outside && s.Flags&syn != 0 && s.ENOs == 1 && !s.Malformed && s.Payload > 0 && m.c.Policy != flowtable.Disabled &&
+			(!m.c.Active || m.c.ENO[roleA].Len() > 0) && before.State != flowtable.Plain { // where it is open, nobody takes a SYN's data
+			return fmt.Errorf("data of a SYN with ENO passes")
+		}
 		if m.enabled {
 			return fmt.Errorf("a segment passes although encryption is enabled")
 		}
@@ -352,6 +360,8 @@ func segments() []Segment {
 	add(Segment{From: out, Flags: syn, Seq: peerISN})
 	add(Segment{From: out, Flags: syn, Seq: peerISN + other, ENO: offerA})
 	add(Segment{From: out, Flags: syn, Seq: peerISN, ENO: answerB})
+	add(Segment{From: out, Flags: syn, Seq: peerISN, ENO: answerB, Payload: 5})
+	add(Segment{From: out, Flags: syn | ack, Seq: peerISN, Ack: hostISN + 1, ENO: offerA, Payload: 5})
 	add(Segment{From: out, Flags: syn, Seq: peerISN, ENO: resumeA})
 	add(Segment{From: out, Flags: syn | ack, Seq: peerISN, Ack: hostISN + 1, ENO: resumeB})
 	add(Segment{From: out, Flags: syn | ack, Seq: peerISN, Ack: hostISN + 1, ENO: resumeWrongB})

@@ -31,7 +31,7 @@ func (t *step) plainOpening() {
 			t.out.add(ActAnswered)
 		}
 		t.showsHate()
-		t.out.add(ActForward)
+		t.forward()
 	case c.Flags&flowtable.SetupOld != 0 && s.From == flowtable.Inside && !s.opens():
 		t.out.add(ActAnswerRST) // what the host sends is of the older connection
 	case fromOpener && s.plainACK() && answered && s.Ack == answerer+1:
@@ -39,7 +39,7 @@ func (t *step) plainOpening() {
 		t.out.add(ActEstablish)
 		t.out.add(ActForward)
 	default:
-		t.out.add(ActForward)
+		t.forward()
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 //	judgeACK       the far end's first ACK, as passive opener      4.6 rule 1
 //	givesUp        a SYN that comes again                          4.6: removal between retransmissions of a SYN
 //	mayDrop        a SYN of ours that goes again                   the same
+//	ofNoTEP        data in a far end's SYN that passes             4.7
 //	carriesENO     segments of our own                             4.6: until a non-SYN segment has come
 
 // judgeHostSYN says whether our option goes on a host's SYN, CauseNone if so. A host that speaks ENO itself is no case for it.
@@ -121,6 +122,14 @@ func givesUp(s *Segment) bool { return s.ENOs != 1 }
 
 // mayDrop reports whether a SYN of the host's may go without ENO after those with it were not answered, or were reset.
 func (c *Conn) mayDrop() bool { return c.Policy != flowtable.Require }
+
+// ofNoTEP reports whether data in a far end's SYN is for nobody: what it means, the last TEP in the ENO option says, and where there is no
+// encryption, nothing. A host that knows nothing of ENO would take it for the first bytes of its connection. Where the host negotiates
+// ENO itself, or the gateway has no part in the connection, it is theirs.
+func (c *Conn) ofNoTEP(s *Segment) bool {
+	return s.From == flowtable.Outside && s.Flags&syn != 0 && s.Payload > 0 && s.ENOs == 1 && !s.Malformed &&
+		c.Policy != flowtable.Disabled && (!c.Active || c.ENO[roleA].Len() > 0)
+}
 
 // carriesENO reports whether segments of our own carry the non-SYN form of the option: an active opener's do until the far end's
 // first non-SYN segment, which an encrypted connection that resumes may still wait for; a passive one's never do, since what it sends follows the far end's ACK.

@@ -219,6 +219,53 @@ func TestDataAndCookieInAPeersSynDoNotReachTheHost(t *testing.T) {
 	g.expect("SYN", list("S s0 mss1440"), nil)
 }
 
+// RFC 8547 section 4.7: without encryption the data of a SYN with ENO is for nobody, and what it would be to the host is not asked.
+func TestDataOfASynWithENOThatFailsDoesNotReachTheHost(t *testing.T) {
+	other := []byte{eno.Kind, 3, 0x7f}
+	same := []byte{eno.Kind, 3, byte(tcpcrypt.ECDHECurve25519)} // b = 0, as ours
+	syns := func(g *rig) {
+		for range 2 {
+			g.wire(with(peerSYN(), synOptions, other), []byte("early")...)
+		}
+	}
+	t.Run("SYN", func(t *testing.T) {
+		g := newShooter(t)
+		syns(g)
+		g.expect("SYNs", list("S s0 mss1460 eno7f", "S s0 mss1460 eno7f"), nil)
+		g.inClear()
+	})
+	t.Run("SYN-ACK", func(t *testing.T) {
+		g := inState(flowtable.ActiveSyn).at(t)
+		g.wire(with(peerSynAck(), synOptions, same), []byte("early")...)
+		g.expect("SYN-ACK", list("SA s0 a1 mss1460 eno23"), nil)
+		g.inClear()
+	})
+	for name, c := range map[string]struct {
+		policy flowtable.Policy
+		eno    []byte
+	}{
+		"several options, which are as none": {flowtable.Opportunistic, append(append([]byte(nil), other...), other...)},
+		"no ENO":                             {flowtable.Opportunistic, nil},
+		"a gateway that has no part in it":   {flowtable.Disabled, other},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newShooter(t)
+			g.ctl.policy = c.policy
+			raw := g.raw(g.tpl[outside], with(peerSYN(), synOptions, c.eno), []byte("early"))
+			g.feed(g.out, raw)
+			g.untouched("SYN", [][]byte{raw}, nil)
+		})
+	}
+	t.Run("a host that negotiates itself", func(t *testing.T) {
+		g := newShooter(t)
+		g.host(with(hostSYN(), synOptions, enoOfA))
+		g.toWire = nil
+		raw := g.raw(g.tpl[outside], peerSynAck(), []byte("early"))
+		g.feed(g.out, raw)
+		g.untouched("SYN-ACK", [][]byte{raw}, nil)
+	})
+}
+
 func TestSimultaneousOpenStaysPlainOnceTheHostHasSaidSo(t *testing.T) {
 	t.Run("the far end answers the host's SYN", func(t *testing.T) {
 		g := inState(flowtable.ActiveSyn).at(t)

@@ -143,8 +143,8 @@ func (w *Worker) perform(i flowtable.Index, r *flowtable.Record, before *handsha
 	for _, a := range out.All() {
 		failed := handshake.FailNone
 		switch a.Kind {
-		case handshake.ActForward, handshake.ActForwardENO, handshake.ActForwardBare, handshake.ActTranslate, handshake.ActDrop,
-			handshake.ActRefuseSYN, handshake.ActAnswerRST, handshake.ActReopen, handshake.ActKeep:
+		case handshake.ActForward, handshake.ActForwardENO, handshake.ActForwardBare, handshake.ActForwardLean,
+			handshake.ActTranslate, handshake.ActDrop, handshake.ActRefuseSYN, handshake.ActAnswerRST, handshake.ActReopen, handshake.ActKeep:
 			failed = w.dispose(a, i, r, before, e.Seg.From, p, now)
 		case handshake.ActLearn:
 			w.learnFrom(e.Seg.From, r, p)
@@ -256,6 +256,13 @@ func (w *Worker) dispose(a handshake.Action, i flowtable.Index, r *flowtable.Rec
 	switch a.Kind {
 	case handshake.ActForward:
 		w.pass(s, p)
+	case handshake.ActForwardLean:
+		if !p.SetPayloadLen(0) {
+			w.drop(p, shm.DropInternal)
+			break
+		}
+		p.Finish(w.tx[s.Other()].offload)
+		w.passBuffer(s, p.M)
 	case handshake.ActForwardENO, handshake.ActForwardBare:
 		if before.State == r.State {
 			w.n[shm.HandshakeResent]++

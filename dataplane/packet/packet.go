@@ -219,5 +219,17 @@ func (p *Packet) DontFragment() bool {
 	return p.Ver == 6 || p.M.Data()[p.L3+6]&0x40 != 0
 }
 
+// ecnCE is the code point of ECN by which a router says that there is congestion, and so the mask of the field (RFC 3168 section 5).
+const ecnCE = 3
+
+// CE reports whether a router has marked the packet so.
+func (p *Packet) CE() bool {
+	h := p.M.Data()[p.L3:]
+	if p.Ver == 4 {
+		return h[1]&ecnCE == ecnCE
+	}
+	return h[1]>>4&ecnCE == ecnCE
+}
+
 // IPLen is the length of the IP packet.
 func (p *Packet) IPLen() int { return int(p.Payload) + int(p.PayloadLen) - int(p.L3) }

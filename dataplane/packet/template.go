@@ -32,11 +32,11 @@ func (t *Template) FromPacket(p *Packet) {
 	p.DstAddr16(&t.Dst)
 	h := b[p.L3:]
 	if p.Ver == 4 {
-		t.TOS, t.TTL, t.DF = h[1]&^3, h[8], h[6]>>6&1
+		t.TOS, t.TTL, t.DF = h[1]&^ecnCE, h[8], h[6]>>6&1
 		return
 	}
 	v := binary.BigEndian.Uint32(h)
-	t.TOS, t.FlowLabel, t.TTL = uint8(v>>20)&^3, v&0xfffff, h[7]
+	t.TOS, t.FlowLabel, t.TTL = uint8(v>>20)&^ecnCE, v&0xfffff, h[7]
 }
 
 // Valid reports whether segments can be built from the template.
@@ -68,6 +68,7 @@ type Seg struct {
 	Win, Urg   uint16
 	Flags      uint8
 	HasTS      bool
+	CE         bool   // marked by a router in front of the gateway (RFC 3168)
 	NSACK      uint8  // blocks of SACK to send
 	ID         uint16 // IPv4 identification where the template has DF clear
 	TSVal      uint32
@@ -167,10 +168,14 @@ func (p *Packet) put(m *mbuf.Mbuf, t *Template, s *Seg, l *optList, start, paylo
 	m.SetBounds(start, head+payloadLen)
 	b := m.Data()
 	copy(b, t.L2[:l3])
+	tos := t.TOS
+	if s.CE {
+		tos |= ecnCE
+	}
 	if t.Ver == 4 {
-		t.putIPv4(b[l3:], s.ID)
+		t.putIPv4(b[l3:], tos, s.ID)
 	} else {
-		t.putIPv6(b[l3:])
+		t.putIPv6(b[l3:], tos)
 	}
 	h := b[l4:head]
 	binary.BigEndian.PutUint16(h, t.SrcPort)
@@ -192,14 +197,14 @@ func (p *Packet) describe(m *mbuf.Mbuf, t *Template, s *Seg, l4, head, payloadLe
 	p.Opt.parse(m.Data()[l4+tcpMinLen:head], l4+tcpMinLen)
 }
 
-func (t *Template) putIPv4(h []byte, id uint16) {
+func (t *Template) putIPv4(h []byte, tos uint8, id uint16) {
 	n := uint16(len(h))
 	h = h[:20]
 	frag := uint16(0)
 	if t.DF != 0 {
 		id, frag = 0, 0x4000
 	}
-	h[0], h[1], h[8], h[9] = 0x45, t.TOS, t.TTL, protoTCP
+	h[0], h[1], h[8], h[9] = 0x45, tos, t.TTL, protoTCP
 	binary.BigEndian.PutUint16(h[2:], n)
 	binary.BigEndian.PutUint16(h[4:], id)
 	binary.BigEndian.PutUint16(h[6:], frag)
@@ -209,8 +214,8 @@ func (t *Template) putIPv4(h []byte, id uint16) {
 	binary.BigEndian.PutUint16(h[10:], ^Sum(h, 0))
 }
 
-func (t *Template) putIPv6(h []byte) {
-	binary.BigEndian.PutUint32(h, 6<<28|uint32(t.TOS)<<20|t.FlowLabel&0xfffff)
+func (t *Template) putIPv6(h []byte, tos uint8) {
+	binary.BigEndian.PutUint32(h, 6<<28|uint32(tos)<<20|t.FlowLabel&0xfffff)
 	binary.BigEndian.PutUint16(h[4:], uint16(len(h)-40))
 	h[6], h[7] = protoTCP, t.TTL
 	copy(h[8:24], t.Src[:])

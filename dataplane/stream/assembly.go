@@ -18,6 +18,7 @@ type assembly struct {
 	have     int
 	need     int               // 0 while the length is not known
 	init     tcpcrypt.InitKind // 0: a frame
+	marks    uint8             // what its segments said of congestion
 	active   bool
 	vouched  bool // what has arrived of it may be acknowledged: see vouch
 }

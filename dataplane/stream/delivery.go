@@ -24,6 +24,7 @@ type delivery struct {
 	urgent uint16
 	fin    bool
 	urg    bool
+	marks  uint8 // of congestion
 	peer   peer
 	used   bool
 	next   uint32
@@ -108,6 +109,7 @@ func (f *flow) enqueueDelivery(ref *openRef, pt *opened, p PPos) {
 	d := &f.c.deliveries[i]
 	*d = delivery{
 		m: ref.m, large: ref.large, off: pt.off, n: pt.n, p: p, urgent: pt.urgent, fin: pt.fin, urg: pt.urg, peer: d.peer, used: true,
+		marks: ref.flags & congestion,
 	}
 	ref.m, ref.large, ref.delivery = nil, 0, 0
 	if ra.last == 0 || f.c.deliveries[ra.last].end() <= p && !ra.unsent(f.c) {
@@ -150,7 +152,10 @@ func (f *flow) sendDelivery(d *delivery, p PPos, n int) PPos {
 	em.Len = n
 	em.Seq = f.peerISN() + uint32(p)
 	em.Ack, em.Win = f.toHost()
-	em.Flags = ACK | PSH
+	em.Flags, em.CE = ACK|PSH|d.marks&ECE, d.marks&congested != 0
+	if at == 0 {
+		em.Flags |= d.marks & CWR
+	}
 	sent := PPos(n)
 	if d.fin && at+n == d.n {
 		em.Flags |= FIN

@@ -63,7 +63,7 @@ func (f *flow) emit(kind EmitKind, dir Direction, m *mbuf.Mbuf, off, n int) *Emi
 	e := &o.Emits[len(o.Emits)-1]
 	e.R, e.Flow, e.M, e.Kind, e.Dir, e.Off, e.Len = f.r, f.idx, m, kind, dir, off, n
 	e.Seq, e.Ack, e.TSVal, e.TSEcr = 0, 0, 0, 0
-	e.Win, e.Urg, e.Flags, e.NSACK, e.NewTS = 0, 0, ACK, 0, false
+	e.Win, e.Urg, e.Flags, e.NSACK, e.NewTS, e.CE = 0, 0, ACK, 0, false, false
 	e.HasTS = f.r.Flags&flowtable.FlagTimestamps != 0
 	return e
 }

@@ -21,6 +21,22 @@ const (
 	openRival                              // a frame that contradicts the frame in progress
 )
 
+// congested is in the flags of wire bytes, and of a frame, that came in a segment with CE. No other use is there for the bit: a SYN brings
+// no data. What of the plaintext goes on with new headers is marked so as well, because it is the host that must tell the far end, and with
+// it goes what both ends say of congestion by flags: a host that does not see CWR tells for ever (RFC 3168 section 6.1.3).
+const (
+	congested  = SYN
+	congestion = congested | ECE | CWR
+)
+
+// marks are the flags that wire bytes got from their segment.
+func (s *Segment) marks() uint8 {
+	if s.CE {
+		return s.Flags | congested
+	}
+	return s.Flags
+}
+
 // openRef goes with an operation of Output.Opens. It owns the buffer that the frame lies in.
 type openRef struct {
 	r        *flowtable.Record
@@ -148,7 +164,7 @@ func (f *flow) wireData(seg *Segment, w int64) {
 		f.drop(seg.M, shm.DropIngressWindow)
 		f.ackWire()
 	case WPos(w) > next:
-		f.enqueue(seg.M, WPos(w), seg.Off, seg.Len)
+		f.enqueue(seg.M, WPos(w), seg.Off, seg.Len, seg.marks())
 		f.ackWire()
 	case WPos(end) <= next:
 		f.drop(seg.M, shm.DropIngressOld)
@@ -158,7 +174,7 @@ func (f *flow) wireData(seg *Segment, w int64) {
 			f.contradict(uint64(w), b)
 		}
 		cut := int(next - WPos(w))
-		f.feed(chunk{m: seg.M, off: seg.Off + cut, n: seg.Len - cut, hdrEnd: hdrEnd, flags: seg.Flags, tsVal: seg.TSVal, tsEcr: seg.TSEcr, hasTS: seg.HasTS})
+		f.feed(chunk{m: seg.M, off: seg.Off + cut, n: seg.Len - cut, hdrEnd: hdrEnd, flags: seg.marks(), tsVal: seg.TSVal, tsEcr: seg.TSEcr, hasTS: seg.HasTS})
 		f.drain()
 		if f.wireNews() || f.r.Local.OutOfOrder != 0 {
 			f.ackWire()
@@ -240,6 +256,8 @@ func (f *flow) feed(ch chunk) {
 			if whole || !started {
 				a.vouch()
 			}
+			a.marks |= ch.flags & congestion
+			ch.flags &^= CWR
 			n := f.extend(a, ch.m.Buf()[ch.off:ch.off+ch.n])
 			if n == 0 {
 				f.enqueueRest(ch)
@@ -273,7 +291,7 @@ func (f *flow) openRoom() bool {
 }
 
 // enqueueRest queues bytes that cannot be worked now.
-func (f *flow) enqueueRest(ch chunk) { f.enqueue(ch.m, f.contiguous(), ch.off, ch.n) }
+func (f *flow) enqueueRest(ch chunk) { f.enqueue(ch.m, f.contiguous(), ch.off, ch.n, ch.flags) }
 
 // frame takes one frame, or the beginning of one, from the chunk; false where the chunk is used up or dropped.
 func (f *flow) frame(ch *chunk) bool {

@@ -206,7 +206,7 @@ func (f *flow) deliver(ref *openRef, pt *opened, p PPos) {
 	if ref.hdrEnd >= 0 {
 		em.TSEcr, em.NewTS = ref.tsEcr, ref.hasTS && ref.tsVal != em.TSVal
 	}
-	em.Flags = ref.flags&(PSH|ECE|CWR) | ACK
+	em.Flags, em.CE = ref.flags&(PSH|ECE|CWR)|ACK, ref.flags&congested != 0
 	f.mark(em, pt)
 }
 

@@ -21,6 +21,7 @@ type outOfOrder struct {
 	next  uint32
 	owner uint32 // ingress: the reassembly object of its flow
 	rival bool   // ingress: other bytes came for some of its positions; one of the two is forged
+	marks uint8  // ingress: what it said of congestion
 	host  hostSegment
 }
 
@@ -109,7 +110,7 @@ func (f *flow) unqueue(link *uint32) {
 }
 
 // enqueue keeps wire bytes that follow a hole, or cannot be worked now.
-func (f *flow) enqueue(m *mbuf.Mbuf, w WPos, off, n int) {
+func (f *flow) enqueue(m *mbuf.Mbuf, w WPos, off, n int, marks uint8) {
 	if !f.mayEnqueue() {
 		f.drop(m, shm.DropIngressLimit)
 		f.idleReassembly()
@@ -140,6 +141,7 @@ func (f *flow) enqueue(m *mbuf.Mbuf, w WPos, off, n int) {
 	f.c.queued.add(ra.peer)
 	f.c.insert(link, outOfOrder{
 		m: m, at: uint64(w) + uint64(skip), off: off + skip, n: left, stamp: f.r.Local.Stamp, owner: f.r.Local.Reassembly, rival: rival,
+		marks: marks & congestion,
 	})
 }
 
@@ -206,7 +208,7 @@ func (f *flow) drain() {
 			break
 		}
 		p := &f.c.outOfOrder[*link]
-		ch := chunk{m: p.m, off: p.off + int(next-p.at), n: p.n - int(next-p.at), hdrEnd: -1, flags: PSH}
+		ch := chunk{m: p.m, off: p.off + int(next-p.at), n: p.n - int(next-p.at), hdrEnd: -1, flags: PSH | p.marks}
 		f.unqueue(link)
 		f.feed(ch)
 		if uint64(f.contiguous()) == next {

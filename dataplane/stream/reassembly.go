@@ -190,7 +190,7 @@ func (f *flow) finishFrame() bool {
 		in.Flags |= flowtable.IngressStalled
 		return false
 	}
-	ref := openRef{kind: openAssembled, n: a.need, hdrEnd: -1, flags: PSH}
+	ref := openRef{kind: openAssembled, n: a.need, hdrEnd: -1, flags: PSH | a.marks}
 	ref.m, ref.large, ref.delivery = a.m, a.large, a.delivery
 	if a.large == 0 {
 		ref.off = BuildOffset

@@ -43,6 +43,7 @@ type Segment struct {
 	TSVal    uint32
 	TSEcr    uint32
 	SACK     [4][2]uint32
+	CE       bool // of one from the wire: a router on its way says that there is congestion (RFC 3168 section 5)
 
 	// Accepted is set by the translator where the segment is one that its receiver would believe: what the caller learns from
 	// segments, it learns from these.
@@ -99,6 +100,7 @@ type Emit struct {
 
 	Urg   uint16
 	NSACK uint8
+	CE    bool // EmitBuild: what its payload came in on the wire was marked so
 	SACK  [4][2]uint32
 
 	_ [24]byte // to whole lines

@@ -107,7 +107,7 @@ func (w *Worker) translate(s flowtable.Side, p *packet.Packet, i flowtable.Index
 	seg.Off, seg.Len = p.M.DataOff()+int(p.Payload), int(p.PayloadLen)
 	seg.Seq, seg.Ack, seg.Win, seg.Urg, seg.Flags = p.Seq, p.Ack, p.Win, p.Urg, p.Flags
 	seg.HasTS, seg.TSVal, seg.TSEcr = p.Opt.Has(packet.OptTimestamps), p.Opt.TSVal, p.Opt.TSEcr
-	seg.NSACK, seg.Accepted = 0, false
+	seg.NSACK, seg.CE, seg.Accepted = 0, s == outside && p.CE(), false
 	if p.Opt.Has(packet.OptSACK) {
 		seg.NSACK, seg.SACK = p.Opt.NSACK, p.Opt.SACK
 	}

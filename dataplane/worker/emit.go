@@ -88,7 +88,7 @@ func (w *Worker) build(p *packet.Packet, e *stream.Emit, tpl *flowtable.Template
 	seg := &w.own
 	*seg = packet.Seg{
 		Seq: e.Seq, Ack: e.Ack, Win: e.Win, Urg: e.Urg, Flags: e.Flags, NSACK: e.NSACK, SACK: e.SACK,
-		HasTS: e.HasTS, TSVal: e.TSVal, TSEcr: e.TSEcr, ID: w.nextID(),
+		HasTS: e.HasTS, CE: e.CE, TSVal: e.TSVal, TSEcr: e.TSEcr, ID: w.nextID(),
 	}
 	if e.Dir == stream.ToWire && e.R.Flags&flowtable.FlagSendENO != 0 {
 		seg.ENO = enoACK

@@ -141,6 +141,78 @@ func TestECNOfTheSynsSurvives(t *testing.T) {
 	g.expect("set-up", list("SAE s0 a1 mss1440"), list("SEC s0 mss1460 eno23", "PA s1 a1 l80 eno", "A s81 a81"))
 }
 
+// A router's mark is for the host, whose ECE makes the far end slow down until CWR has come, also where plaintext goes on with other headers
+// than those it came with: of a frame in several segments, of several in one, and of what waited behind a hole (RFC 3168 sections 5 and 6.1).
+func TestCongestionMarksReachTheHostWithWhateverTheyCameWith(t *testing.T) {
+	const ce = 3
+	send := func(g *rig, at int, ecn uint8, b []byte) {
+		flags := ack | psh
+		if ecn != 0 {
+			flags |= ece | cwr
+		}
+		raw := g.raw(g.tpl[outside], fromPeer(81+uint32(at), 81, flags), b)
+		m := g.in.cache.Alloc()
+		m.Append(raw)
+		var p packet.Packet
+		p.Parse(m)
+		h := m.Data()[14:]
+		if was := binary.BigEndian.Uint16(h); p.Ver == 4 {
+			h[1] |= ecn
+			binary.BigEndian.PutUint16(h[10:], packet.Update16(binary.BigEndian.Uint16(h[10:]), was, binary.BigEndian.Uint16(h)))
+		} else {
+			h[1] |= ecn << 4
+		}
+		raw = append([]byte(nil), m.Data()...)
+		g.in.cache.Free(m)
+		g.feed(g.out, raw)
+	}
+	for name, c := range map[string]struct {
+		send         func(g *rig, one, two []byte, ecn uint8)
+		want, marked []string
+	}{
+		"a frame in a segment": {func(g *rig, one, _ []byte, ecn uint8) { send(g, 0, ecn, one) }, list("PA s1 a1 l5"), list("PAEC s1 a1 l5")},
+		"a frame in two segments": {func(g *rig, one, _ []byte, ecn uint8) {
+			send(g, 0, ecn, one[:10])
+			send(g, 10, 0, one[10:])
+		}, list("PA s1 a1 l5"), list("PAEC s1 a1 l5")},
+		"two frames in a segment": {func(g *rig, one, two []byte, ecn uint8) { send(g, 0, ecn, append(slices.Clone(one), two...)) },
+			list("PA s1 a1 l5", "PA s6 a1 l6"), list("PAEC s1 a1 l5", "PAE s6 a1 l6")},
+		"behind a hole": {func(g *rig, one, two []byte, ecn uint8) {
+			send(g, 25, ecn, two)
+			send(g, 0, ecn, one)
+		}, list("PA s1 a1 l5", "PA s6 a1 l6"), list("PAEC s1 a1 l5", "PAEC s6 a1 l6")},
+	} {
+		for _, ver := range []uint8{4, 6} {
+			for _, ecn := range []uint8{0, ce} {
+				t.Run(fmt.Sprintf("%s/IPv%d/%d", name, ver, ecn), func(t *testing.T) {
+					g := newShooter(t)
+					if ver == 6 {
+						g.ipv6()
+					}
+					activeStages[5].reach(g)
+					g.toHost, g.toWire = nil, nil
+					c.send(g, g.sealed(80, tcpcrypt.BA, "hello"), g.sealed(105, tcpcrypt.BA, "world!"), ecn)
+					for i, raw := range g.toHost {
+						got := raw[14+1] & ce
+						if ver == 6 {
+							got = raw[14+1] >> 4 & ce
+						}
+						if got != ecn {
+							t.Errorf("segment %d to the host has %d in the field of ECN, not %d", i, got, ecn)
+						}
+					}
+					want := c.want
+					if ecn != 0 {
+						want = c.marked
+					}
+					g.toWire = nil
+					g.expect("data", want, nil)
+				})
+			}
+		}
+	}
+}
+
 func TestDataBehindInit2FollowsTheSynAck(t *testing.T) {
 	g := activeStages[3].at(t)
 	g.mute = true

@@ -95,6 +95,7 @@ func (t *step) hostSYNAgain() {
 	if int(c.Tries) >= tries && c.mayDrop() {
 		c.Flags |= flowtable.SetupTried
 		t.plain(SynUnanswered, flowtable.PlainSyn)
+		t.waitForSYN()
 		t.out.add(ActForward)
 		return
 	}

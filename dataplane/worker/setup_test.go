@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"fmt"
 	"testing"
 
 	"linecrypt/ctrlplane/shm"
@@ -121,4 +122,22 @@ func TestSynGoesWithoutENOAfterTheConfiguredTries(t *testing.T) {
 	g.feed(g.out, answer)
 	g.untouched("late SYN-ACK with ENO", [][]byte{answer}, nil)
 	g.inClear()
+}
+
+// RFC 8547 section 4.6: an active opener may take ENO off a SYN that goes again, and may not put it on again. Times are those of a Linux host.
+func TestSynThatWentWithoutENONeverGoesWithItAgain(t *testing.T) {
+	for _, tries := range []int{1, 2, 4} {
+		g := newRig(t, 16, 256, false, func(c *Config) { c.Params.ENOTries = tries })
+		g.keep = true
+		g.host(hostSYN())
+		plain := g.raw(g.tpl[inside], hostSYN(), nil)
+		for n, wait := 2, second; n <= 7; n, wait = n+1, 2*wait {
+			g.toWire = nil
+			g.later(wait)
+			g.feed(g.in, plain)
+			if n > tries {
+				g.untouched(fmt.Sprintf("%d with ENO, SYN %d", tries, n), nil, [][]byte{plain})
+			}
+		}
+	}
 }

@@ -210,6 +210,18 @@ func TestFastOpenCookieAndDataAreRemovedFromASynWithENO(t *testing.T) {
 	})
 }
 
+// A SYN-ACK may have data too (RFC 9293 section 3.4), and must not beside ENO (RFC 8547 section 4.7): it would be in the clear.
+func TestDataOfAHostsSynAckDoesNotGoOutBesideENO(t *testing.T) {
+	g := inState(flowtable.PassiveSyn).at(t)
+	g.host(hostSynAck(), []byte("greeting")...)
+	g.expect("SYN-ACK", nil, list("SA s0 a1 mss1460 eno0123"))
+	g.wire(withENO(fromPeer(1, 1, ack|psh)), initMessage(tcpcrypt.KindInit1)...)
+	g.wire(fromPeer(81, 81, ack))
+	g.toHost, g.toWire = nil, nil
+	g.host(fromHost(1, 1, ack|psh), []byte("greeting")...)
+	g.expect("data", nil, list("PA s81 a81 l28"))
+}
+
 func TestDataAndCookieInAPeersSynDoNotReachTheHost(t *testing.T) {
 	g := newShooter(t)
 	g.wire(with(peerSYN(), append([]byte{packet.KindTFO, 6, 1, 2, 3, 4}, synOptions...), enoOfA), []byte("early")...)

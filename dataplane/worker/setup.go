@@ -293,8 +293,8 @@ func (w *Worker) dispose(a handshake.Action, i flowtable.Index, r *flowtable.Rec
 	return handshake.FailNone
 }
 
-// putENO puts the connection's option on a host's SYN or SYN-ACK. Removing a SYN's cookie, and with it the data that it vouches for,
-// keeps RFC 8547 section 4.7.
+// putENO puts the connection's option on a host's SYN or SYN-ACK. Removing a SYN's cookie, and the data of both, which the host sends again
+// and is encrypted then, keeps RFC 8547 section 4.7.
 func (w *Worker) putENO(s flowtable.Side, p *packet.Packet, r *flowtable.Record) bool {
 	role := flowtable.RoleB
 	if opens(p) {
@@ -302,9 +302,9 @@ func (w *Worker) putENO(s flowtable.Side, p *packet.Packet, r *flowtable.Record)
 		if p.Opt.HasAny(packet.OptTFO) && p.Opt.TFOLen > 0 && !p.RemoveTFO() {
 			return false
 		}
-		if p.PayloadLen > 0 && !p.SetPayloadLen(0) {
-			return false
-		}
+	}
+	if p.PayloadLen > 0 && !p.SetPayloadLen(0) {
+		return false
 	}
 	if s != flowtable.Inside || !p.InsertENO(enoOf(r, role)) {
 		return false

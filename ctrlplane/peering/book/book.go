@@ -94,7 +94,7 @@ type Book struct {
 	params   Params
 	peers    []*peer
 	sessions map[message.ID]*own
-	at       map[addresses]*own
+	at       map[addresses]*own // of those with the same addresses, in several VLANs, the latest one
 	recent   recent
 	verdicts []Verdict
 	stats    Stats
@@ -117,7 +117,7 @@ func (b *Book) Open(s Session, peer int, now int64) State {
 		return old.State
 	}
 	o := &own{Session: s, peer: peer}
-	if old := b.at[addressesOf(&s.Tuple)]; old != nil {
+	if old := b.at[addressesOf(&s.Tuple)]; old != nil && old.Tuple.VLAN == s.Tuple.VLAN {
 		b.close(old, now)
 	}
 	b.sessions[s.ID], b.at[addressesOf(&s.Tuple)] = o, o

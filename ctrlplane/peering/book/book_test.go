@@ -473,3 +473,30 @@ func FuzzBook(f *testing.F) {
 		}
 	})
 }
+
+func TestSessionsWithTheSameAddressesInTwoVLANsAreBothAuthenticated(t *testing.T) {
+	p := newPair(t)
+	first, second := sessionA(1, 1), sessionA(2, 1)
+	second.Tuple.VLAN++
+	p.a.Open(first, 0, p.now)
+	p.a.Open(second, 0, p.now)
+	far, far2 := sessionB(1, 1), sessionB(2, 1)
+	far2.Tuple.VLAN++
+	p.b.Open(far, 0, p.now)
+	p.b.Open(far2, 0, p.now)
+	p.later(40_000 * ms)
+	for n := 1; n <= 2; n++ {
+		p.a.want(n, Authenticated)
+		p.b.want(n, Authenticated)
+	}
+}
+
+func TestSessionOfAnotherVLANHidesNoMismatch(t *testing.T) {
+	p := newPair(t)
+	p.a.Open(sessionA(1, 1), 0, p.now) // somebody is in the middle of it
+	beside := sessionA(2, 1)
+	beside.Tuple.VLAN++
+	p.a.Open(beside, 0, p.now)
+	p.later(40_000 * ms)
+	p.a.want(1, Mismatch)
+}

@@ -120,12 +120,12 @@ func (b *Book) Open(s Session, peer int, now int64) State {
 	if old := b.at[addressesOf(&s.Tuple)]; old != nil && old.Tuple.VLAN == s.Tuple.VLAN {
 		b.close(old, now)
 	}
-	b.sessions[s.ID], b.at[addressesOf(&s.Tuple)] = o, o
+	p := b.peers[peer]
+	b.sessions[s.ID], p.sessions[s.ID], b.at[addressesOf(&s.Tuple)] = o, o, o
 	b.stats.Open++
 	if o.State != Authenticated {
 		b.stats.Waiting++
 	}
-	p := b.peers[peer]
 	if t := p.pending[s.ID]; t != nil {
 		p.forget(s.ID)
 		b.match(p, o, t.role)
@@ -162,6 +162,7 @@ func (b *Book) close(o *own, now int64) {
 
 func (b *Book) remove(o *own) {
 	delete(b.sessions, o.ID)
+	delete(b.peers[o.peer].sessions, o.ID)
 	if a := addressesOf(&o.Tuple); b.at[a] == o {
 		delete(b.at, a)
 	}
@@ -181,8 +182,8 @@ func (b *Book) AddPeer() int {
 // as they were.
 func (b *Book) Release(n int, stays func(*Session) bool) (out []Session) {
 	p := b.peers[n]
-	for _, o := range b.sessions {
-		if o.peer != n || stays(&o.Session) {
+	for _, o := range p.sessions {
+		if stays(&o.Session) {
 			continue
 		}
 		out = append(out, o.Session)
@@ -201,6 +202,7 @@ func (b *Book) Clear() {
 	clear(b.at)
 	b.stats.Open, b.stats.Waiting = 0, 0
 	for _, p := range b.peers {
+		clear(p.sessions)
 		p.tell = nil
 	}
 }
@@ -221,17 +223,14 @@ func (b *Book) Stats() Stats {
 	return s
 }
 
-// Of returns how many sessions of a peer's are open. It looks at all.
+// Of returns how many sessions with hosts behind a peer are open. It looks at all of them.
 func (b *Book) Of(peer int) (open, authenticated int) {
-	for _, o := range b.sessions {
-		if o.peer == peer {
-			open++
-			if o.State == Authenticated {
-				authenticated++
-			}
+	for _, o := range b.peers[peer].sessions {
+		if o.State == Authenticated {
+			authenticated++
 		}
 	}
-	return open, authenticated
+	return len(b.peers[peer].sessions), authenticated
 }
 
 // match compares a session with what its peer told of it.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"testing"
+	"time"
 
 	"linecrypt/ctrlplane/peering/message"
 	"linecrypt/ctrlplane/shm"
@@ -499,4 +500,29 @@ func TestSessionOfAnotherVLANHidesNoMismatch(t *testing.T) {
 	p.a.Open(beside, 0, p.now)
 	p.later(40_000 * ms)
 	p.a.want(1, Mismatch)
+}
+
+func TestWhatIsAskedOfAPeerDoesNotLookAtTheSessionsOfOthers(t *testing.T) {
+	const peers, sessions = 512, 1 << 16
+	b := New(peers, DefaultParams())
+	for n := range sessions {
+		s := sessionA(n, uint16(n))
+		b.Open(s, 0, 1)
+	}
+	begin := time.Now()
+	for n := 1; n < peers; n++ {
+		b.Connect(n, 1)
+		b.Disconnect(n)
+		if open, _ := b.Of(n); open != 0 || len(b.Release(n, func(*Session) bool { return false })) != 0 {
+			t.Fatalf("peer %d has %d sessions", n, open)
+		}
+	}
+	took := time.Since(begin)
+	begin = time.Now()
+	if open, authenticated := b.Of(0); open != sessions || authenticated != 0 {
+		t.Errorf("peer 0 has %d sessions, %d authenticated", open, authenticated)
+	}
+	if one := time.Since(begin); took > 10*one+10*time.Millisecond {
+		t.Errorf("%d peers without a session took %v, the one with %d of them %v", peers-1, took, sessions, one)
+	}
 }

@@ -7,6 +7,7 @@ import (
 
 // peer is what goes to and comes from one peer.
 type peer struct {
+	sessions  map[message.ID]*own // own ones, with hosts behind it
 	connected bool
 	tell      []message.ID      // own sessions to be told, once each
 	replies   []message.Message // bounded
@@ -49,7 +50,7 @@ func (q *queue) next(now int64) (due, bool) {
 }
 
 func newPeer() *peer {
-	return &peer{pending: map[message.ID]*pending{}, at: map[addresses]message.ID{}}
+	return &peer{sessions: map[message.ID]*own{}, pending: map[message.ID]*pending{}, at: map[addresses]message.ID{}}
 }
 
 // forget gives up waiting for a session.
@@ -93,8 +94,8 @@ func (b *Book) Connect(n int, _ int64) {
 	b.Disconnect(n)
 	p := b.peers[n]
 	p.connected = true
-	for _, o := range b.sessions {
-		if o.peer == n && o.State != Authenticated {
+	for _, o := range p.sessions {
+		if o.State != Authenticated {
 			b.queue(p, o)
 		}
 	}
@@ -103,11 +104,11 @@ func (b *Book) Connect(n int, _ int64) {
 // Disconnect ends it. What was authenticated stays so.
 func (b *Book) Disconnect(n int) {
 	p := b.peers[n]
+	own := p.sessions
 	*p = *newPeer()
-	for _, o := range b.sessions {
-		if o.peer == n {
-			o.queued, o.told = false, 0
-		}
+	p.sessions = own
+	for _, o := range own {
+		o.queued, o.told = false, 0
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 	"linecrypt/ctrlplane/connshare"
 )
 
-// Bounds of connections that have not shown a key yet: of all sources, and of one /24 or /64.
+// Bounds of connections that have not shown a key yet: of all sources, and of one /24 or /64. The oldest go for newer ones.
 const (
 	maxStrangers       = 64
 	maxStrangersSource = 8
@@ -20,7 +20,7 @@ const (
 // accept takes connections of peers until ctx is done.
 func (n *Node) accept(ctx context.Context) {
 	config := serverTLS(n.cert, func(key ed25519.PublicKey) bool { _, ok := n.peerOf(key); return ok })
-	seen := connshare.Shares{All: maxStrangers, Source: maxStrangersSource}
+	seen := connshare.Queue{All: maxStrangers, Source: maxStrangersSource}
 	stop := context.AfterFunc(ctx, func() { n.listener.Close() })
 	defer stop()
 	for ctx.Err() == nil {
@@ -33,7 +33,7 @@ func (n *Node) accept(ctx context.Context) {
 			time.Sleep(n.times.Tick)
 			continue
 		}
-		known := seen.Enter(raw.RemoteAddr())
+		known := seen.Enter(raw.RemoteAddr(), func() { raw.Close() })
 		if known == nil {
 			n.refused.Add(1)
 			raw.Close()

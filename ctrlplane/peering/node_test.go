@@ -310,6 +310,23 @@ func TestSilentStrangersDoNotKeepPeersOut(t *testing.T) {
 	eventually(t, "a connection", connected(a))
 }
 
+func TestStrangersOfManyNetworksDoNotKeepPeersOut(t *testing.T) {
+	l := port(t, "127.0.0.1:0")
+	patient := quick
+	patient.Handshake = 3 * patience
+	a, _ := run(t, Config{Key: key(1), Listener: l, Peers: peerB(""), Times: patient})
+	for n := range maxStrangers {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, byte(1+n/maxStrangersSource), 1)}}
+		conn, err := d.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+	_, _ = run(t, Config{Key: key(2), Peers: peerA(l.Addr().String())})
+	eventually(t, "a connection", connected(a))
+}
+
 // hostile is a peer with the right key that a test plays.
 func hostile(t *testing.T, address string) *tls.Conn {
 	t.Helper()

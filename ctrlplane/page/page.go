@@ -2,8 +2,10 @@ package page
 
 import (
 	"bytes"
+	"context"
 	"embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net"
@@ -22,9 +24,14 @@ var static embed.FS
 
 // Bounds of what the page answers.
 const (
-	maxRows  = 200 // connections at a time
-	patience = 10 * time.Second
+	maxRows      = 200 // connections at a time
+	patience     = 10 * time.Second
+	looksAtOnce  = 2 // requests for which all connections are being looked at; a further one waits for its turn
+	turnPatience = 5 * time.Second
 )
+
+// errBusy is what a request is answered that gets no turn.
+var errBusy = errors.New("too many look at the connections at once")
 
 // About is what the head of the page says.
 type About struct {
@@ -42,6 +49,8 @@ type Source struct {
 	About func() About
 	// Connections lists those of a state, one of package connections.
 	Connections func(state string) ([]connections.Connection, error)
+
+	turns chan struct{} // taken by those who look at all connections
 }
 
 // Handler serves the page at /, and what it asks for.
@@ -54,9 +63,10 @@ func Handler(s Source) http.Handler {
 	if err != nil {
 		panic(err)
 	}
+	s.turns = make(chan struct{}, looksAtOnce)
 	mux := http.NewServeMux()
 	mux.Handle("/", http.FileServerFS(files))
-	mux.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) { s.document(w, document) })
+	mux.HandleFunc("/{$}", func(w http.ResponseWriter, r *http.Request) { s.document(w, r, document) })
 	mux.HandleFunc("/api/about", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.About()) })
 	mux.HandleFunc("/api/history", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.Tail.All()) })
 	mux.HandleFunc("/api/events", s.events)
@@ -142,9 +152,9 @@ const begin = `id="begin">`
 
 // document answers with the document and what there is to show at the moment: a browser without a screen looks when the document is there. What
 // stands in the element can end neither it nor the document, for JSON is written without angle brackets.
-func (s Source) document(w http.ResponseWriter, text []byte) {
+func (s Source) document(w http.ResponseWriter, r *http.Request, text []byte) {
 	first := map[string]any{"about": s.About(), "history": s.Tail.All()}
-	if found, err := s.find(connections.Encrypted, ""); err == nil {
+	if found, err := s.find(r.Context(), connections.Encrypted, ""); err == nil {
 		first["connections"] = found
 	}
 	data, err := json.Marshal(first)
@@ -167,7 +177,7 @@ func (s Source) list(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "state is encrypted, plain or refused", http.StatusBadRequest)
 		return
 	}
-	found, err := s.find(state, q.Get("q"))
+	found, err := s.find(r.Context(), state, q.Get("q"))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
@@ -184,8 +194,16 @@ type found struct {
 }
 
 // find returns the connections of a state that have a text in what is said of them: those with most data first, of refused ones, which have
-// none, the latest.
-func (s Source) find(state, text string) (found, error) {
+// none, the latest. It takes its turn: what it takes grows with the number of connections, and anybody may ask.
+func (s Source) find(ctx context.Context, state, text string) (found, error) {
+	ctx, cancel := context.WithTimeout(ctx, turnPatience)
+	defer cancel()
+	select {
+	case s.turns <- struct{}{}:
+		defer func() { <-s.turns }()
+	case <-ctx.Done():
+		return found{}, errBusy
+	}
 	all, err := s.Connections(state)
 	if err != nil {
 		return found{}, err

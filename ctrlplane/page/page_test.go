@@ -6,8 +6,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"linecrypt/ctrlplane/connections"
 	"linecrypt/ctrlplane/history"
@@ -76,4 +80,47 @@ func TestListSearchesAndCountsReasonsAndHasTheLatestRefusedFirst(t *testing.T) {
 			t.Errorf("the first is %+v", got.Rows[0])
 		}
 	}
+}
+
+func TestFewLookAtAllConnectionsAtOnceWhoeverAsks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const requests = 100
+		looking, most, release := 0, 0, make(chan struct{})
+		var mu sync.Mutex
+		h := Handler(Source{
+			Tail: new(history.Tail), About: func() About { return About{} },
+			Connections: func(string) ([]connections.Connection, error) {
+				mu.Lock()
+				looking++
+				most = max(most, looking)
+				mu.Unlock()
+				<-release
+				mu.Lock()
+				looking--
+				mu.Unlock()
+				return nil, nil
+			},
+		})
+		var all sync.WaitGroup
+		codes := make([]int, requests)
+		for i := range requests {
+			all.Go(func() {
+				w := httptest.NewRecorder()
+				path := []string{"/", "/api/connections?state=plain"}[i%2]
+				h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://127.0.0.1"+path, nil))
+				codes[i] = w.Code
+			})
+		}
+		synctest.Wait()
+		time.Sleep(turnPatience)
+		synctest.Wait()
+		close(release)
+		all.Wait()
+		if most > looksAtOnce {
+			t.Errorf("%d look at all connections at once", most)
+		}
+		if !slices.Contains(codes, http.StatusServiceUnavailable) || !slices.Contains(codes, http.StatusOK) {
+			t.Errorf("answers %v", codes)
+		}
+	})
 }

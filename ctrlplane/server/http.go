@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"linecrypt/ctrlplane/connections"
+	"linecrypt/ctrlplane/connshare"
 	"linecrypt/ctrlplane/history"
 	"linecrypt/ctrlplane/page"
 	"linecrypt/ctrlplane/sample"
@@ -278,8 +279,17 @@ func writeJSON(w http.ResponseWriter, v any) {
 	_ = json.NewEncoder(w).Encode(v) // the client is gone if this fails
 }
 
+// Bounds of metrics.listen, which anybody may reach who can send packets to it: connections of all, and of one /24 or /64.
+const (
+	maxMetrics       = 256
+	maxMetricsSource = 128
+)
+
 // serveHTTP serves h on l until ctx is done, and closes l.
 func serveHTTP(ctx context.Context, l net.Listener, h http.Handler, logger *slog.Logger) {
+	if l.Addr().Network() != "unix" { // that one is for this user alone
+		l = &shareListener{Listener: l, shares: connshare.Shares{All: maxMetrics, Source: maxMetricsSource}}
+	}
 	srv := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,

@@ -135,7 +135,11 @@ func (p *process) serve(c *config.Config) error {
 		return err
 	}
 	p.srv = srv
-	if err := p.logKeysTo(c); err != nil {
+	keys, err := p.openKeyLog(c)
+	if err != nil {
+		return err
+	}
+	if err := p.logKeysTo(keys); err != nil {
 		return err
 	}
 	defer p.stopKeyLog()

@@ -20,8 +20,10 @@ import (
 	"linecrypt/ctrlplane/config"
 	"linecrypt/ctrlplane/eno"
 	"linecrypt/ctrlplane/instance"
+	"linecrypt/ctrlplane/peering/identity"
 	"linecrypt/ctrlplane/sessiontable"
 	"linecrypt/ctrlplane/shm"
+	"linecrypt/ctrlplane/tcpcrypt"
 	"linecrypt/flowtable"
 )
 
@@ -415,4 +417,39 @@ func TestControlPlaneThatIsStartedAgainGoesOnWithoutAFileThatCanBeRead(t *testin
 			t.Errorf("%s: the log is %s", name, log)
 		}
 	}
+}
+
+func TestReloadThatFailsLogsNoKeys(t *testing.T) {
+	dir, in, data := newInstance(t)
+	file, keys := filepath.Join(dir, "gw.yaml"), filepath.Join(dir, "keys")
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("policy: opportunistic\n")
+	p := start(t, dir, "--config", file, "--set", "metrics.listen=off")
+	p.awaitReady()
+	c := withPeer(t, "")
+	write("policy: opportunistic\ndebug: {key_log: " + keys + "}\npeering: {key: " + c.Peering.Key + ", listen: '" + taken.Addr().String() + "'}\n" +
+		"peers: [{name: far, key: '" + identity.Public(c.Peers[0].Key) + "', prefixes: [198.51.0.0/16]}]\n")
+	answer, err := controlClient(in).Post("http://gateway/reload", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	var r config.Reloaded
+	if err := json.NewDecoder(answer.Body).Decode(&r); err != nil || len(r.Errors) == 0 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	data.call(0, data.from(0, 1, 1, 1000, keysFor(t, tcpcrypt.ECDHECurve25519)), shm.Keys)
+	if b, _ := os.ReadFile(keys); len(b) > 0 || in.KeyLog() != "" {
+		t.Errorf("%v; yet %d bytes of keys are in the log, which status calls %q", r.Errors, len(b), in.KeyLog())
+	}
+	p.end(syscall.SIGTERM)
 }

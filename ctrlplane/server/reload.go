@@ -148,17 +148,20 @@ func (p *process) reloads(ctx context.Context, srv *Server) {
 // reload loads the configuration again and logs what came of it.
 func (p *process) reload(srv *Server) config.Reloaded {
 	r := p.settings.again(func(c *config.Config) error {
-		if err := p.logKeysTo(c); err != nil {
+		keys, err := p.openKeyLog(c)
+		if err != nil {
 			return err
 		}
 		if err := srv.SetPeers(c); err != nil {
+			keys.discard()
 			return err
 		}
 		if err := srv.SetTerms(responder.TermsOf(c)); err != nil {
+			keys.discard()
 			return err
 		}
 		p.level.Set(c.Log.Level)
-		return nil
+		return p.logKeysTo(keys) // no key is written by a configuration that is not in force
 	})
 	if len(r.Errors) > 0 {
 		srv.events.badReloads.Add(1)

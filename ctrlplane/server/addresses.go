@@ -2,6 +2,7 @@ package server
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/hex"
 	"io"
 	"net/netip"
@@ -26,6 +27,14 @@ func addressesOf(pid int32) ([][16]byte, error) {
 		list = append(list, parseInet6(six)...)
 	}
 	return list, nil
+}
+
+// foreign reports whether a process lives in another user namespace than this one, or may do so. Whoever may make one is free to have network
+// namespaces in it with whatever addresses he likes, and none of them is this machine's.
+func foreign(pid int32) bool {
+	theirs, err := os.ReadFile("/proc/" + strconv.Itoa(int(pid)) + "/uid_map")
+	own, err2 := os.ReadFile("/proc/self/uid_map")
+	return err != nil || err2 != nil || !bytes.Equal(theirs, own)
 }
 
 // parseTrie finds the host's own addresses in /proc/net/fib_trie: a leaf with "/32 host LOCAL" below it.

@@ -192,7 +192,7 @@ func endpointsOf(local wire.Endpoint, who application) ([]wire.Endpoint, wire.An
 		return nil, wire.Bad
 	}
 	own, err := addressesOf(who.pid)
-	if err != nil {
+	if err != nil || foreign(who.pid) { // in this order: there is no way back from another user namespace
 		return nil, wire.Refused
 	}
 	any4 := [16]byte{10: 0xff, 11: 0xff}

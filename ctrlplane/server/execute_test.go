@@ -34,6 +34,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(childVariable) != "" {
 		os.Exit(Execute(os.Args[1:], os.Stderr))
 	}
+	if path := os.Getenv(claimantVariable); path != "" {
+		os.Exit(claim(path))
+	}
 	os.Exit(m.Run())
 }
 

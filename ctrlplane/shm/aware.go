@@ -3,6 +3,7 @@ package shm
 import (
 	"encoding/binary"
 	"errors"
+	"math/bits"
 	"sync/atomic"
 )
 
@@ -20,7 +21,8 @@ const (
 // into it when a connection begins.
 type awareTable struct {
 	count atomic.Uint64 // of endpoints in use: most gateways have none
-	_     [56]byte
+	key   [2]uint64     // random, of home
+	_     [40]byte
 	slots [AwareEndpoints]awareSlot
 }
 
@@ -58,9 +60,11 @@ func awareWords(addr *[16]byte) (hi, lo uint64) {
 	return binary.LittleEndian.Uint64(addr[:]), binary.LittleEndian.Uint64(addr[8:])
 }
 
-func awareHome(hi, lo uint64, word uint32) uint64 {
-	h := (hi ^ lo*0x9e3779b97f4a7c15 ^ uint64(word)<<32) * 0xff51afd7ed558ccd
-	return h >> 32
+// home is where an endpoint's slots begin. Who does not know the key cannot choose endpoints that take all of those of another one.
+func (t *awareTable) home(hi, lo uint64, word uint32) uint64 {
+	a, b := bits.Mul64(hi^t.key[0], lo^t.key[1])
+	a, b = bits.Mul64(a^b^uint64(word)^t.key[0], t.key[1]|1)
+	return ((a ^ b) * 0xff51afd7ed558ccd) >> 32
 }
 
 // Aware reports whether the application at a host's endpoint said that it is aware of encryption. It takes one load where none did. An
@@ -80,7 +84,7 @@ func (t *awareTable) has(addr *[16]byte, word uint32) bool {
 		return false
 	}
 	hi, lo := awareWords(addr)
-	home := awareHome(hi, lo, word)
+	home := t.home(hi, lo, word)
 	for n := range uint64(awareProbes) {
 		if t.slots[(home+n)%AwareEndpoints].is(hi, lo, word) {
 			return true
@@ -108,7 +112,7 @@ func (a *awareSlot) write(port uint32, hi, lo, owner uint64) {
 func (s *Segment) SetAware(e AwareEndpoint) error {
 	t := &s.hdr.aware
 	hi, lo := awareWords(&e.Addr)
-	home := awareHome(hi, lo, e.word())
+	home := t.home(hi, lo, e.word())
 	var free *awareSlot
 	for n := range uint64(awareProbes) {
 		a := &t.slots[(home+n)%AwareEndpoints]
@@ -132,7 +136,7 @@ func (s *Segment) SetAware(e AwareEndpoint) error {
 func (s *Segment) ClearAware(e AwareEndpoint) {
 	t := &s.hdr.aware
 	hi, lo := awareWords(&e.Addr)
-	home := awareHome(hi, lo, e.word())
+	home := t.home(hi, lo, e.word())
 	for n := range uint64(awareProbes) {
 		a := &t.slots[(home+n)%AwareEndpoints]
 		if a.is(hi, lo, e.word()) && s.part == partControl {

@@ -137,3 +137,28 @@ func TestLookingForAnEndpointAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+func TestEndpointsOfOneAddressDoNotCrowdOutAnother(t *testing.T) {
+	_, ctrl := control(t)
+	wanted := endpointOf(443)
+	// Ports that differ in high bits alone, and those that a hash without a key brings to where the other one may lie.
+	unkeyed := func(e AwareEndpoint) uint64 {
+		hi, lo := awareWords(&e.Addr)
+		return ((hi ^ lo*0x9e3779b97f4a7c15 ^ uint64(e.word())<<32) * 0xff51afd7ed558ccd) >> 32
+	}
+	entered := 0
+	for port := range 1 << 16 {
+		e := wanted
+		e.Port = uint16(port)
+		near := (unkeyed(e)-unkeyed(wanted))%AwareEndpoints < 2 || (e.Port-wanted.Port)%AwareEndpoints == 0
+		if e.Port == wanted.Port || !near || entered == 128 {
+			continue
+		}
+		if ctrl.SetAware(e) == nil {
+			entered++
+		}
+	}
+	if err := ctrl.SetAware(wanted); err != nil {
+		t.Errorf("behind %d endpoints of %d: %v", entered, AwareEndpoints, err)
+	}
+}

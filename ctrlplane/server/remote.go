@@ -21,10 +21,11 @@ import (
 	"linecrypt/flowtable"
 )
 
-// Bounds of sessions.listen. Strangers reach it: a connection has a share for its peer, and must come to the point.
+// Bounds of sessions.listen. Strangers reach it, and the hosts that may ask are often of one network: connections on which nothing is asked at the
+// moment give way to newer ones.
 const (
-	maxRemote      = 256 // connections
-	maxRemotePeer  = 16  // from one /24 or /64
+	maxRemote      = 256 // connections on which nothing is asked, and as many on which something is
+	maxRemotePeer  = 64  // of each, from one /24 or /64
 	remotePatience = 5 * time.Second
 	remoteIdle     = 30 * time.Second
 	remoteRate     = 100 // requests a second on one connection
@@ -33,20 +34,23 @@ const (
 
 // serveRemote answers hosts behind the gateway on l until ctx is done, and closes l.
 func (s *Server) serveRemote(ctx context.Context, l net.Listener, t *remoteTLS) {
-	l = &shareListener{Listener: l, shares: connshare.Shares{All: maxRemote, Source: maxRemotePeer}}
+	queue := &queueListener{
+		Listener: l, waiting: connshare.Queue{All: maxRemote, Source: maxRemotePeer}, asking: connshare.Shares{All: maxRemote, Source: maxRemotePeer},
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+wire.PathSession, s.answerRemote)
 	srv := &http.Server{
 		Handler: mux, TLSConfig: &tls.Config{MinVersion: tls.VersionTLS13, GetConfigForClient: t.current},
 		ReadHeaderTimeout: remotePatience, ReadTimeout: remotePatience, WriteTimeout: remotePatience, IdleTimeout: remoteIdle,
 		MaxHeaderBytes: remoteHeader, ErrorLog: log.New(slogWriter{s.log}, "", 0),
+		ConnState: queue.state,
 		ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
 			return context.WithValue(ctx, paceKey{}, &pace{})
 		},
 	}
 	stop := context.AfterFunc(ctx, func() { srv.Close() })
 	defer stop()
-	_ = srv.ServeTLS(l, "", "") // ends with Close, or with an error of the listener, which then is of no use any more
+	_ = srv.ServeTLS(queue, "", "") // ends with Close, or with an error of the listener, which then is of no use any more
 }
 
 var remoteStatus = map[string]int{

@@ -23,7 +23,6 @@ import (
 	"testing"
 	"time"
 
-	"linecrypt/ctrlplane/connshare"
 	"linecrypt/ctrlplane/session"
 	"linecrypt/ctrlplane/session/wire"
 	"linecrypt/ctrlplane/sessiontable"
@@ -225,19 +224,31 @@ func TestNonsenseByHTTPSIsRefusedAndTooMuchToo(t *testing.T) {
 	}
 }
 
-func TestOnePeerCannotTakeAllConnectionsOfHosts(t *testing.T) {
-	l := shareListener{shares: connshare.Shares{All: maxRemote, Source: maxRemotePeer}}
-	addr := func(text string) net.Addr { return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(text)) }
+func TestHostsOfOneNetworkAreAllAnswered(t *testing.T) {
+	ca := newAuthority(t)
+	_, p, address := answering(t, ca)
+	_, k := p.flow(0, 4000, flowtable.Plain)
+	local, remote := ends(&k)
+	ca.issue("host", "10.0.0.1")
 	for range maxRemotePeer {
-		if l.shares.Enter(addr("192.0.2.1:1")) == nil {
-			t.Fatal("refused")
+		c, err := net.Dial("tcp", address) // a stranger who says nothing
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	first := ca.finder(address, "host")
+	for i := range maxRemotePeer + 5 { // each keeps its connection
+		f := ca.finder(address, "host")
+		if i == 0 {
+			f = first
+		}
+		if _, err := f.Lookup(local, remote); !errors.Is(err, session.ErrNotEncrypted) {
+			t.Fatalf("host %d: %v", i, err)
 		}
 	}
-	if l.shares.Enter(addr("192.0.2.200:1")) != nil {
-		t.Error("a neighbour of its /24 gets more than the share")
-	}
-	if l.shares.Enter(addr("[2001:db8::1]:1")) == nil {
-		t.Error("another peer is refused")
+	if _, err := first.Lookup(local, remote); !errors.Is(err, session.ErrNotEncrypted) {
+		t.Errorf("the first one, whose connection was given up: %v", err)
 	}
 }
 

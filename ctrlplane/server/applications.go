@@ -17,11 +17,13 @@ const (
 	maxApplicationsUser = 64  // of one user
 	applicationIdle     = time.Minute
 	applicationPatience = 5 * time.Second // for the peer to take an answer
+	applicationsAtOnce  = 2               // questions that are being answered; the others wait, not the key exchanges of all
 )
 
 // applications serves the socket on which programs of this machine ask what the gateway does with their connections: package wire.
 type applications struct {
 	server *Server
+	turns  chan struct{} // taken by questions that are being answered
 
 	mu    sync.Mutex
 	users map[uint32]int // connections by user
@@ -32,7 +34,7 @@ type applications struct {
 // ServeApplications answers applications on l, of network "unixpacket", until ctx is done, and closes l. Who may connect is the
 // business of the socket's mode.
 func (s *Server) ServeApplications(ctx context.Context, l *net.UnixListener) {
-	a := &applications{server: s, users: map[uint32]int{}, open: map[*net.UnixConn]bool{}}
+	a := &applications{server: s, turns: make(chan struct{}, applicationsAtOnce), users: map[uint32]int{}, open: map[*net.UnixConn]bool{}}
 	stop := context.AfterFunc(ctx, func() {
 		l.Close()
 		a.closeAll()
@@ -130,7 +132,9 @@ func (a *applications) serve(c *net.UnixConn, who application) {
 		var q wire.Request
 		answer := wire.Bad
 		if q.Decode(b[:n]) == nil {
+			a.turns <- struct{}{}
 			answer = a.server.answerApplication(&q, who, set)
+			<-a.turns
 		}
 		a.server.events.applicationsAsked.Add(1)
 		reply := wire.EncodeReply(answer)

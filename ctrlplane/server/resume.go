@@ -84,15 +84,17 @@ func (s *Server) FlushConnection(a, b netip.AddrPort) (n int, known bool) {
 		if s.sessions == nil {
 			return
 		}
-		s.sessions.Range(func(e *sessiontable.Entry) bool {
-			inside := netip.AddrPortFrom(netip.AddrFrom16(e.Tuple.Inside).Unmap(), e.Tuple.InsidePort)
-			outside := netip.AddrPortFrom(netip.AddrFrom16(e.Tuple.Outside).Unmap(), e.Tuple.OutsidePort)
-			if inside == a && outside == b || inside == b && outside == a {
+		for _, k := range []flowtable.Key{
+			{Inside: a.Addr().As16(), Outside: b.Addr().As16(), InsidePort: a.Port(), OutsidePort: b.Port()},
+			{Inside: b.Addr().As16(), Outside: a.Addr().As16(), InsidePort: b.Port(), OutsidePort: a.Port()},
+		} {
+			var found [maxVLANs]sessiontable.Entry
+			for i := range min(s.sessions.Find(&k, found[:]), len(found)) {
 				known = true
+				e := &found[i]
 				n += c.FlushConnection(resumption.Flow{Worker: e.Worker, Index: e.Index, Gen: e.Gen})
 			}
-			return true
-		})
+		}
 	})
 	return n, known
 }

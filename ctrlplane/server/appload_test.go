@@ -82,7 +82,7 @@ func TestKeysAreExchangedWhileOneUserAsksAllThatHeMay(t *testing.T) {
 	for i := range exchanges {
 		p.call(0, p.from(0, 1, 1, uint16(1000+i), keysFor(t, tcpcrypt.ECDHECurve25519)), shm.Keys)
 	}
-	if took := time.Since(begin) / exchanges; took > 50*time.Millisecond {
+	if took := time.Since(begin) / exchanges; took > 250*time.Millisecond {
 		t.Errorf("a key exchange takes %v", took)
 	}
 }

@@ -61,9 +61,9 @@ func (b *bed) syns(c *topology.Capture, port uint16) (list []syn) {
 }
 
 // TestFastOpenOfLinuxHostsIsTakenOutWhereConnectionsAreEncrypted has all SYN options of Linux switched on: what the client's kernel sends,
-// and what is on the wire, is shown by a capture of each. A cookie is asked for and given beside ENO; where the client has one, cookie and
-// data do not go out in the SYN, the data follows encrypted, and the connection resumes all the same. Where nothing is encrypted both
-// pass as they are.
+// and what is on the wire, is shown by a capture of each. Where the client has a cookie, that and the data do not go out in a SYN with ENO, the
+// data follows encrypted, and the connection resumes all the same. Where nothing is encrypted both pass as they are; there alone cookies are
+// given.
 func TestFastOpenOfLinuxHostsIsTakenOutWhereConnectionsAreEncrypted(t *testing.T) {
 	b := newBed(t)
 	const encrypted, plain = 7001, 7002
@@ -78,7 +78,7 @@ func TestFastOpenOfLinuxHostsIsTakenOutWhereConnectionsAreEncrypted(t *testing.T
 		resumed bool // the second connection and those behind it
 		rule    string
 		verdict policy.Verdict
-	}{{encrypted, true, "default", policy.Encrypted}, {plain, false, "plain", policy.Off}} {
+	}{{plain, false, "plain", policy.Off}, {encrypted, true, "default", policy.Encrypted}} {
 		l, err := b.top.Server.Listen(fmt.Sprintf("%s:%d", topology.Server4, c.port))
 		if err != nil {
 			t.Fatal(err)
@@ -114,11 +114,11 @@ func TestFastOpenOfLinuxHostsIsTakenOutWhereConnectionsAreEncrypted(t *testing.T
 			}
 			host, wire := in[0], out[0]
 			// The first one of all asks for a cookie, which serves the address, and those behind it have it, and data.
-			if first := c.port == encrypted && i == 0; first != (host.cookie == 0) || first != (host.data == 0) || !host.timestamps {
+			if first := c.port == plain && i == 0; first != (host.cookie == 0) || first != (host.data == 0) || !host.timestamps {
 				t.Errorf("port %d, connection %d: the client's kernel sends %+v", c.port, i, host)
 			}
 			same := wire.cookie == host.cookie && wire.data == host.data && !wire.eno
-			taken := wire.cookie <= 0 && wire.data == 0 && wire.eno && wire.timestamps
+			taken := wire.cookie <= 0 && wire.data == 0 && wire.eno && wire.timestamps && out[1].cookie <= 0
 			if c.verdict == policy.Off && !same || c.verdict == policy.Encrypted && !taken {
 				t.Errorf("port %d, connection %d: the SYN %+v is %+v on the wire", c.port, i, host, wire)
 			}

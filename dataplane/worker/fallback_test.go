@@ -210,6 +210,24 @@ func TestFastOpenCookieAndDataAreRemovedFromASynWithENO(t *testing.T) {
 	})
 }
 
+// A SYN-ACK is a segment with SYN (RFC 8547 section 3): with ENO it has no cookie either (section 4.7), which would be for data that is taken out.
+func TestCookieOfAHostsSynAckDoesNotGoOutBesideENO(t *testing.T) {
+	cookie := append([]byte{packet.KindTFO, 10}, make([]byte, 8)...)
+	full := append(append([]byte(nil), synOptions...), 253, 20, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18)
+	for name, other := range map[string][]byte{"some options": synOptions, "more than have room with the cookie": full} {
+		g := inState(flowtable.PassiveSyn).at(t)
+		g.host(with(hostSynAck(), append(append([]byte(nil), other...), cookie...), nil))
+		m := g.in.cache.Alloc()
+		m.Append(g.toWire[0])
+		var p packet.Packet
+		if p.Parse(m); p.Opt.HasAny(packet.OptTFO) {
+			t.Errorf("%s: the cookie is still there", name)
+		}
+		g.in.cache.Free(m)
+		g.expect(name, nil, list("SA s0 a1 mss1460 eno0123"))
+	}
+}
+
 // A SYN-ACK may have data too (RFC 9293 section 3.4), and must not beside ENO (RFC 8547 section 4.7): it would be in the clear.
 func TestDataOfAHostsSynAckDoesNotGoOutBesideENO(t *testing.T) {
 	g := inState(flowtable.PassiveSyn).at(t)

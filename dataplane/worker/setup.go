@@ -45,7 +45,7 @@ func readSegment(seg *handshake.Segment, s flowtable.Side, p *packet.Packet) {
 		return
 	}
 	seg.Room = p.OptionRoom()
-	if opens(p) && p.Opt.HasAny(packet.OptTFO) && p.Opt.TFOLen > 0 {
+	if hasCookie(p) {
 		seg.Room += int(p.Opt.TFOLen) + 2
 	}
 }
@@ -293,17 +293,17 @@ func (w *Worker) dispose(a handshake.Action, i flowtable.Index, r *flowtable.Rec
 	return handshake.FailNone
 }
 
-// putENO puts the connection's option on a host's SYN or SYN-ACK. Removing a SYN's cookie, and the data of both, which the host sends again
-// and is encrypted then, keeps RFC 8547 section 4.7.
+// hasCookie reports whether a segment has a Fast Open option that is not empty: one that asks for a cookie is.
+func hasCookie(p *packet.Packet) bool { return p.Opt.HasAny(packet.OptTFO) && p.Opt.TFOLen > 0 }
+
+// putENO puts the connection's option on a host's SYN or SYN-ACK. Removing their cookies, and their data, which the host sends again and is
+// encrypted then, keeps RFC 8547 section 4.7.
 func (w *Worker) putENO(s flowtable.Side, p *packet.Packet, r *flowtable.Record) bool {
 	role := flowtable.RoleB
 	if opens(p) {
 		role = flowtable.RoleA
-		if p.Opt.HasAny(packet.OptTFO) && p.Opt.TFOLen > 0 && !p.RemoveTFO() {
-			return false
-		}
 	}
-	if p.PayloadLen > 0 && !p.SetPayloadLen(0) {
+	if hasCookie(p) && !p.RemoveTFO() || p.PayloadLen > 0 && !p.SetPayloadLen(0) {
 		return false
 	}
 	if s != flowtable.Inside || !p.InsertENO(enoOf(r, role)) {
@@ -315,7 +315,7 @@ func (w *Worker) putENO(s flowtable.Side, p *packet.Packet, r *flowtable.Record)
 
 // makeBare takes ENO, cookie and data (RFC 8547 section 4.7) off a far end's SYN and leaves room for frames.
 func (w *Worker) makeBare(p *packet.Packet, r *flowtable.Record) bool {
-	ok := p.RemoveENO() && (p.Opt.TFOLen == 0 || !p.Opt.HasAny(packet.OptTFO) || p.RemoveTFO()) &&
+	ok := p.RemoveENO() && (!hasCookie(p) || p.RemoveTFO()) &&
 		(p.PayloadLen == 0 || p.SetPayloadLen(0))
 	if ok {
 		p.ClampMSS(w.mssForHost(r.Peer.MSS, p.Ver == 4))

@@ -35,6 +35,10 @@ const (
 	globalBytes = 1
 )
 
+// leastNonce is how short a nonce may become for want of room, in bytes: RFC 8548 section 3.5 wants eight where a secret may be used again,
+// as on a machine that is restored from a snapshot, and an empty one would be the same each time.
+const leastNonce = 4
+
 // offerResuming returns the active opener's option where there is room for one that resumes. The nonce comes before TEPs besides that
 // of the earlier session, which the resumption suboption offers for a fresh key exchange too (RFC 8548 section 3.2): of those, the best
 // are offered that have room. Nothing of the host's gives way.
@@ -52,7 +56,7 @@ func (r *Rules) offerResuming(e *Resumption, aware bool, room int) (option flowt
 		room -= globalBytes
 	}
 	nonce := min(int(e.Length), room)
-	if nonce < 0 {
+	if nonce < min(int(e.Length), leastNonce) {
 		return option, false
 	}
 	room -= nonce
@@ -102,7 +106,7 @@ func resumes(b eno.Suboption) bool {
 }
 
 // fit makes our answer fit into the room that the host's SYN-ACK leaves: the nonce becomes shorter, and where there is no room for the
-// half the answer is a fresh key exchange by the same TEP, to which a far end that offers to resume has agreed as well.
+// half and the least of a nonce the answer is a fresh key exchange by the same TEP, to which a far end that offers to resume has agreed as well.
 func (c *Conn) fit(room int) {
 	own := &c.ENO[roleB]
 	if c.Flags&flowtable.SetupResume == 0 || own.Len() <= room {
@@ -113,7 +117,8 @@ func (c *Conn) fit(room int) {
 		return
 	}
 	g, s := eno.Global{Role: eno.B, Aware: o.Aware()}, o.Suboptions[0]
-	if least := resumeLeast + globalBytes; room >= least {
+	least := resumeLeast + globalBytes + min(len(s)-1-tcpcrypt.ResumeHalfLen, leastNonce)
+	if room >= least {
 		s = s[:len(s)-(own.Len()-room)]
 	} else {
 		s = eno.Suboption{byte(s.TEP())}

@@ -34,7 +34,7 @@ func TestOfferThatResumesFitsWhatAHostsSYNLeaves(t *testing.T) {
 		}
 		for room := range 41 {
 			option, ok := r.offerResuming(&testSecret, false, room)
-			if ok != (room >= least) {
+			if ok != (room >= least+leastNonce) {
 				t.Fatalf("aware %v, room %d: %v", aware, room, ok)
 			}
 			if !ok {
@@ -83,7 +83,7 @@ func TestAnswerThatResumesFitsWhatAHostsSYNACKLeaves(t *testing.T) {
 			if c.State != flowtable.PlainSyn {
 				t.Errorf("room %d: state %v", room, c.State)
 			}
-		case room < 13:
+		case room < 13+leastNonce:
 			if c.State != flowtable.PassiveAck || c.Resume != 0 || c.Flags&flowtable.SetupResume != 0 || !bytes.Equal(own, answerB) {
 				t.Errorf("room %d: % x in state %v, secret %x", room, own, c.State, c.Resume)
 			}
@@ -222,6 +222,28 @@ func TestFramesWithoutTheirENOOptionNeverReachTheHost(t *testing.T) {
 		}
 		if c.State != flowtable.Closing || out.All()[0].Why != shm.AbortInitWithoutENO {
 			t.Errorf("%s: state %v, actions %v", name, c.State, out.All())
+		}
+	}
+}
+
+// Who configures less than the least nonce has the whole of it, or none.
+func TestNonceThatIsConfiguredToBeShortNeedsLittleRoom(t *testing.T) {
+	short := testSecret
+	short.Length = 1
+	for room := range 20 {
+		option, ok := offering(t, false).offerResuming(&short, false, room)
+		if ok != (room >= resumeLeast+1) {
+			t.Fatalf("room %d: %v", room, ok)
+		}
+		if !ok {
+			continue
+		}
+		o, err := eno.Parse(option.Bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if last := tcpcrypt.ReadSuboption(o.Suboptions[len(o.Suboptions)-1]); len(last.Nonce) != 1 {
+			t.Errorf("room %d: the nonce is % x", room, last.Nonce)
 		}
 	}
 }

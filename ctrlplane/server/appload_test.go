@@ -19,7 +19,7 @@ import (
 func withSessions(t *testing.T, n int, host [16]byte) (*Server, *plane) {
 	t.Helper()
 	p := newPlane(t, t.TempDir(), 1)
-	o := options(p.dir)
+	o := peered(t, withPeer(t, ""), p.dir)
 	o.OpenSessions = func(s *shm.Segment) (*sessiontable.Table, error) {
 		return sessiontable.OpenWriter(sessiontable.Path(p.dir, "gw"), sessiontable.Options{Capacity: 2 * n, Instance: s.Nonce(), Group: -1})
 	}
@@ -84,5 +84,20 @@ func TestKeysAreExchangedWhileOneUserAsksAllThatHeMay(t *testing.T) {
 	}
 	if took := time.Since(begin) / exchanges; took > 250*time.Millisecond {
 		t.Errorf("a key exchange takes %v", took)
+	}
+}
+
+func TestHeartbeatGoesOnWhileAllSessionsAreLookedAt(t *testing.T) {
+	s, _ := withSessions(t, 3*beatPer, [16]byte{10: 0xff, 11: 0xff, 12: 10, 15: 1})
+	for i, look := range []func(){s.retell, s.reconcile} { // in this order: the latter finds that they are over
+		if err := s.do(func() {
+			was := s.seg.ControlPlane().Beat
+			look()
+			if s.seg.ControlPlane().Beat == was {
+				t.Errorf("look %d: no sign of life", i)
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -106,6 +106,7 @@ func (s *Server) attach(seg *shm.Segment) error {
 	s.publishRules(seg)
 	now := monotonic()
 	seg.Beat(now)
+	s.beating = true
 	s.tick = ticker{due: now, reconcile: now + reconcileEvery, rules: now + rulesEvery, running: true, epoch: seg.DataPlane().Epoch}
 	s.report = newReport(s.log, seg)
 	s.events.attached.Add(1)
@@ -118,6 +119,7 @@ func (s *Server) attach(seg *shm.Segment) error {
 func (s *Server) detach() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.beating = false
 	s.seg.Beat(0)
 	s.views.forget()
 	s.responder.SetCache(nil, nil)

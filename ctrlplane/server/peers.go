@@ -124,7 +124,10 @@ func (s *Server) retell() {
 		return
 	}
 	var changed []sessiontable.Entry
+	n := 0
 	s.sessions.Range(func(e *sessiontable.Entry) bool {
+		s.beatIn(n)
+		n++
 		held := s.held(e)
 		peer, known := node.PeerFor(e.Tuple.Outside)
 		switch {
@@ -153,6 +156,7 @@ func (s *Server) retell() {
 		return true
 	})
 	for i := range changed {
+		s.beatIn(i)
 		e := &changed[i]
 		s.sessions.SetAuth(&e.Tuple, e.Worker, e.Index, e.Gen, e.Auth)
 	}

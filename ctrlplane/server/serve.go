@@ -15,6 +15,9 @@ const (
 	keepKeys       = 10_000_000_000 // for another data plane to take the connections over
 )
 
+// beatPer is for how many sessions a loop goes without a heartbeat.
+const beatPer = 4096
+
 // ticker is what is looked at from time to time beside the rings.
 type ticker struct {
 	due       int64 // of the next heartbeat
@@ -55,6 +58,14 @@ func (s *Server) serve(ctx context.Context) {
 		} else {
 			idle.wait(now)
 		}
+	}
+}
+
+// beatIn keeps the heartbeat going in a loop over all sessions, of which this is number n: there may be so many that the loop takes
+// longer than the data plane waits for a sign of life, and new connections would go in the clear.
+func (s *Server) beatIn(n int) {
+	if s.beating && n%beatPer == beatPer-1 {
+		s.seg.Beat(monotonic())
 	}
 }
 

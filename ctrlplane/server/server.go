@@ -94,6 +94,7 @@ type Server struct {
 	keys     *fairqueue.Queue[flowID, *waiting]
 	message  []byte // being taken off a ring
 	tick     ticker
+	beating  bool // the segment that is served has its rules, and a heartbeat
 	report   *report
 }
 

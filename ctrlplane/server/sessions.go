@@ -99,7 +99,10 @@ func (s *Server) unpublish(at int, q *shm.Request) {
 // was full.
 func (s *Server) reconcile() {
 	if s.sessions != nil {
+		n := 0
 		s.events.reconciled.Add(uint64(s.sessions.Reconcile(func(e *sessiontable.Entry) bool {
+			s.beatIn(n)
+			n++
 			live := s.lives(e)
 			if !live {
 				s.forgetSession(e)

@@ -48,6 +48,8 @@ type peerState struct {
 	link      *link         // nil for none
 	gone      chan struct{} // closed when link is
 	connected uint64        // connections that were used
+	turns     float64       // how many more may be at once
+	turned    time.Time     // when turns was counted
 	why       error         // of the last connection's end, or of there being none
 }
 
@@ -250,13 +252,15 @@ func (n *Node) adopt(l *link) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	p := n.peers[l.peer]
-	if p.out {
+	old := p.link
+	switch {
+	case p.out || old != nil && old.nonce == l.nonce && n.preferred(old) && !n.preferred(l):
+		return false
+	case !p.mayConnect(time.Now(), n.times.FirstRetry):
+		n.refused.Add(1)
 		return false
 	}
-	if old := p.link; old != nil {
-		if old.nonce == l.nonce && n.preferred(old) && !n.preferred(l) {
-			return false
-		}
+	if old != nil {
 		old.conn.NetConn().Close() // its goroutines find that it is not used any more
 		close(p.gone)
 	}
@@ -265,6 +269,20 @@ func (n *Node) adopt(l *link) bool {
 	n.book.Connect(l.peer, n.now())
 	n.settle(l.peer)
 	n.log.Info("connected with a peer", "peer", p.Name, "address", l.conn.RemoteAddr().String(), "dialed", l.dialed)
+	return true
+}
+
+// connectsAtOnce is how many connections with a peer may be used one right behind the other; then it is one each FirstRetry.
+const connectsAtOnce = 8
+
+// mayConnect counts a connection that is to be used, and reports whether it may be: each has all that is open told anew.
+func (p *peerState) mayConnect(now time.Time, every time.Duration) bool {
+	p.turns = min(p.turns+now.Sub(p.turned).Seconds()/every.Seconds(), connectsAtOnce)
+	p.turned = now
+	if p.turns < 1 {
+		return false
+	}
+	p.turns--
 	return true
 }
 

@@ -343,6 +343,22 @@ func hostile(t *testing.T, address string) *tls.Conn {
 	return conn
 }
 
+func TestPeerThatConnectsAgainAndAgainIsUsedAtABoundedRate(t *testing.T) {
+	l := port(t, "127.0.0.1:0")
+	slow := quick
+	slow.FirstRetry = 10 * patience
+	a, _ := run(t, Config{Key: key(1), Listener: l, Peers: peerB(""), Times: slow})
+	for n := range 4 * connectsAtOnce {
+		conn := hostile(t, l.Addr().String())
+		hello := message.Message{Kind: message.Hello, Version: message.Version, Nonce: [16]byte{byte(n)}}
+		_, _ = conn.Write(hello.Append(nil))
+	}
+	eventually(t, "all of them are used or refused", func() bool { s := a.Stats(); return s.Connections+s.Refused == 4*connectsAtOnce })
+	if n := a.Stats().Connections; n != connectsAtOnce {
+		t.Errorf("%d connections were used, want %d", n, connectsAtOnce)
+	}
+}
+
 func TestPeerThatSpeaksGarbageIsDisconnected(t *testing.T) {
 	hello := (&message.Message{Kind: message.Hello, Version: message.Version}).Append(nil)
 	newer := (&message.Message{Kind: message.Hello, Version: message.Version + 1}).Append(nil)

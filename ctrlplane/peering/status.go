@@ -48,7 +48,7 @@ type Stats struct {
 	book.Stats
 	Connected      int    // peers, now
 	Connections    uint64 // that were used
-	Paced, Refused uint64 // messages that came faster than they are read, and connections that showed no peer's key
+	Paced, Refused uint64 // messages that came faster than they are read, and connections that showed no peer's key or came too often
 }
 
 // Stats returns the counters.

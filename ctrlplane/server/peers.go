@@ -253,7 +253,7 @@ func (s *Server) peeringEvents() []metrics.Event {
 		{Name: "peers_missing", Help: "connections refused because policy wants their far end authenticated and no peer has it behind it", Value: s.events.noPeer.Load},
 		{Name: "peers_connected", Help: "peers with which there is a connection", Value: count(func(s *peering.Stats) uint64 { return uint64(s.Connected) }), Gauge: true},
 		{Name: "peer_connections", Help: "connections with peers that were used", Value: count(func(s *peering.Stats) uint64 { return s.Connections })},
-		{Name: "peer_refusals", Help: "connections to the address for peers that showed no peer's key", Value: count(func(s *peering.Stats) uint64 { return s.Refused })},
+		{Name: "peer_refusals", Help: "connections with the address for peers that showed no peer's key, or came too often", Value: count(func(s *peering.Stats) uint64 { return s.Refused })},
 		{Name: "peer_messages_sent", Help: "messages about sessions to peers", Value: count(func(s *peering.Stats) uint64 { return s.Told })},
 		{Name: "peer_messages_received", Help: "messages about sessions from peers", Value: count(func(s *peering.Stats) uint64 { return s.Heard })},
 		{Name: "peer_messages_paced", Help: "messages that came faster than a peer may speak, and had to wait", Value: count(func(s *peering.Stats) uint64 { return s.Paced })},

@@ -53,6 +53,7 @@ func TestUsageErrorsSayWhatIsWrongAndExitWith2(t *testing.T) {
 		{nil, "linecrypt: no command is given" + commands},
 		{[]string{"rum"}, `linecrypt: unknown command "rum"; did you mean run?` + commands},
 		{[]string{"help", "rum"}, `linecrypt: unknown command "rum"; did you mean run?` + commands},
+		{[]string{"help", "completion", "bash"}, "linecrypt completion: help takes a command alone, without \"bash\"\nRun 'linecrypt help completion' for its flags.\n"},
 		{[]string{"sttaus"}, `linecrypt: unknown command "sttaus"; did you mean status?` + commands},
 		{[]string{"relod", "--name", "x"}, `linecrypt: unknown command "relod"; did you mean reload?` + commands},
 		{[]string{"stpo"}, `linecrypt: unknown command "stpo"; did you mean stop?` + commands},
@@ -123,6 +124,11 @@ func TestHelpNamesEveryCommandAndFlag(t *testing.T) {
 	for _, c := range commands() {
 		if !strings.Contains(out, "  "+c.name+" ") {
 			t.Errorf("%s is not in\n%s", c.name, out)
+		}
+	}
+	for _, args := range [][]string{{"help", "help"}, {"--help", "-h"}} {
+		if status, same, errs := call(t, args...); status != exitOK || same != out {
+			t.Errorf("%v: status %d: %s%s", args, status, same, errs)
 		}
 	}
 	for _, args := range [][]string{{"help", "run"}, {"run", "--help"}, {"run", "-h"}} {

@@ -24,10 +24,13 @@ func (a *App) help(args []string) error {
 			return list(a.Stdout, cs, "help "+args[0]+" COMMAND", "the flags of a command")
 		}
 	}
-	if len(args) > 0 {
+	if len(args) > 0 && !asksForHelp(args[0]) {
 		c, rest := match(args)
-		if c == nil || len(rest) > 0 {
+		if c == nil {
 			return &usageError{err: unknownCommand(args)}
+		}
+		if len(rest) > 0 {
+			return &usageError{c.name, fmt.Errorf("help takes a command alone, without %q", rest[0])}
 		}
 		return a.helpOn(c)
 	}

@@ -22,11 +22,11 @@ var ErrFailed = errors.New("the scenario fails")
 var ErrStopped = errors.New("stopped before its end")
 
 // Command defines the flags of `linecrypt bench run` and returns what runs it once they are parsed, with the scenario's name as the only
-// argument: results go to out, progress to progress. SIGINT and SIGTERM end the run, which then prints what it has.
+// argument: results go to out, progress to progress. SIGINT, SIGTERM and SIGHUP end the run, which then prints what it has.
 func Command(flags *flag.FlagSet) func(args []string, out, progress io.Writer) error {
 	asJSON := flags.Bool("json", false, "print one object")
 	compare := flags.String("compare", "", "compare with the result of an earlier run that --json printed to `FILE`, and fail where it is worse")
-	tolerance := flags.Float64("tolerance", 5, "`PERCENT` by which a figure may differ and be the same")
+	tolerance := flags.Float64("tolerance", 5, "`PERCENT` by which a figure may differ and be the same (default 5)")
 	var sets []string
 	flags.Func("set", "set a key of the scenario, as in `KEY=VALUE`; may be repeated", func(s string) error {
 		if !strings.Contains(s, "=") {

@@ -36,7 +36,7 @@ It needs root, or CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF and CAP_PERFMON, and Linux
 }
 
 func defineHost(a *App, fs *flag.FlagSet) func() error {
-	flags := config.AddFlags(fs)
+	flags := config.AddFlagsWithoutPorts(fs)
 	var o hostmode.Options
 	fs.Func("interface", "protect this interface, `IF`; may be repeated", func(s string) error {
 		o.Interfaces = append(o.Interfaces, s)

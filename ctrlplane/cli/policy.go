@@ -32,7 +32,7 @@ that are in force in a running instance; with --config, those of a file.`,
 		look := addLookFlags(fs)
 		file := fs.String("config", "", "ask the rules of `FILE`, not those in force")
 		vlan := fs.String("vlan", "none", "`VLAN` that the connection is in: an ID, or OUTER.INNER")
-		direction := fs.String("direction", "outbound", "`DIRECTION`: outbound, a host inside opens it; inbound, one outside")
+		direction := fs.String("direction", "outbound", "who opens it, a host inside or one outside: `outbound|inbound` (default outbound)")
 		return func() error {
 			q := policyQuestion{app: a, look: look, file: *file}
 			args := fs.Args()

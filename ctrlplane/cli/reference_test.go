@@ -21,6 +21,10 @@ func TestEveryCommandAndFlagIsExplained(t *testing.T) {
 			if f.Usage == "" || f.Value == "value" || f.Value == "string" || f.Value == "int" {
 				t.Errorf("%s: --%s %s: %q", c.Name, f.Name, f.Value, f.Usage)
 			}
+			named := strings.TrimSpace("--" + f.Name + " " + f.Value)
+			if !strings.Contains(c.Args, named) {
+				t.Errorf("the usage of %s, %q, lacks %s", c.Name, c.Args, named)
+			}
 		}
 	}
 }

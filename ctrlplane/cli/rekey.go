@@ -23,7 +23,7 @@ beginning of its session ID.`,
 	define: func(a *App, fs *flag.FlagSet) func() error {
 		look := addLookFlags(fs)
 		all := fs.Bool("all", false, "rekey every encrypted connection")
-		wait := fs.Duration("wait", 5*time.Second, "wait at most this `DURATION` for far ends, up to "+server.MaxRekeyWait.String())
+		wait := fs.Duration("wait", 5*time.Second, "wait at most this `DURATION` for far ends, up to "+server.MaxRekeyWait.String()+" (default 5s)")
 		return func() error {
 			q := &server.RekeyRequest{Connection: fs.Args(), All: *all, Wait: *wait}
 			switch {

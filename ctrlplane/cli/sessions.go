@@ -34,9 +34,9 @@ changes or goes, and for each that is refused, until it is interrupted.`,
 		fs.BoolVar(&q.plain, "plain", false, "list the connections that pass in the clear, with the reason")
 		fs.BoolVar(&q.refused, "refused", false, "list the latest connections that were refused, with the reason")
 		fs.BoolVar(&q.wide, "wide", false, "shorten nothing")
-		fs.StringVar(&q.order, "sort", "age", "sort by this `ORDER`: "+connections.Orders)
+		fs.StringVar(&q.order, "sort", "age", "sort by this `ORDER`: "+connections.Orders+" (default age)")
 		peer := fs.String("peer", "", "only those whose far end's address is in this `PREFIX`")
-		port := fs.Int("port", 0, "only those with this `PORT` at either end")
+		port := fs.Int("port", 0, "only those with port `N` at either end")
 		return func() error {
 			if *watch {
 				if fs.NFlag() > 1 && (q.plain || q.refused || q.wide || *peer != "" || *port != 0 || q.order != "age") {

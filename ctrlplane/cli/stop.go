@@ -17,7 +17,7 @@ const stopTimeout = 20 * time.Second
 
 var stopCommand = command{
 	name:    "stop",
-	args:    "[--name NAME]",
+	args:    "[--forget] [--name NAME]",
 	summary: "stop a running gateway",
 	details: `Ends a running instance, as SIGTERM to "linecrypt run" does, and returns once it has ended: its encrypted connections are reset.
 Where "linecrypt run" is gone, it ends the two processes themselves. It also removes what an instance that was killed has left, its

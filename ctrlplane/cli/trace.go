@@ -34,7 +34,7 @@ one; it ends with the last packet, at SIGINT, and with its output.`,
 	fewer: true,
 	define: func(a *App, fs *flag.FlagSet) func() error {
 		look := addLookFlags(fs)
-		packets := fs.Int("packets", tracePackets, "end after this `NUMBER` of packets for each worker")
+		packets := fs.Int("packets", tracePackets, "end after `N` packets for each worker (default "+strconv.Itoa(tracePackets)+")")
 		return func() error {
 			switch {
 			case fs.NArg() == 0:

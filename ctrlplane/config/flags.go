@@ -21,20 +21,27 @@ type override struct{ key, text string }
 
 // AddFlags defines the shared flags in fs.
 func AddFlags(fs *flag.FlagSet) *Flags {
+	f := AddFlagsWithoutPorts(fs)
+	f.addKey(fs, "inside", "`PORT` towards the hosts: an interface, a PCI address or an EAL device string")
+	f.addKey(fs, "outside", "`PORT` towards the network: an interface, a PCI address or an EAL device string")
+	return f
+}
+
+// AddFlagsWithoutPorts defines those of them that serve a gateway which makes its own ports.
+func AddFlagsWithoutPorts(fs *flag.FlagSet) *Flags {
 	f := &Flags{}
 	fs.StringVar(&f.file, "config", "", "read the configuration from `FILE`")
-	for _, d := range []struct{ name, usage string }{
-		{"name", "`NAME` of the instance (default \"default\")"},
-		{"inside", "`PORT` towards the hosts: an interface, a PCI address or an EAL device string"},
-		{"outside", "`PORT` towards the network: an interface, a PCI address or an EAL device string"},
-	} {
-		fs.Func(d.name, d.usage, func(s string) error {
-			f.overrides = append(f.overrides, override{d.name, s})
-			return nil
-		})
-	}
+	f.addKey(fs, "name", "`NAME` of the instance (default \"default\")")
 	fs.Func("set", "set a key of the configuration, as in `KEY=VALUE`; may be repeated", f.addSet)
 	return f
+}
+
+// addKey defines a flag that sets the key of its name.
+func (f *Flags) addKey(fs *flag.FlagSet, name, usage string) {
+	fs.Func(name, usage, func(s string) error {
+		f.overrides = append(f.overrides, override{name, s})
+		return nil
+	})
 }
 
 func (f *Flags) addSet(s string) error {

@@ -21,7 +21,7 @@ import (
 
 var policyCommand = command{
 	name:    "policy",
-	args:    "test SRC[:PORT] DST[:PORT] [--vlan VLAN] [--direction outbound|inbound], or list; [--config FILE] [--json] [--name NAME]",
+	args:    "test|list [SRC[:PORT] DST[:PORT] [--vlan VLAN] [--direction outbound|inbound]] [--config FILE] [--json] [--name NAME]",
 	summary: "which rule a connection goes by",
 	details: `test says which rule a connection from SRC to DST goes by, and what that rule demands; SRC opens it. Without --direction a connection
 is taken to be opened by a host inside. list prints the rules in order, with what became of the connections of each. Both ask the rules

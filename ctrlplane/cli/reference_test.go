@@ -130,6 +130,9 @@ func TestBashCompletesCommandsFlagsAndValues(t *testing.T) {
 	offers(t, complete(t, s, "linecrypt", "run", "--in"), "--inside", "--outside")
 	offers(t, complete(t, s, "linecrypt", "run", "--inside", ""), "lo", "--inside")
 	offers(t, complete(t, s, "linecrypt", "run", "--set", "workers."), "workers.poll= workers.cores=", "policy=")
+	offers(t, complete(t, s, "linecrypt", "host", "--interface", ""), "lo", "--interface")
+	offers(t, complete(t, s, "linecrypt", "sessions", "--port", ""), "", "lo")
+	offers(t, complete(t, s, "linecrypt", "policy", ""), "test list", "")
 	offers(t, complete(t, s, "linecrypt", "completion", ""), "bash zsh fish", "")
 	offers(t, complete(t, s, "linecrypt", "help", "st"), "status stop", "run")
 }

@@ -2,7 +2,7 @@ package usage
 
 import "fmt"
 
-// Shells are the shells that Completion knows.
+// shells are those that Completion knows.
 var shells = []struct {
 	name string
 	make func(*Program) string
@@ -33,6 +33,8 @@ func (c *Command) kind(f Flag) string {
 	switch f.Value {
 	case "FILE", "NAME", "PORT":
 		return f.Value
+	case "IF":
+		return "PORT"
 	case "KEY=VALUE":
 		if c.setsKeys() {
 			return "KEY"

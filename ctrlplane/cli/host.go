@@ -43,7 +43,7 @@ func defineHost(a *App, fs *flag.FlagSet) func() error {
 		return nil
 	})
 	fs.BoolVar(&o.Container, "container", false, "the interfaces are the host's ends of containers' veth pairs: protect the containers")
-	open := fs.Bool("open", false, "let TCP pass again that an earlier one left closed, once connections that it had encrypted are over, and do nothing else")
+	open := fs.Bool("open", false, "let TCP pass again that an earlier one left closed, once connections that it had encrypted are over, and do nothing else; refused while one runs")
 	return func() error {
 		if len(o.Interfaces) == 0 {
 			return &usageError{"host", errors.New("--interface is missing")}
@@ -88,22 +88,33 @@ func (a *App) openHost(instanceName string, names []string) error {
 		errs = append(errs, hostmode.AbortOrphans(left))
 	}
 	for _, name := range names {
-		was, err := hostmode.Open(name)
-		if err == nil && !was {
-			fmt.Fprintf(a.Stdout, "%s was not closed\n", name)
-		} else if err == nil {
-			fmt.Fprintf(a.Stdout, "%s is open\n", name)
-		}
-		errs = append(errs, err)
+		errs = append(errs, a.openInterface(name))
 	}
 	return errors.Join(errs...)
+}
+
+// openInterface takes the guard off an interface, and says whether there was one.
+func (a *App) openInterface(name string) error {
+	if _, err := netlink.LinkByName(name); err != nil {
+		return fmt.Errorf("interface %s: %w", name, err)
+	}
+	was, err := hostmode.Open(name)
+	switch {
+	case err != nil:
+		return err
+	case was:
+		fmt.Fprintf(a.Stdout, "%s is open\n", name)
+	default:
+		fmt.Fprintf(a.Stdout, "%s was not closed\n", name)
+	}
+	return nil
 }
 
 // checkUnprotected returns an error where a gateway runs on the interface: it needs its guard for when it is killed.
 func checkUnprotected(name string) error {
 	l, err := netlink.LinkByName(name)
 	if err != nil {
-		return nil // hostmode.Open says so
+		return nil // openInterface says so, once what the host left is dealt with
 	}
 	// A guardian that has just become the last one is about to end.
 	for begin := time.Now(); ; time.Sleep(20 * time.Millisecond) {

@@ -166,6 +166,34 @@ func TestPrometheusScrapesAndEveryQueryIsAboutMetricsThatExist(t *testing.T) {
 	}
 }
 
+func TestDocumentsNameMetricsThatExist(t *testing.T) {
+	n := hosts.New(t, hosts.Options{})
+	client, srv := n.Connect(t, n.Listen(t, hosts.IPv4))
+	mustExchange(t, client, srv, 1000, 1000, 1000)
+	web := httptest.NewServer(n.A.Control().MetricsHandler())
+	defer web.Close()
+	text := get(t, web.URL+"/metrics")
+	documents, err := filepath.Glob("../../cmd/linecrypt/docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := 0
+	for _, path := range append(documents, "../../README.md") {
+		document, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile("`(linecrypt_[a-z0-9_]+)(?:`|\\{|\\.\\.\\.)").FindAllSubmatch(document, -1) {
+			if named++; !strings.Contains(text, "\n"+string(m[1])) {
+				t.Errorf("%s: there is no metric %s", path, m[1])
+			}
+		}
+	}
+	if named < 3 {
+		t.Errorf("only %d metrics found", named)
+	}
+}
+
 // ours are the metrics that are not the Go runtime's.
 func ours(text string) string {
 	var b strings.Builder

@@ -10,6 +10,7 @@ import (
 
 	"linecrypt/ctrlplane/instance"
 	"linecrypt/ctrlplane/shm"
+	"linecrypt/flowtable"
 )
 
 // timing is how patient the supervisor is.
@@ -219,7 +220,11 @@ func (s *supervisor) clear() error {
 // orphans returns how many connections of an instance that does not run are left for the next data plane to reset.
 func orphans(in *instance.Instance) (n int) {
 	for _, dir := range in.LeftSegments() {
-		n += shm.Orphans(dir, in.Name())
+		shm.RangeLeft(dir, in.Name(), func(r *flowtable.Record) {
+			if r.MustEnd() {
+				n++
+			}
+		})
 	}
 	return n
 }

@@ -34,28 +34,12 @@ func Left(in *instance.Instance) bool {
 func orphans(in *instance.Instance) map[ends]bool {
 	all := map[ends]bool{}
 	for _, dir := range in.LeftSegments() {
-		seg, err := shm.Open(dir, in.Name())
-		if err != nil {
-			continue
-		}
-		for i := range seg.Workers() {
-			part := seg.Worker(i)
-			if part == nil {
-				continue
+		shm.RangeLeft(dir, in.Name(), func(r *flowtable.Record) {
+			if r.State != flowtable.Free && r.State != flowtable.Plain && r.State != flowtable.PlainSyn {
+				k := &r.Key
+				all[ends{addrPort(k.Inside, k.InsidePort), addrPort(k.Outside, k.OutsidePort)}] = true
 			}
-			table, err := part.Flows()
-			if err != nil {
-				continue
-			}
-			table.Range(func(_ flowtable.Index, r *flowtable.Record) bool {
-				if r.State != flowtable.Free && r.State != flowtable.Plain && r.State != flowtable.PlainSyn {
-					k := &r.Key
-					all[ends{addrPort(k.Inside, k.InsidePort), addrPort(k.Outside, k.OutsidePort)}] = true
-				}
-				return true
-			})
-		}
-		_ = seg.Close()
+		})
 	}
 	return all
 }

@@ -33,12 +33,12 @@ func ForgetKeys(dir, name string) error {
 	return s.Close()
 }
 
-// Orphans returns how many connections the next data plane must reset of those in the segment that one of that name left when it was
-// killed. A segment that is not there or that cannot be read has none.
-func Orphans(dir, name string) (n int) {
+// RangeLeft calls f for each connection in the segment that a data plane of that name left when it was killed. Their records may say anything.
+// A segment that is not there or that cannot be read has none.
+func RangeLeft(dir, name string, f func(*flowtable.Record)) {
 	s, err := Open(dir, name)
 	if err != nil {
-		return 0
+		return
 	}
 	defer s.Close()
 	for i := range s.Workers() {
@@ -51,13 +51,10 @@ func Orphans(dir, name string) (n int) {
 			continue
 		}
 		table.Range(func(_ flowtable.Index, r *flowtable.Record) bool {
-			if r.MustEnd() {
-				n++
-			}
+			f(r)
 			return true
 		})
 	}
-	return n
 }
 
 // ForgetKeys erases all keys in the segment, for a control plane that outlives the data plane. The error wraps ErrBusy while a data

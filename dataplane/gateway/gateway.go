@@ -81,7 +81,7 @@ func New(o Options) (*Gateway, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	lost := allOrphans(slices.Concat(o.HugeDirs, []string{o.SegmentDir}, o.StaleDirs), o.Config.Name)
+	lost := orphans(slices.Concat(o.HugeDirs, []string{o.SegmentDir}, o.StaleDirs), o.Config.Name)
 	seg, short, err := shm.CreateIn(shm.Place{Huge: o.HugeDirs, Dir: o.SegmentDir, Stale: o.StaleDirs}, shm.Params{
 		Name: o.Config.Name, Inside: o.Inside.Name(), Outside: o.Outside.Name(),
 		Kinds: [2]string{flowtable.Inside: o.Inside.Kind(), flowtable.Outside: o.Outside.Kind()}, Poll: string(o.Config.Workers.Poll),

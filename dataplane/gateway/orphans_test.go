@@ -52,7 +52,7 @@ func TestConnectionsThatAFarEndBelievesEncryptedOutliveTheirDataPlane(t *testing
 		}
 	}
 	var got []flowtable.State
-	for _, o := range orphans(dir, cfg.Name) {
+	for _, o := range orphans([]string{dir}, cfg.Name) {
 		got = append(got, flowtable.State(o.Key.InsidePort))
 	}
 	slices.Sort(got)
@@ -60,7 +60,7 @@ func TestConnectionsThatAFarEndBelievesEncryptedOutliveTheirDataPlane(t *testing
 	if !slices.Equal(got, want) {
 		t.Errorf("%v are remembered, not %v", got, want)
 	}
-	if len(orphans(dir, "nobody")) != 0 {
+	if len(orphans([]string{dir}, "nobody")) != 0 {
 		t.Error("a segment that is not there has orphans")
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sys/unix"
 
 	"linecrypt/ctrlplane/shm"
 	"linecrypt/flowtable"
@@ -83,13 +82,11 @@ const (
 
 // collectProcesses says which processes live. The data plane's word counts only while its process is there: what it said last outlives it.
 func collectProcesses(ch chan<- prometheus.Metric, s *shm.Segment) {
-	var ts unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
 	data, control := s.DataPlane(), s.ControlPlane()
-	up := data.Alive(ts.Nano(), shm.AnswersWithin) && s.DataPlaneRuns()
+	up := s.DataPlaneAnswers()
 	ch <- gauge(descUp, truth(up), dataPlane)
 	ch <- gauge(descEpoch, float64(data.Epoch), dataPlane)
-	ch <- gauge(descUp, truth(control.Alive(ts.Nano(), shm.AnswersWithin)), controlPlane)
+	ch <- gauge(descUp, truth(control.Answers()), controlPlane)
 	ch <- gauge(descEpoch, float64(control.Epoch), controlPlane)
 	ch <- gauge(descReady, truth(up && s.Ready()))
 	ch <- gauge(descEngine, 1, s.Engine())

@@ -119,22 +119,23 @@ func (s *Segment) DataPlaneRuns() bool { return locked(s.fd, lockData) }
 // ControlPlaneRuns reports whether a process has the control plane's part. The control plane itself must not ask.
 func (s *Segment) ControlPlaneRuns() bool { return locked(s.fd, lockControl) }
 
-// AnswersWithin is how old the heartbeat of a process may be that gives signs of life, in ns: several times the interval of heartbeats.
-const AnswersWithin = 2_000_000_000
+// answersWithin is how old the heartbeat of a process may be that gives signs of life, in ns: several times the interval of heartbeats.
+const answersWithin = 2_000_000_000
 
 // DataPlaneAnswers reports whether the data plane runs and gives signs of life, or has only just begun. One that was stopped, or hangs,
 // moves no packet.
-func (s *Segment) DataPlaneAnswers() bool { return s.DataPlaneRuns() && s.DataPlane().answers() }
+func (s *Segment) DataPlaneAnswers() bool { return s.DataPlaneRuns() && s.DataPlane().Answers() }
 
 // ControlPlaneAnswers reports the same of the control plane.
 func (s *Segment) ControlPlaneAnswers() bool {
-	return s.ControlPlaneRuns() && s.ControlPlane().answers()
+	return s.ControlPlaneRuns() && s.ControlPlane().Answers()
 }
 
-func (p Process) answers() bool {
+// Answers reports the same of a process that is known to run.
+func (p Process) Answers() bool {
 	var ts unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
-	return p.Beat == 0 || p.Alive(ts.Nano(), AnswersWithin)
+	return p.Beat == 0 || p.Alive(ts.Nano(), answersWithin)
 }
 
 // Beat says that the process whose part this is lives. Now is CLOCK_MONOTONIC in ns. To be called every 50 to 100 ms.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"linecrypt/ctrlplane/human"
 	"linecrypt/ctrlplane/instance"
 	"linecrypt/ctrlplane/server"
 )
@@ -82,6 +83,6 @@ func printRekeying(out io.Writer, r *server.Rekeying, all bool) {
 		fmt.Fprintf(out, "%s %s: sealed under key generation %d, opened under %d: %s\n", c.Client, c.Server, c.Sealed, c.Opened, says)
 	}
 	if all {
-		fmt.Fprintf(out, "%d connections have changed keys, %d have not\n", r.Done, r.Failed)
+		fmt.Fprintf(out, "%s changed keys, %d did not\n", human.Plural(r.Done, "connection"), r.Failed)
 	}
 }

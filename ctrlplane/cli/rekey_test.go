@@ -101,7 +101,7 @@ func TestRekeyReportsTheNewGeneration(t *testing.T) {
 	}{
 		{[]string{"192.0.2.1:40000", "198.51.100.2:443"}, exitOK, "192.0.2.1:40000 198.51.100.2:443: sealed under key generation 1, opened under 1: the far end has followed after "},
 		{[]string{"--wait", "10s", "23abcd"}, exitOK, "sealed under key generation 2, opened under 2: "},
-		{[]string{"--all"}, exitOK, "1 connections have changed keys, 0 have not\n"},
+		{[]string{"--all"}, exitOK, "1 connection changed keys, 0 did not\n"},
 		{[]string{"--json", "23ab"}, exitOK, `"outcome": "done"`},
 		{[]string{"23ff"}, exitFailure, "linecrypt: session ID 23ff: no such encrypted connection\n"},
 		{[]string{"192.0.2.1:40001", "198.51.100.2:443"}, exitFailure, "192.0.2.1:40001 and 198.51.100.2:443: the connection is not encrypted\n"},

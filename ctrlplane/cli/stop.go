@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"linecrypt/ctrlplane/hostmode"
+	"linecrypt/ctrlplane/human"
 	"linecrypt/ctrlplane/instance"
 )
 
@@ -62,7 +63,7 @@ func (a *App) stop(name string, forget bool, timeout time.Duration) error {
 func (a *App) clearLeft(in *instance.Instance, forget bool, what, removed string) error {
 	s := supervisor{in: in}
 	n := 0
-	if !forget && !hostmode.Left(in) {
+	if !forget && !hostmode.LeftByHost(in) {
 		n = orphans(in)
 	}
 	if n == 0 {
@@ -75,8 +76,8 @@ func (a *App) clearLeft(in *instance.Instance, forget bool, what, removed string
 	if err := s.forgetKeys(); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.Stdout, "instance %q %s; it was killed with %d encrypted connections, which its next start resets: their addresses stay until then (--forget removes them)\n",
-		in.Name(), what, n)
+	fmt.Fprintf(a.Stdout, "instance %q %s; it was killed with %s, which its next start resets: addresses stay until then (--forget removes them)\n",
+		in.Name(), what, human.Plural(n, "encrypted connection"))
 	return nil
 }
 

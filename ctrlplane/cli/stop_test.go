@@ -198,7 +198,7 @@ func TestConnectionsOfAKilledDataPlaneAreLeftToTheNext(t *testing.T) {
 		}
 		segment := leaveConnection(t, in)
 		status, out, errs := call(t, "stop", "--name", "gw")
-		if status != exitOK || !strings.Contains(out, "it was killed with 1 encrypted connections") {
+		if status != exitOK || !strings.Contains(out, "it was killed with 1 encrypted connection,") {
 			t.Errorf("status %d, output %q, error %q", status, out, errs)
 		}
 		checkLeft(t, segment)

@@ -13,8 +13,8 @@ import (
 // is plaintext. A data plane that ended by itself has reset them, and leaves no record.
 func AbortOrphans(in *instance.Instance) error { return abort(orphans(in)) }
 
-// Left reports whether what an instance left is a host's: its records are of connections whose sockets this machine has.
-func Left(in *instance.Instance) bool {
+// LeftByHost reports whether what an instance left is a host's: its records are of connections whose sockets this machine has.
+func LeftByHost(in *instance.Instance) bool {
 	for _, dir := range in.LeftSegments() {
 		seg, err := shm.Open(dir, in.Name())
 		if err != nil {

@@ -83,6 +83,7 @@ func PerSecond(n float64) string {
 	return fmt.Sprintf("%.0f", n)
 }
 
+// Plural is a number of things, such as 1 connection or 2 connections.
 func Plural(n int, what string) string {
 	if n == 1 {
 		return "1 " + what

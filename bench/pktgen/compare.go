@@ -85,7 +85,8 @@ func Compare(was, is *Result, tolerance float64) (*Comparison, error) {
 	c := &Comparison{}
 	for _, d := range []struct{ name, was, is string }{
 		{"mode", was.Mode, is.Mode}, {"ports", was.Ports, is.Ports}, {"checksums", was.Checksums, is.Checksums}, {"engine", was.Engine, is.Engine},
-		{"cores", fmt.Sprint(was.Cores), fmt.Sprint(is.Cores)}, {"connections", fmt.Sprint(was.Flows), fmt.Sprint(is.Flows)}, {"size", fmt.Sprint(was.Size), fmt.Sprint(is.Size)},
+		{"cores", fmt.Sprint(was.Cores), fmt.Sprint(is.Cores)},
+		{"connections", fmt.Sprint(was.Flows), fmt.Sprint(is.Flows)}, {"size", fmt.Sprint(was.Size), fmt.Sprint(is.Size)},
 	} {
 		if d.was != d.is {
 			c.differs = append(c.differs, fmt.Sprintf("%s %s, not %s", d.name, d.is, d.was))

@@ -12,8 +12,8 @@ import (
 // unknown is more than any machine has.
 const unknown = 1 << 62
 
-// Available is what the kernel says can be had without swapping, in bytes (MemAvailable, proc(5)), and no more than control groups allow. Where it does not say, that is more than
-// any machine has, so that nobody is refused what may be there.
+// Available is what the kernel says can be had without swapping, in bytes (MemAvailable, proc(5)), and no more than control groups allow.
+// Where neither says anything, that is more than any machine has, so that nobody is refused what may be there.
 func Available() uint64 {
 	f, err := os.Open("/proc/meminfo")
 	if err != nil {

@@ -47,7 +47,10 @@ type command struct {
 
 func commands() []command {
 	return []command{
-		runCommand, hostCommand, reloadCommand, flushCommand, stopCommand, sessionsCommand, policyCommand, rekeyCommand, traceCommand, statusCommand, topCommand, peersCommand, configCommand, keyGenerateCommand, keyShowCommand, hugepagesCommand, setupNICCommand, benchCryptoCommand, benchRunCommand, benchListCommand,
+		runCommand, hostCommand, reloadCommand, flushCommand, stopCommand,
+		sessionsCommand, policyCommand, rekeyCommand, traceCommand, statusCommand, topCommand, peersCommand,
+		configCommand, keyGenerateCommand, keyShowCommand, hugepagesCommand, setupNICCommand,
+		benchCryptoCommand, benchRunCommand, benchListCommand,
 		completionCommand(), manualCommand(), versionCommand,
 	}
 }

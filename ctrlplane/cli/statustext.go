@@ -82,7 +82,8 @@ func (st *Status) wrong() (lines []string) {
 	case !st.DataPlane.Running:
 		lines = append(lines, "the data plane does not run: nothing passes; start the gateway again")
 	case st.DataPlane.Silent:
-		lines = append(lines, fmt.Sprintf("the data plane gives no sign of life: nothing passes; end it with `kill -9 %d`, and start the gateway again", st.DataPlane.PID))
+		lines = append(lines, fmt.Sprintf("the data plane gives no sign of life: nothing passes; end it with `kill -9 %d`, and start the gateway again",
+			st.DataPlane.PID))
 	case !st.Ready:
 		lines = append(lines, "the data plane is not ready yet: nothing passes")
 	}

@@ -226,12 +226,7 @@ func (w *Worker) perform(i flowtable.Index, r *flowtable.Record, before *handsha
 		case handshake.ActAccepts:
 			w.hates.accepts(&r.Key.Outside, w.n)
 		case handshake.ActAckPeer, handshake.ActAckHost:
-			// In answer to a segment it is a challenge: whoever knows the ends of a connection can bring such segments in.
-			to := outside
-			if a.Kind == handshake.ActAckHost {
-				to = inside
-			}
-			if e.Kind != handshake.EventSegment || w.core.MayChallenge(r, to, now) {
+			if e.Kind != handshake.EventSegment || w.mayAnswer(a.Kind, r, now) {
 				w.sendOwn(a.Kind, i, r, now)
 			}
 		default:
@@ -242,6 +237,16 @@ func (w *Worker) perform(i flowtable.Index, r *flowtable.Record, before *handsha
 		}
 	}
 	return handshake.FailNone
+}
+
+// mayAnswer reports whether a segment is answered by an acknowledgement of the gateway's own. That is a challenge: whoever knows the ends of a
+// connection can bring such segments in.
+func (w *Worker) mayAnswer(kind handshake.ActionKind, r *flowtable.Record, now int64) bool {
+	to := outside
+	if kind == handshake.ActAckHost {
+		to = inside
+	}
+	return w.core.MayChallenge(r, to, now)
 }
 
 // verdict counts what became of a connection under its rule.

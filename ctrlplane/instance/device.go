@@ -51,17 +51,23 @@ func (in *Instance) ClaimInterface(index int, name string) (*Device, error) {
 	return in.claimDevice("interface/"+strconv.Itoa(index), "interface "+name)
 }
 
-// CheckInterface returns a *DeviceError where a gateway has a network interface of the calling thread's network namespace.
+// CheckInterface returns a *DeviceError where a gateway has a network interface of the calling thread's network namespace. It claims nothing
+// itself, so that a gateway which begins at that moment is not kept out.
 func CheckInterface(index int, name string) error {
-	key := "interface/" + strconv.Itoa(index)
-	fd, err := bindAbstract(devicePrefix + key)
-	if errors.Is(err, unix.EADDRINUSE) {
-		return holder(key, "interface "+name)
-	}
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("interface %s: %w", name, err)
 	}
-	return unix.Close(fd)
+	defer unix.Close(fd)
+	key := "interface/" + strconv.Itoa(index)
+	switch err := unix.Connect(fd, &unix.SockaddrUnix{Name: "@" + devicePrefix + key}); {
+	case err == nil:
+		return holder(key, "interface "+name)
+	case errors.Is(err, unix.ECONNREFUSED): // there is no such socket
+		return nil
+	default:
+		return fmt.Errorf("interface %s: %w", name, err)
+	}
 }
 
 // ClaimPCI claims a PCI device by its address. Only gateways of the same network namespace are kept out; those of others the

@@ -56,6 +56,25 @@ func TestInterfaceBelongsToOneInstanceWhateverItsNameAndRunFolder(t *testing.T) 
 	again.Release()
 }
 
+func TestInterfaceIsAskedForWithoutBeingClaimed(t *testing.T) {
+	in, index := instanceIn(t, "first"), freeIndex+os.Getpid()
+	if err := CheckInterface(index, "eth7"); err != nil {
+		t.Errorf("nobody has it: %v", err)
+	}
+	claim, err := in.ClaimInterface(index, "eth7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var held *DeviceError
+	if err := CheckInterface(index, "eth7"); !errors.As(err, &held) || held.Instance != "first" || held.PID != os.Getpid() {
+		t.Errorf("first has it: %v", err)
+	}
+	claim.Release()
+	if err := CheckInterface(index, "eth7"); err != nil {
+		t.Errorf("it is given up: %v", err)
+	}
+}
+
 func TestPCIDeviceBelongsToOneInstance(t *testing.T) {
 	first, second := instanceIn(t, "first"), instanceIn(t, "second")
 	claim, err := first.ClaimPCI("fffe:ff:1f.7")

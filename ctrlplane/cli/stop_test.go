@@ -114,14 +114,14 @@ func TestStopRemovesWhatAKilledInstanceLeft(t *testing.T) {
 const connectionSecret = "THIS IS A SECRET OF A CONNECTION"
 
 // leaveConnection makes the segment that a data plane leaves when it is killed with one encrypted connection, and returns its path.
-func leaveConnection(t *testing.T, in *instance.Instance) string {
+func leaveConnection(t *testing.T, in *instance.Instance, inside string) string {
 	t.Helper()
 	dir, err := in.SegmentDir()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	seg, err := shm.Create(dir, shm.Params{Name: in.Name(), Cores: []int{-1}, Flows: flowtable.Layout{Capacity: 64, Chunks: 8}})
+	seg, err := shm.Create(dir, shm.Params{Name: in.Name(), Inside: inside, Cores: []int{-1}, Flows: flowtable.Layout{Capacity: 64, Chunks: 8}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +151,7 @@ func checkLeft(t *testing.T, segment string) {
 func TestRunLeavesNoKeysOfAKilledDataPlane(t *testing.T) {
 	g := startGateway(t)
 	g.awaitReady()
-	segment := leaveConnection(t, g.in)
+	segment := leaveConnection(t, g.in, "eth0")
 	if err := syscall.Kill(g.pid(instance.DataPlane), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +166,7 @@ func TestConnectionsOfAKilledDataPlaneAreLeftToTheNext(t *testing.T) {
 	t.Run("by one that hangs when it is to end", func(t *testing.T) {
 		g := startGateway(t)
 		g.awaitReady()
-		segment := leaveConnection(t, g.in)
+		segment := leaveConnection(t, g.in, "eth0")
 		if err := syscall.Kill(g.pid(instance.DataPlane), syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
 		}
@@ -184,7 +184,7 @@ func TestConnectionsOfAKilledDataPlaneAreLeftToTheNext(t *testing.T) {
 	t.Run("by one that could not begin", func(t *testing.T) {
 		t.Setenv(envFail, string(instance.DataPlane))
 		g := startGateway(t)
-		segment := leaveConnection(t, g.in)
+		segment := leaveConnection(t, g.in, "eth0")
 		if err := g.cmd.Wait(); err == nil {
 			t.Error("run ends with status 0")
 		}
@@ -196,7 +196,7 @@ func TestConnectionsOfAKilledDataPlaneAreLeftToTheNext(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		segment := leaveConnection(t, in)
+		segment := leaveConnection(t, in, "eth0")
 		status, out, errs := call(t, "stop", "--name", "gw")
 		if status != exitOK || !strings.Contains(out, "it was killed with 1 encrypted connection,") {
 			t.Errorf("status %d, output %q, error %q", status, out, errs)
@@ -209,6 +209,20 @@ func TestConnectionsOfAKilledDataPlaneAreLeftToTheNext(t *testing.T) {
 			if _, err := os.Lstat(path); !os.IsNotExist(err) {
 				t.Errorf("%s is still there: %v", path, err)
 			}
+		}
+	})
+	t.Run("by stop, of a host, whose sockets it aborts", func(t *testing.T) {
+		t.Setenv(instance.EnvRunDir, t.TempDir())
+		in, err := instance.Open("host")
+		if err != nil {
+			t.Fatal(err)
+		}
+		segment := leaveConnection(t, in, "lchost-in0")
+		if status, out, errs := call(t, "stop", "--name", "host"); status != exitOK || !strings.Contains(out, "is removed") {
+			t.Errorf("status %d, output %q, error %q", status, out, errs)
+		}
+		if _, err := os.Lstat(segment); !os.IsNotExist(err) {
+			t.Errorf("%s is still there: %v", segment, err)
 		}
 	})
 }

@@ -26,6 +26,8 @@ func TestEveryErrorNamesFileLineAndKey(t *testing.T) {
 		{"unknown key", "name: a\npolcy: require\n", "f.yaml:2: polcy: unknown key; did you mean policy"},
 		{"unknown key in section", "workers:\n  core: [1]\n", "f.yaml:2: workers.core: unknown key; did you mean workers.cores (cores: below workers:)"},
 		{"key outside its section", "cores: [1]\n", "f.yaml:1: cores: unknown key; did you mean workers.cores (cores: below workers:)"},
+		{"section of no key", "metricss:\n  pages: 1\n", "f.yaml:1: metricss: unknown key; did you mean metrics"},
+		{"key that no section has", "metrics.x: 1\n", "f.yaml:1: metrics.x: unknown key"},
 		{"dotted key", "workers.cores: [1]\n", "f.yaml:1: workers.cores: unknown key; did you mean workers.cores (cores: below workers:)"},
 		{"resembles nothing", "zzzzzzzzzz: 1\n", "f.yaml:1: zzzzzzzzzz: unknown key"},
 		{"bad choice", "\npolicy: maybe\n", `f.yaml:2: policy: "maybe" is not one of opportunistic, require, disabled, off`},

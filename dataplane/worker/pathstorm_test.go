@@ -28,6 +28,9 @@ func TestErrorsAboutOnePathLeaveOtherConnectionsOnTheFastPath(t *testing.T) {
 				g.say(1, 200+10*i, 10)
 				g.feed(g.out, g.raw(flowTemplate(1, false), packet.Seg{Seq: peerISN + 81, Ack: hostISN + 81 + 30*20 + 30*uint32(i+1), Win: 65535, Flags: ack}, nil))
 			}
+			if learnt := g.w.n[shm.PathsLearned]; from > 1500 && learnt > 0 {
+				t.Errorf("%d paths are learnt that take all that is sent", learnt)
+			}
 			if fast := g.w.n[shm.FastSegments] - before; fast < 2*rounds-2-pathSteps {
 				t.Errorf("%d of %d segments took the fast path, %d paths were learnt", fast, 2*rounds, g.w.n[shm.PathsLearned])
 			}

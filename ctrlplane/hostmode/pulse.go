@@ -110,18 +110,28 @@ func working(pid int, named func(string) bool) (ticks uint64, wants bool) {
 	threads, _ := filepath.Glob(filepath.Join("/proc", strconv.Itoa(pid), "task", "*", "stat"))
 	for _, path := range threads {
 		text, _ := os.ReadFile(path)
-		from, to := bytes.IndexByte(text, '('), bytes.LastIndexByte(text, ')')
-		if from < 0 || to < from || !named(string(text[from+1:to])) {
+		name, state, had, ok := threadStat(text)
+		if !ok || !named(name) {
 			continue
 		}
-		f := bytes.Fields(text[to+1:])
-		if len(f) <= 12 {
-			continue
-		}
-		user, _ := strconv.ParseUint(string(f[11]), 10, 64)
-		system, _ := strconv.ParseUint(string(f[12]), 10, 64)
-		ticks += user + system
-		wants = wants || string(f[0]) == "R" || string(f[0]) == "D"
+		ticks += had
+		wants = wants || state == "R" || state == "D"
 	}
 	return ticks, wants
+}
+
+// threadStat reads what the kernel says of a thread (proc(5), /proc/pid/task/tid/stat): its name, its state, and its time on cores in clock
+// ticks. A name may hold anything, parentheses too.
+func threadStat(text []byte) (name, state string, ticks uint64, ok bool) {
+	from, to := bytes.IndexByte(text, '('), bytes.LastIndexByte(text, ')')
+	if from < 0 || to < from {
+		return "", "", 0, false
+	}
+	f := bytes.Fields(text[to+1:])
+	if len(f) <= 12 {
+		return "", "", 0, false
+	}
+	user, err := strconv.ParseUint(string(f[11]), 10, 64)
+	system, err2 := strconv.ParseUint(string(f[12]), 10, 64)
+	return string(text[from+1 : to]), string(f[0]), user + system, err == nil && err2 == nil
 }

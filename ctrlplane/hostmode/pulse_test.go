@@ -79,3 +79,24 @@ func TestStoppedProcessWantsNoCore(t *testing.T) {
 		}
 	}
 }
+
+func TestStatOfAThreadIsReadWhateverItsName(t *testing.T) {
+	const rest = " 1 1 1 0 -1 4194368 99 0 0 0 7 5 0 0 20 0 4 0 100"
+	for text, want := range map[string]struct {
+		name, state string
+		ticks       uint64
+		ok          bool
+	}{
+		"7 (worker 0) D" + rest: {"worker 0", "D", 12, true},
+		"7 (a) R (b) S" + rest:  {"a) R (b", "S", 12, true},
+		"7 (worker 0) R 1 1":    {},
+		"7 worker 0 R" + rest:   {},
+		")(":                    {},
+		"":                      {},
+	} {
+		name, state, ticks, ok := threadStat([]byte(text))
+		if ok != want.ok || ok && (name != want.name || state != want.state || ticks != want.ticks) {
+			t.Errorf("%q: %q %q %d %v", text, name, state, ticks, ok)
+		}
+	}
+}

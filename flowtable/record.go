@@ -204,6 +204,8 @@ const (
 	FlagMet        = 1 << 10 // the gateway has seen no SYN of the connection, which is older
 	FlagPeerENO    = 1 << 11 // while the connection opens: a SYN with ENO of the far end's has come, so that the path takes the option
 	FlagKept       = 1 << 12 // in the clear, and without its record the connection would not pass
+	FlagHostGone   = 1 << 13 // a RST of the host's came at what it was told last, while more was received of it: it has no such connection
+	FlagPeerGone   = 1 << 14 // the same of the far end's
 	FlagSendENO    = 1 << 7  // segments of the gateway's own carry ENO until the far end's first non-SYN segment
 )
 

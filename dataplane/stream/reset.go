@@ -48,15 +48,22 @@ func (f *flow) wireReset(seg *Segment, w int64) {
 // doubtfulReset handles a RST at what its sender was told last, while more was received of it. That is what the answer to an
 // acknowledgement looks like where the connection is gone, and exact if what was received in between is lost behind the gateway.
 // Its receiver decides: it gets the RST at the number that it has acknowledged, and is asked, because its RST in answer tells that
-// it believed.
+// it believed. That answer may be a doubtful one itself, where more was received of it too: when both ends have sent one, neither is there.
 func (f *flow) doubtfulReset(seg *Segment, from flowtable.Side, seq uint32) {
+	const both = flowtable.FlagHostGone | flowtable.FlagPeerGone
+	dir, gone := ToWire, uint16(flowtable.FlagHostGone)
+	if from == flowtable.Outside {
+		dir, gone = ToHost, flowtable.FlagPeerGone
+	}
+	if f.r.Flags |= gone; f.r.Flags&both == both {
+		f.passReset(seg, dir, seq)
+		f.die()
+		f.event(EventReset, shm.CounterNone, nil)
+		return
+	}
 	if !mayChallenge(f.r, from, f.now) || !f.emitRoom(2) {
 		f.drop(seg.M, f.resetDrop(from))
 		return
-	}
-	dir := ToWire
-	if from == flowtable.Outside {
-		dir = ToHost
 	}
 	f.passReset(seg, dir, seq)
 	f.ask(dir)

@@ -50,6 +50,42 @@ func TestResetOfTheFarEndPassesWhereItIsExact(t *testing.T) {
 	}
 }
 
+// Both ends have data in flight and let the connection go: each answers what comes by a RST at what it is acknowledged, and then is silent.
+func TestResetsOfBothEndsAtWhatTheyWereToldEndTheConnection(t *testing.T) {
+	host, wire := &pkt{seq: hostSeq, flags: RST}, &pkt{seq: wireSeq + initLen, flags: RST}
+	for name, hostFirst := range map[string]bool{"the host first": true, "the far end first": false} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, nil, nil)
+			a, b := r.farFrame(data(100))
+			r.far(a, b, 0)
+			r.host(&pkt{seq: hostSeq, ack: wireSeq, win: 65535, flags: ACK, data: pattern(1, 100)})
+			reset := func(ofHost bool) {
+				p := *wire
+				if ofHost {
+					p = *host
+					r.host(&p)
+				} else {
+					r.wire(&p)
+				}
+				r.take()
+			}
+			for range 3 { // however often one of them says so, the other decides
+				if reset(hostFirst); r.g.rec.Egress.Flags&flowtable.EgressDead != 0 {
+					t.Fatalf("one end ends it: %s", r.g.state())
+				}
+			}
+			if reset(!hostFirst); r.g.rec.Egress.Flags&flowtable.EgressDead == 0 || r.g.events[len(r.g.events)-1].Kind != EventReset {
+				t.Errorf("it goes on: %s", r.g.state())
+			}
+			r.pass()
+			r.pass()
+			if !r.g.freed || r.g.leaks() != 0 {
+				t.Errorf("freed %v, %d buffers lost", r.g.freed, r.g.leaks())
+			}
+		})
+	}
+}
+
 // ended10 has the far end send its last frame of 10 bytes, and its FIN behind it, and returns the FIN's wire position.
 func ended10(r *rig) (end int) {
 	from, to := r.farFrame(last(10))

@@ -203,9 +203,10 @@ func (t *tracer) view(f func(*shm.Segment)) (same bool) {
 // poll writes what the workers told since the last time, and reports whether there may be more.
 func (t *tracer) poll() (more bool, err error) {
 	t.lines = t.lines[:0]
+	wanted := t.seen < int(t.filter.Packets)
 	same := t.view(func(seg *shm.Segment) {
 		for i, d := range t.readers {
-			if t.seen < int(t.filter.Packets) {
+			if wanted {
 				seg.Worker(i).Trace.Extend(monotonic() + int64(traceLease))
 			}
 			t.read(seg, i, d)
@@ -220,7 +221,9 @@ func (t *tracer) poll() (more bool, err error) {
 		}
 	}
 	if len(t.lines) > 0 {
-		t.last = time.Now()
+		if wanted { // what others lead to on a busy connection would have no end
+			t.last = time.Now()
+		}
 		if err := t.flush(); err != nil {
 			return false, err
 		}

@@ -119,8 +119,8 @@ func (d *realTime) settle(ctx context.Context) bool {
 	return false
 }
 
-// settlePause lies between two looks at all connections; residualPause where a gateway is elsewhere: what has not come by then is lost
-// (RFC 2544 section 23).
+// settlePause lies between two looks at all connections; residualPause where a gateway is elsewhere: what has not come by then is lost.
+// RFC 2544 section 23 waits two seconds, for slower devices than there are now.
 const (
 	settlePause   = 5 * time.Millisecond
 	residualPause = 50 * time.Millisecond

@@ -49,9 +49,9 @@ func (t *step) plainOpening() {
 // longestGap is for how long, in ns, a host may let its SYN go unanswered before it sends the next one.
 const longestGap = int64(128e9)
 
-// waitForSYN remembers a connection whose SYN went with ENO, and goes without, until its SYN may have come once more: one that was forgotten would get ENO again,
-// which nobody may put on a SYN after it was taken off (RFC 8547 section 4.6). Hosts double the time between two, so that the next one is as
-// far from this as this from the first.
+// waitForSYN remembers a connection whose SYN went with ENO, and goes without, until its SYN may have come once more: one that was
+// forgotten would get ENO again, which nobody may put on a SYN after it was taken off (RFC 8547 section 4.6). Hosts double the time between
+// two, so that the next one is as far from this as this from the first.
 func (t *step) waitForSYN() {
 	c := t.c
 	c.End = max(c.End, t.now+t.m.p.Timeout+min(t.now-c.Since, longestGap))

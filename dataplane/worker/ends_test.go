@@ -349,13 +349,20 @@ func TestDisabledPassesEverything(t *testing.T) {
 	g.untouched("the answer and what follows", [][]byte{a}, [][]byte{b})
 }
 
-func TestWithoutABlockTheSynAckIsNeededAgainAndNothingIsPlain(t *testing.T) {
+// withoutABlock is a rig of which another connection has the only block, and waits for the control plane.
+func withoutABlock(t *testing.T) *rig {
+	t.Helper()
 	g := newShooter(t)
 	g.w.blocks = blocks{}
 	g.w.blocks.init(1)
 	g.mute = true
 	g.feed(g.in, g.raw(flowTemplate(1, true), hostSYN(), nil))
 	g.feed(g.out, g.raw(flowTemplate(1, false), peerSynAck(), nil))
+	return g
+}
+
+func TestWithoutABlockTheSynAckIsNeededAgainAndNothingIsPlain(t *testing.T) {
+	g := withoutABlock(t)
 	g.host(hostSYN())
 	g.toWire = nil
 	g.wire(peerSynAck())
@@ -372,12 +379,7 @@ func TestWithoutABlockTheSynAckIsNeededAgainAndNothingIsPlain(t *testing.T) {
 }
 
 func TestWithoutABlockAHostsSynsGoWithENOAsLongAsTheyAreAnswered(t *testing.T) {
-	g := newShooter(t)
-	g.w.blocks = blocks{}
-	g.w.blocks.init(1)
-	g.mute = true
-	g.feed(g.in, g.raw(flowTemplate(1, true), hostSYN(), nil))
-	g.feed(g.out, g.raw(flowTemplate(1, false), peerSynAck(), nil))
+	g := withoutABlock(t)
 	for n := range 5 {
 		g.toWire = nil
 		g.host(hostSYN())

@@ -11,9 +11,13 @@ import (
 var ErrAwareFull = errors.New("too many endpoints for which applications asked for something")
 
 // Sizes of the table of endpoints for which applications asked for something.
+//
+// An endpoint lies in one of two buckets and goes where more room is, so that the table takes some two thirds of its size under any key
+// before it refuses one (Azar, Broder, Karlin, Upfal: Balanced Allocations, 1994).
 const (
 	AwareEndpoints = 1024
-	awareProbes    = 16 // slots in which an endpoint may lie
+	awareBucket    = 8 // slots
+	awareBuckets   = AwareEndpoints / awareBucket
 )
 
 // awareTable holds the endpoints of hosts inside whose connections carry the application-aware bit (RFC 8547 section 4.2), or have nothing
@@ -21,7 +25,7 @@ const (
 // into it when a connection begins.
 type awareTable struct {
 	count atomic.Uint64 // of endpoints in use: most gateways have none
-	key   [2]uint64     // random, of home
+	key   [2]uint64     // random, of buckets
 	_     [40]byte
 	slots [AwareEndpoints]awareSlot
 }
@@ -60,11 +64,43 @@ func awareWords(addr *[16]byte) (hi, lo uint64) {
 	return binary.LittleEndian.Uint64(addr[:]), binary.LittleEndian.Uint64(addr[8:])
 }
 
-// home is where an endpoint's slots begin. Who does not know the key cannot choose endpoints that take all of those of another one.
-func (t *awareTable) home(hi, lo uint64, word uint32) uint64 {
+// buckets returns the two places of an endpoint, which differ. Who does not know the key cannot choose endpoints that take all of those of
+// another one.
+func (t *awareTable) buckets(hi, lo uint64, word uint32) (first, second []awareSlot) {
 	a, b := bits.Mul64(hi^t.key[0], lo^t.key[1])
 	a, b = bits.Mul64(a^b^uint64(word)^t.key[0], t.key[1]|1)
-	return ((a ^ b) * 0xff51afd7ed558ccd) >> 32
+	h := ((a ^ b) * 0xff51afd7ed558ccd) >> 32
+	one := h % awareBuckets
+	other := (one + 1 + h/awareBuckets%(awareBuckets-1)) % awareBuckets
+	return t.bucket(one), t.bucket(other)
+}
+
+func (t *awareTable) bucket(n uint64) []awareSlot {
+	return t.slots[n*awareBucket : (n+1)*awareBucket]
+}
+
+// find returns the slot of an endpoint, or nil.
+func (t *awareTable) find(hi, lo uint64, word uint32) *awareSlot {
+	first, second := t.buckets(hi, lo, word)
+	for _, bucket := range [...][]awareSlot{first, second} {
+		for i := range bucket {
+			if bucket[i].is(hi, lo, word) {
+				return &bucket[i]
+			}
+		}
+	}
+	return nil
+}
+
+// free returns an empty slot of a bucket, or nil, and how many it has.
+func free(bucket []awareSlot) (slot *awareSlot, n int) {
+	for i := range bucket {
+		if bucket[i].port.Load() == 0 {
+			slot = &bucket[i]
+			n++
+		}
+	}
+	return slot, n
 }
 
 // Aware reports whether the application at a host's endpoint said that it is aware of encryption. It takes one load where none did. An
@@ -84,13 +120,7 @@ func (t *awareTable) has(addr *[16]byte, word uint32) bool {
 		return false
 	}
 	hi, lo := awareWords(addr)
-	home := t.home(hi, lo, word)
-	for n := range uint64(awareProbes) {
-		if t.slots[(home+n)%AwareEndpoints].is(hi, lo, word) {
-			return true
-		}
-	}
-	return false
+	return t.find(hi, lo, word) != nil
 }
 
 func (a *awareSlot) is(hi, lo uint64, word uint32) bool {
@@ -111,23 +141,23 @@ func (a *awareSlot) write(port uint32, hi, lo, owner uint64) {
 // SetAware enters an endpoint, or changes its owner. Only the control plane may, one goroutine at a time. The error is ErrAwareFull.
 func (s *Segment) SetAware(e AwareEndpoint) error {
 	t := &s.hdr.aware
-	hi, lo := awareWords(&e.Addr)
-	home := t.home(hi, lo, e.word())
-	var free *awareSlot
-	for n := range uint64(awareProbes) {
-		a := &t.slots[(home+n)%AwareEndpoints]
-		if a.is(hi, lo, e.word()) {
-			a.owner.Store(e.Owner)
-			return nil
-		}
-		if free == nil && a.port.Load() == 0 {
-			free = a
-		}
-	}
-	if free == nil || s.part != partControl {
+	if s.part != partControl {
 		return ErrAwareFull
 	}
-	free.write(e.word(), hi, lo, e.Owner)
+	hi, lo := awareWords(&e.Addr)
+	if a := t.find(hi, lo, e.word()); a != nil {
+		a.owner.Store(e.Owner)
+		return nil
+	}
+	first, second := t.buckets(hi, lo, e.word())
+	slot, room := free(first)
+	if other, more := free(second); more > room {
+		slot = other
+	}
+	if slot == nil {
+		return ErrAwareFull
+	}
+	slot.write(e.word(), hi, lo, e.Owner)
 	t.count.Add(1)
 	return nil
 }
@@ -136,14 +166,9 @@ func (s *Segment) SetAware(e AwareEndpoint) error {
 func (s *Segment) ClearAware(e AwareEndpoint) {
 	t := &s.hdr.aware
 	hi, lo := awareWords(&e.Addr)
-	home := t.home(hi, lo, e.word())
-	for n := range uint64(awareProbes) {
-		a := &t.slots[(home+n)%AwareEndpoints]
-		if a.is(hi, lo, e.word()) && s.part == partControl {
-			a.write(0, 0, 0, 0)
-			t.count.Add(^uint64(0))
-			return
-		}
+	if a := t.find(hi, lo, e.word()); a != nil && s.part == partControl {
+		a.write(0, 0, 0, 0)
+		t.count.Add(^uint64(0))
 	}
 }
 

@@ -76,11 +76,19 @@ func TestFullTableOfEndpointsRefusesAndDataPlaneMayNotWrite(t *testing.T) {
 	}
 	var err error
 	n := 0
-	for ; err == nil && n < 2*AwareEndpoints; n++ {
+	for n < AwareEndpoints && err == nil {
+		if err = ctrl.SetAware(endpointOf(n)); err == nil {
+			n++
+		}
+	}
+	if err == nil {
 		err = ctrl.SetAware(endpointOf(n))
 	}
 	if !errors.Is(err, ErrAwareFull) || n < AwareEndpoints/2 {
 		t.Errorf("after %d: %v", n, err)
+	}
+	if got := data.hdr.aware.count.Load(); got != uint64(n) {
+		t.Errorf("%d endpoints are counted, of %d", got, n)
 	}
 }
 

@@ -62,6 +62,24 @@ func TestEndsHearOfADataPlaneThatDied(t *testing.T) {
 	}
 }
 
+// A data plane that hangs passes nothing, and nobody else takes its place: the gateway ends it, so that whoever started the gateway starts it again.
+func TestGatewayEndsADataPlaneThatHangs(t *testing.T) {
+	b := newBed(t)
+	b.startA(topology.Packet)
+	b.startB(topology.Packet)
+	client, srv := b.mustConnect(ipv4)
+	b.check(exchange(client, srv, 10_000, 10_000, false))
+	hung := b.a
+	b.check(hung.HangDataPlane())
+	if said := hung.Stderr(); !strings.Contains(said, "does not answer any more") {
+		b.t.Errorf("it does not say why:\n%s", said)
+	}
+	b.startA(topology.Packet)
+	b.wantReset(topology.SideA, "client", client)
+	b.wantReset(topology.SideA, "server", srv)
+	b.awaitEncryption(b.b)
+}
+
 // hugePages are settings of a gateway whose segment takes hugeSegment huge pages of 2 MiB: as many as there are for each, so that
 // one that is started again has those of the one that was killed. All else of it is larger.
 var hugePages = []string{"flows.max=1000", "handshake.half_open=100"}

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -252,17 +253,29 @@ func (g *Gateway) Kill() { _ = syscall.Kill(-g.cmd.Process.Pid, syscall.SIGKILL)
 
 // KillDataPlane kills the data plane alone, as a crash would, and waits for the end of the gateway that follows from it. Another one
 // may be started in its place.
-func (g *Gateway) KillDataPlane() error {
+func (g *Gateway) KillDataPlane() error { return g.dataPlaneGone(syscall.SIGKILL) }
+
+// HangDataPlane has the data plane hang, and waits likewise.
+func (g *Gateway) HangDataPlane() error { return g.dataPlaneGone(syscall.SIGSTOP) }
+
+func (g *Gateway) dataPlaneGone(signal syscall.Signal) error {
 	pid := g.child("linecrypt-dataplane")
 	if pid == 0 {
 		return fmt.Errorf("gateway %s has no data plane", g.Side)
 	}
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-		return fmt.Errorf("gateway %s: kill the data plane: %w", g.Side, err)
+	if err := syscall.Kill(pid, signal); err != nil {
+		return fmt.Errorf("gateway %s: %v for the data plane: %w", g.Side, signal, err)
 	}
-	timer := time.AfterFunc(Patience, g.Kill)
+	var late atomic.Bool
+	timer := time.AfterFunc(Patience, func() {
+		late.Store(true)
+		g.Kill()
+	})
 	defer timer.Stop()
-	if g.wait() == nil {
+	switch err := g.wait(); {
+	case late.Load():
+		return fmt.Errorf("gateway %s: without a data plane it went on for %v", g.Side, Patience)
+	case err == nil:
 		return fmt.Errorf("gateway %s: without a data plane it ended as if all were well", g.Side)
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 	"linecrypt/ctrlplane/config"
 	"linecrypt/ctrlplane/hostmode"
 	"linecrypt/ctrlplane/instance"
+	"linecrypt/ctrlplane/pulse"
 	"linecrypt/flowtable"
 )
 
@@ -160,6 +161,10 @@ func (a *App) host(c *config.Config, o hostmode.Options, flags *config.Flags) er
 	return errors.Join(s.runHost(h, o, append(flags.Args(), "--name", c.Name)), h.Close(), guardian.dismiss())
 }
 
+// hostPatience is how long a host's data plane may stand still, with the machine's own connections in its hands: what follows its end is done
+// within the second.
+const hostPatience = 500 * time.Millisecond
+
 // runHost runs the gateway of a host.
 func (s *supervisor) runHost(h *hostmode.Host, o hostmode.Options, args []string) error {
 	inside, outside := h.Ports()
@@ -175,8 +180,8 @@ func (s *supervisor) runHost(h *hostmode.Host, o hostmode.Options, args []string
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	s.host = hostHooks{keep: keep, ready: func() (err error) {
-		if s.host.still, err = hostmode.Pulse(ctx, s.in); err != nil {
+	s.hooks = hooks{keep: keep, ready: func() (err error) {
+		if s.still, err = pulse.Watch(ctx, s.in, hostPatience); err != nil {
 			return err
 		}
 		return h.Protect()

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -9,9 +10,11 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"linecrypt/ctrlplane/config"
 	"linecrypt/ctrlplane/instance"
+	"linecrypt/ctrlplane/pulse"
 )
 
 // Names of the programs that run starts.
@@ -26,7 +29,8 @@ var runCommand = command{
 	summary: "run a gateway in the foreground",
 	details: `Runs the data plane and the control plane of an instance until SIGINT or SIGTERM, and prints "ready" on standard
 output once packets flow. A control plane that ends is started again while encrypted connections go on; when the data
-plane ends, so does the gateway. At SIGHUP the policy is loaded again from the file, for new connections: see "linecrypt reload".
+plane ends, so does the gateway, and one that hangs for 10 seconds is killed. At SIGHUP the policy is loaded again from
+the file, for new connections: see "linecrypt reload".
 
 PORT is a network interface (eth0), a PCI address (0000:03:00.0) or an EAL device string (net_af_xdp0,iface=eth0);
 packet: or dpdk: in front names the kind where the name does not. xdp: before an interface takes it by AF_XDP. Flags count more than the file.`,
@@ -70,8 +74,24 @@ func defineRun(a *App, fs *flag.FlagSet) func() error {
 		if err != nil {
 			return err
 		}
+		ctx, stop := context.WithCancel(context.Background())
+		defer stop()
+		s.hooks.ready = func() error { return s.watch(ctx) }
 		return s.runUntilSignal()
 	}
+}
+
+// gatewayPatience is how long a gateway's data plane may stand still, during which nothing passes, until it is killed so that the next one can
+// take over. It is beyond what a machine that is short of cores or memory does to one that lives.
+const gatewayPatience = 10 * time.Second
+
+// watch begins to look whether the data plane stands still. One that cannot be watched is no reason to stop it.
+func (s *supervisor) watch(ctx context.Context) error {
+	var err error
+	if s.still, err = pulse.Watch(ctx, s.in, gatewayPatience); err != nil {
+		fmt.Fprintf(s.stderr, "linecrypt: %v; it is not ended if it hangs\n", err)
+	}
+	return nil
 }
 
 func (s *supervisor) runUntilSignal() error {

@@ -23,11 +23,10 @@ type timing struct {
 
 var defaultTiming = timing{grace: 5 * time.Second, backoff: time.Second, maxBackoff: 30 * time.Second, foreign: 500 * time.Millisecond}
 
-// hostHooks are what host mode adds to a supervisor. Each may be nil.
-type hostHooks struct {
+// hooks are what a gateway or a host adds to a supervisor. Each may be nil.
+type hooks struct {
 	keep  []*os.File      // the data plane has them open
 	ready func() error    // called once packets flow, before that is announced
-	still <-chan struct{} // closed when the data plane stands still; set by ready
 	ended func() error    // called as soon as the data plane has ended, asked to or not, and before it is awaited that one that stands still does
 }
 
@@ -41,9 +40,10 @@ type supervisor struct {
 	dataPath string
 	ctrlPath string
 	timing   timing
-	host     hostHooks
+	hooks    hooks
 
 	data, ctrl *child // ctrl is nil while no control plane of ours runs
+	still      <-chan struct{} // closed when the data plane stands still; nil while nobody looks
 	backoff    time.Duration
 	again      *time.Timer // when it fires, the control plane is to be started
 	waiting    bool        // a control plane that somebody else started holds the lock
@@ -55,7 +55,7 @@ type supervisor struct {
 // ended then.
 func (s *supervisor) run(signals <-chan os.Signal) error {
 	var err error
-	if s.data, err = startChild("data plane", s.dataPath, s.args, s.stderr, s.host.keep...); err != nil {
+	if s.data, err = startChild("data plane", s.dataPath, s.args, s.stderr, s.hooks.keep...); err != nil {
 		return err
 	}
 	s.backoff = s.timing.backoff
@@ -70,7 +70,7 @@ func (s *supervisor) run(signals <-chan os.Signal) error {
 			s.reload()
 		case err := <-s.data.done:
 			return errors.Join(dataPlaneEnded(s.data.why(err)), s.leave(), s.stopControl(signals), s.clear())
-		case <-s.host.still:
+		case <-s.still:
 			err = s.killStill()
 		case err = <-s.ctrlDone():
 			err = s.controlEnded(err)
@@ -99,7 +99,7 @@ func dataPlaneEnded(err error) error {
 
 // killStill ends a data plane that stands still. The network does not wait for its end, which one that hangs in the kernel may owe.
 func (s *supervisor) killStill() error {
-	s.host.still = nil
+	s.still = nil
 	fmt.Fprintln(s.stderr, "linecrypt: the data plane does not answer any more; it is killed")
 	_ = s.data.cmd.Process.Kill()
 	return s.leave()
@@ -124,8 +124,8 @@ func (s *supervisor) announce() error {
 	if !s.dataReady || !s.ctrlReady || s.announced {
 		return nil
 	}
-	if s.host.ready != nil {
-		if err := s.host.ready(); err != nil {
+	if s.hooks.ready != nil {
+		if err := s.hooks.ready(); err != nil {
 			return err
 		}
 	}
@@ -202,10 +202,10 @@ func (s *supervisor) end(signals <-chan os.Signal) error {
 
 // leave does what is to be done as soon as there is no data plane.
 func (s *supervisor) leave() error {
-	if s.host.ended == nil {
+	if s.hooks.ended == nil {
 		return nil
 	}
-	return s.host.ended()
+	return s.hooks.ended()
 }
 
 // clear takes away what the instance left. Connections that a data plane which was killed had encrypted stay for the next one, which resets

@@ -1,4 +1,5 @@
-package hostmode
+// Package pulse says when a data plane stands still: it exists, holds its ports and so its network, and passes nothing any more.
+package pulse
 
 import (
 	"bytes"
@@ -15,16 +16,12 @@ import (
 	"linecrypt/ctrlplane/shm"
 )
 
-// The data plane says every 50 ms that it lives, and its workers poll, or sleep for less than that. They are looked at every lookAtPulse, and
-// one stands still when it has said nothing at missedBeats looks: within a second, with the time for what follows.
-const (
-	lookAtPulse = 100 * time.Millisecond
-	missedBeats = 5
-)
+// The data plane says every 50 ms that it lives, and its workers poll, or sleep for less than that. They are looked at every lookEvery.
+const lookEvery = 100 * time.Millisecond
 
-// Pulse returns a channel that is closed once the running data plane of an instance exists but does nothing any more: it was stopped
-// (SIGSTOP), or hangs. Ctx ends the watch.
-func Pulse(ctx context.Context, in *instance.Instance) (<-chan struct{}, error) {
+// Watch returns a channel that is closed once the running data plane of an instance exists but has done nothing for as long as patience, 200 ms
+// or more: it was stopped (SIGSTOP), or hangs. Time in which it wanted a core and got none does not count. Ctx ends the watch.
+func Watch(ctx context.Context, in *instance.Instance, patience time.Duration) (<-chan struct{}, error) {
 	dir, ok := in.LeftSegment()
 	if !ok {
 		return nil, errors.New("watch the data plane: it has no segment")
@@ -36,7 +33,7 @@ func Pulse(ctx context.Context, in *instance.Instance) (<-chan struct{}, error) 
 	still := make(chan struct{})
 	go func() {
 		defer seg.Close()
-		tick := time.NewTicker(lookAtPulse)
+		tick := time.NewTicker(lookEvery)
 		defer tick.Stop()
 		all := make([]pulse, 1+seg.Workers())
 		for {
@@ -45,7 +42,7 @@ func Pulse(ctx context.Context, in *instance.Instance) (<-chan struct{}, error) 
 				return
 			case <-tick.C:
 			}
-			if standsAny(seg, all) {
+			if standsAny(seg, all, int(patience/lookEvery)) {
 				close(still)
 				return
 			}
@@ -56,9 +53,9 @@ func Pulse(ctx context.Context, in *instance.Instance) (<-chan struct{}, error) 
 
 // standsAny looks at the data plane and at each of its workers: one that hangs while its process goes on saying that it lives passes nothing.
 // What workers do says nothing of whether their process, which beats in other threads, gets a core for that.
-func standsAny(seg *shm.Segment, all []pulse) (stands bool) {
+func standsAny(seg *shm.Segment, all []pulse, looks int) (stands bool) {
 	process, now := seg.DataPlane(), time.Now()
-	stands = all[0].stands(now, process.Beat, func() (uint64, bool) {
+	stands = all[0].stands(now, process.Beat, looks, func() (uint64, bool) {
 		return working(process.PID, func(name string) bool { return !shm.IsWorkerThread(name) })
 	})
 	for i := range seg.Workers() {
@@ -67,7 +64,7 @@ func standsAny(seg *shm.Segment, all []pulse) (stands bool) {
 			continue
 		}
 		polls := atomic.LoadUint64(&part.Counters[shm.Polls])
-		if all[1+i].stands(now, int64(polls), func() (uint64, bool) {
+		if all[1+i].stands(now, int64(polls), looks, func() (uint64, bool) {
 			return working(process.PID, func(name string) bool { return name == shm.WorkerThread(i) })
 		}) {
 			stands = true
@@ -84,11 +81,11 @@ type pulse struct {
 	missed int
 }
 
-// stands reports whether the data plane stands still. Work says how much time on cores it has had, in any unit, and whether one of its threads
+// stands reports whether the data plane has stood still for a number of looks. Work says how much time on cores it has had, in any unit, and whether one of its threads
 // wants some. One that wants and gets none is not to blame, and neither is it for looks that were late themselves: then the
 // machine is busy, or was paused.
-func (p *pulse) stands(now time.Time, beat int64, work func() (cpu uint64, wants bool)) bool {
-	late := now.Sub(p.at) > 3*lookAtPulse
+func (p *pulse) stands(now time.Time, beat int64, looks int, work func() (cpu uint64, wants bool)) bool {
+	late := now.Sub(p.at) > 3*lookEvery
 	p.at = now
 	if beat != p.beat || late {
 		p.beat, p.missed = beat, 0
@@ -101,7 +98,7 @@ func (p *pulse) stands(now time.Time, beat int64, work func() (cpu uint64, wants
 	if !starved {
 		p.missed++
 	}
-	return p.missed >= missedBeats
+	return p.missed >= looks
 }
 
 // working returns the clock ticks that the threads of a process with certain names have had on cores, and whether one of them is to run, or

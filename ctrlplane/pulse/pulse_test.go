@@ -1,4 +1,4 @@
-package hostmode
+package pulse
 
 import (
 	"os"
@@ -23,7 +23,7 @@ func TestDataPlaneStandsStillWhenItSaysNothingAndWantsNothing(t *testing.T) {
 		}
 		return all
 	}
-	const every = lookAtPulse
+	const every, missedBeats = lookEvery, 5
 	spins := []look{{every, 5, 1, true}}
 	for i := range missedBeats {
 		spins = append(spins, look{every, 5, uint64(i) + 2, true})
@@ -45,7 +45,7 @@ func TestDataPlaneStandsStillWhenItSaysNothingAndWantsNothing(t *testing.T) {
 			now, got := time.Now(), false
 			for _, l := range c.looks {
 				now = now.Add(l.after)
-				got = p.stands(now, l.beat, func() (uint64, bool) { return l.cpu, l.wants }) || got
+				got = p.stands(now, l.beat, missedBeats, func() (uint64, bool) { return l.cpu, l.wants }) || got
 			}
 			if got != c.want {
 				t.Errorf("stands still: %v, want %v", got, c.want)

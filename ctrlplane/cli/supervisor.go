@@ -25,9 +25,9 @@ var defaultTiming = timing{grace: 5 * time.Second, backoff: time.Second, maxBack
 
 // hooks are what a gateway or a host adds to a supervisor. Each may be nil.
 type hooks struct {
-	keep  []*os.File      // the data plane has them open
-	ready func() error    // called once packets flow, before that is announced
-	ended func() error    // called as soon as the data plane has ended, asked to or not, and before it is awaited that one that stands still does
+	keep  []*os.File   // the data plane has them open
+	ready func() error // called once packets flow, before that is announced
+	ended func() error // called as soon as the data plane has ended, asked to or not, and before it is awaited that one that stands still does
 }
 
 // supervisor runs the two processes of an instance. It is one loop over what can happen: a signal, a report that a
@@ -42,7 +42,7 @@ type supervisor struct {
 	timing   timing
 	hooks    hooks
 
-	data, ctrl *child // ctrl is nil while no control plane of ours runs
+	data, ctrl *child          // ctrl is nil while no control plane of ours runs
 	still      <-chan struct{} // closed when the data plane stands still; nil while nobody looks
 	backoff    time.Duration
 	again      *time.Timer // when it fires, the control plane is to be started

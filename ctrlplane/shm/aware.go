@@ -3,8 +3,9 @@ package shm
 import (
 	"encoding/binary"
 	"errors"
-	"math/bits"
 	"sync/atomic"
+
+	"linecrypt/flowtable"
 )
 
 // ErrAwareFull is returned when there is no room for a further endpoint.
@@ -24,8 +25,8 @@ const (
 // to do with resumption (RFC 8548 section 3.5), because their application asked for it. The control plane writes it, and the workers look
 // into it when a connection begins.
 type awareTable struct {
-	count atomic.Uint64 // of endpoints in use: most gateways have none
-	key   [2]uint64     // random, of buckets
+	count atomic.Uint64     // of endpoints in use: most gateways have none
+	key   flowtable.FoldKey // of buckets
 	_     [40]byte
 	slots [AwareEndpoints]awareSlot
 }
@@ -67,9 +68,7 @@ func awareWords(addr *[16]byte) (hi, lo uint64) {
 // buckets returns the two places of an endpoint, which differ. Who does not know the key cannot choose endpoints that take all of those of
 // another one.
 func (t *awareTable) buckets(hi, lo uint64, word uint32) (first, second []awareSlot) {
-	a, b := bits.Mul64(hi^t.key[0], lo^t.key[1])
-	a, b = bits.Mul64(a^b^uint64(word)^t.key[0], t.key[1]|1)
-	h := ((a ^ b) * 0xff51afd7ed558ccd) >> 32
+	h := t.key.Fold(t.key.Fold(hi, lo), uint64(word)) >> 32
 	one := h % awareBuckets
 	other := (one + 1 + h/awareBuckets%(awareBuckets-1)) % awareBuckets
 	return t.bucket(one), t.bucket(other)

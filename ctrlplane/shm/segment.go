@@ -2,7 +2,6 @@ package shm
 
 import (
 	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -209,7 +208,7 @@ func (s *Segment) format(p *Params) error {
 	h.version, h.layout = segmentVersion, layoutHash()
 	h.size, h.shape, h.created = uint64(s.size), s.shape, time.Now().UnixNano()
 	_, _ = rand.Read(h.nonce[:])
-	h.aware.key = [2]uint64{randomWord(), randomWord()}
+	h.aware.key = flowtable.NewFoldKey()
 	s.describe(p)
 	s.table.put(s.mem[s.regions.table:])
 	if err := resumption.Format(s.mem[s.regions.secrets:s.regions.workers], int(s.shape.Resumption)); err != nil {
@@ -227,12 +226,6 @@ func (s *Segment) format(p *Params) error {
 	h.data.enter(os.Getpid(), startTime())
 	h.magic = segmentMagic
 	return nil
-}
-
-func randomWord() uint64 {
-	var b [8]byte
-	_, _ = rand.Read(b[:])
-	return binary.LittleEndian.Uint64(b[:])
 }
 
 func (s *Segment) describe(p *Params) {

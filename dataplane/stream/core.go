@@ -3,7 +3,6 @@ package stream
 import (
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"unsafe"
 
 	"linecrypt/cryptobatch"
@@ -40,8 +39,8 @@ type Core struct {
 	queued         share // of outOfOrder, by ingress
 	deliveries     []delivery
 	freeDelivery   uint32
-	delivering     share  // of deliveries
-	peerSeed       uint64 // nobody outside knows who shares with whom
+	delivering     share             // of deliveries
+	peerKey        flowtable.FoldKey // nobody outside knows who shares with whom
 	large          largeBuffers
 	turn           [numResources]int // where reclaim looks next
 	run            Run
@@ -90,7 +89,7 @@ func NewCore(cfg Config) (*Core, error) {
 	}
 	c.reassemblies = make([]reassembly, cfg.Reassemblies+cfg.Setups+1)
 	c.keyed.share.total, c.setup.share.total, c.queued.total = cfg.Reassemblies, cfg.Setups, cfg.OutOfOrder
-	c.delivering.total, c.peerSeed = cfg.Deliveries, rand.Uint64()|1
+	c.delivering.total, c.peerKey = cfg.Deliveries, flowtable.NewFoldKey()
 	for i := len(c.reassemblies) - 1; i > 0; i-- {
 		s := c.stockOf(uint32(i))
 		c.reassemblies[i].next, s.free = s.free, uint32(i)

@@ -16,9 +16,7 @@ const peerBits = 12
 
 // peerOf returns the flow's peer.
 func (c *Core) peerOf(r *flowtable.Record) peer {
-	n := uint64(r.Key.Peer()) ^ c.peerSeed
-	n = (n ^ n>>32) * c.peerSeed
-	return peer((n ^ n>>29) * 0x9e3779b97f4a7c15 >> (64 - peerBits))
+	return peer(c.peerKey.Fold(uint64(r.Key.Peer()), 0) >> (64 - peerBits))
 }
 
 // share counts what of a stock its peers hold.

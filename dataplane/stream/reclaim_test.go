@@ -33,7 +33,7 @@ func newAssemblers(t *testing.T, change func(*Config)) *assemblers {
 			change(cfg)
 		}
 	})
-	c.core.peerSeed = 3 // under which no two networks of these tests fall together
+	c.core.peerKey = flowtable.FoldKey{1, 2} // under which no two networks of these tests fall together
 	return c
 }
 

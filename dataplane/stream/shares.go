@@ -2,7 +2,6 @@ package stream
 
 import (
 	"math/bits"
-	"math/rand/v2"
 
 	"linecrypt/flowtable"
 )
@@ -106,9 +105,9 @@ type shares struct {
 	peers       []farEnds
 	peerLinks   []rung
 	freePeer    uint32
-	rank        ranking  // of peers
-	buckets     []uint32 // peers by hash of their prefix; the number is a power of two
-	seed        uint64
+	rank        ranking           // of peers
+	buckets     []uint32          // peers by hash of their prefix; the number is a power of two
+	key         flowtable.FoldKey // of buckets
 }
 
 // maxHolders bounds the flows that are ranked. A place has 16 bits.
@@ -124,7 +123,7 @@ func (s *shares) init(budget int) {
 		s.peers[i].next, s.freePeer = s.freePeer, i
 	}
 	s.buckets = make([]uint32, 1<<bits.Len(uint(n)))
-	s.seed = rand.Uint64() | 1
+	s.key = flowtable.NewFoldKey()
 }
 
 // free is the number of buffers that are left, 0 where more are held than should be.
@@ -274,8 +273,7 @@ func (s *shares) delist(r *flowtable.Record) {
 }
 
 func (s *shares) bucket(at flowtable.Peer) *uint32 {
-	hi, lo := bits.Mul64(uint64(at)^s.seed, 0x9e3779b97f4a7c15^s.seed<<1)
-	return &s.buckets[(hi^lo)&uint64(len(s.buckets)-1)]
+	return &s.buckets[s.key.Fold(uint64(at), 0)>>32&uint64(len(s.buckets)-1)]
 }
 
 // peerOf finds or makes the peer of a prefix. There are as many peers as holders.

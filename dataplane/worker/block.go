@@ -58,7 +58,7 @@ type blocks struct {
 }
 
 func (s *blocks) init(n int) {
-	s.peers.key = newFoldKey()
+	s.peers.key = flowtable.NewFoldKey()
 	s.all = make([]block, n+1)
 	for i := n; i > 0; i-- {
 		s.all[i].younger = s.free

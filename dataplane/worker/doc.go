@@ -30,7 +30,7 @@
 //
 // What a stranger can make the worker keep has a stock and a share: half-open records, places of established connections and of those
 // that are over (places.go), blocks and large Init messages of key exchanges (block.go), paths that hate ENO (hates.go). Shares are counted
-// by a keyed hash (fold.go).
+// by a keyed hash (flowtable.FoldKey).
 //
 // Memory: a worker shares nothing with other workers but Pairs, the ports' MTUs and a queue to its neighbour (package handover),
 // into which packets are copied. Flow records lie in the shared segment, packets in the port's buffers, everything else is made by

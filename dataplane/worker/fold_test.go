@@ -14,7 +14,7 @@ func TestPeersThatFallTogetherUnderOneKeyDoNotUnderAnother(t *testing.T) {
 		return k
 	}
 	victim := key(0)
-	one, other := shares{key: foldKey{3, 4}}, shares{key: foldKey{5, 6}}
+	one, other := shares{key: flowtable.FoldKey{3, 4}}, shares{key: flowtable.FoldKey{5, 6}}
 	hates, pairs := hates{key: other.key}, Pairs{key: other.key}
 	same, sets, counts := 0, 0, 0
 	for n, found := uint32(1), 0; found < 64; n++ {
@@ -35,20 +35,5 @@ func TestPeersThatFallTogetherUnderOneKeyDoNotUnderAnother(t *testing.T) {
 	}
 	if same > 2 || sets > 4 || counts > 1 {
 		t.Errorf("of 64 peers that fall together under one key %d do under another; %d share a set, %d pairs are the same", same, sets, counts)
-	}
-}
-
-func TestFoldedPeersSpreadOverAllPlaces(t *testing.T) {
-	for _, key := range []foldKey{{}, {1, 2}, newFoldKey()} {
-		var counts [256]int
-		const n = 256 * 64
-		for i := range uint64(n) {
-			counts[key.fold(i<<8, 0)>>56]++
-		}
-		for i, c := range counts {
-			if c == 0 || c > 4*64 {
-				t.Fatalf("key %x: %d of %d peers are in place %d", key, c, n, i)
-			}
-		}
 	}
 }

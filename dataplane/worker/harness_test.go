@@ -175,7 +175,7 @@ func newRig(t testing.TB, flows, buffers int, offload bool, change ...func(*Conf
 	if err != nil {
 		t.Fatal(err)
 	}
-	fixed := foldKey{1, 2} // under which none of the peers of these tests fall together
+	fixed := flowtable.FoldKey{1, 2} // under which none of the peers of these tests fall together
 	g.w.peers.key, g.w.tombs.key, g.w.hates.key, g.w.blocks.peers.key = fixed, fixed, fixed, fixed
 	g.tpl = [2]packet.Template{flowTemplate(0, true), flowTemplate(0, false)}
 	if t, ok := t.(*testing.T); ok {

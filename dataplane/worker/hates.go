@@ -9,7 +9,7 @@ import (
 // address, and for IPv6 by the /64, which one site has: a host must not decide over its neighbours. It is bounded, and an entry ends:
 // after a while one connection tries ENO again, and the others wait for how that goes.
 type hates struct {
-	key   foldKey
+	key   flowtable.FoldKey
 	sets  [hateSets][hateWays]hate
 	count uint64
 }
@@ -47,7 +47,7 @@ func hateKey(a *[16]byte) uint64 {
 }
 
 func (h *hates) set(key uint64) *[hateWays]hate {
-	return &h.sets[h.key.fold(key, 0)>>40%hateSets]
+	return &h.sets[h.key.Fold(key, 0)>>40%hateSets]
 }
 
 // hates reports whether a SYN to the address is to go without ENO. An entry whose time is over lets one go with it.

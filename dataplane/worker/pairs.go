@@ -13,17 +13,17 @@ const pairBits = 16
 // ports, nor need it reach the worker that has its flow; while there may be an encrypted connection between its hosts it
 // must not pass as if it were plaintext. All workers share one; it is written when a connection becomes encrypted or ends.
 type Pairs struct {
-	key    foldKey
+	key    flowtable.FoldKey
 	counts [1 << pairBits]atomic.Int32
 }
 
 // NewPairs returns a count of none.
-func NewPairs() *Pairs { return &Pairs{key: newFoldKey()} }
+func NewPairs() *Pairs { return &Pairs{key: flowtable.NewFoldKey()} }
 
 func (p *Pairs) index(k *flowtable.Key) uint32 {
 	le := binary.LittleEndian
-	in, out := p.key.fold(le.Uint64(k.Inside[:]), le.Uint64(k.Inside[8:])), p.key.fold(le.Uint64(k.Outside[:]), le.Uint64(k.Outside[8:]))
-	return uint32(p.key.fold(in, out) >> (64 - pairBits))
+	in, out := p.key.Fold(le.Uint64(k.Inside[:]), le.Uint64(k.Inside[8:])), p.key.Fold(le.Uint64(k.Outside[:]), le.Uint64(k.Outside[8:]))
+	return uint32(p.key.Fold(in, out) >> (64 - pairBits))
 }
 
 func (p *Pairs) add(k *flowtable.Key, n int32) { p.counts[p.index(k)].Add(n) }

@@ -127,14 +127,14 @@ func (w *Worker) evictHalfClosed(now int64) bool {
 // shares counts what peers hold, folded to a few bits. Two peers that fall together are taken for one: who knew which do could pay with
 // what another's connections are owed.
 type shares struct {
-	key    foldKey
+	key    flowtable.FoldKey
 	counts [1 << shareBits]uint32
 }
 
 const shareBits = 12
 
 func (s *shares) place(k *flowtable.Key) *uint32 {
-	return &s.counts[s.key.fold(uint64(k.Peer()), 0)>>(64-shareBits)]
+	return &s.counts[s.key.Fold(uint64(k.Peer()), 0)>>(64-shareBits)]
 }
 
 // add adds n to what the peer of a connection holds.

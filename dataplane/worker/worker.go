@@ -202,7 +202,7 @@ func New(cfg Config) (*Worker, error) {
 	w.TraceIn(cfg.Trace)
 	w.notes = outcome.NewPen(cfg.Outcomes)
 	w.blocks.init(cfg.Params.Blocks)
-	w.peers.key, w.tombs.key, w.hates.key = newFoldKey(), newFoldKey(), newFoldKey()
+	w.peers.key, w.tombs.key, w.hates.key = flowtable.NewFoldKey(), flowtable.NewFoldKey(), flowtable.NewFoldKey()
 	w.paths.init()
 	w.ipID = cfg.ID
 	if cfg.Circle != nil {

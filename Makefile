@@ -41,7 +41,7 @@ test: build ## all tests: plain Go, DPDK ports, real kernel TCP in namespaces
 
 .PHONY: test-kernel
 test-kernel: deps build ## only the tests with real kernel TCP (TEST_FLAGS='-v -run X' as go test takes them)
-	go test $(TAGS) -count=1 -timeout 10m $(TEST_FLAGS) $(KERNEL)
+	go test $(TAGS) -count=1 -timeout 30m $(TEST_FLAGS) $(KERNEL)
 
 .PHONY: deb
 deb: ## build the Debian packages linecrypt and, where DPDK is to be had, linecrypt-dpdk into bin/deb (VERSION=X)
@@ -59,7 +59,7 @@ test-deb: ## install, start, break, upgrade and purge the package in a container
 	@VERSION=0.1 cmd/linecrypt/debian/build $(DEB_TEST)/old linecrypt
 	@VERSION=0.2 cmd/linecrypt/debian/build $(DEB_TEST)/new
 	@lintian --fail-on error,warning --tag-display-limit 0 $(DEB_TEST)/new/*.deb
-	LINECRYPT_TEST_DEB=$(DEB_TEST) go test -count=1 -timeout 10m $(TEST_FLAGS) ./bench/debian
+	LINECRYPT_TEST_DEB=$(DEB_TEST) go test -count=1 -timeout 30m $(TEST_FLAGS) ./bench/debian
 
 .PHONY: fuzz-seeds
 fuzz-seeds: ## run the seed corpus of every fuzz target

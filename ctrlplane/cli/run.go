@@ -13,8 +13,10 @@ import (
 	"time"
 
 	"linecrypt/ctrlplane/config"
+	"linecrypt/ctrlplane/human"
 	"linecrypt/ctrlplane/instance"
 	"linecrypt/ctrlplane/pulse"
+	"linecrypt/ctrlplane/shm"
 )
 
 // Names of the programs that run starts.
@@ -66,6 +68,7 @@ func defineRun(a *App, fs *flag.FlagSet) func() error {
 			return err
 		}
 		defer lock.Release()
+		a.tellOfOthersLeft(c)
 		args := flags.Args()
 		if flags.File() != "" {
 			args = append(args, "--name", c.Name) // what is started again finds the instance whatever the file says by then
@@ -79,6 +82,37 @@ func defineRun(a *App, fs *flag.FlagSet) func() error {
 		s.hooks.ready = func() error { return s.watch(ctx) }
 		return s.runUntilSignal()
 	}
+}
+
+// tellOfOthersLeft says where an instance of another name was killed on the same ports: what its hosts go on to say is met here in the clear.
+func (a *App) tellOfOthersLeft(c *config.Config) {
+	for _, name := range instance.ListLeft() {
+		left := instance.FindLeft(name)
+		if name == c.Name || left == nil || !hadPorts(left, c.Inside, c.Outside) {
+			continue
+		}
+		if n := orphans(left); n > 0 {
+			fmt.Fprintf(a.Stderr, "linecrypt: instance %q was killed on these ports with %s, which only a start under that name resets: "+
+				"what their hosts go on to say may pass in the clear; \"linecrypt stop --name %s --forget\" ends this warning\n",
+				name, human.Plural(n, "encrypted connection"), name)
+		}
+	}
+}
+
+// hadPorts reports whether what an instance left is of a gateway between these ports.
+func hadPorts(left *instance.Instance, inside, outside string) bool {
+	for _, dir := range left.LeftSegments() {
+		seg, err := shm.Open(dir, left.Name())
+		if err != nil {
+			continue
+		}
+		same := seg.Inside() == inside && seg.Outside() == outside
+		_ = seg.Close()
+		if same {
+			return true
+		}
+	}
+	return false
 }
 
 // gatewayPatience is how long a gateway's data plane may stand still, during which nothing passes, until it is killed so that the next one can

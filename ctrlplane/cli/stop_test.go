@@ -121,7 +121,7 @@ func leaveConnection(t *testing.T, in *instance.Instance, inside string) string 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	seg, err := shm.Create(dir, shm.Params{Name: in.Name(), Inside: inside, Cores: []int{-1}, Flows: flowtable.Layout{Capacity: 64, Chunks: 8}})
+	seg, err := shm.Create(dir, shm.Params{Name: in.Name(), Inside: inside, Outside: "a1", Cores: []int{-1}, Flows: flowtable.Layout{Capacity: 64, Chunks: 8}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,6 +145,25 @@ func checkLeft(t *testing.T, segment string) {
 	}
 	if bytes.Contains(left, []byte(connectionSecret)) {
 		t.Error("a key is left")
+	}
+}
+
+func TestRunTellsOfAnInstanceOfAnotherNameThatWasKilledOnItsPorts(t *testing.T) {
+	base := t.TempDir()
+	t.Setenv(instance.EnvRunDir, base)
+	t.Setenv("PATH", base) // no programs that are installed
+	for name, inside := range map[string]string{"old": "a0", "elsewhere": "b0"} {
+		in, err := instance.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		leaveConnection(t, in, inside)
+	}
+	for name, told := range map[string]bool{"new": true, "old": false} {
+		_, _, errs := call(t, "run", "--inside", "a0", "--outside", "a1", "--name", name)
+		if strings.Contains(errs, `instance "old" was killed on these ports with 1 encrypted connection`) != told || strings.Contains(errs, "elsewhere") {
+			t.Errorf("instance %q says %q", name, errs)
+		}
 	}
 }
 

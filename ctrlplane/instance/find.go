@@ -59,7 +59,14 @@ func FindLeft(name string) *Instance {
 }
 
 // List returns the names of this user's running instances, sorted.
-func List() []string {
+func List() []string { return names((*Instance).runs) }
+
+// ListLeft returns the names of this user's instances that do not run and have left things behind, sorted.
+func ListLeft() []string {
+	return names(func(in *Instance) bool { return checkOwn(in.dir) == nil && !in.runs() })
+}
+
+func names(want func(*Instance) bool) []string {
 	var names []string
 	for _, base := range Bases() {
 		entries, err := os.ReadDir(base)
@@ -67,7 +74,7 @@ func List() []string {
 			continue
 		}
 		for _, e := range entries {
-			if CheckName(e.Name()) == nil && at(base, e.Name()).runs() {
+			if CheckName(e.Name()) == nil && want(at(base, e.Name())) {
 				names = append(names, e.Name())
 			}
 		}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os/exec"
 	"runtime"
-	"strings"
 	"time"
 
 	"linecrypt/bench/topology"
@@ -71,7 +70,7 @@ func (b *bench) startForwarder(side topology.Side, core, console int) (*forwarde
 	}
 	ready := make(chan error, 1)
 	go func() {
-		ready <- awaitLine(f.out, "testpmd>")
+		ready <- topology.AwaitText(f.out, "testpmd>")
 		_, _ = io.Copy(io.Discard, f.out)
 	}()
 	select {
@@ -83,20 +82,6 @@ func (b *bench) startForwarder(side topology.Side, core, console int) (*forwarde
 		return nil, errors.Join(err, f.kill())
 	}
 	return f, nil
-}
-
-// awaitLine reads until a prompt, which no end of line follows.
-func awaitLine(r io.Reader, text string) error {
-	var seen strings.Builder
-	buf := make([]byte, 512)
-	for !strings.Contains(seen.String(), text) {
-		n, err := r.Read(buf)
-		seen.Write(buf[:n])
-		if err != nil {
-			return fmt.Errorf("%w: %s", err, seen.String())
-		}
-	}
-	return nil
 }
 
 func (f *forwarder) stop() error {

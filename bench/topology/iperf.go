@@ -23,7 +23,7 @@ func (t *Topology) StartIperf() (stop func(), err error) {
 	}
 	listens := make(chan error, 1)
 	go func() {
-		listens <- awaitText(out, "listening")
+		listens <- AwaitText(out, "listening")
 		_, _ = io.Copy(io.Discard, out)
 	}()
 	stop = func() {
@@ -42,7 +42,8 @@ func (t *Topology) StartIperf() (stop func(), err error) {
 	return stop, nil
 }
 
-func awaitText(r io.Reader, text string) error {
+// AwaitText reads until what a program prints holds a text, a prompt perhaps, which no end of line follows.
+func AwaitText(r io.Reader, text string) error {
 	var seen strings.Builder
 	buf := make([]byte, 512)
 	for !strings.Contains(seen.String(), text) {

@@ -3,10 +3,11 @@ package eno
 // AppendAware appends a SYN-form option with the application-aware bit set, where it takes at most room bytes, and otherwise, or where the
 // option is ill-formed, as it is. Nothing else changes: neither the role nor the order of suboptions.
 func AppendAware(dst, option []byte, room int) []byte {
-	switch {
-	case len(option) < headerLen || int(option[1]) != len(option):
-	case len(option) > headerLen && option[headerLen] < byte(MinTEP):
-		at := len(dst) + headerLen
+	var o dissected
+	switch _, bad := o.parse(option); {
+	case bad != ReasonNone:
+	case o.explicit:
+		at := len(dst) + o.globalAt
 		dst = append(dst, option...)
 		dst[at] |= aBit
 		return dst

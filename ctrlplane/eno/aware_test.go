@@ -45,8 +45,23 @@ func TestOptionStaysAsItIsWhereThereIsNoRoomForTheAwareBit(t *testing.T) {
 	}
 }
 
+func TestAwareBitGoesIntoTheGlobalSuboptionWhereverThatLies(t *testing.T) {
+	for before, after := range map[string]string{
+		"23 01":                  "23 03",
+		"23 21 00 01":            "23 21 02 01",
+		"80 a3 01 01":            "80 a3 01 03",
+		"a3 010203":              "02 a3 010203", // data, and no global suboption
+		"81 a1 0102 23 1d a4 05": "81 a1 0102 23 1f a4 05",
+	} {
+		if got, want := AppendAware(nil, option(t, before), 40), option(t, after); !bytes.Equal(got, want) {
+			t.Errorf("%s: % x, not % x", before, got, want)
+		}
+	}
+}
+
 func FuzzAppendAware(f *testing.F) {
 	f.Add([]byte{Kind, 4, 1, 0x23}, 40)
+	f.Add([]byte{Kind, 4, 0x23, 1}, 40)
 	f.Fuzz(func(t *testing.T, raw []byte, room int) {
 		got := AppendAware(nil, raw, room)
 		before, err := Parse(raw)

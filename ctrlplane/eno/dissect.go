@@ -6,6 +6,7 @@ type dissected struct {
 	raw      []byte
 	global   byte
 	explicit bool
+	globalAt int // where it lies, if explicit
 	n        int
 	spans    [255 - headerLen]span // of the suboptions with TEP identifiers, in order
 }
@@ -23,7 +24,7 @@ func (o *dissected) parse(raw []byte) (at int, bad Reason) {
 		switch c := raw[at]; {
 		case c < byte(MinTEP):
 			if !o.explicit {
-				o.global, o.explicit = c, true
+				o.global, o.explicit, o.globalAt = c, true, at
 			}
 			at++
 		case c < vBit:

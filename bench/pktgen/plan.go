@@ -52,7 +52,7 @@ func newPlan(sc *scenario.Scenario) (*plan, error) {
 		return nil, err
 	}
 	if p.engine, err = cryptobatch.New(cryptobatch.Select("", os.Getenv(cryptobatch.EnvEngine))); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("environment variable %s: %w", cryptobatch.EnvEngine, err)
 	}
 	p.set.engine = p.engine.Name()
 	if err := p.takeCores(); err != nil {

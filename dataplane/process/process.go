@@ -92,9 +92,9 @@ func run(ctx context.Context, cfg *config.Config, readyFD *int, stderr io.Writer
 	// The workers' threads never leave their cores to the scheduler of goroutines; the heartbeat and the garbage collector
 	// need some of their own.
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), len(cores.Numbers)+2))
-	engine, err := cryptobatch.New(cryptobatch.Select(cfg.Engine, os.Getenv(cryptobatch.EnvEngine)))
+	engine, err := makeEngine(cfg, os.Getenv(cryptobatch.EnvEngine))
 	if err != nil {
-		return cfg.Err("engine", err)
+		return err
 	}
 	p, err := openPorts(cfg, in, len(cores.Numbers), log)
 	if err != nil {
@@ -120,6 +120,19 @@ func run(ctx context.Context, cfg *config.Config, readyFD *int, stderr io.Writer
 		}
 	})
 	return errors.Join(err, g.Close())
+}
+
+// makeEngine makes the engine that env, the value of cryptobatch.EnvEngine, names, or else the configuration. What is wrong with it is
+// said of the one that named it.
+func makeEngine(cfg *config.Config, env string) (cryptobatch.Engine, error) {
+	engine, err := cryptobatch.New(cryptobatch.Select(cfg.Engine, env))
+	switch {
+	case err == nil:
+		return engine, nil
+	case env != "":
+		return nil, fmt.Errorf("environment variable %s: %w", cryptobatch.EnvEngine, err)
+	}
+	return nil, cfg.Err("engine", err)
 }
 
 // tellSegment leaves word of where the segment lies, for those who look for it and in the log. Why says why it could not be in huge pages.

@@ -19,16 +19,22 @@ func TestIdleWorkerSleepsIfAdaptiveAndStopsWhenTold(t *testing.T) {
 	for _, adaptive := range []bool{false, true} {
 		g := newRig(t, 4, 64, false)
 		g.w.params.Adaptive, g.w.idle.adaptive = adaptive, adaptive
-		done := make(chan struct{})
+		idled, done := make(chan struct{}), make(chan struct{})
+		turns := 0
 		go func() {
 			defer close(done)
-			g.w.Run(func() int64 { return g.now })
+			g.w.Run(func() int64 {
+				if turns++; turns == spins+8 { // on a busy machine that may take any time
+					close(idled)
+				}
+				return g.now
+			})
 		}()
-		time.Sleep(20 * time.Millisecond)
+		<-idled
 		g.w.Stop()
 		select {
 		case <-done:
-		case <-time.After(5 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatal("the worker does not stop")
 		}
 		if slept := g.w.n[shm.IdleSleeps] > 0; slept != adaptive {

@@ -114,17 +114,29 @@ func TestWatcherIsToldOfConnectionsThatAreNotEncrypted(t *testing.T) {
 	if err != nil || len(list) != 1 || list[0].Reason != "unauthenticated" || list[0].Client != "10.0.0.1:1000" {
 		t.Errorf("%+v, %v", list, err)
 	}
-	for range outcome.Plains + 200 { // too many for a watcher that reads now and then
-		note.Kind = outcome.Plain
-		pen.Write(&note)
-	}
-	for {
-		var e SessionEvent
-		if err := lines.Decode(&e); err != nil {
-			t.Fatal(err)
+	// Too many for a watcher that reads now and then, whenever it does.
+	told := make(chan error, 1)
+	go func() {
+		for {
+			var e SessionEvent
+			if err := lines.Decode(&e); err != nil || e.Event == "lost" {
+				told <- err
+				return
+			}
 		}
-		if e.Event == "lost" {
+	}()
+	note.Kind = outcome.Plain
+	for late := time.After(patience); ; {
+		select {
+		case err := <-told:
+			if err != nil {
+				t.Error(err)
+			}
 			return
+		case <-late:
+			t.Fatal("it is not told that it missed some")
+		default:
+			pen.Write(&note)
 		}
 	}
 }

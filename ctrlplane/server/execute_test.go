@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -45,8 +46,32 @@ type program struct {
 	t      *testing.T
 	cmd    *exec.Cmd
 	ready  *bufio.Reader
-	stderr bytes.Buffer
+	stderr output
 	ended  chan error
+}
+
+// output is what a program has written so far.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// awaitSaid waits until the program has written a text.
+func (p *program) awaitSaid(text string) {
+	p.t.Helper()
+	eventually(p.t, text+" is said", func() bool { return strings.Contains(p.stderr.String(), text) })
 }
 
 // start starts the program with a run directory of its own, named by dir.
@@ -172,16 +197,13 @@ func TestProcessServesReloadsAndEndsCleanly(t *testing.T) {
 	eventually(t, "the new policy", func() bool { return data.seg.Policy() == flowtable.Require })
 	write("policy: nonsense\n")
 	_ = p.cmd.Process.Signal(syscall.SIGHUP)
-	time.Sleep(50 * time.Millisecond)
+	p.awaitSaid("gw.yaml:1") // the log names what is wrong with the file
 	if got := data.seg.Policy(); got != flowtable.Require {
 		t.Errorf("policy %v after a bad file", got)
 	}
 	data.mustBegin(0)
 
 	p.end(syscall.SIGTERM)
-	if !strings.Contains(p.stderr.String(), "gw.yaml:1") {
-		t.Errorf("the log does not name what is wrong with the file: %s", &p.stderr)
-	}
 	if _, err := os.Stat(in.ControlSocket()); !os.IsNotExist(err) {
 		t.Errorf("the control socket is left: %v", err)
 	}
@@ -413,10 +435,9 @@ func TestControlPlaneThatIsStartedAgainGoesOnWithoutAFileThatCanBeRead(t *testin
 		}
 		write(good)
 		_ = p.cmd.Process.Signal(syscall.SIGHUP)
-		time.Sleep(100 * time.Millisecond)
+		p.awaitSaid("is loaded again")
 		_ = p.cmd.Process.Kill()
-		log := p.wait()
-		if !strings.Contains(log, "level=ERROR msg=\"the configuration cannot be loaded") || !strings.Contains(log, "is loaded again") {
+		if log := p.wait(); !strings.Contains(log, "level=ERROR msg=\"the configuration cannot be loaded") {
 			t.Errorf("%s: the log is %s", name, log)
 		}
 	}

@@ -139,15 +139,16 @@ func TestFloodIsCountedAndHonestRequestsBesideItAreAnswered(t *testing.T) {
 	}
 	work, _ := responder.WorkFor(&dear)
 	kept := uint64(keyLimits.PeerCost / work.Micros)
-	if n := p.counter(shm.OverloadKeysPeer); n < floods-kept-200 || n > floods-kept {
-		t.Errorf("%d of %d requests are counted as beyond their peer's share, which is %d", n, floods, kept)
+	worked := sessions(s, tcpcrypt.ECDHEP521) // each leaves its place to another
+	if n := p.counter(shm.OverloadKeysPeer); n < floods-kept-worked || n > floods-kept {
+		t.Errorf("%d of %d requests are counted as beyond their peer's share, which is %d; %d were worked", n, floods, kept, worked)
 	}
 	replies := uint64(0)
 	for _, ok := p.receiveWithin(0, time.Millisecond); ok; _, ok = p.receiveWithin(0, time.Millisecond) {
 		replies++
 	}
-	if n := sessions(s, tcpcrypt.ECDHEP521); replies != n {
-		t.Errorf("%d replies for %d exchanges", replies, n)
+	if replies != worked {
+		t.Errorf("%d replies for %d exchanges", replies, worked)
 	}
 }
 

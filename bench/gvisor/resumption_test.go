@@ -265,10 +265,15 @@ func TestResumedConnectionSendsItsDataOneRoundTripEarlier(t *testing.T) {
 		}
 		return s.data.Sub(s.syn)
 	}
-	fresh := open(false)
-	again := open(true)
+	fresh, again := open(false), open(true)
+	for range 5 { // a busy machine adds what it likes, and takes nothing away
+		if again < 3*way {
+			break
+		}
+		again = min(again, open(true))
+	}
 	t.Logf("from SYN to the first data: %v with a key exchange, %v resumed", fresh, again)
-	if fresh < 4*way || again < 2*way || fresh-again < 3*way/2 {
+	if fresh < 4*way || again < 2*way || again >= 3*way {
 		t.Errorf("from SYN to the first data: %v with a key exchange, %v resumed, round trip %v", fresh, again, 2*way)
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"linecrypt/bench/testenv"
 	"linecrypt/bench/topology"
@@ -74,6 +73,7 @@ func TestHostAsksTheControlPlaneByCurl(t *testing.T) {
 
 func TestWatchPrintsShortConnectionsAndEndsCleanly(t *testing.T) {
 	b := gateways(t, topology.Packet)
+	b.mustConnect(ipv4) // which is listed once somebody watches
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(programs, "linecrypt"), "sessions", "--watch", "--name", b.a.Name)
@@ -88,7 +88,7 @@ func TestWatchPrintsShortConnectionsAndEndsCleanly(t *testing.T) {
 		}
 		close(lines)
 	}()
-	time.Sleep(500 * time.Millisecond)
+	<-lines
 	const n = 5
 	for range n {
 		client, srv, err := b.connect(ipv4)

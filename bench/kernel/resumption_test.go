@@ -165,7 +165,17 @@ func TestBothHostsResumeAtOnceAndBehindALostSYN(t *testing.T) {
 	drop("add", "table", "netdev", "t")
 	drop("add", "chain", "netdev", "t", "in", fmt.Sprintf("{ type filter hook ingress device %q priority 0; }", topology.WireA))
 	drop("add", "rule", "netdev", "t", "in", "tcp", "dport", "7310", "tcp", "flags", "syn", "counter", "drop")
-	time.AfterFunc(300*time.Millisecond, func() { _, _ = b.top.Wire.Run("nft", "delete", "table", "netdev", "t") })
+	lost := make(chan struct{})
+	go func() { // the wire is whole again once it has lost one, however late that is
+		defer close(lost)
+		for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+			if said, err := b.top.Wire.Run("nft", "list", "table", "netdev", "t"); err != nil || !strings.Contains(said, "packets 0 ") {
+				break
+			}
+		}
+		_, _ = b.top.Wire.Run("nft", "delete", "table", "netdev", "t")
+	}()
+	defer func() { <-lost }()
 	began := time.Now()
 	opener, other, err := b.between(b.top.Client, b.top.Server, topology.Server4+":7310")
 	if err != nil {

@@ -76,7 +76,7 @@ func (b *bed) machine() string {
 // wantMachine fails unless the client's machine is soon as it was: a second where it has the time.
 func (b *bed) wantMachine(was string) {
 	b.t.Helper()
-	const limit = 10 * time.Second
+	const limit = 5 * time.Second
 	for begin := time.Now(); ; time.Sleep(20 * time.Millisecond) {
 		late := time.Since(begin) > limit
 		now := b.machine()

@@ -275,6 +275,26 @@ func TestBitOfAPythonProgramIsSent(t *testing.T) {
 	want(t, "with a timeout, and so a connect() that does not block", p.report(), map[string]string{"self_aware": "1", "peer_aware": "0", "role": "1"})
 }
 
+func TestBitOfAListenerStaysWhereAChildWithTheMemoryOfItsProgramClosesIt(t *testing.T) {
+	b := gateways(t, topology.Packet)
+	const other = "7101"
+	srv := b.probe(b.top.Server, nil, "probe", "serve", topology.Server4, other, "child")
+	srv.expect("listening")
+	client := b.probe(b.top.Client, nil, "probe", "connect", topology.Server4, other)
+	want(t, "at the client", client.report(), map[string]string{"self_aware": "0", "peer_aware": "1"})
+	want(t, "at the server", srv.report(), map[string]string{"self_aware": "1", "peer_aware": "0"})
+}
+
+// The library and the control plane have 256 places for sockets of one user whose SYN is to carry the bit.
+func TestConnectionsThatAreThereTakeNoPlaceFromThoseThatAreToCarryTheBit(t *testing.T) {
+	b := gateways(t, topology.Packet)
+	many := func(count string, ask ...string) *probe {
+		return b.probe(b.top.Client, nil, "probe", append([]string{"many", topology.Server4, fmt.Sprint(port), count}, ask...)...)
+	}
+	want(t, "a program that asks what became of connect()", many("256", "ask").report(), map[string]string{"aware": "256"})
+	want(t, "one that does not, beside it", many("260").report(), map[string]string{"aware": "260"})
+}
+
 func TestSocketOptionsHaveAnErrorForEachThingThatCanBeTheMatter(t *testing.T) {
 	b := newBed(t)
 	b.startA(topology.Packet)

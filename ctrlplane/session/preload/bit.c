@@ -26,6 +26,16 @@ static int have_port(int fd, struct endpoint *e)
 	return bind(fd, (struct sockaddr *)&sa, len) != 0 ? -1 : local_of(fd, e);
 }
 
+/* told is aware_set. Where there is no room it first takes back what is of no use any more. */
+static uint32_t told(enum verb verb, const struct endpoint *e)
+{
+	uint32_t token = aware_set(verb, e);
+	if (token || errno != ENOBUFS)
+		return token;
+	each_announced(settle);
+	return aware_set(verb, e);
+}
+
 int announce(int fd)
 {
 	struct endpoint e;
@@ -37,9 +47,9 @@ int announce(int fd)
 		return -1;
 	if (loopback(&e))
 		return 0;
-	if (bit && !(s.token = aware_set(VERB_SET_AWARE, &e)))
+	if (bit && !(s.token = told(VERB_SET_AWARE, &e)))
 		return -1;
-	if (fresh && !(s.fresh_token = aware_set(VERB_SET_FRESH, &e))) {
+	if (fresh && !(s.fresh_token = told(VERB_SET_FRESH, &e))) {
 		if (bit)
 			aware_clear(s.token);
 		return -1;
@@ -65,6 +75,13 @@ static int connected(int fd)
 	struct sockaddr_storage sa;
 	socklen_t len = sizeof sa;
 	return getpeername(fd, (struct sockaddr *)&sa, &len) == 0;
+}
+
+void settle(int fd)
+{
+	struct sock s = get_sock(fd);
+	if ((s.token || s.fresh_token) && connected(fd))
+		withdraw(fd);
 }
 
 /* set switches something on or off, which of the two is known by its place in *s. */

@@ -89,6 +89,8 @@ HIDDEN struct sock get_sock(int fd);
 HIDDEN int put_sock(int fd, struct sock s); /* -1 with errno */
 /* forget takes back what was set for a descriptor that is being closed. */
 HIDDEN void forget(int fd);
+/* each_announced calls f with each descriptor of which a control plane was told. */
+HIDDEN void each_announced(void (*f)(int fd));
 
 /* local_of returns the address of a TCP socket, tuple_of both of them: 0, or -1 with errno. */
 HIDDEN int local_of(int fd, struct endpoint *e);
@@ -97,11 +99,12 @@ HIDDEN int tuple_of(int fd, struct tuple *t);
 HIDDEN int session_of(int fd, struct session *s);
 
 /* set_aware sets the bit of a socket, set_fresh that its connections have nothing to do with resumption; announce tells the control planes
-   of one for which either is set, before its SYN leaves; withdraw takes that back. */
+   of one for which either is set, before its SYN leaves; withdraw takes that back, settle where the SYN has been answered. */
 HIDDEN int set_aware(int fd, int on);
 HIDDEN int set_fresh(int fd, int on);
 HIDDEN int announce(int fd);
 HIDDEN void withdraw(int fd);
+HIDDEN void settle(int fd);
 
 /* get_option and set_option are getsockopt() and setsockopt() of our options. */
 HIDDEN int get_option(int fd, int name, void *value, socklen_t *len);

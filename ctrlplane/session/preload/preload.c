@@ -16,9 +16,14 @@ static int ours(int level, int name)
 
 EXPORT int getsockopt(int fd, int level, int name, void *value, socklen_t *len)
 {
-	if (!ours(level, name))
-		return real_getsockopt(fd, level, name, value, len);
-	return get_option(fd, name, value, len);
+	if (ours(level, name))
+		return get_option(fd, name, value, len);
+	int r = real_getsockopt(fd, level, name, value, len);
+	int why = errno;
+	if (level == SOL_SOCKET && name == SO_ERROR)
+		settle(fd); /* so programs ask what became of a connect() that did not wait */
+	errno = why;
+	return r;
 }
 
 EXPORT int setsockopt(int fd, int level, int name, const void *value, socklen_t len)

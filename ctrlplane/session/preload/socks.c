@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define PAGE 256
 #define PAGES 4096
@@ -14,9 +15,22 @@
 static struct sock *socks[PAGES];
 static pthread_mutex_t socks_lock = PTHREAD_MUTEX_INITIALIZER;
 
+static pid_t owner; /* whose descriptors these are: a child of vfork() has others, and the same memory */
+
 static void socks_prepare(void) { pthread_mutex_lock(&socks_lock); }
 static void socks_release(void) { pthread_mutex_unlock(&socks_lock); }
-__attribute__((constructor)) static void socks_begin(void) { pthread_atfork(socks_prepare, socks_release, socks_release); }
+
+static void socks_child(void)
+{
+	owner = getpid();
+	pthread_mutex_unlock(&socks_lock);
+}
+
+__attribute__((constructor)) static void socks_begin(void)
+{
+	owner = getpid();
+	pthread_atfork(socks_prepare, socks_release, socks_child);
+}
 
 static uint64_t inode(int fd)
 {
@@ -35,9 +49,14 @@ static struct sock *sock_at(int fd, int make)
 	return *page ? &(*page)[fd % PAGE] : NULL;
 }
 
+/* unused says that nothing was set for a descriptor, nor for those near it; it takes no lock. */
+static int unused(int fd) { return fd < 0 || fd >= PAGE * PAGES || !__atomic_load_n(&socks[fd / PAGE], __ATOMIC_RELAXED); }
+
 struct sock get_sock(int fd)
 {
 	struct sock s = { .vlan = ANY_VLAN };
+	if (unused(fd))
+		return s;
 	pthread_mutex_lock(&socks_lock);
 	struct sock *at = sock_at(fd, 0);
 	if (at && at->inode && at->inode == inode(fd))
@@ -72,7 +91,7 @@ int put_sock(int fd, struct sock s)
 void forget(int fd)
 {
 	uint32_t token = 0, fresh_token = 0;
-	if (fd < 0 || fd >= PAGE * PAGES || !__atomic_load_n(&socks[fd / PAGE], __ATOMIC_RELAXED))
+	if (unused(fd) || getpid() != owner)
 		return;
 	pthread_mutex_lock(&socks_lock);
 	struct sock *at = sock_at(fd, 0);
@@ -88,3 +107,19 @@ void forget(int fd)
 		aware_clear(fresh_token);
 }
 
+
+void each_announced(void (*f)(int fd))
+{
+	for (int fd = 0; fd < PAGE * PAGES; fd++) {
+		if (unused(fd)) {
+			fd += PAGE - 1;
+			continue;
+		}
+		pthread_mutex_lock(&socks_lock);
+		struct sock *at = sock_at(fd, 0);
+		int announced = at->token || at->fresh_token;
+		pthread_mutex_unlock(&socks_lock);
+		if (announced)
+			f(fd);
+	}
+}

@@ -3,17 +3,20 @@
  * for each option, "name=!errno" where there is none. It ends when its standard input does.
  *
  *	probe connect ADDRESS PORT [aware|flush|fresh]
- *	probe serve ADDRESS PORT [aware|fresh]
+ *	probe serve ADDRESS PORT [aware|child|fresh]
+ *	probe many ADDRESS PORT COUNT [ask]
  *	probe misuse
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "linecrypt_tcpcrypt.h"
@@ -94,6 +97,44 @@ static int misuse(void)
 	return 0;
 }
 
+/* many opens connections with the bit, waits for none of them in connect(), keeps them, and prints how many carry it. With ask it also
+   asks the kernel what became of each. */
+static int many(const struct addrinfo *ai, int count, int ask)
+{
+	int one = 1, aware = 0;
+	for (int i = 0; i < count; i++) {
+		int s = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK, 0), n = 0;
+		struct pollfd p = { .fd = s, .events = POLLOUT };
+		socklen_t len = sizeof n;
+		if (setsockopt(s, IPPROTO_TCP, TCP_ENO_SELF_AWARE, &one, sizeof one) != 0)
+			return die("aware");
+		if (connect(s, ai->ai_addr, ai->ai_addrlen) != 0 && errno != EINPROGRESS)
+			return die("connect");
+		if (poll(&p, 1, 30000) != 1 || (ask && (getsockopt(s, SOL_SOCKET, SO_ERROR, &n, &len) != 0 || n)))
+			return die("poll");
+		len = sizeof n;
+		if (getsockopt(s, IPPROTO_TCP, TCP_ENO_SELF_AWARE, &n, &len) == 0)
+			aware += n;
+	}
+	printf("aware=%d\nend\n", aware);
+	fflush(stdout);
+	char c;
+	while (read(0, &c, 1) > 0)
+		;
+	return 0;
+}
+
+/* child closes a descriptor in a child that has the memory of its parent, as one does that is about to become another program. */
+static void child(int fd)
+{
+	pid_t pid = vfork();
+	if (pid == 0) {
+		close(fd);
+		_exit(0);
+	}
+	waitpid(pid, NULL, 0);
+}
+
 int main(int argc, char **argv)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV }, *ai;
@@ -104,8 +145,10 @@ int main(int argc, char **argv)
 		return misuse();
 	if (argc < 4 || getaddrinfo(argv[2], argv[3], &hints, &ai) != 0)
 		return 2;
+	if (!strcmp(argv[1], "many"))
+		return argc > 4 ? many(ai, atoi(argv[4]), argc > 5) : 2;
 	int s = socket(ai->ai_family, SOCK_STREAM, 0);
-	if (argc > 4 && !strcmp(argv[4], "aware") && setsockopt(s, IPPROTO_TCP, TCP_ENO_SELF_AWARE, &one, sizeof one) != 0)
+	if (argc > 4 && (!strcmp(argv[4], "aware") || !strcmp(argv[4], "child")) && setsockopt(s, IPPROTO_TCP, TCP_ENO_SELF_AWARE, &one, sizeof one) != 0)
 		return die("aware");
 	int off = 0;
 	if (argc > 4 && !strcmp(argv[4], "fresh") && setsockopt(s, IPPROTO_TCP, TCP_CRYPT_RESUME, &off, sizeof off) != 0)
@@ -117,6 +160,8 @@ int main(int argc, char **argv)
 		setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
 		if (bind(s, ai->ai_addr, ai->ai_addrlen) != 0 || listen(s, 5) != 0)
 			return die("listen");
+		if (argc > 4 && !strcmp(argv[4], "child"))
+			child(s);
 		printf("listening\n");
 		fflush(stdout);
 		s = accept(s, NULL, NULL);

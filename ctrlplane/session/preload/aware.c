@@ -1,7 +1,8 @@
 /*
  * Sockets of this process whose connections are to carry the application-aware bit, or to resume nothing. The gateway sends the SYN, so its control plane is told
- * the endpoint before connect() or listen(), over a socket that stays open: the bit ends with the socket, and so with the last process that
- * has it. A child of fork() keeps its parent's open and opens one of its own for what it asks for itself.
+ * the endpoint before connect() or listen(), over a socket that stays open: the bit ends when the process that asked closes its descriptor, and
+ * without that with the last process that has the socket to the control plane. A child of fork() keeps its parent's open and opens one of its
+ * own for what it asks for itself.
  */
 #include "internal.h"
 

@@ -48,3 +48,19 @@ func TestConfigCheckReadsTheKeyOfPeering(t *testing.T) {
 		t.Errorf("status %d, %q", status, stderr)
 	}
 }
+
+func TestConfigCheckRefusesAPeerWithTheGatewaysOwnKey(t *testing.T) {
+	dir := t.TempDir()
+	file, key := filepath.Join(dir, "f.yaml"), filepath.Join(dir, "key")
+	status, public, stderr := call(t, "key", "generate", key)
+	if status != 0 {
+		t.Fatal(stderr)
+	}
+	text := "peering: {key: " + key + ", listen: '127.0.0.1:0'}\npeers:\n  - {name: b, key: " + strings.TrimSpace(public) + ", prefixes: [10.2.0.0/16]}\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, stderr := call(t, "config", "--check", file); status != 1 || !strings.Contains(stderr, "f.yaml:2: peers: peer b has this gateway's own key") {
+		t.Errorf("status %d, %q", status, stderr)
+	}
+}

@@ -7,12 +7,11 @@ import (
 	"linecrypt/cryptobatch"
 	"linecrypt/ctrlplane/config"
 	"linecrypt/ctrlplane/instance"
-	"linecrypt/ctrlplane/peering/identity"
 	"linecrypt/ctrlplane/server"
 )
 
 // checkMachine returns an error for each value that this machine cannot do with: an engine that its CPU does not run, a core or a group
-// that it does not have, an address that is not its own, certificates that are of no use.
+// that it does not have, an address that is not its own, certificates that are of no use, a peer with the key that is its own.
 func checkMachine(c *config.Config) error {
 	var errs []error
 	if _, err := cryptobatch.New(cryptobatch.Select(c.Engine, "")); err != nil {
@@ -24,11 +23,7 @@ func checkMachine(c *config.Config) error {
 			errs = append(errs, c.Err("session_table.group", err))
 		}
 	}
-	if c.Peering.Key != "" {
-		if _, err := identity.Read(c.Peering.Key); err != nil {
-			errs = append(errs, c.Err("peering.key", err))
-		}
-	}
+	errs = append(errs, server.CheckPeering(c))
 	if err := checkAddress(c.Peering.Listen); err != nil && c.Peering.Listen != "" {
 		errs = append(errs, c.Err("peering.listen", err))
 	}

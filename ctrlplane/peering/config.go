@@ -74,11 +74,11 @@ func (c *Config) check() error {
 	if len(c.Key) != ed25519.PrivateKeySize {
 		return fmt.Errorf("no key of this gateway: %w", ErrConfig)
 	}
-	return checkPeers(c.Peers, c.Key.Public().(ed25519.PublicKey))
+	return CheckPeers(c.Peers, c.Key.Public().(ed25519.PublicKey))
 }
 
-// checkPeers refuses peers that make no sense beside a gateway's own key.
-func checkPeers(peers []Peer, own ed25519.PublicKey) error {
+// CheckPeers refuses peers that make no sense beside a gateway's own key.
+func CheckPeers(peers []Peer, own ed25519.PublicKey) error {
 	if len(peers) > MaxPeers {
 		return fmt.Errorf("%d peers, more than %d: %w", len(peers), MaxPeers, ErrConfig)
 	}

@@ -18,7 +18,7 @@ var errUnlisted = errors.New("the peer is not listed any more")
 // entered again where they belong. What a peer has authenticated stays so when its far end has moved to another, as long as both are
 // listed. An error wraps ErrConfig, and changes nothing.
 func (n *Node) SetPeers(peers []Peer) (released []book.Session, err error) {
-	if err := checkPeers(peers, n.own); err != nil {
+	if err := CheckPeers(peers, n.own); err != nil {
 		return nil, err
 	}
 	n.mu.Lock()

@@ -45,6 +45,21 @@ func NewPeering(c *config.Config, log *slog.Logger) (*peering.Node, error) {
 	return n, nil
 }
 
+// CheckPeering returns what is the matter with a configuration's key for peers, and with the peers beside it.
+func CheckPeering(c *config.Config) error {
+	if c.Peering.Key == "" {
+		return nil
+	}
+	key, err := identity.Read(c.Peering.Key)
+	if err != nil {
+		return c.Err("peering.key", err)
+	}
+	if err := peering.CheckPeers(peersOf(c), key.Public().(ed25519.PublicKey)); err != nil {
+		return c.Err("peers", err)
+	}
+	return nil
+}
+
 func peersOf(c *config.Config) (peers []peering.Peer) {
 	for _, p := range c.Peers {
 		peers = append(peers, peering.Peer{Name: p.Name, Key: p.Key, Prefixes: p.Prefixes, Address: p.Address})

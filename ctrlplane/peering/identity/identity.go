@@ -9,11 +9,13 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -125,5 +127,26 @@ func Parse(text string) (ed25519.PublicKey, error) {
 	if err != nil || len(b) != ed25519.PublicKeySize {
 		return nil, fmt.Errorf("%q is %w: want the 44 characters that `linecrypt key show` prints", text, ErrText)
 	}
+	if weak(b) {
+		return nil, fmt.Errorf("%q is %w of anybody's: signatures by it can be made without a private key; want what `linecrypt key show` prints", text, ErrText)
+	}
 	return b, nil
+}
+
+// weak reports whether a public key is a point of small order, as all zeros are: whoever likes signs by it, with one try in a few. These are
+// all their y coordinates, also as no point is written but read; the highest bit is the sign of x.
+func weak(key ed25519.PublicKey) bool {
+	y := slices.Clone(key)
+	y[31] &= 0x7f
+	switch hex.EncodeToString(y) {
+	case "0000000000000000000000000000000000000000000000000000000000000000",
+		"0100000000000000000000000000000000000000000000000000000000000000",
+		"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+		"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+		"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f":
+		return true
+	}
+	return false
 }

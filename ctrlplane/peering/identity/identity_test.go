@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"io/fs"
@@ -122,4 +123,48 @@ func FuzzKeyFile(f *testing.F) {
 			t.Errorf("%d bytes of key, %v", len(key), err)
 		}
 	})
+}
+
+func TestKeysByWhichAnybodySignsAreNoPublicKeys(t *testing.T) {
+	for _, text := range []string{
+		strings.Repeat("00", 32),
+		"01" + strings.Repeat("00", 31),
+		"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+		"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85", // the other sign
+		"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+		"ec" + strings.Repeat("ff", 30) + "7f",
+		"ed" + strings.Repeat("ff", 30) + "7f",
+		"ee" + strings.Repeat("ff", 30) + "7f",
+	} {
+		key, err := hex.DecodeString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !forgeable(key) {
+			t.Errorf("%s: no signature was made without a private key", text)
+		}
+		if _, err := Parse(Public(key)); !errors.Is(err, ErrText) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	key, err := Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if public := key.Public().(ed25519.PublicKey); forgeable(public) || weak(public) {
+		t.Errorf("%x: a signature was made without a private key", public)
+	}
+}
+
+// forgeable tries to sign without a private key: with the neutral element for R and 0 for S, which is a signature of one message in as many as
+// the key has multiples.
+func forgeable(key ed25519.PublicKey) bool {
+	sig := make([]byte, ed25519.SignatureSize)
+	sig[0] = 1 // the neutral element
+	for i := range 256 {
+		if ed25519.Verify(key, []byte{byte(i)}, sig) {
+			return true
+		}
+	}
+	return false
 }

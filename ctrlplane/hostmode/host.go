@@ -161,7 +161,7 @@ func (h *Host) Protect() error {
 }
 
 func (h *Host) protected(n int) steer.Protected {
-	return steer.Protected{Index: h.links[n].Attrs().Index, Tag: n, Container: h.opt.Container}
+	return steer.Protected{Index: h.links[n].Attrs().Index, Tag: n, Address: h.links[n].Attrs().HardwareAddr, Container: h.opt.Container}
 }
 
 func (h *Host) attach(n int) error {
@@ -207,7 +207,7 @@ func (h *Host) run(ctx context.Context) {
 	}
 }
 
-// look forgets older connections that have ended, follows MTUs, and takes interfaces up again that were made anew.
+// look forgets older connections that have ended, follows MTUs and Ethernet addresses, and takes interfaces up again that were made anew.
 func (h *Host) look() error {
 	var errs []error
 	for n, name := range h.opt.Interfaces {
@@ -227,6 +227,8 @@ func (h *Host) look() error {
 		if l.Attrs().Index != was {
 			errs = append(errs, h.attach(n))
 			errs = append(errs, h.guard(n))
+		} else {
+			errs = append(errs, h.set.SetAddress(h.protected(n)))
 		}
 	}
 	errs = append(errs, h.followMTU(), h.prune())

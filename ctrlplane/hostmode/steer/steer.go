@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 
@@ -67,7 +68,7 @@ func New(mark uint32, older, encrypted int) (*Set, error) {
 	s := &Set{mark: mark, maps: map[string]*ebpf.Map{}}
 	spec.Maps["older"].MaxEntries = uint32(older)
 	spec.Maps["encrypted"].MaxEntries = uint32(encrypted)
-	for _, name := range []string{"older", "encrypted", "agreed", "exits", "state"} {
+	for _, name := range []string{"older", "encrypted", "agreed", "exits", "state", "own_addresses"} {
 		m, err := ebpf.NewMap(spec.Maps[name])
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("map of host mode: %w", err), s.Close())
@@ -139,12 +140,16 @@ func (s *Set) Ports(inside, outside int) error {
 // Protected is an interface whose TCP goes through the gateway.
 type Protected struct {
 	Index     int
-	Tag       int  // VLAN that stands for it at the gateway's ports, 0 for none
+	Tag       int // VLAN that stands for it at the gateway's ports, 0 for none
+	Address   net.HardwareAddr
 	Container bool // the interface's other end is protected, whatever its addresses: the host's end of a container's veth pair
 }
 
 // Protect attaches to an interface what leads its TCP to the two ports once it is switched on. Ports was called.
 func (s *Set) Protect(p Protected, inside, outside int) error {
+	if err := s.SetAddress(p); err != nil {
+		return err
+	}
 	out, in := exit{uint32(p.Index), 0}, exit{uint32(p.Index), unix.BPF_F_INGRESS}
 	if p.Container {
 		out, in = in, out
@@ -166,6 +171,17 @@ func (s *Set) Protect(p Protected, inside, outside int) error {
 		if err := s.attach(program, p.Index, p.hook(inward)); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// SetAddress says which Ethernet address an interface has. What leaves it with another one is of an interface above it, such as a macvlan, and is
+// left alone.
+func (s *Set) SetAddress(p Protected) error {
+	var value [8]byte
+	copy(value[:6], p.Address)
+	if err := s.maps["own_addresses"].Put(uint32(p.Tag), value); err != nil {
+		return fmt.Errorf("address of interface %d: %w", p.Index, err)
 	}
 	return nil
 }

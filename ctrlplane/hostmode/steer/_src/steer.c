@@ -21,6 +21,8 @@ static long (*const load_bytes)(const void *skb, u32 offset, void *to, u32 len) 
 static long (*const redirect)(u32 ifindex, __u64 flags) = (void *)BPF_FUNC_redirect;
 static long (*const vlan_push)(void *skb, u16 proto, u16 tci) = (void *)BPF_FUNC_skb_vlan_push;
 static long (*const vlan_pop)(void *skb) = (void *)BPF_FUNC_skb_vlan_pop;
+static struct bpf_sock *(*const skc_lookup_tcp)(void *skb, struct bpf_sock_tuple *t, u32 len, __u64 netns, __u64 flags) = (void *)BPF_FUNC_skc_lookup_tcp;
+static long (*const sk_release)(void *sk) = (void *)BPF_FUNC_sk_release;
 static long (*const fib_lookup)(void *skb, struct bpf_fib_lookup *p, int len, u32 flags) = (void *)BPF_FUNC_fib_lookup;
 
 enum {
@@ -32,6 +34,7 @@ enum {
 	OPT_END = 0, OPT_NOP = 1, OPT_TS = 8, OPT_ENO = 69,
 	PASS = -1, // to the next program, which is the kernel's own way
 	STOP = 2,  // drop
+	MAX_INTERFACES = 64,
 };
 
 // What a program is loaded with.
@@ -94,6 +97,14 @@ struct {
 	u32 *value;
 	int (*max_entries)[1];
 } state SEC(".maps");
+
+// own_addresses has the Ethernet address of each protected interface, by VLAN.
+struct {
+	int (*type)[BPF_MAP_TYPE_ARRAY];
+	u32 *key;
+	struct { u16 mac[3], unused; } *value;
+	int (*max_entries)[MAX_INTERFACES];
+} own_addresses SEC(".maps");
 
 struct packet {
 	struct connection c;
@@ -194,6 +205,43 @@ INLINE int ours(struct __sk_buff *skb, const struct packet *p)
 	}
 	long to = fib_lookup(skb, &f, sizeof f, BPF_FIB_LOOKUP_SKIP_NEIGH);
 	return to == BPF_FIB_LKUP_RET_NOT_FWDED || to == BPF_FIB_LKUP_RET_FWD_DISABLED;
+}
+
+// stacked reports whether what leaves has another Ethernet address than the interface: it is of a macvlan or macvtap above it, which is an
+// interface of its own, mostly of a container or a virtual machine. Answers come for that address, so that they go past these programs.
+INLINE int stacked(struct __sk_buff *skb)
+{
+	u16 src[3];
+	u16 *mac = map_lookup(&own_addresses, &(u32){tag});
+	if (!mac || load_bytes(skb, 6, src, sizeof src) < 0)
+		return 0;
+	return src[0] != mac[0] || src[1] != mac[1] || src[2] != mac[2];
+}
+
+// has_socket reports whether a socket of this machine has the connection of a packet that it sends.
+INLINE int has_socket(struct __sk_buff *skb, const struct packet *p)
+{
+	struct bpf_sock_tuple t = {};
+	struct bpf_sock *sk;
+	u32 state;
+	if (p->v6) {
+		__builtin_memcpy(t.ipv6.saddr, p->c.far, 16);
+		__builtin_memcpy(t.ipv6.daddr, p->c.near, 16);
+		t.ipv6.sport = p->c.far_port;
+		t.ipv6.dport = p->c.near_port;
+		sk = skc_lookup_tcp(skb, &t, sizeof t.ipv6, BPF_F_CURRENT_NETNS, 0);
+	} else {
+		__builtin_memcpy(&t.ipv4.saddr, p->c.far + 12, 4);
+		__builtin_memcpy(&t.ipv4.daddr, p->c.near + 12, 4);
+		t.ipv4.sport = p->c.far_port;
+		t.ipv4.dport = p->c.near_port;
+		sk = skc_lookup_tcp(skb, &t, sizeof t.ipv4, BPF_F_CURRENT_NETNS, 0);
+	}
+	if (!sk)
+		return 0;
+	state = sk->state;
+	sk_release(sk);
+	return state != BPF_TCP_LISTEN;
 }
 
 INLINE void read_ports(struct packet *p, const u8 *h, u32 in)
@@ -297,6 +345,11 @@ SEC("tc") int steer(struct __sk_buff *skb)
 	// What leaves without having come from anywhere is the machine's own.
 	if (own && (inward || skb->ingress_ifindex) && !ours(skb, &p))
 		return PASS;
+	if (own && !inward && !skb->ingress_ifindex && stacked(skb)) {
+		// The address that is known here may be one of a moment ago: what was encrypted, or is to be, does not leave by that.
+		if (target || !lenient && !has_socket(skb, &p))
+			return PASS;
+	}
 	if (!target)
 		return !lenient || useless(skb, &p, quoted) ? STOP : PASS;
 	u32 *on = map_lookup(&state, &(u32){0});

@@ -2,7 +2,9 @@ package kernel
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"syscall"
 	"testing"
 	"time"
 
@@ -95,5 +97,55 @@ func TestHostsConnectionsAreEncryptedWhenItsEthernetAddressHasChanged(t *testing
 		if time.Now().After(end) {
 			t.Fatal("the machine's connections stay in the clear")
 		}
+	}
+}
+
+// Nobody outside can abort the connections of those that a machine lends its address to: what they say goes nowhere when the gateway is killed.
+func TestNothingOfWhatAHostTranslatesAddressesForIsInTheClearWhenItIsKilled(t *testing.T) {
+	needTool(t, "nft")
+	for name, kill := range map[string]func(*topology.Gateway) error{
+		"data plane": (*topology.Gateway).KillDataPlane,
+		"supervisor": func(g *topology.Gateway) error {
+			defer g.Ended()
+			return syscall.Kill(g.Supervisor(), syscall.SIGKILL)
+		},
+		"all": func(g *topology.Gateway) error { g.KillAll(); return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := cableOf(t)
+			const addr, gateway = "10.98.0.2", "10.98.0.1"
+			behind := b.behindClient(addr+"/24", "lender0", "type", "veth", "peer", "name", "moved0")
+			_, err := behind.Run("ip", "route", "add", "default", "via", gateway, "dev", "moved0", "onlink")
+			b.check(err)
+			for _, args := range [][]string{
+				{"ip", "addr", "add", gateway + "/24", "dev", "lender0"},
+				{"ip", "link", "set", "lender0", "up"},
+				{"sysctl", "-q", "-w", "net.ipv4.ip_forward=1"},
+				{"nft", "add table ip t"},
+				{"nft", "add chain ip t out { type nat hook postrouting priority srcnat; }"},
+				{"nft", fmt.Sprintf("add rule ip t out oifname %s masquerade", topology.Host)},
+			} {
+				_, err := b.top.Client.Run(args[0], args[1:]...)
+				b.check(err)
+			}
+			b.startHosts()
+			b.wire()
+			client, srv := b.connectFrom(behind, topology.Client4)
+			b.check(exchange(client, srv, 100_000, 100_000, false))
+			time.Sleep(2500 * time.Millisecond) // what has no socket here is looked for every second
+			b.check(exchange(client, srv, 10_000, 10_000, false))
+			b.wantEncrypted(220_000)
+			b.check(kill(b.a))
+			b.a = nil
+			for range 5 {
+				_, _ = client.Write(patternOf(20_000))
+				time.Sleep(200 * time.Millisecond)
+			}
+			if w := b.wire(); w.Plaintext != 0 {
+				t.Errorf("plaintext on the wire in %d packets: %s", w.Plaintext, w.First)
+			}
+			again, other := b.connectFrom(behind, topology.Client4)
+			b.check(exchange(again, other, 10_000, 10_000, false))
+		})
 	}
 }

@@ -86,7 +86,8 @@ func (a *App) openHost(instanceName string, names []string) error {
 	}
 	var errs []error
 	if left := instance.FindLeft(instanceName); left != nil {
-		errs = append(errs, hostmode.AbortOrphans(left))
+		_, err := hostmode.AbortOrphans(left)
+		errs = append(errs, err)
 	}
 	for _, name := range names {
 		errs = append(errs, a.openInterface(name))
@@ -147,7 +148,7 @@ func (a *App) host(c *config.Config, o hostmode.Options, flags *config.Flags) er
 	if err != nil {
 		return err
 	}
-	if err := hostmode.AbortOrphans(in); err != nil {
+	if _, err := hostmode.AbortOrphans(in); err != nil {
 		return err
 	}
 	h, err := hostmode.New(o)
@@ -188,9 +189,9 @@ func (s *supervisor) runHost(h *hostmode.Host, o hostmode.Options, args []string
 	}, ended: func() error {
 		stop()
 		// Before anything leaves in the clear, what was encrypted is to be over.
-		err := hostmode.AbortOrphans(s.in)
-		if _, left := s.in.LeftSegment(); o.Container && left {
-			h.LeaveGuard() // the containers' connections are in namespaces of their own, and are reset by the next data plane
+		others, err := hostmode.AbortOrphans(s.in)
+		if _, left := s.in.LeftSegment(); left && (o.Container || others) {
+			h.LeaveGuard() // containers' connections are in namespaces of their own, and are reset by the next data plane
 		}
 		for _, f := range keep {
 			f.Close()

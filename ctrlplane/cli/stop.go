@@ -44,7 +44,7 @@ func (a *App) stop(name string, forget bool, timeout time.Duration) error {
 			return err
 		}
 		// Of a host's own connections, what it has left is all that tells which were encrypted.
-		if err := hostmode.AbortOrphans(left); err != nil {
+		if _, err := hostmode.AbortOrphans(left); err != nil {
 			return fmt.Errorf("instance %q: what it had left when it was killed stays: %w", name, err)
 		}
 		return a.clearLeft(left, forget, "did not run", "; what it had left when it was killed is removed")

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"linecrypt/ctrlplane/hostmode/steer"
+	"linecrypt/flowtable"
 )
 
 // States of a TCP socket that has no connection (RFC 9293, numbers of the kernel).
@@ -21,7 +22,12 @@ const (
 	tcpNewSyn   = 12
 )
 
-// sockets calls f for each TCP socket of the network namespace that has a far end.
+// isOpen reports whether a socket's connection is one that goes on.
+func isOpen(s *netlink.Socket) bool {
+	return s.State != tcpTimeWait && s.State != tcpClose && s.State != tcpNewSyn
+}
+
+// sockets calls f for each TCP socket of the network namespace that has a far end, also for those that are not open.
 func sockets(f func(s *netlink.Socket, near, far netip.AddrPort)) error {
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
 		var all []*netlink.Socket
@@ -35,7 +41,7 @@ func sockets(f func(s *netlink.Socket, near, far netip.AddrPort)) error {
 		for _, s := range all {
 			near, ok1 := netip.AddrFromSlice(s.ID.Source)
 			far, ok2 := netip.AddrFromSlice(s.ID.Destination)
-			if s.State == tcpTimeWait || s.State == tcpClose || s.State == tcpListen || s.State == tcpNewSyn || !ok1 || !ok2 || s.ID.DestinationPort == 0 {
+			if s.State == tcpListen || !ok1 || !ok2 || s.ID.DestinationPort == 0 {
 				continue
 			}
 			f(s, netip.AddrPortFrom(near.Unmap(), s.ID.SourcePort), netip.AddrPortFrom(far.Unmap(), s.ID.DestinationPort))
@@ -47,7 +53,11 @@ func sockets(f func(s *netlink.Socket, near, far netip.AddrPort)) error {
 // open returns the machine's connections.
 func open() (map[steer.Connection]bool, error) {
 	all := map[steer.Connection]bool{}
-	err := sockets(func(_ *netlink.Socket, near, far netip.AddrPort) { all[steer.NewConnection(near, far)] = true })
+	err := sockets(func(s *netlink.Socket, near, far netip.AddrPort) {
+		if isOpen(s) {
+			all[steer.NewConnection(near, far)] = true
+		}
+	})
 	return all, err
 }
 
@@ -55,14 +65,19 @@ func open() (map[steer.Connection]bool, error) {
 type ends struct{ near, far netip.AddrPort }
 
 // abort resets those of the machine's connections that are in the set: whoever has one open learns of it (ECONNABORTED), and what it
-// says afterwards goes nowhere.
-func abort(set map[ends]bool) error {
+// says afterwards goes nowhere. What no socket of the machine has remains in the set.
+func abort(set map[ends]flowtable.State) error {
 	if len(set) == 0 {
 		return nil
 	}
 	var errs []error
 	err := sockets(func(s *netlink.Socket, near, far netip.AddrPort) {
-		if set[ends{near, far}] {
+		e := ends{near, far}
+		if _, ok := set[e]; !ok {
+			return
+		}
+		delete(set, e)
+		if isOpen(s) {
 			errs = append(errs, destroy(s))
 		}
 	})

@@ -18,10 +18,11 @@ const (
 // Sweep does what a supervisor that was killed would have done behind the end of the data plane: it aborts the connections that this has left
 // encrypted, and takes the guards off the interfaces, where Options do not ask for them.
 func Sweep(in *instance.Instance, o Options) error {
-	if err := AbortOrphans(in); err != nil {
+	others, err := AbortOrphans(in)
+	if err != nil {
 		return err
 	}
-	if _, left := in.LeftSegment(); o.Guard || o.Container && left {
+	if _, left := in.LeftSegment(); o.Guard || left && (o.Container || others) {
 		return nil
 	}
 	var errs []error

@@ -59,7 +59,7 @@ type Set struct {
 type exit struct{ Interface, Flags uint32 }
 
 // New makes the maps. Mark is put on packets from the gateway while they pass an interface's programs; older is how many connections from before
-// there may be, and encrypted how many encrypted ones are known: of more, those that have said nothing for the longest time are forgotten.
+// there may be, and encrypted how many encrypted ones are known, and as many whose addresses the machine translates: of more, those that have said nothing for the longest time are forgotten.
 func New(mark uint32, older, encrypted int) (*Set, error) {
 	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(object))
 	if err != nil {
@@ -68,7 +68,8 @@ func New(mark uint32, older, encrypted int) (*Set, error) {
 	s := &Set{mark: mark, maps: map[string]*ebpf.Map{}}
 	spec.Maps["older"].MaxEntries = uint32(older)
 	spec.Maps["encrypted"].MaxEntries = uint32(encrypted)
-	for _, name := range []string{"older", "encrypted", "agreed", "exits", "state", "own_addresses"} {
+	spec.Maps["forwarded"].MaxEntries = uint32(encrypted)
+	for _, name := range []string{"older", "encrypted", "agreed", "forwarded", "exits", "state", "own_addresses"} {
 		m, err := ebpf.NewMap(spec.Maps[name])
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("map of host mode: %w", err), s.Close())

@@ -82,6 +82,15 @@ struct {
 	int (*max_entries)[4096];
 } agreed SEC(".maps");
 
+// forwarded has the connections that the machine translates addresses for, which have no socket here: 1 where the gateway encrypts them, and 0
+// before. Nobody says when they are over, so that the ones that have been silent for the longest time give way.
+struct {
+	int (*type)[BPF_MAP_TYPE_LRU_HASH];
+	struct connection *key;
+	u32 *value;
+	int (*max_entries)[4096];
+} forwarded SEC(".maps");
+
 // exits says where what the gateway sends leaves, by port and VLAN.
 struct {
 	int (*type)[BPF_MAP_TYPE_ARRAY];
@@ -272,7 +281,28 @@ INLINE int has_eno(struct __sk_buff *skb, u32 at, const u8 *h)
 	return 0;
 }
 
-// note keeps in encrypted what a packet that a gateway is to have says of its connection.
+// keep has the guard know a connection as an encrypted one.
+INLINE void keep(struct connection *c)
+{
+	u32 one = 1;
+	u32 *known = map_lookup(&forwarded, c);
+	if (known)
+		*known = 1;
+	else
+		map_update(&encrypted, c, &one, 0);
+}
+
+// begins puts a connection that the near end opens, or answers, in forwarded when it is not of a socket of this machine.
+INLINE void begins(struct __sk_buff *skb, struct connection *c)
+{
+	u32 zero = 0;
+	if (own && skb->ingress_ifindex)
+		map_update(&forwarded, c, &zero, BPF_NOEXIST); // a SYN that is sent again changes nothing
+	else
+		map_delete(&forwarded, c);
+}
+
+// note keeps in encrypted or forwarded what a packet that a gateway is to have says of its connection.
 INLINE void note(struct __sk_buff *skb, struct packet *p)
 {
 	u8 h[20];
@@ -282,9 +312,13 @@ INLINE void note(struct __sk_buff *skb, struct packet *p)
 	if (inward) {
 		if (has_eno(skb, p->at, h))
 			map_update(&agreed, &p->c, &one, 0);
-	} else if (!(h[13] & (SYN | RST)) && map_lookup(&agreed, &p->c)) {
-		map_update(&encrypted, &p->c, &one, 0);
+	} else if (h[13] & SYN) {
+		begins(skb, &p->c);
+	} else if (!(h[13] & RST) && map_lookup(&agreed, &p->c)) {
+		keep(&p->c);
 		map_delete(&agreed, &p->c);
+	} else if (own && skb->ingress_ifindex) {
+		map_lookup(&forwarded, &p->c); // it is in use
 	}
 }
 
@@ -297,9 +331,11 @@ INLINE int useless(struct __sk_buff *skb, struct packet *p, int quoted)
 	if (!quoted && !inward && (h[13] & (SYN | ACK)) == SYN) {
 		map_delete(&encrypted, &p->c);
 		map_delete(&agreed, &p->c);
+		map_delete(&forwarded, &p->c);
 		return 0;
 	}
-	return map_lookup(&encrypted, &p->c) || map_lookup(&agreed, &p->c);
+	u32 *f = map_lookup(&forwarded, &p->c);
+	return f && *f || map_lookup(&encrypted, &p->c) || map_lookup(&agreed, &p->c);
 }
 
 // old reports whether a packet is of a connection from before. One whose machine begins it anew is not: only what the near end itself
@@ -362,12 +398,11 @@ SEC("tc") int steer(struct __sk_buff *skb)
 	return redirect(target, BPF_F_INGRESS);
 }
 
-// note_own keeps in encrypted what the gateway says of a connection to its far end.
+// note_own keeps in encrypted or forwarded what the gateway says of a connection to its far end.
 INLINE void note_own(struct __sk_buff *skb)
 {
 	struct packet p = {};
 	u8 h[20];
-	u32 one = 1;
 	if (skb->protocol != htons(ETH_IP) && skb->protocol != htons(ETH_IP6))
 		return;
 	if (!read_ip(skb, ETH_LEN, skb->protocol == htons(ETH_IP6), &p, 0) || p.proto != PROTO_TCP || p.fragment)
@@ -375,7 +410,7 @@ INLINE void note_own(struct __sk_buff *skb)
 	if (load_bytes(skb, p.at, h, sizeof h) < 0 || !has_eno(skb, p.at, h))
 		return;
 	read_ports(&p, h, 0);
-	map_update(&encrypted, &p.c, &one, 0);
+	keep(&p.c);
 }
 
 SEC("tc") int emit(struct __sk_buff *skb)

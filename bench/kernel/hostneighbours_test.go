@@ -149,3 +149,30 @@ func TestNothingOfWhatAHostTranslatesAddressesForIsInTheClearWhenItIsKilled(t *t
 		})
 	}
 }
+
+func TestHostProtectsAnInterfaceThatGetsAnotherName(t *testing.T) {
+	for name, end := range map[string]func(*topology.Gateway) error{
+		"stopped": (*topology.Gateway).Stop,
+		"killed": func(g *topology.Gateway) error {
+			defer g.Ended()
+			return syscall.Kill(g.Supervisor(), syscall.SIGKILL)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, before, _ := protected(t)
+			rename := func(from, to string) {
+				t.Helper()
+				_, err := b.top.Client.Run("ip", "link", "set", "dev", from, "name", to)
+				b.check(err)
+			}
+			rename(topology.Host, "renamed0")
+			client, srv := b.mustConnect(ipv4)
+			b.check(exchange(client, srv, 10_000, 10_000, false))
+			b.wantSameSession(client)
+			b.check(end(b.a))
+			b.a = nil
+			rename("renamed0", topology.Host)
+			b.wantMachineWithin(before, 5*time.Second)
+		})
+	}
+}

@@ -33,11 +33,13 @@ func defineGuardian(a *App, fs *flag.FlagSet) func() error {
 	fs.BoolVar(&o.Container, "container", false, "containers are protected")
 	fs.BoolVar(&o.Guard, "guard", false, "the interfaces stay closed")
 	return func() error {
+		names := hostmode.Follow(o.Interfaces)
 		// The end of standard input is that of the process that has the other end of it, or of its need for this one.
 		signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 		if n, err := io.Copy(io.Discard, os.Stdin); n > 0 || err != nil {
 			return err
 		}
+		o.Interfaces = names()
 		return a.sweep(o)
 	}
 }

@@ -47,13 +47,16 @@ func (h *Host) guard(n int) error {
 }
 
 // Open removes the guard from an interface, and reports whether there was one. An interface that is gone has none.
-func Open(name string) (was bool, err error) {
-	l, err := netlink.LinkByName(name)
+func Open(name string) (was bool, err error) { return openIfThere(netlink.LinkByName(name)) }
+
+// openIfThere is Open for what a search for the interface has returned.
+func openIfThere(l netlink.Link, err error) (was bool, _ error) {
 	if missing := (netlink.LinkNotFoundError{}); errors.As(err, &missing) {
 		return false, nil
 	} else if err != nil {
-		return false, fmt.Errorf("interface %s: %w", name, err)
+		return false, fmt.Errorf("look for the interface: %w", err)
 	}
+	name := l.Attrs().Name
 	for _, parent := range []uint32{netlink.HANDLE_MIN_INGRESS, netlink.HANDLE_MIN_EGRESS} {
 		filters, err := netlink.FilterList(l, parent)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -82,6 +83,7 @@ func New(o Options) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.Interfaces = slices.Clone(o.Interfaces)
 	h := &Host{opt: o, links: links, stays: o.Guard}
 	if err := h.make(); err != nil {
 		return nil, errors.Join(err, h.Close())
@@ -211,12 +213,16 @@ func (h *Host) run(ctx context.Context) {
 func (h *Host) look() error {
 	var errs []error
 	for n, name := range h.opt.Interfaces {
-		l, err := netlink.LinkByName(name)
+		was := h.links[n].Attrs().Index
+		l, err := current(was, name)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("interface %s: %w", name, err))
 			continue
 		}
-		was := h.links[n].Attrs().Index
+		if before, now := h.links[n].Attrs().Name, l.Attrs().Name; before != now {
+			h.opt.Log.Info("an interface has another name, and is protected as before", "before", before, "now", now)
+			h.opt.Interfaces[n] = now
+		}
 		if l.Attrs().Index != was {
 			if err := unfit(l, h.opt.Container); err != nil {
 				errs = append(errs, fmt.Errorf("interface %s: %w", name, err))
@@ -273,8 +279,8 @@ func (h *Host) Release() error {
 	errs := []error{h.set.Switch(false), h.set.Release()}
 	if h.guarded && !h.stays {
 		h.guarded = false
-		for _, name := range h.opt.Interfaces {
-			_, err := Open(name)
+		for n, name := range h.opt.Interfaces {
+			_, err := openIfThere(current(h.links[n].Attrs().Index, name))
 			errs = append(errs, err)
 		}
 	}

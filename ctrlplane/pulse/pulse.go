@@ -17,7 +17,10 @@ import (
 )
 
 // The data plane says every 50 ms that it lives, and its workers poll, or sleep for less than that. They are looked at every lookEvery.
-const lookEvery = 100 * time.Millisecond
+const (
+	lookEvery = 100 * time.Millisecond
+	lookTicks = 10 // clock ticks in that time, of which Linux tells programs 100 a second
+)
 
 // Watch returns a channel that is closed once the running data plane of an instance exists but has done nothing for as long as patience, 200 ms
 // or more: it was stopped (SIGSTOP), or hangs. Time in which it wanted a core and got none does not count. Ctx ends the watch.
@@ -81,9 +84,9 @@ type pulse struct {
 	missed int
 }
 
-// stands reports whether the data plane has stood still for a number of looks. Work says how much time on cores it has had, in any unit, and whether one of its threads
-// wants some. One that wants and gets none is not to blame, and neither is it for looks that were late themselves: then the
-// machine is busy, or was paused.
+// stands reports whether the data plane has stood still for a number of looks. Work says how many clock ticks it has had on cores, and whether
+// one of its threads wants more. One that wants them and gets few is not to blame, for it may be another thread that had those, and
+// neither is it for looks that were late themselves: then the machine is busy, or was paused.
 func (p *pulse) stands(now time.Time, beat int64, looks int, work func() (cpu uint64, wants bool)) bool {
 	late := now.Sub(p.at) > 3*lookEvery
 	p.at = now
@@ -93,7 +96,7 @@ func (p *pulse) stands(now time.Time, beat int64, looks int, work func() (cpu ui
 		return false
 	}
 	cpu, wants := work()
-	starved := wants && cpu == p.cpu
+	starved := wants && cpu-p.cpu < lookTicks/2
 	p.cpu = cpu
 	if !starved {
 		p.missed++

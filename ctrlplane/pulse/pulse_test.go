@@ -24,9 +24,12 @@ func TestDataPlaneStandsStillWhenItSaysNothingAndWantsNothing(t *testing.T) {
 		return all
 	}
 	const every, missedBeats = lookEvery, 5
-	spins := []look{{every, 5, 1, true}}
-	for i := range missedBeats {
-		spins = append(spins, look{every, 5, uint64(i) + 2, true})
+	runs := func(n int, ticks uint64) []look {
+		all := []look{{every, 5, 1, true}}
+		for i := range n {
+			all = append(all, look{every, 5, 1 + uint64(i+1)*ticks, true})
+		}
+		return all
 	}
 	for name, c := range map[string]struct {
 		looks []look
@@ -36,7 +39,8 @@ func TestDataPlaneStandsStillWhenItSaysNothingAndWantsNothing(t *testing.T) {
 			{every, 6, 1, false}, {every, 7, 1, false}, {every, 8, 1, false}}, false},
 		"stopped":                          {append([]look{{every, 5, 1, false}}, repeat(missedBeats, look{every, 5, 1, false})...), true},
 		"says nothing, but not for long":   {append([]look{{every, 5, 1, false}}, repeat(missedBeats-1, look{every, 5, 1, false})...), false},
-		"works on, but says nothing":       {spins, true},
+		"works on, but says nothing":       {runs(missedBeats, lookTicks), true},
+		"gets a core now and then":         {runs(3*missedBeats, 1), false},
 		"waits for a core":                 {append([]look{{every, 5, 1, true}}, repeat(3*missedBeats, look{every, 5, 1, true})...), false},
 		"the looks themselves are delayed": {append([]look{{every, 5, 1, false}}, repeat(3*missedBeats, look{10 * every, 5, 1, false})...), false},
 	} {

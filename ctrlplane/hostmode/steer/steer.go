@@ -59,7 +59,8 @@ type Set struct {
 type exit struct{ Interface, Flags uint32 }
 
 // New makes the maps. Mark is put on packets from the gateway while they pass an interface's programs; older is how many connections from before
-// there may be, and encrypted how many encrypted ones are known, and as many whose addresses the machine translates: of more, those that have said nothing for the longest time are forgotten.
+// there may be, and encrypted how many encrypted ones are known, and as many whose addresses the machine translates: of more, those that
+// have said nothing for the longest time are forgotten.
 func New(mark uint32, older, encrypted int) (*Set, error) {
 	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(object))
 	if err != nil {

@@ -107,7 +107,6 @@ void forget(int fd)
 		aware_clear(fresh_token);
 }
 
-
 void each_announced(void (*f)(int fd))
 {
 	for (int fd = 0; fd < PAGE * PAGES; fd++) {

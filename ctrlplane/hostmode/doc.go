@@ -13,6 +13,7 @@
 // encrypted the programs see from the ENO options, whoever is killed and when.
 //
 // The supervisor removes the guard when the data plane has ended, once it has aborted what connections of the machine a data plane
-// that was killed has left. When the supervisor is killed a process beside it (Sweep) does. Only where nobody is left, or policy asks for it, it
-// stays until somebody opens the interface, or protects it again.
+// that was killed has left. When the supervisor is killed a process beside it (Sweep) does. Only where nobody is left, where policy asks for it,
+// or where some of these connections have no socket here that could be aborted, it stays until somebody opens the interface, or protects it
+// again.
 package hostmode

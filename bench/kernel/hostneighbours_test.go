@@ -136,9 +136,9 @@ func TestNothingOfWhatAHostTranslatesAddressesForIsInTheClearWhenItIsKilled(t *t
 			b.check(exchange(client, srv, 10_000, 10_000, false))
 			b.wantEncrypted(220_000)
 			b.check(kill(b.a))
-			b.a = nil
+			var reset error
 			for range 5 {
-				_, _ = client.Write(patternOf(20_000))
+				_, reset = client.Write(patternOf(20_000))
 				time.Sleep(200 * time.Millisecond)
 			}
 			if w := b.wire(); w.Plaintext != 0 {
@@ -146,6 +146,11 @@ func TestNothingOfWhatAHostTranslatesAddressesForIsInTheClearWhenItIsKilled(t *t
 			}
 			again, other := b.connectFrom(behind, topology.Client4)
 			b.check(exchange(again, other, 10_000, 10_000, false))
+			b.a, err = b.top.StartHost(topology.SideA)
+			b.check(err)
+			if reset == nil { // a data plane that was not killed has done so itself
+				b.wantReset(topology.SideA, "client", client)
+			}
 		})
 	}
 }

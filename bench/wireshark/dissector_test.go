@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -49,6 +50,9 @@ func need(t *testing.T) {
 	if _, err := exec.LookPath("tshark"); err != nil {
 		testenv.Skip(t, "tshark is missing (Debian package tshark)")
 	}
+	if _, err := os.ReadFile(script); err != nil { // go test, which remembers what passed, sees that it is read
+		t.Fatal(err)
+	}
 }
 
 // recording writes what is on a wire to a file.
@@ -86,7 +90,12 @@ func record(t *testing.T, l *hosts.Link) (path string, stop func()) {
 // transfer sends size bytes of a stream through a new connection, whose session ID it returns, and ends it.
 func transfer(t *testing.T, n *hosts.Network, stream uint32, size int64) (id string) {
 	t.Helper()
-	l := n.Listen(t, hosts.IPv4)
+	return transferTo(t, n, n.Listen(t, hosts.IPv4), &pattern.Reader{Stream: stream, Left: size}, &pattern.Verifier{Stream: stream}, size)
+}
+
+// transferTo does so to a listener, with any data.
+func transferTo(t *testing.T, n *hosts.Network, l *hosts.Listener, from io.Reader, to io.Writer, size int64) (id string) {
+	t.Helper()
 	client, server := n.Connect(t, l)
 	deadline := time.Now().Add(hosts.Patience)
 	if err := errors.Join(client.SetDeadline(deadline), server.SetDeadline(deadline)); err != nil {
@@ -98,10 +107,10 @@ func transfer(t *testing.T, n *hosts.Network, stream uint32, size int64) (id str
 	}
 	sent := make(chan error, 1)
 	go func() {
-		_, err := io.Copy(client, &pattern.Reader{Stream: stream, Left: size})
+		_, err := io.Copy(client, from)
 		sent <- errors.Join(err, client.CloseWrite())
 	}()
-	n1, err := io.Copy(&pattern.Verifier{Stream: stream}, server)
+	n1, err := io.Copy(to, server)
 	if err := errors.Join(err, <-sent, server.CloseWrite()); err != nil || n1 != size {
 		t.Fatalf("%d bytes, %v", n1, err)
 	}
@@ -250,5 +259,54 @@ func TestDissectorMarksAFrameWithWrongBits(t *testing.T) {
 	}
 	if got := tshark(t, capture, keys, "-Y", "tcpcrypt.bad_tag"); len(got) != 1 {
 		t.Errorf("%d packets are marked, want 1", len(got))
+	}
+}
+
+// at listens at a port whose dissector tshark knows.
+func at(t *testing.T, n *hosts.Network, port uint16) *hosts.Listener {
+	t.Helper()
+	l, err := n.Server.Listen(netip.AddrPortFrom(n.Server.Address(hosts.IPv4), port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.Close)
+	return l
+}
+
+func TestDissectorHandsOnMessagesThatSpanFrames(t *testing.T) {
+	need(t)
+	keys := filepath.Join(t.TempDir(), "keys")
+	n := hosts.New(t, hosts.Options{A: hosts.Settings{"debug.key_log": keys}})
+	body, web := strings.Repeat("0123456789", 5000), at(t, n, 80)
+	for end, head := range map[string]string{
+		"its length": "POST /form HTTP/1.1\r\nHost: example\r\nContent-Length: 50000\r\n\r\n",
+		"FINp":       "HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n",
+	} {
+		capture, stop := record(t, n.Wire)
+		transferTo(t, n, web, strings.NewReader(head+body), io.Discard, int64(len(head)+len(body)))
+		stop()
+		for _, passes := range [][]string{nil, {"-2"}} {
+			got := tshark(t, capture, keys, append(passes, "-Y", "http", "-T", "fields", "-e", "http.file_data")...)
+			if len(got) != 1 || !strings.HasPrefix(got[0], body) && got[0] != hex.EncodeToString([]byte(body)) {
+				t.Errorf("a message that %s ends is shown as %d packets, %v", end, len(got), passes)
+			}
+		}
+	}
+}
+
+func TestDissectorGoesOnBehindMessagesThatNoFrameEnds(t *testing.T) {
+	need(t)
+	const size = 600_000
+	keys := filepath.Join(t.TempDir(), "keys")
+	n := hosts.New(t, hosts.Options{A: hosts.Settings{"debug.key_log": keys}})
+	capture, stop := record(t, n.Wire)
+	transferTo(t, n, at(t, n, 7000), &pattern.Reader{Stream: 2, Left: size}, io.Discard, size) // Gryphon's messages begin with their length
+	transfer(t, n, 4, 1000)
+	stop()
+	if got := tshark(t, capture, keys, "-Y", "_ws.lua.error"); len(got) > 0 {
+		t.Errorf("Lua fails on %d packets, first on %s", len(got), got[0])
+	}
+	if data := opened(t, capture, keys, "A"); len(data) != size+1000 {
+		t.Errorf("%d bytes are opened, want %d", len(data), size+1000)
 	}
 }

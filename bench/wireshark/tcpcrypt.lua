@@ -607,6 +607,59 @@ local function show_plain(tree, pinfo, plain, tvb)
   return data(at):tvb()
 end
 
+-- dissect hands opened data to the dissector of the connection's port, and returns from where on that wants to see more, and how much more.
+-- A dissector that cannot say so throws past Lua where its message ends with the data, and Lua's stack is full after some hundred times: so all may
+-- ask for more. What it cannot read it has marked itself.
+local function dissect(data, pinfo, tree, may_ask)
+  local can, offset, len = pinfo.can_desegment, pinfo.desegment_offset, pinfo.desegment_len
+  pinfo.can_desegment, pinfo.desegment_offset, pinfo.desegment_len = may_ask and 2 or 0, 0, 0
+  local ports = DissectorTable.get("tcp.port")
+  local low, high = math.min(f_src().value, f_dst().value), math.max(f_src().value, f_dst().value)
+  for _, port in ipairs({ low, high }) do
+    local d = ports:get_dissector(port)
+    if d then
+      local fine, taken = pcall(d.call, d, data, pinfo, tree)
+      if not fine or taken ~= 0 then break end
+    end
+  end
+  local from, more = pinfo.desegment_offset, pinfo.desegment_len
+  pinfo.can_desegment, pinfo.desegment_offset, pinfo.desegment_len = can, offset, len
+  return from, more
+end
+
+-- What a dissector may ask for instead of a number of bytes.
+local one_more, until_fin = 0x0fffffff, 0x0ffffffe
+
+-- hand_on dissects the data of a frame of n bytes, behind what was kept of the frames before because the dissector wanted to see more. A frame that
+-- was seen before is part of a message that was dissected; what is kept does not outlive a hole. Later passes do as was noted in the first.
+local function hand_on(data, pinfo, tree, h, note, n, fin)
+  if note.message == nil then
+    note.message = false
+    if note.offset < (h.handed or 0) then return end
+    if h.handed ~= note.offset then h.kept = nil end
+    h.handed = note.offset + n
+    local k = h.kept
+    if k then
+      k[#k + 1] = data and data:raw() or ""
+      k.size = k.size + #k[#k]
+      local ends = fin and k.wants == until_fin
+      if not ends and (k.size < k.wants or not data) then return end
+      h.kept = nil
+      note.message, note.ends = table.concat(k), ends
+    else
+      note.message = data ~= nil
+    end
+  end
+  if not note.message then return end
+  if note.message ~= true then data = ByteArray.new(note.message, true):tvb("Opened data") end
+  local from, more = dissect(data, pinfo, tree, not note.ends)
+  if more > 0 and from < data:len() and not note.asked then
+    local rest = data:raw(from)
+    h.kept = { rest, size = #rest, wants = more == until_fin and until_fin or more == one_more and #rest + 1 or #rest + more }
+  end
+  note.asked = true
+end
+
 local function show_frame(tvb, pinfo, tree, c, who, note)
   local n = tvb:len()
   local t = tree:add(crypt, tvb(), fmt("tcpcrypt frame, %d bytes of data at most", n - 20))
@@ -631,14 +684,7 @@ local function show_frame(tvb, pinfo, tree, c, who, note)
     return
   end
   local data = show_plain(t, pinfo, plain)
-  if data and crypt.prefs.hand_on then
-    local can = pinfo.can_desegment
-    pinfo.can_desegment = 0
-    local ports = DissectorTable.get("tcp.port")
-    local low, high = math.min(f_src().value, f_dst().value), math.max(f_src().value, f_dst().value)
-    if ports:try(low, data, pinfo, tree) == 0 then ports:try(high, data, pinfo, tree) end
-    pinfo.can_desegment = can
-  end
+  if crypt.prefs.hand_on then hand_on(data, pinfo, tree, half_of(c, who), note, n, band(byte(plain, 1), 1) == 1) end
 end
 
 -- message shows the Init message or frame at the beginning of tvb. It returns its length, or how many bytes more are needed.

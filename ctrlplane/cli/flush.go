@@ -32,7 +32,14 @@ hosts in a prefix, or those that one encrypted connection was set up with or lef
 		peer := fs.String("peer", "", "address or `PREFIX` of the far ends")
 		client := fs.String("client", "", "`ADDR:PORT` of the connection's opener, as sessions shows it")
 		server := fs.String("server", "", "`ADDR:PORT` of its other end")
-		return func() error { return a.flush(*name, *peer, *client, *server) }
+		return func() error {
+			for flag, value := range map[string]string{"peer": *peer, "client": *client, "server": *server} {
+				if given(fs, flag) && value == "" { // of a script's variable that is not set, say
+					return &usageError{flushName, fmt.Errorf("--%s is empty: leave it out to forget all", flag)}
+				}
+			}
+			return a.flush(*name, *peer, *client, *server)
+		}
 	},
 }
 

@@ -38,6 +38,9 @@ changes or goes, and for each that is refused, until it is interrupted.`,
 		peer := fs.String("peer", "", "only those whose far end's address is in this `PREFIX`")
 		port := fs.Int("port", 0, "only those with port `N` at either end")
 		return func() error {
+			if given(fs, "port") && *port == 0 || given(fs, "peer") && *peer == "" {
+				return &usageError{"sessions", errors.New("--port is 1 to 65535, and --peer an address or a prefix: leave them out for all connections")}
+			}
 			if *watch {
 				if fs.NFlag() > 1 && (q.plain || q.refused || q.wide || *peer != "" || *port != 0 || q.order != "age") {
 					return &usageError{"sessions", errors.New("--watch prints every connection: it takes no filter, and no other order")}

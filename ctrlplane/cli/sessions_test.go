@@ -166,9 +166,17 @@ func TestSessionsAreFilteredAndSorted(t *testing.T) {
 			t.Errorf("%v: %s, not %s", c.args, got, c.want)
 		}
 	}
-	for _, args := range [][]string{{"--sort", "size"}, {"--port", "65536"}, {"--port", "-1"}, {"--peer", "host"}, {"--watch", "--plain"}, {"--watch", "--refused"}, {"--plain", "--refused"}, {"--watch", "--port", "1"}} {
+	for _, args := range [][]string{{"--sort", "size"}, {"--port", "65536"}, {"--port", "-1"}, {"--port", "0"}, {"--peer", "host"}, {"--peer", ""}, {"--watch", "--plain"}, {"--watch", "--refused"}, {"--plain", "--refused"}, {"--watch", "--port", "1"}} {
 		if status, _, errs := call(t, append([]string{"sessions", "--name", "gw"}, args...)...); status != exitUsage || !strings.Contains(errs, args[0]) {
 			t.Errorf("%v: status %d, %s", args, status, errs)
+		}
+	}
+}
+
+func TestFlushTakesNoEmptyFlagForNone(t *testing.T) {
+	for _, flag := range []string{"--peer", "--client", "--server"} {
+		if status, _, errs := call(t, "resumption", "flush", "--name", "gw", flag, ""); status != exitUsage || !strings.Contains(errs, flag+" is empty") {
+			t.Errorf("%s: status %d, %s", flag, status, errs)
 		}
 	}
 }

@@ -99,6 +99,7 @@ func TestTopShowsLiveLoadInATerminalOfAnySize(t *testing.T) {
 	}
 	w.do("send-keys", "q")
 	w.await("status 0")
+	b.terminal(100, 40, "TERM=dumb "+command).await("encrypted  1 connection", "status 0")
 	stop()
 	if err := <-done; err != nil {
 		t.Error(err)

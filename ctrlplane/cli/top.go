@@ -21,7 +21,7 @@ var topCommand = command{
 	summary: "what a running gateway does, live, core by core",
 	details: `Shows once a second what a running instance does: how much is encrypted, what is lost, the load of each worker (the share of its time
 that it works, also of workers that sleep), the cycles of a packet by stage, and the connections that carry most. s sorts connections otherwise,
-p holds the screen, arrows move, q ends. --once prints one screen after a second, as does an output that is no terminal.`,
+p holds the screen, arrows move, q ends. --once prints one screen after a second, as does an output that is no terminal, or a dumb one.`,
 	define: func(a *App, fs *flag.FlagSet) func() error {
 		name := addNameFlag(fs)
 		once := fs.Bool("once", false, "print one screen, after a second, and end")
@@ -53,7 +53,7 @@ func (a *App) top(in *instance.Instance, s *shm.Segment, once bool) error {
 		return reader.Frame(st.wrong())
 	}
 	out, terminal := a.Stdout.(*os.File)
-	if terminal = terminal && term.IsTerminal(int(out.Fd())) && term.IsTerminal(int(os.Stdin.Fd())); once || !terminal {
+	if terminal = terminal && term.IsTerminal(int(out.Fd())) && term.IsTerminal(int(os.Stdin.Fd())) && moves(os.Getenv("TERM")); once || !terminal {
 		time.Sleep(top.Interval)
 		f, err := next()
 		if err != nil {
@@ -66,3 +66,6 @@ func (a *App) top(in *instance.Instance, s *shm.Segment, once bool) error {
 	_, err = tea.NewProgram(top.New(next, os.Getenv("NO_COLOR") == ""), tea.WithOutput(out)).Run()
 	return err
 }
+
+// moves reports whether a terminal of a type, as TERM names it, does more than print.
+func moves(kind string) bool { return kind != "" && kind != "dumb" }

@@ -69,6 +69,14 @@ func check(f *os.File) (size int64, err error) {
 // Path returns the file's name.
 func (l *Log) Path() string { return l.path }
 
+// There reports whether the file of that name is still the one that is written to: not where somebody has moved or removed it.
+func (l *Log) There() bool {
+	var at, open unix.Stat_t
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return unix.Lstat(l.path, &at) == nil && unix.Fstat(int(l.f.Fd()), &open) == nil && at.Dev == open.Dev && at.Ino == open.Ino
+}
+
 // Add writes the line of a session. After an error nothing more is written, and the error is returned once only.
 func (l *Log) Add(context []byte, aead uint16, master, sessionID []byte) error {
 	l.mu.Lock()

@@ -11,9 +11,9 @@ type keyLogOf struct {
 	log  *keylog.Log
 }
 
-// openKeyLog opens the key log that a configuration names, where that is not the one in use.
+// openKeyLog opens the key log that a configuration names, where that is not the one in use, or not any more because somebody has moved it.
 func (p *process) openKeyLog(c *config.Config) (k keyLogOf, err error) {
-	if k.path = c.Debug.KeyLog; k.path == "" || k.path == p.keyLogPath {
+	if k.path = c.Debug.KeyLog; k.path == "" || k.path == p.keyLogPath && p.srv.keyLog.Load().There() {
 		return k, nil
 	}
 	if k.log, err = keylog.Open(k.path); err != nil {
@@ -32,7 +32,7 @@ func (k *keyLogOf) discard() {
 // logKeysTo puts a key log in the place of the one before. A warning is in the log for as long as somebody looks, and a mark in the
 // instance's folder tells `linecrypt status`. With an error all stays as it was.
 func (p *process) logKeysTo(k keyLogOf) error {
-	if k.path == p.keyLogPath {
+	if k.path == p.keyLogPath && k.log == nil {
 		return nil
 	}
 	if err := p.in.MarkKeyLog(k.path); err != nil {

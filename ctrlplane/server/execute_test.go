@@ -443,6 +443,27 @@ func TestControlPlaneThatIsStartedAgainGoesOnWithoutAFileThatCanBeRead(t *testin
 	}
 }
 
+func TestReloadOpensAKeyLogThatWasMovedAnew(t *testing.T) {
+	dir, in, data := newInstance(t)
+	keys := filepath.Join(dir, "keys")
+	p := start(t, dir, "--set", "debug.key_log="+keys, "--set", "metrics.listen=off")
+	p.awaitReady()
+	if err := os.Rename(keys, keys+".1"); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := controlClient(in).Post("http://gateway/reload", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	data.call(0, data.from(0, 1, 1, 1000, keysFor(t, tcpcrypt.ECDHECurve25519)), shm.Keys)
+	old, _ := os.ReadFile(keys + ".1")
+	if b, err := os.ReadFile(keys); err != nil || len(b) == 0 || len(old) > 0 {
+		t.Errorf("%v, %d bytes of keys in the new file, %d in the one that was moved", err, len(b), len(old))
+	}
+	p.end(syscall.SIGTERM)
+}
+
 func TestReloadThatFailsLogsNoKeys(t *testing.T) {
 	dir, in, data := newInstance(t)
 	file, keys := filepath.Join(dir, "gw.yaml"), filepath.Join(dir, "keys")

@@ -166,6 +166,51 @@ func TestPrometheusScrapesAndEveryQueryIsAboutMetricsThatExist(t *testing.T) {
 	}
 }
 
+func TestAlarmsAreRaisedWhereWhatTheyNameHappens(t *testing.T) {
+	if _, err := exec.LookPath("promtool"); err != nil {
+		testenv.Skip(t, "promtool is missing (Debian package prometheus)")
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "rules.yml"), dashboards.Alerts, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const target, well = `job="lc",instance="gw"`, "1x40"
+	firing := func(alert string, series ...string) {
+		t.Helper()
+		var input strings.Builder
+		for i := 0; i < len(series); i += 2 {
+			name, labels, _ := strings.Cut(series[i], "{")
+			fmt.Fprintf(&input, "      - {series: '%s{%s,%s}', values: '%s'}\n", name, target, strings.TrimSuffix(labels, "}"), series[i+1])
+		}
+		text := "rule_files: [rules.yml]\ntests:\n  - interval: 30s\n    input_series:\n" + input.String() + "    promql_expr_test:\n" +
+			"      - expr: count by (alertname) (ALERTS{alertstate=\"firing\"})\n        eval_time: 20m\n        exp_samples: "
+		if alert == "" {
+			text += "[]\n"
+		} else {
+			text += fmt.Sprintf("[{labels: '{alertname=%q}', value: 1}]\n", alert)
+		}
+		file := filepath.Join(dir, "test.yml")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command("promtool", "test", "rules", file).CombinedOutput(); err != nil {
+			t.Errorf("%q: %v\n%s", alert, err, out)
+		}
+	}
+	firing("", "up{}", well, "linecrypt_ready{}", well, `linecrypt_process_up{process="ctrlplane"}`, well)
+	firing("", "up{}", "0x40") // somebody else's target
+	firing("LinecryptNotReady", "up{}", well, "linecrypt_ready{}", "0x40", `linecrypt_process_up{process="ctrlplane"}`, well)
+	firing("LinecryptControlPlaneAway", "up{}", well, "linecrypt_ready{}", well, `linecrypt_process_up{process="ctrlplane"}`, "0x40")
+	firing("LinecryptControlPlaneAway", "up{}", "1x20 0x20", "linecrypt_ready{}", "1x20 stale", `linecrypt_process_up{process="ctrlplane"}`, "1x20 stale")
+	firing("LinecryptPacketsLost", `linecrypt_drops_total{reason="tx_full"}`, "0+100x40", `linecrypt_drops_total{reason="egress_old"}`, "0+100x40")
+	firing("LinecryptWorkerSaturated", `linecrypt_busy_cycles_total{worker="0"}`, "0+99x40", `linecrypt_idle_cycles_total{worker="0"}`, "0+1x40")
+	firing("LinecryptDataChanged", `linecrypt_aborts_total{reason="auth"}`, "0x30 1x10", `linecrypt_aborts_total{reason="mismatch"}`, "0x40")
+	firing("LinecryptSomebodyInTheMiddle", "linecrypt_ctrlplane_session_mismatches_total{}", "0x30 1x10")
+	firing("LinecryptSlowHandshakes", `linecrypt_handshake_seconds_bucket{le="2"}`, "0x40", `linecrypt_handshake_seconds_bucket{le="5"}`, "0+1x40", `linecrypt_handshake_seconds_bucket{le="+Inf"}`, "0+1x40")
+	firing("LinecryptNoPlace", `linecrypt_plain_total{reason="table_full"}`, "0x40", `linecrypt_refusals_total{reason="table_full"}`, "0+1x40")
+	firing("LinecryptKeyLogOn", "linecrypt_ctrlplane_key_log{}", well)
+}
+
 func TestDocumentsNameMetricsThatExist(t *testing.T) {
 	n := hosts.New(t, hosts.Options{})
 	client, srv := n.Connect(t, n.Listen(t, hosts.IPv4))

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"linecrypt/ctrlplane/connections"
-	"linecrypt/ctrlplane/connshare"
 	"linecrypt/ctrlplane/history"
 	"linecrypt/ctrlplane/page"
 	"linecrypt/ctrlplane/sample"
@@ -287,9 +286,6 @@ const (
 
 // serveHTTP serves h on l until ctx is done, and closes l.
 func serveHTTP(ctx context.Context, l net.Listener, h http.Handler, logger *slog.Logger) {
-	if l.Addr().Network() != "unix" { // that one is for this user alone
-		l = &shareListener{Listener: l, shares: connshare.Shares{All: maxMetrics, Source: maxMetricsSource}}
-	}
 	srv := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -297,6 +293,9 @@ func serveHTTP(ctx context.Context, l net.Listener, h http.Handler, logger *slog
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          log.New(slogWriter{logger}, "", 0),
+	}
+	if l.Addr().Network() != "unix" { // that one is for this user alone
+		l = queued(l, srv, maxMetrics, maxMetricsSource)
 	}
 	stop := context.AfterFunc(ctx, func() { srv.Close() })
 	defer stop()

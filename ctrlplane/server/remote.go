@@ -15,7 +15,6 @@ import (
 	"strconv"
 	"time"
 
-	"linecrypt/ctrlplane/connshare"
 	"linecrypt/ctrlplane/session/wire"
 	"linecrypt/ctrlplane/sessiontable"
 	"linecrypt/flowtable"
@@ -34,23 +33,19 @@ const (
 
 // serveRemote answers hosts behind the gateway on l until ctx is done, and closes l.
 func (s *Server) serveRemote(ctx context.Context, l net.Listener, t *remoteTLS) {
-	queue := &queueListener{
-		Listener: l, waiting: connshare.Queue{All: maxRemote, Source: maxRemotePeer}, asking: connshare.Shares{All: maxRemote, Source: maxRemotePeer},
-	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+wire.PathSession, s.answerRemote)
 	srv := &http.Server{
 		Handler: mux, TLSConfig: &tls.Config{MinVersion: tls.VersionTLS13, GetConfigForClient: t.current},
 		ReadHeaderTimeout: remotePatience, ReadTimeout: remotePatience, WriteTimeout: remotePatience, IdleTimeout: remoteIdle,
 		MaxHeaderBytes: remoteHeader, ErrorLog: log.New(slogWriter{s.log}, "", 0),
-		ConnState: queue.state,
 		ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
 			return context.WithValue(ctx, paceKey{}, &pace{})
 		},
 	}
 	stop := context.AfterFunc(ctx, func() { srv.Close() })
 	defer stop()
-	_ = srv.ServeTLS(queue, "", "") // ends with Close, or with an error of the listener, which then is of no use any more
+	_ = srv.ServeTLS(queued(l, srv, maxRemote, maxRemotePeer), "", "") // ends with Close, or with an error of the listener, which then is of no use any more
 }
 
 var remoteStatus = map[string]int{

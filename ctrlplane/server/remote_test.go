@@ -115,6 +115,38 @@ func (a *authority) finder(address, name string) *session.Finder {
 	return f
 }
 
+func TestHostsWaitAsLongAsTheirContextsForAControlPlaneThatHangs(t *testing.T) {
+	ca := newAuthority(t)
+	ca.issue("host", "10.0.0.1")
+	l, err := net.Listen("tcp", "127.0.0.1:0") // nobody accepts
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	host := ca.finder(l.Addr().String(), "host")
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	const waiting = 10
+	ended := make(chan error, waiting)
+	for range waiting {
+		go func() {
+			_, err := host.Wait(ctx, netip.MustParseAddrPort("10.0.0.1:1000"), netip.MustParseAddrPort("192.0.2.1:80"))
+			ended <- err
+		}()
+	}
+	late := time.After(20 * time.Second)
+	for range waiting {
+		select {
+		case err := <-ended:
+			if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, session.ErrUnknown) {
+				t.Error(err)
+			}
+		case <-late:
+			t.Fatal("some still wait for the control plane, and not for their context")
+		}
+	}
+}
+
 func TestHostsAreToldOfTheirOwnConnectionsAndOfNoOthers(t *testing.T) {
 	ca := newAuthority(t)
 	s, p, address := answering(t, ca)

@@ -83,8 +83,13 @@ const (
 // Wait returns the session of the connection between two addresses once it exists. It waits through ErrNotConnected and ErrUnknown, and
 // returns other errors at once: ErrNotEncrypted is for good. When ctx is done it returns the context's error with the last of those.
 func (f *Finder) Wait(ctx context.Context, local, remote netip.AddrPort) (Session, error) {
+	var last error
 	for pause := waitFirst; ; pause = min(2*pause, waitMost) {
-		s, err := f.Lookup(local, remote)
+		s, err := f.find(ctx, local, remote, AnyVLAN)
+		if ctx.Err() != nil && last != nil && errors.Is(err, ErrUnavailable) {
+			err = last // the question was given up
+		}
+		last = err
 		if err == nil || !errors.Is(err, ErrNotConnected) && !errors.Is(err, ErrUnknown) {
 			return s, err
 		}

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -19,7 +20,7 @@ const AnyVLAN = 0xffff_ffff
 type Finder struct {
 	names []string
 
-	mu     sync.Mutex // held while a question is asked
+	mu     sync.Mutex // of what follows; never held while a control plane is asked, which may hang
 	local  map[string]*gateway
 	remote *remote // nil where the gateways of this machine are asked
 }
@@ -63,17 +64,20 @@ func (f *Finder) Lookup(local, remote netip.AddrPort) (Session, error) {
 
 // LookupVLAN is Lookup for the connection in a VLAN, 0 for untagged.
 func (f *Finder) LookupVLAN(local, remote netip.AddrPort, vlan uint32) (Session, error) {
+	return f.find(context.Background(), local, remote, vlan)
+}
+
+// find is LookupVLAN, which ends with its context at the latest.
+func (f *Finder) find(ctx context.Context, local, remote netip.AddrPort, vlan uint32) (Session, error) {
 	key, err := keyOf(local, remote, vlan)
 	if err != nil {
 		return Session{}, err
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	var s Session
 	if f.remote != nil {
-		s, err = f.remote.lookup(&key)
+		s, err = f.remote.lookup(ctx, &key)
 	} else {
-		s, err = f.lookup(&key)
+		s, err = f.lookup(ctx, &key)
 	}
 	if err != nil {
 		return Session{}, fmt.Errorf("session of %v with %v: %w", local, remote, err)
@@ -96,37 +100,66 @@ func keyOf(local, remote netip.AddrPort, vlan uint32) (flowtable.Key, error) {
 	}, nil
 }
 
-// lookup asks the instances one after the other. What one knows counts more than what another does not.
-func (f *Finder) lookup(key *flowtable.Key) (Session, error) {
+// lookup searches the session tables of all instances, and then, where none has the connection, asks one control plane after the other:
+// one that hangs keeps nobody from a session that is published. What one instance knows counts more than what another does not.
+func (f *Finder) lookup(ctx context.Context, key *flowtable.Key) (Session, error) {
 	list, err := instance.FindPublished(f.names...)
 	if err != nil {
 		return Session{}, fmt.Errorf("%w: %w", ErrNotAllowed, err)
 	}
-	f.forgetBut(list)
-	var found Session
-	sessions := 0
-	worst := verdict{err: fmt.Errorf("%w: no instance runs here", ErrUnknown)}
-	for i := range list {
-		s, v := f.gateway(&list[i]).lookup(key)
-		if v.rank == rankFound {
-			found = s
-			sessions++
+	c := count{worst: verdict{err: fmt.Errorf("%w: no instance runs here", ErrUnknown)}}
+	for _, g := range f.searchAll(list, key, &c) {
+		if c.sessions > 0 {
+			break
 		}
-		if v.rank > worst.rank || i == 0 {
-			worst = v
-		}
+		s, v := f.ask(ctx, g, key)
+		c.add(s, v)
 	}
-	if sessions > 1 {
+	if c.sessions > 1 {
 		return Session{}, fmt.Errorf("%w: in several instances; name one", ErrAmbiguous)
 	}
-	return found, worst.err
+	return c.found, c.worst.err
+}
+
+// searchAll adds what the session tables say, and returns the instances whose tables do not have the connection.
+func (f *Finder) searchAll(list []instance.Published, key *flowtable.Key, c *count) []*gateway {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.forgetBut(list)
+	var unknown []*gateway
+	for i := range list {
+		g := f.gateway(&list[i])
+		s, v := g.search(key)
+		if v.rank == rankUnknown {
+			unknown = append(unknown, g)
+		}
+		c.add(s, v)
+	}
+	return unknown
+}
+
+// count is what the instances say together.
+type count struct {
+	found    Session
+	sessions int
+	worst    verdict
+}
+
+func (c *count) add(s Session, v verdict) {
+	if v.rank == rankFound {
+		c.found = s
+		c.sessions++
+	}
+	if v.rank >= c.worst.rank {
+		c.worst = v
+	}
 }
 
 // gateway returns what is open of an instance.
 func (f *Finder) gateway(p *instance.Published) *gateway {
 	g := f.local[p.SessionTable]
 	if g == nil {
-		g = &gateway{at: *p}
+		g = &gateway{at: *p, turn: make(chan struct{}, 1)}
 		f.local[p.SessionTable] = g
 	}
 	return g

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
@@ -39,6 +40,9 @@ type remote struct {
 // remotePatience is how long a control plane may take to answer.
 const remotePatience = 5 * time.Second
 
+// remoteAtOnce is on how many connections a Finder asks it at once: a control plane has a bound for those of one network.
+const remoteAtOnce = 4
+
 // Remote returns a Finder for an application on a host behind a gateway. It asks the gateway's control plane over HTTPS, which answers about
 // connections of the addresses in the host's certificate alone. Local addresses of its methods are those of the host.
 func Remote(o RemoteOptions) (*Finder, error) {
@@ -57,8 +61,8 @@ func Remote(o RemoteOptions) (*Finder, error) {
 		return nil, err
 	}
 	client := &http.Client{Timeout: remotePatience, Transport: &http.Transport{
-		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{cert}, RootCAs: roots},
-		MaxIdleConnsPerHost: 1, IdleConnTimeout: 30 * time.Second,
+		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{cert}, RootCAs: roots},
+		MaxConnsPerHost: remoteAtOnce, MaxIdleConnsPerHost: remoteAtOnce, IdleConnTimeout: 30 * time.Second,
 	}}
 	return &Finder{remote: &remote{client, url.URL{Scheme: "https", Host: o.Address, Path: wire.PathSession}}}, nil
 }
@@ -88,7 +92,7 @@ func LoadCA(path string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-func (r *remote) lookup(key *flowtable.Key) (Session, error) {
+func (r *remote) lookup(ctx context.Context, key *flowtable.Key) (Session, error) {
 	local := netip.AddrPortFrom(netip.AddrFrom16(key.Inside).Unmap(), key.InsidePort)
 	far := netip.AddrPortFrom(netip.AddrFrom16(key.Outside).Unmap(), key.OutsidePort)
 	q := url.Values{"inside": {local.String()}, "outside": {far.String()}}
@@ -97,7 +101,11 @@ func (r *remote) lookup(key *flowtable.Key) (Session, error) {
 	}
 	at := r.url
 	at.RawQuery = q.Encode()
-	answer, err := r.client.Get(at.String())
+	question, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
+	if err != nil {
+		return Session{}, err
+	}
+	answer, err := r.client.Do(question)
 	if err != nil {
 		return Session{}, refusal(err)
 	}

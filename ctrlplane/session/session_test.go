@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"linecrypt/ctrlplane/instance"
 	"linecrypt/ctrlplane/sessiontable"
@@ -295,6 +296,139 @@ func TestWaitOnADoneContextSaysWhatItLastSaw(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if _, err := Wait(ctx, local4, remote4); !errors.Is(err, context.Canceled) || !errors.Is(err, ErrUnknown) {
+		t.Error(err)
+	}
+}
+
+// hung plays the control plane of an instance that takes questions and answers none. A question that came is told on the channel.
+func hung(t *testing.T, name string) <-chan bool {
+	t.Helper()
+	in, err := instance.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: in.Applications(), Net: "unixpacket"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	asked := make(chan bool, 1000)
+	go func() {
+		for {
+			c, err := l.AcceptUnix()
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { c.Close() })
+			go func() {
+				var b [128]byte
+				for {
+					if _, err := c.Read(b[:]); err != nil {
+						return
+					}
+					asked <- true
+				}
+			}()
+		}
+	}()
+	return asked
+}
+
+func TestWaitEndsWithItsContextWhileAControlPlaneHangs(t *testing.T) {
+	home(t)
+	table(t, "one")
+	hung(t, "one")
+	f, err := Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	const waiting = 20
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	ended := make(chan error, waiting)
+	for range waiting {
+		go func() {
+			_, err := f.Wait(ctx, local4, remote4)
+			ended <- err
+		}()
+	}
+	late := time.After(waiting * askPatience / 2)
+	for range waiting {
+		select {
+		case err := <-ended:
+			if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, ErrUnknown) {
+				t.Error(err)
+			}
+		case <-late:
+			t.Fatal("some still wait for the control plane, and not for their context")
+		}
+	}
+}
+
+func TestPublishedSessionIsFoundWhileAControlPlaneHangs(t *testing.T) {
+	home(t)
+	one, two := table(t, "one"), table(t, "two")
+	insert(t, one, local4, remote4, 0, 1)
+	insert(t, two, local6, remote6, 0, 2)
+	asked := hung(t, "one")
+	f, err := Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if s, err := f.Lookup(local6, remote6); err != nil || s.Instance != "two" || len(asked) != 0 {
+		t.Errorf("%+v, %v, with %d questions to the other instance", s, err, len(asked))
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	given := make(chan error, 1)
+	go func() {
+		_, err := f.Wait(ctx, local4, netip.MustParseAddrPort("198.51.100.3:80"))
+		given <- err
+	}()
+	<-asked
+	if s, err := f.Lookup(local4, remote4); err != nil || s.ID[1] != 1 {
+		t.Errorf("%+v, %v", s, err)
+	}
+	select {
+	case err := <-given:
+		t.Fatalf("the question beside it had ended: %v", err)
+	default:
+	}
+	cancel()
+	if err := <-given; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+func TestFinderAsksOnAfterItWasClosedInTheMiddleOfAQuestion(t *testing.T) {
+	home(t)
+	table(t, "one")
+	asked := hung(t, "one")
+	f, err := Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	given := make(chan error, 1)
+	go func() {
+		_, err := f.Wait(ctx, local4, remote4)
+		given <- err
+	}()
+	<-asked
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+	cancel()
+	<-given
+	if _, err := f.Lookup(local4, remote4); !errors.Is(err, ErrUnavailable) {
+		t.Error(err)
+	}
+	if len(asked) == 0 {
+		t.Error("it was not asked again")
+	}
+	if err := f.Close(); err != nil {
 		t.Error(err)
 	}
 }

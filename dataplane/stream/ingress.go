@@ -326,7 +326,11 @@ func (f *flow) frame(ch *chunk) bool {
 		if ref.m != ch.m {
 			f.c.cache.Free(ref.m)
 		}
-		f.drop(ch.m, shm.DropIngressRekey)
+		if f.generationEnds() {
+			f.enqueueRest(*ch)
+		} else {
+			f.drop(ch.m, shm.DropIngressRekey)
+		}
 		return false
 	}
 	ch.off, ch.n = ch.off+n, ch.n-n

@@ -197,9 +197,7 @@ func (f *flow) finishFrame() bool {
 	}
 	ref.rekey = f.c.assemblyBytes(a)[0]&tcpcrypt.ControlRekey != 0
 	if !f.queueNext(&ref) {
-		if f.r.Local.NextKey != 0 {
-			in.Flags |= flowtable.IngressStalled
-		}
+		f.generationEnds()
 		return false
 	}
 	*a = assembly{}

@@ -134,6 +134,16 @@ func (f *flow) prepareNext() bool {
 	return err == nil
 }
 
+// generationEnds reports whether a frame that cannot begin a generation waits for another one that is about to end: for the tag of the frame
+// that ends it, or for the host to acknowledge what was sealed under it. Far ends that have much in flight begin one after the other.
+func (f *flow) generationEnds() bool {
+	if f.r.Local.NextKey != 0 {
+		f.r.Ingress.Flags |= flowtable.IngressStalled
+		return true
+	}
+	return f.r.Local.PrevKey != 0
+}
+
 func (f *flow) ingressDirection() tcpcrypt.Direction {
 	if f.r.Egress.Flags&flowtable.EgressBA != 0 {
 		return tcpcrypt.AB

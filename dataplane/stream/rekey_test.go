@@ -133,6 +133,11 @@ func TestGenerationsAreReplacedAtTheLimit(t *testing.T) {
 	if n := p.a.core.n[shm.Rekeys]; n < 10 {
 		t.Errorf("%d rekeyings", n)
 	}
+	for _, g := range []*gateway{p.a, p.b} {
+		if n := g.core.n[shm.DropIngressRekey]; n != 0 {
+			t.Errorf("%d frames were dropped that begin a generation", n)
+		}
+	}
 }
 
 func TestGenerationsAreReplacedOverImpairedPaths(t *testing.T) {
@@ -193,33 +198,46 @@ func withData(ps []*pkt) (with []*pkt) {
 	return with
 }
 
-func TestRekeyingFrameInProgressWaitsForTheLastGenerationToEnd(t *testing.T) {
-	r := newRig(t, nil, nil)
+func TestRekeyingFramesWaitForTheLastGenerationToEnd(t *testing.T) {
 	rekeying := func(n int) tcpcrypt.Frame {
 		f := data(n)
 		f.Rekey = true
 		return f
 	}
-	a, b := r.farFrame(data(100))
-	_, c := r.farFrame(rekeying(50))
-	_, d := r.farFrame(rekeying(1000))
-	_, e := r.farFrame(data(10))
-	r.far(a, b, 0)
-	r.far(b, c, 0)
-	r.take()
-	r.far(c, c+500, 0)
-	r.far(c+500, d, 0)
-	r.far(d, e, 0)
-	if h, _ := r.take(); len(withData(h)) != 0 {
-		t.Fatalf("delivered %v", h)
-	}
-	r.hostAcks(150)
-	for d := r.g.core.Deadline(&r.g.rec); d == 1; d = r.g.core.Deadline(&r.g.rec) {
-		r.pass()
-	}
-	h, _ := r.take()
-	if h = withData(h); len(h) != 2 || !bytes.Equal(h[0].data, pattern(3, 1000)) || len(h[1].data) != 10 {
-		t.Errorf("delivered %v: %s", h, r.g.state())
+	for name, pieces := range map[string]int{"whole": 1, "in pieces": 2} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, nil, nil)
+			a, b := r.farFrame(data(100))
+			_, c := r.farFrame(rekeying(50))
+			_, d := r.farFrame(rekeying(1000))
+			_, e := r.farFrame(data(10))
+			r.far(a, b, 0)
+			r.far(b, c, 0)
+			r.take()
+			if pieces > 1 {
+				r.far(c, c+500, 0)
+				c += 500
+			}
+			r.far(c, d, 0)
+			r.far(d, e, 0)
+			h, w := r.take()
+			if len(withData(h)) != 0 {
+				t.Fatalf("delivered %v", h)
+			}
+			for _, p := range w {
+				if len(p.sack) > 0 {
+					t.Errorf("what waits without a hole in front is told as if it were behind one: %v", p)
+				}
+			}
+			r.hostAcks(150)
+			for d := r.g.core.Deadline(&r.g.rec); d == 1; d = r.g.core.Deadline(&r.g.rec) {
+				r.pass()
+			}
+			h, _ = r.take()
+			if h = withData(h); len(h) != 2 || !bytes.Equal(h[0].data, pattern(3, 1000)) || len(h[1].data) != 10 {
+				t.Errorf("delivered %v: %s", h, r.g.state())
+			}
+		})
 	}
 }
 

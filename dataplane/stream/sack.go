@@ -57,14 +57,15 @@ func (em *Emit) addSACK(ranges []queuedRange, isn uint32) {
 	}
 }
 
-// queuedSACK adds the ranges that are stored behind a hole to an acknowledgement for the wire, the most recent first.
+// queuedSACK adds the ranges that are stored behind a hole to an acknowledgement for the wire, the most recent first. What waits without a
+// hole in front is none: its sender would send again what the host is about to acknowledge.
 func (f *flow) queuedSACK(em *Emit) {
 	limit := f.maxSACK() - int(em.NSACK)
 	if f.common || f.r.Local.OutOfOrder == 0 || f.r.Flags&flowtable.FlagSACK == 0 || limit <= 0 {
 		return
 	}
 	var ranges [4]queuedRange
-	n, _ := f.c.recent(f.r.Local.OutOfOrder, 0, math.MaxUint32, ranges[:limit])
+	n, _ := f.c.recent(f.r.Local.OutOfOrder, uint64(f.contiguous()), math.MaxUint32, ranges[:limit])
 	em.addSACK(ranges[:n], f.peerISN())
 }
 

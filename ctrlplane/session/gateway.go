@@ -190,6 +190,9 @@ func exchange(ctx context.Context, conn *net.UnixConn, q *wire.Request) (wire.An
 	if err != nil {
 		return 0, err
 	}
+	if !stop() { // the deadline may be changed at any moment, under the next question
+		return 0, os.ErrDeadlineExceeded
+	}
 	return wire.DecodeReply(reply[:n])
 }
 

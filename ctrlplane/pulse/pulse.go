@@ -16,13 +16,14 @@ import (
 	"linecrypt/ctrlplane/shm"
 )
 
-// The data plane says every 50 ms that it lives, and its workers poll, or sleep for less than that. They are looked at every lookEvery.
-const (
-	lookEvery = 100 * time.Millisecond
-	lookTicks = 10 // clock ticks in that time, of which Linux tells programs 100 a second
-)
+// The data plane says every 50 ms that it lives, and its workers poll, or sleep for less than that. It stands still when it has not at so many
+// looks in a row.
+const looks = 5
 
-// Watch returns a channel that is closed once the running data plane of an instance exists but has done nothing for as long as patience, 200 ms
+// tick is the unit in which Linux tells programs of time on cores.
+const tick = 10 * time.Millisecond
+
+// Watch returns a channel that is closed once the running data plane of an instance exists but has done nothing for as long as patience, 500 ms
 // or more: it was stopped (SIGSTOP), or hangs. Time in which it wanted a core and got none does not count. Ctx ends the watch.
 func Watch(ctx context.Context, in *instance.Instance, patience time.Duration) (<-chan struct{}, error) {
 	dir, ok := in.LeftSegment()
@@ -36,16 +37,17 @@ func Watch(ctx context.Context, in *instance.Instance, patience time.Duration) (
 	still := make(chan struct{})
 	go func() {
 		defer seg.Close()
-		tick := time.NewTicker(lookEvery)
-		defer tick.Stop()
+		every := patience / looks
+		look := time.NewTicker(every)
+		defer look.Stop()
 		all := make([]pulse, 1+seg.Workers())
 		for {
 			select {
 			case <-ctx.Done():
 				return
-			case <-tick.C:
+			case <-look.C:
 			}
-			if standsAny(seg, all, int(patience/lookEvery)) {
+			if standsAny(seg, all, every) {
 				close(still)
 				return
 			}
@@ -56,9 +58,9 @@ func Watch(ctx context.Context, in *instance.Instance, patience time.Duration) (
 
 // standsAny looks at the data plane and at each of its workers: one that hangs while its process goes on saying that it lives passes nothing.
 // What workers do says nothing of whether their process, which beats in other threads, gets a core for that.
-func standsAny(seg *shm.Segment, all []pulse, looks int) (stands bool) {
+func standsAny(seg *shm.Segment, all []pulse, every time.Duration) (stands bool) {
 	process, now := seg.DataPlane(), time.Now()
-	stands = all[0].stands(now, process.Beat, looks, func() (uint64, bool) {
+	stands = all[0].stands(now, process.Beat, every, func() (uint64, bool) {
 		return working(process.PID, func(name string) bool { return !shm.IsWorkerThread(name) })
 	})
 	for i := range seg.Workers() {
@@ -67,7 +69,7 @@ func standsAny(seg *shm.Segment, all []pulse, looks int) (stands bool) {
 			continue
 		}
 		polls := atomic.LoadUint64(&part.Counters[shm.Polls])
-		if all[1+i].stands(now, int64(polls), looks, func() (uint64, bool) {
+		if all[1+i].stands(now, int64(polls), every, func() (uint64, bool) {
 			return working(process.PID, func(name string) bool { return name == shm.WorkerThread(i) })
 		}) {
 			stands = true
@@ -80,23 +82,23 @@ func standsAny(seg *shm.Segment, all []pulse, looks int) (stands bool) {
 type pulse struct {
 	at     time.Time
 	beat   int64
-	cpu    uint64
+	cpu    uint64 // at the last look, if missed
 	missed int
 }
 
-// stands reports whether the data plane has stood still for a number of looks. Work says how many clock ticks it has had on cores, and whether
-// one of its threads wants more. One that wants them and gets few is not to blame, for it may be another thread that had those, and
-// neither is it for looks that were late themselves: then the machine is busy, or was paused.
-func (p *pulse) stands(now time.Time, beat int64, looks int, work func() (cpu uint64, wants bool)) bool {
-	late := now.Sub(p.at) > 3*lookEvery
+// stands reports whether the data plane has stood still for a number of looks, one every so often. Work, which is asked about one that says
+// nothing, says how many clock ticks it has had on cores, and whether one of its threads wants more. One that wants them and gets few is not to
+// blame, for it may be another thread that had those, and neither is it for looks that were late themselves: then the machine is busy, or was
+// paused.
+func (p *pulse) stands(now time.Time, beat int64, every time.Duration, work func() (cpu uint64, wants bool)) bool {
+	late := now.Sub(p.at) > 3*every
 	p.at = now
 	if beat != p.beat || late {
 		p.beat, p.missed = beat, 0
-		p.cpu, _ = work()
 		return false
 	}
 	cpu, wants := work()
-	starved := wants && cpu-p.cpu < lookTicks/2
+	starved := p.missed > 0 && wants && cpu-p.cpu < uint64(every/tick/2)
 	p.cpu = cpu
 	if !starved {
 		p.missed++

@@ -23,7 +23,7 @@ func TestDataPlaneStandsStillWhenItSaysNothingAndWantsNothing(t *testing.T) {
 		}
 		return all
 	}
-	const every, missedBeats = lookEvery, 5
+	const every, missedBeats, lookTicks = 100 * time.Millisecond, looks, 10
 	runs := func(n int, ticks uint64) []look {
 		all := []look{{every, 5, 1, true}}
 		for i := range n {
@@ -49,7 +49,7 @@ func TestDataPlaneStandsStillWhenItSaysNothingAndWantsNothing(t *testing.T) {
 			now, got := time.Now(), false
 			for _, l := range c.looks {
 				now = now.Add(l.after)
-				got = p.stands(now, l.beat, missedBeats, func() (uint64, bool) { return l.cpu, l.wants }) || got
+				got = p.stands(now, l.beat, every, func() (uint64, bool) { return l.cpu, l.wants }) || got
 			}
 			if got != c.want {
 				t.Errorf("stands still: %v, want %v", got, c.want)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -176,6 +177,11 @@ func TestHostProtectsAnInterfaceThatGetsAnotherName(t *testing.T) {
 			b.wantSameSession(client)
 			b.check(end(b.a))
 			b.a = nil
+			for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) { // the guardian may be at it still
+				if out, err := b.top.Client.Run("tc", "filter", "show", "dev", "renamed0", "egress"); err == nil && !strings.Contains(out, "linecrypt-guard") {
+					break
+				}
+			}
 			rename("renamed0", topology.Host)
 			b.wantMachine(before)
 		})

@@ -39,13 +39,13 @@ func defineGuardian(a *App, fs *flag.FlagSet) func() error {
 		if n, err := io.Copy(io.Discard, os.Stdin); n > 0 || err != nil {
 			return err
 		}
-		o.Interfaces = names()
-		return a.sweep(o)
+		return a.sweep(o, names)
 	}
 }
 
-// sweep takes away what is left, unless somebody else protects the interfaces by now, or has the instance.
-func (a *App) sweep(o hostmode.Options) error {
+// sweep takes away what is left, unless somebody else protects the interfaces by now, or has the instance. Names says how they are named at the
+// moment.
+func (a *App) sweep(o hostmode.Options, names func() []string) error {
 	in, err := instance.Open(o.Name)
 	if err != nil {
 		return err
@@ -60,7 +60,7 @@ func (a *App) sweep(o hostmode.Options) error {
 		return err
 	}
 	defer lock.Release()
-	release, err := claimInterfaces(in, o.Interfaces)
+	release, err := claimInterfaces(in, names())
 	defer release()
 	if errors.Is(err, instance.ErrRunning) {
 		return nil
@@ -68,7 +68,7 @@ func (a *App) sweep(o hostmode.Options) error {
 		return err
 	}
 	s := supervisor{in: in}
-	if err := hostmode.Sweep(in, o); err != nil {
+	if err := hostmode.Sweep(in, o, names); err != nil {
 		return err
 	}
 	if _, left := in.LeftSegment(); left {

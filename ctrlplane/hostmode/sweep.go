@@ -16,8 +16,8 @@ const (
 )
 
 // Sweep does what a supervisor that was killed would have done behind the end of the data plane: it aborts the connections that this has left
-// encrypted, and takes the guards off the interfaces, where Options do not ask for them.
-func Sweep(in *instance.Instance, o Options) error {
+// encrypted, and takes the guards off the interfaces, where Options do not ask for them. Names says how the interfaces are named at the moment.
+func Sweep(in *instance.Instance, o Options, names func() []string) error {
 	others, err := AbortOrphans(in)
 	if err != nil {
 		return err
@@ -26,7 +26,7 @@ func Sweep(in *instance.Instance, o Options) error {
 		return nil
 	}
 	var errs []error
-	for _, name := range o.Interfaces {
+	for _, name := range names() {
 		_, err := Open(name)
 		errs = append(errs, err)
 	}

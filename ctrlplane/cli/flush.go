@@ -33,8 +33,8 @@ hosts in a prefix, or those that one encrypted connection was set up with or lef
 		client := fs.String("client", "", "`ADDR:PORT` of the connection's opener, as sessions shows it")
 		server := fs.String("server", "", "`ADDR:PORT` of its other end")
 		return func() error {
-			for flag, value := range map[string]string{"peer": *peer, "client": *client, "server": *server} {
-				if given(fs, flag) && value == "" { // of a script's variable that is not set, say
+			for _, flag := range []string{"peer", "client", "server"} {
+				if given(fs, flag) && fs.Lookup(flag).Value.String() == "" { // of a script's variable that is not set, say
 					return &usageError{flushName, fmt.Errorf("--%s is empty: leave it out to forget all", flag)}
 				}
 			}

@@ -326,7 +326,7 @@ func (f *flow) frame(ch *chunk) bool {
 		if ref.m != ch.m {
 			f.c.cache.Free(ref.m)
 		}
-		if f.generationEnds() {
+		if f.awaitGeneration() {
 			f.enqueueRest(*ch)
 		} else {
 			f.drop(ch.m, shm.DropIngressRekey)

@@ -197,7 +197,7 @@ func (f *flow) finishFrame() bool {
 	}
 	ref.rekey = f.c.assemblyBytes(a)[0]&tcpcrypt.ControlRekey != 0
 	if !f.queueNext(&ref) {
-		f.generationEnds()
+		f.awaitGeneration()
 		return false
 	}
 	*a = assembly{}

@@ -134,9 +134,10 @@ func (f *flow) prepareNext() bool {
 	return err == nil
 }
 
-// generationEnds reports whether a frame that cannot begin a generation waits for another one that is about to end: for the tag of the frame
-// that ends it, or for the host to acknowledge what was sealed under it. Far ends that have much in flight begin one after the other.
-func (f *flow) generationEnds() bool {
+// awaitGeneration has a frame that cannot begin a generation wait for another one to end: for the tag of the frame that ends it, or for the host
+// to acknowledge what was sealed under it, which brings the frame up again by itself. Far ends that have much in flight begin one after the other.
+// It is false where neither is to come.
+func (f *flow) awaitGeneration() bool {
 	if f.r.Local.NextKey != 0 {
 		f.r.Ingress.Flags |= flowtable.IngressStalled
 		return true

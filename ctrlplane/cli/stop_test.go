@@ -202,8 +202,9 @@ func TestConnectionsOfAKilledDataPlaneAreLeftToTheNext(t *testing.T) {
 	})
 	t.Run("by one that could not begin", func(t *testing.T) {
 		t.Setenv(envFail, string(instance.DataPlane))
-		g := startGateway(t)
+		g := newGateway(t)
 		segment := leaveConnection(t, g.in, "eth0")
+		g.start()
 		if err := g.cmd.Wait(); err == nil {
 			t.Error("run ends with status 0")
 		}

@@ -70,11 +70,20 @@ type gateway struct {
 	t      *testing.T
 	cmd    *exec.Cmd
 	stdout io.ReadCloser
+	stderr io.ReadCloser
 	lines  chan string
 	in     *instance.Instance
 }
 
 func startGateway(t *testing.T, args ...string) *gateway {
+	t.Helper()
+	g := newGateway(t, args...)
+	g.start()
+	return g
+}
+
+// newGateway is startGateway for one that start starts later.
+func newGateway(t *testing.T, args ...string) *gateway {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -97,24 +106,27 @@ func startGateway(t *testing.T, args ...string) *gateway {
 	if g.stdout, err = g.cmd.StdoutPipe(); err != nil {
 		t.Fatal(err)
 	}
-	stderr, err := g.cmd.StderrPipe()
-	if err != nil {
+	if g.stderr, err = g.cmd.StderrPipe(); err != nil {
 		t.Fatal(err)
 	}
 	if g.in, err = instance.Open("default"); err != nil {
 		t.Fatal(err)
 	}
+	return g
+}
+
+func (g *gateway) start() {
+	g.t.Helper()
 	if err := g.cmd.Start(); err != nil {
-		t.Fatal(err)
+		g.t.Fatal(err)
 	}
-	t.Cleanup(func() { g.cmd.Process.Kill() })
+	g.t.Cleanup(func() { g.cmd.Process.Kill() })
 	go func() {
-		for sc := bufio.NewScanner(stderr); sc.Scan(); {
+		for sc := bufio.NewScanner(g.stderr); sc.Scan(); {
 			g.lines <- sc.Text()
 		}
 		close(g.lines)
 	}()
-	return g
 }
 
 // await returns the next line of standard error that begins with prefix.
